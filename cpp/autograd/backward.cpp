@@ -1,0 +1,346 @@
+#include "autograd/backward.h"
+
+#include <algorithm>
+#include <memory>
+#include <unordered_set>
+
+#include "autograd/recorder.h"
+#include "core/error.h"
+
+namespace mxtape::autograd {
+namespace {
+
+GradientOps installed_ops;
+
+// Gradients that wait for a node: one slot for each of its outputs.
+struct Pending {
+  Ref<Node> node;
+  SmallVector<NDArray, 1> heads;
+};
+
+// The nodes that have received a gradient, by number. The largest is always next: whatever could still
+// add to it has a larger number and is done.
+class PendingNodes {
+ public:
+  ~PendingNodes() {
+    for (auto& entry : heap_) delete entry.pending;
+  }
+
+  Pending& at(const Ref<Node>& node) {
+    size_t slot = find(node.get());
+    if (table_[slot].node == node.get()) return *table_[slot].pending;
+    if ((used_ + 1) * 2 > table_.size()) {
+      rehash(table_.size() * 2);
+      slot = find(node.get());
+    }
+    Pending* pending = take();
+    pending->node = node;
+    pending->heads.resize(node->output_count());
+    table_[slot] = {node.get(), pending};
+    ++used_;
+    heap_.push_back({node->number(), pending});
+    std::push_heap(heap_.begin(), heap_.end());
+    return *pending;
+  }
+
+  bool empty() const { return heap_.empty(); }
+
+  // The caller gives the result back through `recycle`.
+  Pending* pop() {
+    std::pop_heap(heap_.begin(), heap_.end());
+    Pending* pending = heap_.back().pending;
+    heap_.pop_back();
+    erase(pending->node.get());
+    return pending;
+  }
+
+  void recycle(Pending* pending) {
+    pending->node = nullptr;
+    pending->heads.clear();
+    free_.emplace_back(pending);
+  }
+
+ private:
+  struct HeapEntry {
+    uint64_t number;
+    Pending* pending;
+    bool operator<(const HeapEntry& other) const { return number < other.number; }
+  };
+  struct TableEntry {
+    Node* node = nullptr;
+    Pending* pending = nullptr;
+  };
+
+  size_t home(const Node* node) const {
+    return (node->number() * 0x9E3779B97F4A7C15ull >> 20) & (table_.size() - 1);
+  }
+  size_t find(const Node* node) const {
+    size_t slot = home(node);
+    while (table_[slot].node && table_[slot].node != node) slot = (slot + 1) & (table_.size() - 1);
+    return slot;
+  }
+  // Linear probing with backward shifts: the table stays as small as the set of waiting nodes.
+  void erase(const Node* node) {
+    const size_t mask = table_.size() - 1;
+    size_t hole = find(node);
+    for (size_t next = (hole + 1) & mask; table_[next].node; next = (next + 1) & mask) {
+      const size_t want = home(table_[next].node);
+      if (((next - want) & mask) >= ((next - hole) & mask)) {
+        table_[hole] = table_[next];
+        hole = next;
+      }
+    }
+    table_[hole] = {};
+    --used_;
+  }
+  void rehash(size_t size) {
+    std::vector<TableEntry> old(size);
+    old.swap(table_);
+    for (const TableEntry& entry : old) {
+      if (entry.node) table_[find(entry.node)] = entry;
+    }
+  }
+  Pending* take() {
+    if (free_.empty()) return new Pending;
+    Pending* pending = free_.back().release();
+    free_.pop_back();
+    return pending;
+  }
+
+  std::vector<HeapEntry> heap_;
+  std::vector<TableEntry> table_ = std::vector<TableEntry>(32);
+  size_t used_ = 0;
+  std::vector<std::unique_ptr<Pending>> free_;
+};
+
+[[noreturn]] void fail_not_recorded(size_t position, bool released, const Node* node) {
+  if (released) {
+    fail("backward: the graph of head ", position, " has been freed by an earlier backward (at ",
+         node->name(), node->where(), "); pass retain_graph=True to that one to keep it");
+  }
+  fail("backward: head ", position,
+       " is not in a computational graph: it was computed outside autograd.record(), from no variable "
+       "with a gradient, or its graph was freed by an earlier backward without retain_graph=True");
+}
+
+// One run of the reverse sweep.
+class Run {
+ public:
+  Run(std::span<const NDArray> heads, std::span<const NDArray> head_grads,
+      const BackwardOptions& options)
+      : heads_(heads), head_grads_(head_grads), options_(options) {
+    check_heads();
+  }
+
+  // Restricts the sweep to what leads to `variables` and keeps their gradients.
+  void want(std::span<const NDArray> variables) {
+    restricted_ = true;
+    for (size_t i = 0; i < variables.size(); ++i) {
+      LeafNode* leaf = leaf_of(variables[i]);
+      if (!leaf) {
+        fail("grad: variable ", i, " of shape ", variables[i].shape(),
+             " is not a variable; call attach_grad() on it before recording");
+      }
+      needed_.insert(leaf);
+    }
+    mark_needed();
+    for (size_t i = 0; i < variables.size(); ++i) {
+      if (!reached_.count(node_of(variables[i]))) {
+        fail("grad: variable ", i, " of shape ", variables[i].shape(),
+             " is not reachable from the heads: none of them depends on it");
+      }
+    }
+  }
+
+  void sweep() {
+    StateScope state(options_.create_graph, options_.train_mode);
+    seed();
+    while (!pending_.empty()) {
+      Pending* current = pending_.pop();
+      try {
+        step(*current);
+      } catch (...) {
+        pending_.recycle(current);
+        throw;
+      }
+      pending_.recycle(current);
+    }
+  }
+
+  // Writes what the sweep found into the variables' buffers.
+  void commit() {
+    bool any = false;
+    for (auto& [node, value] : leaf_grads_) {
+      auto* leaf = static_cast<LeafNode*>(node.get());
+      if (leaf->req() == GradReq::kNull) continue;
+      any = true;
+      if (leaf->req() == GradReq::kAdd) {
+        installed_ops.add_in_place(leaf->grad(), value);
+      } else {
+        installed_ops.copy_into(leaf->grad(), value);
+      }
+    }
+    if (!any) {
+      fail("backward: no variable with a gradient was reached; call attach_grad() before recording");
+    }
+  }
+
+  NDArray take(const NDArray& variable) {
+    for (auto& [node, value] : leaf_grads_) {
+      if (node.get() == node_of(variable)) return value;
+    }
+    return installed_ops.fill_like(variable.shape(), variable.dtype(), 0);
+  }
+
+ private:
+  void check_heads() {
+    if (heads_.empty()) fail("backward: no heads were given");
+    if (!head_grads_.empty() && head_grads_.size() != heads_.size()) {
+      fail_as(ErrorKind::kAssertion, "backward: ", heads_.size(), " heads but ", head_grads_.size(),
+              " head gradients");
+    }
+    for (size_t i = 0; i < heads_.size(); ++i) {
+      const Node* node = node_of(heads_[i]);
+      if (!node || node->released()) fail_not_recorded(i, node && node->released(), node);
+      if (head_grads_.empty() || !head_grads_[i].defined()) continue;
+      const NDArray& grad = head_grads_[i];
+      if (grad.shape() != heads_[i].shape() || grad.dtype() != heads_[i].dtype()) {
+        fail("backward: head ", i, " has shape ", heads_[i].shape(), " and dtype ",
+             heads_[i].dtype(), ", its head gradient ", grad.shape(), " and ", grad.dtype());
+      }
+    }
+  }
+
+  void seed() {
+    for (size_t i = 0; i < heads_.size(); ++i) {
+      const bool given = !head_grads_.empty() && head_grads_[i].defined();
+      Edge edge = edge_of(heads_[i]);
+      if (restricted_ && !reached_.count(edge.node.get())) continue;
+      accumulate(edge, given ? head_grads_[i]
+                             : installed_ops.fill_like(heads_[i].shape(), heads_[i].dtype(), 1));
+    }
+  }
+
+  // Which nodes lead to a wanted variable: visited from the newest down, decided from the oldest up.
+  void mark_needed() {
+    std::vector<Node*> order, stack;
+    std::unordered_set<Node*> seen;
+    for (const NDArray& head : heads_) stack.push_back(node_of(head));
+    while (!stack.empty()) {
+      Node* node = stack.back();
+      stack.pop_back();
+      if (!seen.insert(node).second) continue;
+      order.push_back(node);
+      for (const Edge& edge : node->edges()) {
+        if (edge.node) stack.push_back(edge.node.get());
+      }
+    }
+    std::sort(order.begin(), order.end(),
+              [](const Node* a, const Node* b) { return a->number() < b->number(); });
+    for (Node* node : order) {
+      bool leads = needed_.count(node) > 0;
+      for (const Edge& edge : node->edges()) {
+        leads = leads || (edge.node && reached_.count(edge.node.get()));
+      }
+      if (leads) reached_.insert(node);
+    }
+  }
+
+  bool needs(const Edge& edge) const {
+    if (!edge.node) return false;
+    if (restricted_) return reached_.count(edge.node.get()) > 0;
+    return !edge.node->is_leaf() ||
+           static_cast<LeafNode*>(edge.node.get())->req() != GradReq::kNull;
+  }
+
+  void step(Pending& current) {
+    Node& node = *current.node;
+    if (node.is_leaf()) {
+      leaf_grads_.emplace_back(current.node, std::move(current.heads[0]));
+      return;
+    }
+    if (node.released()) {
+      fail("backward: the graph has been freed by an earlier backward (at ", node.name(),
+           node.where(), "); pass retain_graph=True to that one to keep it");
+    }
+    VjpCall call(node, current.heads, options_.create_graph);
+    std::span<Edge> edges = node.edges();
+    bool any = false;
+    for (size_t i = 0; i < edges.size(); ++i) {
+      call.set_needs(i, needs(edges[i]));
+      any = any || call.needs(i);
+    }
+    if (any) node.vjp(call);
+    if (node.released()) {
+      fail("backward: another thread freed the graph at ", node.name(), " meanwhile");
+    }
+    edges = node.edges();
+    for (size_t i = 0; i < edges.size(); ++i) {
+      NDArray& value = call.result(i);
+      if (call.needs(i) && value.defined()) {
+        check(node, i, edges[i], value);
+        accumulate(edges[i], std::move(value));
+      }
+    }
+    if (!options_.retain_graph) node.release();
+  }
+
+  void check(const Node& node, size_t i, const Edge& edge, const NDArray& value) {
+    Shape shape;
+    DType dtype;
+    if (!edge.node->output_meta(edge.index, shape, dtype)) return;
+    if (value.shape() != shape || value.dtype() != dtype) {
+      fail(node.name(), ": its gradient for input ", i, " has shape ", value.shape(), " and dtype ",
+           value.dtype(), ", the input ", shape, " and ", dtype, node.where());
+    }
+  }
+
+  void accumulate(const Edge& edge, NDArray value) {
+    NDArray& slot = pending_.at(edge.node).heads[edge.index];
+    if (!slot.defined()) {
+      slot = std::move(value);
+    } else if (!options_.create_graph && slot.storage()->unique() && slot.byte_offset() == 0 &&
+               slot.nbytes() == slot.storage()->nbytes()) {
+      installed_ops.add_in_place(slot, value);
+    } else {
+      slot = installed_ops.add(slot, value);
+    }
+  }
+
+  std::span<const NDArray> heads_, head_grads_;
+  BackwardOptions options_;
+  bool restricted_ = false;
+  std::unordered_set<Node*> needed_, reached_;
+  PendingNodes pending_;
+  std::vector<std::pair<Ref<Node>, NDArray>> leaf_grads_;
+};
+
+}  // namespace
+
+void set_gradient_ops(const GradientOps& ops) { installed_ops = ops; }
+const GradientOps& gradient_ops() { return installed_ops; }
+
+VjpCall::VjpCall(Node& node, std::span<NDArray> heads, bool create_graph)
+    : node_(node), heads_(heads), create_graph_(create_graph) {
+  needs_.resize(node.edges().size());
+  grads_.resize(node.edges().size());
+}
+
+void backward(std::span<const NDArray> heads, std::span<const NDArray> head_grads,
+              const BackwardOptions& options) {
+  Run run(heads, head_grads, options);
+  run.sweep();
+  run.commit();
+}
+
+std::vector<NDArray> grad(std::span<const NDArray> heads, std::span<const NDArray> head_grads,
+                          std::span<const NDArray> variables, const BackwardOptions& options) {
+  Run run(heads, head_grads, options);
+  run.want(variables);
+  run.sweep();
+  std::vector<NDArray> results;
+  for (const NDArray& variable : variables) results.push_back(run.take(variable));
+  return results;
+}
+
+}  // namespace mxtape::autograd

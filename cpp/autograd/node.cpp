@@ -1,0 +1,73 @@
+#include "autograd/node.h"
+
+#include <atomic>
+
+#include "core/error.h"
+
+namespace mxtape::autograd {
+namespace {
+
+std::atomic<uint64_t> next_number{1};
+SiteHooks site_hooks;
+StaleMode stale_mode = StaleMode::kOff;
+void (*stale_warn)(const std::string&) = nullptr;
+
+}  // namespace
+
+void set_site_hooks(const SiteHooks& hooks) { site_hooks = hooks; }
+
+Node::Node(bool is_leaf)
+    : number_(next_number.fetch_add(1, std::memory_order_relaxed)), is_leaf_(is_leaf) {
+  if (site_hooks.capture && !is_leaf) site_ = site_hooks.capture();
+}
+
+Node::~Node() {
+  if (site_.code) site_hooks.release(site_);
+}
+
+void Node::dispose() noexcept {
+  // The dead wait on a list linked through nothing but this vector, emptied by the outermost call.
+  thread_local std::vector<Node*>* pending = nullptr;
+  if (pending) {
+    pending->push_back(this);
+    return;
+  }
+  std::vector<Node*> list;
+  pending = &list;
+  destroy();
+  while (!list.empty()) {
+    Node* node = list.back();
+    list.pop_back();
+    node->destroy();
+  }
+  pending = nullptr;
+}
+
+std::string Node::where() const {
+  if (!site_.code || !site_hooks.describe) return "";
+  return " (recorded at " + site_hooks.describe(site_) + ")";
+}
+
+void mark_variable(NDArray& array, NDArray grad, GradReq req) {
+  if (req != GradReq::kNull && (grad.shape() != array.shape() || grad.dtype() != array.dtype())) {
+    fail("mark_variables: the gradient buffer has shape ", grad.shape(), " and dtype ", grad.dtype(),
+         ", the variable ", array.shape(), " and ", array.dtype());
+  }
+  array.set_edge(make_ref<LeafNode>(std::move(grad), array.shape(), array.dtype(), req), 0);
+}
+
+void set_stale_mode(StaleMode mode, void (*warn)(const std::string&)) {
+  stale_mode = mode;
+  stale_warn = warn;
+}
+
+void report_stale(const Node& node, std::string_view which) {
+  if (stale_mode == StaleMode::kOff) return;
+  const std::string message =
+      str_cat(node.name(), ": ", which, " was saved for the gradient and changed in place since",
+              node.where(), "; the gradient is computed from the changed values");
+  if (stale_mode == StaleMode::kError) throw Error(message);
+  if (stale_warn) stale_warn(message);
+}
+
+}  // namespace mxtape::autograd

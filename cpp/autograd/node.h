@@ -1,0 +1,138 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/ndarray.h"
+#include "core/ref.h"
+
+namespace mxtape::autograd {
+
+class Node;
+
+// Points from a node to what made one of its inputs. Empty for an input that is not on the tape.
+struct Edge {
+  Ref<Node> node;
+  uint32_t index = 0;
+};
+
+// Where the user's program recorded a node: a counted object of the host language and a position.
+struct Site {
+  void* code = nullptr;
+  int32_t position = 0;
+};
+
+// How the host language tells where it is. Without one, nodes have no site.
+struct SiteHooks {
+  Site (*capture)() = nullptr;
+  void (*release)(Site) = nullptr;
+  std::string (*describe)(Site) = nullptr;
+};
+void set_site_hooks(const SiteHooks& hooks);
+
+class VjpCall;
+
+// One recorded step of a computation. Numbers grow with time and edges point to smaller numbers only:
+// the order in which to run backward is known without counting dependencies, and nothing is cyclic.
+class Node : public RefCounted {
+ public:
+  uint64_t number() const { return number_; }
+  virtual std::string_view name() const = 0;
+  virtual std::span<Edge> edges() = 0;
+  virtual uint32_t output_count() const = 0;
+  // Shape and dtype of an output where the node knows them: nullptr otherwise.
+  virtual bool output_meta(uint32_t index, Shape& shape, DType& dtype) const {
+    (void)index, (void)shape, (void)dtype;
+    return false;
+  }
+  // Gives call.grad(i, ...) for the inputs that call.needs(i).
+  virtual void vjp(VjpCall& call) = 0;
+  // Drops what was saved, and the edges.
+  virtual void release() = 0;
+  bool released() const { return released_; }
+  bool is_leaf() const { return is_leaf_; }
+  // " (recorded at file.py:12)", or "".
+  std::string where() const;
+
+ protected:
+  explicit Node(bool is_leaf = false);
+  ~Node() override;
+  // Frees a chain of nodes with a loop where plain destructors would recurse.
+  void dispose() noexcept override;
+  virtual void destroy() noexcept { delete this; }
+  void mark_released() { released_ = true; }
+
+ private:
+  uint64_t number_;
+  Site site_;
+  bool released_ = false;
+  bool is_leaf_;
+};
+
+enum class GradReq : uint8_t { kNull = 0, kWrite = 1, kAdd = 3 };
+
+// A variable: what attach_grad and mark_variables make of an array.
+class LeafNode final : public Node {
+ public:
+  LeafNode(NDArray grad, Shape shape, DType dtype, GradReq req)
+      : Node(true), grad_(std::move(grad)), shape_(std::move(shape)), dtype_(dtype), req_(req) {}
+
+  const NDArray& grad() const { return grad_; }
+  GradReq req() const { return req_; }
+
+  std::string_view name() const override { return "variable"; }
+  std::span<Edge> edges() override { return {}; }
+  uint32_t output_count() const override { return 1; }
+  bool output_meta(uint32_t, Shape& shape, DType& dtype) const override {
+    shape = shape_;
+    dtype = dtype_;
+    return true;
+  }
+  void vjp(VjpCall&) override {}
+  void release() override {}
+
+ private:
+  NDArray grad_;
+  Shape shape_;
+  DType dtype_;
+  GradReq req_;
+};
+
+inline Node* node_of(const NDArray& array) { return static_cast<Node*>(array.edge_node()); }
+inline Edge edge_of(const NDArray& array) { return {Ref<Node>(node_of(array)), array.edge_index()}; }
+inline bool on_tape(const NDArray& array) { return array.edge_node() != nullptr; }
+
+inline LeafNode* leaf_of(const NDArray& array) {
+  Node* node = node_of(array);
+  return node && node->is_leaf() ? static_cast<LeafNode*>(node) : nullptr;
+}
+
+// Hangs `array` on a new variable with the gradient buffer `grad`, which has its shape.
+void mark_variable(NDArray& array, NDArray grad, GradReq req);
+
+// What a node saves of an array: the data without its edge, or, with no storage, its shape alone.
+struct Saved {
+  Ref<Storage> storage;
+  int64_t byte_offset = 0;
+  Shape shape;
+  DType dtype = DType::kFloat32;
+  uint32_t version = 0;
+
+  static Saved data(const NDArray& array) {
+    return {array.storage(), array.byte_offset(), array.shape(), array.dtype(),
+            array.storage()->version()};
+  }
+  static Saved meta(const NDArray& array) { return {nullptr, 0, array.shape(), array.dtype(), 0}; }
+  bool stale() const { return storage && storage->version() != version; }
+  NDArray array() const { return NDArray(storage, byte_offset, shape, dtype); }
+};
+
+// Raises, warns or keeps silent about a saved array that was changed in place since.
+void report_stale(const Node& node, std::string_view which);
+enum class StaleMode { kWarn, kError, kOff };
+void set_stale_mode(StaleMode mode, void (*warn)(const std::string& message));
+
+}  // namespace mxtape::autograd

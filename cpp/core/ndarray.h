@@ -1,0 +1,77 @@
+#pragma once
+
+#include <span>
+#include <utility>
+
+#include "core/dtype.h"
+#include "core/ref.h"
+#include "core/shape.h"
+#include "core/storage.h"
+
+namespace mxtape {
+
+// A handle to a dense row-major array: storage, offset, shape, dtype, and where it hangs on the tape.
+// The core does not know what the tape is: to it the edge is a counted object and a number.
+class NDArray {
+ public:
+  NDArray() = default;
+  NDArray(Ref<Storage> storage, int64_t byte_offset, Shape shape, DType dtype)
+      : storage_(std::move(storage)),
+        byte_offset_(byte_offset),
+        shape_(std::move(shape)),
+        dtype_(dtype) {}
+
+  // Uninitialised memory for `shape`.
+  static NDArray empty(Shape shape, DType dtype) {
+    const size_t nbytes = static_cast<size_t>(shape.size()) * item_size(dtype);
+    return NDArray(Storage::allocate(nbytes), 0, std::move(shape), dtype);
+  }
+
+  bool defined() const { return static_cast<bool>(storage_); }
+  const Shape& shape() const { return shape_; }
+  int ndim() const { return shape_.ndim(); }
+  DType dtype() const { return dtype_; }
+  int64_t size() const { return shape_.size(); }
+  size_t nbytes() const { return static_cast<size_t>(size()) * item_size(dtype_); }
+  const Ref<Storage>& storage() const { return storage_; }
+  int64_t byte_offset() const { return byte_offset_; }
+  char* bytes() const { return storage_->data() + byte_offset_; }
+  template <class T>
+  T* data() const {
+    return reinterpret_cast<T*>(bytes());
+  }
+
+  // A view with the same elements in another shape of the same size; it has no edge.
+  NDArray viewed(Shape shape) const {
+    return NDArray(storage_, byte_offset_, std::move(shape), dtype_);
+  }
+  // Rows [begin, end) of the leading axis; shares memory, has no edge.
+  NDArray rows(int64_t begin, int64_t end) const {
+    const int64_t row = shape_.product(1, shape_.ndim()) * static_cast<int64_t>(item_size(dtype_));
+    Shape shape = shape_;
+    shape[0] = end - begin;
+    return NDArray(storage_, byte_offset_ + begin * row, std::move(shape), dtype_);
+  }
+  // The same array off the tape.
+  NDArray detached() const { return viewed(shape_); }
+
+  // The tape's side.
+  RefCounted* edge_node() const { return edge_node_.get(); }
+  uint32_t edge_index() const { return edge_index_; }
+  void set_edge(Ref<RefCounted> node, uint32_t index) {
+    edge_node_ = std::move(node);
+    edge_index_ = index;
+  }
+
+ private:
+  Ref<Storage> storage_;
+  int64_t byte_offset_ = 0;
+  Shape shape_;
+  DType dtype_ = DType::kFloat32;
+  uint32_t edge_index_ = 0;
+  Ref<RefCounted> edge_node_;
+};
+
+using Arrays = std::span<const NDArray>;
+
+}  // namespace mxtape

@@ -1,0 +1,108 @@
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <initializer_list>
+#include <iosfwd>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace mxtape {
+
+using Ints = std::vector<int64_t>;
+
+// Extents of an array. Up to four are stored in place; more live on the heap.
+class Shape {
+ public:
+  static constexpr int kInline = 4;
+
+  Shape() = default;
+  Shape(std::initializer_list<int64_t> dims) { assign(dims.begin(), static_cast<int>(dims.size())); }
+  explicit Shape(std::span<const int64_t> dims) {
+    assign(dims.data(), static_cast<int>(dims.size()));
+  }
+  Shape(int ndim, int64_t fill) {
+    reserve(ndim);
+    for (int i = 0; i < ndim; ++i) data()[i] = fill;
+  }
+  Shape(const Shape& other) { assign(other.data(), other.ndim_); }
+  Shape(Shape&& other) noexcept {
+    std::memcpy(static_cast<void*>(this), &other, sizeof(Shape));
+    other.ndim_ = 0;
+  }
+  Shape& operator=(const Shape& other) {
+    if (this != &other) {
+      clear();
+      assign(other.data(), other.ndim_);
+    }
+    return *this;
+  }
+  Shape& operator=(Shape&& other) noexcept {
+    if (this != &other) {
+      clear();
+      std::memcpy(static_cast<void*>(this), &other, sizeof(Shape));
+      other.ndim_ = 0;
+    }
+    return *this;
+  }
+  ~Shape() { clear(); }
+
+  int ndim() const { return ndim_; }
+  int64_t operator[](int i) const { return data()[i]; }
+  int64_t& operator[](int i) { return data()[i]; }
+  const int64_t* begin() const { return data(); }
+  const int64_t* end() const { return data() + ndim_; }
+  const int64_t* data() const { return ndim_ <= kInline ? inline_ : heap_; }
+  int64_t* data() { return ndim_ <= kInline ? inline_ : heap_; }
+  operator std::span<const int64_t>() const { return {data(), static_cast<size_t>(ndim_)}; }
+
+  int64_t size() const { return product(0, ndim_); }
+  // Product of the extents in [first, last).
+  int64_t product(int first, int last) const {
+    int64_t n = 1;
+    for (int i = first; i < last; ++i) n *= data()[i];
+    return n;
+  }
+
+  bool operator==(const Shape& other) const {
+    return ndim_ == other.ndim_ &&
+           std::memcmp(data(), other.data(), sizeof(int64_t) * static_cast<size_t>(ndim_)) == 0;
+  }
+
+  // As Python prints a tuple: (2, 3), (4,), ().
+  std::string str() const;
+
+ private:
+  void reserve(int ndim) {
+    ndim_ = ndim;
+    if (ndim > kInline) heap_ = new int64_t[static_cast<size_t>(ndim)];
+  }
+  void assign(const int64_t* dims, int ndim) {
+    reserve(ndim);
+    if (ndim) std::memcpy(data(), dims, sizeof(int64_t) * static_cast<size_t>(ndim));
+  }
+  void clear() {
+    if (ndim_ > kInline) delete[] heap_;
+    ndim_ = 0;
+  }
+
+  union {
+    int64_t inline_[kInline] = {};
+    int64_t* heap_;
+  };
+  int32_t ndim_ = 0;
+};
+
+std::ostream& operator<<(std::ostream& out, const Shape& shape);
+
+// `axis` counted from the end when negative; an Error that names `op` when it is out of range.
+int normalize_axis(int64_t axis, int ndim, std::string_view op);
+
+// The shape to which `a` and `b` broadcast under NumPy's rules.
+Shape broadcast_shape(const Shape& a, const Shape& b, std::string_view op);
+
+// Number of elements of a shape given by a user: refuses negative extents and overflow.
+int64_t checked_size(const Shape& shape, std::string_view op);
+
+}  // namespace mxtape

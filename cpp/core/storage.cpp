@@ -1,0 +1,209 @@
+#include "core/storage.h"
+
+#include <bit>
+#include <cstdlib>
+#include <mutex>
+#include <new>
+#include <vector>
+
+#include "core/error.h"
+
+namespace mxtape {
+namespace {
+
+constexpr size_t kAlign = 64;
+// Four size classes to each power of two, from 128 bytes up: at most a fifth of a block is unused.
+constexpr int kFirstLog2 = 7;
+constexpr int kClasses = 4 * 42;
+constexpr int kSmallClasses = 4 * 9;                  // up to 64 KiB: cached by each thread
+constexpr size_t kThreadCacheBytes = size_t{8} << 20;  // a thread's cache holds at most this
+constexpr size_t kSharedCacheBytes = size_t{2} << 30;  // and the shared one this
+
+int class_of(size_t bytes) {
+  if (bytes <= (size_t{1} << kFirstLog2)) return 0;
+  const int log2 = std::bit_width(bytes - 1) - 1;
+  const size_t quarter = size_t{1} << (log2 - 2);
+  const size_t steps = (bytes - (size_t{1} << log2) + quarter - 1) / quarter;
+  return 4 * (log2 - kFirstLog2) + static_cast<int>(steps);
+}
+
+size_t class_bytes(int size_class) {
+  const size_t base = size_t{1} << (kFirstLog2 + size_class / 4);
+  const size_t bytes = base + base / 4 * static_cast<size_t>(size_class % 4);
+  return (bytes + kAlign - 1) / kAlign * kAlign;
+}
+
+struct FreeBlock {
+  FreeBlock* next;
+};
+
+std::atomic<size_t> system_bytes{0};
+std::atomic<size_t> cached_bytes{0};
+
+void* system_allocate(size_t bytes) {
+  void* block = std::aligned_alloc(kAlign, bytes);
+  if (block) system_bytes.fetch_add(bytes, std::memory_order_relaxed);
+  return block;
+}
+
+void system_free(void* block, size_t bytes) {
+  system_bytes.fetch_sub(bytes, std::memory_order_relaxed);
+  std::free(block);
+}
+
+class SharedCache {
+ public:
+  void* take(int size_class) {
+    std::lock_guard lock(mutex_);
+    FreeBlock* block = lists_[size_class];
+    if (!block) return nullptr;
+    lists_[size_class] = block->next;
+    bytes_ -= class_bytes(size_class);
+    cached_bytes.fetch_sub(class_bytes(size_class), std::memory_order_relaxed);
+    return block;
+  }
+  void put(void* memory, int size_class) {
+    const size_t bytes = class_bytes(size_class);
+    {
+      std::lock_guard lock(mutex_);
+      if (bytes_ + bytes <= kSharedCacheBytes) {
+        auto* block = static_cast<FreeBlock*>(memory);
+        block->next = lists_[size_class];
+        lists_[size_class] = block;
+        bytes_ += bytes;
+        cached_bytes.fetch_add(bytes, std::memory_order_relaxed);
+        return;
+      }
+    }
+    system_free(memory, bytes);
+  }
+  void trim() {
+    std::lock_guard lock(mutex_);
+    for (int c = 0; c < kClasses; ++c) {
+      while (FreeBlock* block = lists_[c]) {
+        lists_[c] = block->next;
+        cached_bytes.fetch_sub(class_bytes(c), std::memory_order_relaxed);
+        system_free(block, class_bytes(c));
+      }
+    }
+    bytes_ = 0;
+  }
+
+ private:
+  std::mutex mutex_;
+  FreeBlock* lists_[kClasses] = {};
+  size_t bytes_ = 0;
+};
+
+// Never destroyed: arrays may outlive every other static object.
+SharedCache& shared_cache() {
+  static auto* cache = new SharedCache;
+  return *cache;
+}
+
+// A thread's own lists take no lock. Trivial to construct, so that access needs no guard; what it
+// holds goes to the shared cache when the thread ends.
+struct ThreadCache {
+  FreeBlock* lists[kSmallClasses];
+  size_t bytes;
+  bool closed;
+};
+thread_local ThreadCache thread_cache;
+
+struct ThreadCacheCloser {
+  ~ThreadCacheCloser() {
+    flush();
+    thread_cache.closed = true;
+  }
+  static void flush() {
+    for (int c = 0; c < kSmallClasses; ++c) {
+      while (FreeBlock* block = thread_cache.lists[c]) {
+        thread_cache.lists[c] = block->next;
+        cached_bytes.fetch_sub(class_bytes(c), std::memory_order_relaxed);
+        shared_cache().put(block, c);
+      }
+    }
+    thread_cache.bytes = 0;
+  }
+};
+thread_local ThreadCacheCloser thread_cache_closer;
+
+void* pool_allocate(int size_class) {
+  if (size_class < kSmallClasses) {
+    ThreadCache& cache = thread_cache;
+    if (FreeBlock* block = cache.lists[size_class]) {
+      cache.lists[size_class] = block->next;
+      cache.bytes -= class_bytes(size_class);
+      cached_bytes.fetch_sub(class_bytes(size_class), std::memory_order_relaxed);
+      return block;
+    }
+  }
+  if (void* block = shared_cache().take(size_class)) return block;
+  return system_allocate(class_bytes(size_class));
+}
+
+void pool_free(void* memory, int size_class) {
+  if (size_class < kSmallClasses) {
+    ThreadCache& cache = thread_cache;
+    const size_t bytes = class_bytes(size_class);
+    if (!cache.closed && cache.bytes + bytes <= kThreadCacheBytes) {
+      (void)&thread_cache_closer;
+      auto* block = static_cast<FreeBlock*>(memory);
+      block->next = cache.lists[size_class];
+      cache.lists[size_class] = block;
+      cache.bytes += bytes;
+      cached_bytes.fetch_add(bytes, std::memory_order_relaxed);
+      return;
+    }
+  }
+  shared_cache().put(memory, size_class);
+}
+
+}  // namespace
+
+Ref<Storage> Storage::allocate(size_t nbytes) {
+  static_assert(sizeof(Storage) == kAlign);
+  const int size_class = class_of(nbytes + sizeof(Storage));
+  void* block = nullptr;
+  if (size_class < kClasses) {
+    block = pool_allocate(size_class);
+    if (!block) {
+      pool_trim();
+      block = system_allocate(class_bytes(size_class));
+    }
+  }
+  if (!block) fail("out of memory: cannot allocate ", nbytes, " bytes");
+  auto* storage = new (block) Storage;
+  storage->data_ = static_cast<char*>(block) + sizeof(Storage);
+  storage->nbytes_ = nbytes;
+  storage->size_class_ = size_class;
+  return Ref<Storage>(storage);
+}
+
+Ref<Storage> Storage::borrow(void* data, size_t nbytes, Deleter deleter, void* context) {
+  Ref<Storage> storage = allocate(0);
+  storage->data_ = static_cast<char*>(data);
+  storage->nbytes_ = nbytes;
+  storage->deleter_ = deleter;
+  storage->context_ = context;
+  return storage;
+}
+
+void Storage::dispose() noexcept {
+  if (deleter_) deleter_(context_);
+  const int size_class = size_class_;
+  this->~Storage();
+  pool_free(this, size_class);
+}
+
+PoolStats pool_stats() {
+  const size_t cached = cached_bytes.load();
+  return {system_bytes.load() - cached, cached};
+}
+
+void pool_trim() {
+  ThreadCacheCloser::flush();
+  shared_cache().trim();
+}
+
+}  // namespace mxtape

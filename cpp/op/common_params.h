@@ -1,0 +1,52 @@
+#pragma once
+
+#include "op/params.h"
+
+// Parameter structs that gradients of one family need to call operators of another.
+namespace mxtape {
+
+struct ReduceParams {
+  OptInts axis;
+  bool keepdims = false;
+  bool exclude = false;
+  template <class V>
+  void visit(V& v) {
+    v("axis", axis, "Axis or axes to reduce over; None or () for all of them.");
+    v("keepdims", keepdims, "Whether reduced axes stay, with extent 1.");
+    v("exclude", exclude, "Whether to reduce over all axes but the given ones.");
+  }
+};
+
+struct ReshapeParams {
+  Ints shape;
+  bool reverse = false;
+  Ints target_shape;
+  bool keep_highest = false;
+  template <class V>
+  void visit(V& v) {
+    v("shape", shape,
+      "Extents of the result. 0 copies the input's extent at that place, -1 takes what is left, -2 "
+      "copies all remaining extents, -3 merges two, -4 splits one into the two numbers that follow.");
+    v("reverse", reverse, "Whether the special values are matched from the right.");
+    v("target_shape", target_shape, "Old name of shape, without special values other than 0.");
+    v("keep_highest", keep_highest, "With target_shape: whether the first extent stays.");
+  }
+};
+
+struct BroadcastToParams {
+  Ints shape;
+  template <class V>
+  void visit(V& v) {
+    v("shape", shape, "Shape of the result; 0 keeps the input's extent.");
+  }
+};
+
+struct CastParams {
+  DType dtype = DType::kFloat32;
+  template <class V>
+  void visit(V& v) {
+    v.required("dtype", dtype, "Data type of the result.");
+  }
+};
+
+}  // namespace mxtape

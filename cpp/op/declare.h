@@ -1,0 +1,199 @@
+#pragma once
+
+#include <tuple>
+
+#include "op/functional.h"
+#include "op/registry.h"
+#include "op/schema.h"
+
+// The language in which operators are declared: see docs/adding-an-operator.md.
+//
+//   OP(sigmoid).inputs("data").pointwise([](auto x) { ... }).keep_output().vjp(...).doc("...");
+namespace mxtape {
+
+namespace detail {
+
+template <class F, class P, class T, size_t... I>
+void tile_entry(const void* const* in, void* out, int64_t n, const void* params,
+                std::index_sequence<I...>) {
+  using Array = Eigen::Array<T, Eigen::Dynamic, 1>;
+  Eigen::Map<Array> result(static_cast<T*>(out), n);
+  if constexpr (std::is_void_v<P>) {
+    (void)params;
+    result = F{}(Eigen::Map<const Array>(static_cast<const T*>(in[I]), n)...);
+  } else {
+    result = F{}(*static_cast<const P*>(params),
+                 Eigen::Map<const Array>(static_cast<const T*>(in[I]), n)...);
+  }
+}
+
+template <size_t Arity, class P, class F, class... T>
+TileFunction tile_function(F) {
+  TileFunction f;
+  ((f.kernels[static_cast<int>(dtype_of<T>)] =
+        [](const void* const* in, void* out, int64_t n, const void* params) {
+          tile_entry<F, P, T>(in, out, n, params, std::make_index_sequence<Arity>());
+        }),
+   ...);
+  return f;
+}
+
+}  // namespace detail
+
+// Floating-point arithmetic: integers are computed in float64 and converted back.
+template <size_t Arity, class P = void, class F>
+TileFunction floating_tile(F f) {
+  return detail::tile_function<Arity, P, F, float, double>(f);
+}
+// Arithmetic that integers have of their own.
+template <size_t Arity, class P = void, class F>
+TileFunction numeric_tile(F f) {
+  return detail::tile_function<Arity, P, F, float, double, uint8_t, int8_t, int32_t, int64_t>(f);
+}
+
+// Inference that pointwise operators share.
+void infer_pointwise(InferCall& call);            // inputs of one shape and dtype
+void infer_pointwise_broadcast(InferCall& call);  // inputs of one dtype that broadcast
+void infer_same_shape(InferCall& call);           // output like input 0
+void infer_same_floating(InferCall& call);        // the same, floating point only
+// Kernels that pointwise operators share.
+void run_pointwise(const KernelCall& call);
+void run_pointwise_scalar(const KernelCall& call);
+// A gradient of zeros for every input that wants one.
+void zero_gradient(Vjp& v);
+
+class OpDeclaration {
+ public:
+  explicit OpDeclaration(std::string_view name) : op_(&Registry::get().add(name)) {}
+
+  template <class... Names>
+  OpDeclaration& inputs(Names... names) {
+    op_->inputs = {InputSpec{names, false}...};
+    return *this;
+  }
+  // The last input may be left out, according to `count`.
+  OpDeclaration& optional_input(CountFn count) {
+    op_->inputs.back().optional = true;
+    op_->input_count = count;
+    return *this;
+  }
+  OpDeclaration& variadic(const char* name, const char* count_param) {
+    op_->inputs = {InputSpec{name, false}};
+    op_->variadic = true;
+    op_->count_param = count_param;
+    return *this;
+  }
+  template <class... Names>
+  OpDeclaration& alias(Names... names) {
+    (op_->aliases.emplace_back(names), ...);
+    return *this;
+  }
+  template <class P>
+  OpDeclaration& params() {
+    op_->params = params_info<P>();
+    return *this;
+  }
+  OpDeclaration& outputs(size_t count, size_t visible = 0) {
+    op_->outputs = count;
+    op_->visible_outputs = visible;
+    return *this;
+  }
+  OpDeclaration& outputs(CountFn count) {
+    op_->output_count = count;
+    return *this;
+  }
+  OpDeclaration& infer(InferFn f) {
+    op_->infer = f;
+    return *this;
+  }
+  OpDeclaration& kernel(KernelFn f) {
+    op_->kernel = f;
+    return *this;
+  }
+  // A pointwise operator of arrays of one shape.
+  OpDeclaration& pointwise(TileFunction f, int cost = 1) {
+    op_->tile = f;
+    op_->tile.cost = cost;
+    op_->has_tile = true;
+    if (!op_->infer) op_->infer = infer_pointwise;
+    op_->kernel = run_pointwise;
+    return *this;
+  }
+  template <class F>
+  OpDeclaration& pointwise(F f, int cost = 1) {
+    return pointwise(floating_tile<1>(f), cost);
+  }
+  template <class F>
+  OpDeclaration& pointwise_numeric(F f, int cost = 1) {
+    return pointwise(numeric_tile<1>(f), cost);
+  }
+
+  OpDeclaration& vjp(VjpFn f) {
+    op_->vjp = f;
+    return *this;
+  }
+  OpDeclaration& zero_grad() { return vjp(zero_gradient).keep_input(0, Keep::kShape); }
+  OpDeclaration& no_grad(const char* reason) {
+    op_->no_grad_reason = reason;
+    return *this;
+  }
+  // Inputs that are indices or labels.
+  template <class... I>
+  OpDeclaration& no_grad_inputs(I... i) {
+    op_->no_grad_inputs = {static_cast<uint8_t>(i)...};
+    return *this;
+  }
+  OpDeclaration& keep_input(size_t i = 0, Keep keep = Keep::kData) {
+    if (op_->keep_inputs.size() <= i) op_->keep_inputs.resize(i + 1, Keep::kNothing);
+    op_->keep_inputs[i] = keep;
+    return *this;
+  }
+  OpDeclaration& keep_inputs(std::initializer_list<Keep> keep) {
+    op_->keep_inputs = keep;
+    return *this;
+  }
+  OpDeclaration& keep_output(size_t i = 0, Keep keep = Keep::kData) {
+    if (op_->keep_outputs.size() <= i) op_->keep_outputs.resize(i + 1, Keep::kShape);
+    op_->keep_outputs[i] = keep;
+    return *this;
+  }
+
+  template <class... I>
+  OpDeclaration& mutates(I... i) {
+    op_->mutates = {static_cast<uint8_t>(i)...};
+    return *this;
+  }
+  OpDeclaration& random() {
+    op_->random = true;
+    return *this;
+  }
+  OpDeclaration& method() {
+    op_->is_method = true;
+    return *this;
+  }
+  OpDeclaration& sample(double low, double high) {
+    op_->samples.push_back({low, high, false});
+    return *this;
+  }
+  OpDeclaration& sample_integers(double below) {
+    op_->samples.push_back({0, below, true});
+    return *this;
+  }
+  OpDeclaration& doc(const char* text) {
+    op_->doc = text;
+    return *this;
+  }
+  OpSchema& schema() { return *op_; }
+
+ private:
+  OpSchema* op_;
+};
+
+#define MXTAPE_CONCAT_(a, b) a##b
+#define MXTAPE_CONCAT(a, b) MXTAPE_CONCAT_(a, b)
+// Declares an operator while the program loads.
+#define OP(name)                                                                                  \
+  [[maybe_unused]] static const ::mxtape::OpDeclaration MXTAPE_CONCAT(op_declaration_, __COUNTER__) = \
+      ::mxtape::OpDeclaration(#name)
+
+}  // namespace mxtape

@@ -1,0 +1,167 @@
+#include "op/invoke.h"
+
+#include "autograd/recorder.h"
+#include "op/functional.h"
+#include "op/op_node.h"
+#include "op/registry.h"
+
+namespace mxtape {
+namespace {
+
+// Bytes above which a kernel runs with the interpreter's lock released.
+constexpr size_t kBlockingBytes = size_t{1} << 17;
+
+BlockingHooks blocking_hooks;
+
+class BlockingScope {
+ public:
+  explicit BlockingScope(bool large) {
+    if (large && blocking_hooks.enter) token_ = blocking_hooks.enter();
+  }
+  ~BlockingScope() {
+    if (token_) blocking_hooks.leave(token_);
+  }
+
+ private:
+  void* token_ = nullptr;
+};
+
+std::string input_names(const OpSchema& op) {
+  std::string names;
+  for (const InputSpec& input : op.inputs) names += (names.empty() ? "" : ", ") + input.name;
+  return names;
+}
+
+void check_inputs(const OpSchema& op, Arrays inputs, const Params* params) {
+  const size_t expected = op.count_inputs(inputs.size(), params);
+  if (inputs.size() != expected || (op.variadic && inputs.empty())) {
+    fail_as(ErrorKind::kMXNet, op.name, ": expected ",
+            op.variadic ? std::string("at least one") : std::to_string(expected), " input",
+            expected == 1 ? "" : "s", " (", input_names(op), "), got ", inputs.size());
+  }
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (!inputs[i].defined()) fail(op.name, ": input ", i, " is missing");
+  }
+}
+
+bool same_view(const NDArray& a, const NDArray& b) {
+  return a.byte_offset() == b.byte_offset() && a.shape() == b.shape() && a.dtype() == b.dtype();
+}
+
+// Whether writing `out` while reading the inputs would spoil them.
+bool must_not_alias(const OpSchema& op, Arrays inputs, const NDArray& out) {
+  for (const NDArray& input : inputs) {
+    if (input.storage() == out.storage() && !(op.has_tile && same_view(input, out))) return true;
+  }
+  return false;
+}
+
+void check_output(const OpSchema& op, size_t i, const NDArray& out, const OutputSpec& spec) {
+  if (out.shape() != spec.shape || out.dtype() != spec.dtype) {
+    fail(op.name, ": out", i ? std::to_string(i) : "", " has shape ", out.shape(), " and dtype ",
+         out.dtype(), ", the result has ", spec.shape, " and ", spec.dtype);
+  }
+  check_writable(out, op.name);
+}
+
+void record(const OpSchema& op, Arrays inputs, const Ref<Params>& params, std::span<NDArray> outputs) {
+  bool tracked = false;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    tracked = tracked || (autograd::on_tape(inputs[i]) && !op.is_no_grad_input(i));
+  }
+  if (!tracked) return;
+  Ref<OpNode> node = OpNode::record(op, inputs, outputs, params);
+  for (size_t i = 0; i < outputs.size(); ++i) outputs[i].set_edge(node, static_cast<uint32_t>(i));
+}
+
+}  // namespace
+
+void set_blocking_hooks(const BlockingHooks& hooks) { blocking_hooks = hooks; }
+
+void check_writable(const NDArray& array, std::string_view op) {
+  if (!autograd::is_recording() || !autograd::on_tape(array)) return;
+  fail(op, ": cannot write in place to an array of shape ", array.shape(),
+       " that is in a recorded graph while recording: x[:] = ..., x += ... and out=x would change "
+       "values that gradients need. Write to a new array, or outside autograd.record()");
+}
+
+void invoke(const OpSchema& op, Arrays inputs, const Ref<Params>& params, Outputs& outputs) {
+  check_inputs(op, inputs, params.get());
+  const size_t count = op.count_outputs(params.get());
+  SmallVector<OutputSpec, 2> specs(count);
+  InferCall infer(op, inputs, params.get(), specs);
+  op.infer(infer);
+
+  const size_t given = outputs.size();
+  if (given && given != op.count_visible(params.get()) && given != count) {
+    fail(op.name, ": ", given, " arrays given as out, the operator has ",
+         op.count_visible(params.get()), " outputs");
+  }
+  for (size_t i = 0; i < given; ++i) check_output(op, i, outputs[i], specs[i]);
+  for (uint8_t i : op.mutates) check_writable(inputs[i], op.name);
+
+  Outputs spare;
+  SmallVector<size_t, 2> copied;
+  size_t bytes = 0;
+  for (size_t i = 0; i < count; ++i) {
+    bytes += static_cast<size_t>(specs[i].shape.size()) * item_size(specs[i].dtype);
+    if (i >= given) {
+      outputs.push_back(NDArray::empty(std::move(specs[i].shape), specs[i].dtype));
+    } else if (must_not_alias(op, inputs, outputs[i])) {
+      spare.push_back(outputs[i]);
+      copied.push_back(i);
+      outputs[i] = NDArray::empty(std::move(specs[i].shape), specs[i].dtype);
+    }
+  }
+  for (const NDArray& input : inputs) bytes = std::max(bytes, input.nbytes());
+  {
+    BlockingScope scope(bytes > kBlockingBytes);
+    const KernelCall call(op, inputs, outputs, params.get());
+    op.kernel(call);
+    for (size_t k = 0; k < copied.size(); ++k) {
+      std::memcpy(spare[k].bytes(), outputs[copied[k]].bytes(), spare[k].nbytes());
+    }
+  }
+  for (size_t k = 0; k < copied.size(); ++k) outputs[copied[k]] = std::move(spare[k]);
+  for (size_t i = 0; i < given; ++i) outputs[i].storage()->bump_version();
+  for (uint8_t i : op.mutates) inputs[i].storage()->bump_version();
+  if (autograd::is_recording()) record(op, inputs, params, outputs);
+  if (count > op.count_visible(params.get())) outputs.resize(op.count_visible(params.get()));
+}
+
+NDArray invoke(const OpSchema& op, std::initializer_list<NDArray> inputs, const Ref<Params>& params) {
+  Outputs outputs;
+  invoke(op, {inputs.begin(), inputs.size()}, params, outputs);
+  return std::move(outputs[0]);
+}
+
+void record_view(const OpSchema& op, const NDArray& input, const Ref<Params>& params, NDArray& view) {
+  if (autograd::is_recording()) record(op, {&input, 1}, params, {&view, 1});
+}
+
+void install_gradient_ops() {
+  autograd::GradientOps ops;
+  ops.add = [](const NDArray& a, const NDArray& b) { return a + b; };
+  ops.add_in_place = [](const NDArray& target, const NDArray& value) {
+    static const OpSchema& op = find_op("elemwise_add");
+    const autograd::StateScope quiet(false, false);
+    const NDArray inputs[] = {target.detached(), value.detached()};
+    Outputs outputs;
+    outputs.push_back(target.detached());
+    invoke(op, inputs, nullptr, outputs);
+  };
+  ops.copy_into = [](const NDArray& target, const NDArray& value) {
+    static const OpSchema& op = find_op("_copy");
+    const autograd::StateScope quiet(false, false);
+    const NDArray inputs[] = {value.detached()};
+    Outputs outputs;
+    outputs.push_back(target.detached());
+    invoke(op, inputs, nullptr, outputs);
+  };
+  ops.fill_like = [](const Shape& shape, DType dtype, double value) {
+    return full(shape, dtype, value);
+  };
+  autograd::set_gradient_ops(ops);
+}
+
+}  // namespace mxtape

@@ -1,0 +1,34 @@
+#pragma once
+
+#include "core/small_vector.h"
+#include "op/schema.h"
+
+namespace mxtape {
+
+using Outputs = SmallVector<NDArray, 2>;
+
+// Calls an operator: checks, infers, runs the kernel, records. `outputs` holds the arrays to write to,
+// or is empty and receives new ones. Everything is checked before anything is changed.
+void invoke(const OpSchema& op, Arrays inputs, const Ref<Params>& params, Outputs& outputs);
+
+// The same for one visible output.
+NDArray invoke(const OpSchema& op, std::initializer_list<NDArray> inputs,
+               const Ref<Params>& params = nullptr);
+
+// Records `op` for an output that already exists: a view of an input.
+void record_view(const OpSchema& op, const NDArray& input, const Ref<Params>& params, NDArray& view);
+
+// Throws when recording is on and `array` is in a recorded graph: it may not be written in place.
+void check_writable(const NDArray& array, std::string_view op);
+
+// Called around kernels that are large enough for other threads to want the interpreter.
+struct BlockingHooks {
+  void* (*enter)() = nullptr;
+  void (*leave)(void*) = nullptr;
+};
+void set_blocking_hooks(const BlockingHooks& hooks);
+
+// Gives the backward executor the operators that it needs.
+void install_gradient_ops();
+
+}  // namespace mxtape

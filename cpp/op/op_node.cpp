@@ -1,0 +1,139 @@
+#include "op/op_node.h"
+
+#include <limits>
+#include <new>
+
+namespace mxtape {
+
+using autograd::Edge;
+using autograd::Saved;
+
+Ref<OpNode> OpNode::record(const OpSchema& op, Arrays inputs, Arrays outputs,
+                           const Ref<Params>& params) {
+  if (std::max(inputs.size(), outputs.size()) > std::numeric_limits<uint16_t>::max() / 2) {
+    fail(op.name, ": too many inputs or outputs to record: ", inputs.size(), " and ",
+         outputs.size());
+  }
+  size_t saved = 0;
+  for (size_t i = 0; i < inputs.size(); ++i) saved += op.keep_input(i) != Keep::kNothing;
+  for (size_t i = 0; i < outputs.size(); ++i) saved += op.keep_output(i) != Keep::kNothing;
+  const size_t bytes = sizeof(OpNode) + inputs.size() * sizeof(Edge) + saved * sizeof(Saved);
+  Ref<OpNode> node(new (::operator new(bytes))
+                       OpNode(op, inputs.size(), outputs.size(), saved, params));
+  Edge* edges = node->edge_data();
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    new (edges + i) Edge(op.is_no_grad_input(i) ? Edge{} : autograd::edge_of(inputs[i]));
+  }
+  Saved* next = node->saved_data();
+  auto save = [&next](Keep keep, const NDArray& array) {
+    if (keep == Keep::kNothing) return;
+    new (next++) Saved(keep == Keep::kData ? Saved::data(array) : Saved::meta(array));
+  };
+  for (size_t i = 0; i < inputs.size(); ++i) save(op.keep_input(i), inputs[i]);
+  for (size_t i = 0; i < outputs.size(); ++i) save(op.keep_output(i), outputs[i]);
+  return node;
+}
+
+void OpNode::destroy() noexcept {
+  this->~OpNode();
+  ::operator delete(this);
+}
+
+void OpNode::release() {
+  if (released()) return;
+  mark_released();
+  for (size_t i = 0; i < saved_count_; ++i) saved_data()[i].~Saved();
+  for (size_t i = 0; i < input_count_; ++i) edge_data()[i].~Edge();
+}
+
+Saved* OpNode::saved_input(size_t i) {
+  if (released() || op_->keep_input(i) == Keep::kNothing) return nullptr;
+  Saved* at = saved_data();
+  for (size_t k = 0; k < i; ++k) at += op_->keep_input(k) != Keep::kNothing;
+  return at;
+}
+
+Saved* OpNode::saved_output(size_t i) {
+  if (released() || op_->keep_output(i) == Keep::kNothing) return nullptr;
+  Saved* at = saved_data();
+  for (size_t k = 0; k < input_count_; ++k) at += op_->keep_input(k) != Keep::kNothing;
+  for (size_t k = 0; k < i; ++k) at += op_->keep_output(k) != Keep::kNothing;
+  return at;
+}
+
+bool OpNode::output_meta(uint32_t index, Shape& shape, DType& dtype) const {
+  const Saved* saved = const_cast<OpNode*>(this)->saved_output(index);
+  if (!saved) return false;
+  shape = saved->shape;
+  dtype = saved->dtype;
+  return true;
+}
+
+void OpNode::vjp(autograd::VjpCall& call) {
+  if (!op_->vjp) fail("backward: ", op_->name, " has no gradient: ", op_->no_grad_reason, where());
+  // The node may be released by another thread while a kernel runs; the caller checks for that.
+  Vjp view(*this, call);
+  try {
+    op_->vjp(view);
+  } catch (const Error& error) {
+    throw Error(error.kind(), str_cat("backward of ", op_->name, where(), ": ", error.what()));
+  }
+  for (size_t i = 0; i < input_count_; ++i) {
+    const Saved* saved = saved_input(i);
+    const NDArray& value = call.result(i);
+    if (!saved || !call.needs(i) || !value.defined()) continue;
+    if (value.shape() != saved->shape || value.dtype() != saved->dtype) {
+      fail(op_->name, ": its gradient for input ", i, " has shape ", value.shape(), " and dtype ",
+           value.dtype(), ", the input ", saved->shape, " and ", saved->dtype, where());
+    }
+  }
+}
+
+const OpSchema& Vjp::op() const { return node_.op(); }
+const Params* Vjp::raw_params() const { return node_.params().get(); }
+size_t Vjp::input_count() const { return node_.input_count(); }
+
+NDArray Vjp::head(size_t i) const {
+  if (call_.has_head(i)) return call_.head(i);
+  Shape shape;
+  DType dtype;
+  if (!node_.output_meta(static_cast<uint32_t>(i), shape, dtype)) {
+    fail("output ", i, " received no gradient and its shape was not kept");
+  }
+  return autograd::gradient_ops().fill_like(shape, dtype, 0);
+}
+
+NDArray Vjp::input(size_t i) const {
+  const Saved* saved = node_.saved_input(i);
+  if (!saved || !saved->storage) fail("input ", i, " was not saved");
+  if (saved->stale()) autograd::report_stale(node_, str_cat("input ", i));
+  NDArray array = saved->array();
+  if (call_.create_graph()) {
+    const Edge& edge = node_.edges()[i];
+    if (edge.node) array.set_edge(edge.node, edge.index);
+  }
+  return array;
+}
+
+NDArray Vjp::output(size_t i) const {
+  const Saved* saved = node_.saved_output(i);
+  if (!saved || !saved->storage) fail("output ", i, " was not saved");
+  if (saved->stale()) autograd::report_stale(node_, str_cat("output ", i));
+  NDArray array = saved->array();
+  if (call_.create_graph()) array.set_edge(Ref<RefCounted>(&node_), static_cast<uint32_t>(i));
+  return array;
+}
+
+Shape Vjp::input_shape(size_t i) const {
+  const Saved* saved = node_.saved_input(i);
+  if (!saved) fail("the shape of input ", i, " was not saved");
+  return saved->shape;
+}
+
+DType Vjp::input_dtype(size_t i) const {
+  const Saved* saved = node_.saved_input(i);
+  if (!saved) fail("the dtype of input ", i, " was not saved");
+  return saved->dtype;
+}
+
+}  // namespace mxtape

@@ -1,0 +1,49 @@
+#pragma once
+
+#include "autograd/node.h"
+#include "op/schema.h"
+
+namespace mxtape {
+
+// A recorded operator call. One allocation: the node, its edges, then what it saved.
+class OpNode final : public autograd::Node {
+ public:
+  static Ref<OpNode> record(const OpSchema& op, Arrays inputs, Arrays outputs,
+                            const Ref<Params>& params);
+
+  const OpSchema& op() const { return *op_; }
+  const Ref<Params>& params() const { return params_; }
+  size_t input_count() const { return input_count_; }
+  autograd::Saved* saved_input(size_t i);
+  autograd::Saved* saved_output(size_t i);
+
+  std::string_view name() const override { return op_->name; }
+  std::span<autograd::Edge> edges() override {
+    return {edge_data(), released() ? size_t{0} : input_count_};
+  }
+  uint32_t output_count() const override { return output_count_; }
+  bool output_meta(uint32_t index, Shape& shape, DType& dtype) const override;
+  void vjp(autograd::VjpCall& call) override;
+  void release() override;
+
+ private:
+  OpNode(const OpSchema& op, size_t inputs, size_t outputs, size_t saved, const Ref<Params>& params)
+      : op_(&op),
+        params_(params),
+        input_count_(static_cast<uint16_t>(inputs)),
+        output_count_(static_cast<uint16_t>(outputs)),
+        saved_count_(static_cast<uint16_t>(saved)) {}
+  ~OpNode() override { release(); }
+  void destroy() noexcept override;
+
+  autograd::Edge* edge_data() { return reinterpret_cast<autograd::Edge*>(this + 1); }
+  autograd::Saved* saved_data() {
+    return reinterpret_cast<autograd::Saved*>(edge_data() + input_count_);
+  }
+
+  const OpSchema* op_;
+  Ref<Params> params_;
+  uint16_t input_count_, output_count_, saved_count_;
+};
+
+}  // namespace mxtape

@@ -1,0 +1,173 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <vector>
+
+#include "core/dtype.h"
+#include "core/ref.h"
+#include "core/shape.h"
+
+namespace mxtape {
+
+using OptInts = std::optional<Ints>;                   // a shape or axes, or None
+using SliceInts = std::vector<std::optional<int64_t>>;  // begin, end, step: entries may be None
+
+enum class ParamType : uint8_t {
+  kBool,
+  kOptBool,
+  kInt,
+  kOptInt,
+  kFloat,
+  kOptFloat,
+  kString,
+  kEnum,
+  kDType,
+  kOptDType,
+  kInts,
+  kOptInts,
+  kSliceInts,
+};
+
+using Choices = std::vector<std::string>;
+
+// One declared parameter of an operator: all that the border needs to bind, check and print it.
+struct ParamField {
+  std::string name;
+  ParamType type;
+  size_t offset;
+  bool required = false;
+  Choices choices;
+  std::string default_text;
+  std::string doc;
+};
+
+// An operator's parameter struct, seen through its fields.
+struct ParamsInfo;
+
+// The parameters of one call: immutable once bound, shared by the call and the tape.
+class Params : public RefCounted {
+ public:
+  const ParamsInfo& info() const { return *info_; }
+  void* data() { return data_; }
+  const void* data() const { return data_; }
+  template <class P>
+  const P& as() const {
+    return *static_cast<const P*>(data_);
+  }
+
+  // Bit i: field i was given by the caller. Only those are written to a symbol.
+  uint32_t given = 0;
+
+ protected:
+  Params(const ParamsInfo* info, void* data) : info_(info), data_(data) {}
+
+ private:
+  const ParamsInfo* info_;
+  void* data_;
+};
+
+struct ParamsInfo {
+  std::vector<ParamField> fields;
+  Ref<Params> (*make)() = nullptr;
+};
+
+// A field's value as Python prints it, and as MXNet's symbols hold it.
+std::string print_field(const ParamField& field, const void* data);
+// "axis=(0,), keepdims=True": what was given.
+std::string print_given(const Params& params);
+// Reads `text`, as MXNet's symbols hold it, into a field; an Error that names `op` when it does not fit.
+void parse_field(const ParamField& field, std::string_view text, void* data, std::string_view op);
+
+namespace detail {
+
+template <class T>
+constexpr ParamType param_type() {
+  if constexpr (std::is_same_v<T, bool>) return ParamType::kBool;
+  if constexpr (std::is_same_v<T, std::optional<bool>>) return ParamType::kOptBool;
+  if constexpr (std::is_same_v<T, int64_t>) return ParamType::kInt;
+  if constexpr (std::is_same_v<T, std::optional<int64_t>>) return ParamType::kOptInt;
+  if constexpr (std::is_same_v<T, double>) return ParamType::kFloat;
+  if constexpr (std::is_same_v<T, std::optional<double>>) return ParamType::kOptFloat;
+  if constexpr (std::is_same_v<T, std::string>) return ParamType::kString;
+  if constexpr (std::is_same_v<T, DType>) return ParamType::kDType;
+  if constexpr (std::is_same_v<T, std::optional<DType>>) return ParamType::kOptDType;
+  if constexpr (std::is_same_v<T, Ints>) return ParamType::kInts;
+  if constexpr (std::is_same_v<T, OptInts>) return ParamType::kOptInts;
+  if constexpr (std::is_same_v<T, SliceInts>) return ParamType::kSliceInts;
+  if constexpr (std::is_enum_v<T> && !std::is_same_v<T, DType>) return ParamType::kEnum;
+}
+
+// Collects the fields of a parameter struct through its `visit`.
+class FieldCollector {
+ public:
+  FieldCollector(const void* base, std::vector<ParamField>& fields) : base_(base), fields_(fields) {}
+
+  template <class T>
+  void operator()(const char* name, const T& value, const char* doc, Choices choices = {}) {
+    add(name, value, doc, std::move(choices), false);
+  }
+  template <class T>
+  void required(const char* name, const T& value, const char* doc, Choices choices = {}) {
+    add(name, value, doc, std::move(choices), true);
+  }
+
+ private:
+  template <class T>
+  void add(const char* name, const T& value, const char* doc, Choices choices, bool required) {
+    static_assert(param_type<T>() != ParamType::kEnum || sizeof(T) == sizeof(int32_t));
+    ParamField field{name,
+                     param_type<T>(),
+                     static_cast<size_t>(reinterpret_cast<const char*>(&value) -
+                                         static_cast<const char*>(base_)),
+                     required,
+                     std::move(choices),
+                     "",
+                     doc};
+    if (!required) field.default_text = print_field(field, base_);
+    fields_.push_back(std::move(field));
+  }
+
+  const void* base_;
+  std::vector<ParamField>& fields_;
+};
+
+}  // namespace detail
+
+// The information of parameter struct P, made on first use. P has defaults for its members and
+//   template <class V> void visit(V& v) { v("axis", axis, "what it means"); v.required("k", k, "..."); }
+template <class P>
+const ParamsInfo* params_info() {
+  class Typed final : public Params {
+   public:
+    explicit Typed(const ParamsInfo* info) : Params(info, &value_) {}
+
+   private:
+    P value_;
+  };
+  static const ParamsInfo info = [] {
+    ParamsInfo made;
+    P defaults;
+    detail::FieldCollector collector(&defaults, made.fields);
+    defaults.visit(collector);
+    made.make = [] { return Ref<Params>(new Typed(params_info<P>())); };
+    return made;
+  }();
+  return &info;
+}
+
+// Parameters for a call made from C++.
+template <class P>
+Ref<Params> make_params(P value) {
+  Ref<Params> params = params_info<P>()->make();
+  *static_cast<P*>(params->data()) = std::move(value);
+  params->given = ~uint32_t{0};
+  return params;
+}
+
+}  // namespace mxtape

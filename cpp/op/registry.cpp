@@ -1,0 +1,71 @@
+#include "op/registry.h"
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "core/error.h"
+#include "op/invoke.h"
+
+namespace mxtape {
+
+struct Registry::Index {
+  std::map<std::string, std::unique_ptr<OpSchema>, std::less<>> ops;
+  std::map<std::string, const OpSchema*, std::less<>> names;
+};
+
+Registry::Registry() : index_(new Index) {}
+
+// Never destroyed: nodes on the tape point to schemas.
+Registry& Registry::get() {
+  static auto* registry = new Registry;
+  return *registry;
+}
+
+OpSchema& Registry::add(std::string_view name) {
+  auto [at, fresh] = index_->ops.try_emplace(std::string(name), std::make_unique<OpSchema>());
+  if (!fresh) fail("operator ", name, " is declared twice");
+  at->second->name = name;
+  return *at->second;
+}
+
+const OpSchema* Registry::find(std::string_view name) const {
+  const auto at = index_->names.find(name);
+  return at == index_->names.end() ? nullptr : at->second;
+}
+
+std::vector<const OpSchema*> Registry::all() const {
+  std::vector<const OpSchema*> list;
+  for (const auto& [name, op] : index_->ops) list.push_back(op.get());
+  return list;
+}
+
+void Registry::finish() {
+  if (!index_->names.empty()) return;
+  for (auto& [name, op] : index_->ops) {
+    if (!op->infer) fail("operator ", name, " is declared without infer");
+    if (!op->kernel) fail("operator ", name, " is declared without a kernel");
+    if (!op->vjp && op->no_grad_reason.empty()) {
+      fail("operator ", name, " is declared with neither a gradient nor no_grad(reason)");
+    }
+    // A head that nothing flowed into is taken as zeros of the output's shape.
+    if ((op->outputs > 1 || op->output_count) && op->vjp && op->keep_outputs.empty()) {
+      op->keep_outputs = {Keep::kShape};
+    }
+    index_->names[name] = op.get();
+    for (const std::string& alias : op->aliases) {
+      if (!index_->names.try_emplace(alias, op.get()).second) {
+        fail("operator ", name, ": its alias ", alias, " is taken");
+      }
+    }
+  }
+  install_gradient_ops();
+}
+
+const OpSchema& find_op(std::string_view name) {
+  const OpSchema* op = Registry::get().find(name);
+  if (!op) fail("there is no operator called ", name);
+  return *op;
+}
+
+}  // namespace mxtape

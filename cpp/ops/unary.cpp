@@ -1,0 +1,103 @@
+#include <cmath>
+#include <cstring>
+
+#include "ops/unary.h"
+
+namespace mxtape {
+namespace {
+
+// ---- arithmetic
+OP_UNARY(negative).alias("_np_negative").pointwise_numeric([](auto x) { return -x; })
+    .vjp([](Vjp& v) { v.grad(0, -v.head()); }).doc("-x.");
+OP_UNARY(abs).pointwise_numeric(ELEMENTS(x < T(0) ? -x : x)).GRAD_X(g * fn::sign(x))
+    .doc("Absolute value; its gradient at 0 is 0.");
+OP_UNARY(sign).pointwise_numeric(ELEMENTS(T(x > T(0)) - T(x < T(0)))).zero_grad()
+    .doc("-1, 0 or 1 by the sign of x.");
+OP_UNARY(square).pointwise_numeric([](auto x) { return x * x; }).GRAD_X(2.0 * g * x).doc("x * x.");
+OP_UNARY(reciprocal).pointwise([](auto x) { return x.inverse(); }).sample(0.5, 3)
+    .GRAD_X(-g / fn::square(x)).doc("1 / x.");
+
+// ---- rounding: piecewise constant, with gradient 0
+OP_UNARY(round).pointwise(ELEMENTS(std::round(x))).zero_grad()
+    .doc("The nearest integer; halves go away from zero.");
+OP_UNARY(rint).pointwise(ELEMENTS(x - std::floor(x) <= std::ceil(x) - x ? std::floor(x) : std::ceil(x)))
+    .zero_grad().doc("The nearest integer; halves go down.");
+OP_UNARY(ceil).pointwise([](auto x) { return x.ceil(); }).zero_grad()
+    .doc("The least integer that is not below x.");
+OP_UNARY(floor).pointwise([](auto x) { return x.floor(); }).zero_grad()
+    .doc("The greatest integer that is not above x.");
+OP_UNARY(trunc).pointwise(ELEMENTS(std::trunc(x))).zero_grad().doc("x without its fraction.");
+OP_UNARY(fix).pointwise(ELEMENTS(std::trunc(x))).zero_grad().doc("x rounded toward zero.");
+
+// ---- with parameters
+OP_UNARY(logical_not).pointwise_numeric(ELEMENTS(x == T(0))).zero_grad()
+    .doc("1 where x is 0, else 0, in the input's dtype.");
+
+struct ClipParams {
+  double a_min = 0, a_max = 0;
+  template <class V>
+  void visit(V& v) {
+    v.required("a_min", a_min, "Smallest value of the result.");
+    v.required("a_max", a_max, "Largest value of the result.");
+  }
+};
+OP_UNARY(clip).params<ClipParams>()
+    .pointwise(numeric_tile<1, ClipParams>([](const ClipParams& p, auto a) {
+      using T = typename decltype(a)::Scalar;
+      const double low = p.a_min, high = p.a_max;
+      return a.unaryExpr([low, high](T x) -> T {
+        return static_cast<double>(x) > high ? static_cast<T>(high)
+               : static_cast<double>(x) < low ? static_cast<T>(low)
+                                              : x;
+      });
+    }))
+    .keep_input()
+    .vjp([](Vjp& v) {
+      const auto& p = v.params<ClipParams>();
+      const NDArray x = v.input(0);
+      v.grad(0, v.head() * (fn::greater_equal(x, p.a_min) * fn::lesser_equal(x, p.a_max)));
+    })
+    .doc("x limited to [a_min, a_max]; the gradient passes inside and at the borders.");
+
+struct SmoothL1Params {
+  double scalar = 1;
+  template <class V>
+  void visit(V& v) {
+    v("scalar", scalar, "sigma: the loss is quadratic where |x| < 1 / sigma**2.");
+  }
+};
+OP_UNARY(smooth_l1).params<SmoothL1Params>()
+    .pointwise(floating_tile<1, SmoothL1Params>([](const SmoothL1Params& p, auto a) {
+      using T = typename decltype(a)::Scalar;
+      const T s2 = static_cast<T>(p.scalar * p.scalar);
+      return a.unaryExpr([s2](T x) -> T {
+        const T size = std::abs(x);
+        return size < T(1) / s2 ? T(0.5) * s2 * x * x : size - T(0.5) / s2;
+      });
+    }))
+    .keep_input()
+    .vjp([](Vjp& v) {
+      const double sigma = v.params<SmoothL1Params>().scalar, s2 = sigma * sigma;
+      const NDArray x = v.input(0);
+      const NDArray inside = fn::lesser(fn::abs(x), 1 / s2);
+      v.grad(0, v.head() * (inside * x * s2 + (1.0 - inside) * fn::sign(x)));
+    })
+    .doc("Huber's loss: (sigma x)**2 / 2 near 0 and |x| - 0.5 / sigma**2 beyond.");
+
+// ---- constants in the shape of an array
+OP(zeros_like).inputs("data").infer(infer_same_shape).zero_grad()
+    .kernel([](const KernelCall& call) {
+      std::memset(call.out().bytes(), 0, call.out().nbytes());
+    })
+    .doc("Zeros of the input's shape and dtype.");
+OP(ones_like).inputs("data").infer(infer_same_shape).zero_grad()
+    .kernel([](const KernelCall& call) {
+      dispatch(call.out().dtype(), [&](auto tag) {
+        using T = typename decltype(tag)::type;
+        std::fill_n(call.out().data<T>(), call.out().size(), static_cast<T>(1));
+      });
+    })
+    .doc("Ones of the input's shape and dtype.");
+
+}  // namespace
+}  // namespace mxtape

@@ -1,0 +1,146 @@
+#include <algorithm>
+#include <cstring>
+
+#include "op/common_params.h"
+#include "op/declare.h"
+#include "ops/reshape.h"
+#include "runtime/convert.h"
+#include "runtime/parallel.h"
+
+// Operators that copy or reinterpret an array without computing on it.
+namespace mxtape {
+
+Shape reshaped(const Shape& in, const ReshapeParams& p, std::string_view op) {
+  Ints from(in.begin(), in.end());
+  Ints code = p.shape;
+  if (code.empty() && !p.target_shape.empty()) {
+    code = p.target_shape;
+    if (p.keep_highest && !from.empty()) code[0] = from[0];
+  }
+  if (p.reverse) {
+    std::reverse(from.begin(), from.end());
+    std::reverse(code.begin(), code.end());
+    // A split's two factors stand after its -4: keep them there, in reversed order.
+    for (size_t i = 0; i + 2 < code.size(); ++i) {
+      if (code[i + 2] == -4) {
+        std::rotate(code.begin() + static_cast<long>(i), code.begin() + static_cast<long>(i) + 2,
+                    code.begin() + static_cast<long>(i) + 3);
+        i += 2;
+      }
+    }
+  }
+  auto refuse = [&](const auto&... why) {
+    fail_as(ErrorKind::kMXNet, op, ": cannot reshape ", in, " to ", Shape(p.shape.empty() ? p.target_shape : p.shape), ": ", why...);
+  };
+  Ints out;
+  size_t at = 0;
+  int infer = -1;
+  auto next = [&]() -> int64_t {
+    if (at >= from.size()) refuse("it asks for more axes than the array has");
+    return from[at++];
+  };
+  for (size_t i = 0; i < code.size(); ++i) {
+    const int64_t c = code[i];
+    if (c > 0) {
+      out.push_back(c);
+      ++at;
+    } else if (c == 0) {
+      out.push_back(at < from.size() || !from.empty() ? next() : 0);
+    } else if (c == -1) {
+      if (infer >= 0) refuse("only one extent can be -1");
+      infer = static_cast<int>(out.size());
+      out.push_back(1);
+      ++at;
+    } else if (c == -2) {
+      while (at < from.size()) out.push_back(from[at++]);
+    } else if (c == -3) {
+      const int64_t first = next();
+      out.push_back(first * next());
+    } else if (c == -4) {
+      if (i + 2 >= code.size()) refuse("-4 must be followed by two extents");
+      const int64_t whole = next();
+      int64_t a = code[++i], b = code[++i];
+      if (a == -1 && b == -1) refuse("only one part of a split can be -1");
+      if ((a <= 0 && a != -1) || (b <= 0 && b != -1)) refuse("the parts of a split must be positive or -1");
+      if (a == -1) a = whole / b;
+      if (b == -1) b = whole / a;
+      if (a * b != whole) refuse("extent ", whole, " is not ", a, " times ", b);
+      out.push_back(a);
+      out.push_back(b);
+    } else {
+      refuse("extent ", c, " means nothing");
+    }
+  }
+  if (p.reverse) {
+    std::reverse(out.begin(), out.end());
+    if (infer >= 0) infer = static_cast<int>(out.size()) - 1 - infer;
+  }
+  Shape result{std::span<const int64_t>(out)};
+  const int64_t size = in.size();
+  if (infer >= 0) {
+    const int64_t rest = checked_size(result, op);
+    if (rest == 0 ? size != 0 : size % rest != 0) refuse(size, " elements do not divide by ", rest);
+    result[infer] = rest == 0 ? 0 : size / rest;
+  }
+  if (checked_size(result, op) != size) {
+    refuse("the array has ", size, " elements, the result would have ", result.size());
+  }
+  return result;
+}
+
+namespace {
+
+void copy_bytes(const NDArray& from, const NDArray& to) {
+  const char* source = from.bytes();
+  char* target = to.bytes();
+  parallel_for(static_cast<int64_t>(to.nbytes()), int64_t{1} << 20, [&](int64_t begin, int64_t end) {
+    std::memcpy(target + begin, source + begin, static_cast<size_t>(end - begin));
+  });
+}
+void copy_kernel(const KernelCall& call) { copy_bytes(call.in(0), call.out()); }
+
+// The gradient of any operator that only changes the shape.
+void reshape_vjp(Vjp& v) { v.grad(0, reshape(v.head(), v.input_shape(0))); }
+
+OP(Reshape).alias("reshape").inputs("data").params<ReshapeParams>()
+    .infer([](InferCall& call) {
+      call.output(0, reshaped(call.shape(0), call.params<ReshapeParams>(), call.name()),
+                  call.dtype(0));
+    })
+    .kernel(copy_kernel)
+    .keep_input(0, Keep::kShape)
+    .vjp(reshape_vjp)
+    .doc("A copy of the array in another shape of the same size. The method x.reshape() gives a view.");
+
+OP(_copy).alias("identity").inputs("data").infer(infer_same_shape).kernel(copy_kernel)
+    .vjp([](Vjp& v) { v.grad(0, v.head()); })
+    .doc("A copy of the array.");
+
+OP(BlockGrad).alias("stop_gradient").inputs("data").infer(infer_same_shape).kernel(copy_kernel)
+    .zero_grad()
+    .doc("A copy of the array through which no gradient flows.");
+
+OP(make_loss).inputs("data").infer(infer_same_shape).kernel(copy_kernel)
+    .keep_input(0, Keep::kShape)
+    .vjp([](Vjp& v) { v.grad(0, full(v.input_shape(0), v.input_dtype(0), 1)); })
+    .doc("A copy of the array that starts a gradient of ones, whatever flows into it.");
+
+OP(Cast).alias("cast").inputs("data").params<CastParams>()
+    .infer([](InferCall& call) {
+      call.output(0, call.shape(0), call.params<CastParams>().dtype);
+    })
+    .kernel([](const KernelCall& call) {
+      const NDArray &in = call.in(0), &out = call.out();
+      parallel_for(out.size(), 1 << 16, [&](int64_t begin, int64_t end) {
+        convert(in.dtype(), in.bytes() + static_cast<size_t>(begin) * item_size(in.dtype()),
+                out.dtype(), out.bytes() + static_cast<size_t>(begin) * item_size(out.dtype()),
+                end - begin);
+      });
+    })
+    .keep_input(0, Keep::kShape)
+    .vjp([](Vjp& v) { v.grad(0, cast(v.head(), v.input_dtype(0))); })
+    .method()
+    .doc("The array in another data type; floating to integer truncates toward zero.");
+
+}  // namespace
+}  // namespace mxtape
