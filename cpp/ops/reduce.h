@@ -208,6 +208,7 @@ void fold_rows(const Walk& rows, const T* x, int64_t begin, int64_t end, int64_t
   using Narrow = typename Op::Narrow;
   using Wide = typename Op::Wide;
   std::fill_n(total, width, Op::template identity<Wide>());
+  if (begin >= end) return;
   Walk::Cursor row(rows, begin);
   alignas(64) Narrow narrow[kColumns];
   while (begin < end) {
