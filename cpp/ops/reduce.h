@@ -1,7 +1,7 @@
 #pragma once
 
 #include <algorithm>
-#include <bit>
+#include <limits>
 #include <vector>
 
 #include "core/small_vector.h"
@@ -25,9 +25,12 @@ Shape reduced_shape(const Shape& in, AxisSet axes, bool keepdims);
 int64_t reduced_count(const Shape& in, AxisSet axes);
 // A reduction's result, or its gradient, copied along the reduced axes of `in`.
 NDArray spread(const NDArray& reduced, const Shape& in, AxisSet axes);
-// Inference of a reduction that keeps the dtype; `refuse_empty` where nothing has no value (max).
+// Inference of a reduction that keeps the dtype; the second where nothing has no value (max).
 void infer_reduce(InferCall& call);
 void infer_reduce_nonempty(InferCall& call);
+// The axes of a call's or a gradient's ReduceParams.
+AxisSet axes_of(const KernelCall& call);
+AxisSet axes_of(const Vjp& v);
 
 namespace reduce {
 
@@ -72,7 +75,7 @@ class Walk {
   struct Loop {
     int64_t extent = 0, stride = 0;
   };
-  SmallVector<Loop, 4> loops_;
+  std::vector<Loop> loops_;
   int64_t size_ = 1;
 };
 
@@ -390,6 +393,26 @@ struct Min : Max<T> {
   }
 };
 
+template <class N>
+struct ProductOf {
+  using Narrow = N;
+  using Wide = N;
+  template <class V>
+  static constexpr V identity() {
+    return V(1);
+  }
+  template <class V>
+  static V combine(V a, V b) {
+    return static_cast<V>(a * b);
+  }
+};
+
+template <class T>
+bool is_nan(T x) {
+  if constexpr (std::is_same_v<T, float16>) return Eigen::numext::isnan(x);
+  return x != x;
+}
+
 template <class T>
 struct CastTo {
   template <class W>
@@ -409,6 +432,13 @@ void dispatch_wrapping(DType dtype, F&& f) {
     case DType::kInt64: return f(TypeTag<uint64_t>{});
     default: return f(TypeTag<uint8_t>{});
   }
+}
+
+template <class F>
+void dispatch_floating(DType dtype, F&& f) {
+  if (dtype == DType::kFloat32) return f(TypeTag<float>{});
+  if (dtype == DType::kFloat64) return f(TypeTag<double>{});
+  f(TypeTag<float16>{});
 }
 
 // Whether any, or all, of the elements of a bool array are true: what its sums and products are.
