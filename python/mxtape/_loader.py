@@ -13,7 +13,12 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from types import ModuleType
 from typing import Optional
 
-from ._build import NATIVE_CPU_FLAGS
+_NOT_BUILT = "install the wheel, or build it with 'pip install .' or 'make build'"
+
+try:
+    from ._build import NATIVE_CPU_FLAGS
+except ModuleNotFoundError as error:
+    raise ImportError(f"mxtape is not built here: {_NOT_BUILT}") from error
 
 # What each level adds to the one before it, as /proc/cpuinfo spells it.
 _V2 = ("cx16", "lahf_lm", "popcnt", "pni", "sse4_1", "sse4_2", "ssse3")
@@ -89,8 +94,8 @@ def choose_isa(wanted: str, installed: list[str], flags: Optional[frozenset[str]
     """
     if not installed:
         raise ImportError(
-            f"mxtape has no compiled core in {', '.join(_package_folders())}: install the wheel, "
-            "or build it with 'pip install .' or 'make build'"
+            f"no compiled core of mxtape for this Python in {', '.join(_package_folders())}: "
+            + _NOT_BUILT
         )
     here = ", ".join(installed)
     if wanted:
