@@ -34,8 +34,13 @@ help:
 	tools/dev_setup.sh $(subst +, ,$*)
 	@touch $@
 
-build: .venv/.stamp-build+test+lint
-	@[ -f build/dev/build.ninja ] || cmake --preset dev
+.venv/.stamp-examples: | .venv/.stamp-build+test+lint
+
+build/dev/build.ninja: .venv/.stamp-build+test+lint CMakePresets.json
+	cmake --preset dev
+	@touch $@
+
+build: build/dev/build.ninja
 	cmake --build --preset dev -j $(JOBS)
 
 test: build

@@ -48,13 +48,16 @@ def check_file(path: Path, cpp: Path) -> list[str]:
 
 
 def _complaint(mark: str, name: str, folder: str, cpp: Path) -> str | None:
-    target = name.split("/")[0]
+    parts = name.split("/")
+    target = parts[0]
     if mark == "<":
         if _PYTHON_HEADER.match(name) and folder != "python":
             return f"<{name}> in {folder}/: only python/ may include Python's headers"
         if target in ALLOWED and (cpp / name).is_file():
             return f'<{name}>: a header of the project is included as "{name}"'
         return None
+    if ".." in parts:
+        return f'"{name}": write the path from {cpp.name}/, without ..'
     if not (cpp / name).is_file():
         return f'"{name}": no such file under {cpp.name}/ (project includes are rooted there)'
     if target not in ALLOWED[folder]:

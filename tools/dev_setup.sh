@@ -41,6 +41,8 @@ if [[ ! -x $venv/bin/python ]] || ! "$venv/bin/python" -m pip --version >/dev/nu
     "$python" -m venv "$venv"
   fi
   "$venv/bin/python" -m pip install -q --disable-pip-version-check --upgrade pip
+  # A build tree remembers the interpreter that it was configured for.
+  rm -f build/*/CMakeCache.txt
 fi
 
 wanted=("$@")
