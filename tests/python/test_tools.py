@@ -23,7 +23,7 @@ def run(name, *arguments):
         [sys.executable, str(TOOLS / f"{name}.py"), *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        universal_newlines=True,
+        text=True,
         check=False,
     )
 
