@@ -20,8 +20,7 @@ def import_under(isa):
     return subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "MXTAPE_ISA": isa},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
         check=False,
     )
