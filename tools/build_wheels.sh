@@ -63,7 +63,7 @@ for python in "${pythons[@]}"; do
   test_venv=$work/$tag/test-env
   rm -rf "$test_venv"
   "$python" -m venv "$test_venv"
-  "$test_venv/bin/python" -m pip install -q "$wheel[test,examples]"
+  "$test_venv/bin/python" -m pip install -q "$wheel[test]"
   # From another folder, so that only the installed package can be found.
   log=$work/$tag/pytest.log
   (cd "$work/$tag" && test_wheel() {
