@@ -8,6 +8,7 @@ find_package(GTest CONFIG QUIET HINTS ${gtest_hints})
 if(NOT GTest_FOUND)
   include(FetchContent)
   set(INSTALL_GTEST OFF CACHE BOOL "" FORCE)
+  set(BUILD_GMOCK OFF CACHE BOOL "" FORCE)
   FetchContent_Declare(googletest
     GIT_REPOSITORY https://github.com/google/googletest.git GIT_TAG v1.14.0 GIT_SHALLOW ON)
   FetchContent_MakeAvailable(googletest)
