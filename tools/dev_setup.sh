@@ -45,6 +45,14 @@ if [[ ! -x $venv/bin/python ]] || ! "$venv/bin/python" -m pip --version >/dev/nu
   rm -f build/*/CMakeCache.txt
 fi
 
+# Debian splits the headers off too.
+headers=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("include"))')
+if [[ ! -f $headers/Python.h ]]; then
+  as_root_on_debian || die "no Python.h in $headers: install your system's python3-dev package"
+  apt_install python3-dev
+  [[ -f $headers/Python.h ]] || die "no Python.h in $headers: install this Python's headers"
+fi
+
 wanted=("$@")
 tools=()
 # Presets need CMake 3.21.
