@@ -7,8 +7,13 @@ none shares memory or threads with another. The parent talks to a worker in line
 import argparse
 import importlib
 import json
+import os
+import platform
+import signal
 import subprocess
 import sys
+import tempfile
+import threading
 from pathlib import Path
 
 
@@ -71,27 +76,38 @@ class Worker:
 
     def __init__(self, script, library, python):
         self.library = library
+        self.errors = tempfile.TemporaryFile("w+")  # a pipe that nobody reads would fill and block
         self.process = subprocess.Popen(
             [python, "-W", "ignore", str(script), "--worker", library],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True,
         )
 
-    def ask(self, **request):
+    def ask(self, limit=600, **request):
+        """Send `request` and return the answer; kill the worker after `limit` seconds."""
+        killer = threading.Timer(limit, self.process.kill)
+        killer.start()
         try:
             self.process.stdin.write(json.dumps(request) + "\n")
             self.process.stdin.flush()
             answer = self.process.stdout.readline()
         except BrokenPipeError:
             answer = ""
+        finally:
+            timed_out = not killer.is_alive()
+            killer.cancel()
         if not answer:
+            if timed_out:
+                self.process.wait()
+                raise WorkerFailed(f"no answer within {limit} s")
             raise WorkerFailed(self.why_it_ended())
         return json.loads(answer)
 
     def why_it_ended(self):
-        _, errors = self.process.communicate()
+        self.process.communicate()
         if self.process.returncode < 0:
-            return f"killed by signal {-self.process.returncode}"
-        lines = errors.strip().splitlines()
+            return f"killed by {signal.Signals(-self.process.returncode).name}"
+        self.errors.seek(0)
+        lines = self.errors.read().strip().splitlines()
         return lines[-1] if lines else f"ended with status {self.process.returncode}"
 
     def stop(self):
@@ -128,9 +144,6 @@ def chosen(arguments):
 
 def machine():
     """Return a line that says what the measurement ran on."""
-    import os
-    import platform
-
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
