@@ -1,6 +1,6 @@
 """Train a two-layer network on handwritten digits, with `nd` and `autograd` only.
 
-    python examples/train_digits.py               # about 40 epochs, then a picture
+    python examples/train_digits.py               # 40 epochs, then a picture
     python examples/train_digits.py --quick       # a few epochs, to see that everything works
 
 The data are the 1,797 scanned digits of 8 x 8 pixels that come with scikit-learn. A fifth of them
