@@ -94,19 +94,31 @@ def run(pythons, rounds):
 
 
 def report(results):
-    medians = {name: {s: statistics.median(result[s]) for s in SERIES}
-               for name, result in results.items()}
+    medians = {
+        name: {s: statistics.median(result[s]) for s in SERIES} for name, result in results.items()
+    }
     rows = []
     for name, result in results.items():
         row = [f"{name} {result['version']}", result["python"]]
         row += [f"{medians[name][s]:.0f} ± {spread(result[s]):.0f}" for s in SERIES]
         row += [f"{medians[name][s] / medians[name]['empty call']:.1f}" for s in SERIES[1:]]
-        row += [f"{medians[name][s] / medians['torch'][s]:.2f}" if "torch" in medians else "-"
-                for s in SERIES[1:]]
+        row += [
+            f"{medians[name][s] / medians['torch'][s]:.2f}" if "torch" in medians else "-"
+            for s in SERIES[1:]
+        ]
         rows.append(row)
     print_table(
-        ["ns per call, median ± half the middle 50 %", "Python", *SERIES,
-         "unrecorded/empty", "recorded/empty", "unrecorded/torch", "recorded/torch"], rows)
+        [
+            "ns per call, median ± half the middle 50 %",
+            "Python",
+            *SERIES,
+            "unrecorded/empty",
+            "recorded/empty",
+            "unrecorded/torch",
+            "recorded/torch",
+        ],
+        rows,
+    )
     return medians
 
 
@@ -126,8 +138,10 @@ def over_budget(medians):
         if cost > budget:
             lines.append(f"{series} a * b: {cost:.0f} ns, the budget is {budget} ns")
         if "torch" in medians and cost > BUDGET_OF_TORCH * medians["torch"][series]:
-            lines.append(f"{series} a * b: {cost / medians['torch'][series]:.2f} of PyTorch's "
-                         f"time, the budget is {BUDGET_OF_TORCH}")
+            lines.append(
+                f"{series} a * b: {cost / medians['torch'][series]:.2f} of PyTorch's "
+                f"time, the budget is {BUDGET_OF_TORCH}"
+            )
     return lines
 
 

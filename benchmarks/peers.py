@@ -79,7 +79,10 @@ class Worker:
         self.errors = tempfile.TemporaryFile("w+")  # a pipe that nobody reads would fill and block
         self.process = subprocess.Popen(
             [python, "-W", "ignore", str(script), "--worker", library],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
+            text=True,
         )
 
     def ask(self, limit=600, **request):
@@ -160,7 +163,11 @@ def print_table(header, rows):
     cells = [header, *rows]
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
     for n, row in enumerate(cells):
-        print("  ".join(cell.ljust(width) if i == 0 else cell.rjust(width)
-                        for i, (cell, width) in enumerate(zip(row, widths))))
+        print(
+            "  ".join(
+                cell.ljust(width) if i == 0 else cell.rjust(width)
+                for i, (cell, width) in enumerate(zip(row, widths))
+            )
+        )
         if n == 0:
             print("  ".join("-" * width for width in widths))

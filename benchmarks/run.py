@@ -18,8 +18,11 @@ TORCH = "torch==2.13.0"
 
 def has_torch(python):
     """Return whether `python` exists and imports torch."""
-    return python.exists() and subprocess.run(
-        [python, "-c", "import torch"], stderr=subprocess.DEVNULL).returncode == 0
+    return (
+        python.exists()
+        and subprocess.run([python, "-c", "import torch"], stderr=subprocess.DEVNULL).returncode
+        == 0
+    )
 
 
 def torch_python():
@@ -43,11 +46,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer rounds, shorter chains")
     parser.add_argument("--no-torch", action="store_true", help="measure mxtape alone")
-    parser.add_argument("--torch-python", type=Path,
-                        help="an interpreter that has PyTorch already")
+    parser.add_argument("--torch-python", type=Path, help="an interpreter that has PyTorch already")
     parser.add_argument("--mxnet-python", type=Path, help="an interpreter that has MXNet")
-    parser.add_argument("--check", action="store_true",
-                        help="fail when the call overhead is above its budget")
+    parser.add_argument(
+        "--check", action="store_true", help="fail when the call overhead is above its budget"
+    )
     arguments = parser.parse_args()
 
     peers = []

@@ -86,9 +86,8 @@ class Chain:
         tape_bytes = resident_bytes() - before
         y.backward()
         self.library.sync()
-        done = time.perf_counter()
         del y
-        freed = time.perf_counter()
+        swept = time.perf_counter()
 
         y = self.record(length)  # again, to free a tape that backward has not already taken apart
         drop_began = time.perf_counter()
@@ -101,7 +100,7 @@ class Chain:
         return {
             "version": self.library.version,
             "forward_ns": 1e9 * (recorded - began) / length,
-            "backward_ns": 1e9 * (done - recorded + freed - done) / length,
+            "backward_ns": 1e9 * (swept - recorded) / length,
             "free_ns": 1e9 * (dropped - drop_began) / length,
             "tape_bytes": tape_bytes / length,
         }
@@ -134,7 +133,8 @@ def measure_library(name, python, kind, lengths, limit):
             result.update(ask_once(name, python, limit, kind=kind, length=length, what="tape"))
             if kind == "array":
                 result.update(
-                    ask_once(name, python, limit, kind=kind, length=length, what="arrays"))
+                    ask_once(name, python, limit, kind=kind, length=length, what="arrays")
+                )
             else:
                 result["array_bytes"] = 0.0
         except WorkerFailed as failure:
@@ -151,14 +151,31 @@ def report(results):
             rows.append([*start, "-", "-", "-", "-", "-", "-", r["error"]])
             continue
         total = sum(r[k] for k in ("forward_ns", "backward_ns", "free_ns"))
-        rows.append([
-            *start, *(f"{r[k]:.0f}" for k in ("forward_ns", "backward_ns", "free_ns")),
-            *(f"{b:.0f}" for b in (r["tape_bytes"], r["array_bytes"],
-                                   r["tape_bytes"] - r["array_bytes"])),
-            f"{total / first_total(results, r):.2f}",
-        ])
-    print_table(["per node", "N", "record ns", "backward ns", "free ns", "bytes",
-                 "arrays' share", "node's own", "time per node / at first N"], rows)
+        rows.append(
+            [
+                *start,
+                *(f"{r[k]:.0f}" for k in ("forward_ns", "backward_ns", "free_ns")),
+                *(
+                    f"{b:.0f}"
+                    for b in (r["tape_bytes"], r["array_bytes"], r["tape_bytes"] - r["array_bytes"])
+                ),
+                f"{total / first_total(results, r):.2f}",
+            ]
+        )
+    print_table(
+        [
+            "per node",
+            "N",
+            "record ns",
+            "backward ns",
+            "free ns",
+            "bytes",
+            "arrays' share",
+            "node's own",
+            "time per node / at first N",
+        ],
+        rows,
+    )
 
 
 def first_total(results, like):
@@ -171,10 +188,20 @@ def first_total(results, like):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--lengths", type=int, nargs="+", default=[10**4, 10**5, 10**6],
-                        help="nodes in the chain (10000 100000 1000000)")
-    parser.add_argument("--kinds", nargs="+", choices=["scalar", "array"],
-                        default=["scalar", "array"], help="chains to measure (both)")
+    parser.add_argument(
+        "--lengths",
+        type=int,
+        nargs="+",
+        default=[10**4, 10**5, 10**6],
+        help="nodes in the chain (10000 100000 1000000)",
+    )
+    parser.add_argument(
+        "--kinds",
+        nargs="+",
+        choices=["scalar", "array"],
+        default=["scalar", "array"],
+        help="chains to measure (both)",
+    )
     parser.add_argument("--limit", type=int, default=300, help="seconds for each chain (300)")
     add_peer_arguments(parser)
     arguments = parser.parse_args()

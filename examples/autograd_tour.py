@@ -239,8 +239,11 @@ def look_at_the_graph():
         y = nd.log(nd.square(x) + 3)
     symbol = autograd.get_symbol(y)
     nodes = json.loads(symbol.tojson())["nodes"]
-    show("the operators, oldest first", [node["op"] for node in nodes],
-         ["null", "square", "_plus_scalar", "log"])
+    show(
+        "the operators, oldest first",
+        [node["op"] for node in nodes],
+        ["null", "square", "_plus_scalar", "log"],
+    )
     show("number of arguments (x)", len(symbol.list_arguments()), 1)
     show("number of outputs (y)", len(symbol.list_outputs()), 1)
 

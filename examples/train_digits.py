@@ -71,8 +71,13 @@ class Network:
         """Move every weight against its gradient."""
         for weight, momentum in zip(self.weights, self.momenta):
             nd.sgd_mom_update(
-                weight, weight.grad, momentum,
-                lr=learning_rate, momentum=MOMENTUM, wd=WEIGHT_DECAY, out=weight,
+                weight,
+                weight.grad,
+                momentum,
+                lr=learning_rate,
+                momentum=MOMENTUM,
+                wd=WEIGHT_DECAY,
+                out=weight,
             )
 
 
@@ -133,12 +138,20 @@ def draw(path, history, test, predictions):
     images, labels = (array.asnumpy() for array in test)
     predictions = predictions.asnumpy()
     blue, orange, red, grey = "#2563a8", "#d97706", "#c81e3a", "#5b6470"
-    plt.rcParams.update({
-        "font.size": 11, "axes.spines.top": False, "axes.spines.right": False,
-        "axes.edgecolor": grey, "axes.titleweight": "bold", "axes.titlelocation": "left",
-        "axes.grid": True, "grid.color": "#e3e6ea", "axes.axisbelow": True,
-        "legend.frameon": False,
-    })
+    plt.rcParams.update(
+        {
+            "font.size": 11,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.edgecolor": grey,
+            "axes.titleweight": "bold",
+            "axes.titlelocation": "left",
+            "axes.grid": True,
+            "grid.color": "#e3e6ea",
+            "axes.axisbelow": True,
+            "legend.frameon": False,
+        }
+    )
     columns, rows = 12, 3
     figure = plt.figure(figsize=(11, 8), dpi=120, layout="constrained")
     figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)
@@ -154,20 +167,34 @@ def draw(path, history, test, predictions):
     left.legend()
     right.plot(epochs, [100 * a for a in accuracy], color=orange, lw=2)
     right.axhline(100 * FULL_ACCURACY, color=grey, lw=1, ls="--")
-    right.annotate(f"goal: {100 * FULL_ACCURACY:.0f} %", (epochs[-1], 100 * FULL_ACCURACY),
-                   xytext=(0, -5), textcoords="offset points", ha="right", va="top", color=grey)
-    right.set(title=f"Held-out accuracy: {100 * accuracy[-1]:.1f} % at the end",
-              xlabel="epoch", ylabel="%")
+    right.annotate(
+        f"goal: {100 * FULL_ACCURACY:.0f} %",
+        (epochs[-1], 100 * FULL_ACCURACY),
+        xytext=(0, -5),
+        textcoords="offset points",
+        ha="right",
+        va="top",
+        color=grey,
+    )
+    right.set(
+        title=f"Held-out accuracy: {100 * accuracy[-1]:.1f} % at the end",
+        xlabel="epoch",
+        ylabel="%",
+    )
     for axes in (left, right):
         axes.xaxis.get_major_locator().set_params(integer=True)
 
     mistakes = [i for i in range(len(labels)) if predictions[i] != labels[i]]
     correct = [i for i in range(len(labels)) if predictions[i] == labels[i]]
     shown = mistakes[:columns]
-    shown += correct[:columns * rows - len(shown)]
+    shown += correct[: columns * rows - len(shown)]
     digits.suptitle(
         f"Held-out digits and what the network says: {len(mistakes)} of {len(labels)} are wrong",
-        x=0.01, ha="left", fontweight="bold", fontsize=12)
+        x=0.01,
+        ha="left",
+        fontweight="bold",
+        fontsize=12,
+    )
     for axes, i in zip(digits.subplots(rows, columns).flat, shown):
         wrong = predictions[i] != labels[i]
         axes.imshow(images[i].reshape(8, 8), cmap="gray_r", interpolation="nearest")
@@ -175,8 +202,12 @@ def draw(path, history, test, predictions):
         axes.grid(False)
         axes.set_title(
             f"{predictions[i]:.0f}, is {labels[i]:.0f}" if wrong else f"{predictions[i]:.0f}",
-            loc="center", fontsize=11, color=red if wrong else "black", pad=4,
-            fontweight="bold" if wrong else "normal")
+            loc="center",
+            fontsize=11,
+            color=red if wrong else "black",
+            pad=4,
+            fontweight="bold" if wrong else "normal",
+        )
         for spine in axes.spines.values():
             spine.set(visible=True, color=red if wrong else "#c5cad1", lw=2.2 if wrong else 0.8)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -189,11 +220,16 @@ def parse_arguments():
     parser.add_argument("--epochs", type=int, help=f"passes over the data ({FULL_EPOCHS})")
     parser.add_argument("--seed", type=int, default=0, help="for weights, order and dropout (0)")
     parser.add_argument(
-        "--output", type=Path, default=Path(__file__).parent / "output" / "digits.png",
-        help="where the picture goes (examples/output/digits.png)")
+        "--output",
+        type=Path,
+        default=Path(__file__).parent / "output" / "digits.png",
+        help="where the picture goes (examples/output/digits.png)",
+    )
     parser.add_argument(
-        "--quick", action="store_true",
-        help=f"{QUICK_EPOCHS} epochs, and {100 * QUICK_ACCURACY:.0f} %% are enough")
+        "--quick",
+        action="store_true",
+        help=f"{QUICK_EPOCHS} epochs, and {100 * QUICK_ACCURACY:.0f} %% are enough",
+    )
     arguments = parser.parse_args()
     if arguments.epochs is None:
         arguments.epochs = QUICK_EPOCHS if arguments.quick else FULL_EPOCHS
@@ -206,8 +242,10 @@ def main():
     arguments = parse_arguments()
     mx.random.seed(arguments.seed)
     train, test = load_digits()
-    print(f"{len(train[1])} digits to learn from, {len(test[1])} held out, "
-          f"{64 * HIDDEN + HIDDEN + HIDDEN * 10 + 10} weights")
+    print(
+        f"{len(train[1])} digits to learn from, {len(test[1])} held out, "
+        f"{64 * HIDDEN + HIDDEN + HIDDEN * 10 + 10} weights"
+    )
 
     network = Network()
     progress = ProgressBar(arguments.epochs)

@@ -13,7 +13,10 @@ BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 def run(program, *arguments):
     return subprocess.run(
         [sys.executable, str(BENCHMARKS / program), *map(str, arguments)],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", timeout=120,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        timeout=120,
     )
 
 
@@ -41,7 +44,11 @@ def test_tape_chain(tmp_path):
     assert done.returncode == 0, done.stdout
     results = json.loads((tmp_path / "chain.json").read_text())
     assert [(r["kind"], r["length"]) for r in results] == [
-        ("scalar", 1000), ("scalar", 3000), ("array", 1000), ("array", 3000)]
+        ("scalar", 1000),
+        ("scalar", 3000),
+        ("array", 1000),
+        ("array", 3000),
+    ]
     for result in results:
         assert "error" not in result
         assert result["forward_ns"] > 0 and result["backward_ns"] > 0

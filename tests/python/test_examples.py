@@ -16,7 +16,10 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 def run(program, *arguments):
     return subprocess.run(
         [sys.executable, str(EXAMPLES / program), *map(str, arguments)],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", timeout=120,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        timeout=120,
         env={**os.environ, "PYTHONIOENCODING": "utf-8"},
     )
 
@@ -75,8 +78,12 @@ def test_digits_quick_run(digits, tmp_path):
 
 def test_digits_same_seed_same_run(digits, tmp_path):
     lines = [
-        re.findall(r"epoch.*", run("train_digits.py", "--quick", "--seed", 3,
-                                   "--output", tmp_path / f"{i}.png").stdout)
+        re.findall(
+            r"epoch.*",
+            run(
+                "train_digits.py", "--quick", "--seed", 3, "--output", tmp_path / f"{i}.png"
+            ).stdout,
+        )
         for i in range(2)
     ]
     assert len(lines[0]) == 5
