@@ -41,6 +41,26 @@ struct BroadcastToParams {
   }
 };
 
+struct BroadcastAxisParams {
+  Ints axis;
+  Ints size;
+  template <class V>
+  void visit(V& v) {
+    v("axis", axis, "The axes to broadcast, counted from the front; each must have extent 1.");
+    v("size", size, "The extent that each of them gets.");
+  }
+};
+
+struct SliceParams {
+  SliceInts begin, end, step;
+  template <class V>
+  void visit(V& v) {
+    v.required("begin", begin, "First index along each of the leading axes; None for its start.");
+    v.required("end", end, "Index after the last along each of them; None for its end.");
+    v("step", step, "Step along each of them; None for 1, negative to walk backward.");
+  }
+};
+
 struct CastParams {
   DType dtype = DType::kFloat32;
   template <class V>
