@@ -51,16 +51,6 @@ struct BroadcastAxisParams {
   }
 };
 
-struct SliceParams {
-  SliceInts begin, end, step;
-  template <class V>
-  void visit(V& v) {
-    v.required("begin", begin, "First index along each of the leading axes; None for its start.");
-    v.required("end", end, "Index after the last along each of them; None for its end.");
-    v("step", step, "Step along each of them; None for 1, negative to walk backward.");
-  }
-};
-
 struct CastParams {
   DType dtype = DType::kFloat32;
   template <class V>
