@@ -41,6 +41,16 @@ struct BroadcastToParams {
   }
 };
 
+struct BroadcastAxisParams {
+  Ints axis;
+  Ints size;
+  template <class V>
+  void visit(V& v) {
+    v("axis", axis, "The axes to broadcast, counted from the front; each must have extent 1.");
+    v("size", size, "The extent that each of them gets.");
+  }
+};
+
 struct CastParams {
   DType dtype = DType::kFloat32;
   template <class V>
