@@ -26,3 +26,21 @@ def raises(name):
 
 
 DIFFERENCES = {}
+
+
+def _list(reason, expected, *ids):
+    for case_id in ids:
+        DIFFERENCES[case_id] = Difference(reason, expected)
+
+
+_list(
+    "MXNet's reshape operator does not check the size and reads past the end or aborts",
+    raises("MXNetError"),
+    "shape::nd.reshape(x, shape=(5,))",
+    "shape::nd.reshape(x, shape=(-1, 5))",
+    "shape::nd.reshape(x, shape=(25,))",
+    "shape::nd.reshape(x, shape=(2, 3))",
+    "shape::nd.reshape(x, shape=())",
+    "shape::nd.reshape(x, shape=(1, -2))",
+    "shape::x.reshape((-1, -1))",
+)
