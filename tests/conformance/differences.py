@@ -25,6 +25,11 @@ def raises(name):
     return {"error": [name]}
 
 
+def gradient(out, **grads):
+    """The result of a gradient case."""
+    return {"dict": {"out": out, "grad": {"dict": grads}}}
+
+
 DIFFERENCES = {}
 
 
@@ -44,3 +49,33 @@ _list(
     "shape::nd.reshape(x, shape=(1, -2))",
     "shape::x.reshape((-1, -1))",
 )
+
+_list(
+    "MXNet's random_randint divides by zero and kills the process when low equals high",
+    raises("MXNetError"),
+    "creation::random r.randint(5, 5, shape=(2,))",
+)
+_list(
+    "MXNet's gradient of a negative advanced index writes before the start of the array",
+    gradient(array([4]), v=array([0, 0, 0, 0, -0.25])),
+    "indexing::grad v[[-1]]",
+)
+_CUBE = np.arange(24).reshape(2, 3, 4)
+_list(
+    "MXNet's assignment with a negative advanced index writes before the start of the array",
+    array(np.concatenate([_CUBE[:1], np.full((1, 3, 4), 5)])),
+    "indexing::x[[-1]] = 5",
+)
+_list(
+    "MXNet's assignment with an advanced index out of range writes past the end of the array",
+    raises("IndexError"),
+    "indexing::x[[0, 2]] = 1",
+)
+_NORM = harness.data((2, 3, 2), -2, 2, seed=41).astype("float64")
+_REASON = "MXNet accepts norm's out_dtype and then fails on the CPU for every other dtype than the input's"
+for _dtype in ("float16", "float64"):
+    _two, _one = np.sqrt((_NORM**2).sum()), np.abs(_NORM).sum(axis=1)
+    _list(_REASON, array([_two], _dtype), f"reduce::nd.norm(x, out_dtype='{_dtype}')")
+    _list(_REASON, array(_one, _dtype), f"reduce::nd.norm(x, ord=1, axis=1, out_dtype='{_dtype}')")
+for _dtype in ("int32", "int64", "int8"):
+    _list(_REASON, array([np.sqrt(30)]), f"reduce::{_dtype} nd.norm(x, out_dtype='float32')")

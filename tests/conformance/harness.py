@@ -97,13 +97,16 @@ def values(family, setup, text, prefix="", **options):
         _register(Case(_family(family), prefix + line, run, **options))
 
 
-def gradients(family, setup, text, prefix="", **options):
-    """Register one case per line of ``text``: its value and the gradients of ``setup``'s float arrays."""
+def gradients(family, setup, text, prefix="", wrt=None, **options):
+    """Register one case per line of ``text``: its value and the gradients of ``setup``'s float arrays.
+
+    ``wrt`` names the arrays to differentiate, separated by spaces, when it is not all of them.
+    """
     for line in _lines(text):
 
         def run(mx, line=line):
             env, inputs = _environment(mx, setup)
-            wanted = {k: v for k, v in inputs.items() if is_float_array(v)}
+            wanted = {k: v for k, v in inputs.items() if is_float_array(v) and (wrt is None or k in wrt.split())}
             for x in wanted.values():
                 x.attach_grad()
             with mx.autograd.record():

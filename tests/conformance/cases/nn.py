@@ -143,7 +143,9 @@ values(
     nd.softmax_cross_entropy(x, p)
     """,
 )
-gradients(__name__, logits, "nd.softmax_cross_entropy(x, l)\nnd.softmax_cross_entropy(x, l) * 2\nnd.softmax_cross_entropy(data=x, label=l)")
+LOSSES = "nd.softmax_cross_entropy(x, l)\nnd.softmax_cross_entropy(x, l) * 2\nnd.softmax_cross_entropy(data=x, label=l)"
+gradients(__name__, logits, LOSSES, wrt="x")
+gradients(__name__, logits, "nd.softmax_cross_entropy(x, l)", prefix="with label ")
 
 
 @case
