@@ -44,14 +44,23 @@ def run_family(family, skip, output):
             if item.name in skip:
                 continue
             if item.unsafe:
-                print(json.dumps({"name": item.name, "result": {"unsafe": True}, "text": None}), file=f)
+                print(
+                    json.dumps({"name": item.name, "result": {"unsafe": True}, "text": None}),
+                    file=f,
+                )
                 continue
             print(json.dumps({"start": item.name}), file=f, flush=True)
             result, text = harness.run(item, mxnet)
-            pending = harness.attempt(mxnet.nd.waitall)  # an error of work that the case did not wait for
-            if isinstance(pending, harness.Raised) and "error" not in (result if isinstance(result, dict) else {}):
+            pending = harness.attempt(
+                mxnet.nd.waitall
+            )  # an error of work that the case did not wait for
+            if isinstance(pending, harness.Raised) and "error" not in (
+                result if isinstance(result, dict) else {}
+            ):
                 result, text = harness.encode(pending), pending.text
-            print(json.dumps({"name": item.name, "result": result, "text": text}), file=f, flush=True)
+            print(
+                json.dumps({"name": item.name, "result": result, "text": text}), file=f, flush=True
+            )
 
 
 def record_family(family, show_errors):
@@ -67,7 +76,16 @@ def record_family(family, show_errors):
             open(output, "w").close()
             with open(skip, "w", encoding="utf-8") as f:
                 json.dump(list(results), f)
-            command = [sys.executable, "-W", "ignore", os.path.abspath(__file__), "--child", family, skip, output]
+            command = [
+                sys.executable,
+                "-W",
+                "ignore",
+                os.path.abspath(__file__),
+                "--child",
+                family,
+                skip,
+                output,
+            ]
             child = subprocess.run(command, capture_output=True, text=True)
             started = None
             with open(output, encoding="utf-8") as f:
@@ -85,21 +103,33 @@ def record_family(family, show_errors):
     if show_errors:
         for name, text in texts.items():
             if text:
-                print(f"  {family}::{name}: {results[name]['error'][0]}: {' '.join(text.split())[:300]}")
+                print(
+                    f"  {family}::{name}: {results[name]['error'][0]}: {' '.join(text.split())[:300]}"
+                )
     order = [item.name for item in harness.load_cases()[family]]
     header = {"mxnet": "1.9.1", "numpy": np.__version__}
     lines = [f"{json.dumps(n)}: {json.dumps(results[n], separators=(',', ':'))}" for n in order]
     with open(harness.recording_path(family), "w", encoding="utf-8") as f:
-        f.write('{"header": ' + json.dumps(header) + ',\n"results": {\n' + ",\n".join(lines) + "\n}}\n")
+        f.write(
+            '{"header": ' + json.dumps(header) + ',\n"results": {\n' + ",\n".join(lines) + "\n}}\n"
+        )
     return len(order)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("families", nargs="*", help="families to record (default: all)")
-    parser.add_argument("--make-environment", action="store_true", help="make MXNet's environment, record in it")
-    parser.add_argument("--environment", default=os.environ.get("MXNET_ORACLE", DEFAULT_ENVIRONMENT))
-    parser.add_argument("--show-errors", action="store_true", help="print the message of every recorded error")
+    parser.add_argument(
+        "--make-environment", action="store_true", help="make MXNet's environment, record in it"
+    )
+    parser.add_argument(
+        "--environment", default=os.environ.get("MXNET_ORACLE", DEFAULT_ENVIRONMENT)
+    )
+    parser.add_argument(
+        "--show-errors", action="store_true", help="print the message of every recorded error"
+    )
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.make_environment:
@@ -119,7 +149,9 @@ def main():
     families = harness.load_cases()
     unknown = set(options.families) - set(families)
     if unknown:
-        parser.error(f"no such family: {', '.join(sorted(unknown))}; there are {', '.join(families)}")
+        parser.error(
+            f"no such family: {', '.join(sorted(unknown))}; there are {', '.join(families)}"
+        )
     for family in options.families or families:
         print(f"{family}: {record_family(family, options.show_errors)} cases")
 

@@ -54,7 +54,12 @@ def states_survive_exceptions(mx):
 @case
 def set_recording_returns_the_previous_state(mx):
     ag = mx.autograd
-    seen = [ag.set_recording(True), ag.set_recording(True), ag.set_recording(False), ag.is_recording()]
+    seen = [
+        ag.set_recording(True),
+        ag.set_recording(True),
+        ag.set_recording(False),
+        ag.is_recording(),
+    ]
     return seen + [ag.set_training(True), ag.set_training(False), ag.is_training()]
 
 
@@ -64,7 +69,9 @@ def states_are_per_thread(mx):
 
     seen = []
     with mx.autograd.record():
-        t = threading.Thread(target=lambda: seen.append((mx.autograd.is_recording(), mx.autograd.is_training())))
+        t = threading.Thread(
+            target=lambda: seen.append((mx.autograd.is_recording(), mx.autograd.is_training()))
+        )
         t.start()
         t.join()
     return seen
@@ -102,7 +109,15 @@ def attach_grad_states(mx):
     y.attach_grad("add")
     z = mx.nd.array([1])
     z.attach_grad(grad_req="null")
-    return [before, zeros, x.grad, y.grad, z.grad, attempt(x.attach_grad, "nonsense"), attempt(x.attach_grad, stype="nonsense")]
+    return [
+        before,
+        zeros,
+        x.grad,
+        y.grad,
+        z.grad,
+        attempt(x.attach_grad, "nonsense"),
+        attempt(x.attach_grad, stype="nonsense"),
+    ]
 
 
 @case
@@ -123,8 +138,8 @@ def grad_req_write_add_null(mx):
         for _ in range(3):
             with mx.autograd.record():
                 y = x * x
-            y.backward()
-        result[req] = x.grad
+            failed = attempt(y.backward)
+        result[req] = [x.grad, failed]
     return result
 
 
@@ -140,13 +155,14 @@ def grad_req_add_with_many_uses(mx):
 
 @case
 def grad_array_is_kept(mx):
-    """The gradient is written into the array that attach_grad made."""
+    """The gradient is written into the memory that attach_grad made."""
     x = vector(mx)
     g = x.grad
     with mx.autograd.record():
         y = x * 2
     y.backward()
-    return [g, x.grad is g]
+    x.grad[0] = 9
+    return g
 
 
 @case
@@ -203,9 +219,10 @@ BAD_HEADS = {
     "tuple": lambda mx, y, z: mx.autograd.backward((y, z), (mx.nd.ones((3,)), None)),
     "same head twice": lambda mx, y, z: mx.autograd.backward([y, y]),
 }
+UNSAFE_HEADS = ("shape",)  # MXNet reads past the end of the head gradient
 for label, program in BAD_HEADS.items():
 
-    @case(name=f"head {label}")
+    @case(name=f"head {label}", unsafe=label in UNSAFE_HEADS)
     def heads(mx, program=program):
         x, y, z = after_recording(mx)
         result = attempt(program, mx, y, z)
@@ -376,7 +393,9 @@ IN_PLACE = {
     "of an outsider": lambda mx, x, y: mx.nd.zeros((3,)).__iadd__(x),
     "of an outsider with a constant": lambda mx, x, y: mx.nd.zeros((3,)).__iadd__(mx.nd.ones((3,))),
     "outsider set": lambda mx, x, y: mx.nd.zeros((3,)).__setitem__(slice(None), 4),
-    "outsider set by array": lambda mx, x, y: mx.nd.zeros((3,)).__setitem__(slice(None), mx.nd.ones((3,))),
+    "outsider set by array": lambda mx, x, y: mx.nd.zeros((3,)).__setitem__(
+        slice(None), mx.nd.ones((3,))
+    ),
     "outsider set from recorded": lambda mx, x, y: mx.nd.zeros((3,)).__setitem__(slice(None), y),
 }
 for label, program in IN_PLACE.items():
@@ -463,7 +482,7 @@ def grad_errors(mx):
         y = x * x
     return [
         attempt(mx.autograd.grad, y, 3), attempt(mx.autograd.grad, y, None), attempt(mx.autograd.grad, 3, x),
-        attempt(mx.autograd.grad, [y], [x], [mx.nd.ones((3,)), None]), attempt(mx.autograd.grad, y, x, mx.nd.ones((2,))),
+        attempt(mx.autograd.grad, [y], [x], [mx.nd.ones((3,)), None]),
         attempt(mx.autograd.grad, mx.nd.ones((3,)), x),
     ]  # fmt: skip
 
@@ -546,7 +565,7 @@ def mark_variables(mx):
     with mx.autograd.record():
         y = x * w
     y.backward()
-    return [gx, gw, x.grad, w.grad, x.grad is gx]
+    return [gx, gw, x.grad, w.grad]
 
 
 @case
@@ -674,6 +693,7 @@ def function_is_paused_inside(mx):
     with mx.autograd.record():
         y = Look()(x)
     y.backward()
+    x.grad.wait_to_read()
     return seen
 
 
@@ -701,13 +721,22 @@ def contrib_grad_and_loss(mx):
     both = c.grad_and_loss(lambda a, b: a * b + a)
     listed = c.grad_and_loss(lambda a, b: a * b + a, argnum=[1])
     a, b = mx.nd.array([1, 2]), mx.nd.array([3, 4])
-    return [f(a, b), both(a, b), listed(a, b), c.grad(lambda x: x * x)(a), c.grad(lambda x, y: x * y, argnum=1)(a, b)]
+    return [
+        f(a, b),
+        both(a, b),
+        listed(a, b),
+        c.grad(lambda x: x * x)(a),
+        c.grad(lambda x, y: x * y, argnum=1)(a, b),
+    ]
 
 
 @case
 def contrib_grad_and_loss_errors(mx):
     c = contrib(mx)
-    return [attempt(c.grad_and_loss(lambda a: a * 2), 3), attempt(c.grad_and_loss(lambda a: a * 2, argnum=4), mx.nd.ones((1,)))]
+    return [
+        attempt(c.grad_and_loss(lambda a: a * 2), 3),
+        attempt(c.grad_and_loss(lambda a: a * 2, argnum=4), mx.nd.ones((1,))),
+    ]
 
 
 @case

@@ -221,7 +221,10 @@ def contexts(mx):
 
 @case
 def gpu_cannot_be_used(mx):
-    return [isinstance(attempt(mx.nd.zeros, (1,), ctx=mx.gpu()), Raised), attempt(mx.nd.array, [1], ctx=mx.gpu())]
+    return [
+        isinstance(attempt(mx.nd.zeros, (1,), ctx=mx.gpu()), Raised),
+        attempt(mx.nd.array, [1], ctx=mx.gpu()),
+    ]
 
 
 # ---- random: shapes, dtypes, ranges and errors
@@ -229,6 +232,8 @@ def gpu_cannot_be_used(mx):
 
 def described(mx, program):
     x = program(mx)
+    if hasattr(x, "wait_to_read"):
+        x.wait_to_read()
     return [list(x.shape), x.dtype] if hasattr(x, "asnumpy") else x
 
 

@@ -168,7 +168,16 @@ for index, value in WRITES + BAD_WRITES + UNSAFE_WRITES:
             return env["x"]
 
 
-IN_PLACE = ["v[1] = 9", "v[1:3] = nd.array([7, 8])", "v[::2] = 1", "v[[0, 2]] = 5", "v[-1] += 4", "v[1:3] *= 2", "v[:] += v", "v[v] = 2"]
+IN_PLACE = [
+    "v[1] = 9",
+    "v[1:3] = nd.array([7, 8])",
+    "v[::2] = 1",
+    "v[[0, 2]] = 5",
+    "v[-1] += 4",
+    "v[1:3] *= 2",
+    "v[:] += v",
+    "v[v] = 2",
+]
 for statement in IN_PLACE:
 
     @case(name=statement)
@@ -250,7 +259,11 @@ for line in SHARES.strip().splitlines():
         y[:] = 100
         through = int((x.asnumpy() == 100).sum())
         x[:] = 200
-        return {"written through": through, "seen back": int((y.asnumpy() == 200).sum()), "size": y.size}
+        return {
+            "written through": through,
+            "seen back": int((y.asnumpy() == 200).sum()),
+            "size": y.size,
+        }
 
 
 @case

@@ -12,11 +12,23 @@ def rows(dtype="float32"):
 
 ACTIVATIONS = "relu sigmoid softrelu softsign tanh".split()
 for dtype in ("float32", "float64", "float16"):
-    gradients(__name__, rows(dtype), "\n".join(f"nd.Activation(x, act_type='{a}')" for a in ACTIVATIONS), prefix=f"{dtype} ")
-gradients(__name__, rows(), "nd.Activation(x, 'relu')\nnd.SoftmaxActivation(x)\nnd.SoftmaxActivation(x, mode='channel')")
+    gradients(
+        __name__,
+        rows(dtype),
+        "\n".join(f"nd.Activation(x, act_type='{a}')" for a in ACTIVATIONS),
+        prefix=f"{dtype} ",
+    )
+gradients(
+    __name__,
+    rows(),
+    "nd.Activation(x, 'relu')\nnd.SoftmaxActivation(x)\nnd.SoftmaxActivation(x, mode='channel')",
+)
 values(
     __name__,
-    lambda mx: {"x": mx.nd.array([-200.0, -20, 0, 20, 200]), "i": mx.nd.array([-1, 0, 2], dtype="int32")},
+    lambda mx: {
+        "x": mx.nd.array([-200.0, -20, 0, 20, 200]),
+        "i": mx.nd.array([-1, 0, 2], dtype="int32"),
+    },
     """
     nd.Activation(x, act_type='softrelu')
     nd.Activation(x, act_type='tanh')
@@ -36,11 +48,29 @@ values(
 SOFTMAX_ARGUMENTS = ["", "axis=0", "axis=1", "axis=2", "axis=-1", "axis=-2", "temperature=2.0", "temperature=0.5, axis=1",
                      "dtype='float64'", "dtype='float16'", "dtype='float32'", "temperature=1.0, axis=0, dtype='float64'"]  # fmt: skip
 for name in ("softmax", "log_softmax", "softmin"):
-    gradients(__name__, rows(), "\n".join(f"nd.{name}(x{', ' + a if a else ''})" for a in SOFTMAX_ARGUMENTS))
-    values(__name__, rows(), f"nd.{name}(x, axis=3)\nnd.{name}(x, axis=-4)\nnd.{name}(x, dtype='int32')\nx.{name}()\nx.{name}(axis=1)")
+    gradients(
+        __name__,
+        rows(),
+        "\n".join(f"nd.{name}(x{', ' + a if a else ''})" for a in SOFTMAX_ARGUMENTS),
+    )
+    values(
+        __name__,
+        rows(),
+        f"nd.{name}(x, axis=3)\nnd.{name}(x, axis=-4)\nnd.{name}(x, dtype='int32')\nx.{name}()\nx.{name}(axis=1)",
+    )
     for dtype in ("float64", "float16"):
-        gradients(__name__, rows(dtype), f"nd.{name}(x)\nnd.{name}(x, axis=1, temperature=2)", prefix=f"{dtype} ")
-    values(__name__, rows("float16"), f"nd.{name}(x, dtype='float32')\nnd.{name}(x, dtype='float64')", prefix="float16 ")
+        gradients(
+            __name__,
+            rows(dtype),
+            f"nd.{name}(x)\nnd.{name}(x, axis=1, temperature=2)",
+            prefix=f"{dtype} ",
+        )
+    values(
+        __name__,
+        rows("float16"),
+        f"nd.{name}(x, dtype='float32')\nnd.{name}(x, dtype='float64')",
+        prefix="float16 ",
+    )
 
 
 def lengths(mx):
@@ -112,17 +142,42 @@ def channels(mx):
 
 OUT = "\n".join(f"nd.SoftmaxOutput(x, l{', ' + a if a else ''})" for a in OUTPUT_ARGUMENTS)
 gradients(__name__, logits, OUT)
-gradients(__name__, logits, "nd.Softmax(x, l)\nnd.SoftmaxOutput(x, p)\nnd.SoftmaxOutput(x, p, grad_scale=2.0)\nnd.SoftmaxOutput(x, p, normalization='batch')")
+gradients(
+    __name__,
+    logits,
+    "nd.Softmax(x, l)\nnd.SoftmaxOutput(x, p)\nnd.SoftmaxOutput(x, p, grad_scale=2.0)\nnd.SoftmaxOutput(x, p, normalization='batch')",
+)
 gradients(__name__, logits, "nd.SoftmaxOutput(data=x, label=l, name='softmax')")
-OUT = "\n".join(f"nd.SoftmaxOutput(x, l, multi_output=True{', ' + a if a else ''})" for a in OUTPUT_ARGUMENTS)
+OUT = "\n".join(
+    f"nd.SoftmaxOutput(x, l, multi_output=True{', ' + a if a else ''})" for a in OUTPUT_ARGUMENTS
+)
 gradients(__name__, channels, OUT)
-gradients(__name__, channels, "\n".join(f"nd.SoftmaxOutput(x, r, preserve_shape=True{a}) " for a in ("", ", normalization='batch'", ", use_ignore=True, ignore_label=2, normalization='valid'")))
+gradients(
+    __name__,
+    channels,
+    "\n".join(
+        f"nd.SoftmaxOutput(x, r, preserve_shape=True{a}) "
+        for a in (
+            "",
+            ", normalization='batch'",
+            ", use_ignore=True, ignore_label=2, normalization='valid'",
+        )
+    ),
+)
 for dtype in ("float64", "float16"):
 
     def typed(mx, dtype=dtype):
-        return {"x": array(mx, data((4, 3), -3, 3, seed=111, dtype=dtype)), "l": mx.nd.array([0, 1, 2, 1], dtype=dtype)}
+        return {
+            "x": array(mx, data((4, 3), -3, 3, seed=111, dtype=dtype)),
+            "l": mx.nd.array([0, 1, 2, 1], dtype=dtype),
+        }
 
-    gradients(__name__, typed, "nd.SoftmaxOutput(x, l)\nnd.SoftmaxOutput(x, l, normalization='batch')", prefix=f"{dtype} ")
+    gradients(
+        __name__,
+        typed,
+        "nd.SoftmaxOutput(x, l)\nnd.SoftmaxOutput(x, l, normalization='batch')",
+        prefix=f"{dtype} ",
+    )
 values(
     __name__,
     logits,
@@ -207,7 +262,11 @@ def dropout_keeps_and_scales(mx):
     y.backward()
     kept = y.asnumpy()
     fraction = (kept != 0).mean()
-    return [sorted(set(kept.ravel().tolist())), bool(abs(fraction - 0.25) < 0.03), bool((x.grad.asnumpy() == kept).all())]
+    return [
+        sorted(set(kept.ravel().tolist())),
+        bool(abs(fraction - 0.25) < 0.03),
+        bool((x.grad.asnumpy() == kept).all()),
+    ]
 
 
 @case

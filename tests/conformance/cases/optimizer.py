@@ -39,7 +39,11 @@ def register(operator, label, arguments, dtype, states):
 
 
 for dtype in ("float32", "float64", "float16"):
-    for name, table, states in (("sgd_update", SGD, 0), ("sgd_mom_update", MOMENTUM, 1), ("adam_update", ADAM, 2)):
+    for name, table, states in (
+        ("sgd_update", SGD, 0),
+        ("sgd_mom_update", MOMENTUM, 1),
+        ("adam_update", ADAM, 2),
+    ):
         for label, arguments in table.items():
             if dtype == "float32" or label in ("plain", "decay", "clipped"):
                 register(name, label, arguments, dtype, states)
@@ -61,4 +65,9 @@ failing("sgd_update lr nonsense", lambda nd, w, g: nd.sgd_update(w, g, lr="fast"
 failing("sgd_update unknown", lambda nd, w, g: nd.sgd_update(w, g, lr=0.1, momentum=0.9))
 failing("sgd_update on a view", lambda nd, w, g: [nd.sgd_update(w[1], g[1], lr=0.1, out=w[1]), w])
 failing("sgd_update keywords", lambda nd, w, g: nd.sgd_update(weight=w, grad=g, lr=0.1))
-failing("adam_update out elsewhere", lambda nd, w, g: (lambda o, m, v: [nd.adam_update(w, g, m, v, lr=0.1, out=o), o, w, m, v])(nd.zeros((2, 3)), nd.zeros((2, 3)), nd.zeros((2, 3))))
+failing(
+    "adam_update out elsewhere",
+    lambda nd, w, g: (lambda o, m, v: [nd.adam_update(w, g, m, v, lr=0.1, out=o), o, w, m, v])(
+        nd.zeros((2, 3)), nd.zeros((2, 3)), nd.zeros((2, 3))
+    ),
+)

@@ -23,7 +23,9 @@ METHODS = (
     "log10 log1p log2 ones_like radians rcbrt reciprocal relu rint round rsqrt sigmoid sign sin sinh sqrt "
     "square tan tanh trunc zeros_like"
 ).split()
-HALF_ROUNDING = np.array([-2.5, -1.5, -0.5, -0.25, -0.0, 0.0, 0.25, 0.5, 1.5, 2.5, 3.5, 1e10, -1e10])
+HALF_ROUNDING = np.array(
+    [-2.5, -1.5, -0.5, -0.25, -0.0, 0.0, 0.25, 0.5, 1.5, 2.5, 3.5, 1e10, -1e10]
+)
 SPECIAL = np.array([0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 1e-30, 88.0, -100.0])
 
 
@@ -47,12 +49,24 @@ for name, (low, high) in UNARY.items():
     for dtype in ("float32", "float64", "float16"):
         gradients(__name__, unary_setup(low, high, dtype), f"nd.{name}(x)", prefix=f"{dtype} ")
     for dtype in ("int32", "int64", "int8", "uint8"):
-        defined = (1, 4) if low >= 0 else (0, 1) if high < 1 else (-2, 4)
+        defined = (
+            (1, 4) if low >= 0 else (0, 1) if high < 1 else (0, 4) if name == "log1p" else (-2, 4)
+        )
         if dtype == "uint8" and name in ("negative", "arctanh"):
             defined = (0, 1)
         values(__name__, ints(dtype, *defined), f"nd.{name}(x)", prefix=f"{dtype} ")
-    values(__name__, lambda mx: {"x": mx.nd.array([True, False], dtype="bool")}, f"nd.{name}(x)", prefix="bool ")
-    values(__name__, lambda mx: {"x": array(mx, SPECIAL.astype("float32"))}, f"nd.{name}(x)", prefix="special ")
+    values(
+        __name__,
+        lambda mx: {"x": mx.nd.array([True, False], dtype="bool")},
+        f"nd.{name}(x)",
+        prefix="bool ",
+    )
+    values(
+        __name__,
+        lambda mx: {"x": array(mx, SPECIAL.astype("float32"))},
+        f"nd.{name}(x)",
+        prefix="special ",
+    )
 
 for name in METHODS:
     values(__name__, unary_setup(*UNARY[name], "float32"), f"x.{name}()", prefix="method ")
@@ -63,7 +77,10 @@ for dtype in ("float32", "float64", "float16"):
         return {"x": array(mx, HALF_ROUNDING.astype(dtype))}
 
     values(
-        __name__, half, "\n".join(f"nd.{n}(x)" for n in "round rint fix trunc floor ceil".split()), prefix=f"halves {dtype} "
+        __name__,
+        half,
+        "\n".join(f"nd.{n}(x)" for n in "round rint fix trunc floor ceil".split()),
+        prefix=f"halves {dtype} ",
     )
 
 # gradients where the function has a kink or a pole
@@ -122,7 +139,12 @@ FRONT = (
     "lesser lesser_equal logical_and logical_or logical_xor"
 ).split()
 ALIASES = "_plus _Plus _add _sub _minus _Minus _mul _Mul _div _Div _grad_add ElementWiseSum".split()
-SHAPES = {"same": ((2, 3), (2, 3)), "row": ((2, 3), (1, 3)), "column": ((2, 1), (2, 3)), "both": ((2, 1, 3), (1, 2, 1))}
+SHAPES = {
+    "same": ((2, 3), (2, 3)),
+    "row": ((2, 3), (1, 3)),
+    "column": ((2, 1), (2, 3)),
+    "both": ((2, 1, 3), (1, 2, 1)),
+}
 
 
 def pair(shapes, dtype="float32", ties=False):
@@ -148,7 +170,9 @@ for n in INTERNAL + COMPARE + LOGICAL:
 for n in ALIASES[:-2]:
     values(__name__, pair(SAME), f"nd._internal.{n}(a, b)")
 values(__name__, pair(SAME), "nd._internal._copy(a)")
-TIES = "\n".join(f"nd.broadcast_{n}(a, b)" for n in "maximum minimum equal mod power hypot greater_equal".split())
+TIES = "\n".join(
+    f"nd.broadcast_{n}(a, b)" for n in "maximum minimum equal mod power hypot greater_equal".split()
+)
 gradients(__name__, pair(((2, 6), (2, 6)), ties=True), TIES, prefix="ties ")
 for dtype in ("float16", "float64"):
     lines = "\n".join(f"nd.broadcast_{n}(a, b)" for n in BROADCAST if n not in ("plus", "minus"))
@@ -158,7 +182,10 @@ for dtype in ("float16", "float64"):
 def int_pair(dtype):
     def setup(mx):
         low = 0 if dtype == "uint8" else -7
-        a, b = integers((8,), low, 8, seed=5, dtype=dtype), integers((8,), 1, 4, seed=6, dtype=dtype)
+        a, b = (
+            integers((8,), low, 8, seed=5, dtype=dtype),
+            integers((8,), 1, 4, seed=6, dtype=dtype),
+        )
         return {"a": array(mx, a), "b": array(mx, b)}
 
     return setup
@@ -173,13 +200,19 @@ for dtype in ("int32", "int64", "int8", "uint8"):
 
 
 def bools(mx):
-    return {"a": mx.nd.array([1, 0, 1, 0], dtype="bool"), "b": mx.nd.array([1, 1, 0, 0], dtype="bool")}
+    return {
+        "a": mx.nd.array([1, 0, 1, 0], dtype="bool"),
+        "b": mx.nd.array([1, 1, 0, 0], dtype="bool"),
+    }
 
 
 values(__name__, bools, INT_LINES, prefix="bool ")
 values(
     __name__,
-    lambda mx: {"a": mx.nd.array([-7.5, 7.5, -7.5, 7.5, 0, 5, -0.0]), "b": mx.nd.array([2, -2, -2, 2, 3, 0, 2])},
+    lambda mx: {
+        "a": mx.nd.array([-7.5, 7.5, -7.5, 7.5, 0, 5, -0.0]),
+        "b": mx.nd.array([2, -2, -2, 2, 3, 0, 2]),
+    },
     """
     a % b
     b % a
@@ -193,7 +226,10 @@ values(
 )
 gradients(
     __name__,
-    lambda mx: {"a": mx.nd.array([-7.5, 7.5, -7.5, 7.5, 0, 5]), "b": mx.nd.array([2, -2, -2, 2, 3, 2])},
+    lambda mx: {
+        "a": mx.nd.array([-7.5, 7.5, -7.5, 7.5, 0, 5]),
+        "b": mx.nd.array([2, -2, -2, 2, 3, 2]),
+    },
     "a % b\na / b\nnd.broadcast_power(a, b)\na % 2\na % -2\n7 % a",
     prefix="signs ",
 )
@@ -201,7 +237,10 @@ NAN_PAIR = {"a": [np.nan, 1, np.nan, np.inf], "b": [1, np.nan, np.nan, -np.inf]}
 values(
     __name__,
     lambda mx: {k: mx.nd.array(v) for k, v in NAN_PAIR.items()},
-    "\n".join(f"nd.broadcast_{n}(a, b)" for n in "maximum minimum equal not_equal greater lesser_equal logical_and".split()),
+    "\n".join(
+        f"nd.broadcast_{n}(a, b)"
+        for n in "maximum minimum equal not_equal greater lesser_equal logical_and".split()
+    ),
     prefix="nan ",
 )
 
@@ -276,16 +315,27 @@ for dtype in ("float32", "float16", "float64", "int32", "int64", "int8", "uint8"
 values(
     __name__,
     lambda mx: {"x": mx.nd.array([True, False], dtype="bool")},
-    "\n".join(line for line in FORMS.split("\n") if " / x" not in line and "% x" not in line and "(5, x" not in line),
+    "\n".join(
+        line
+        for line in FORMS.split("\n")
+        if " / x" not in line and "% x" not in line and "(5, x" not in line
+    ),
     prefix="scalar bool ",
 )
 values(
     __name__,
-    lambda mx: {"x": mx.nd.array([100, 200, 255], dtype="uint8"), "y": mx.nd.array([100, -128, 127], dtype="int8")},
+    lambda mx: {
+        "x": mx.nd.array([100, 200, 255], dtype="uint8"),
+        "y": mx.nd.array([100, -128, 127], dtype="int8"),
+    },
     "x + 100\nx * 3\nx - 101\n-x\ny + 100\ny * 2\n-y\nabs(y)\nx - 0.5\nx + 256\nnd.square(x)",
     prefix="wrap ",
 )
-values(__name__, lambda mx: {}, "nd.add(1, 2)\nnd.divide(1, 2)\nnd.maximum(1, 2.5)\nnd.power(2, 3)\nnd.equal(1, 1)")
+values(
+    __name__,
+    lambda mx: {},
+    "nd.add(1, 2)\nnd.divide(1, 2)\nnd.maximum(1, 2.5)\nnd.power(2, 3)\nnd.equal(1, 1)",
+)
 
 # ---- clip, where, smooth_l1, add_n, cast
 
@@ -343,7 +393,10 @@ values(
 )
 values(
     __name__,
-    lambda mx: {"i": mx.nd.array([-5, 0, 3, 9], dtype="int32"), "u": mx.nd.array([0, 3, 250], dtype="uint8")},
+    lambda mx: {
+        "i": mx.nd.array([-5, 0, 3, 9], dtype="int32"),
+        "u": mx.nd.array([0, 3, 250], dtype="uint8"),
+    },
     "nd.clip(i, -1.5, 2.5)\nnd.clip(i, -1, 4)\nnd.clip(u, 1, 200)\nnd.clip(u, -1, 300)\nnd.smooth_l1(i, scalar=1)\nnd.add_n(i, i)",
 )
 
@@ -354,7 +407,9 @@ for source in DTYPES:
 
         def cast_input(mx, source=source):
             kind = "float" if source.startswith("float") else "int"
-            numbers = [abs(v) for v in CAST_SOURCE[kind]] if source == "uint8" else CAST_SOURCE[kind]
+            numbers = (
+                [abs(v) for v in CAST_SOURCE[kind]] if source == "uint8" else CAST_SOURCE[kind]
+            )
             return {"x": mx.nd.array(numbers, dtype=source)}
 
         values(__name__, cast_input, f"nd.Cast(x, dtype='{target}')", prefix=f"{source} ")
@@ -374,7 +429,10 @@ gradients(
 )
 values(
     __name__,
-    lambda mx: {"x": mx.nd.array([300.0, -129, 256, 2e9]), "i": mx.nd.array([300, -129, 256, 70000], dtype="int32")},
+    lambda mx: {
+        "x": mx.nd.array([300.0, -129, 256, 2e9]),
+        "i": mx.nd.array([300, -129, 256, 70000], dtype="int32"),
+    },
     """
     x.astype('int64')
     x.astype('float16')

@@ -10,7 +10,16 @@ ARGUMENTS = [
     "axis=(0, 2), exclude=True", "axis=(), exclude=True", "axis=-1, exclude=True, keepdims=True", "exclude=True",
     "axis=[0, 1]",
 ]  # fmt: skip
-BAD = ["axis=3", "axis=-4", "axis=(0, 0)", "axis=(1, -2)", "axis='a'", "axis=1.5", "keepdims=2", "nonsense=1"]
+BAD = [
+    "axis=3",
+    "axis=-4",
+    "axis=(0, 0)",
+    "axis=(1, -2)",
+    "axis='a'",
+    "axis=1.5",
+    "keepdims=2",
+    "nonsense=1",
+]
 
 
 def cube(dtype="float32"):
@@ -29,11 +38,25 @@ for name in SUMS:
     for dtype in ("int32", "int64", "int8", "uint8"):
 
         def whole(mx, dtype=dtype):
-            return {"x": array(mx, integers((2, 4), 0 if dtype == "uint8" else -7, 8, seed=42, dtype=dtype))}
+            return {
+                "x": array(
+                    mx, integers((2, 4), 0 if dtype == "uint8" else -7, 8, seed=42, dtype=dtype)
+                )
+            }
 
         values(__name__, whole, f"nd.{name}(x)\nnd.{name}(x, axis=1)", prefix=f"{dtype} ")
-    values(__name__, lambda mx: {"x": mx.nd.array([[1, 0], [1, 1]], dtype="bool")}, f"nd.{name}(x)\nnd.{name}(x, axis=0)", prefix="bool ")
-    gradients(__name__, cube(), f"x.{name}()\nx.{name}(axis=1)\nx.{name}(axis=(0, 1), keepdims=True)", prefix="method ")
+    values(
+        __name__,
+        lambda mx: {"x": mx.nd.array([[1, 0], [1, 1]], dtype="bool")},
+        f"nd.{name}(x)\nnd.{name}(x, axis=0)",
+        prefix="bool ",
+    )
+    gradients(
+        __name__,
+        cube(),
+        f"x.{name}()\nx.{name}(axis=1)\nx.{name}(axis=(0, 1), keepdims=True)",
+        prefix="method ",
+    )
 gradients(
     __name__,
     cube(),
@@ -106,10 +129,26 @@ values(
 
 # ---- argmax and argmin
 
-ARG = ["", "axis=0", "axis=1", "axis=-1", "axis=1, keepdims=True", "keepdims=True", "axis=None", "axis=3", "axis=-4", "axis=(0, 1)"]
+ARG = [
+    "",
+    "axis=0",
+    "axis=1",
+    "axis=-1",
+    "axis=1, keepdims=True",
+    "keepdims=True",
+    "axis=None",
+    "axis=3",
+    "axis=-4",
+    "axis=(0, 1)",
+]
 for name in ("argmax", "argmin"):
     values(__name__, cube(), "\n".join(f"nd.{name}(x{', ' + a if a else ''})" for a in ARG))
-    values(__name__, cube(), f"x.{name}()\nx.{name}(axis=1)\nx.{name}(1)\nx.{name}(axis=0, keepdims=True)", prefix="method ")
+    values(
+        __name__,
+        cube(),
+        f"x.{name}()\nx.{name}(axis=1)\nx.{name}(1)\nx.{name}(axis=0, keepdims=True)",
+        prefix="method ",
+    )
     for dtype in ("float64", "float16", "int32", "int64", "uint8", "int8"):
         values(
             __name__,
@@ -117,7 +156,11 @@ for name in ("argmax", "argmin"):
             f"nd.{name}(x, axis=1)\nnd.{name}(x)\nnd.{name}(x, axis=0)",
             prefix=f"{dtype} ",
         )
-values(__name__, cube(), "nd.argmax_channel(x)\nnd.argmax_channel(x[0])\nnd.argmax_channel(x[0, 0])\nx[0].argmax_channel()")
+values(
+    __name__,
+    cube(),
+    "nd.argmax_channel(x)\nnd.argmax_channel(x[0])\nnd.argmax_channel(x[0, 0])\nx[0].argmax_channel()",
+)
 values(__name__, cube("float16"), "nd.argmax(nd.arange(3000, dtype='float16'), axis=0)")
 
 # ---- norm
@@ -125,7 +168,9 @@ values(__name__, cube("float16"), "nd.argmax(nd.arange(3000, dtype='float16'), a
 NORM = ["", "ord=1", "ord=2", "ord=1, axis=1", "ord=2, axis=1", "axis=(0, 2)", "ord=1, axis=(0, 1)", "axis=-1, keepdims=True",
         "keepdims=True", "ord=1, keepdims=True", "axis=()", "ord=2, axis=0"]  # fmt: skip
 gradients(__name__, cube(), "\n".join(f"nd.norm(x{', ' + a if a else ''})" for a in NORM))
-gradients(__name__, cube(), "x.norm()\nx.norm(axis=1)\nx.norm(ord=1, axis=0)\nx.norm(1)", prefix="method ")
+gradients(
+    __name__, cube(), "x.norm()\nx.norm(axis=1)\nx.norm(ord=1, axis=0)\nx.norm(1)", prefix="method "
+)
 for dtype in ("float64", "float16"):
     gradients(__name__, cube(dtype), "nd.norm(x)\nnd.norm(x, ord=1, axis=1)", prefix=f"{dtype} ")
 values(
@@ -133,10 +178,17 @@ values(
     cube(),
     "nd.norm(x, ord=3)\nnd.norm(x, ord=0)\nnd.norm(x, axis=5)\nnd.norm(x, axis=(0, 1, 2))\nnd.norm(x, ord=1, axis=(0, 1, 2))",
 )
-gradients(__name__, lambda mx: {"x": mx.nd.zeros((2, 2))}, "nd.norm(x)\nnd.norm(x, axis=1)\nnd.norm(x, ord=1)", prefix="zeros ")
+gradients(
+    __name__,
+    lambda mx: {"x": mx.nd.zeros((2, 2))},
+    "nd.norm(x)\nnd.norm(x, axis=1)\nnd.norm(x, ord=1)",
+    prefix="zeros ",
+)
 OUT_DTYPES = "float16 float32 float64".split()
 values(__name__, cube(), "\n".join(f"nd.norm(x, out_dtype='{t}')" for t in OUT_DTYPES))
-values(__name__, cube(), "\n".join(f"nd.norm(x, ord=1, axis=1, out_dtype='{t}')" for t in OUT_DTYPES))
+values(
+    __name__, cube(), "\n".join(f"nd.norm(x, ord=1, axis=1, out_dtype='{t}')" for t in OUT_DTYPES)
+)
 for dtype in ("int32", "int64", "int8"):
     values(
         __name__,
@@ -149,7 +201,12 @@ for dtype in ("int32", "int64", "int8"):
 
 values(
     __name__,
-    lambda mx: {"x": mx.nd.array([3.0]), "s": mx.nd.array(3.0), "o": mx.nd.zeros((2,)), "z": mx.nd.zeros((1,))},
+    lambda mx: {
+        "x": mx.nd.array([3.0]),
+        "s": mx.nd.array(3.0),
+        "o": mx.nd.zeros((2,)),
+        "z": mx.nd.zeros((1,)),
+    },
     """
     nd.sum(x)
     nd.sum(x, axis=0)

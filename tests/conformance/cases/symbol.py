@@ -19,7 +19,9 @@ def graph(symbol):
 
     for node in tree["nodes"]:
         node["name"] = name_of(node["name"])
-    return json.dumps({k: tree[k] for k in ("nodes", "arg_nodes", "heads") if k in tree}, sort_keys=True)
+    return json.dumps(
+        {k: tree[k] for k in ("nodes", "arg_nodes", "heads") if k in tree}, sort_keys=True
+    )
 
 
 PROGRAMS = {
@@ -100,7 +102,11 @@ def get_symbol_of_what_was_not_recorded(mx):
     x = mx.nd.ones((2,))
     first = attempt(mx.autograd.get_symbol, x)
     x.attach_grad()
-    return [first, attempt(lambda: len(mx.autograd.get_symbol(x).list_arguments())), attempt(mx.autograd.get_symbol, 3)]
+    return [
+        first,
+        attempt(lambda: len(mx.autograd.get_symbol(x).list_arguments())),
+        attempt(mx.autograd.get_symbol, 3),
+    ]
 
 
 @case
