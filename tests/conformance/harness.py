@@ -1,14 +1,15 @@
 """The conformance harness: how a case is declared, run, written down and compared.
 
-A case is a small program that takes the module under test and returns a (nested) result. The recorder
-runs it under MXNet 1.9.1 and writes the result down; pytest runs it under mxtape and compares the two.
+A case is a small program that takes the module under test and returns a (nested) result. The
+recorder runs it under MXNet 1.9.1 and writes the result down; pytest runs it under mxtape and
+compares the two.
 
 Three ways to declare cases, all in ``cases/<family>.py``:
 
 * ``@case`` on a function ``f(mx)``;
 * ``values(setup, text)``: every line of ``text`` is an expression and its own case id;
-* ``gradients(setup, text)``: the same, but the case is the value of the expression under ``record`` and
-  the gradient of every floating-point array that ``setup`` returned, for a fixed head gradient.
+* ``gradients(setup, text)``: the same, but the case is the value of the expression under ``record``
+  and the gradient of every float array that ``setup`` returned, for a fixed head gradient.
 """
 
 import importlib
@@ -23,16 +24,16 @@ import numpy as np
 HERE = os.path.dirname(os.path.abspath(__file__))
 RECORDED = os.path.join(HERE, "recorded")
 FLOATS = ("float16", "float32", "float64")
-# rtol and atol; atol is relative to the largest recorded magnitude (10 at most), so that sums that cancel
-# compare fairly and a huge value beside small ones excuses nothing.
+# rtol and atol; atol is relative to the largest recorded magnitude (10 at most), so that sums that
+# cancel compare fairly and a huge value beside small ones excuses nothing.
 TOLERANCE = {"float16": (4e-3, 2e-3), "float32": (2e-5, 2e-6), "float64": (1e-11, 1e-12)}
 
 
 class Case:
     """One registered program; ``rtol`` widens the default tolerance and then needs a ``why``.
 
-    An ``unsafe`` case makes MXNet read or write memory that it does not own: it is never run there, and
-    ``differences.py`` states its result.
+    An ``unsafe`` case makes MXNet read or write memory that it does not own: it is never run there,
+    and ``differences.py`` states its result.
     """
 
     def __init__(self, family, name, function, rtol=None, why=None, unsafe=False):
@@ -98,7 +99,7 @@ def values(family, setup, text, prefix="", **options):
 
 
 def gradients(family, setup, text, prefix="", wrt=None, **options):
-    """Register one case per line of ``text``: its value and the gradients of ``setup``'s float arrays.
+    """Register one case per line of ``text``: its value and the gradients of the float arrays.
 
     ``wrt`` names the arrays to differentiate, separated by spaces, when it is not all of them.
     """
@@ -147,6 +148,13 @@ def integers(shape, low, high, seed=0, dtype="int32"):
 def array(mx, a):
     """An array of the module under test with the dtype of the NumPy array ``a``."""
     return mx.nd.array(a, dtype=str(a.dtype))
+
+
+def vector(mx, values=(1.0, 2.0, 3.0), grad_req="write", dtype="float32"):
+    """A small array with a gradient attached."""
+    x = mx.nd.array(values, dtype=dtype)
+    x.attach_grad(grad_req)
+    return x
 
 
 def head_like(mx, y):
@@ -256,12 +264,9 @@ def compare(want, got, rtol=None, where="result"):
     """Every disagreement between a recorded and a new result, as readable lines."""
     if isinstance(want, dict) and isinstance(got, dict):
         if "error" in want:
-            # a wrong type of argument meets MXNet as a missing attribute; a TypeError says the same, better
-            names = (
-                ["AttributeError", "TypeError"]
-                if want["error"][0] == "AttributeError"
-                else want["error"][:1]
-            )
+            names = want["error"][:1]
+            if names == ["AttributeError"]:  # MXNet meets a wrong type as a missing attribute
+                names = ["AttributeError", "TypeError"]
             ok = "error" in got and any(name in got["error"] for name in names)
             return [] if ok else [f"{where}: expected {want['error'][0]}, got {got}"]
         for tag in ("array", "numpy", "scalar"):

@@ -1,11 +1,11 @@
 """Record the conformance results from MXNet 1.9.1.
 
-    python tests/conformance/record.py                      record under this interpreter, which has mxnet
-    python tests/conformance/record.py --make-environment   make MXNet's environment first, then record
-    python tests/conformance/record.py reduce nn            record these families only
+    python record.py                      record under this interpreter, which has mxnet
+    python record.py --make-environment   make MXNet's environment first, then record in it
+    python record.py reduce nn            record these families only
 
-Every family runs in a process of its own. A case that kills the process is written down as a crash and the
-rest of its family goes on in a new process.
+Every family runs in a process of its own. A case that kills the process is written down as a crash
+and the rest of its family goes on in a new process.
 """
 
 import argparse
@@ -24,7 +24,7 @@ DEFAULT_ENVIRONMENT = os.path.join(os.path.expanduser("~"), ".cache", "mxnet-ora
 
 
 def make_environment(path):
-    """Create the virtual environment with MXNet 1.9.1 if it is not there; return its interpreter."""
+    """Create the virtual environment with MXNet 1.9.1 if it is missing; return its Python."""
     python = os.path.join(path, "bin", "python")
     probe = [python, "-c", "import mxnet; assert mxnet.__version__ == '1.9.1'"]
     ready = os.path.exists(python) and subprocess.run(probe, capture_output=True).returncode == 0
@@ -35,9 +35,10 @@ def make_environment(path):
 
 
 def run_family(family, skip, output):
-    """In a child process: run the cases not in ``skip``, one JSON line before and one after each."""
-    import harness
+    """In a child process: run the cases not in ``skip``; a JSON line before and after each."""
     import mxnet
+
+    import harness
 
     with open(output, "a", encoding="utf-8") as f:
         for item in harness.load_cases()[family]:
@@ -65,8 +66,9 @@ def run_family(family, skip, output):
 
 def record_family(family, show_errors):
     """Run one family, starting again after each crash, and write its recording."""
-    import harness
     import numpy as np
+
+    import harness
 
     results, texts = {}, {}
     with tempfile.TemporaryDirectory() as folder:
@@ -104,7 +106,8 @@ def record_family(family, show_errors):
         for name, text in texts.items():
             if text:
                 print(
-                    f"  {family}::{name}: {results[name]['error'][0]}: {' '.join(text.split())[:300]}"
+                    f"  {family}::{name}: {results[name]['error'][0]}: "
+                    f"{' '.join(text.split())[:300]}"
                 )
     order = [item.name for item in harness.load_cases()[family]]
     header = {"mxnet": "1.9.1", "numpy": np.__version__}

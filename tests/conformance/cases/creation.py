@@ -1,6 +1,7 @@
-"""Creation functions: default dtypes, ranges, sources, contexts; random draws by shape and dtype only."""
+"""Creation functions: dtypes, ranges, sources, contexts; random draws by shape and dtype only."""
 
 import numpy as np
+
 from harness import Raised, attempt, case, values
 
 
@@ -86,7 +87,8 @@ values(
     nd.full((2,), 3, dtype='float64')
     nd.full((2,), True)
     nd.full((2,), 300, dtype='uint8')
-    [nd.empty((2, 3)).shape, nd.empty((2, 3)).dtype, nd.empty(2, dtype='int64').dtype, nd.empty(4).shape]
+    [nd.empty((2, 3)).shape, nd.empty((2, 3)).dtype, nd.empty(4).shape]
+    nd.empty(2, dtype='int64').dtype
     nd.arange(5)
     nd.arange(5, dtype='int32')
     nd.arange(2, 6)
@@ -158,9 +160,14 @@ def zero_size(mx):
     """Legacy shape semantics: which creation functions accept a zero."""
     nd = mx.nd
     programs = [
-        lambda: nd.zeros((0,)), lambda: nd.ones((2, 0)), lambda: nd.full((0,), 1), lambda: nd.empty((0, 2)).shape,
-        lambda: nd.array([]), lambda: nd.array(np.zeros((0, 3))), lambda: nd.from_numpy(np.zeros((0, 3))),
-    ]  # fmt: skip
+        lambda: nd.zeros((0,)),
+        lambda: nd.ones((2, 0)),
+        lambda: nd.full((0,), 1),
+        lambda: nd.empty((0, 2)).shape,
+        lambda: nd.array([]),
+        lambda: nd.array(np.zeros((0, 3))),
+        lambda: nd.from_numpy(np.zeros((0, 3))),
+    ]
     return [attempt(p) for p in programs]
 
 
@@ -211,12 +218,32 @@ def contexts(mx):
     with mx.cpu(1):
         other = mx.nd.zeros((1,)).context
     return [
-        x.context, x.ctx, mx.cpu(), mx.cpu(0) == mx.Context("cpu", 0), mx.cpu(0) == mx.cpu(1), mx.gpu(1), current, inside, other,
-        mx.cpu_pinned(), mx.cpu().device_type, mx.cpu(3).device_id, mx.cpu().device_typeid, mx.gpu().device_typeid, repr(mx.gpu(2)),
-        str(mx.cpu()), hash(mx.cpu(1)) == hash(mx.cpu(1)), mx.Context(mx.cpu(2)), mx.current_context(), mx.context.num_gpus(),
-        attempt(mx.Context, "nonsense"), mx.cpu() == "cpu(0)", x.as_in_context(mx.cpu()) is x, x.as_in_context(mx.cpu(1)).context,
+        x.context,
+        x.ctx,
+        mx.cpu(),
+        mx.cpu(0) == mx.Context("cpu", 0),
+        mx.cpu(0) == mx.cpu(1),
+        mx.gpu(1),
+        current,
+        inside,
+        other,
+        mx.cpu_pinned(),
+        mx.cpu().device_type,
+        mx.cpu(3).device_id,
+        mx.cpu().device_typeid,
+        mx.gpu().device_typeid,
+        repr(mx.gpu(2)),
+        str(mx.cpu()),
+        hash(mx.cpu(1)) == hash(mx.cpu(1)),
+        mx.Context(mx.cpu(2)),
+        mx.current_context(),
+        mx.context.num_gpus(),
+        attempt(mx.Context, "nonsense"),
+        mx.cpu() == "cpu(0)",
+        x.as_in_context(mx.cpu()) is x,
+        x.as_in_context(mx.cpu(1)).context,
         x.copyto(mx.cpu(1)).context,
-    ]  # fmt: skip
+    ]
 
 
 @case
@@ -303,9 +330,13 @@ def random_ranges_and_seeds(mx):
     n = r.normal(5, 2, shape=(20000,)).asnumpy()
     s = r.shuffle(mx.nd.arange(50)).asnumpy()
     return [
-        bool((a >= -1).all() and (a < 3).all()), sorted(set(b.tolist())), bool((a == again).all()),
-        bool(abs(n.mean() - 5) < 0.1), bool(abs(n.std() - 2) < 0.1), sorted(s.tolist()) == list(range(50)),
-    ]  # fmt: skip
+        bool((a >= -1).all() and (a < 3).all()),
+        sorted(set(b.tolist())),
+        bool((a == again).all()),
+        bool(abs(n.mean() - 5) < 0.1),
+        bool(abs(n.std() - 2) < 0.1),
+        sorted(s.tolist()) == list(range(50)),
+    ]
 
 
 @case

@@ -1,4 +1,4 @@
-"""Operators that look values up by index: take, pick, gather_nd, one_hot, Embedding and their kin."""
+"""Operators that look values up by index: take, pick, gather_nd, one_hot, Embedding, kin."""
 
 from harness import array, data, gradients, values
 

@@ -1,9 +1,10 @@
-"""The NDArray itself: attributes, conversions, arithmetic rules, in-place work, printing, pickling, errors."""
+"""The NDArray itself: attributes, conversions, arithmetic, in-place work, printing, pickling."""
 
 import copy
 import pickle
 
 import numpy as np
+
 from harness import array, attempt, case, data, values
 
 

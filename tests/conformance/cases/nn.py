@@ -45,8 +45,20 @@ values(
     prefix="range ",
 )
 
-SOFTMAX_ARGUMENTS = ["", "axis=0", "axis=1", "axis=2", "axis=-1", "axis=-2", "temperature=2.0", "temperature=0.5, axis=1",
-                     "dtype='float64'", "dtype='float16'", "dtype='float32'", "temperature=1.0, axis=0, dtype='float64'"]  # fmt: skip
+SOFTMAX_ARGUMENTS = [
+    "",
+    "axis=0",
+    "axis=1",
+    "axis=2",
+    "axis=-1",
+    "axis=-2",
+    "temperature=2.0",
+    "temperature=0.5, axis=1",
+    "dtype='float64'",
+    "dtype='float16'",
+    "dtype='float32'",
+    "temperature=1.0, axis=0, dtype='float64'",
+]
 for name in ("softmax", "log_softmax", "softmin"):
     gradients(
         __name__,
@@ -56,7 +68,11 @@ for name in ("softmax", "log_softmax", "softmin"):
     values(
         __name__,
         rows(),
-        f"nd.{name}(x, axis=3)\nnd.{name}(x, axis=-4)\nnd.{name}(x, dtype='int32')\nx.{name}()\nx.{name}(axis=1)",
+        f"nd.{name}(x, axis=3)\n"
+        f"nd.{name}(x, axis=-4)\n"
+        f"nd.{name}(x, dtype='int32')\n"
+        f"x.{name}()\n"
+        f"x.{name}(axis=1)",
     )
     for dtype in ("float64", "float16"):
         gradients(
@@ -113,13 +129,24 @@ values(
 # ---- SoftmaxOutput: its gradient ignores the head unless out_grad is set
 
 OUTPUT_ARGUMENTS = [
-    "", "grad_scale=2.0", "normalization='batch'", "normalization='valid'", "normalization='null'",
-    "use_ignore=True, ignore_label=1", "use_ignore=True, ignore_label=1, normalization='valid'",
-    "use_ignore=True, ignore_label=1, normalization='batch'", "use_ignore=True", "ignore_label=1",
-    "out_grad=True", "out_grad=True, grad_scale=0.5", "out_grad=True, normalization='batch'", "smooth_alpha=0.1",
-    "smooth_alpha=0.3, use_ignore=True, ignore_label=2", "preserve_shape=True",
+    "",
+    "grad_scale=2.0",
+    "normalization='batch'",
+    "normalization='valid'",
+    "normalization='null'",
+    "use_ignore=True, ignore_label=1",
+    "use_ignore=True, ignore_label=1, normalization='valid'",
+    "use_ignore=True, ignore_label=1, normalization='batch'",
+    "use_ignore=True",
+    "ignore_label=1",
+    "out_grad=True",
+    "out_grad=True, grad_scale=0.5",
+    "out_grad=True, normalization='batch'",
+    "smooth_alpha=0.1",
+    "smooth_alpha=0.3, use_ignore=True, ignore_label=2",
+    "preserve_shape=True",
     "grad_scale=3.0, normalization='valid', use_ignore=True, ignore_label=0",
-]  # fmt: skip
+]
 
 
 def logits(mx):
@@ -145,7 +172,10 @@ gradients(__name__, logits, OUT)
 gradients(
     __name__,
     logits,
-    "nd.Softmax(x, l)\nnd.SoftmaxOutput(x, p)\nnd.SoftmaxOutput(x, p, grad_scale=2.0)\nnd.SoftmaxOutput(x, p, normalization='batch')",
+    "nd.Softmax(x, l)\n"
+    "nd.SoftmaxOutput(x, p)\n"
+    "nd.SoftmaxOutput(x, p, grad_scale=2.0)\n"
+    "nd.SoftmaxOutput(x, p, normalization='batch')",
 )
 gradients(__name__, logits, "nd.SoftmaxOutput(data=x, label=l, name='softmax')")
 OUT = "\n".join(
@@ -198,19 +228,23 @@ values(
     nd.softmax_cross_entropy(x, p)
     """,
 )
-LOSSES = "nd.softmax_cross_entropy(x, l)\nnd.softmax_cross_entropy(x, l) * 2\nnd.softmax_cross_entropy(data=x, label=l)"
+LOSSES = (
+    "nd.softmax_cross_entropy(x, l)\n"
+    "nd.softmax_cross_entropy(x, l) * 2\n"
+    "nd.softmax_cross_entropy(data=x, label=l)"
+)
 gradients(__name__, logits, LOSSES, wrt="x")
 gradients(__name__, logits, "nd.softmax_cross_entropy(x, l)", prefix="with label ")
 
 
 @case
 def softmax_output_ignores_its_head(mx):
-    x, l = array(mx, data((2, 3), seed=113)), mx.nd.array([0, 2])
+    x, label = array(mx, data((2, 3), seed=113)), mx.nd.array([0, 2])
     grads = []
     for scale in (1, 10):
         x.attach_grad()
         with mx.autograd.record():
-            y = mx.nd.SoftmaxOutput(x, l) * scale
+            y = mx.nd.SoftmaxOutput(x, label) * scale
         y.backward()
         grads.append(x.grad.copy())
     return grads
@@ -218,14 +252,14 @@ def softmax_output_ignores_its_head(mx):
 
 @case
 def softmax_output_label_gets_zero_gradient(mx):
-    x, l = array(mx, data((2, 3), seed=113)), mx.nd.array([0, 2])
+    x, label = array(mx, data((2, 3), seed=113)), mx.nd.array([0, 2])
     x.attach_grad()
-    l.attach_grad()
-    l.grad[:] = 7
+    label.attach_grad()
+    label.grad[:] = 7
     with mx.autograd.record():
-        y = mx.nd.SoftmaxOutput(x, l)
+        y = mx.nd.SoftmaxOutput(x, label)
     y.backward()
-    return [x.grad, l.grad]
+    return [x.grad, label.grad]
 
 
 # ---- Dropout

@@ -1,26 +1,67 @@
-"""Pointwise operators: every unary, binary and scalar form, dtypes, special values and gradients."""
+"""Pointwise operators: unary, binary and scalar forms, dtypes, special values, gradients."""
 
 import numpy as np
+
 from harness import array, data, gradients, integers, values
 
 # name: the interval on which the function is smooth and finite
 UNARY = {
-    "abs": (-2, 2), "arccos": (-0.9, 0.9), "arccosh": (1.1, 4), "arcsin": (-0.9, 0.9),
-    "arcsinh": (-3, 3), "arctan": (-3, 3), "arctanh": (-0.9, 0.9), "cbrt": (0.2, 4),
-    "ceil": (-3, 3), "cos": (-3, 3), "cosh": (-2, 2), "degrees": (-3, 3), "erf": (-2, 2),
-    "erfinv": (-0.9, 0.9), "exp": (-2, 2), "expm1": (-2, 2), "fix": (-3, 3), "floor": (-3, 3),
-    "gamma": (0.5, 4), "gammaln": (0.5, 6), "log": (0.2, 4), "log10": (0.2, 4), "log1p": (-0.5, 3),
-    "log2": (0.2, 4), "logical_not": (-2, 2), "negative": (-2, 2), "radians": (-180, 180),
-    "rcbrt": (0.3, 4), "reciprocal": (0.3, 3), "relu": (-2, 2), "rint": (-3, 3), "round": (-3, 3),
-    "rsqrt": (0.3, 4), "sigmoid": (-4, 4), "sign": (-2, 2), "sin": (-3, 3), "sinh": (-2, 2),
-    "softsign": (-3, 3), "sqrt": (0.2, 4), "square": (-2, 2), "tan": (-1.2, 1.2), "tanh": (-2, 2),
-    "trunc": (-3, 3), "hard_sigmoid": (-4, 4), "identity": (-2, 2),
-    "zeros_like": (-2, 2), "ones_like": (-2, 2), "stop_gradient": (-2, 2), "BlockGrad": (-2, 2),
+    "abs": (-2, 2),
+    "arccos": (-0.9, 0.9),
+    "arccosh": (1.1, 4),
+    "arcsin": (-0.9, 0.9),
+    "arcsinh": (-3, 3),
+    "arctan": (-3, 3),
+    "arctanh": (-0.9, 0.9),
+    "cbrt": (0.2, 4),
+    "ceil": (-3, 3),
+    "cos": (-3, 3),
+    "cosh": (-2, 2),
+    "degrees": (-3, 3),
+    "erf": (-2, 2),
+    "erfinv": (-0.9, 0.9),
+    "exp": (-2, 2),
+    "expm1": (-2, 2),
+    "fix": (-3, 3),
+    "floor": (-3, 3),
+    "gamma": (0.5, 4),
+    "gammaln": (0.5, 6),
+    "log": (0.2, 4),
+    "log10": (0.2, 4),
+    "log1p": (-0.5, 3),
+    "log2": (0.2, 4),
+    "logical_not": (-2, 2),
+    "negative": (-2, 2),
+    "radians": (-180, 180),
+    "rcbrt": (0.3, 4),
+    "reciprocal": (0.3, 3),
+    "relu": (-2, 2),
+    "rint": (-3, 3),
+    "round": (-3, 3),
+    "rsqrt": (0.3, 4),
+    "sigmoid": (-4, 4),
+    "sign": (-2, 2),
+    "sin": (-3, 3),
+    "sinh": (-2, 2),
+    "softsign": (-3, 3),
+    "sqrt": (0.2, 4),
+    "square": (-2, 2),
+    "tan": (-1.2, 1.2),
+    "tanh": (-2, 2),
+    "trunc": (-3, 3),
+    "hard_sigmoid": (-4, 4),
+    "identity": (-2, 2),
+    "zeros_like": (-2, 2),
+    "ones_like": (-2, 2),
+    "stop_gradient": (-2, 2),
+    "BlockGrad": (-2, 2),
     "make_loss": (-2, 2),
-}  # fmt: skip
+}
 METHODS = (
-    "abs arccos arccosh arcsin arcsinh arctan arctanh cbrt ceil cos cosh degrees exp expm1 fix floor log "
-    "log10 log1p log2 ones_like radians rcbrt reciprocal relu rint round rsqrt sigmoid sign sin sinh sqrt "
+    "abs arccos arccosh arcsin arcsinh arctan arctanh cbrt ceil cos cosh degrees exp "
+    "expm1 fix floor log "
+    "log10 log1p log2 ones_like radians rcbrt reciprocal relu rint round rsqrt sigmoid "
+    "sign sin sinh sqrt "
     "square tan tanh trunc zeros_like"
 ).split()
 HALF_ROUNDING = np.array(
@@ -127,7 +168,8 @@ gradients(
 # ---- two arrays
 
 BROADCAST = (
-    "add plus sub minus mul div mod power maximum minimum hypot equal not_equal greater greater_equal lesser "
+    "add plus sub minus mul div mod power maximum minimum hypot equal not_equal greater "
+    "greater_equal lesser "
     "lesser_equal logical_and logical_or logical_xor"
 ).split()
 ELEMWISE = "elemwise_add elemwise_sub elemwise_mul elemwise_div".split()
@@ -135,7 +177,8 @@ INTERNAL = "_maximum _minimum _power _mod _hypot _grad_add".split()
 COMPARE = "_equal _not_equal _greater _greater_equal _lesser _lesser_equal".split()
 LOGICAL = "_logical_and _logical_or _logical_xor".split()
 FRONT = (
-    "add subtract multiply divide true_divide modulo power maximum minimum equal not_equal greater greater_equal "
+    "add subtract multiply divide true_divide modulo power maximum minimum equal "
+    "not_equal greater greater_equal "
     "lesser lesser_equal logical_and logical_or logical_xor"
 ).split()
 ALIASES = "_plus _Plus _add _sub _minus _Minus _mul _Mul _div _Div _grad_add ElementWiseSum".split()
@@ -247,8 +290,10 @@ values(
 # ---- an array and a scalar
 
 INTERNAL_SCALAR = (
-    "_plus_scalar _minus_scalar _rminus_scalar _mul_scalar _div_scalar _rdiv_scalar _mod_scalar _rmod_scalar "
-    "_power_scalar _rpower_scalar _maximum_scalar _minimum_scalar _hypot_scalar _equal_scalar _not_equal_scalar "
+    "_plus_scalar _minus_scalar _rminus_scalar _mul_scalar _div_scalar _rdiv_scalar "
+    "_mod_scalar _rmod_scalar "
+    "_power_scalar _rpower_scalar _maximum_scalar _minimum_scalar _hypot_scalar "
+    "_equal_scalar _not_equal_scalar "
     "_greater_scalar _greater_equal_scalar _lesser_scalar _lesser_equal_scalar _logical_and_scalar "
     "_logical_or_scalar _logical_xor_scalar"
 ).split()
@@ -397,7 +442,12 @@ values(
         "i": mx.nd.array([-5, 0, 3, 9], dtype="int32"),
         "u": mx.nd.array([0, 3, 250], dtype="uint8"),
     },
-    "nd.clip(i, -1.5, 2.5)\nnd.clip(i, -1, 4)\nnd.clip(u, 1, 200)\nnd.clip(u, -1, 300)\nnd.smooth_l1(i, scalar=1)\nnd.add_n(i, i)",
+    "nd.clip(i, -1.5, 2.5)\n"
+    "nd.clip(i, -1, 4)\n"
+    "nd.clip(u, 1, 200)\n"
+    "nd.clip(u, -1, 300)\n"
+    "nd.smooth_l1(i, scalar=1)\n"
+    "nd.add_n(i, i)",
 )
 
 DTYPES = "float16 float32 float64 uint8 int8 int32 int64 bool".split()

@@ -1,15 +1,30 @@
 """Reductions: every axis form, keepdims, exclude, dtypes, ties, NaNs and gradients."""
 
 import numpy as np
+
 from harness import array, data, gradients, integers, values
 
 SUMS = "sum mean prod max min nansum nanprod".split()
 ARGUMENTS = [
-    "", "axis=0", "axis=1", "axis=-1", "axis=(0, 2)", "axis=(-1, 0)", "axis=()", "axis=(0, 1, 2)", "axis=None",
-    "axis=1, keepdims=True", "keepdims=True", "axis=(0, 2), keepdims=True", "axis=1, exclude=True",
-    "axis=(0, 2), exclude=True", "axis=(), exclude=True", "axis=-1, exclude=True, keepdims=True", "exclude=True",
+    "",
+    "axis=0",
+    "axis=1",
+    "axis=-1",
+    "axis=(0, 2)",
+    "axis=(-1, 0)",
+    "axis=()",
+    "axis=(0, 1, 2)",
+    "axis=None",
+    "axis=1, keepdims=True",
+    "keepdims=True",
+    "axis=(0, 2), keepdims=True",
+    "axis=1, exclude=True",
+    "axis=(0, 2), exclude=True",
+    "axis=(), exclude=True",
+    "axis=-1, exclude=True, keepdims=True",
+    "exclude=True",
     "axis=[0, 1]",
-]  # fmt: skip
+]
 BAD = [
     "axis=3",
     "axis=-4",
@@ -75,9 +90,13 @@ gradients(
 # int8 sums: the accumulator's and the result's width
 values(
     __name__,
-    lambda mx: {"x": mx.nd.array([100, 100, 100], dtype="int8"), "u": mx.nd.array([200, 200], dtype="uint8"),
-                "i": mx.nd.array([2**31 - 1, 1], dtype="int32"), "h": mx.nd.array([60000, 60000], dtype="float16"),
-                "n": mx.nd.array([-7, 2], dtype="int32")},
+    lambda mx: {
+        "x": mx.nd.array([100, 100, 100], dtype="int8"),
+        "u": mx.nd.array([200, 200], dtype="uint8"),
+        "i": mx.nd.array([2**31 - 1, 1], dtype="int32"),
+        "h": mx.nd.array([60000, 60000], dtype="float16"),
+        "n": mx.nd.array([-7, 2], dtype="int32"),
+    },
     """
     nd.sum(x)
     nd.mean(x)
@@ -93,7 +112,7 @@ values(
     nd.norm(x)
     """,
     prefix="width ",
-)  # fmt: skip
+)
 
 # ties and NaNs
 gradients(
@@ -159,14 +178,29 @@ for name in ("argmax", "argmin"):
 values(
     __name__,
     cube(),
-    "nd.argmax_channel(x)\nnd.argmax_channel(x[0])\nnd.argmax_channel(x[0, 0])\nx[0].argmax_channel()",
+    "nd.argmax_channel(x)\n"
+    "nd.argmax_channel(x[0])\n"
+    "nd.argmax_channel(x[0, 0])\n"
+    "x[0].argmax_channel()",
 )
 values(__name__, cube("float16"), "nd.argmax(nd.arange(3000, dtype='float16'), axis=0)")
 
 # ---- norm
 
-NORM = ["", "ord=1", "ord=2", "ord=1, axis=1", "ord=2, axis=1", "axis=(0, 2)", "ord=1, axis=(0, 1)", "axis=-1, keepdims=True",
-        "keepdims=True", "ord=1, keepdims=True", "axis=()", "ord=2, axis=0"]  # fmt: skip
+NORM = [
+    "",
+    "ord=1",
+    "ord=2",
+    "ord=1, axis=1",
+    "ord=2, axis=1",
+    "axis=(0, 2)",
+    "ord=1, axis=(0, 1)",
+    "axis=-1, keepdims=True",
+    "keepdims=True",
+    "ord=1, keepdims=True",
+    "axis=()",
+    "ord=2, axis=0",
+]
 gradients(__name__, cube(), "\n".join(f"nd.norm(x{', ' + a if a else ''})" for a in NORM))
 gradients(
     __name__, cube(), "x.norm()\nx.norm(axis=1)\nx.norm(ord=1, axis=0)\nx.norm(1)", prefix="method "
@@ -176,7 +210,11 @@ for dtype in ("float64", "float16"):
 values(
     __name__,
     cube(),
-    "nd.norm(x, ord=3)\nnd.norm(x, ord=0)\nnd.norm(x, axis=5)\nnd.norm(x, axis=(0, 1, 2))\nnd.norm(x, ord=1, axis=(0, 1, 2))",
+    "nd.norm(x, ord=3)\n"
+    "nd.norm(x, ord=0)\n"
+    "nd.norm(x, axis=5)\n"
+    "nd.norm(x, axis=(0, 1, 2))\n"
+    "nd.norm(x, ord=1, axis=(0, 1, 2))",
 )
 gradients(
     __name__,
@@ -193,7 +231,11 @@ for dtype in ("int32", "int64", "int8"):
     values(
         __name__,
         lambda mx, dtype=dtype: {"x": mx.nd.array([[3, -4], [1, 2]], dtype=dtype)},
-        "nd.norm(x)\nnd.norm(x, ord=1)\nnd.norm(x, axis=1)\nnd.norm(x, out_dtype='float32')\nnd.norm(x, ord=1, axis=1)",
+        "nd.norm(x)\n"
+        "nd.norm(x, ord=1)\n"
+        "nd.norm(x, axis=1)\n"
+        "nd.norm(x, out_dtype='float32')\n"
+        "nd.norm(x, ord=1, axis=1)",
         prefix=f"{dtype} ",
     )
 
