@@ -36,9 +36,8 @@ def make_environment(path):
 
 def run_family(family, skip, output):
     """In a child process: run the cases not in ``skip``; a JSON line before and after each."""
-    import mxnet
-
     import harness
+    import mxnet
 
     with open(output, "a", encoding="utf-8") as f:
         for item in harness.load_cases()[family]:
@@ -66,9 +65,8 @@ def run_family(family, skip, output):
 
 def record_family(family, show_errors):
     """Run one family, starting again after each crash, and write its recording."""
-    import numpy as np
-
     import harness
+    import numpy as np
 
     results, texts = {}, {}
     with tempfile.TemporaryDirectory() as folder:

@@ -53,6 +53,12 @@ def test_every_difference_is_a_case():
     assert set(differences.DIFFERENCES) <= known
 
 
+def test_every_difference_differs(recordings):
+    for case_id, different in differences.DIFFERENCES.items():
+        family, name = case_id.split("::", 1)
+        assert harness.compare(recordings[family][name], different.expected), case_id
+
+
 def test_every_crash_has_an_expected_result(recordings):
     crashed = {
         f"{family}::{name}"

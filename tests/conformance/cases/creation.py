@@ -1,7 +1,6 @@
 """Creation functions: dtypes, ranges, sources, contexts; random draws by shape and dtype only."""
 
 import numpy as np
-
 from harness import Raised, attempt, case, values
 
 
@@ -207,6 +206,7 @@ def from_dlpack_and_back(mx):
     y = mx.nd.from_dlpack(x.to_dlpack_for_read())
     z = mx.nd.from_dlpack(mx.nd.to_dlpack_for_write(x))
     z[0, 0] = 9
+    z.wait_to_read()
     return [y, z, x]
 
 

@@ -1,7 +1,6 @@
 """Basic and advanced indexing, assignment, and which results share memory."""
 
 import numpy as np
-
 from harness import array, case, data, gradients, values
 
 

@@ -4,7 +4,6 @@ import copy
 import pickle
 
 import numpy as np
-
 from harness import array, attempt, case, data, values
 
 

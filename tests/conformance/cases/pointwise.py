@@ -1,7 +1,6 @@
 """Pointwise operators: unary, binary and scalar forms, dtypes, special values, gradients."""
 
 import numpy as np
-
 from harness import array, data, gradients, integers, values
 
 # name: the interval on which the function is smooth and finite

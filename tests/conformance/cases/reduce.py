@@ -1,7 +1,6 @@
 """Reductions: every axis form, keepdims, exclude, dtypes, ties, NaNs and gradients."""
 
 import numpy as np
-
 from harness import array, data, gradients, integers, values
 
 SUMS = "sum mean prod max min nansum nanprod".split()
