@@ -150,6 +150,7 @@ def test_input_also_used_elsewhere_sums():
     assert_same(x.grad, [9, 17])
 
 
+@pytest.mark.differs("MXNet gives zeros to the inputs of a Function that has a null input")
 def test_request_null_beside_write():
     a, b = variable([1.0, 2.0], grad_req="null"), variable([3.0, 4.0])
     with autograd.record():
@@ -209,7 +210,14 @@ def test_missing_methods():
         autograd.Function()(variable([1.0]))
 
 
-@pytest.mark.differs("MXNet prints the traceback and its error names a C++ line alone")
+ERROR_INSIDE = pytest.mark.differs(
+    "MXNet prints the traceback, raises an error that names a C++ line alone, raises it again at "
+    "exit, and leaves CPython's recursion counter wrong",
+    run=False,
+)
+
+
+@ERROR_INSIDE
 def test_exception_of_backward_is_told():
     class Broken(autograd.Function):
         def forward(self, x):
@@ -247,6 +255,7 @@ WRONG_RESULTS = {
 }
 
 
+@ERROR_INSIDE
 @pytest.mark.parametrize("kind", WRONG_RESULTS)
 def test_wrong_result_of_backward_is_refused(kind):
     x = variable([1.0, 2.0])
@@ -258,6 +267,7 @@ def test_wrong_result_of_backward_is_refused(kind):
     assert_same(x.grad, [7, 7])
 
 
+@ERROR_INSIDE
 def test_too_few_gradients_are_refused():
     a, b = variable([1.0]), variable([2.0])
     with autograd.record():
@@ -268,7 +278,7 @@ def test_too_few_gradients_are_refused():
     assert_same(b.grad, [0])
 
 
-@pytest.mark.differs("MXNet's message names a C++ file, not the class, the count or the shape")
+@ERROR_INSIDE
 @pytest.mark.parametrize(
     ("kind", "words"),
     [("too many", ["Broken", "1", "2"]), ("shape", ["Broken", "(3,)", "(2,)"])],
@@ -283,6 +293,7 @@ def test_refusal_names_the_class_and_what_it_gave(kind, words):
         assert word in str(raised.value), str(raised.value)
 
 
+@ERROR_INSIDE
 def test_engine_works_after_a_failed_backward():
     x = variable([1.0, 2.0])
     with autograd.record():
@@ -296,7 +307,6 @@ def test_engine_works_after_a_failed_backward():
     assert_same(x.grad, [4, 4])
 
 
-@pytest.mark.differs("MXNet keeps every Function alive for ever if backward never runs")
 def test_function_never_run_backward_is_freed():
     function = Scale()
     alive = weakref.ref(function)
@@ -320,6 +330,7 @@ def test_function_is_freed_after_backward():
     del function
     y.backward()
     del y
+    nd.waitall()
     gc.collect()
     assert alive() is None
 

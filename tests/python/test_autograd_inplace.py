@@ -77,8 +77,39 @@ def name_of(function):
     return function.__name__
 
 
-@pytest.mark.parametrize("write", WRITES, ids=name_of)
+def refused_writes():
+    unseen = pytest.mark.differs("MXNet does not notice a NumPy array copied in under record")
+    return [
+        pytest.param(write, id=write.__name__, marks=unseen if write is assign_numpy else ())
+        for write in WRITES
+    ]
+
+
+each_refused_write = pytest.mark.parametrize("write", refused_writes())
+each_write = pytest.mark.parametrize("write", WRITES, ids=name_of)
+AFTER_THE_WRITE = pytest.mark.differs("MXNet raises its error after it has written")
+
+
+@each_refused_write
 def test_refused_on_a_variable(write):
+    x = variable([1.0, 2.0, 3.0])
+    with autograd.record():
+        with pytest.raises(MXNetError):
+            write(x)
+
+
+@each_refused_write
+def test_refused_on_a_recorded_array(write):
+    x = variable([1.0, 2.0, 3.0])
+    with autograd.record():
+        y = x * x
+        with pytest.raises(MXNetError):
+            write(y)
+
+
+@AFTER_THE_WRITE
+@each_write
+def test_refused_before_a_variable_changes(write):
     x = variable([1.0, 2.0, 3.0])
     with autograd.record():
         y = x * x
@@ -89,8 +120,9 @@ def test_refused_on_a_variable(write):
     assert_same(x.grad, [2, 4, 6])
 
 
-@pytest.mark.parametrize("write", WRITES, ids=name_of)
-def test_refused_on_a_recorded_array(write):
+@AFTER_THE_WRITE
+@each_write
+def test_refused_before_a_recorded_array_changes(write):
     x = variable([1.0, 2.0, 3.0])
     with autograd.record():
         y = x * x
@@ -102,7 +134,7 @@ def test_refused_on_a_recorded_array(write):
     assert_same(x.grad, 2 * np.array([1, 2, 3]) * np.exp([1.0, 4.0, 9.0]))
 
 
-@pytest.mark.parametrize("write", WRITES, ids=name_of)
+@each_write
 def test_allowed_on_an_unrecorded_array_under_record(write):
     plain, expected = nd.array([1.0, 2.0, 3.0]), nd.array([1.0, 2.0, 3.0])
     write(expected)
@@ -111,7 +143,7 @@ def test_allowed_on_an_unrecorded_array_under_record(write):
     assert_same(plain, expected.asnumpy())
 
 
-@pytest.mark.parametrize("write", WRITES, ids=name_of)
+@each_write
 def test_allowed_outside_of_record(write):
     x, expected = variable([1.0, 2.0, 3.0]), nd.array([1.0, 2.0, 3.0])
     write(expected)
@@ -134,6 +166,7 @@ def test_refusal_says_what_to_do():
             x += 1
 
 
+@AFTER_THE_WRITE
 @pytest.mark.parametrize(
     "take", [lambda x: x[0:2], lambda x: x.reshape((3, 1)), lambda x: x[1]],
     ids=["slice", "reshape", "element"],
@@ -147,6 +180,7 @@ def test_refused_through_a_view(take):
     assert_same(x, [1, 2, 3])
 
 
+@AFTER_THE_WRITE
 def test_adding_a_variable_into_a_plain_array_is_refused():
     x, total = variable([1.0, 2.0]), nd.zeros((2,))
     with autograd.record():

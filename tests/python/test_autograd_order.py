@@ -8,73 +8,52 @@ from support import assert_same, variable
 
 ONLY_MXTAPE = pytest.mark.differs("few operators of MXNet 1.9.1 have a second-order gradient")
 
-# name: (function, its first derivatives in NumPy)
-CHAINS = {
-    "sin": (nd.sin, [np.cos, lambda v: -np.sin(v), lambda v: -np.cos(v)]),
-    "cos": (nd.cos, [lambda v: -np.sin(v), lambda v: -np.cos(v), np.sin]),
-    "exp": pytest.param(nd.exp, [np.exp] * 3, marks=ONLY_MXTAPE),
-    "x**4": pytest.param(
-        lambda x: x**4,
-        [lambda v: 4 * v**3, lambda v: 12 * v**2, lambda v: 24 * v],
-        marks=ONLY_MXTAPE,
-    ),
-    "x*x*x": pytest.param(
-        lambda x: x * x * x,
-        [lambda v: 3 * v**2, lambda v: 6 * v, lambda v: 6 + 0 * v],
-        marks=ONLY_MXTAPE,
-    ),
-    "1/x": pytest.param(
-        lambda x: 1 / x,
-        [lambda v: -(v**-2.0), lambda v: 2 * v**-3.0, lambda v: -6 * v**-4.0],
-        marks=ONLY_MXTAPE,
-    ),
-    "log": pytest.param(
-        nd.log, [lambda v: 1 / v, lambda v: -(v**-2.0), lambda v: 2 * v**-3.0], marks=ONLY_MXTAPE
-    ),
-    "exp(sin)": pytest.param(
-        lambda x: nd.exp(nd.sin(x)),
-        [
-            lambda v: np.cos(v) * np.exp(np.sin(v)),
-            lambda v: (np.cos(v) ** 2 - np.sin(v)) * np.exp(np.sin(v)),
-            lambda v: (
-                np.cos(v) ** 3 - 3 * np.sin(v) * np.cos(v) - np.cos(v)
-            ) * np.exp(np.sin(v)),
-        ],
-        marks=ONLY_MXTAPE,
-    ),
-    "sigmoid(2x)": pytest.param(
-        lambda x: nd.sigmoid(2 * x),
-        [
-            lambda v: 2 * s(v) * (1 - s(v)),
-            lambda v: 4 * s(v) * (1 - s(v)) * (1 - 2 * s(v)),
-            lambda v: 8 * s(v) * (1 - s(v)) * (1 - 6 * s(v) + 6 * s(v) ** 2),
-        ],
-        marks=ONLY_MXTAPE,
-    ),
-    "square(square)": pytest.param(
-        lambda x: nd.square(nd.square(x)),
-        [lambda v: 4 * v**3, lambda v: 12 * v**2, lambda v: 24 * v],
-        marks=ONLY_MXTAPE,
-    ),
-}
-
-
-def s(v):
+def sigmoid_of_twice(v):
     return 1 / (1 + np.exp(-2 * v))
 
 
-def chain_params():
-    for name, chain in CHAINS.items():
-        if isinstance(chain, tuple):
-            yield pytest.param(*chain, id=name)
-        else:
-            yield pytest.param(*chain.values, id=name, marks=chain.marks)
+def case(name, function, *derivatives, marks=ONLY_MXTAPE):
+    """A function of one variable with its first three derivatives written in NumPy."""
+    return pytest.param(function, derivatives, id=name, marks=marks)
 
+
+s = sigmoid_of_twice
+DERIVATIVES = [
+    case("sin", nd.sin, np.cos, lambda v: -np.sin(v), lambda v: -np.cos(v), marks=()),
+    case("cos", nd.cos, lambda v: -np.sin(v), lambda v: -np.cos(v), np.sin, marks=()),
+    case("exp", nd.exp, np.exp, np.exp, np.exp),
+    case("log", nd.log, lambda v: 1 / v, lambda v: -(v**-2.0), lambda v: 2 * v**-3.0,
+         marks=()),
+    case("x**4", lambda x: x**4, lambda v: 4 * v**3, lambda v: 12 * v**2, lambda v: 24 * v),
+    case(
+        "x*x*x", lambda x: x * x * x, lambda v: 3 * v**2, lambda v: 6 * v, lambda v: 6 + 0 * v
+    ),
+    case(
+        "1/x", lambda x: 1 / x,
+        lambda v: -(v**-2.0), lambda v: 2 * v**-3.0, lambda v: -6 * v**-4.0,
+    ),
+    case(
+        "square(square)", lambda x: nd.square(nd.square(x)),
+        lambda v: 4 * v**3, lambda v: 12 * v**2, lambda v: 24 * v, marks=(),
+    ),
+    case(
+        "exp(sin)", lambda x: nd.exp(nd.sin(x)),
+        lambda v: np.cos(v) * np.exp(np.sin(v)),
+        lambda v: (np.cos(v) ** 2 - np.sin(v)) * np.exp(np.sin(v)),
+        lambda v: np.cos(v) * (np.cos(v) ** 2 - 3 * np.sin(v) - 1) * np.exp(np.sin(v)),
+    ),
+    case(
+        "sigmoid(2x)", lambda x: nd.sigmoid(2 * x),
+        lambda v: 2 * s(v) * (1 - s(v)),
+        lambda v: 4 * s(v) * (1 - s(v)) * (1 - 2 * s(v)),
+        lambda v: 8 * s(v) * (1 - s(v)) * (1 - 6 * s(v) + 6 * s(v) ** 2),
+    ),
+]
 
 VALUES = np.array([0.3, 0.7, 1.1, 1.9])
 
 
-@pytest.mark.parametrize(("function", "derivatives"), chain_params())
+@pytest.mark.parametrize(("function", "derivatives"), DERIVATIVES)
 def test_derivatives_to_third_order(function, derivatives):
     x = variable(VALUES, dtype="float64")
     with autograd.record():
@@ -95,6 +74,7 @@ def test_fifth_order():
     assert_same(y, 2.0**5 * np.exp(2 * VALUES), rtol=1e-9)
 
 
+@ONLY_MXTAPE
 def test_backward_of_a_gradient():
     x = variable([1.0])
     with autograd.record():
@@ -212,6 +192,7 @@ def test_grad_respects_add_of_another_run():
     assert_same(x.grad, [8, 8])
 
 
+@pytest.mark.differs("MXNet fails to place the second gradient")
 def test_same_variable_listed_twice():
     x = variable([1.0, 2.0])
     with autograd.record():
