@@ -88,7 +88,7 @@ def test_shape_of_a_head_gradient_must_fit(shape):
     assert_untouched_and_usable(x, w, y, z)
 
 
-@pytest.mark.differs("MXNet finds it inside a kernel, after other gradients were written")
+@pytest.mark.differs("MXNet finds it inside a kernel, later, in whatever reads next", run=False)
 @pytest.mark.parametrize("dtype", ["float64", "float16", "int32"])
 def test_dtype_of_a_head_gradient_must_fit(dtype):
     x, w, y, z = recorded_pair()
