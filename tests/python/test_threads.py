@@ -130,6 +130,7 @@ def test_four_threads_with_functions_and_second_order():
     run_in_threads(*[work] * 4)
 
 
+@pytest.mark.differs("two threads that record one plain array race in MXNet", run=False)
 def test_threads_share_a_constant_input():
     shared = nd.array(np.linspace(0, 1, 1000), dtype="float32")
     expected = shared.asnumpy()
