@@ -49,9 +49,14 @@ def test_array_knows_its_context():
     for context in (mx.cpu(5), mx.cpu_pinned()):
         array = nd.array([1.0, 2.0], ctx=context)
         assert array.context == context
-        assert (array * 2).context == context
         assert array.copy().context == context
         assert array[0:1].context == context
+
+
+def test_result_is_where_its_inputs_are():
+    array = nd.array([1.0, 2.0], ctx=mx.cpu(5))
+    assert (array * 2).context == mx.cpu(5)
+    assert (array + array).context == mx.cpu(5)
 
 
 def test_as_in_context():
