@@ -25,16 +25,10 @@ def assert_same(actual, expected, rtol=1e-5, atol=1e-6):
 
 
 def run_program(source, env=None, timeout=120):
-    """Run `source` in a fresh interpreter that imports this mxtape; gives the finished process."""
-    environment = {**os.environ, **(env or {})}
-    package_root = os.path.dirname(os.path.dirname(os.path.abspath(mx.__file__)))
-    if mx.__name__ == "mxtape":
-        environment["PYTHONPATH"] = os.pathsep.join(
-            filter(None, [package_root, environment.get("PYTHONPATH")])
-        )
+    """Run `source` in a fresh interpreter of the same environment; gives the finished process."""
     return subprocess.run(
         [sys.executable, "-c", textwrap.dedent(source)],
-        env=environment,
+        env={**os.environ, **(env or {})},
         capture_output=True,
         text=True,
         timeout=timeout,

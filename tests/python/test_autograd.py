@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from mxtape import autograd, nd
 from mxtape.base import MXNetError
+
 from support import assert_same, variable
 
 
@@ -82,8 +83,11 @@ def test_same_variable_used_many_times():
 def test_same_array_as_both_inputs():
     x = variable([3.0])
     for operator, derivative in [
-        (nd.broadcast_add, 2.0), (nd.broadcast_sub, 0.0), (nd.broadcast_mul, 6.0),
-        (nd.broadcast_div, 0.0), (nd.elemwise_mul, 6.0),
+        (nd.broadcast_add, 2.0),
+        (nd.broadcast_sub, 0.0),
+        (nd.broadcast_mul, 6.0),
+        (nd.broadcast_div, 0.0),
+        (nd.elemwise_mul, 6.0),
     ]:
         with autograd.record():
             y = operator(x, x)
@@ -288,8 +292,13 @@ def test_view_taken_outside_of_record_is_a_constant():
 @pytest.mark.parametrize(
     ("key", "weight"),
     [
-        ((slice(None), 1), 1), ((slice(None), slice(None, None, 2)), 1), ([0, 0, 1], 1),
-        (([0, 1], [1, 1]), 1), ((Ellipsis, -1), 1), (1, 1), ((1, 2), 1),
+        ((slice(None), 1), 1),
+        ((slice(None), slice(None, None, 2)), 1),
+        ([0, 0, 1], 1),
+        (([0, 1], [1, 1]), 1),
+        ((Ellipsis, -1), 1),
+        (1, 1),
+        ((1, 2), 1),
         ((None, slice(None)), 1),
     ],
 )
@@ -460,7 +469,9 @@ def test_none_entries_are_ones():
 def test_bare_array_is_a_list_of_one():
     x = variable([1.0, 2.0])
     for heads, head_grads in [
-        (lambda y: y, lambda h: h), (lambda y: [y], lambda h: h), (lambda y: y, lambda h: [h]),
+        (lambda y: y, lambda h: h),
+        (lambda y: [y], lambda h: h),
+        (lambda y: y, lambda h: [h]),
         (lambda y: (y,), lambda h: (h,)),
     ]:
         with autograd.record():

@@ -3,6 +3,7 @@
 import mxtape.contrib.autograd as contrib_autograd
 import pytest
 from mxtape import autograd, nd
+
 from support import assert_same
 
 SOURCES = [

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from mxtape import autograd, nd
 from mxtape.base import MXNetError
+
 from support import assert_same, variable
 
 
@@ -68,8 +69,21 @@ def copy_into(a):
 
 
 WRITES = [
-    add_one, subtract, multiply, divide, modulo, add_array, assign_all, assign_ellipsis,
-    assign_array, assign_numpy, assign_slice, assign_element, assign_advanced, write_out, copy_into,
+    add_one,
+    subtract,
+    multiply,
+    divide,
+    modulo,
+    add_array,
+    assign_all,
+    assign_ellipsis,
+    assign_array,
+    assign_numpy,
+    assign_slice,
+    assign_element,
+    assign_advanced,
+    write_out,
+    copy_into,
 ]
 
 
@@ -168,7 +182,8 @@ def test_refusal_says_what_to_do():
 
 @AFTER_THE_WRITE
 @pytest.mark.parametrize(
-    "take", [lambda x: x[0:2], lambda x: x.reshape((3, 1)), lambda x: x[1]],
+    "take",
+    [lambda x: x[0:2], lambda x: x.reshape((3, 1)), lambda x: x[1]],
     ids=["slice", "reshape", "element"],
 )
 def test_refused_through_a_view(take):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from mxtape import autograd, nd
 from mxtape.base import MXNetError
+
 from support import assert_same, variable
 
 
@@ -72,7 +73,9 @@ def test_marking_an_intermediate_cuts_there():
     assert_same(x.grad, [0])
 
 
-@pytest.mark.differs("MXNet crashes in the process: a bare array reaches a list of handles", run=False)
+@pytest.mark.differs(
+    "MXNet crashes in the process: a bare array reaches a list of handles", run=False
+)
 def test_bare_arrays_through_contrib():
     x, gradient = nd.array([1.0, 2.0]), nd.zeros((2,))
     mx.contrib.autograd.mark_variables(x, gradient)
@@ -97,7 +100,8 @@ def test_lengths_that_do_not_fit_are_refused(variables, gradients, requests):
 
 @pytest.mark.differs("MXNet finds the wrong shape in backward only, and a wrong dtype never")
 @pytest.mark.parametrize(
-    "gradient", [nd.zeros((3,)), nd.zeros((2, 1)), nd.zeros((2,), dtype="float64")],
+    "gradient",
+    [nd.zeros((3,)), nd.zeros((2, 1)), nd.zeros((2,), dtype="float64")],
     ids=["length", "rank", "dtype"],
 )
 def test_buffer_that_does_not_fit_is_refused(gradient):

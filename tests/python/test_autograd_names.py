@@ -66,9 +66,7 @@ def signature_without_annotations(callable_object):
         parameter.replace(annotation=inspect.Parameter.empty)
         for parameter in signature.parameters.values()
     ]
-    return str(
-        signature.replace(parameters=parameters, return_annotation=inspect.Signature.empty)
-    )
+    return str(signature.replace(parameters=parameters, return_annotation=inspect.Signature.empty))
 
 
 @pytest.mark.parametrize("name", AUTOGRAD)
@@ -90,8 +88,8 @@ def test_contrib_zeros_like_makes_zeros():
 
 @pytest.mark.parametrize("name", FUNCTION_METHODS)
 def test_function_method_signature(name):
-    assert signature_without_annotations(getattr(autograd.Function, name)) == (
-        FUNCTION_METHODS[name]
+    assert (
+        signature_without_annotations(getattr(autograd.Function, name)) == (FUNCTION_METHODS[name])
     )
 
 
@@ -130,8 +128,12 @@ def test_arguments_go_by_keyword():
     y.backward(out_grad=mx.nd.array([2.0, 2.0]), retain_graph=True, train_mode=True)
     assert gradient.asnumpy().tolist() == [6.0, 6.0]
     (result,) = autograd.grad(
-        heads=y, variables=[x], head_grads=mx.nd.ones((2,)), retain_graph=False,
-        create_graph=False, train_mode=True,
+        heads=y,
+        variables=[x],
+        head_grads=mx.nd.ones((2,)),
+        retain_graph=False,
+        create_graph=False,
+        train_mode=True,
     )
     assert result.asnumpy().tolist() == [3.0, 3.0]
 

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from mxtape import autograd, nd
 from mxtape.base import MXNetError
+
 from support import assert_same, variable
 
 ONLY_MXTAPE = pytest.mark.differs("few operators of MXNet 1.9.1 have a second-order gradient")
+
 
 def sigmoid_of_twice(v):
     return 1 / (1 + np.exp(-2 * v))
@@ -22,28 +24,34 @@ DERIVATIVES = [
     case("sin", nd.sin, np.cos, lambda v: -np.sin(v), lambda v: -np.cos(v), marks=()),
     case("cos", nd.cos, lambda v: -np.sin(v), lambda v: -np.cos(v), np.sin, marks=()),
     case("exp", nd.exp, np.exp, np.exp, np.exp),
-    case("log", nd.log, lambda v: 1 / v, lambda v: -(v**-2.0), lambda v: 2 * v**-3.0,
-         marks=()),
+    case("log", nd.log, lambda v: 1 / v, lambda v: -(v**-2.0), lambda v: 2 * v**-3.0, marks=()),
     case("x**4", lambda x: x**4, lambda v: 4 * v**3, lambda v: 12 * v**2, lambda v: 24 * v),
+    case("x*x*x", lambda x: x * x * x, lambda v: 3 * v**2, lambda v: 6 * v, lambda v: 6 + 0 * v),
     case(
-        "x*x*x", lambda x: x * x * x, lambda v: 3 * v**2, lambda v: 6 * v, lambda v: 6 + 0 * v
+        "1/x",
+        lambda x: 1 / x,
+        lambda v: -(v**-2.0),
+        lambda v: 2 * v**-3.0,
+        lambda v: -6 * v**-4.0,
     ),
     case(
-        "1/x", lambda x: 1 / x,
-        lambda v: -(v**-2.0), lambda v: 2 * v**-3.0, lambda v: -6 * v**-4.0,
+        "square(square)",
+        lambda x: nd.square(nd.square(x)),
+        lambda v: 4 * v**3,
+        lambda v: 12 * v**2,
+        lambda v: 24 * v,
+        marks=(),
     ),
     case(
-        "square(square)", lambda x: nd.square(nd.square(x)),
-        lambda v: 4 * v**3, lambda v: 12 * v**2, lambda v: 24 * v, marks=(),
-    ),
-    case(
-        "exp(sin)", lambda x: nd.exp(nd.sin(x)),
+        "exp(sin)",
+        lambda x: nd.exp(nd.sin(x)),
         lambda v: np.cos(v) * np.exp(np.sin(v)),
         lambda v: (np.cos(v) ** 2 - np.sin(v)) * np.exp(np.sin(v)),
         lambda v: np.cos(v) * (np.cos(v) ** 2 - 3 * np.sin(v) - 1) * np.exp(np.sin(v)),
     ),
     case(
-        "sigmoid(2x)", lambda x: nd.sigmoid(2 * x),
+        "sigmoid(2x)",
+        lambda x: nd.sigmoid(2 * x),
         lambda v: 2 * s(v) * (1 - s(v)),
         lambda v: 4 * s(v) * (1 - s(v)) * (1 - 2 * s(v)),
         lambda v: 8 * s(v) * (1 - s(v)) * (1 - 6 * s(v) + 6 * s(v) ** 2),
@@ -128,9 +136,9 @@ def test_second_order_through_dot_and_softmax():
         return (x, projected) if create_graph else g.asnumpy()
 
     step = 1e-5
-    expected = (
-        gradient_at(values + step * direction) - gradient_at(values - step * direction)
-    ) / (2 * step)
+    expected = (gradient_at(values + step * direction) - gradient_at(values - step * direction)) / (
+        2 * step
+    )
     x, projected = gradient_at(values, create_graph=True)
     projected.backward()
     assert_same(x.grad, expected, rtol=1e-6, atol=1e-8)

@@ -31,8 +31,16 @@ def test_flags_are_off_at_first():
         (lambda: contrib_autograd.TrainingStateScope(True), (True, True)),
     ],
     ids=[
-        "record", "record-predict", "record-positional", "pause", "pause-train", "train_mode",
-        "predict_mode", "train_section", "test_section", "TrainingStateScope",
+        "record",
+        "record-predict",
+        "record-positional",
+        "pause",
+        "pause-train",
+        "train_mode",
+        "predict_mode",
+        "train_section",
+        "test_section",
+        "TrainingStateScope",
     ],
 )
 def test_scope_sets_and_restores(make_scope, inside):

@@ -6,6 +6,7 @@ import re
 import pytest
 from mxtape import autograd, nd
 from mxtape.base import MXNetError
+
 from support import variable
 
 
@@ -13,9 +14,7 @@ def recorded_layer():
     x, w = variable([1.0, 2.0]), variable([3.0, 4.0])
     with autograd.record():
         y = nd.exp(x * w + 2)
-        return nd.FullyConnected(
-            y.reshape((1, 2)), w.reshape((1, 2)), no_bias=True, num_hidden=1
-        )
+        return nd.FullyConnected(y.reshape((1, 2)), w.reshape((1, 2)), no_bias=True, num_hidden=1)
 
 
 def test_arguments_outputs_and_name():
@@ -41,11 +40,23 @@ def test_internals_list_every_node_in_order():
 def test_json_is_mxnets():
     graph = json.loads(autograd.get_symbol(recorded_layer()).tojson())
     assert [node["op"] for node in graph["nodes"]] == [
-        "null", "null", "broadcast_mul", "_plus_scalar", "exp", "Reshape", "Reshape",
+        "null",
+        "null",
+        "broadcast_mul",
+        "_plus_scalar",
+        "exp",
+        "Reshape",
+        "Reshape",
         "FullyConnected",
     ]
     assert [node["inputs"] for node in graph["nodes"]] == [
-        [], [], [[0, 0, 0], [1, 0, 0]], [[2, 0, 0]], [[3, 0, 0]], [[4, 0, 0]], [[1, 0, 0]],
+        [],
+        [],
+        [[0, 0, 0], [1, 0, 0]],
+        [[2, 0, 0]],
+        [[3, 0, 0]],
+        [[4, 0, 0]],
+        [[1, 0, 0]],
         [[5, 0, 0], [6, 0, 0]],
     ]
     assert graph["arg_nodes"] == [0, 1]

@@ -12,7 +12,9 @@ def test_text_and_attributes():
     assert str(mx.cpu_pinned()) == "cpu_pinned(0)"
     assert (mx.cpu(3).device_type, mx.cpu(3).device_id) == ("cpu", 3)
     assert [mx.cpu().device_typeid, mx.gpu().device_typeid, mx.cpu_pinned().device_typeid] == [
-        1, 2, 3,
+        1,
+        2,
+        3,
     ]
 
 

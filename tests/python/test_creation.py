@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from mxtape import nd
 from mxtape.base import MXNetError
+
 from support import assert_same, output_of
 
 DTYPES = ["float16", "float32", "float64", "uint8", "int8", "int32", "int64", "bool"]
@@ -24,12 +25,21 @@ def test_every_dtype_and_every_spelling(dtype, spell):
 @pytest.mark.parametrize(
     ("source", "dtype"),
     [
-        ([1, 2], "float32"), ([1.5], "float32"), ((1, 2), "float32"), (range(3), "float32"),
-        ([True], "float32"), (5, "float32"), (2.5, "float32"),
-        (np.array([1, 2]), "float32"), (np.array([1.0]), "float32"),
-        (np.array([1], dtype="uint8"), "float32"), (np.array([True]), "float32"),
-        (np.float64(3), "float32"), ([np.float64(1)], "float32"),
-        (nd.array([1], dtype="int8"), "int8"), (nd.array([1], dtype="float64"), "float64"),
+        ([1, 2], "float32"),
+        ([1.5], "float32"),
+        ((1, 2), "float32"),
+        (range(3), "float32"),
+        ([True], "float32"),
+        (5, "float32"),
+        (2.5, "float32"),
+        (np.array([1, 2]), "float32"),
+        (np.array([1.0]), "float32"),
+        (np.array([1], dtype="uint8"), "float32"),
+        (np.array([True]), "float32"),
+        (np.float64(3), "float32"),
+        ([np.float64(1)], "float32"),
+        (nd.array([1], dtype="int8"), "int8"),
+        (nd.array([1], dtype="float64"), "float64"),
     ],
     ids=lambda value: repr(value).replace("\n", " ")[:30],
 )
@@ -126,8 +136,12 @@ def test_zeros_are_zero_in_reused_memory():
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ((5,), [0, 1, 2, 3, 4]), ((2, 10, 3), [2, 5, 8]), ((5, 1, -2), [5, 3]),
-        ((0, 1, 0.3), [0, 0.3, 0.6, 0.9]), ((1, 3), [1, 2]), ((-2, 2), [-2, -1, 0, 1]),
+        ((5,), [0, 1, 2, 3, 4]),
+        ((2, 10, 3), [2, 5, 8]),
+        ((5, 1, -2), [5, 3]),
+        ((0, 1, 0.3), [0, 0.3, 0.6, 0.9]),
+        ((1, 3), [1, 2]),
+        ((-2, 2), [-2, -1, 0, 1]),
     ],
 )
 def test_arange(arguments, expected):
@@ -230,8 +244,11 @@ def test_zero_size_arrays(shape):
         assert array.asnumpy().shape == shape
     array = nd.zeros(shape)
     for result, expected in [
-        (array + 1, values + 1), (array * array, values), (nd.exp(array), values),
-        (array.reshape((-1, 1)) if shape[0] == 0 else array.T, None), (array.copy(), values),
+        (array + 1, values + 1),
+        (array * array, values),
+        (nd.exp(array), values),
+        (array.reshape((-1, 1)) if shape[0] == 0 else array.T, None),
+        (array.copy(), values),
     ]:
         assert result.size == 0
         if expected is not None:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from mxtape import autograd, nd
 from mxtape.base import MXNetError
+
 from support import assert_same
 
 BETTER = pytest.mark.differs("MXNet's message does not name the operator, or raises nothing")
@@ -22,88 +23,136 @@ def test_error_type():
 # (call, type in MXNet, words that the message must hold)
 CALLS = {
     "broadcast": (
-        lambda: nd.broadcast_add(nd.ones((2, 3)), nd.ones((4, 5))), MXNetError,
+        lambda: nd.broadcast_add(nd.ones((2, 3)), nd.ones((4, 5))),
+        MXNetError,
         ["broadcast_add", "(2,3)", "(4,5)"],
     ),
     "plus": (
-        lambda: nd.ones((2,)) + nd.ones((3,)), MXNetError, ["add", "(2,)", "(3,)"],
+        lambda: nd.ones((2,)) + nd.ones((3,)),
+        MXNetError,
+        ["add", "(2,)", "(3,)"],
     ),
     "elemwise": (
-        lambda: nd.elemwise_add(nd.ones((2, 3)), nd.ones((1, 3))), MXNetError,
+        lambda: nd.elemwise_add(nd.ones((2, 3)), nd.ones((1, 3))),
+        MXNetError,
         ["elemwise_add", "(2,3)", "(1,3)"],
     ),
     "dot": (
-        lambda: nd.dot(nd.ones((2, 3)), nd.ones((4, 5))), MXNetError, ["dot", "(2,3)", "(4,5)"],
+        lambda: nd.dot(nd.ones((2, 3)), nd.ones((4, 5))),
+        MXNetError,
+        ["dot", "(2,3)", "(4,5)"],
     ),
     "batch_dot": (
-        lambda: nd.batch_dot(nd.ones((2, 3, 4)), nd.ones((2, 5, 4))), MXNetError,
+        lambda: nd.batch_dot(nd.ones((2, 3, 4)), nd.ones((2, 5, 4))),
+        MXNetError,
         ["batch_dot", "(2,3,4)", "(2,5,4)"],
     ),
     "axis": (
-        lambda: nd.sum(nd.ones((2, 3)), axis=5), MXNetError, ["sum", "5", "(2,3)"],
+        lambda: nd.sum(nd.ones((2, 3)), axis=5),
+        MXNetError,
+        ["sum", "5", "(2,3)"],
     ),
     "concat": (
-        lambda: nd.concat(nd.ones((2, 3)), nd.ones((3, 2)), dim=0), MXNetError,
+        lambda: nd.concat(nd.ones((2, 3)), nd.ones((3, 2)), dim=0),
+        MXNetError,
         ["concat", "(2,3)", "(3,2)"],
     ),
     "stack": (
-        lambda: nd.stack(nd.ones((2, 3)), nd.ones((3, 2))), MXNetError,
+        lambda: nd.stack(nd.ones((2, 3)), nd.ones((3, 2))),
+        MXNetError,
         ["stack", "(2,3)", "(3,2)"],
     ),
     "split": (
-        lambda: nd.split(nd.ones((2, 5)), num_outputs=2, axis=1), MXNetError, ["2", "5"],
+        lambda: nd.split(nd.ones((2, 5)), num_outputs=2, axis=1),
+        MXNetError,
+        ["2", "5"],
     ),
     "choice": (
-        lambda: nd.Activation(nd.ones((2,)), act_type="bogus"), MXNetError,
+        lambda: nd.Activation(nd.ones((2,)), act_type="bogus"),
+        MXNetError,
         ["Activation", "act_type", "bogus", "relu", "tanh"],
     ),
     "missing": (
-        lambda: nd.Activation(nd.ones((2,))), MXNetError, ["Activation", "act_type"],
+        lambda: nd.Activation(nd.ones((2,))),
+        MXNetError,
+        ["Activation", "act_type"],
     ),
     "not a number": (
-        lambda: nd.clip(nd.ones((2,)), a_min="low", a_max=1), MXNetError, ["clip", "a_min", "low"],
+        lambda: nd.clip(nd.ones((2,)), a_min="low", a_max=1),
+        MXNetError,
+        ["clip", "a_min", "low"],
     ),
     "not an axis": (
-        lambda: nd.sum(nd.ones((2, 3)), axis="first"), MXNetError, ["sum", "axis", "first"],
+        lambda: nd.sum(nd.ones((2, 3)), axis="first"),
+        MXNetError,
+        ["sum", "axis", "first"],
     ),
     "fully connected": (
         lambda: nd.FullyConnected(nd.ones((2, 3)), nd.ones((4, 5)), no_bias=True, num_hidden=4),
-        MXNetError, ["FullyConnected", "(4,5)", "(4,3)"],
+        MXNetError,
+        ["FullyConnected", "(4,5)", "(4,3)"],
     ),
     "transpose": (
-        lambda: nd.transpose(nd.ones((2, 3)), axes=(0, 0)), MXNetError, ["transpose", "(0,0)"],
+        lambda: nd.transpose(nd.ones((2, 3)), axes=(0, 0)),
+        MXNetError,
+        ["transpose", "(0,0)"],
     ),
     "broadcast_to": (
-        lambda: nd.broadcast_to(nd.ones((2, 3)), shape=(4, 3)), MXNetError,
+        lambda: nd.broadcast_to(nd.ones((2, 3)), shape=(4, 3)),
+        MXNetError,
         ["broadcast_to", "(2,3)", "(4,3)"],
     ),
     "out shape": (
-        lambda: nd.exp(nd.ones((2, 3)), out=nd.zeros((2, 2))), MXNetError,
+        lambda: nd.exp(nd.ones((2, 3)), out=nd.zeros((2, 2))),
+        MXNetError,
         ["exp", "(2,3)", "(2,2)"],
     ),
     "out dtype": (
-        lambda: nd.exp(nd.ones((2,)), out=nd.zeros((2,), dtype="float64")), MXNetError,
+        lambda: nd.exp(nd.ones((2,)), out=nd.zeros((2,), dtype="float64")),
+        MXNetError,
         ["exp", "float32", "float64"],
     ),
     "expand_dims": (
-        lambda: nd.expand_dims(nd.ones((2, 3)), axis=7), MXNetError, ["expand_dims", "7"],
+        lambda: nd.expand_dims(nd.ones((2, 3)), axis=7),
+        MXNetError,
+        ["expand_dims", "7"],
     ),
     "where": (
-        lambda: nd.where(nd.ones((2,)), nd.ones((3,)), nd.ones((4,))), MXNetError,
+        lambda: nd.where(nd.ones((2,)), nd.ones((3,)), nd.ones((4,))),
+        MXNetError,
         ["where", "(3,)", "(4,)"],
     ),
 }
 
 
-@pytest.mark.parametrize("name", CALLS)
+# MXNet computes something from these two, out of the array's bounds.
+UNNOTICED = {"stack", "transpose"}
+# These messages of MXNet name all that matters.
+NAMED_BY_MXNET = {"choice", "missing", "split", "not a number", "out dtype"}
+
+
+def names(better):
+    """Each call; those where mxtape must do better than MXNet carry the mark that says so."""
+    crash = pytest.mark.differs("MXNet does not notice, and may crash", run=False)
+    return pytest.mark.parametrize(
+        "name",
+        [
+            pytest.param(
+                name, marks=crash if name in UNNOTICED else BETTER if name in better else ()
+            )
+            for name in CALLS
+        ],
+    )
+
+
+@names(better=())
 def test_type_of_the_error(name):
     call, error, _ = CALLS[name]
     with pytest.raises(error):
         call().asnumpy()
 
 
-@BETTER
-@pytest.mark.parametrize("name", [name for name in CALLS if name not in ("choice", "missing")])
+@names(better=set(CALLS) - NAMED_BY_MXNET)
 def test_message_names_operator_and_what_was_given(name):
     call, error, words = CALLS[name]
     with pytest.raises(error) as raised:
@@ -112,34 +161,23 @@ def test_message_names_operator_and_what_was_given(name):
     assert [word for word in words if plain(word) not in message] == [], str(raised.value)
 
 
-@pytest.mark.parametrize("name", ["choice", "missing"])
-def test_message_names_parameter_and_choices(name):
-    call, error, words = CALLS[name]
-    with pytest.raises(error) as raised:
-        call()
-    assert [word for word in words if word not in str(raised.value)] == [], str(raised.value)
-
-
-@BETTER
-@pytest.mark.parametrize("name", CALLS)
+@names(better=set(CALLS) - {"choice", "missing", "not a number", "not an axis", "fully connected"})
 def test_message_is_short_and_has_no_stack_of_the_engine(name):
     call, error, _ = CALLS[name]
     with pytest.raises(error) as raised:
         call()
     message = str(raised.value)
     assert len(message) < 500
-    assert ".cc" not in message
-    assert ".h:" not in message
-    assert "Stack trace" not in message
+    for sign_of_the_engine in ("Traceback", "Stack trace", "../src", "../include"):
+        assert sign_of_the_engine not in message
 
 
-@BETTER
 @pytest.mark.parametrize(
     "call",
     [
-        lambda: nd.exp(nd.ones((2,)), bogus=3),
-        lambda: nd.ones((2,)).exp(bogus=3),
-        lambda: nd.broadcast_add(nd.ones((2,)), nd.ones((2,)), bogus=3),
+        pytest.param(lambda: nd.exp(nd.ones((2,)), bogus=3), marks=BETTER),
+        pytest.param(lambda: nd.ones((2,)).exp(bogus=3), marks=BETTER),
+        pytest.param(lambda: nd.broadcast_add(nd.ones((2,)), nd.ones((2,)), bogus=3), marks=BETTER),
         lambda: nd.sum(nd.ones((2,)), bogus=0),
         lambda: nd.FullyConnected(
             nd.ones((2, 3)), nd.ones((4, 3)), no_bias=True, num_hidden=4, bogus=1

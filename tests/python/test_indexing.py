@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from mxtape import nd
 from mxtape.base import MXNetError
+
 from support import assert_same
 
 SHAPE = (2, 3, 4)
@@ -12,28 +13,63 @@ full = slice(None)
 
 # Keys that MXNet answers as NumPy does. True: the result shares memory with the array.
 BASIC = [
-    (0, True), (-1, True), (full, True), (slice(0, 1), True), (slice(1, None), True),
-    (slice(-1, None), True), (slice(None, None, -1), False), ((0, 1), True), ((1, -1), True),
-    ((full, 1), False), ((Ellipsis, 0), False), ((Ellipsis, slice(1, 3)), False),
-    ((0, Ellipsis), True), (Ellipsis, True), ((full, slice(None, None, 2)), False),
-    ((full, full, slice(3, None, -2)), False), ((full, slice(-10, 10)), True), (None, True),
-    ((0, None, 1), True), ((None, Ellipsis), True), ((slice(-1, None), slice(-2, None)), True),
-    ((slice(None, None, -1), slice(2, 0, -1)), False), ((1, full, -1), False),
-    ((np.int64(1), np.int32(2)), True), ((full, 0, slice(1, 2)), False), ((1, slice(0, 1)), True),
-    ((0, 0, slice(1, 3)), True), ((full, full, full), True), ((0, slice(0, 3), full), True),
+    (0, True),
+    (-1, True),
+    (full, True),
+    (slice(0, 1), True),
+    (slice(1, None), True),
+    (slice(-1, None), True),
+    (slice(None, None, -1), False),
+    ((0, 1), True),
+    ((1, -1), True),
+    ((full, 1), False),
+    ((Ellipsis, 0), False),
+    ((Ellipsis, slice(1, 3)), False),
+    ((0, Ellipsis), True),
+    (Ellipsis, True),
+    ((full, slice(None, None, 2)), False),
+    ((full, full, slice(3, None, -2)), False),
+    ((full, slice(-10, 10)), True),
+    (None, True),
+    ((0, None, 1), True),
+    ((None, Ellipsis), True),
+    ((slice(-1, None), slice(-2, None)), True),
+    ((slice(None, None, -1), slice(2, 0, -1)), False),
+    ((1, full, -1), False),
+    ((np.int64(1), np.int32(2)), True),
+    ((full, 0, slice(1, 2)), False),
+    ((1, slice(0, 1)), True),
+    ((0, 0, slice(1, 3)), True),
+    ((full, full, full), True),
+    ((0, slice(0, 3), full), True),
 ]
 
 ADVANCED = [
-    [0, 1], [1, 1, 0], ([0, 1], [1, 2]), (full, [0, 2]), ([0, 1], full, [0, 3]), np.array([1, 0]),
-    (full, np.array([[0, 1], [2, 0]])), (0, [0, 2], slice(None, None, 2)), ([0], [1], [2]),
-    ([[0], [1]], [[0, 1]]), (slice(0, 2), [0, 0, 1]), (Ellipsis, [0, 1]), (1, [0, 1]),
-    (np.array([0, 1], dtype="uint8"),), (full, full, [3, 0, 0]),
+    [0, 1],
+    [1, 1, 0],
+    ([0, 1], [1, 2]),
+    (full, [0, 2]),
+    ([0, 1], full, [0, 3]),
+    np.array([1, 0]),
+    (full, np.array([[0, 1], [2, 0]])),
+    (0, [0, 2], slice(None, None, 2)),
+    ([0], [1], [2]),
+    ([[0], [1]], [[0, 1]]),
+    (slice(0, 2), [0, 0, 1]),
+    (Ellipsis, [0, 1]),
+    (1, [0, 1]),
+    (np.array([0, 1], dtype="uint8"),),
+    (full, full, [3, 0, 0]),
 ]
 
 NEGATIVE_ADVANCED = [[-1, -2], (full, [-1, 0]), ([-1, 0], [-3, 2])]
 
 EMPTY = [
-    slice(5, 7), slice(1, 1), (full, slice(3, 1)), [], np.zeros((0,), dtype="int64"),
+    slice(5, 7),
+    slice(1, 1),
+    (full, slice(3, 1)),
+    [],
+    np.zeros((0,), dtype="int64"),
     (0, slice(2, 2)),
 ]
 
@@ -45,7 +81,9 @@ MASKS = [
     np.ones(SHAPE, dtype=bool),
 ]
 
-MXNET_EMPTY = pytest.mark.differs("MXNet 1.9.1 has no zero-size arrays outside of np_shape", run=False)
+MXNET_EMPTY = pytest.mark.differs(
+    "MXNet 1.9.1 has no zero-size arrays outside of np_shape", run=False
+)
 MXNET_NEGATIVE = pytest.mark.differs("MXNet writes outside of the array", run=False)
 MXNET_MASK = pytest.mark.differs("MXNet takes True and False for the indices 1 and 0", run=False)
 
@@ -71,8 +109,11 @@ BASIC_KEYS = [key for key, _ in BASIC]
 every_key = pytest.mark.parametrize(
     "key",
     key_params(
-        (BASIC_KEYS, ()), (ADVANCED, ()), (NEGATIVE_ADVANCED, MXNET_NEGATIVE),
-        (EMPTY, MXNET_EMPTY), (MASKS, MXNET_MASK),
+        (BASIC_KEYS, ()),
+        (ADVANCED, ()),
+        (NEGATIVE_ADVANCED, MXNET_NEGATIVE),
+        (EMPTY, MXNET_EMPTY),
+        (MASKS, MXNET_MASK),
     ),
 )
 
@@ -96,8 +137,9 @@ def test_assigning_a_number_agrees_with_numpy(key):
 
 
 @every_key
-@pytest.mark.parametrize("wrap", [nd.array, np.asarray, lambda v: v.tolist()],
-                         ids=["nd", "numpy", "list"])
+@pytest.mark.parametrize(
+    "wrap", [nd.array, np.asarray, lambda v: v.tolist()], ids=["nd", "numpy", "list"]
+)
 def test_assigning_an_array_agrees_with_numpy(key, wrap):
     array, values = pair()
     new = 100 + np.arange(values[key].size, dtype="float32").reshape(values[key].shape)
@@ -268,7 +310,9 @@ def test_key_of_a_wrong_type(key):
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        (full, nd.ones((5,))), (0, nd.ones((3, 5))), ((full, 1), [1, 2, 3]),
+        (full, nd.ones((5,))),
+        (0, nd.ones((3, 5))),
+        ((full, 1), [1, 2, 3]),
         (slice(0, 1), np.ones((2, 3, 4))),
     ],
 )

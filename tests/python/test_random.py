@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from mxtape import nd
 from mxtape.base import MXNetError
+
 from support import assert_same
 
 COUNT = 100_000
@@ -110,11 +111,17 @@ def test_parameters_of_two_kinds_are_refused():
         nd.random.uniform(nd.array([0.0]), 1)
 
 
-@pytest.mark.parametrize("draw", [
-    lambda: nd.random.uniform(shape=(50,)), lambda: nd.random.normal(shape=(50,)),
-    lambda: nd.random.randint(0, 10**6, shape=(50,)), lambda: nd.random.shuffle(nd.arange(50)),
-    lambda: nd.random.randn(50),
-], ids=["uniform", "normal", "randint", "shuffle", "randn"])
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: nd.random.uniform(shape=(50,)),
+        lambda: nd.random.normal(shape=(50,)),
+        lambda: nd.random.randint(0, 10**6, shape=(50,)),
+        lambda: nd.random.shuffle(nd.arange(50)),
+        lambda: nd.random.randn(50),
+    ],
+    ids=["uniform", "normal", "randint", "shuffle", "randn"],
+)
 def test_seed_repeats_and_other_seeds_do_not(draw):
     mx.random.seed(7)
     first, second = draw().asnumpy(), draw().asnumpy()

@@ -4,6 +4,7 @@ Every program runs in its own process, because it measures that process's memory
 """
 
 import pytest
+
 from support import output_of
 
 PREAMBLE = """
@@ -22,7 +23,9 @@ def variable(values):
     return x
 """
 
-ONLY_MXTAPE = pytest.mark.differs("MXNet recurses, or needs kilobytes a node", run=False)
+ONLY_MXTAPE = pytest.mark.differs(
+    "MXNet takes minutes for the longest chains and 839 bytes a node", run=False
+)
 
 
 @ONLY_MXTAPE
@@ -48,8 +51,7 @@ print(x.grad.asscalar())
     assert printed.split() == ["1.0", "2.0"]
 
 
-@ONLY_MXTAPE
-def test_million_node_chain_that_saves_arrays():
+def test_long_chain_that_saves_arrays():
     printed = output_of(
         PREAMBLE
         + """
@@ -287,8 +289,8 @@ def one_round():
 """,
 }
 
-# MXNet's own arrays and engine hold on to memory in these two.
-MXNET_GROWS = {"Function", "create_graph", "create_graph dropped", "retained"}
+# Measured on MXNet 1.9.1: about 2.8 KB a round with a Function.
+MXNET_GROWS = {"Function", "retained"}
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import mxtape as mx
 import numpy as np
 import pytest
 from mxtape import autograd, nd
+
 from support import output_of, variable
 
 
@@ -150,7 +151,9 @@ def test_two_threads_use_the_random_generator():
     results = []
 
     def draw():
-        results.append(np.concatenate([nd.random.uniform(shape=(50,)).asnumpy() for _ in range(50)]))
+        results.append(
+            np.concatenate([nd.random.uniform(shape=(50,)).asnumpy() for _ in range(50)])
+        )
 
     run_in_threads(draw, draw)
     for drawn in results:
