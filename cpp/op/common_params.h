@@ -41,11 +41,31 @@ struct BroadcastToParams {
   }
 };
 
+struct BroadcastAxisParams {
+  Ints axis;
+  Ints size;
+  template <class V>
+  void visit(V& v) {
+    v("axis", axis, "The axes to broadcast, counted from the front; each must have extent 1.");
+    v("size", size, "The extent that each of them gets.");
+  }
+};
+
 struct CastParams {
   DType dtype = DType::kFloat32;
   template <class V>
   void visit(V& v) {
     v.required("dtype", dtype, "Data type of the result.");
+  }
+};
+
+struct SliceParams {
+  SliceInts begin, end, step;
+  template <class V>
+  void visit(V& v) {
+    v.required("begin", begin, "First index along each leading axis; None for the start.");
+    v.required("end", end, "Index past the last along each leading axis; None for the end.");
+    v("step", step, "Step along each axis, not 0; None and missing ones are 1.");
   }
 };
 

@@ -9,7 +9,8 @@
 namespace mxtape {
 namespace {
 
-const fn::Op sum_op{"sum"}, cast_op{"Cast"}, broadcast_op{"broadcast_to"}, reshape_op{"Reshape"};
+const fn::Op sum_op{"sum"}, cast_op{"Cast"}, broadcast_op{"broadcast_to"},
+    broadcast_axis_op{"broadcast_axis"}, reshape_op{"Reshape"};
 
 }  // namespace
 
@@ -52,6 +53,16 @@ NDArray broadcast_to(const NDArray& x, const Shape& shape) {
   if (x.shape() == shape) return x;
   Shape lead(shape.ndim(), 1);
   for (int d = 0; d < x.ndim(); ++d) lead[shape.ndim() - x.ndim() + d] = x.shape()[d];
+  // To broadcast_to an extent of 0 means the input's own.
+  if (shape.size() == 0) {
+    BroadcastAxisParams p;
+    for (int d = 0; d < shape.ndim(); ++d) {
+      if (lead[d] == shape[d]) continue;
+      p.axis.push_back(d);
+      p.size.push_back(shape[d]);
+    }
+    return p.axis.empty() ? reshape(x, lead) : broadcast_axis_op({reshape(x, lead)}, p);
+  }
   return broadcast_op({reshape(x, lead)}, BroadcastToParams{Ints(shape.begin(), shape.end())});
 }
 

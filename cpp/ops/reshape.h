@@ -2,10 +2,15 @@
 
 #include "core/shape.h"
 #include "op/common_params.h"
+#include "op/schema.h"
 
 namespace mxtape {
 
 // The shape that reshaping `in` by MXNet's special codes gives; an Error that names `op` when it cannot.
 Shape reshaped(const Shape& in, const ReshapeParams& params, std::string_view op);
+
+// The kernel and the gradient of every operator that changes the shape alone.
+void copy_kernel(const KernelCall& call);
+void reshape_vjp(Vjp& v);
 
 }  // namespace mxtape

@@ -97,10 +97,12 @@ void copy_bytes(const NDArray& from, const NDArray& to) {
     std::memcpy(target + begin, source + begin, static_cast<size_t>(end - begin));
   });
 }
-void copy_kernel(const KernelCall& call) { copy_bytes(call.in(0), call.out()); }
+}  // namespace
 
-// The gradient of any operator that only changes the shape.
+void copy_kernel(const KernelCall& call) { copy_bytes(call.in(0), call.out()); }
 void reshape_vjp(Vjp& v) { v.grad(0, reshape(v.head(), v.input_shape(0))); }
+
+namespace {
 
 OP(Reshape).alias("reshape").inputs("data").params<ReshapeParams>()
     .infer([](InferCall& call) {

@@ -1,0 +1,145 @@
+#include "op/declare.h"
+#include "ops/reshape.h"
+
+// Operators that change the shape alone. As operators they copy; NDArray's own methods make views.
+namespace mxtape {
+namespace {
+
+struct ExpandDimsParams {
+  int64_t axis = 0;
+  template <class V>
+  void visit(V& v) {
+    v.required("axis", axis, "The place of the new axis in the result.");
+  }
+};
+
+struct SqueezeParams {
+  OptInts axis;
+  template <class V>
+  void visit(V& v) {
+    v("axis", axis, "The axes to drop, each of extent 1; None for all of them.");
+  }
+};
+
+struct ReshapeLikeParams {
+  std::optional<int64_t> lhs_begin, lhs_end, rhs_begin, rhs_end;
+  template <class V>
+  void visit(V& v) {
+    v("lhs_begin", lhs_begin, "First axis of lhs that is replaced; 0 by default.");
+    v("lhs_end", lhs_end, "The axis after the last one; all axes by default.");
+    v("rhs_begin", rhs_begin, "First axis of rhs whose extents are taken; 0 by default.");
+    v("rhs_end", rhs_end, "The axis after the last one; all axes by default.");
+  }
+};
+
+OP(Flatten).alias("flatten").inputs("data")
+    .infer([](InferCall& call) {
+      const Shape& in = call.shape(0);
+      call.expect(in.ndim() > 0, "the array must have at least one axis");
+      call.output(0, {in[0], in.product(1, in.ndim())}, call.dtype(0));
+    })
+    .kernel(copy_kernel)
+    .keep_input(0, Keep::kShape)
+    .vjp(reshape_vjp)
+    .method()
+    .doc("A copy with the first axis kept and all others merged into one.");
+
+OP(expand_dims).inputs("data").params<ExpandDimsParams>()
+    .infer([](InferCall& call) {
+      const Shape& in = call.shape(0);
+      const int axis =
+          normalize_axis(call.params<ExpandDimsParams>().axis, in.ndim() + 1, call.name());
+      Ints shape(in.begin(), in.end());
+      shape.insert(shape.begin() + axis, 1);
+      call.output(0, Shape(shape), call.dtype(0));
+    })
+    .kernel(copy_kernel)
+    .keep_input(0, Keep::kShape)
+    .vjp(reshape_vjp)
+    .method()
+    .doc("A copy with a new axis of extent 1.");
+
+OP(squeeze).inputs("data").params<SqueezeParams>()
+    .infer([](InferCall& call) {
+      const OptInts& axes = call.params<SqueezeParams>().axis;
+      const Shape& in = call.shape(0);
+      std::vector<bool> drop(static_cast<size_t>(in.ndim()));
+      if (axes) {
+        for (int64_t given : *axes) {
+          const int axis = call.axis(given);
+          call.expect(in[axis] == 1, "axis ", axis, " has extent ", in[axis],
+                      ", only an axis of extent 1 can be dropped");
+          call.expect(!drop[static_cast<size_t>(axis)], "axis ", axis, " is given twice");
+          drop[static_cast<size_t>(axis)] = true;
+        }
+      } else {
+        for (int d = 0; d < in.ndim(); ++d) drop[static_cast<size_t>(d)] = in[d] == 1;
+      }
+      Ints shape;
+      for (int d = 0; d < in.ndim(); ++d) {
+        if (!drop[static_cast<size_t>(d)]) shape.push_back(in[d]);
+      }
+      // MXNet's arrays keep one axis.
+      if (shape.empty() && in.ndim() > 0) shape.push_back(1);
+      call.output(0, Shape(shape), call.dtype(0));
+    })
+    .kernel(copy_kernel)
+    .keep_input(0, Keep::kShape)
+    .vjp(reshape_vjp)
+    .method()
+    .doc("A copy without the given axes of extent 1.");
+
+OP(reshape_like).inputs("lhs", "rhs").params<ReshapeLikeParams>()
+    .infer([](InferCall& call) {
+      const auto& p = call.params<ReshapeLikeParams>();
+      const Shape &lhs = call.shape(0), &rhs = call.shape(1);
+      struct Range {
+        int begin, end;
+      };
+      const auto range = [&](const char* side, std::optional<int64_t> begin,
+                             std::optional<int64_t> end, int ndim) {
+        int64_t first = begin.value_or(0), last = end.value_or(ndim);
+        if (first < 0) first += ndim;
+        if (last < 0) last += ndim;
+        call.expect(first >= 0 && last <= ndim && (first < last || (!begin && !end)), side,
+                    "_begin and ", side, "_end must select axes of ", side);
+        return Range{static_cast<int>(first), static_cast<int>(last)};
+      };
+      const Range replaced = range("lhs", p.lhs_begin, p.lhs_end, lhs.ndim());
+      const Range taken = range("rhs", p.rhs_begin, p.rhs_end, rhs.ndim());
+      Ints shape(lhs.begin(), lhs.begin() + replaced.begin);
+      shape.insert(shape.end(), rhs.begin() + taken.begin, rhs.begin() + taken.end);
+      shape.insert(shape.end(), lhs.begin() + replaced.end, lhs.end());
+      const Shape result(shape);
+      call.expect(result.size() == lhs.size(), "lhs has ", lhs.size(), " elements, the result ",
+                  result, " would have ", result.size());
+      call.output(0, result, call.dtype(0));
+    })
+    .kernel(copy_kernel)
+    .keep_inputs({Keep::kShape, Keep::kShape})
+    .vjp([](Vjp& v) {
+      if (v.needs(0)) reshape_vjp(v);
+      if (v.needs(1)) v.grad(1, full(v.input_shape(1), v.input_dtype(1), 0));
+    })
+    .method()
+    .doc("A copy of lhs in the shape of rhs, or with some of its axes replaced by some of rhs.");
+
+OP(shape_array).inputs("data")
+    .infer([](InferCall& call) { call.output(0, {call.shape(0).ndim()}, DType::kInt64); })
+    .kernel([](const KernelCall& call) {
+      const Shape& shape = call.in(0).shape();
+      std::copy(shape.begin(), shape.end(), call.out().data<int64_t>());
+    })
+    .zero_grad()
+    .method()
+    .doc("The extents of the array as a one-dimensional int64 array.");
+
+OP(size_array).inputs("data")
+    .infer([](InferCall& call) { call.output(0, {1}, DType::kInt64); })
+    .kernel([](const KernelCall& call) { *call.out().data<int64_t>() = call.in(0).size(); })
+    .zero_grad()
+    .method()
+    .doc("The number of elements as an int64 array of shape (1,).");
+
+}  // namespace
+}  // namespace mxtape
