@@ -49,4 +49,14 @@ struct CastParams {
   }
 };
 
+struct SliceParams {
+  SliceInts begin, end, step;
+  template <class V>
+  void visit(V& v) {
+    v.required("begin", begin, "First index along each leading axis; None for the start.");
+    v.required("end", end, "Index past the last along each leading axis; None for the end.");
+    v("step", step, "Step along each axis, not 0; None and missing ones are 1.");
+  }
+};
+
 }  // namespace mxtape

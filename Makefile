@@ -1,0 +1,87 @@
+# Everything starts from nothing: the environment .venv is made by tools/dev_setup.sh.
+# PYTHON picks the interpreter that it is made from; PYTEST_ARGS goes to pytest.
+
+SHELL := /bin/bash
+PYTHON ?= python3
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+PYTEST_ARGS ?=
+
+export PYTHON
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+PY := .venv/bin/python
+SETUP_INPUTS := pyproject.toml tools/dev_setup.sh tools/requirements.py
+PYTHON_SOURCES := python tests tools $(wildcard benchmarks examples)
+CPP_SOURCES = $(shell find cpp tests/cpp -name '*.h' -o -name '*.cpp')
+# What pytest runs: the tests and the examples in the package's docstrings.
+PYTEST_TARGETS := $(wildcard tests/python tests/conformance) --pyargs mxtape --doctest-modules
+
+.PHONY: help build test test-cpp test-python lint format demo bench sanitize wheel \
+        record-conformance clean
+
+help:
+	@echo "make demo                 build, then run the examples"
+	@echo "make test                 build, lint, C++ tests, Python tests"
+	@echo "make build                the developer build: native module in python/mxtape"
+	@echo "make lint | format        check or apply style"
+	@echo "make sanitize             the tests under the address and undefined-behaviour sanitizers"
+	@echo "make bench                the benchmarks"
+	@echo "make wheel                release wheels, tested, for each Python in PYTHONS"
+	@echo "make record-conformance   record the conformance values from MXNet 1.9.1 again"
+	@echo "make clean                remove what was built"
+
+.venv/.stamp-%: $(SETUP_INPUTS)
+	tools/dev_setup.sh $(subst +, ,$*)
+	@touch $@
+
+.venv/.stamp-examples: | .venv/.stamp-build+test+lint
+
+build/dev/build.ninja: .venv/.stamp-build+test+lint CMakePresets.json
+	cmake --preset dev
+	@touch $@
+
+build: build/dev/build.ninja
+	cmake --build --preset dev -j $(JOBS)
+
+test: build
+	$(MAKE) --no-print-directory lint
+	$(MAKE) --no-print-directory test-cpp
+	$(MAKE) --no-print-directory test-python
+
+test-cpp: build
+	ctest --preset dev --progress
+
+test-python: build
+	$(PY) -m pytest $(PYTEST_TARGETS) $(PYTEST_ARGS)
+
+lint: .venv/.stamp-build+test+lint
+	$(PY) tools/check_includes.py
+	$(PY) tools/check_file_length.py
+	clang-format --dry-run -Werror $(CPP_SOURCES)
+	ruff check $(PYTHON_SOURCES)
+	ruff format --check $(PYTHON_SOURCES)
+	mypy
+
+format: .venv/.stamp-build+test+lint
+	clang-format -i $(CPP_SOURCES)
+	ruff check --fix $(PYTHON_SOURCES)
+	ruff format $(PYTHON_SOURCES)
+
+demo: build .venv/.stamp-examples
+	$(PY) examples/autograd_tour.py
+	$(PY) examples/train_digits.py
+
+bench: build
+	@for program in benchmarks/bench_*.py; do echo "== $$program"; $(PY) $$program || exit 1; done
+
+sanitize: .venv/.stamp-build+test+lint
+	tools/sanitize.sh
+
+wheel:
+	tools/build_wheels.sh
+
+record-conformance:
+	"$$(tools/mxnet_reference.sh)" tests/conformance/record.py
+
+clean:
+	rm -rf build dist wheelhouse python/mxtape/_build.py python/mxtape/_core_*.so

@@ -1,0 +1,195 @@
+#include <pybind11/stl.h>
+
+#include "autograd/backward.h"
+#include "autograd/recorder.h"
+#include "op/invoke.h"
+#include "python/ndarray_type.h"
+#include "python/view.h"
+
+namespace py = pybind11;
+
+namespace mxtape::python {
+namespace {
+
+using autograd::GradReq;
+
+NDArray as_array(py::handle object, const char* what) {
+  if (!is_ndarray(object.ptr())) {
+    fail_as(ErrorKind::kType, what, " must be NDArrays, got ", std::string(py::repr(object)));
+  }
+  return array_of(object.ptr());
+}
+
+std::vector<NDArray> as_arrays(const py::sequence& list, const char* what) {
+  std::vector<NDArray> arrays;
+  for (py::handle item : list) arrays.push_back(as_array(item, what));
+  return arrays;
+}
+
+// None stands for a head gradient of ones.
+std::vector<NDArray> as_head_grads(const py::object& list) {
+  std::vector<NDArray> arrays;
+  if (list.is_none()) return arrays;
+  for (py::handle item : list) {
+    arrays.push_back(item.is_none() ? NDArray() : as_array(item, "head_grads"));
+  }
+  return arrays;
+}
+
+// An autograd.Function on the tape. `backward` is called with the head gradients and, under
+// create_graph, the outputs hung on this node, so that a saved output can be differentiated again.
+class FunctionNode final : public autograd::Node {
+ public:
+  FunctionNode(py::object function, std::string name, const std::vector<NDArray>& inputs,
+               const std::vector<NDArray>& outputs)
+      : function_(function.release().ptr()), name_(std::move(name)) {
+    for (const NDArray& input : inputs) {
+      edges_.push_back(autograd::edge_of(input));
+      inputs_.push_back(autograd::Saved::meta(input));
+    }
+    // Without an edge: the node must not own what owns it.
+    for (const NDArray& output : outputs) outputs_.push_back(autograd::Saved::data(output));
+  }
+
+  std::string_view name() const override { return name_; }
+  std::span<autograd::Edge> edges() override { return edges_; }
+  uint32_t output_count() const override { return static_cast<uint32_t>(outputs_.size()); }
+  bool output_meta(uint32_t index, Shape& shape, DType& dtype) const override {
+    if (index >= outputs_.size()) return false;
+    shape = outputs_[index].shape;
+    dtype = outputs_[index].dtype;
+    return true;
+  }
+
+  void vjp(autograd::VjpCall& call) override {
+    py::list heads, outputs;
+    for (size_t i = 0; i < outputs_.size(); ++i) {
+      const autograd::Saved& saved = outputs_[i];
+      heads.append(wrap_object(
+          call.has_head(i) ? call.head(i)
+                           : autograd::gradient_ops().fill_like(saved.shape, saved.dtype, 0)));
+      NDArray output = saved.array();
+      if (call.create_graph()) {
+        output.set_edge(Ref<RefCounted>(this), static_cast<uint32_t>(i));
+      }
+      outputs.append(wrap_object(output));
+    }
+    const py::object result = py::reinterpret_borrow<py::object>(function_)(heads, outputs);
+    const py::list grads(result);
+    if (grads.size() != inputs_.size()) {
+      fail(name_, ": backward returned ", grads.size(), " gradients for ", inputs_.size(), " inputs",
+           where());
+    }
+    for (size_t i = 0; i < inputs_.size(); ++i) {
+      if (!call.needs(i) || grads[i].is_none()) continue;
+      NDArray grad = as_array(grads[i], "the results of Function.backward");
+      if (grad.shape() != inputs_[i].shape || grad.dtype() != inputs_[i].dtype) {
+        fail(name_, ": backward returned for input ", i, " a gradient of shape ", grad.shape(),
+             " and dtype ", grad.dtype(), ", the input has ", inputs_[i].shape, " and ",
+             inputs_[i].dtype, where());
+      }
+      call.grad(i, std::move(grad));
+    }
+  }
+
+  void release() override {
+    if (released()) return;
+    mark_released();
+    edges_.clear();
+    outputs_.clear();
+    drop_function();
+  }
+
+ private:
+  ~FunctionNode() override { drop_function(); }
+  void drop_function() {
+    const PyGILState_STATE state = PyGILState_Ensure();
+    Py_CLEAR(function_);
+    PyGILState_Release(state);
+  }
+
+  PyObject* function_;
+  std::string name_;
+  std::vector<autograd::Edge> edges_;
+  std::vector<autograd::Saved> inputs_, outputs_;
+};
+
+py::list record_function(py::object function, const std::string& name, const py::sequence& inputs,
+                         const py::sequence& outputs) {
+  const std::vector<NDArray> in = as_arrays(inputs, "the inputs of a Function");
+  std::vector<NDArray> out = as_arrays(outputs, "the outputs of Function.forward");
+  bool tracked = false;
+  for (const NDArray& array : in) tracked = tracked || autograd::on_tape(array);
+  py::list results;
+  if (!tracked) {
+    for (const py::handle& output : outputs) results.append(output);
+    return results;
+  }
+  auto node = make_ref<FunctionNode>(std::move(function), name, in, out);
+  for (size_t i = 0; i < out.size(); ++i) {
+    // A fresh handle: the object that forward returned may be saved by the Function itself.
+    NDArray hung = out[i].detached();
+    hung.set_edge(node, static_cast<uint32_t>(i));
+    results.append(wrap_object(std::move(hung)));
+  }
+  return results;
+}
+
+GradReq as_grad_req(const std::string& name) {
+  if (name == "write") return GradReq::kWrite;
+  if (name == "add") return GradReq::kAdd;
+  if (name == "null") return GradReq::kNull;
+  throw py::key_error("grad_req must be 'write', 'add' or 'null'; got '" + name + "'");
+}
+
+void mark_variables(const py::sequence& variables, const py::sequence& gradients,
+                    const std::vector<std::string>& reqs) {
+  const std::vector<NDArray> grads = as_arrays(gradients, "gradients");
+  std::vector<NDArray> marked = as_arrays(variables, "variables");
+  if (grads.size() != marked.size() || reqs.size() != marked.size()) {
+    fail_as(ErrorKind::kAssertion, "mark_variables: ", marked.size(), " variables, ", grads.size(),
+            " gradients and ", reqs.size(), " grad_reqs");
+  }
+  for (size_t i = 0; i < marked.size(); ++i) {
+    autograd::mark_variable(marked[i], grads[i].detached(), as_grad_req(reqs[i]));
+  }
+  for (size_t i = 0; i < marked.size(); ++i) {
+    array_of(py::object(variables[i]).ptr()).set_edge(
+        Ref<RefCounted>(marked[i].edge_node()), marked[i].edge_index());
+  }
+}
+
+}  // namespace
+
+void init_autograd(py::module_& m) {
+  m.def("is_recording", &autograd::is_recording);
+  m.def("is_training", &autograd::is_training);
+  m.def("set_recording",
+        [](bool on) { return std::exchange(autograd::thread_state().recording, on); });
+  m.def("set_training", [](bool on) { return std::exchange(autograd::thread_state().training, on); });
+  m.def("mark_variables", mark_variables);
+  m.def("detach", [](py::handle x) { return wrap_object(array_of(x.ptr()).detached()); });
+  m.def("on_tape", [](py::handle x) { return autograd::on_tape(as_array(x, "arguments")); });
+  m.def("record_function", record_function);
+  m.def("backward", [](const py::sequence& heads, const py::object& head_grads, bool retain_graph,
+                       bool train_mode) {
+    autograd::backward(as_arrays(heads, "heads"), as_head_grads(head_grads),
+                       {retain_graph, false, train_mode});
+  });
+  m.def("grad", [](const py::sequence& heads, const py::sequence& variables,
+                   const py::object& head_grads, bool retain_graph, bool create_graph,
+                   bool train_mode) {
+    py::list results;
+    for (NDArray& result : autograd::grad(as_arrays(heads, "heads"), as_head_grads(head_grads),
+                                          as_arrays(variables, "variables"),
+                                          {retain_graph, create_graph, train_mode})) {
+      results.append(wrap_object(std::move(result)));
+    }
+    return results;
+  });
+  m.def("check_writable", [](py::handle x, const std::string& what) {
+    check_writable(array_of(x.ptr()), what);
+  });
+}
+
+}  // namespace mxtape::python

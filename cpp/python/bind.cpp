@@ -1,0 +1,364 @@
+#include "python/bind.h"
+
+#include "python/ndarray_type.h"
+
+namespace py = pybind11;
+
+namespace mxtape::python {
+namespace {
+
+PyObject* null_argument = nullptr;
+
+template <class T>
+T& field_at(void* data, const ParamField& field) {
+  return *reinterpret_cast<T*>(static_cast<char*>(data) + field.offset);
+}
+
+bool is_index(PyObject* value) { return PyLong_Check(value) || PyIndex_Check(value); }
+
+bool to_int(PyObject* value, int64_t& result) {
+  if (PyLong_Check(value)) {
+    result = PyLong_AsLongLong(value);
+  } else if (PyIndex_Check(value)) {
+    PyObject* integer = PyNumber_Index(value);
+    if (!integer) {
+      PyErr_Clear();
+      return false;
+    }
+    result = PyLong_AsLongLong(integer);
+    Py_DECREF(integer);
+  } else {
+    return false;
+  }
+  if (result == -1 && PyErr_Occurred()) {
+    PyErr_Clear();
+    return false;
+  }
+  return true;
+}
+
+bool to_slice_ints(PyObject* value, SliceInts& result) {
+  result.clear();
+  int64_t number;
+  if (value == Py_None) return true;
+  if (is_index(value)) {
+    if (!to_int(value, number)) return false;
+    result.emplace_back(number);
+    return true;
+  }
+  PyObject* list = PySequence_Fast(value, "");
+  if (!list) {
+    PyErr_Clear();
+    return false;
+  }
+  bool ok = true;
+  for (Py_ssize_t i = 0; ok && i < PySequence_Fast_GET_SIZE(list); ++i) {
+    PyObject* item = PySequence_Fast_GET_ITEM(list, i);
+    if (item == Py_None) {
+      result.emplace_back();
+    } else if ((ok = to_int(item, number))) {
+      result.emplace_back(number);
+    }
+  }
+  Py_DECREF(list);
+  return ok;
+}
+
+bool to_ints(PyObject* value, Ints& result) {
+  SliceInts list;
+  if (value == Py_None || !to_slice_ints(value, list)) return false;
+  result.clear();
+  for (const auto& item : list) {
+    if (!item) return false;
+    result.push_back(*item);
+  }
+  return true;
+}
+
+bool to_bool(PyObject* value, bool& result) {
+  int64_t number;
+  if (!to_int(value, number) || (number != 0 && number != 1)) {
+    const int truth = Py_TYPE(value)->tp_as_number && Py_TYPE(value)->tp_as_number->nb_bool &&
+                              std::string_view(Py_TYPE(value)->tp_name).starts_with("numpy.bool")
+                          ? PyObject_IsTrue(value)
+                          : -1;
+    if (truth < 0) return false;
+    number = truth;
+  }
+  result = number != 0;
+  return true;
+}
+
+bool set_value(const ParamField& field, PyObject* value, void* data) {
+  const bool none = value == Py_None;
+  switch (field.type) {
+    case ParamType::kBool: return to_bool(value, field_at<bool>(data, field));
+    case ParamType::kOptBool: {
+      auto& target = field_at<std::optional<bool>>(data, field);
+      if (!none) return to_bool(value, target.emplace());
+      target.reset();
+      return true;
+    }
+    case ParamType::kInt: return to_int(value, field_at<int64_t>(data, field));
+    case ParamType::kOptInt: {
+      auto& target = field_at<std::optional<int64_t>>(data, field);
+      if (!none) return to_int(value, target.emplace());
+      target.reset();
+      return true;
+    }
+    case ParamType::kFloat: return as_number(value, field_at<double>(data, field));
+    case ParamType::kOptFloat: {
+      auto& target = field_at<std::optional<double>>(data, field);
+      if (!none) return as_number(value, target.emplace());
+      target.reset();
+      return true;
+    }
+    case ParamType::kString: {
+      if (none) return false;
+      field_at<std::string>(data, field) = py::str(value);
+      return true;
+    }
+    case ParamType::kEnum: {
+      const auto text = none ? std::string("None") : std::string(py::str(value));
+      for (size_t i = 0; i < field.choices.size(); ++i) {
+        if (field.choices[i] == text) {
+          field_at<int32_t>(data, field) = static_cast<int32_t>(i);
+          return true;
+        }
+      }
+      return false;
+    }
+    case ParamType::kDType: {
+      if (none) return false;
+      field_at<DType>(data, field) = as_dtype(value);
+      return true;
+    }
+    case ParamType::kOptDType: {
+      auto& target = field_at<std::optional<DType>>(data, field);
+      target.reset();
+      if (!none) target = as_dtype(value);
+      return true;
+    }
+    case ParamType::kInts: return to_ints(value, field_at<Ints>(data, field));
+    case ParamType::kOptInts: {
+      auto& target = field_at<OptInts>(data, field);
+      if (!none) return to_ints(value, target.emplace());
+      target.reset();
+      return true;
+    }
+    case ParamType::kSliceInts: return to_slice_ints(value, field_at<SliceInts>(data, field));
+  }
+  return false;
+}
+
+const char* expected_of(ParamType type) {
+  switch (type) {
+    case ParamType::kBool: return "True or False";
+    case ParamType::kOptBool: return "True, False or None";
+    case ParamType::kInt: return "an integer";
+    case ParamType::kOptInt: return "an integer or None";
+    case ParamType::kFloat: return "a number";
+    case ParamType::kOptFloat: return "a number or None";
+    case ParamType::kString: return "a string";
+    case ParamType::kEnum: return "one of its choices";
+    case ParamType::kDType: return "a data type";
+    case ParamType::kOptDType: return "a data type or None";
+    case ParamType::kInts: return "an integer or a tuple of integers";
+    case ParamType::kOptInts: return "an integer, a tuple of integers or None";
+    case ParamType::kSliceInts: return "an integer or a tuple of integers and None";
+  }
+  return "";
+}
+
+}  // namespace
+
+void set_field(const ParamField& field, PyObject* value, void* data, const std::string& op) {
+  // MXNet takes every parameter as text too.
+  if (PyUnicode_Check(value) && field.type != ParamType::kEnum) {
+    Py_ssize_t size;
+    const char* text = PyUnicode_AsUTF8AndSize(value, &size);
+    if (!text) throw py::error_already_set();
+    parse_field(field, {text, static_cast<size_t>(size)}, data, op);
+    return;
+  }
+  if (set_value(field, value, data)) return;
+  if (PyErr_Occurred()) PyErr_Clear();
+  std::string choices;
+  for (const std::string& choice : field.choices) {
+    choices += (choices.empty() ? ": '" : ", '") + choice + "'";
+  }
+  fail(op, ": parameter ", field.name, " must be ", expected_of(field.type), choices, "; got ",
+       std::string(py::repr(value)));
+}
+
+// Where a call's binding stands.
+struct Binder::State {
+  BoundCall& call;
+  SmallVector<bool, 4> have;
+  void* params = nullptr;
+};
+
+void Binder::set_null(PyObject* null) { null_argument = null; }
+
+Binder::Binder(const OpSchema& op) : op_(op) {
+  auto intern = [this](const std::string& name) {
+    names_.push_back(PyUnicode_InternFromString(name.c_str()));
+  };
+  for (const InputSpec& input : op.inputs) intern(input.name);
+  input_names_ = names_.size();
+  if (op.params) {
+    for (const ParamField& field : op.params->fields) intern(field.name);
+  }
+  param_names_ = names_.size() - input_names_;
+  for (const char* extra : {"out", "name", "attr", "__layout__", "ctx_group", "lr_mult", "wd_mult"}) {
+    intern(extra);
+  }
+}
+
+void Binder::bind(PyObject* const* args, size_t nargs, PyObject* keyword_names,
+                  BoundCall& call) const {
+  State state{call, {}, nullptr};
+  if (op_.params) {
+    call.params = op_.params->make();
+    state.params = call.params->data();
+  }
+  if (!op_.variadic) {
+    call.inputs.resize(op_.inputs.size());
+    state.have.resize(op_.inputs.size());
+  }
+  for (size_t i = 0; i < nargs; ++i) {
+    if (op_.variadic) {
+      bind_input(i, args[i], state);
+    } else if (i < input_names_) {
+      bind_input(i, args[i], state);
+    } else if (i < input_names_ + param_names_) {
+      bind_param(i - input_names_, args[i], state);
+    } else if (i == input_names_ + param_names_) {
+      bind_out(args[i], call);
+    } else if (i > input_names_ + param_names_ + 1) {
+      fail_as(ErrorKind::kType, op_.name, ": takes at most ", input_names_ + param_names_ + 2,
+              " positional arguments, got ", nargs);
+    }
+  }
+  if (keyword_names) {
+    const Py_ssize_t count = PyTuple_GET_SIZE(keyword_names);
+    for (Py_ssize_t k = 0; k < count; ++k) {
+      bind_keyword(PyTuple_GET_ITEM(keyword_names, k), args[nargs + static_cast<size_t>(k)], state);
+    }
+  }
+  if (op_.params) {
+    const auto& fields = op_.params->fields;
+    for (size_t i = 0; i < fields.size(); ++i) {
+      if (fields[i].required && !(call.params->given >> i & 1) && fields[i].name != op_.count_param) {
+        fail(op_.name, ": required parameter ", fields[i].name, " is missing (", fields[i].doc, ")");
+      }
+    }
+    if (op_.variadic && !op_.count_param.empty()) {
+      for (size_t i = 0; i < fields.size(); ++i) {
+        if (fields[i].name != op_.count_param) continue;
+        field_at<int64_t>(state.params, fields[i]) = static_cast<int64_t>(call.inputs.size());
+        call.params->given |= 1u << i;
+      }
+    }
+  }
+  if (!op_.variadic) finish_inputs(state);
+}
+
+void Binder::bind_input(size_t i, PyObject* value, State& state) const {
+  const std::string& name = op_.inputs[op_.variadic ? 0 : i].name;
+  if (is_ndarray(value)) {
+    if (op_.variadic) {
+      state.call.inputs.push_back(array_of(value));
+    } else {
+      state.call.inputs[i] = array_of(value);
+      state.have[i] = true;
+    }
+    return;
+  }
+  // concat(*arrays) is also called with one list.
+  if (op_.variadic && (PyList_Check(value) || PyTuple_Check(value))) {
+    for (Py_ssize_t k = 0; k < PySequence_Fast_GET_SIZE(value); ++k) {
+      bind_input(state.call.inputs.size(), PySequence_Fast_GET_ITEM(value, k), state);
+    }
+    return;
+  }
+  if (!op_.variadic && (value == Py_None || value == null_argument)) return;
+  fail_as(ErrorKind::kAssertion, op_.name, ": argument ", name, " must be an NDArray, got ",
+          std::string(py::repr(reinterpret_cast<PyObject*>(Py_TYPE(value)))));
+}
+
+void Binder::bind_param(size_t i, PyObject* value, State& state) const {
+  if (value == null_argument) return;
+  const ParamField& field = op_.params->fields[i];
+  set_field(field, value, state.params, op_.name);
+  state.call.params->given |= 1u << i;
+}
+
+void Binder::bind_keyword(PyObject* name, PyObject* value, State& state) const {
+  size_t at = 0;
+  while (at < names_.size() && names_[at] != name) ++at;
+  if (at == names_.size()) {
+    for (at = 0; at < names_.size(); ++at) {
+      if (PyUnicode_Compare(names_[at], name) == 0) break;
+    }
+  }
+  if (at < input_names_) {
+    if (!op_.variadic && state.have[at]) {
+      fail_as(ErrorKind::kType, op_.name, ": got two values for argument ", op_.inputs[at].name);
+    }
+    bind_input(at, value, state);
+  } else if (at < input_names_ + param_names_) {
+    if (state.call.params->given >> (at - input_names_) & 1) {
+      fail_as(ErrorKind::kType, op_.name, ": got two values for argument ",
+              op_.params->fields[at - input_names_].name);
+    }
+    bind_param(at - input_names_, value, state);
+  } else if (at == names_.size()) {
+    fail_unknown(name);
+  } else if (at == input_names_ + param_names_) {
+    bind_out(value, state.call);
+  }
+}
+
+void Binder::bind_out(PyObject* value, BoundCall& call) const {
+  if (value == Py_None || value == null_argument) return;
+  call.out = value;
+  if (is_ndarray(value)) {
+    call.outputs.push_back(array_of(value));
+    return;
+  }
+  if (PyList_Check(value) || PyTuple_Check(value)) {
+    for (Py_ssize_t k = 0; k < PySequence_Fast_GET_SIZE(value); ++k) {
+      PyObject* item = PySequence_Fast_GET_ITEM(value, k);
+      if (!is_ndarray(item)) {
+        fail_as(ErrorKind::kType, op_.name, ": out must hold NDArrays, got ",
+                std::string(py::repr(item)));
+      }
+      call.outputs.push_back(array_of(item));
+    }
+    return;
+  }
+  fail_as(ErrorKind::kAssertion, op_.name, ": out must be an NDArray or a list of them, got ",
+          std::string(py::repr(value)));
+}
+
+void Binder::finish_inputs(State& state) const {
+  const size_t expected = op_.count_inputs(input_names_, state.call.params.get());
+  for (size_t i = 0; i < input_names_; ++i) {
+    if (i < expected && !state.have[i]) {
+      fail_as(ErrorKind::kMXNet, op_.name, ": argument ", op_.inputs[i].name, " is missing");
+    }
+  }
+  state.call.inputs.resize(expected);
+}
+
+void Binder::fail_unknown(PyObject* name) const {
+  std::string known;
+  for (size_t i = 0; i < input_names_ + param_names_; ++i) {
+    known += (known.empty() ? "" : ", ") + std::string(py::str(names_[i]));
+  }
+  fail(op_.name, ": unknown argument '", std::string(py::str(name)), "'; it takes ", known,
+       ", out and name");
+}
+
+}  // namespace mxtape::python

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include <vector>
+
+#include "op/invoke.h"
+#include "op/schema.h"
+
+namespace mxtape::python {
+
+// The arguments of one call, sorted out.
+struct BoundCall {
+  SmallVector<NDArray, 4> inputs;
+  Ref<Params> params;
+  Outputs outputs;
+  PyObject* out = nullptr;  // borrowed: what the caller gave as out
+};
+
+// Binds Python arguments to one operator's inputs and parameters. Positional arguments are the inputs, the
+// parameters in declared order, then out and name, as in MXNet.
+class Binder {
+ public:
+  explicit Binder(const OpSchema& op);
+
+  void bind(PyObject* const* args, size_t nargs, PyObject* keyword_names, BoundCall& call) const;
+
+  // The object that stands for an argument which is not given (mx.base._Null).
+  static void set_null(PyObject* null);
+
+ private:
+  enum Extra { kOut, kName, kIgnored };
+  struct State;
+  void bind_input(size_t i, PyObject* value, State& state) const;
+  void bind_param(size_t i, PyObject* value, State& state) const;
+  void bind_keyword(PyObject* name, PyObject* value, State& state) const;
+  void bind_out(PyObject* value, BoundCall& call) const;
+  void finish_inputs(State& state) const;
+  [[noreturn]] void fail_unknown(PyObject* name) const;
+
+  const OpSchema& op_;
+  // Interned, in the order of the inputs, the parameters, then out, name and what is ignored.
+  std::vector<PyObject*> names_;
+  size_t input_names_ = 0, param_names_ = 0;
+};
+
+// Writes a Python value into the field of a parameter struct; an Error that names `op` when it does not
+// fit.
+void set_field(const ParamField& field, PyObject* value, void* data, const std::string& op);
+
+}  // namespace mxtape::python

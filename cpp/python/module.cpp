@@ -1,0 +1,64 @@
+#include <pybind11/stl.h>
+
+#include "op/invoke.h"
+#include "ops/reshape.h"
+#include "python/ndarray_type.h"
+#include "op/functional.h"
+#include "runtime/parallel.h"
+#include "runtime/random.h"
+
+namespace py = pybind11;
+
+namespace mxtape::python {
+namespace {
+
+void* release_gil() { return PyEval_SaveThread(); }
+void acquire_gil(void* state) { PyEval_RestoreThread(static_cast<PyThreadState*>(state)); }
+
+// x.reshape(shape): a view, with MXNet's special codes.
+py::object reshape_view(py::handle x, const std::vector<int64_t>& shape, bool reverse) {
+  const NDArray& array = array_of(x.ptr());
+  ReshapeParams params;
+  params.shape = shape;
+  params.reverse = reverse;
+  return wrap_object(reshape(array, reshaped(array.shape(), params, "reshape")));
+}
+
+}  // namespace
+}  // namespace mxtape::python
+
+PYBIND11_MODULE(MXTAPE_MODULE_NAME, m) {
+  using namespace mxtape;
+  using namespace mxtape::python;
+  m.doc() = "The engine of mxtape, compiled for " MXTAPE_ISA_NAME ".";
+  m.attr("isa") = MXTAPE_ISA_NAME;
+  init_ndarray_type(m);
+  init_numpy(m);
+  init_op_call(m);
+  init_autograd(m);
+  init_sites(m);
+  init_graph(m);
+  set_blocking_hooks({release_gil, acquire_gil});
+  m.def("reshape_view", reshape_view);
+  m.def("empty", [](const std::vector<int64_t>& dims, py::handle dtype) {
+    const Shape shape{std::span<const int64_t>(dims)};
+    checked_size(shape, "empty");
+    return wrap_object(NDArray::empty(shape, as_dtype(dtype.ptr())));
+  });
+  m.def("full", [](const std::vector<int64_t>& dims, double value, py::handle dtype) {
+    const Shape shape{std::span<const int64_t>(dims)};
+    checked_size(shape, "full");
+    return wrap_object(full(shape, as_dtype(dtype.ptr()), value));
+  });
+  m.def("shares_memory", [](py::handle a, py::handle b) {
+    return array_of(a.ptr()).storage() == array_of(b.ptr()).storage();
+  });
+  m.def("seed", &seed_random);
+  m.def("pool_stats", [] {
+    const PoolStats stats = pool_stats();
+    return py::make_tuple(stats.bytes_in_use, stats.bytes_cached);
+  });
+  m.def("pool_trim", &pool_trim);
+  m.def("thread_count", &thread_count);
+  m.def("set_thread_count", &set_thread_count);
+}

@@ -1,0 +1,383 @@
+#include "python/ndarray_type.h"
+
+#include <structmember.h>
+
+#include <cmath>
+
+#include "autograd/node.h"
+#include "autograd/recorder.h"
+#include "op/functional.h"
+#include "python/view.h"
+
+// The NDArray type: operators and the commonest indexing go straight from the interpreter's slots to
+// the operator; the rest of the class is Python (python/mxtape/ndarray/methods.py).
+namespace mxtape::python {
+
+PyTypeObject* ndarray_type = nullptr;
+PyObject* mxnet_error = nullptr;
+
+namespace {
+
+PyObject* getitem_hook = nullptr;
+PyObject* setitem_hook = nullptr;
+PyObject* numpy_generic = nullptr;
+
+PyObject* new_ndarray(PyTypeObject* type, PyObject*, PyObject*) {
+  PyErr_Format(PyExc_TypeError, "cannot create %s directly; use mx.nd.array() or mx.nd.empty()",
+               type->tp_name);
+  return nullptr;
+}
+
+void dealloc(PyObject* self) {
+  auto* object = reinterpret_cast<PyNDArray*>(self);
+  PyTypeObject* type = Py_TYPE(self);
+  if (object->weakrefs) PyObject_ClearWeakRefs(self);
+  object->array.~NDArray();
+  type->tp_free(self);
+  Py_DECREF(type);
+}
+
+// ---- operators
+
+// The three operators behind a Python operator: of arrays, array and number, number and array.
+struct OperatorTrio {
+  const fn::Op arrays, scalar, reversed;
+};
+const OperatorTrio kAdd{fn::Op{"broadcast_add"}, fn::Op{"_plus_scalar"}, fn::Op{"_plus_scalar"}};
+const OperatorTrio kSub{fn::Op{"broadcast_sub"}, fn::Op{"_minus_scalar"}, fn::Op{"_rminus_scalar"}};
+const OperatorTrio kMul{fn::Op{"broadcast_mul"}, fn::Op{"_mul_scalar"}, fn::Op{"_mul_scalar"}};
+const OperatorTrio kDiv{fn::Op{"broadcast_div"}, fn::Op{"_div_scalar"}, fn::Op{"_rdiv_scalar"}};
+const OperatorTrio kMod{fn::Op{"broadcast_mod"}, fn::Op{"_mod_scalar"}, fn::Op{"_rmod_scalar"}};
+const OperatorTrio kPow{fn::Op{"broadcast_power"}, fn::Op{"_power_scalar"}, fn::Op{"_rpower_scalar"}};
+const OperatorTrio kCompare[] = {
+    {fn::Op{"broadcast_lesser"}, fn::Op{"_lesser_scalar"}, fn::Op{"_greater_scalar"}},
+    {fn::Op{"broadcast_lesser_equal"}, fn::Op{"_lesser_equal_scalar"},
+     fn::Op{"_greater_equal_scalar"}},
+    {fn::Op{"broadcast_equal"}, fn::Op{"_equal_scalar"}, fn::Op{"_equal_scalar"}},
+    {fn::Op{"broadcast_not_equal"}, fn::Op{"_not_equal_scalar"}, fn::Op{"_not_equal_scalar"}},
+    {fn::Op{"broadcast_greater"}, fn::Op{"_greater_scalar"}, fn::Op{"_lesser_scalar"}},
+    {fn::Op{"broadcast_greater_equal"}, fn::Op{"_greater_equal_scalar"},
+     fn::Op{"_lesser_equal_scalar"}},
+};
+
+Ref<Params> scalar_params(double value, PyObject* number) {
+  Ref<Params> params = params_info<ScalarParams>()->make();
+  auto& p = *static_cast<ScalarParams*>(params->data());
+  p.scalar = value;
+  p.is_int = PyLong_Check(number);
+  params->given = 1;
+  return params;
+}
+
+PyObject* run_binary(const OperatorTrio& trio, PyObject* a, PyObject* b, PyObject* target) {
+  const bool left = is_ndarray(a);
+  const OpSchema* op;
+  NDArray inputs[2];
+  size_t count = 1;
+  Ref<Params> params;
+  if (left && is_ndarray(b)) {
+    op = &trio.arrays.schema();
+    inputs[0] = array_of(a);
+    inputs[1] = array_of(b);
+    count = 2;
+  } else {
+    PyObject* number = left ? b : a;
+    double value;
+    if (!as_number(number, value)) {
+      if (PyErr_Occurred()) return nullptr;
+      Py_RETURN_NOTIMPLEMENTED;
+    }
+    op = left ? &trio.scalar.schema() : &trio.reversed.schema();
+    inputs[0] = array_of(left ? a : b);
+    params = scalar_params(value, number);
+  }
+  Outputs outputs;
+  if (target) outputs.push_back(array_of(target));
+  invoke(*op, {inputs, count}, params, outputs);
+  if (target) {
+    array_of(target) = std::move(outputs[0]);
+    Py_INCREF(target);
+    return target;
+  }
+  return wrap(std::move(outputs[0]));
+}
+
+template <const OperatorTrio& trio>
+PyObject* binary_slot(PyObject* a, PyObject* b) {
+  try {
+    return run_binary(trio, a, b, nullptr);
+  } catch (...) {
+    return set_python_error();
+  }
+}
+template <const OperatorTrio& trio>
+PyObject* inplace_slot(PyObject* a, PyObject* b) {
+  try {
+    return run_binary(trio, a, b, a);
+  } catch (...) {
+    return set_python_error();
+  }
+}
+
+PyObject* power_slot(PyObject* a, PyObject* b, PyObject* modulus) {
+  if (modulus != Py_None) {
+    PyErr_SetString(PyExc_TypeError, "pow() of an NDArray takes no modulus");
+    return nullptr;
+  }
+  return binary_slot<kPow>(a, b);
+}
+
+PyObject* compare_slot(PyObject* a, PyObject* b, int operation) {
+  PyObject* result;
+  try {
+    result = run_binary(kCompare[operation], a, b, nullptr);
+  } catch (...) {
+    return set_python_error();
+  }
+  if (result == Py_NotImplemented) {
+    Py_DECREF(result);
+    PyErr_Format(PyExc_TypeError, "an NDArray cannot be compared with %R",
+                 reinterpret_cast<PyObject*>(Py_TYPE(b)));
+    return nullptr;
+  }
+  return result;
+}
+
+template <const fn::Op& op>
+PyObject* unary_slot(PyObject* self) {
+  try {
+    return wrap(op(array_of(self)));
+  } catch (...) {
+    return set_python_error();
+  }
+}
+
+Py_hash_t hash_slot(PyObject* self) { return static_cast<Py_hash_t>(reinterpret_cast<uintptr_t>(self) >> 4); }
+
+int bool_slot(PyObject* self) {
+  const NDArray& array = array_of(self);
+  const int64_t size = array.size();
+  if (size > 1) {
+    PyErr_Format(PyExc_ValueError,
+                 "the truth value of an NDArray of %lld elements is ambiguous; reduce it first",
+                 static_cast<long long>(size));
+    return -1;
+  }
+  if (size == 0) return 0;
+  return dispatch(array.dtype(), [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    return static_cast<int>(*array.data<T>() != static_cast<T>(0));
+  });
+}
+
+// ---- indexing
+
+Py_ssize_t length_slot(PyObject* self) {
+  const NDArray& array = array_of(self);
+  if (array.ndim() == 0) {
+    PyErr_SetString(PyExc_TypeError, "len() of an array of no dimensions");
+    return -1;
+  }
+  return array.shape()[0];
+}
+
+PyObject* item_at(PyObject* self, Py_ssize_t index) {
+  try {
+    return wrap(row_view(array_of(self), index));
+  } catch (...) {
+    return set_python_error();
+  }
+}
+
+// sq_item adds the length to negative indices before it calls; whatever is still negative is outside.
+PyObject* sequence_item(PyObject* self, Py_ssize_t index) {
+  const NDArray& array = array_of(self);
+  if (array.ndim() == 0 || index < 0 || index >= array.shape()[0]) {
+    PyErr_SetString(PyExc_IndexError, "index is out of bounds");
+    return nullptr;
+  }
+  return item_at(self, index);
+}
+
+PyObject* subscript_slot(PyObject* self, PyObject* key) {
+  const NDArray& array = array_of(self);
+  if (PyLong_CheckExact(key) && array.ndim() > 0) {
+    const Py_ssize_t index = PyLong_AsSsize_t(key);
+    if (index == -1 && PyErr_Occurred()) return nullptr;
+    return item_at(self, index);
+  }
+  if (PySlice_Check(key) && array.ndim() > 0) {
+    Py_ssize_t start, stop, step;
+    if (PySlice_Unpack(key, &start, &stop, &step) < 0) return nullptr;
+    if (step == 1) {
+      PySlice_AdjustIndices(array.shape()[0], &start, &stop, step);
+      try {
+        return wrap(rows_view(array, start, std::max(start, stop)));
+      } catch (...) {
+        return set_python_error();
+      }
+    }
+  }
+  return PyObject_CallFunctionObjArgs(getitem_hook, self, key, nullptr);
+}
+
+int assign_subscript_slot(PyObject* self, PyObject* key, PyObject* value) {
+  if (!value) {
+    PyErr_SetString(PyExc_TypeError, "an NDArray's elements cannot be deleted");
+    return -1;
+  }
+  PyObject* result = PyObject_CallFunctionObjArgs(setitem_hook, self, key, value, nullptr);
+  if (!result) return -1;
+  Py_DECREF(result);
+  return 0;
+}
+
+// ---- attributes
+
+PyObject* get_shape(PyObject* self, void*) {
+  const Shape& shape = array_of(self).shape();
+  PyObject* tuple = PyTuple_New(shape.ndim());
+  if (!tuple) return nullptr;
+  for (int i = 0; i < shape.ndim(); ++i) {
+    PyObject* extent = PyLong_FromLongLong(shape[i]);
+    if (!extent) {
+      Py_DECREF(tuple);
+      return nullptr;
+    }
+    PyTuple_SET_ITEM(tuple, i, extent);
+  }
+  return tuple;
+}
+PyObject* get_dtype(PyObject* self, void*) {
+  PyObject* type = numpy_type(array_of(self).dtype());
+  Py_INCREF(type);
+  return type;
+}
+PyObject* get_size(PyObject* self, void*) { return PyLong_FromLongLong(array_of(self).size()); }
+PyObject* get_ndim(PyObject* self, void*) { return PyLong_FromLong(array_of(self).ndim()); }
+PyObject* get_grad(PyObject* self, void*) {
+  autograd::LeafNode* leaf = autograd::leaf_of(array_of(self));
+  if (!leaf || !leaf->grad().defined()) Py_RETURN_NONE;
+  return wrap(leaf->grad());
+}
+
+PyGetSetDef getset[] = {
+    {"shape", get_shape, nullptr, "Extents of the array, a tuple of int.", nullptr},
+    {"dtype", get_dtype, nullptr, "NumPy type of the elements, e.g. numpy.float32.", nullptr},
+    {"size", get_size, nullptr, "Number of elements.", nullptr},
+    {"ndim", get_ndim, nullptr, "Number of dimensions.", nullptr},
+    {"grad", get_grad, nullptr,
+     "Gradient buffer of a variable, of its shape and dtype; None for an array without one.", nullptr},
+    {nullptr, nullptr, nullptr, nullptr, nullptr},
+};
+
+PyMemberDef members[] = {
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(PyNDArray, weakrefs), READONLY, nullptr},
+    {nullptr, 0, 0, 0, nullptr},
+};
+
+template <class F>
+PyType_Slot slot(int id, F* function) {
+  return {id, reinterpret_cast<void*>(function)};
+}
+
+PyType_Slot slots[] = {
+    slot(Py_tp_new, new_ndarray),
+    slot(Py_tp_dealloc, dealloc),
+    slot(Py_tp_hash, hash_slot),
+    slot(Py_tp_richcompare, compare_slot),
+    {Py_tp_getset, getset},
+    {Py_tp_members, members},
+    slot(Py_nb_add, binary_slot<kAdd>),
+    slot(Py_nb_subtract, binary_slot<kSub>),
+    slot(Py_nb_multiply, binary_slot<kMul>),
+    slot(Py_nb_true_divide, binary_slot<kDiv>),
+    slot(Py_nb_remainder, binary_slot<kMod>),
+    slot(Py_nb_power, power_slot),
+    slot(Py_nb_inplace_add, inplace_slot<kAdd>),
+    slot(Py_nb_inplace_subtract, inplace_slot<kSub>),
+    slot(Py_nb_inplace_multiply, inplace_slot<kMul>),
+    slot(Py_nb_inplace_true_divide, inplace_slot<kDiv>),
+    slot(Py_nb_inplace_remainder, inplace_slot<kMod>),
+    slot(Py_nb_negative, unary_slot<fn::negative>),
+    slot(Py_nb_absolute, unary_slot<fn::abs>),
+    slot(Py_nb_bool, bool_slot),
+    slot(Py_mp_length, length_slot),
+    slot(Py_mp_subscript, subscript_slot),
+    slot(Py_mp_ass_subscript, assign_subscript_slot),
+    slot(Py_sq_item, sequence_item),
+    slot(Py_sq_length, length_slot),
+    {0, nullptr},
+};
+
+PyType_Spec spec = {"mxtape.ndarray.NDArray", sizeof(PyNDArray), 0,
+                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, slots};
+
+}  // namespace
+
+PyObject* wrap(NDArray array) {
+  PyObject* self = ndarray_type->tp_alloc(ndarray_type, 0);
+  if (self) new (&array_of(self)) NDArray(std::move(array));
+  return self;
+}
+
+PyObject* set_python_error() noexcept {
+  try {
+    throw;
+  } catch (const Error& error) {
+    PyObject* type = mxnet_error;
+    switch (error.kind()) {
+      case ErrorKind::kMXNet: break;
+      case ErrorKind::kType: type = PyExc_TypeError; break;
+      case ErrorKind::kValue: type = PyExc_ValueError; break;
+      case ErrorKind::kIndex: type = PyExc_IndexError; break;
+      case ErrorKind::kAssertion: type = PyExc_AssertionError; break;
+      case ErrorKind::kNotImplemented: type = PyExc_NotImplementedError; break;
+    }
+    PyErr_SetString(type, error.what());
+  } catch (pybind11::error_already_set& error) {
+    error.restore();
+  } catch (const std::bad_alloc&) {
+    PyErr_NoMemory();
+  } catch (const std::exception& error) {
+    PyErr_SetString(mxnet_error, error.what());
+  }
+  return nullptr;
+}
+
+bool as_number(PyObject* object, double& value) {
+  if (PyFloat_Check(object)) {
+    value = PyFloat_AS_DOUBLE(object);
+    return true;
+  }
+  if (PyLong_Check(object) || PyObject_TypeCheck(object, reinterpret_cast<PyTypeObject*>(numpy_generic))) {
+    value = PyFloat_AsDouble(object);
+    return !(value == -1.0 && PyErr_Occurred());
+  }
+  return false;
+}
+
+void init_ndarray_type(pybind11::module_& m) {
+  PyObject* type = PyType_FromSpec(&spec);
+  if (!type) throw pybind11::error_already_set();
+  ndarray_type = reinterpret_cast<PyTypeObject*>(type);
+  m.attr("NDArray") = pybind11::reinterpret_borrow<pybind11::object>(type);
+  mxnet_error = PyErr_NewExceptionWithDoc("mxtape.base.MXNetError",
+                                          "What an operator or the engine refuses to do.",
+                                          PyExc_RuntimeError, nullptr);
+  m.attr("MXNetError") = pybind11::reinterpret_borrow<pybind11::object>(mxnet_error);
+  pybind11::register_exception_translator([](std::exception_ptr pointer) {
+    try {
+      if (pointer) std::rethrow_exception(pointer);
+    } catch (const Error&) {
+      set_python_error();
+    }
+  });
+  numpy_generic = pybind11::module_::import("numpy").attr("generic").release().ptr();
+  m.def("set_index_hooks", [](pybind11::object get, pybind11::object set) {
+    getitem_hook = get.release().ptr();
+    setitem_hook = set.release().ptr();
+  });
+}
+
+}  // namespace mxtape::python

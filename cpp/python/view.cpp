@@ -1,0 +1,36 @@
+#include "python/view.h"
+
+#include "autograd/recorder.h"
+#include "op/common_params.h"
+#include "op/functional.h"
+
+namespace mxtape::python {
+namespace {
+
+const fn::Op slice_op{"slice"};
+
+bool recorded(const NDArray& x) { return autograd::is_recording() && autograd::on_tape(x); }
+
+}  // namespace
+
+NDArray rows_view(const NDArray& x, int64_t begin, int64_t end) {
+  NDArray view = x.rows(begin, end);
+  if (recorded(x)) {
+    record_view(slice_op.schema(), x, make_params(SliceParams{{begin}, {end}, {}}), view);
+  }
+  return view;
+}
+
+NDArray row_view(const NDArray& x, int64_t index) {
+  const int64_t extent = x.shape()[0];
+  if (index < -extent || index >= extent) {
+    fail_as(ErrorKind::kIndex, "index ", index, " is out of bounds for axis 0 with size ", extent);
+  }
+  if (index < 0) index += extent;
+  NDArray rows = rows_view(x, index, index + 1);
+  // An element of a vector keeps one axis: MXNet's arrays have at least one.
+  if (x.ndim() == 1) return rows;
+  return reshape(rows, Shape(static_cast<std::span<const int64_t>>(x.shape()).subspan(1)));
+}
+
+}  // namespace mxtape::python

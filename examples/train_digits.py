@@ -1,0 +1,273 @@
+"""Train a two-layer network on handwritten digits, with `nd` and `autograd` only.
+
+    python examples/train_digits.py               # 40 epochs, then a picture
+    python examples/train_digits.py --quick       # a few epochs, to see that everything works
+
+The data are the 1,797 scanned digits of 8 x 8 pixels that come with scikit-learn. A fifth of them
+is held out: the network never learns from those, and the accuracy on them is what counts. The
+program exits with status 1 if that accuracy stays below what the run should reach.
+
+Besides mxtape it needs scikit-learn (for the scans) and matplotlib (for the picture).
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import mxtape as mx
+from mxtape import autograd, nd
+
+FULL_EPOCHS, FULL_ACCURACY = 40, 0.97
+QUICK_EPOCHS, QUICK_ACCURACY = 5, 0.90
+
+BATCH = 64
+HIDDEN = 256
+LEARNING_RATE = 0.1
+MOMENTUM = 0.9
+WEIGHT_DECAY = 1e-4
+DROPOUT = 0.3
+SPLIT_SEED = 0  # the same digits are held out in every run, whatever --seed is
+
+
+def load_digits():
+    """Return (images, labels) to train on and (images, labels) held out, as NDArrays.
+
+    Images are float32 of shape (n, 64) in 0..1, labels float32 of shape (n,).
+    """
+    import numpy as np
+    from sklearn.datasets import load_digits as load
+
+    scans = load()
+    order = np.random.RandomState(SPLIT_SEED).permutation(len(scans.target))
+    images = (scans.data[order] / 16).astype("float32")
+    labels = scans.target[order].astype("float32")
+    held_out = len(labels) // 5
+    return (
+        (nd.array(images[held_out:]), nd.array(labels[held_out:])),
+        (nd.array(images[:held_out]), nd.array(labels[:held_out])),
+    )
+
+
+class Network:
+    """64 pixels -> 256 hidden units -> 10 scores, and the momentum that SGD keeps per weight."""
+
+    def __init__(self):
+        self.w1 = nd.random.normal(0, (2 / 64) ** 0.5, shape=(64, HIDDEN))
+        self.b1 = nd.zeros((HIDDEN,))
+        self.w2 = nd.random.normal(0, (2 / HIDDEN) ** 0.5, shape=(HIDDEN, 10))
+        self.b2 = nd.zeros((10,))
+        self.weights = [self.w1, self.b1, self.w2, self.b2]
+        self.momenta = [nd.zeros_like(weight) for weight in self.weights]
+        for weight in self.weights:
+            weight.attach_grad()
+
+    def __call__(self, images):
+        hidden = nd.relu(nd.dot(images, self.w1) + self.b1)
+        hidden = nd.Dropout(hidden, p=DROPOUT)  # active in training only
+        return nd.dot(hidden, self.w2) + self.b2
+
+    def step(self, learning_rate):
+        """Move every weight against its gradient."""
+        for weight, momentum in zip(self.weights, self.momenta):
+            nd.sgd_mom_update(
+                weight,
+                weight.grad,
+                momentum,
+                lr=learning_rate,
+                momentum=MOMENTUM,
+                wd=WEIGHT_DECAY,
+                out=weight,
+            )
+
+
+def cross_entropy(scores, labels):
+    """Return the mean of -log p(label), shape (1,)."""
+    return -nd.pick(nd.log_softmax(scores), labels).mean()
+
+
+def train_epoch(network, images, labels, learning_rate):
+    """Go once through the data in a new random order. Return the mean loss."""
+    count = len(labels)
+    order = nd.random.shuffle(nd.arange(count))
+    images, labels = nd.take(images, order), nd.take(labels, order)
+    total = 0.0
+    for start in range(0, count, BATCH):
+        batch = slice(start, min(start + BATCH, count))
+        with autograd.record():
+            loss = cross_entropy(network(images[batch]), labels[batch])
+        loss.backward()
+        network.step(learning_rate)
+        total += loss.asscalar() * (batch.stop - batch.start)
+    return total / count
+
+
+def evaluate(network, images, labels):
+    """Return (loss, accuracy, predictions) on data that were not trained on."""
+    scores = network(images)
+    predictions = scores.argmax(axis=1)
+    accuracy = (predictions == labels).mean().asscalar()
+    return cross_entropy(scores, labels).asscalar(), accuracy, predictions
+
+
+class ProgressBar:
+    """One line that redraws itself on a terminal, and a plain line now and then elsewhere."""
+
+    def __init__(self, total, stream=sys.stdout, width=28):
+        self.total, self.stream, self.width = total, stream, width
+        self.every = max(1, total // 8)
+
+    def update(self, done, text):
+        if self.stream.isatty():
+            filled = self.width * done // self.total
+            bar = "█" * filled + "░" * (self.width - filled)
+            end = "\n" if done == self.total else ""
+            self.stream.write(f"\repoch {done:3}/{self.total} {bar} {text}{end}")
+        elif done % self.every == 0 or done == self.total:
+            self.stream.write(f"epoch {done:3}/{self.total}  {text}\n")
+        self.stream.flush()
+
+
+def draw(path, history, test, predictions):
+    """Write a picture: the loss and accuracy curves, and held-out digits with their predictions."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    images, labels = (array.asnumpy() for array in test)
+    predictions = predictions.asnumpy()
+    blue, orange, red, grey = "#2563a8", "#d97706", "#c81e3a", "#5b6470"
+    plt.rcParams.update(
+        {
+            "font.size": 11,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.edgecolor": grey,
+            "axes.titleweight": "bold",
+            "axes.titlelocation": "left",
+            "axes.grid": True,
+            "grid.color": "#e3e6ea",
+            "axes.axisbelow": True,
+            "legend.frameon": False,
+        }
+    )
+    columns, rows = 12, 3
+    figure = plt.figure(figsize=(11, 8), dpi=120, layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)
+    curves, digits = figure.subfigures(2, 1, height_ratios=[1.15, 1], hspace=0.04)
+
+    left, right = curves.subplots(1, 2)
+    epochs = range(1, len(history) + 1)
+    train_loss, test_loss, accuracy = zip(*history)
+    left.plot(epochs, train_loss, color=blue, label="training", lw=2)
+    left.plot(epochs, test_loss, color=orange, label="held out", lw=2)
+    left.set(title="Loss", xlabel="epoch", yscale="log")
+    left.yaxis.set_major_formatter("{x:g}")
+    left.legend()
+    right.plot(epochs, [100 * a for a in accuracy], color=orange, lw=2)
+    right.axhline(100 * FULL_ACCURACY, color=grey, lw=1, ls="--")
+    right.annotate(
+        f"goal: {100 * FULL_ACCURACY:.0f} %",
+        (epochs[-1], 100 * FULL_ACCURACY),
+        xytext=(0, -5),
+        textcoords="offset points",
+        ha="right",
+        va="top",
+        color=grey,
+    )
+    right.set(
+        title=f"Held-out accuracy: {100 * accuracy[-1]:.1f} % at the end",
+        xlabel="epoch",
+        ylabel="%",
+    )
+    for axes in (left, right):
+        axes.xaxis.get_major_locator().set_params(integer=True)
+
+    mistakes = [i for i in range(len(labels)) if predictions[i] != labels[i]]
+    correct = [i for i in range(len(labels)) if predictions[i] == labels[i]]
+    shown = mistakes[:columns]
+    shown += correct[: columns * rows - len(shown)]
+    digits.suptitle(
+        f"Held-out digits and what the network says: {len(mistakes)} of {len(labels)} are wrong",
+        x=0.01,
+        ha="left",
+        fontweight="bold",
+        fontsize=12,
+    )
+    for axes, i in zip(digits.subplots(rows, columns).flat, shown):
+        wrong = predictions[i] != labels[i]
+        axes.imshow(images[i].reshape(8, 8), cmap="gray_r", interpolation="nearest")
+        axes.set(xticks=[], yticks=[])
+        axes.grid(False)
+        axes.set_title(
+            f"{predictions[i]:.0f}, is {labels[i]:.0f}" if wrong else f"{predictions[i]:.0f}",
+            loc="center",
+            fontsize=11,
+            color=red if wrong else "black",
+            pad=4,
+            fontweight="bold" if wrong else "normal",
+        )
+        for spine in axes.spines.values():
+            spine.set(visible=True, color=red if wrong else "#c5cad1", lw=2.2 if wrong else 0.8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+    plt.close(figure)
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--epochs", type=int, help=f"passes over the data ({FULL_EPOCHS})")
+    parser.add_argument("--seed", type=int, default=0, help="for weights, order and dropout (0)")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path(__file__).parent / "output" / "digits.png",
+        help="where the picture goes (examples/output/digits.png)",
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help=f"{QUICK_EPOCHS} epochs, and {100 * QUICK_ACCURACY:.0f} %% are enough",
+    )
+    arguments = parser.parse_args()
+    if arguments.epochs is None:
+        arguments.epochs = QUICK_EPOCHS if arguments.quick else FULL_EPOCHS
+    if arguments.epochs < 1:
+        parser.error(f"--epochs must be at least 1, not {arguments.epochs}")
+    return arguments
+
+
+def main():
+    arguments = parse_arguments()
+    mx.random.seed(arguments.seed)
+    train, test = load_digits()
+    print(
+        f"{len(train[1])} digits to learn from, {len(test[1])} held out, "
+        f"{64 * HIDDEN + HIDDEN + HIDDEN * 10 + 10} weights"
+    )
+
+    network = Network()
+    progress = ProgressBar(arguments.epochs)
+    history = []
+    began = time.perf_counter()
+    for epoch in range(arguments.epochs):
+        learning_rate = LEARNING_RATE * (1 - epoch / arguments.epochs)
+        train_loss = train_epoch(network, *train, learning_rate)
+        test_loss, accuracy, predictions = evaluate(network, *test)
+        history.append((train_loss, test_loss, accuracy))
+        progress.update(epoch + 1, f"loss {train_loss:.4f}, held out {100 * accuracy:.2f} %")
+    seconds = time.perf_counter() - began
+
+    draw(arguments.output, history, test, predictions)
+    print(f"held-out accuracy {100 * accuracy:.2f} % after {seconds:.1f} s of training")
+    print(f"picture: {arguments.output}")
+    required = QUICK_ACCURACY if arguments.quick else FULL_ACCURACY
+    if accuracy < required:
+        print(f"that is less than the {100 * required:.0f} % that this run should reach")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

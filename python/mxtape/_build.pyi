@@ -1,0 +1,4 @@
+BUILD_TYPE: str
+COMPILER: str
+EIGEN_VERSION: str
+NATIVE_CPU_FLAGS: tuple[str, ...]

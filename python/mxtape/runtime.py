@@ -1,0 +1,166 @@
+"""What this build of mxtape was compiled with, and for which processor.
+
+The names are those of MXNet 1.9.1's ``mx.runtime``, in its order; ``CPU_FMA``, ``CPU_AVX512`` and
+``EIGEN`` are mxtape's own and come last.
+
+>>> import mxtape as mx
+>>> mx.runtime.Features().is_enabled("EIGEN")
+True
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from . import _loader
+from ._build import BUILD_TYPE
+
+__all__ = ["Feature", "Features", "feature_list"]
+
+# A feature of the processor is in when the loaded core was compiled to use it.
+_CPU_FEATURES = {
+    "CPU_SSE3": "pni",
+    "CPU_SSE4_1": "sse4_1",
+    "CPU_SSE4_2": "sse4_2",
+    "CPU_SSE4A": "sse4a",
+    "CPU_AVX": "avx",
+    "CPU_AVX2": "avx2",
+    "F16C": "f16c",
+    "CPU_FMA": "fma",
+    "CPU_AVX512": "avx512f",
+}
+
+_ALWAYS_IN = frozenset(["OPENMP", "CXX14", "INT64_TENSOR_SIZE", "EIGEN"])
+
+# x86-64 itself has these.
+_BASELINE = frozenset(["CPU_SSE", "CPU_SSE2", "SSE"])
+
+_NAMES = (
+    "CUDA",
+    "CUDNN",
+    "NCCL",
+    "CUDA_RTC",
+    "TENSORRT",
+    "CPU_SSE",
+    "CPU_SSE2",
+    "CPU_SSE3",
+    "CPU_SSE4_1",
+    "CPU_SSE4_2",
+    "CPU_SSE4A",
+    "CPU_AVX",
+    "CPU_AVX2",
+    "OPENMP",
+    "SSE",
+    "F16C",
+    "JEMALLOC",
+    "BLAS_OPEN",
+    "BLAS_ATLAS",
+    "BLAS_MKL",
+    "BLAS_APPLE",
+    "LAPACK",
+    "MKLDNN",
+    "OPENCV",
+    "CAFFE",
+    "PROFILER",
+    "DIST_KVSTORE",
+    "CXX14",
+    "INT64_TENSOR_SIZE",
+    "SIGNAL_HANDLER",
+    "DEBUG",
+    "TVM_OP",
+    "CPU_FMA",
+    "CPU_AVX512",
+    "EIGEN",
+)
+
+
+class Feature:
+    """One named feature and whether it is in. Prints as a tick or a cross and the name.
+
+    >>> Feature("OPENMP", True).enabled
+    True
+    """
+
+    __slots__ = ("_enabled", "_name")
+
+    def __init__(self, name: str, enabled: bool) -> None:
+        self._name = name
+        self._enabled = enabled
+
+    @property
+    def name(self) -> str:
+        """The feature's name, in capitals."""
+        return self._name
+
+    @property
+    def enabled(self) -> bool:
+        """True when the loaded core has the feature."""
+        return self._enabled
+
+    def __repr__(self) -> str:
+        return f"{'✔' if self.enabled else '✖'} {self.name}"
+
+
+def _is_in(name: str) -> bool:
+    needed = _loader.NEEDED_CPU_FLAGS[_loader.isa]
+    if name in _CPU_FEATURES:
+        return _CPU_FEATURES[name] in needed
+    if name in _BASELINE:
+        return "pni" in needed
+    if name == "DEBUG":
+        return BUILD_TYPE == "Debug"
+    return name in _ALWAYS_IN
+
+
+def feature_list() -> list[Feature]:
+    """Lists every known feature, in or not.
+
+    Returns:
+        A list of `Feature`, in a fixed order.
+
+    >>> [f.name for f in feature_list() if f.name.startswith("BLAS")]
+    ['BLAS_OPEN', 'BLAS_ATLAS', 'BLAS_MKL', 'BLAS_APPLE']
+    """
+    return [Feature(name, _is_in(name)) for name in _NAMES]
+
+
+class Features(OrderedDict[str, Feature]):
+    """Every known feature by name: one dictionary for the whole process.
+
+    >>> Features() is Features()
+    True
+    >>> Features()["CUDA"].enabled
+    False
+    """
+
+    instance: Features | None = None
+
+    def __new__(cls) -> Features:
+        if cls.instance is None:
+            cls.instance = super().__new__(cls)
+            for feature in feature_list():
+                OrderedDict.__setitem__(cls.instance, feature.name, feature)
+        return cls.instance
+
+    def __init__(self) -> None:
+        # Filled where it is made: a second Features() must change nothing.
+        super().__init__()
+
+    def __repr__(self) -> str:
+        return str(list(self.values()))
+
+    def is_enabled(self, feature_name: str) -> bool:
+        """Tells whether a feature is in. The name may be in lower case.
+
+        Raises:
+            RuntimeError: for a name that is not known, listing those that are.
+
+        >>> Features().is_enabled("cuda")
+        False
+        """
+        feature_name = feature_name.upper()
+        if feature_name not in self:
+            raise RuntimeError(
+                f"Features.is_enabled: unknown feature {feature_name!r}; known are: {list(self)}"
+            )
+        return self[feature_name].enabled
