@@ -163,6 +163,11 @@ class OpDeclaration {
     op_->mutates = {static_cast<uint8_t>(i)...};
     return *this;
   }
+  // The kernel also works when output 0 is the very view that is input 0.
+  OpDeclaration& in_place() {
+    op_->in_place = true;
+    return *this;
+  }
   OpDeclaration& random() {
     op_->random = true;
     return *this;

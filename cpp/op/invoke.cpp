@@ -51,7 +51,8 @@ bool same_view(const NDArray& a, const NDArray& b) {
 // Whether writing `out` while reading the inputs would spoil them.
 bool must_not_alias(const OpSchema& op, Arrays inputs, const NDArray& out) {
   for (const NDArray& input : inputs) {
-    if (input.storage() == out.storage() && !(op.has_tile && same_view(input, out))) return true;
+    const bool allowed = op.has_tile || (op.in_place && &input == inputs.data());
+    if (input.storage() == out.storage() && !(allowed && same_view(input, out))) return true;
   }
   return false;
 }

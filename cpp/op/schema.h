@@ -79,6 +79,7 @@ class KernelCall {
   const NDArray& in(size_t i) const { return inputs_[i]; }
   const NDArray& out(size_t i = 0) const { return outputs_[i]; }
   Arrays inputs() const { return inputs_; }
+  Arrays outputs() const { return outputs_; }
   template <class P>
   const P& params() const {
     return params_->as<P>();
@@ -179,6 +180,7 @@ struct OpSchema {
   }
 
   std::vector<uint8_t> mutates;    // inputs that a call changes in place (optimizer states)
+  bool in_place = false;           // output 0 may be the same view as input 0
   bool random = false;             // draws random numbers
   bool hidden = false;             // internal: not offered in mx.nd
   bool is_method = false;          // also a method of NDArray
