@@ -116,7 +116,7 @@ struct Poisson {
     v("lam", lam, "Mean.");
   }
   void check(const InferCall& call) const {
-    call.expect(lam >= 0 && lam < 0x1p52, "lam must not be negative");
+    call.expect(lam >= 0 && lam < 0x1p52, "lam must be in [0, 2**52)");
   }
   void fill(const NDArray& out) const {
     const RandomStream stream = next_random_stream();
