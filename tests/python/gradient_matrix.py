@@ -1,0 +1,121 @@
+"""The rows of the gradient matrix, and numeric differentiation to hold them against."""
+
+import importlib
+import pathlib
+import zlib
+
+import mxtape as mx
+import numpy as np
+from gradient_row import Ints, Row
+from mxtape._loader import core
+from mxtape.ndarray import register
+
+FLOATS = ("float64", "float32", "float16")
+
+
+def pointwise_rows():
+    """Rows of the pointwise operators, from the domains that their declarations name."""
+    rows = []
+    for name in core.op_names():
+        info = core.describe_op(name)
+        if not info["pointwise"] or not info["has_gradient"]:
+            continue
+        domain = info["samples"][0][:2] if info["samples"] else (-2.0, 2.0)
+        labels = [label for label, *_ in info["params"]]
+        params = {"scalar": 1.5} if labels == ["scalar", "is_int"] else {}
+        if len(info["inputs"]) == 1:
+            rows.append(Row(name, [(3, 4)], params, domain))
+        else:
+            rows.append(Row(name, [(3, 4)] * len(info["inputs"]), params, domain))
+            if name.startswith("broadcast_"):
+                rows.append(Row(name, [(2, 1, 4), (3, 1)], params, domain))
+    return rows
+
+
+# Pointwise operators whose parameters have no default, or change the formula.
+PARAMETERS = {
+    "clip": [{"a_min": -1.1, "a_max": 0.9}],
+    "smooth_l1": [{"scalar": 1.0}, {"scalar": 2.0}],
+    "hard_sigmoid": [{}, {"alpha": 0.3, "beta": 0.4}],
+    "_polygamma": [{"n": 0}, {"n": 1}, {"n": 2}],
+}
+
+
+def all_rows():
+    """Every row: of the pointwise operators, and of the files in gradient_rows/."""
+    rows = []
+    for row in pointwise_rows():
+        for params in PARAMETERS.get(row.op, [row.params]):
+            rows.append(Row(row.op, row.inputs, params, row.domain))
+    for path in sorted((pathlib.Path(__file__).parent / "gradient_rows").glob("*.py")):
+        if path.stem != "__init__":
+            rows += importlib.import_module(f"gradient_rows.{path.stem}").ROWS
+    return rows
+
+
+def row_id(row):
+    shapes = "-".join(
+        "x".join(map(str, i)) if isinstance(i, tuple) else type(i).__name__ for i in row.inputs
+    )
+    params = ",".join(f"{k}={v}" for k, v in row.params.items())
+    return f"{row.op}({shapes}{';' + params if params else ''})".replace(" ", "")
+
+
+def draw(row):
+    """The inputs as NumPy arrays, and which of them are differentiated."""
+    random = np.random.RandomState(zlib.crc32(row_id(row).encode()) % 2**31)
+    arrays, floating = [], []
+    for spec in row.inputs:
+        if isinstance(spec, Ints):
+            arrays.append(random.randint(0, spec.below, spec.shape).astype("float64"))
+            floating.append(False)
+        elif isinstance(spec, tuple):
+            # Evenly spaced and shuffled: no ties, and no value near a kink by chance.
+            size = int(np.prod(spec))
+            low, high = row.domain
+            values = low + (high - low) * (np.arange(size) + 0.37) / max(size, 1)
+            values += (high - low) * 0.0113 * (len(arrays) + 1) / max(size, 1)
+            arrays.append(random.permutation(values).reshape(spec))
+            floating.append(True)
+        else:
+            arrays.append(np.asarray(spec))
+            floating.append(False)
+    return arrays, floating
+
+
+def call(row, inputs):
+    """The outputs of the row's operator, as a list."""
+    result = register.get(row.op)(*inputs, **row.params)
+    return result if isinstance(result, list) else [result]
+
+
+def objective(row, inputs, weights):
+    """A scalar with a weight of its own for every output element."""
+    total = None
+    for output, weight in zip(call(row, inputs), weights):
+        if output.dtype != weight.dtype:
+            weight = weight.astype(output.dtype)
+        term = (output * weight.reshape(output.shape)).sum()
+        total = term if total is None else total + term
+    return total
+
+
+def output_weights(row, inputs, dtype="float64"):
+    random = np.random.RandomState(7)
+    with mx.autograd.pause(train_mode=True):
+        shapes = [output.shape for output in call(row, inputs)]
+    return [mx.nd.array(random.uniform(0.5, 1.5, shape), dtype=dtype) for shape in shapes]
+
+
+def numeric_gradient(function, arrays, which, eps):
+    """Central differences of a scalar function of NumPy arrays with respect to arrays[which]."""
+    gradient = np.zeros(arrays[which].shape)
+    for index in np.ndindex(*arrays[which].shape):
+        values = []
+        for step in (eps, -eps, 2 * eps, -2 * eps):
+            moved = [array.copy() for array in arrays]
+            moved[which][index] += step
+            values.append(function(moved))
+        # Fourth order: the error is that of rounding.
+        gradient[index] = (8 * (values[0] - values[1]) - (values[2] - values[3])) / (12 * eps)
+    return gradient

@@ -1,0 +1,32 @@
+"""What a row of the gradient matrix says of an operator."""
+
+from dataclasses import dataclass, field
+from typing import Any, Callable, Optional
+
+
+@dataclass(frozen=True)
+class Ints:
+    """An input of whole numbers below `below`: an index or a label, not differentiated."""
+
+    shape: tuple
+    below: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """One call whose gradients are checked.
+
+    inputs: for each input a shape (values drawn evenly from `domain`, well apart from each other),
+        an Ints, or a fixed numpy array.
+    order: how often the call is differentiated, 1 only with a reason in `note`.
+    loss: for an operator that ignores its head gradient, the function (mx, *inputs) whose gradient it
+        claims to give.
+    """
+
+    op: str
+    inputs: list
+    params: dict = field(default_factory=dict)
+    domain: tuple = (-2, 2)
+    order: int = 2
+    loss: Optional[Callable[..., Any]] = None
+    note: str = ""

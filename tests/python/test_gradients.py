@@ -1,0 +1,144 @@
+"""The gradient matrix: every operator, first and second order, against numeric differentiation."""
+
+import mxtape as mx
+import numpy as np
+import pytest
+from gradient_matrix import (
+    FLOATS,
+    all_rows,
+    call,
+    draw,
+    numeric_gradient,
+    objective,
+    output_weights,
+    row_id,
+)
+from mxtape import autograd, nd
+from mxtape._loader import core
+
+ROWS = all_rows()
+FIRST_EPS, SECOND_EPS = 1e-4, 1e-4
+
+
+def as_arrays(values, dtype="float64"):
+    return [nd.array(v, dtype=dtype if v.dtype.kind == "f" else v.dtype.name) for v in values]
+
+
+def value_of(row, values, weights):
+    with autograd.train_mode():
+        inputs = as_arrays(values)
+        if row.loss is not None:
+            return float(row.loss(mx, *inputs).sum().asscalar())
+        return float(objective(row, inputs, weights).asscalar())
+
+
+def first_gradients(row, values, floating, weights, dtype="float64"):
+    """The engine's gradients of the differentiated inputs, as NumPy arrays."""
+    inputs = as_arrays(values, dtype)
+    variables = [x for x, is_float in zip(inputs, floating) if is_float]
+    for x in variables:
+        x.attach_grad()
+    with autograd.record():
+        if row.loss is not None:
+            outputs = call(row, inputs)
+        else:
+            outputs = [objective(row, inputs, weights)]
+    autograd.backward(outputs)
+    return [x.grad.asnumpy() for x in variables]
+
+
+def assert_close(actual, expected, rtol, atol, what):
+    scale = max(1.0, float(np.abs(expected).max(initial=0)))
+    np.testing.assert_allclose(actual, expected, rtol=rtol, atol=atol * scale, err_msg=what)
+
+
+def test_every_operator_has_a_row():
+    covered = {row.op for row in ROWS}
+    names = [n for n in core.op_names() if core.describe_op(n)["has_gradient"]]
+    assert len(names) > 100
+    assert [name for name in names if name not in covered] == []
+
+
+def test_no_gradient_is_a_decision():
+    for name in core.op_names():
+        info = core.describe_op(name)
+        assert info["has_gradient"] != bool(info["no_grad_reason"]), name
+
+
+def test_a_wrong_gradient_is_noticed():
+    """The check itself: a gradient that is off by a percent does not pass."""
+    with pytest.raises(AssertionError):
+        assert_close(np.array([1.01]), np.array([1.0]), 1e-6, 1e-7, "")
+
+
+@pytest.mark.parametrize("row", ROWS, ids=row_id)
+def test_first_order(row):
+    values, floating = draw(row)
+    weights = output_weights(row, as_arrays(values))
+    actual = first_gradients(row, values, floating, weights)
+    which = [i for i, is_float in enumerate(floating) if is_float]
+    assert which, "the row differentiates nothing"
+    for i, gradient in zip(which, actual):
+        expected = numeric_gradient(lambda v: value_of(row, v, weights), values, i, FIRST_EPS)
+        assert_close(gradient, expected, 1e-6, 1e-7, f"input {i}")
+
+
+@pytest.mark.parametrize("row", [r for r in ROWS if r.order > 1 and r.loss is None], ids=row_id)
+def test_second_order(row):
+    """A random directional derivative of the first gradients, differentiated again."""
+    values, floating = draw(row)
+    weights = output_weights(row, as_arrays(values))
+    which = [i for i, is_float in enumerate(floating) if is_float]
+    random = np.random.RandomState(3)
+    directions = [random.uniform(-1, 1, values[i].shape) for i in which]
+
+    def contraction(arrays):
+        gradients = first_gradients(row, arrays, floating, weights)
+        return sum(float((g * d).sum()) for g, d in zip(gradients, directions))
+
+    inputs = as_arrays(values)
+    variables = [inputs[i] for i in which]
+    for x in variables:
+        x.attach_grad()
+    with autograd.record():
+        gradients = autograd.grad(objective(row, inputs, weights), variables, create_graph=True)
+        total = nd.zeros((1,), dtype="float64")
+        for gradient, direction in zip(gradients, directions):
+            total = total + (gradient * nd.array(direction, dtype="float64")).sum()
+    zero = core.on_tape(total) is False
+    if not zero:
+        # A gradient that does not depend on the inputs has none of its own.
+        try:
+            total.backward()
+        except mx.MXNetError as error:
+            assert "no variable" in str(error)
+            zero = True
+    for k, i in enumerate(which):
+        expected = numeric_gradient(contraction, values, i, SECOND_EPS)
+        actual = np.zeros_like(expected) if zero else variables[k].grad.asnumpy()
+        assert_close(actual, expected, 1e-5, 1e-6, f"input {i}")
+
+
+@pytest.mark.parametrize("dtype", [d for d in FLOATS if d != "float64"])
+@pytest.mark.parametrize("row", ROWS, ids=row_id)
+def test_other_floats_agree(row, dtype):
+    """The gradients in float32 and float16 are those of float64, rounded."""
+    values, floating = draw(row)
+    # Values that all three types hold exactly.
+    values = [np.float64(np.float16(v)) if f else v for v, f in zip(values, floating)]
+    try:
+        with autograd.pause(train_mode=True):
+            call(row, as_arrays(values, dtype))
+    except mx.MXNetError as error:
+        pytest.skip(f"refuses {dtype}: {error}")
+    exact = as_arrays(values)
+    weights = output_weights(row, exact)
+    weights = [w.astype("float16").astype("float64") for w in weights]
+    expected = first_gradients(row, values, floating, weights)
+    actual = first_gradients(
+        row, values, floating, [w.astype(dtype) for w in weights], dtype
+    )
+    tolerance = 2e-5 if dtype == "float32" else 3e-2
+    for got, want in zip(actual, expected):
+        assert got.dtype == np.dtype(dtype)
+        assert_close(got, want, tolerance, tolerance, dtype)
