@@ -7,7 +7,6 @@ ROWS = [
     for act in ("relu", "sigmoid", "softrelu", "softsign", "tanh")
 ]
 ROWS += [
-    Row("Dropout", [(3, 4)], {"p": 0.5}, note="predict mode: the identity"),
     Row("Dropout", [(3, 4)], {"p": 0.0, "mode": "always"}),
     Row("Dropout", [(3, 4)], {"p": 1.0, "mode": "always"}, note="drops everything: gradient 0"),
     Row("add_n", [(3, 4)] * 3),
