@@ -268,7 +268,9 @@ void reduce_columns(const Layout& layout, const T* in, T* out, Finish finish) {
   using Wide = typename Op::Wide;
   const int64_t columns = layout.inner, rows = layout.count;
   const int64_t tiles = (columns + kColumns - 1) / kColumns, tasks = layout.kept.size() * tiles;
-  const bool merge_rows = columns <= 32 && layout.reduced.depth() == 1;
+  // Merging pays where many rows are merged.
+  const bool merge_rows =
+      columns <= 32 && layout.reduced.depth() == 1 && rows * columns >= 256;
   auto fold = [&](int64_t task, int64_t begin, int64_t end, Wide* total) {
     const int64_t first = task % tiles * kColumns, width = std::min(columns - first, kColumns);
     const T* x = in + Walk::Cursor(layout.kept, task / tiles).offset() + first;

@@ -128,7 +128,11 @@ NDArray product_gradient(Vjp& v, const NDArray& x) {
   }
   const NDArray g = spread(v.head(), x.shape(), axes);
   if (list.empty()) return g;
-  return g * cumprod({x}, ScanParams{list, false}) * cumprod({x}, ScanParams{list, true});
+  // In float64: what stands before an element may overflow where the product of all others does not.
+  const NDArray wide = is_floating(x.dtype()) ? cast(x, DType::kFloat64) : x;
+  const NDArray others =
+      cumprod({wide}, ScanParams{list, false}) * cumprod({wide}, ScanParams{list, true});
+  return g * cast(others, x.dtype());
 }
 
 OP(prod).inputs("data").params<ReduceParams>().infer(infer_reduce)

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <vector>
 
+#include "autograd/recorder.h"
 #include "op/common_params.h"
 #include "op/declare.h"
 #include "ops/reduce.h"
@@ -169,22 +170,21 @@ struct SoftmaxActivationParams {
   ActivationMode mode = ActivationMode::kInstance;
   template <class V>
   void visit(V& v) {
-    v("mode", mode, "channel: over axis 1; instance: over all axes but the first.",
+    v("mode", mode, "channel: over axis 1; instance: over the last axis.",
       {"channel", "instance"});
   }
 };
 
 AxisView activation_view(const Shape& shape, ActivationMode mode) {
-  if (mode == ActivationMode::kChannel) return AxisView(shape, 1);
-  if (shape.ndim() < 2) return AxisView(1, shape.size(), 1);
-  return AxisView(shape[0], shape.product(1, shape.ndim()), 1);
+  return AxisView(shape, mode == ActivationMode::kChannel ? 1 : shape.ndim() - 1);
 }
 
 OP(SoftmaxActivation).inputs("data").params<SoftmaxActivationParams>()
     .infer([](InferCall& call) {
       const bool channel =
           call.params<SoftmaxActivationParams>().mode == ActivationMode::kChannel;
-      call.expect(!channel || call.shape(0).ndim() >= 3, "mode channel needs at least 3 axes");
+      call.expect(call.shape(0).ndim() >= (channel ? 3 : 1), "data must have at least ",
+                  channel ? 3 : 1, " axes");
       infer_same_floating(call);
     })
     .kernel([](const KernelCall& call) {
@@ -201,7 +201,7 @@ OP(SoftmaxActivation).inputs("data").params<SoftmaxActivationParams>()
                                      SoftmaxGradParams{1, 1}),
                         y.shape()));
     })
-    .doc("Softmax over the channels, or over all of an instance.");
+    .doc("Softmax over the channels, or over the last axis.");
 
 // ---- SoftmaxOutput
 
@@ -317,7 +317,15 @@ void output_gradient(const NDArray& y, const NDArray& label, const NDArray& out,
   });
 }
 
-const fn::Op output_grad{"_backward_SoftmaxOutput"};
+const fn::Op output_grad{"_backward_SoftmaxOutput"}, softmax_op{"softmax"};
+
+// The output for a gradient that is itself differentiated. The saved one would not do: a gradient that
+// flows into it is ignored.
+NDArray differentiable_output(const NDArray& x, const SoftmaxOutputParams& p) {
+  const AxisView view = output_view(x.shape(), p);
+  const NDArray runs = reshape(x, Shape{view.outer, view.n, view.inner});
+  return reshape(softmax_op({runs}, SoftmaxParams{1}), x.shape());
+}
 
 OP(_backward_SoftmaxOutput).inputs("output", "label").params<SoftmaxOutputGradParams>()
     .infer([](InferCall& call) { call.output(0, call.shape(0), call.dtype(0)); })
@@ -347,11 +355,12 @@ OP(SoftmaxOutput).alias("Softmax").inputs("data", "label").params<SoftmaxOutputP
                       call.out(), 1, false);
     })
     .no_grad_inputs(1)
-    .keep_input(1)
+    .keep_inputs({Keep::kData, Keep::kData})
     .keep_output()
     .vjp([](Vjp& v) {
       const auto& p = v.params<SoftmaxOutputParams>();
-      const NDArray error = output_grad({v.output(0), v.input(1)}, SoftmaxOutputGradParams{p});
+      const NDArray y = autograd::is_recording() ? differentiable_output(v.input(0), p) : v.output(0);
+      const NDArray error = output_grad({y, v.input(1)}, SoftmaxOutputGradParams{p});
       v.grad(0, p.out_grad ? error * v.head() : error);
     })
     .doc("Softmax whose gradient is that of the cross entropy with `label`, whatever flows into it.");
@@ -379,8 +388,6 @@ void cross_entropy(const KernelCall& call) {
   }
   *call.out().data<T>() = static_cast<T>(static_cast<compute_type<T>>(total));
 }
-
-const fn::Op softmax_op{"softmax"};
 
 OP(softmax_cross_entropy).inputs("data", "label")
     .infer([](InferCall& call) {
