@@ -176,7 +176,7 @@ Ref<Storage> Storage::allocate(size_t nbytes) {
   auto* storage = new (block) Storage;
   storage->data_ = static_cast<char*>(block) + sizeof(Storage);
   storage->nbytes_ = nbytes;
-  storage->size_class_ = size_class;
+  storage->size_class_ = static_cast<int16_t>(size_class);
   return Ref<Storage>(storage);
 }
 

@@ -32,6 +32,10 @@ class alignas(64) Storage {
   uint32_t version() const noexcept { return version_.load(std::memory_order_relaxed); }
   void bump_version() noexcept { version_.fetch_add(1, std::memory_order_relaxed); }
 
+  // The device that the user named, as a type and a number: a label, all memory is the CPU's.
+  uint16_t device() const noexcept { return device_; }
+  void set_device(uint16_t device) noexcept { device_ = device; }
+
  private:
   Storage() = default;
   void dispose() noexcept;
@@ -42,7 +46,8 @@ class alignas(64) Storage {
   size_t nbytes_ = 0;
   Deleter deleter_ = nullptr;
   void* context_ = nullptr;
-  int32_t size_class_ = -1;
+  int16_t size_class_ = -1;
+  uint16_t device_ = 0;
 };
 
 struct PoolStats {

@@ -69,4 +69,18 @@ struct SliceParams {
   }
 };
 
+enum class ResultStorage : int32_t { kNone, kCsr, kDefault, kRowSparse };
+
+struct DotParams {
+  bool transpose_a = false, transpose_b = false;
+  ResultStorage forward_stype = ResultStorage::kNone;
+  template <class V>
+  void visit(V& v) {
+    v("transpose_a", transpose_a, "Whether lhs is transposed first.");
+    v("transpose_b", transpose_b, "Whether rhs is transposed first.");
+    v("forward_stype", forward_stype, "Storage type of the result; only dense storage exists.",
+      {"None", "csr", "default", "row_sparse"});
+  }
+};
+
 }  // namespace mxtape

@@ -115,6 +115,11 @@ void invoke(const OpSchema& op, Arrays inputs, const Ref<Params>& params, Output
     }
   }
   for (const NDArray& input : inputs) bytes = std::max(bytes, input.nbytes());
+  if (!inputs.empty() && inputs[0].storage()->device()) {
+    for (size_t i = given; i < count; ++i) {
+      outputs[i].storage()->set_device(inputs[0].storage()->device());
+    }
+  }
   {
     BlockingScope scope(bytes > kBlockingBytes);
     const KernelCall call(op, inputs, outputs, params.get());

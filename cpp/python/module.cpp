@@ -50,6 +50,17 @@ PYBIND11_MODULE(MXTAPE_MODULE_NAME, m) {
     checked_size(shape, "full");
     return wrap_object(full(shape, as_dtype(dtype.ptr()), value));
   });
+  // A device's type is kept less one, so that cpu(0) is 0.
+  m.def("set_device", [](py::handle x, int type, int id) {
+    array_of(x.ptr()).storage()->set_device(static_cast<uint16_t>((type - 1) << 8 | (id & 0xff)));
+  });
+  m.def("device", [](py::handle x) {
+    const int device = array_of(x.ptr()).storage()->device();
+    return py::make_tuple((device >> 8) + 1, device & 0xff);
+  });
+  m.def("address", [](py::handle x) {
+    return reinterpret_cast<uintptr_t>(array_of(x.ptr()).bytes());
+  });
   m.def("shares_memory", [](py::handle a, py::handle b) {
     return array_of(a.ptr()).storage() == array_of(b.ptr()).storage();
   });

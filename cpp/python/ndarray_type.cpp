@@ -373,7 +373,8 @@ void init_ndarray_type(pybind11::module_& m) {
       set_python_error();
     }
   });
-  numpy_generic = pybind11::module_::import("numpy").attr("generic").release().ptr();
+  numpy_generic =
+      pybind11::object(pybind11::module_::import("numpy").attr("generic")).release().ptr();
   m.def("set_index_hooks", [](pybind11::object get, pybind11::object set) {
     getitem_hook = get.release().ptr();
     setitem_hook = set.release().ptr();

@@ -56,15 +56,17 @@ py::array as_numpy(py::handle self) {
   return result;
 }
 
-// Writes the elements of `source`, of our shape and dtype, into the array.
-void copy_from_numpy(py::handle self, const py::array& source) {
-  const NDArray& array = array_of(self.ptr());
-  if (shape_of(source) != array.shape() || as_dtype(source.dtype().ptr()) != array.dtype()) {
-    fail_as(ErrorKind::kValue, "cannot copy an array of shape ", shape_of(source), " into one of shape ",
-            array.shape());
-  }
-  std::memcpy(array.bytes(), source.data(), array.nbytes());
-  array.storage()->bump_version();
+// Calls `writer` with a NumPy array that shares the array's memory, for assignment by NumPy's rules.
+void write(py::handle self, const py::function& writer) {
+  const NDArray array = array_of(self.ptr());
+  Storage* storage = array.storage().get();
+  storage->ref();
+  const py::capsule owner(storage, [](void* p) { static_cast<Storage*>(p)->unref(); });
+  const py::array shared(numpy_dtype(array.dtype()),
+                         std::vector<py::ssize_t>(array.shape().begin(), array.shape().end()),
+                         array.bytes(), owner);
+  storage->bump_version();
+  writer(shared);
 }
 
 }  // namespace
@@ -108,7 +110,7 @@ void init_numpy(py::module_& m) {
   m.def("from_numpy_copy", from_numpy_copy);
   m.def("from_numpy_shared", from_numpy_shared);
   m.def("as_numpy", as_numpy);
-  m.def("copy_from_numpy", copy_from_numpy);
+  m.def("write", write);
   m.def("dtype_code", [](py::handle object) { return static_cast<int>(as_dtype(object.ptr())); });
 }
 

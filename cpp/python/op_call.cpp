@@ -1,9 +1,13 @@
-#include <structmember.h>
-
 #include "op/invoke.h"
 #include "op/registry.h"
 #include "python/bind.h"
 #include "python/ndarray_type.h"
+
+#include <pybind11/stl.h>
+
+// After Python.h, which pybind11 includes.
+#include <structmember.h>
+
 
 namespace py = pybind11;
 
@@ -72,8 +76,27 @@ PyMemberDef members[] = {
     {"__dictoffset__", T_PYSSIZET, offsetof(PyOp, dict), READONLY, nullptr},
     {nullptr, 0, 0, 0, nullptr},
 };
+// Text is made when somebody asks for it: a program that never looks pays nothing at import.
+PyObject* describe_hook = nullptr;
+
+PyObject* get_text(PyObject* self, void* what) {
+  const auto* callable = reinterpret_cast<PyOp*>(self);
+  return PyObject_CallFunction(describe_hook, "ss", callable->op->name.c_str(),
+                               static_cast<const char*>(what));
+}
+PyObject* get_name(PyObject* self, void*) {
+  return PyUnicode_FromString(reinterpret_cast<PyOp*>(self)->op->name.c_str());
+}
+
+char doc_text[] = "doc";
+char signature_text[] = "signature";
+
 PyGetSetDef getset[] = {
     {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, nullptr, nullptr},
+    {"__doc__", get_text, nullptr, nullptr, doc_text},
+    {"__signature__", get_text, nullptr, nullptr, signature_text},
+    {"__name__", get_name, nullptr, nullptr, nullptr},
+    {"__qualname__", get_name, nullptr, nullptr, nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
 
@@ -153,11 +176,13 @@ void init_op_call(py::module_& m) {
   Registry::get().finish();
   m.def("make_op", make_op);
   m.def("describe_op", describe_op);
+  m.def("op_aliases", [](const std::string& name) { return find_op(name).aliases; });
   m.def("op_names", [] {
     std::vector<std::string> names;
     for (const OpSchema* op : Registry::get().all()) names.push_back(op->name);
     return names;
   });
+  m.def("set_describe_hook", [](py::object hook) { describe_hook = hook.release().ptr(); });
   m.def("set_null", [](py::object null) { Binder::set_null(null.release().ptr()); });
 }
 

@@ -1,10 +1,13 @@
+#include "autograd/node.h"
+#include "python/ndarray_type.h"
+
+// After Python.h, which pybind11 includes.
 #include <frameobject.h>
 
 #include <string>
 #include <vector>
 
-#include "autograd/node.h"
-#include "python/ndarray_type.h"
+
 
 namespace py = pybind11;
 

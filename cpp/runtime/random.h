@@ -23,11 +23,45 @@ inline std::array<uint32_t, 4> philox(uint64_t key, uint64_t stream, uint64_t co
   return c;
 }
 
+// The same for `Lanes` counters from `first` on, side by side so that the compiler uses vector
+// registers: word[j * Lanes + lane] is word j of counter first + lane.
+template <int Lanes>
+void philox_lanes(uint64_t key, uint64_t stream, uint64_t first, uint32_t* word) {
+  uint32_t c0[Lanes], c1[Lanes], c2[Lanes], c3[Lanes];
+  for (int l = 0; l < Lanes; ++l) {
+    const uint64_t counter = first + static_cast<uint64_t>(l);
+    c0[l] = static_cast<uint32_t>(counter);
+    c1[l] = static_cast<uint32_t>(counter >> 32);
+    c2[l] = static_cast<uint32_t>(stream);
+    c3[l] = static_cast<uint32_t>(stream >> 32);
+  }
+  uint32_t k0 = static_cast<uint32_t>(key), k1 = static_cast<uint32_t>(key >> 32);
+  for (int round = 0; round < 10; ++round) {
+    for (int l = 0; l < Lanes; ++l) {
+      const uint64_t p0 = uint64_t{0xD2511F53} * c0[l], p1 = uint64_t{0xCD9E8D57} * c2[l];
+      c0[l] = static_cast<uint32_t>(p1 >> 32) ^ c1[l] ^ k0;
+      c1[l] = static_cast<uint32_t>(p1);
+      c2[l] = static_cast<uint32_t>(p0 >> 32) ^ c3[l] ^ k1;
+      c3[l] = static_cast<uint32_t>(p0);
+    }
+    k0 += 0x9E3779B9;
+    k1 += 0xBB67AE85;
+  }
+  for (int l = 0; l < Lanes; ++l) {
+    word[l] = c0[l];
+    word[Lanes + l] = c1[l];
+    word[2 * Lanes + l] = c2[l];
+    word[3 * Lanes + l] = c3[l];
+  }
+}
+
 // One operator call's random numbers: word i depends on the seed, the call's number and i alone.
 class RandomStream {
  public:
   RandomStream(uint64_t key, uint64_t stream) : key_(key), stream_(stream) {}
 
+  uint64_t key() const { return key_; }
+  uint64_t stream() const { return stream_; }
   std::array<uint32_t, 4> words(uint64_t i) const { return philox(key_, stream_, i); }
   // Uniform in [0, 1) with 53 bits.
   double uniform(uint64_t i) const {

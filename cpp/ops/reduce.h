@@ -1,0 +1,449 @@
+#pragma once
+
+#include <algorithm>
+#include <limits>
+#include <vector>
+
+#include "core/small_vector.h"
+#include "op/common_params.h"
+#include "op/declare.h"
+#include "runtime/parallel.h"
+
+// How reductions walk an array, whatever they compute. The order in which elements are combined depends
+// on the shape alone, never on the number of threads, so results are bitwise reproducible.
+namespace mxtape {
+
+// Bit d: axis d is reduced.
+using AxisSet = uint64_t;
+
+// The axes that `axes` names, counted from the end when negative; None or () is all of them, and then
+// `exclude` is ignored, as in MXNet. An Error that names `op` for an axis out of range or given twice.
+AxisSet reduced_axes(const OptInts& axes, bool exclude, int ndim, std::string_view op);
+// The result's shape: (1,) where all axes go.
+Shape reduced_shape(const Shape& in, AxisSet axes, bool keepdims);
+// How many elements are folded into each element of the result.
+int64_t reduced_count(const Shape& in, AxisSet axes);
+// A reduction's result, or its gradient, copied along the reduced axes of `in`.
+NDArray spread(const NDArray& reduced, const Shape& in, AxisSet axes);
+// Inference of a reduction that keeps the dtype; the second where nothing has no value (max).
+void infer_reduce(InferCall& call);
+void infer_reduce_nonempty(InferCall& call);
+// The axes of a call's or a gradient's ReduceParams.
+AxisSet axes_of(const KernelCall& call);
+AxisSet axes_of(const Vjp& v);
+
+namespace reduce {
+
+// Positions of a nest of loops over an array, outermost first.
+class Walk {
+ public:
+  void add(int64_t extent, int64_t stride) {
+    loops_.push_back({extent, stride});
+    size_ *= extent;
+  }
+  int64_t size() const { return size_; }
+  size_t depth() const { return loops_.size(); }
+
+  class Cursor {
+   public:
+    Cursor(const Walk& walk, int64_t at) : walk_(walk), at_(walk.loops_.size()) {
+      for (size_t d = at_.size(); d-- > 0;) {
+        const Loop& loop = walk.loops_[d];
+        at_[d] = at % loop.extent;
+        at /= loop.extent;
+        offset_ += at_[d] * loop.stride;
+      }
+    }
+    int64_t offset() const { return offset_; }
+    void next() {
+      for (size_t d = at_.size(); d-- > 0;) {
+        const Loop& loop = walk_.loops_[d];
+        offset_ += loop.stride;
+        if (++at_[d] < loop.extent) return;
+        offset_ -= loop.extent * loop.stride;
+        at_[d] = 0;
+      }
+    }
+
+   private:
+    const Walk& walk_;
+    SmallVector<int64_t, 4> at_;
+    int64_t offset_ = 0;
+  };
+
+ private:
+  struct Loop {
+    int64_t extent = 0, stride = 0;
+  };
+  std::vector<Loop> loops_;
+  int64_t size_ = 1;
+};
+
+// An array's axes merged into alternating kept and reduced groups. The innermost group is `inner`
+// contiguous elements, kept or reduced; `kept` and `reduced` walk the other groups.
+struct Layout {
+  Layout(const Shape& shape, AxisSet axes) {
+    struct Group {
+      int64_t extent = 1;
+      bool reduced = false;
+    };
+    SmallVector<Group, 6> groups;
+    for (int d = 0; d < shape.ndim(); ++d) {
+      const bool is_reduced = (axes >> d & 1) != 0;
+      outputs *= is_reduced ? 1 : shape[d];
+      count *= is_reduced ? shape[d] : 1;
+      if (shape[d] == 1) continue;
+      if (groups.empty() || groups.back().reduced != is_reduced) groups.push_back({1, is_reduced});
+      groups.back().extent *= shape[d];
+    }
+    if (outputs == 0 || count == 0) return;
+    int64_t stride = outputs * count;
+    for (size_t g = 0; g + 1 < groups.size(); ++g) {
+      stride /= groups[g].extent;
+      (groups[g].reduced ? reduced : kept).add(groups[g].extent, stride);
+    }
+    if (!groups.empty()) {
+      inner = groups.back().extent;
+      inner_reduced = groups.back().reduced;
+    }
+  }
+
+  int64_t outputs = 1, count = 1, inner = 1;
+  bool inner_reduced = true;
+  Walk kept, reduced;
+};
+
+inline constexpr int64_t kLanes = 32;           // independent accumulators of a contiguous run
+inline constexpr int64_t kRun = 1024;           // elements that narrow accumulators take in a row
+inline constexpr int64_t kRows = 128;           // rows that a narrow accumulator of a column takes
+inline constexpr int64_t kColumns = 1024;       // accumulators of a tile of columns
+inline constexpr int64_t kPiece = 1 << 16;      // elements of a piece of one huge output
+inline constexpr int64_t kFewOutputs = 64;      // with fewer, huge outputs are cut into pieces
+inline constexpr int64_t kGrain = 1 << 15;      // elements worth a thread
+
+// An Op says how elements become accumulators and how those combine:
+//   using Narrow, Wide          accumulators within a run and across runs
+//   load(T) -> Narrow, identity<V>(), combine(V, V)
+
+template <class Op, class T>
+typename Op::Narrow fold_block(const T* x, int64_t n) {
+  using Narrow = typename Op::Narrow;
+  Narrow total = Op::template identity<Narrow>();
+  int64_t i = 0;
+  if (n >= kLanes) {
+    Narrow lane[kLanes];
+    for (int64_t l = 0; l < kLanes; ++l) lane[l] = Op::load(x[l]);
+    for (i = kLanes; i + kLanes <= n; i += kLanes) {
+      for (int64_t l = 0; l < kLanes; ++l) lane[l] = Op::combine(lane[l], Op::load(x[i + l]));
+    }
+    for (int64_t half = kLanes / 2; half > 0; half /= 2) {
+      for (int64_t l = 0; l < half; ++l) lane[l] = Op::combine(lane[l], lane[l + half]);
+    }
+    total = lane[0];
+  }
+  for (; i < n; ++i) total = Op::combine(total, Op::load(x[i]));
+  return total;
+}
+
+template <class Op, class T>
+typename Op::Wide fold_run(const T* x, int64_t n) {
+  using Wide = typename Op::Wide;
+  Wide total = static_cast<Wide>(fold_block<Op>(x, std::min(n, kRun)));
+  for (int64_t i = kRun; i < n; i += kRun) {
+    total = Op::combine(total, static_cast<Wide>(fold_block<Op>(x + i, std::min(n - i, kRun))));
+  }
+  return total;
+}
+
+// Folds reduced elements [begin, end) of the output that starts at `x`.
+template <class Op, class T>
+typename Op::Wide fold_runs(const Layout& layout, const T* x, int64_t begin, int64_t end) {
+  using Wide = typename Op::Wide;
+  if (layout.reduced.depth() == 0) return fold_run<Op>(x + begin, end - begin);
+  Wide total = Op::template identity<Wide>();
+  Walk::Cursor run(layout.reduced, begin / layout.inner);
+  int64_t at = begin % layout.inner;
+  while (begin < end) {
+    const int64_t n = std::min(layout.inner - at, end - begin);
+    total = Op::combine(total, fold_run<Op>(x + run.offset() + at, n));
+    run.next();
+    begin += n;
+    at = 0;
+  }
+  return total;
+}
+
+template <class Op, class T, class Finish>
+void reduce_runs(const Layout& layout, const T* in, T* out, Finish finish) {
+  using Wide = typename Op::Wide;
+  if (layout.outputs < kFewOutputs && layout.count > 2 * kPiece) {
+    const int64_t pieces = (layout.count + kPiece - 1) / kPiece;
+    std::vector<Wide> part(static_cast<size_t>(pieces * layout.outputs));
+    parallel_for(pieces * layout.outputs, 1, [&](int64_t first, int64_t last) {
+      for (int64_t i = first; i < last; ++i) {
+        const int64_t begin = i % pieces * kPiece;
+        const T* x = in + Walk::Cursor(layout.kept, i / pieces).offset();
+        part[static_cast<size_t>(i)] =
+            fold_runs<Op>(layout, x, begin, std::min(begin + kPiece, layout.count));
+      }
+    });
+    for (int64_t o = 0; o < layout.outputs; ++o) {
+      const Wide* mine = part.data() + o * pieces;
+      Wide total = mine[0];
+      for (int64_t i = 1; i < pieces; ++i) total = Op::combine(total, mine[i]);
+      out[o] = finish(total);
+    }
+    return;
+  }
+  const int64_t grain = std::max<int64_t>(1, kGrain / layout.count);
+  parallel_for(layout.outputs, grain, [&](int64_t first, int64_t last) {
+    Walk::Cursor kept(layout.kept, first);
+    for (int64_t o = first; o < last; ++o, kept.next()) {
+      out[o] = finish(fold_runs<Op>(layout, in + kept.offset(), 0, layout.count));
+    }
+  });
+}
+
+// Folds rows [begin, end) of `rows`, each `width` contiguous elements, into total[0, width).
+template <class Op, class T>
+void fold_rows(const Walk& rows, const T* x, int64_t begin, int64_t end, int64_t width,
+               typename Op::Wide* total) {
+  using Narrow = typename Op::Narrow;
+  using Wide = typename Op::Wide;
+  std::fill_n(total, width, Op::template identity<Wide>());
+  if (begin >= end) return;
+  Walk::Cursor row(rows, begin);
+  alignas(64) Narrow narrow[kColumns];
+  while (begin < end) {
+    const int64_t stop = std::min(begin + kRows, end);
+    std::fill_n(narrow, width, Op::template identity<Narrow>());
+    for (; begin + 4 <= stop; begin += 4) {
+      const T* p[4];
+      for (const T*& at : p) {
+        at = x + row.offset();
+        row.next();
+      }
+      const T *p0 = p[0], *p1 = p[1], *p2 = p[2], *p3 = p[3];
+#pragma omp simd
+      for (int64_t j = 0; j < width; ++j) {
+        const Narrow a = Op::combine(Op::load(p0[j]), Op::load(p1[j]));
+        const Narrow b = Op::combine(Op::load(p2[j]), Op::load(p3[j]));
+        narrow[j] = Op::combine(narrow[j], Op::combine(a, b));
+      }
+    }
+    for (; begin < stop; ++begin, row.next()) {
+      const T* p = x + row.offset();
+#pragma omp simd
+      for (int64_t j = 0; j < width; ++j) narrow[j] = Op::combine(narrow[j], Op::load(p[j]));
+    }
+#pragma omp simd
+    for (int64_t j = 0; j < width; ++j) {
+      total[j] = Op::combine(total[j], static_cast<Wide>(narrow[j]));
+    }
+  }
+}
+
+// The same for a few columns in contiguous rows: several rows are taken as one wide row.
+template <class Op, class T>
+void fold_narrow_rows(const T* x, int64_t rows, int64_t width, typename Op::Wide* total) {
+  using Wide = typename Op::Wide;
+  const int64_t merged = 64 / width;
+  Walk wide, rest;
+  wide.add(rows / merged, width * merged);
+  rest.add(rows % merged, width);
+  alignas(64) Wide part[64];
+  if (wide.size() > 0) {
+    fold_rows<Op>(wide, x, 0, wide.size(), width * merged, part);
+  } else {
+    std::fill_n(part, width * merged, Op::template identity<Wide>());
+  }
+  fold_rows<Op>(rest, x + wide.size() * width * merged, 0, rest.size(), width, total);
+  for (int64_t m = 0; m < merged; ++m) {
+    for (int64_t j = 0; j < width; ++j) total[j] = Op::combine(total[j], part[m * width + j]);
+  }
+}
+
+template <class Op, class T, class Finish>
+void reduce_columns(const Layout& layout, const T* in, T* out, Finish finish) {
+  using Wide = typename Op::Wide;
+  const int64_t columns = layout.inner, rows = layout.count;
+  const int64_t tiles = (columns + kColumns - 1) / kColumns, tasks = layout.kept.size() * tiles;
+  const bool merge_rows = columns <= 32 && layout.reduced.depth() == 1;
+  auto fold = [&](int64_t task, int64_t begin, int64_t end, Wide* total) {
+    const int64_t first = task % tiles * kColumns, width = std::min(columns - first, kColumns);
+    const T* x = in + Walk::Cursor(layout.kept, task / tiles).offset() + first;
+    if (merge_rows) {
+      fold_narrow_rows<Op>(x + begin * columns, end - begin, width, total);
+    } else {
+      fold_rows<Op>(layout.reduced, x, begin, end, width, total);
+    }
+  };
+  auto store = [&](int64_t task, const Wide* total) {
+    const int64_t first = task % tiles * kColumns, width = std::min(columns - first, kColumns);
+    T* to = out + task / tiles * columns + first;
+    for (int64_t j = 0; j < width; ++j) to[j] = finish(total[j]);
+  };
+
+  // A piece is larger than that of one output: it leaves a row of accumulators behind.
+  const int64_t width = std::min(columns, kColumns);
+  const int64_t piece = std::max(kRows, 4 * kPiece / width);
+  if (tasks < kFewOutputs && rows > 2 * piece) {
+    const int64_t pieces = (rows + piece - 1) / piece;
+    std::vector<Wide> part(static_cast<size_t>(tasks * pieces * width));
+    parallel_for(tasks * pieces, 1, [&](int64_t first, int64_t last) {
+      for (int64_t i = first; i < last; ++i) {
+        const int64_t begin = i % pieces * piece;
+        fold(i / pieces, begin, std::min(begin + piece, rows), part.data() + i * width);
+      }
+    });
+    for (int64_t task = 0; task < tasks; ++task) {
+      Wide* total = part.data() + task * pieces * width;
+      for (int64_t i = 1; i < pieces; ++i) {
+        for (int64_t j = 0; j < width; ++j) {
+          total[j] = Op::combine(total[j], total[i * width + j]);
+        }
+      }
+      store(task, total);
+    }
+    return;
+  }
+  const int64_t grain = std::max<int64_t>(1, kGrain / (rows * width));
+  parallel_for(tasks, grain, [&](int64_t first, int64_t last) {
+    alignas(64) Wide total[kColumns];
+    for (int64_t task = first; task < last; ++task) {
+      fold(task, 0, rows, total);
+      store(task, total);
+    }
+  });
+}
+
+// Reduces `in` over the axes of the layout; finish(Wide) -> T makes an element of the result.
+template <class Op, class T, class Finish>
+void run(const Layout& layout, const T* in, T* out, Finish finish) {
+  if (layout.outputs == 0) return;
+  if (layout.count == 0) {
+    std::fill_n(out, layout.outputs, finish(Op::template identity<typename Op::Wide>()));
+  } else if (layout.inner_reduced) {
+    reduce_runs<Op>(layout, in, out, finish);
+  } else {
+    reduce_columns<Op>(layout, in, out, finish);
+  }
+}
+
+// ---- what reductions compute
+
+template <class T>
+using WideOf = std::conditional_t<std::is_floating_point_v<compute_type<T>>, double, T>;
+
+template <class N, class W>
+struct SumOf {
+  using Narrow = N;
+  using Wide = W;
+  template <class V>
+  static constexpr V identity() {
+    return V(0);
+  }
+  template <class V>
+  static V combine(V a, V b) {
+    return static_cast<V>(a + b);
+  }
+};
+
+// T is unsigned for integers, so that sums wrap around.
+template <class T>
+struct Sum : SumOf<compute_type<T>, WideOf<T>> {
+  static compute_type<T> load(T x) { return static_cast<compute_type<T>>(x); }
+};
+
+// Larger for both: a NaN stays, whichever side it is on.
+template <class T>
+struct Max {
+  using Narrow = compute_type<T>;
+  using Wide = Narrow;
+  template <class V>
+  static constexpr V identity() {
+    using Limits = std::numeric_limits<V>;
+    return Limits::has_infinity ? -Limits::infinity() : Limits::lowest();
+  }
+  static Narrow load(T x) { return static_cast<Narrow>(x); }
+  template <class V>
+  static V combine(V a, V b) {
+    if constexpr (std::is_floating_point_v<V>) {
+      return (b > a) | (b != b) ? b : a;
+    } else {
+      return b > a ? b : a;
+    }
+  }
+};
+
+template <class T>
+struct Min : Max<T> {
+  template <class V>
+  static constexpr V identity() {
+    using Limits = std::numeric_limits<V>;
+    return Limits::has_infinity ? Limits::infinity() : Limits::max();
+  }
+  template <class V>
+  static V combine(V a, V b) {
+    if constexpr (std::is_floating_point_v<V>) {
+      return (b < a) | (b != b) ? b : a;
+    } else {
+      return b < a ? b : a;
+    }
+  }
+};
+
+template <class N>
+struct ProductOf {
+  using Narrow = N;
+  using Wide = N;
+  template <class V>
+  static constexpr V identity() {
+    return V(1);
+  }
+  template <class V>
+  static V combine(V a, V b) {
+    return static_cast<V>(a * b);
+  }
+};
+
+template <class T>
+bool is_nan(T x) {
+  if constexpr (std::is_same_v<T, float16>) return Eigen::numext::isnan(x);
+  return x != x;
+}
+
+template <class T>
+struct CastTo {
+  template <class W>
+  T operator()(W x) const {
+    return static_cast<T>(static_cast<compute_type<T>>(x));
+  }
+};
+
+// Calls f with the type in which sums and products of `dtype` wrap: integers as unsigned ones.
+template <class F>
+void dispatch_wrapping(DType dtype, F&& f) {
+  switch (dtype) {
+    case DType::kFloat32: return f(TypeTag<float>{});
+    case DType::kFloat64: return f(TypeTag<double>{});
+    case DType::kFloat16: return f(TypeTag<float16>{});
+    case DType::kInt32: return f(TypeTag<uint32_t>{});
+    case DType::kInt64: return f(TypeTag<uint64_t>{});
+    default: return f(TypeTag<uint8_t>{});
+  }
+}
+
+template <class F>
+void dispatch_floating(DType dtype, F&& f) {
+  if (dtype == DType::kFloat32) return f(TypeTag<float>{});
+  if (dtype == DType::kFloat64) return f(TypeTag<double>{});
+  f(TypeTag<float16>{});
+}
+
+// Whether any, or all, of the elements of a bool array are true: what its sums and products are.
+void run_any(const Layout& layout, const NDArray& in, const NDArray& out);
+void run_all(const Layout& layout, const NDArray& in, const NDArray& out);
+
+}  // namespace reduce
+}  // namespace mxtape

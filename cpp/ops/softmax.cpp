@@ -1,0 +1,409 @@
+#include "ops/softmax.h"
+
+#include <cmath>
+#include <vector>
+
+#include "op/common_params.h"
+#include "op/declare.h"
+#include "ops/reduce.h"
+
+// Softmax and the loss layers built on it.
+namespace mxtape {
+namespace {
+
+struct SoftmaxParams {
+  int64_t axis = -1;
+  std::optional<double> temperature;
+  std::optional<DType> dtype;
+  std::optional<bool> use_length = false;
+  template <class V>
+  void visit(V& v) {
+    v("axis", axis, "The axis along which the results sum to 1.");
+    v("temperature", temperature, "What the data is divided by; None for 1.");
+    v("dtype", dtype, "Floating dtype of the result; None for the input's.");
+    v("use_length", use_length,
+      "Whether softmax takes a second input: how many leading elements of each run take part.");
+  }
+};
+
+bool has_length(const SoftmaxParams& p) { return p.use_length.value_or(false); }
+
+template <int Sign>
+double scale_of(const SoftmaxParams& p) {
+  return Sign / p.temperature.value_or(1);
+}
+
+void infer_softmax(InferCall& call) {
+  const auto& p = call.params<SoftmaxParams>();
+  call.expect_floating();
+  const int axis = call.axis(p.axis);
+  const DType dtype = p.dtype.value_or(call.dtype(0));
+  call.expect(is_floating(dtype), "dtype must be floating, got ", dtype);
+  if (call.op().inputs.size() == 1) {
+    call.expect(!has_length(p), "use_length is for softmax alone");
+  } else if (has_length(p)) {
+    const Shape wanted = [&] {
+      Ints dims(call.shape(0).begin(), call.shape(0).end());
+      dims.erase(dims.begin() + axis);
+      return Shape(dims);
+    }();
+    call.expect(call.shape(1) == wanted, "length must have shape ", wanted,
+                ", that of data without the axis");
+    call.expect(call.dtype(1) == DType::kInt32 || call.dtype(1) == DType::kInt64,
+                "length must be int32 or int64");
+  }
+  call.output(0, call.shape(0), dtype);
+}
+
+template <int Sign, bool Log>
+void softmax_kernel(const KernelCall& call) {
+  const auto& p = call.params<SoftmaxParams>();
+  const NDArray& x = call.in(0);
+  const AxisView view(x.shape(), normalize_axis(p.axis, x.ndim(), call.name()));
+  const NDArray* lengths = call.input_count() > 1 ? &call.in(1) : nullptr;
+  softmax_forward(view, x, lengths, call.out(), scale_of<Sign>(p), Log);
+}
+
+// ---- gradients
+
+struct SoftmaxGradParams {
+  int64_t axis = -1;
+  double scale = 1;
+  template <class V>
+  void visit(V& v) {
+    v("axis", axis, "The axis along which softmax ran.");
+    v("scale", scale, "What softmax multiplied its data with.");
+  }
+};
+
+const fn::Op softmax_grad{"_backward_softmax"}, log_softmax_grad{"_backward_log_softmax"};
+
+template <bool Log>
+void softmax_grad_kernel(const KernelCall& call) {
+  const auto& p = call.params<SoftmaxGradParams>();
+  const NDArray& y = call.in(1);
+  const AxisView view(y.shape(), normalize_axis(p.axis, y.ndim(), call.name()));
+  softmax_backward(view, call.in(0), y, call.out(), p.scale, Log);
+}
+
+void infer_softmax_grad(InferCall& call) {
+  call.expect_floating();
+  call.axis(call.params<SoftmaxGradParams>().axis);
+  infer_pointwise(call);
+}
+
+OP(_backward_softmax).inputs("head", "output").params<SoftmaxGradParams>()
+    .infer(infer_softmax_grad)
+    .kernel(softmax_grad_kernel<false>)
+    .keep_input(0)
+    .keep_input(1)
+    .vjp([](Vjp& v) {
+      const auto& p = v.params<SoftmaxGradParams>();
+      const NDArray h = v.input(0), y = v.input(1), g = v.head();
+      // Its matrix is symmetric.
+      if (v.needs(0)) v.grad(0, softmax_grad({g, y}, p));
+      if (v.needs(1)) {
+        const NDArray hy = sum(h * y, {p.axis}, true), gy = sum(g * y, {p.axis}, true);
+        v.grad(1, p.scale * (g * (h - hy) - h * gy));
+      }
+    })
+    .doc("The gradient of y = softmax(scale * x): scale * y * (head - sum(head * y)).");
+
+OP(_backward_log_softmax).inputs("head", "output").params<SoftmaxGradParams>()
+    .infer(infer_softmax_grad)
+    .kernel(softmax_grad_kernel<true>)
+    .keep_input(0)
+    .keep_input(1)
+    .vjp([](Vjp& v) {
+      const auto& p = v.params<SoftmaxGradParams>();
+      const NDArray h = v.input(0), g = v.head(), gp = g * fn::exp(v.input(1));
+      if (v.needs(0)) v.grad(0, p.scale * (g - sum(gp, {p.axis}, true)));
+      if (v.needs(1)) v.grad(1, -p.scale * gp * sum(h, {p.axis}, true));
+    })
+    .doc("The gradient of y = log_softmax(scale * x): scale * (head - exp(y) * sum(head)).");
+
+template <int Sign, bool Log>
+void softmax_vjp(Vjp& v) {
+  const auto& p = v.params<SoftmaxParams>();
+  const auto& op = Log ? log_softmax_grad : softmax_grad;
+  v.grad(0, cast(op({v.head(), v.output(0)}, SoftmaxGradParams{p.axis, scale_of<Sign>(p)}),
+                 v.input_dtype(0)));
+}
+
+OP(softmax).inputs("data", "length").params<SoftmaxParams>()
+    .optional_input([](const Params* p) -> size_t {
+      return has_length(p->as<SoftmaxParams>()) ? 2 : 1;
+    })
+    .infer(infer_softmax)
+    .kernel(softmax_kernel<1, false>)
+    .no_grad_inputs(1)
+    .keep_input(0, Keep::kShape)
+    .keep_output()
+    .vjp(softmax_vjp<1, false>)
+    .method()
+    .doc("exp(data / temperature) divided by its sum along the axis.");
+
+OP(softmin).inputs("data").params<SoftmaxParams>()
+    .infer(infer_softmax)
+    .kernel(softmax_kernel<-1, false>)
+    .keep_input(0, Keep::kShape)
+    .keep_output()
+    .vjp(softmax_vjp<-1, false>)
+    .method()
+    .doc("exp(-data / temperature) divided by its sum along the axis.");
+
+OP(log_softmax).inputs("data").params<SoftmaxParams>()
+    .infer(infer_softmax)
+    .kernel(softmax_kernel<1, true>)
+    .keep_input(0, Keep::kShape)
+    .keep_output()
+    .vjp(softmax_vjp<1, true>)
+    .method()
+    .doc("The logarithm of softmax, computed without taking one of 0.");
+
+// ---- SoftmaxActivation
+
+enum class ActivationMode : int32_t { kChannel, kInstance };
+
+struct SoftmaxActivationParams {
+  ActivationMode mode = ActivationMode::kInstance;
+  template <class V>
+  void visit(V& v) {
+    v("mode", mode, "channel: over axis 1; instance: over all axes but the first.",
+      {"channel", "instance"});
+  }
+};
+
+AxisView activation_view(const Shape& shape, ActivationMode mode) {
+  if (mode == ActivationMode::kChannel) return AxisView(shape, 1);
+  if (shape.ndim() < 2) return AxisView(1, shape.size(), 1);
+  return AxisView(shape[0], shape.product(1, shape.ndim()), 1);
+}
+
+OP(SoftmaxActivation).inputs("data").params<SoftmaxActivationParams>()
+    .infer([](InferCall& call) {
+      const bool channel =
+          call.params<SoftmaxActivationParams>().mode == ActivationMode::kChannel;
+      call.expect(!channel || call.shape(0).ndim() >= 3, "mode channel needs at least 3 axes");
+      infer_same_floating(call);
+    })
+    .kernel([](const KernelCall& call) {
+      const AxisView view = activation_view(call.in(0).shape(),
+                                            call.params<SoftmaxActivationParams>().mode);
+      softmax_forward(view, call.in(0), nullptr, call.out(), 1, false);
+    })
+    .keep_output()
+    .vjp([](Vjp& v) {
+      const NDArray y = v.output(0);
+      const AxisView view = activation_view(y.shape(), v.params<SoftmaxActivationParams>().mode);
+      const Shape runs{view.outer, view.n, view.inner};
+      v.grad(0, reshape(softmax_grad({reshape(v.head(), runs), reshape(y, runs)},
+                                     SoftmaxGradParams{1, 1}),
+                        y.shape()));
+    })
+    .doc("Softmax over the channels, or over all of an instance.");
+
+// ---- SoftmaxOutput
+
+enum class Normalization : int32_t { kBatch, kNull, kValid };
+
+struct SoftmaxOutputParams {
+  double grad_scale = 1, ignore_label = -1;
+  bool multi_output = false, use_ignore = false, preserve_shape = false;
+  Normalization normalization = Normalization::kNull;
+  bool out_grad = false;
+  double smooth_alpha = 0;
+  template <class V>
+  void visit(V& v) {
+    v("grad_scale", grad_scale, "What the gradient is multiplied with.");
+    v("ignore_label", ignore_label, "The label whose gradient is 0, with use_ignore.");
+    v("multi_output", multi_output, "Whether softmax runs over axis 1, at each place after it.");
+    v("use_ignore", use_ignore, "Whether ignore_label is heeded.");
+    v("preserve_shape", preserve_shape, "Whether softmax runs over the last axis.");
+    v("normalization", normalization,
+      "What the gradient is divided by: null, 1, or the places of multi_output; batch, the number of "
+      "labels; valid, the number of labels that are not ignore_label.",
+      {"batch", "null", "valid"});
+    v("out_grad", out_grad, "Whether the gradient is multiplied with the head gradient.");
+    v("smooth_alpha", smooth_alpha, "Probability taken from the label and spread over the others.");
+  }
+};
+
+struct SoftmaxOutputGradParams : SoftmaxOutputParams {
+  bool target = true;
+  template <class V>
+  void visit(V& v) {
+    SoftmaxOutputParams::visit(v);
+    v("target", target, "Whether the labels' probabilities are subtracted.");
+  }
+};
+
+AxisView output_view(const Shape& shape, const SoftmaxOutputParams& p) {
+  if (p.multi_output) return AxisView(shape, 1);
+  if (p.preserve_shape) return AxisView(shape, shape.ndim() - 1);
+  return AxisView(shape[0], shape.product(1, shape.ndim()), 1);
+}
+
+// A label is a class number in a floating type; what is no number is no class.
+int64_t class_of(double label) {
+  return std::abs(label) < 1e15 ? static_cast<int64_t>(label) : -1;
+}
+
+void infer_softmax_output(InferCall& call) {
+  const auto& p = call.params<SoftmaxOutputParams>();
+  call.expect_floating();
+  call.expect_same_dtype();
+  const Shape &data = call.shape(0), &label = call.shape(1);
+  call.expect(data.ndim() >= 2, "data must have at least 2 axes");
+  Ints wanted(data.begin(), data.end());
+  bool fits = label == data;
+  if (p.multi_output) {
+    const Shape flat{data[0], data.product(2, data.ndim())};
+    wanted[1] = 1;
+    fits = fits || label == flat || label == Shape(wanted);
+    wanted.erase(wanted.begin() + 1);
+  } else {
+    wanted.pop_back();
+  }
+  call.expect(fits || label == Shape(wanted), "label must have shape ", Shape(wanted),
+              " (class numbers) or that of data (probabilities)");
+  call.output(0, data, call.dtype(0));
+}
+
+template <class T>
+void output_gradient(const NDArray& y, const NDArray& label, const NDArray& out,
+                     const SoftmaxOutputGradParams& p) {
+  using A = compute_type<T>;
+  const T *from = y.data<T>(), *labels = label.data<T>();
+  T* to = out.data<T>();
+  const double target = p.target ? 1 : 0;
+  if (label.shape() == y.shape()) {
+    const A scale = static_cast<A>(p.grad_scale), part = static_cast<A>(target);
+    parallel_for(y.size(), 1 << 15, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        to[i] = static_cast<T>(scale * (static_cast<A>(from[i]) - part * static_cast<A>(labels[i])));
+      }
+    });
+    return;
+  }
+  const AxisView view = output_view(y.shape(), p);
+  const int64_t runs = view.outer * view.inner, ignored = class_of(p.ignore_label);
+  std::vector<int64_t> classes(static_cast<size_t>(runs));
+  int64_t valid = 0;
+  for (int64_t r = 0; r < runs; ++r) {
+    classes[static_cast<size_t>(r)] = class_of(static_cast<double>(static_cast<A>(labels[r])));
+    valid += classes[static_cast<size_t>(r)] != ignored;
+  }
+  int64_t divisor = p.multi_output ? view.inner : 1;
+  if (p.normalization == Normalization::kBatch) divisor = runs;
+  if (p.normalization == Normalization::kValid) divisor = std::max<int64_t>(valid, 1);
+  const A scale = static_cast<A>(p.grad_scale / static_cast<double>(std::max<int64_t>(divisor, 1)));
+  // Smoothing is not for multi_output, as in MXNet.
+  const double alpha = p.multi_output ? 0 : p.smooth_alpha;
+  const A hit = static_cast<A>(target * (1 - alpha));
+  const A miss =
+      static_cast<A>(target * alpha / static_cast<double>(std::max<int64_t>(view.n - 1, 1)));
+  const int64_t rows = view.outer * view.n;
+  const int64_t grain = std::max<int64_t>(1, (1 << 15) / std::max<int64_t>(view.inner, 1));
+  parallel_for(rows, grain, [&](int64_t first, int64_t last) {
+    for (int64_t row = first; row < last; ++row) {
+      const int64_t *at = classes.data() + row / view.n * view.inner, k = row % view.n;
+      for (int64_t i = 0; i < view.inner; ++i) {
+        const int64_t e = row * view.inner + i;
+        const A error = static_cast<A>(from[e]) - (at[i] == k ? hit : miss);
+        to[e] = p.use_ignore && at[i] == ignored ? T(0) : static_cast<T>(scale * error);
+      }
+    }
+  });
+}
+
+const fn::Op output_grad{"_backward_SoftmaxOutput"};
+
+OP(_backward_SoftmaxOutput).inputs("output", "label").params<SoftmaxOutputGradParams>()
+    .infer([](InferCall& call) { call.output(0, call.shape(0), call.dtype(0)); })
+    .kernel([](const KernelCall& call) {
+      const NDArray& y = call.in(0);
+      reduce::dispatch_floating(y.dtype(), [&](auto tag) {
+        output_gradient<typename decltype(tag)::type>(y, call.in(1), call.out(),
+                                                      call.params<SoftmaxOutputGradParams>());
+      });
+    })
+    .no_grad_inputs(1)
+    .keep_input(0, Keep::kShape)
+    .keep_input(1)
+    .vjp([](Vjp& v) {
+      SoftmaxOutputGradParams p = v.params<SoftmaxOutputGradParams>();
+      p.target = false;
+      v.grad(0, output_grad({v.head(), v.input(1)}, p));
+    })
+    .doc("The gradient of cross entropy from softmax's output: output minus the labels' "
+         "probabilities, scaled.");
+
+OP(SoftmaxOutput).alias("Softmax").inputs("data", "label").params<SoftmaxOutputParams>()
+    .infer(infer_softmax_output)
+    .kernel([](const KernelCall& call) {
+      const NDArray& x = call.in(0);
+      softmax_forward(output_view(x.shape(), call.params<SoftmaxOutputParams>()), x, nullptr,
+                      call.out(), 1, false);
+    })
+    .no_grad_inputs(1)
+    .keep_input(1)
+    .keep_output()
+    .vjp([](Vjp& v) {
+      const auto& p = v.params<SoftmaxOutputParams>();
+      const NDArray error = output_grad({v.output(0), v.input(1)}, SoftmaxOutputGradParams{p});
+      v.grad(0, p.out_grad ? error * v.head() : error);
+    })
+    .doc("Softmax whose gradient is that of the cross entropy with `label`, whatever flows into it.");
+
+// ---- softmax_cross_entropy
+
+template <class T>
+void cross_entropy(const KernelCall& call) {
+  const NDArray &x = call.in(0), &label = call.in(1);
+  const int64_t rows = x.shape()[0], n = x.shape()[1];
+  const T* labels = label.data<T>();
+  for (int64_t r = 0; r < rows; ++r) {
+    const auto given = static_cast<double>(static_cast<compute_type<T>>(labels[r]));
+    const int64_t k = class_of(given);
+    if (k < 0 || k >= n || given != given) {
+      fail(call.name(), ": label[", r, "] is ", given, ", data has ", n, " classes");
+    }
+  }
+  const NDArray logs = NDArray::empty(x.shape(), x.dtype());
+  softmax_forward(AxisView(rows, n, 1), x, nullptr, logs, 1, true);
+  double total = 0;
+  for (int64_t r = 0; r < rows; ++r) {
+    const auto k = class_of(static_cast<double>(static_cast<compute_type<T>>(labels[r])));
+    total -= static_cast<double>(static_cast<compute_type<T>>(logs.data<T>()[r * n + k]));
+  }
+  *call.out().data<T>() = static_cast<T>(static_cast<compute_type<T>>(total));
+}
+
+const fn::Op softmax_op{"softmax"};
+
+OP(softmax_cross_entropy).inputs("data", "label")
+    .infer([](InferCall& call) {
+      call.expect_floating();
+      call.expect_same_dtype();
+      call.expect(call.shape(0).ndim() == 2, "data must have 2 axes: rows and classes");
+      call.expect(call.shape(1) == Shape{call.shape(0)[0]}, "label must have shape ",
+                  Shape{call.shape(0)[0]}, ": a class number for each row");
+      call.output(0, Shape{1}, call.dtype(0));
+    })
+    .kernel([](const KernelCall& call) {
+      reduce::dispatch_floating(call.in(0).dtype(), [&](auto tag) {
+        cross_entropy<typename decltype(tag)::type>(call);
+      });
+    })
+    .no_grad_inputs(1)
+    .keep_input(0)
+    .keep_input(1)
+    .vjp([](Vjp& v) {
+      const NDArray y = softmax_op({v.input(0)}, SoftmaxParams{});
+      v.grad(0, output_grad({y, v.input(1)}, SoftmaxOutputGradParams{}) * v.head());
+    })
+    .doc("The sum over rows of -log softmax(data)[label], of shape (1,).");
+
+}  // namespace
+}  // namespace mxtape

@@ -1,0 +1,86 @@
+"""mxtape: the imperative interface of Apache MXNet 1.9.1 on a new engine.
+
+>>> import mxtape as mx
+>>> x = mx.nd.array([1.0, 2.0])
+>>> x.attach_grad()
+>>> with mx.autograd.record():
+...     y = (x ** 2).sum()
+>>> y.backward()
+>>> x.grad.asnumpy().tolist()
+[2.0, 4.0]
+"""
+
+import os as _os
+
+from ._version import __version__
+from .base import MXNetError
+from .context import Context, cpu, cpu_pinned, current_context, gpu, num_gpus
+from . import base, context
+from . import ndarray
+from . import ndarray as nd
+from . import random, symbol
+from . import symbol as sym
+from . import autograd, contrib, runtime
+from ._loader import core as _core
+
+_core.set_package_directory(_os.path.dirname(_os.path.abspath(__file__)) + _os.sep)
+_core.set_stale_mode(_os.environ.get("MXTAPE_STALE", "warn"))
+
+_NOT_YET = (
+    "gluon",
+    "np",
+    "npx",
+    "init",
+    "initializer",
+    "io",
+    "image",
+    "img",
+    "kv",
+    "kvstore",
+    "lr_scheduler",
+    "metric",
+    "mod",
+    "module",
+    "model",
+    "operator",
+    "optimizer",
+    "profiler",
+    "recordio",
+    "test_utils",
+    "viz",
+    "visualization",
+    "callback",
+    "executor",
+    "monitor",
+    "rnn",
+    "engine",
+    "util",
+)
+
+
+def __getattr__(name):
+    if name in _NOT_YET:
+        raise AttributeError(f"mxtape.{name} is not in mxtape yet; see docs/differences.md")
+    raise AttributeError(f"module 'mxtape' has no attribute {name!r}")
+
+
+__all__ = [
+    "Context",
+    "MXNetError",
+    "__version__",
+    "autograd",
+    "base",
+    "context",
+    "contrib",
+    "cpu",
+    "cpu_pinned",
+    "current_context",
+    "gpu",
+    "nd",
+    "ndarray",
+    "num_gpus",
+    "random",
+    "runtime",
+    "sym",
+    "symbol",
+]

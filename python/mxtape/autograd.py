@@ -1,0 +1,405 @@
+"""Recording and differentiation of computations on arrays.
+
+>>> from mxtape import autograd, nd
+>>> x = nd.array([[1, 2], [3, 4]])
+>>> x.attach_grad()
+>>> with autograd.record():
+...     y = 2 * x * x
+>>> y.backward()
+>>> x.grad.asnumpy().tolist()
+[[4.0, 8.0], [12.0, 16.0]]
+"""
+
+import functools
+import threading
+
+from ._loader import core as _core
+from .ndarray import NDArray, zeros_like
+from .symbol import Symbol
+
+__all__ = [
+    "Function",
+    "backward",
+    "compute_gradient",
+    "get_symbol",
+    "grad",
+    "grad_and_loss",
+    "is_recording",
+    "is_training",
+    "mark_variables",
+    "pause",
+    "predict_mode",
+    "record",
+    "set_is_recording",
+    "set_is_training",
+    "set_recording",
+    "set_training",
+    "test_section",
+    "train_mode",
+    "train_section",
+]
+
+is_recording = _core.is_recording
+is_training = _core.is_training
+
+
+def set_recording(is_recording):
+    """Turns recording in this thread on or off; returns whether it was on."""
+    return _core.set_recording(bool(is_recording))
+
+
+def set_training(train_mode):
+    """Turns training mode in this thread on or off; returns whether it was on.
+
+    Dropout and its like do their work in training mode and pass their input on otherwise.
+    """
+    return _core.set_training(bool(train_mode))
+
+
+class _StateScope:
+    """Sets the recording and training flags for a ``with`` block; None leaves one as it is.
+
+    The same object may be entered again inside itself: what to go back to is kept on a stack.
+    """
+
+    def __init__(self, recording, training):
+        self._recording = recording
+        self._training = training
+        self._previous = threading.local()
+
+    def __enter__(self):
+        previous = (
+            None if self._recording is None else _core.set_recording(self._recording),
+            None if self._training is None else _core.set_training(self._training),
+        )
+        if not hasattr(self._previous, "stack"):
+            self._previous.stack = []
+        self._previous.stack.append(previous)
+        return self
+
+    def __exit__(self, ptype, value, trace):
+        recording, training = self._previous.stack.pop()
+        if recording is not None:
+            _core.set_recording(recording)
+        if training is not None:
+            _core.set_training(training)
+
+
+def record(train_mode=True):
+    """A ``with`` block in which computations on variables are recorded.
+
+    Parameters
+    ----------
+    train_mode : bool, default True
+        Whether the block also runs in training mode.
+    """
+    return _StateScope(True, bool(train_mode))
+
+
+def pause(train_mode=False):
+    """A ``with`` block inside a recorded one in which nothing is recorded.
+
+    Parameters
+    ----------
+    train_mode : bool, default False
+        Whether the block runs in training mode.
+    """
+    return _StateScope(False, bool(train_mode))
+
+
+def train_mode():
+    """A ``with`` block in training mode; recording stays as it is."""
+    return _StateScope(None, True)
+
+
+def predict_mode():
+    """A ``with`` block out of training mode; recording stays as it is."""
+    return _StateScope(None, False)
+
+
+def _as_list(arrays):
+    return [arrays] if isinstance(arrays, NDArray) else arrays
+
+
+def mark_variables(variables, gradients, grad_reqs="write"):
+    """Makes arrays variables, with the given arrays as their gradient buffers.
+
+    Parameters
+    ----------
+    variables : NDArray or list of NDArray
+        Arrays to differentiate with respect to.
+    gradients : NDArray or list of NDArray
+        A buffer for each, of its shape and dtype.
+    grad_reqs : str or list of str, default 'write'
+        ``'write'`` overwrites the buffer in each backward pass, ``'add'`` adds to it, ``'null'``
+        leaves it alone.
+
+    Raises
+    ------
+    AssertionError
+        Lists of different lengths.
+    MXNetError
+        A buffer that does not fit its variable.
+    """
+    variables, gradients = list(_as_list(variables)), list(_as_list(gradients))
+    if isinstance(grad_reqs, str):
+        grad_reqs = [grad_reqs] * len(variables)
+    _core.mark_variables(variables, gradients, list(grad_reqs))
+
+
+def _parse_heads(heads, head_grads, what):
+    if isinstance(heads, NDArray):
+        heads = [heads]
+    elif not isinstance(heads, (list, tuple)):
+        raise TypeError(f"{what}: heads must be an NDArray or a list of them, got {heads!r}")
+    if head_grads is not None:
+        head_grads = [head_grads] if isinstance(head_grads, NDArray) else list(head_grads)
+        if len(heads) != len(head_grads):
+            raise AssertionError(
+                f"{what}: {len(heads)} heads but {len(head_grads)} head gradients were given"
+            )
+    return list(heads), head_grads
+
+
+def backward(heads, head_grads=None, retain_graph=False, train_mode=True):
+    """Computes the gradients of `heads` and stores them in the variables' buffers.
+
+    Parameters
+    ----------
+    heads : NDArray or list of NDArray
+        What to differentiate: arrays computed while recording.
+    head_grads : NDArray, list of NDArray and None, or None
+        Weights of the heads, each of its head's shape and dtype; None stands for ones.
+    retain_graph : bool, default False
+        Whether the recorded graph stays, for another backward pass.
+    train_mode : bool, default True
+        Whether gradients are computed in training mode.
+
+    Raises
+    ------
+    MXNetError
+        A head that was not recorded, a graph that is gone, a head gradient that does not fit. The
+        gradient buffers are then as they were.
+    """
+    heads, head_grads = _parse_heads(heads, head_grads, "backward")
+    _core.backward(heads, head_grads, bool(retain_graph), bool(train_mode))
+
+
+def grad(
+    heads, variables, head_grads=None, retain_graph=None, create_graph=False, train_mode=True
+):
+    """Returns the gradients of `heads` with respect to `variables`, and stores nothing.
+
+    Parameters
+    ----------
+    heads : NDArray or list of NDArray
+        What to differentiate: arrays computed while recording.
+    variables : NDArray or list of NDArray
+        Variables (see :func:`mark_variables` and ``attach_grad``) that the heads depend on.
+    head_grads : NDArray, list of NDArray and None, or None
+        Weights of the heads; None stands for ones.
+    retain_graph : bool, default create_graph
+        Whether the recorded graph stays, for another pass.
+    create_graph : bool, default False
+        Whether the gradients are themselves recorded, to be differentiated again.
+    train_mode : bool, default True
+        Whether gradients are computed in training mode.
+
+    Returns
+    -------
+    list of NDArray
+        The gradient for each variable, of its shape and dtype.
+
+    >>> x = nd.array([2.0])
+    >>> x.attach_grad()
+    >>> with record():
+    ...     y = x ** 3
+    ...     dy = grad(y, x, create_graph=True)[0]
+    >>> dy.backward()
+    >>> dy.asscalar(), x.grad.asscalar()
+    (12.0, 12.0)
+    """
+    heads, head_grads = _parse_heads(heads, head_grads, "grad")
+    if isinstance(variables, NDArray):
+        variables = [variables]
+    elif not isinstance(variables, (list, tuple)):
+        raise TypeError(f"grad: variables must be an NDArray or a list of them, got {variables!r}")
+    if not variables:
+        raise AssertionError("grad: no variables were given")
+    retain = create_graph if retain_graph is None else retain_graph
+    return _core.grad(
+        heads, list(variables), head_grads, bool(retain), bool(create_graph), bool(train_mode)
+    )
+
+
+def get_symbol(x):
+    """The :class:`Symbol` of the recorded computation that led to `x`.
+
+    Its node names are ``node_N``; variables are called ``varN`` and other arrays ``nullN``.
+    """
+    if not isinstance(x, NDArray):
+        raise AssertionError(f"get_symbol: expected an NDArray, got {x!r}")
+    nodes, head = _core.trace(x)
+    return Symbol._from_trace(nodes, [tuple(head)])
+
+
+class Function:
+    """A computation with a gradient of your own.
+
+    Subclass it with ``forward(self, *inputs)`` and ``backward(self, *output_grads)``; both take and
+    return NDArrays, one or several, and ``backward`` returns one gradient for each input of
+    ``forward``. Neither is recorded, unless the gradient is itself differentiated.
+
+    >>> class Square(Function):
+    ...     def forward(self, x):
+    ...         self.save_for_backward(x)
+    ...         return x * x
+    ...     def backward(self, dy):
+    ...         (x,) = self.saved_tensors
+    ...         return 2 * x * dy
+    >>> x = nd.array([3.0])
+    >>> x.attach_grad()
+    >>> with record():
+    ...     y = Square()(x)
+    >>> y.backward()
+    >>> x.grad.asscalar()
+    6.0
+    """
+
+    def __init__(self):
+        self._used = False
+        self._saved = ()
+        self._hung = {}
+
+    def save_for_backward(self, *args):
+        """Keeps arrays for ``backward``, which finds them in ``saved_tensors``."""
+        self._saved = args
+
+    @property
+    def saved_tensors(self):
+        """What was saved, in order."""
+        return tuple(self._hung.get(id(array), array) for array in self._saved)
+
+    def __call__(self, *inputs):
+        if self._used:
+            raise AssertionError("a Function can be called once; make a new object for each call")
+        for array in inputs:
+            if not isinstance(array, NDArray):
+                raise TypeError(f"{type(self).__name__}: inputs must be NDArrays, got {array!r}")
+        recording = is_recording()
+        with pause(train_mode=is_training()):
+            outputs = self.forward(*inputs)
+        if not recording:
+            return outputs
+        self._used = True
+        single = isinstance(outputs, NDArray)
+        results = [outputs] if single else list(outputs)
+        saved_outputs = {
+            id(array): i for i, array in enumerate(results) if any(array is s for s in self._saved)
+        }
+        hung = _core.record_function(
+            functools.partial(self._run_backward, saved_outputs),
+            type(self).__name__,
+            list(inputs),
+            results,
+        )
+        return hung[0] if single else tuple(hung)
+
+    def _run_backward(self, saved_outputs, output_grads, outputs):
+        # When the gradient is recorded, a saved output counts as a function of the inputs.
+        if is_recording():
+            self._hung = {key: outputs[i] for key, i in saved_outputs.items()}
+        try:
+            grads = self.backward(*output_grads)
+        finally:
+            self._hung = {}
+        return [grads] if isinstance(grads, NDArray) or grads is None else list(grads)
+
+    def forward(self, *inputs):
+        """Computes the outputs. To be overridden."""
+        raise NotImplementedError(f"{type(self).__name__} has no forward")
+
+    def backward(self, *output_grads):
+        """Computes the inputs' gradients from the outputs'. To be overridden."""
+        raise NotImplementedError(f"{type(self).__name__} has no backward")
+
+
+# ---- the older interface, which mxnet.contrib.autograd had
+
+
+def set_is_training(is_train):
+    """Turns both recording and training on or off; returns whether recording was on."""
+    previous = set_recording(is_train)
+    set_training(is_train)
+    return previous
+
+
+def set_is_recording(is_recording):
+    """Older name of :func:`set_recording`."""
+    return set_recording(is_recording)
+
+
+class TrainingStateScope(_StateScope):
+    """Sets recording and training together for a ``with`` block."""
+
+    def __init__(self, enter_state):
+        super().__init__(bool(enter_state), bool(enter_state))
+
+
+def train_section():
+    """A ``with`` block that records in training mode."""
+    return TrainingStateScope(True)
+
+
+def test_section():
+    """A ``with`` block, inside a recorded one, that neither records nor trains."""
+    return TrainingStateScope(False)
+
+
+test_section.__test__ = False  # type: ignore[attr-defined]
+
+
+def compute_gradient(outputs):
+    """Runs :func:`backward` on `outputs`."""
+    backward(outputs)
+
+
+def grad_and_loss(func, argnum=None):
+    """A function that returns the gradients of `func` and its value.
+
+    Parameters
+    ----------
+    func : callable
+        Takes NDArrays and returns one or several.
+    argnum : int or list of int, optional
+        Which arguments to differentiate with respect to; all of them by default.
+
+    Returns
+    -------
+    callable
+        ``(gradients, outputs)`` of the arguments, the gradients as a list.
+
+    >>> gradients, loss = grad_and_loss(lambda x, y: x * y, argnum=0)(nd.array([2.]), nd.array([5.]))
+    >>> gradients[0].asscalar(), loss.asscalar()
+    (5.0, 10.0)
+    """
+
+    @functools.wraps(func)
+    def wrapped(*args):
+        variables = list(args)
+        if argnum is not None:
+            numbers = argnum if isinstance(argnum, (list, tuple)) else [argnum]
+            variables = [args[i] for i in numbers]
+        for variable in variables:
+            if not isinstance(variable, NDArray):
+                raise AssertionError(f"grad_and_loss: expected NDArrays, got {variable!r}")
+        gradients = [zeros_like(variable) for variable in variables]
+        mark_variables(variables, gradients)
+        with train_section():
+            outputs = func(*args)
+        compute_gradient([outputs] if isinstance(outputs, NDArray) else outputs)
+        return gradients, outputs
+
+    return wrapped
+
+

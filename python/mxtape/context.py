@@ -1,0 +1,125 @@
+"""Devices. mxtape computes on the CPU; a GPU context is an object that no array can be made on."""
+
+import threading
+
+from .base import MXNetError
+
+
+class Context:
+    """A device: its type and number.
+
+    Parameters
+    ----------
+    device_type : str or Context
+        ``'cpu'``, ``'gpu'``, ``'cpu_pinned'`` or ``'cpu_shared'``, or a context to copy.
+    device_id : int, default 0
+        Number of the device.
+
+    A context is also a ``with`` block, inside which new arrays are made on it.
+
+    >>> import mxtape as mx
+    >>> with mx.Context('cpu', 1):
+    ...     mx.nd.zeros((2,)).context
+    cpu(1)
+    """
+
+    devtype2str = {1: "cpu", 2: "gpu", 3: "cpu_pinned", 5: "cpu_shared"}
+    devstr2type = {"cpu": 1, "gpu": 2, "cpu_pinned": 3, "cpu_shared": 5}
+    _current = threading.local()
+
+    def __init__(self, device_type, device_id=0):
+        if isinstance(device_type, Context):
+            self.device_typeid, self.device_id = device_type.device_typeid, device_type.device_id
+        else:
+            self.device_typeid = Context.devstr2type[device_type]
+            self.device_id = device_id
+        self._old_ctx = None
+
+    @property
+    def device_type(self):
+        """Name of the type of device."""
+        return Context.devtype2str[self.device_typeid]
+
+    def __hash__(self):
+        return hash((self.device_typeid, self.device_id))
+
+    def __eq__(self, other):
+        return (
+            isinstance(other, Context)
+            and self.device_typeid == other.device_typeid
+            and self.device_id == other.device_id
+        )
+
+    def __str__(self):
+        return f"{self.device_type}({self.device_id})"
+
+    __repr__ = __str__
+
+    def __enter__(self):
+        self._old_ctx = current_context()
+        Context._current.value = self
+        return self
+
+    def __exit__(self, ptype, value, trace):
+        Context._current.value = self._old_ctx
+
+    def empty_cache(self):
+        """Gives memory that no array uses back to the system."""
+        from ._loader import core
+
+        core.pool_trim()
+
+
+Context.default_ctx = Context("cpu", 0)
+
+
+def cpu(device_id=0):
+    """The CPU. All numbers mean the same device; they only tell contexts apart."""
+    return Context("cpu", device_id)
+
+
+def cpu_pinned(device_id=0):
+    """The CPU: there is no GPU to pin memory for."""
+    return Context("cpu_pinned", device_id)
+
+
+def gpu(device_id=0):
+    """A GPU context. It can be named and compared; making an array on it is an MXNetError."""
+    return Context("gpu", device_id)
+
+
+def num_gpus():
+    """Number of GPUs: 0."""
+    return 0
+
+
+def gpu_memory_info(device_id=0):
+    """Free and total memory of a GPU; an MXNetError, as there is none."""
+    raise MXNetError(f"gpu_memory_info({device_id}): mxtape has no GPUs")
+
+
+def current_context():
+    """The context on which new arrays are made."""
+    return getattr(Context._current, "value", Context.default_ctx)
+
+
+def check_context(ctx, what):
+    """`ctx`, or the current context for None; an MXNetError for a device that is not there."""
+    if ctx is None:
+        ctx = current_context()
+    if not isinstance(ctx, Context):
+        ctx = parse_context(ctx)
+    if ctx.device_typeid == 2:
+        raise MXNetError(f"{what}: no arrays can be made on {ctx}: mxtape computes on the CPU alone")
+    return ctx
+
+
+def parse_context(text):
+    """The context that is written as ``'cpu(0)'``."""
+    name, _, number = str(text).partition("(")
+    if name not in Context.devstr2type:
+        raise MXNetError(f"not a context: {text!r}")
+    return Context(name, int(number.rstrip(")") or 0))
+
+
+__all__ = ["Context", "cpu", "cpu_pinned", "current_context", "gpu", "gpu_memory_info", "num_gpus"]

@@ -1,0 +1,5 @@
+"""Interfaces that MXNet kept under ``contrib``."""
+
+from . import autograd
+
+__all__ = ["autograd"]

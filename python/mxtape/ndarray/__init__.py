@@ -1,0 +1,54 @@
+"""Arrays and the operators on them: ``mx.nd``."""
+
+from .._loader import core as _core
+from . import op, register
+from .ndarray import (
+    NDArray,
+    add,
+    arange,
+    array,
+    concatenate,
+    divide,
+    empty,
+    equal,
+    eye,
+    from_numpy,
+    full,
+    greater,
+    greater_equal,
+    lesser,
+    lesser_equal,
+    linspace,
+    logical_and,
+    logical_or,
+    logical_xor,
+    maximum,
+    minimum,
+    modulo,
+    moveaxis,
+    multiply,
+    not_equal,
+    onehot_encode,
+    ones,
+    power,
+    split_v2,
+    subtract,
+    true_divide,
+    waitall,
+    zeros,
+)
+
+register.publish_operators(globals(), op.__dict__)
+
+from . import _internal, methods, random  # noqa: E402
+
+methods.install(NDArray)
+
+__all__ = [name for name in globals() if not name.startswith("_")]
+
+
+def __getattr__(name):
+    raise AttributeError(register.explain_missing(__name__, name))
+
+
+del _core

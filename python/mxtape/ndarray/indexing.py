@@ -1,0 +1,227 @@
+"""``x[key]`` and ``x[key] = value`` beyond what the engine's own slots do."""
+
+import numpy as np
+
+from .._loader import core as _core
+from ..base import integer_types, numeric_types
+from . import register
+
+NDArray = _core.NDArray
+
+
+def _is_basic(key):
+    return isinstance(key, (slice, integer_types)) or key is None or key is Ellipsis
+
+
+def _plain_index(item):
+    """An index as NumPy takes it. Booleans are masks when they are arrays, numbers otherwise."""
+    if isinstance(item, NDArray):
+        item = item.asnumpy()
+    if isinstance(item, (list, tuple)):
+        values = np.array([_plain_index(i) for i in item])
+        item = values.astype(np.int64) if values.size or values.dtype != np.bool_ else values
+    if isinstance(item, (np.ndarray, np.generic)):
+        if item.dtype == np.bool_ and item.ndim:
+            return item
+        if item.dtype.kind not in "iufb":
+            raise ValueError(f"indexing: cannot index with an array of dtype {item.dtype}")
+        return item.astype(np.int64)
+    if isinstance(item, bool):
+        return int(item)
+    if _is_basic(item):
+        return item
+    raise ValueError(f"indexing: an NDArray cannot be indexed with {item!r} of type {type(item)}")
+
+
+def _normalize(key):
+    key = key if isinstance(key, tuple) else (key,)
+    return tuple(_plain_index(item) for item in key)
+
+
+def _expand(key, ndim):
+    """`key` with its ellipsis written out and a slice for every axis that it leaves out."""
+    used = 0
+    for item in key:
+        if item is not None and item is not Ellipsis:
+            used += item.ndim if isinstance(item, np.ndarray) and item.dtype == np.bool_ else 1
+    if used > ndim:
+        raise IndexError(f"indexing: {used} indices for an array of {ndim} dimensions")
+    ellipses = sum(item is Ellipsis for item in key)
+    if ellipses > 1:
+        raise IndexError("indexing: only one ellipsis is allowed")
+    rest = (slice(None),) * (ndim - used)
+    if not ellipses:
+        return key + rest
+    at = next(i for i, item in enumerate(key) if item is Ellipsis)
+    return key[:at] + rest + key[at + 1 :]
+
+
+def _resolve(item, extent, axis):
+    """(start, stop, step, length) of an int or a slice along an axis."""
+    if isinstance(item, slice):
+        start, stop, step = item.indices(extent)
+        return start, stop, step, len(range(start, stop, step))
+    index = int(item)
+    if not -extent <= index < extent:
+        raise IndexError(f"index {index} is out of bounds for axis {axis} with size {extent}")
+    index %= extent
+    return index, index + 1, 1, 1
+
+
+def _basic_layout(key, shape):
+    """What a basic key selects along each axis, and the shape of the result."""
+    selections, result = [], []
+    axis = 0
+    for item in key:
+        if item is None:
+            result.append(1)
+            continue
+        selections.append(_resolve(item, shape[axis], axis))
+        if isinstance(item, slice):
+            result.append(selections[-1][3])
+        axis += 1
+    return selections, tuple(result) or (1,)
+
+
+def _contiguous(selections, shape):
+    """Whether the selected elements lie side by side in memory."""
+    first = next((i for i, s in enumerate(selections) if s[3] != 1), len(selections))
+    if first < len(selections) and selections[first][2] != 1:
+        return False
+    return all(
+        s[3] == extent and s[2] == 1
+        for s, extent in zip(selections[first + 1 :], shape[first + 1 :])
+    )
+
+
+def _get_basic(x, key):
+    shape = x.shape
+    selections, result = _basic_layout(key, shape)
+    if 0 in result or 0 in shape:
+        return _core.reshape_view(x.reshape(-1)[0:0], list(result), False)
+    if _contiguous(selections, shape):
+        view = x
+        for start, stop, _, length in selections:
+            if length != 1:
+                view = view[start:stop]
+                break
+            if view.ndim == 1:
+                view = view[start : start + 1]
+                break
+            view = view[start]
+        return view if view.shape == result else _core.reshape_view(view, list(result), False)
+    begin, end, step = [], [], []
+    for start, stop, stride, _ in selections:
+        begin.append(start)
+        end.append(None if stop < 0 else stop)
+        step.append(stride)
+    part = register.get("slice")(x, tuple(begin), tuple(end), tuple(step))
+    return part if part.shape == result else _core.reshape_view(part, list(result), False)
+
+
+def _flat_positions(x, key):
+    """The indexed leading axes as one axis: their extents, and the positions that `key` selects."""
+    last = max(i for i, item in enumerate(key) if item is None or not _is_full(item))
+    axes = sum(
+        0 if item is None
+        else item.ndim if isinstance(item, np.ndarray) and item.dtype == np.bool_
+        else 1
+        for item in key[: last + 1]
+    )
+    lead = x.shape[:axes]
+    numbers = np.arange(int(np.prod(lead, dtype=np.int64)), dtype=np.int64).reshape(lead)
+    try:
+        positions = numbers[key[: last + 1]]
+    except IndexError as error:
+        text = str(error)
+        kind = ValueError if "broadcast" in text else IndexError
+        raise kind(f"indexing an array of shape {x.shape}: {text}") from None
+    return lead, np.ascontiguousarray(positions)
+
+
+def _is_full(item):
+    return isinstance(item, slice) and item == slice(None)
+
+
+def getitem(x, key):
+    """x[key]: a view where the elements lie side by side, else a copy."""
+    if x.ndim == 0 and key not in ((), Ellipsis):
+        raise IndexError("indexing: the array has no dimensions")
+    key = _expand(_normalize(key), x.ndim)
+    if all(_is_basic(item) for item in key):
+        return _get_basic(x, key) if x.ndim else x.reshape(1)
+    lead, positions = _flat_positions(x, key)
+    rest = x.shape[len(lead) :]
+    rows = _core.reshape_view(x, [int(np.prod(lead, dtype=np.int64)), *rest], False)
+    shape = positions.shape + rest
+    if 0 in shape or 0 in x.shape:
+        return _core.empty(list(shape), x.dtype)
+    taken = register.get("take")(rows, _core.from_numpy_copy(positions), 0, "clip")
+    return taken if shape else taken.reshape(1)
+
+
+def setitem(x, key, value):
+    """x[key] = value, in place. Recorded when `value` is and `x` is not."""
+    _core.check_writable(x, "x[key] = value")
+    key = _expand(_normalize(key), x.ndim)
+    if isinstance(value, NDArray) and _core.is_recording() and _core.on_tape(value):
+        _record_setitem(x, key, value)
+        return
+    _core.write(x, lambda target: _assign(target, key, value, x))
+
+
+def _assign(target, key, value, x):
+    if isinstance(value, NDArray):
+        value = value.asnumpy()
+    elif value is None:
+        value = np.nan
+    elif not isinstance(value, (*numeric_types, np.ndarray)):
+        try:
+            value = np.asarray(value)
+            if value.dtype.kind not in "iufb":
+                raise TypeError
+        except (TypeError, ValueError):
+            raise TypeError(
+                f"x[key] = value: cannot assign {value!r} of type {type(value)} to an NDArray"
+            ) from None
+    elif isinstance(value, (complex, np.complexfloating)):
+        raise TypeError("x[key] = value: an NDArray holds no complex numbers")
+    try:
+        with np.errstate(invalid="ignore", over="ignore"):
+            if not isinstance(value, np.ndarray) and target.dtype.kind in "iu":
+                value = np.asarray(value).astype(target.dtype)
+            elif isinstance(value, np.ndarray) and value.dtype != target.dtype:
+                value = value.astype(target.dtype)
+            target[key] = value
+    except IndexError as error:
+        raise IndexError(f"indexing an array of shape {x.shape}: {error}") from None
+    except ValueError as error:
+        raise ValueError(f"x[key] = value with x of shape {x.shape}: {error}") from None
+
+
+def _record_setitem(x, key, value):
+    """Assignment as an operator, so that gradients reach the assigned value."""
+    value = value.astype(x.dtype, copy=False)
+    if all(_is_full(item) for item in key):
+        _broadcast(value, x.shape).copyto(x)
+        return
+    if all(_is_basic(item) for item in key):
+        numbers = np.arange(x.size, dtype=np.int64).reshape(x.shape)
+        lead, positions = x.shape, np.ascontiguousarray(numbers[key])
+    else:
+        lead, positions = _flat_positions(x, key)
+    shape = positions.shape + x.shape[len(lead) :]
+    indices = np.stack(np.unravel_index(positions.reshape(-1), lead)).astype(np.int64)
+    rows = _broadcast(value, shape).reshape((positions.size, *x.shape[len(lead) :]))
+    register.get("_scatter_set_nd")(
+        x, rows, _core.from_numpy_copy(np.ascontiguousarray(indices)), x.shape, out=x
+    )
+
+
+def _broadcast(value, shape):
+    while value.ndim > len(shape) and value.shape[0] == 1:
+        value = value.reshape(value.shape[1:])
+    return value if value.shape == shape else value.broadcast_to(shape)
+
+
+_core.set_index_hooks(getitem, setitem)

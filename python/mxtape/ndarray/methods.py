@@ -1,0 +1,337 @@
+"""The methods of NDArray that are not operators as they stand.
+
+They are written as a class so that a reader finds them together, and are put on the engine's type by
+:func:`install`; the methods that are operators follow from the operators' declarations.
+"""
+
+import numpy as np
+
+from .._loader import core as _core
+from ..base import MXNetError, integer_types
+from ..context import Context, check_context
+from . import indexing as _indexing  # noqa: F401 (installs the hooks)
+from . import register
+from .ndarray import _dtype
+
+NDArray = _core.NDArray
+
+
+def _rebuild(values, ctx_type, ctx_id):
+    made = _core.from_numpy_copy(values)
+    _core.set_device(made, ctx_type, ctx_id)
+    return made
+
+
+class _Methods:
+    __array_priority__ = 1000.0
+
+    @property
+    def context(self):
+        """The context that the array is on."""
+        return Context(Context.devtype2str[_core.device(self)[0]], _core.device(self)[1])
+
+    ctx = context
+
+    @property
+    def stype(self):
+        """Storage type: 'default'."""
+        return "default"
+
+    @property
+    def writable(self):
+        """Whether the array may be changed: always."""
+        return True
+
+    @property
+    def handle(self):
+        """Address of the array's memory, which two views of it share."""
+        return _core.address(self)
+
+    @property
+    def T(self):
+        """The array with its axes in reverse order, a copy; itself when it has fewer than two."""
+        return self if self.ndim < 2 else register.get("transpose")(self)
+
+    def asnumpy(self):
+        """A NumPy array with a copy of the values.
+
+        >>> import mxtape as mx
+        >>> mx.nd.ones((2,)).asnumpy()
+        array([1., 1.], dtype=float32)
+        """
+        return _core.as_numpy(self)
+
+    def __array__(self, dtype=None, copy=None):
+        if copy is False:
+            raise ValueError("an NDArray is copied to become a NumPy array; copy=False cannot be")
+        values = _core.as_numpy(self)
+        return values if dtype is None else values.astype(dtype)
+
+    def asscalar(self):
+        """The only element, as a NumPy scalar; ValueError when there are more or fewer."""
+        if self.size != 1:
+            raise ValueError(f"asscalar: the array has {self.size} elements")
+        return self.asnumpy().reshape(-1)[0]
+
+    def item(self):
+        """The only element, as a Python number."""
+        return self.asscalar().item()
+
+    def tolist(self):
+        """The elements as nested lists of Python numbers."""
+        return self.asnumpy().tolist()
+
+    def __float__(self):
+        return float(self._number("float"))
+
+    def __int__(self):
+        return int(self._number("int"))
+
+    def __index__(self):
+        if np.dtype(self.dtype).kind not in "iu":
+            raise TypeError("only an integer array of one element can be used as an index")
+        return int(self._number("index"))
+
+    def _number(self, what):
+        if self.size != 1:
+            raise TypeError(f"{what}: only an array of one element has one; this has {self.size}")
+        return self.asscalar()
+
+    def __repr__(self):
+        shape = "x".join(str(extent) for extent in self.shape)
+        return f"\n{self.asnumpy()!s}\n<NDArray {shape} @{self.context}>"
+
+    def __iter__(self):
+        if self.ndim == 0:
+            raise TypeError("an array of no dimensions cannot be iterated over")
+        return (self[i] for i in range(self.shape[0]))
+
+    def __reduce__(self):
+        return _rebuild, (self.asnumpy(), *_core.device(self))
+
+    def __copy__(self):
+        return self.copy()
+
+    def __deepcopy__(self, memo):
+        return self.copy()
+
+    def astype(self, dtype, copy=True):
+        """The array in another data type.
+
+        Parameters
+        ----------
+        dtype : str or numpy type
+            Data type of the result.
+        copy : bool, default True
+            Whether an array that has the type already is copied.
+
+        >>> import mxtape as mx
+        >>> mx.nd.array([1.7, -1.7]).astype('int32').asnumpy().tolist()
+        [1, -1]
+        """
+        if dtype is None:
+            dtype = np.float32
+        if not copy and np.dtype(dtype) == self.dtype:
+            return self
+        return register.get("Cast")(self, _dtype(dtype))
+
+    def copy(self):
+        """A copy of the array; recorded."""
+        return register.get("_copy")(self)
+
+    def copyto(self, other):
+        """Copies the values to an array, converted to its dtype, or to a context.
+
+        Parameters
+        ----------
+        other : NDArray or Context
+            An array of the same shape, or where to put a new one.
+
+        Returns
+        -------
+        NDArray
+            `other`, or the new array.
+        """
+        if isinstance(other, NDArray):
+            if other is self:
+                raise ValueError("copyto: source and target are the same array")
+            if other.shape != self.shape:
+                raise MXNetError(f"copyto: shapes {self.shape} and {other.shape} differ")
+            return register.get("Cast")(self, other.dtype, out=other)
+        if isinstance(other, Context):
+            return self._placed(check_context(other, "copyto"))
+        raise TypeError(f"copyto: expected an NDArray or a Context, got {type(other)}")
+
+    def _placed(self, ctx):
+        made = register.get("_copy")(self)
+        _core.set_device(made, ctx.device_typeid, ctx.device_id)
+        return made
+
+    def as_in_context(self, context):
+        """The array itself when it is on `context`, else a copy there."""
+        if self.context == context:
+            return self
+        return self._placed(check_context(context, "as_in_context"))
+
+    as_in_ctx = as_in_context
+
+    def as_nd_ndarray(self):
+        """The array itself."""
+        return self
+
+    def as_np_ndarray(self):
+        """Not there: the mx.np interface is not in mxtape."""
+        raise MXNetError("as_np_ndarray: mx.np is not in mxtape yet; see docs/differences.md")
+
+    def tostype(self, stype):
+        """The array itself; other storage types than 'default' are not supported."""
+        if stype != "default":
+            raise MXNetError(f"tostype: storage type {stype!r} is not supported, only 'default'")
+        return self
+
+    def wait_to_read(self):
+        """Waits until the values are there, which they always are."""
+
+    def detach(self):
+        """The same memory, off the recorded graph."""
+        return _core.detach(self)
+
+    def attach_grad(self, grad_req="write", stype=None):
+        """Makes the array a variable, with a gradient buffer of zeros.
+
+        Parameters
+        ----------
+        grad_req : {'write', 'add', 'null'}, default 'write'
+            What backward does with the buffer.
+        stype : str, optional
+            Storage type of the buffer: 'default'.
+
+        An array that was computed while recording is cut off from what it was computed from.
+        """
+        if stype not in (None, "default"):
+            raise ValueError(f"attach_grad: storage type {stype!r} is not supported")
+        if grad_req not in ("write", "add", "null"):
+            raise KeyError(grad_req)
+        buffer = _core.full(list(self.shape), 0.0, self.dtype)
+        _core.set_device(buffer, *_core.device(self))
+        _core.mark_variables([self], [buffer], [grad_req])
+
+    def backward(self, out_grad=None, retain_graph=False, train_mode=True):
+        """Computes the gradients of the array with respect to the variables it came from.
+
+        Parameters
+        ----------
+        out_grad : NDArray, optional
+            Weight of each element; ones by default.
+        retain_graph : bool, default False
+            Whether the graph stays, for another pass.
+        train_mode : bool, default True
+            Whether gradients are computed in training mode.
+        """
+        if out_grad is not None and not isinstance(out_grad, NDArray):
+            raise TypeError(f"backward: out_grad must be an NDArray, got {out_grad!r}")
+        grads = None if out_grad is None else [out_grad]
+        _core.backward([self], grads, bool(retain_graph), bool(train_mode))
+
+    def reshape(self, *shape, **kwargs):
+        """A view of the array in another shape of the same size.
+
+        Parameters
+        ----------
+        *shape : int or tuple of int
+            Extents. 0 copies the extent at its place, -1 takes what is left, -2 copies all the
+            remaining extents, -3 merges two, -4 splits one into the two numbers that follow.
+        reverse : bool, default False
+            Whether the special values are matched from the right.
+
+        >>> import mxtape as mx
+        >>> mx.nd.zeros((2, 3, 4)).reshape((-3, 0)).shape
+        (6, 4)
+        """
+        if len(shape) == 1 and isinstance(shape[0], (tuple, list)):
+            shape = shape[0]
+        elif not shape:
+            shape = kwargs.get("shape")
+            if shape is None:
+                raise AssertionError("reshape: no shape was given")
+            if isinstance(shape, integer_types):
+                shape = (shape,)
+        for name in kwargs:
+            if name not in ("shape", "reverse"):
+                raise TypeError(f"reshape: unknown argument {name!r}; it takes shape and reverse")
+        for extent in shape:
+            if not isinstance(extent, integer_types):
+                raise TypeError(f"reshape: the extents must be integers, got {extent!r}")
+        shape = [int(extent) for extent in shape]
+        if not shape and self.size != 1:
+            raise ValueError(f"reshape: an array of {self.size} elements cannot have shape ()")
+        if all(extent > 0 for extent in shape) and np.prod(shape, dtype=object) < self.size:
+            raise ValueError(f"reshape: {self.size} elements do not fit into shape {tuple(shape)}")
+        return _core.reshape_view(self, shape, bool(kwargs.get("reverse", False)))
+
+    def flatten(self, inplace=False):
+        """The array as a matrix: all axes but the first in one."""
+        if not inplace:
+            return register.get("Flatten")(self)
+        return self.reshape((0, -1) if self.ndim > 1 else (-1, 1))
+
+    def expand_dims(self, axis, inplace=False):
+        """The array with a new axis of extent 1 before `axis`."""
+        if not inplace:
+            return register.get("expand_dims")(self, axis=axis)
+        position = axis + self.ndim + 1 if axis < 0 else axis
+        return self.reshape(self.shape[:position] + (1,) + self.shape[position:])
+
+    def squeeze(self, axis=None, inplace=False):
+        """The array without its axes of extent 1, or without those in `axis`."""
+        squeezed = register.get("squeeze")(self, axis=axis)
+        return self.reshape(squeezed.shape) if inplace else squeezed
+
+    def broadcast_to(self, shape):
+        """The array repeated along axes of extent 1, and along new leading ones, to `shape`."""
+        shape = (shape,) if isinstance(shape, integer_types) else tuple(shape)
+        own = (1,) * (len(shape) - self.ndim) + self.shape
+        if len(own) != len(shape) or any(
+            a not in (1, b) and b != 0 for a, b in zip(own, shape)
+        ):
+            raise ValueError(f"broadcast_to: shape {self.shape} does not broadcast to {shape}")
+        view = self if own == self.shape else _core.reshape_view(self, list(own), False)
+        return register.get("broadcast_to")(view, shape)
+
+    def broadcast_like(self, other):
+        """The array repeated to the shape of `other`."""
+        return self.broadcast_to(other.shape)
+
+    def slice_assign(self, rhs, begin, end, step):
+        """Assigns `rhs` to ``self[begin:end:step]``, in place."""
+        return register.get("_slice_assign")(
+            self, rhs, begin=begin, end=end, step=step, out=self
+        )
+
+    def slice_assign_scalar(self, value, begin, end, step):
+        """Assigns a number to ``self[begin:end:step]``, in place."""
+        return register.get("_slice_assign_scalar")(
+            self, value, begin=begin, end=end, step=step, out=self
+        )
+
+    def split_v2(self, *args, **kwargs):
+        """See :func:`mxtape.nd.split_v2`."""
+        from .ndarray import split_v2
+
+        return split_v2(self, *args, **kwargs)
+
+
+def install(cls):
+    """Puts the methods on the array type."""
+    for name, member in vars(_Methods).items():
+        if name not in ("__module__", "__dict__", "__weakref__", "__doc__", "__qualname__"):
+            setattr(cls, name, member)
+    for name in _core.op_names():
+        info = _core.describe_op(name)
+        if info["method"]:
+            for label in (name, *info["aliases"]):
+                if not label.startswith("_") and not hasattr(_Methods, label):
+                    setattr(cls, label, register.get(name))
+    cls.__module__ = "mxtape.ndarray"
+
+

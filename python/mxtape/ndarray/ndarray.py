@@ -1,0 +1,487 @@
+"""Creation of arrays, and functions that take arrays and numbers alike."""
+
+import numpy as np
+
+from .._loader import core as _core
+from ..base import MXNetError, integer_types, mx_real_t, numeric_types
+from ..context import check_context
+from . import register
+
+NDArray = _core.NDArray
+
+
+def _shape(shape):
+    if isinstance(shape, integer_types):
+        return [int(shape)]
+    return [int(extent) for extent in shape]
+
+
+def _dtype(dtype):
+    if dtype is None:
+        return mx_real_t
+    if isinstance(dtype, str) or not isinstance(dtype, np.dtype):
+        dtype = np.dtype(dtype)
+    if dtype.name not in _DTYPES:
+        raise KeyError(dtype.type)
+    return dtype.type
+
+
+_DTYPES = {"float16", "float32", "float64", "uint8", "int8", "int32", "int64", "bool"}
+
+
+def _placed(array, ctx):
+    _core.set_device(array, ctx.device_typeid, ctx.device_id)
+    return array
+
+
+def empty(shape, ctx=None, dtype=None, stype=None):
+    """An array whose elements are whatever was in memory.
+
+    Parameters
+    ----------
+    shape : int or tuple of int
+        Extents.
+    ctx : Context, default current_context()
+        Where the array is.
+    dtype : str or numpy type, default 'float32'
+        Data type.
+    stype : str, optional
+        Storage type; ``'default'`` is the only one.
+
+    >>> empty((2, 3)).shape
+    (2, 3)
+    """
+    if stype not in (None, "default"):
+        raise MXNetError(f"empty: storage type {stype!r} is not supported, only 'default'")
+    ctx = check_context(ctx, "empty")
+    return _placed(_core.empty(_shape(shape), _dtype(dtype)), ctx)
+
+
+def full(shape, val, ctx=None, dtype=mx_real_t, out=None):
+    """An array of one value.
+
+    Parameters
+    ----------
+    shape : int or tuple of int
+        Extents.
+    val : float
+        The value.
+    ctx : Context, default current_context()
+        Where the array is.
+    dtype : str or numpy type, default 'float32'
+        Data type.
+    out : NDArray, optional
+        Array that takes the result.
+
+    >>> full((2,), 7, dtype='int32').asnumpy().tolist()
+    [7, 7]
+    """
+    if out is not None:
+        if list(out.shape) != _shape(shape):
+            raise MXNetError(f"full: out has shape {out.shape}, not {shape}")
+        out[...] = val
+        return out
+    ctx = check_context(ctx, "full")
+    return _placed(_core.full(_shape(shape), float(val), _dtype(dtype)), ctx)
+
+
+def zeros(shape, ctx=None, dtype=None, stype=None, **kwargs):
+    """An array of zeros. Parameters as of :func:`empty`, and ``out``.
+
+    >>> zeros((2,)).asnumpy().tolist()
+    [0.0, 0.0]
+    """
+    return _constant("zeros", shape, 0, ctx, dtype, stype, kwargs)
+
+
+def ones(shape, ctx=None, dtype=None, **kwargs):
+    """An array of ones. Parameters as of :func:`empty`, and ``out``.
+
+    >>> ones((2,), dtype='int8').asnumpy().tolist()
+    [1, 1]
+    """
+    return _constant("ones", shape, 1, ctx, dtype, kwargs.pop("stype", None), kwargs)
+
+
+def _constant(what, shape, value, ctx, dtype, stype, kwargs):
+    if stype not in (None, "default"):
+        raise MXNetError(f"{what}: storage type {stype!r} is not supported, only 'default'")
+    out = kwargs.pop("out", None)
+    kwargs.pop("name", None)
+    if kwargs:
+        raise MXNetError(f"{what}: unknown argument {next(iter(kwargs))!r}")
+    return full(shape, value, ctx, mx_real_t if dtype is None else dtype, out)
+
+
+def array(source_array, ctx=None, dtype=None):
+    """An array with a copy of some values.
+
+    Parameters
+    ----------
+    source_array : NDArray or array_like
+        The values: anything that NumPy makes an array of.
+    ctx : Context, default current_context()
+        Where the array is.
+    dtype : str or numpy type, optional
+        Data type; the source's if it is an NDArray, else 'float32'.
+
+    >>> array([[1, 2], [3, 4]]).dtype.__name__
+    'float32'
+    """
+    ctx = check_context(ctx, "array")
+    if isinstance(source_array, NDArray):
+        dtype = source_array.dtype if dtype is None else dtype
+        source_array = source_array.asnumpy()
+    dtype = _dtype(dtype)
+    try:
+        values = np.array(_plain(source_array), dtype=dtype, order="C")
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"array: cannot make an array of {source_array!r:.200}: {error}") from None
+    return _placed(_core.from_numpy_copy(values), ctx)
+
+
+def _plain(source):
+    """`source` with the NDArrays in lists turned into NumPy's."""
+    if isinstance(source, (list, tuple)):
+        return [_plain(item) for item in source]
+    return source.asnumpy() if isinstance(source, NDArray) else source
+
+
+def from_numpy(ndarray, zero_copy=True, array_cls=NDArray):
+    """An array of a NumPy array's values and dtype.
+
+    Parameters
+    ----------
+    ndarray : numpy.ndarray
+        C-contiguous, of a dtype that mxtape has.
+    zero_copy : bool, default True
+        Whether the two share memory. `ndarray` is then made read-only.
+    array_cls : type, default NDArray
+        Accepted for compatibility.
+
+    >>> a = np.arange(3.0)
+    >>> from_numpy(a).asnumpy().tolist()
+    [0.0, 1.0, 2.0]
+    """
+    if not ndarray.flags["C_CONTIGUOUS"]:
+        raise ValueError("from_numpy: only C-contiguous arrays can be shared or copied")
+    if not isinstance(ndarray, np.ndarray):
+        raise ValueError(f"from_numpy: expected a numpy.ndarray, got {type(ndarray)}")
+    if not zero_copy:
+        return _core.from_numpy_copy(ndarray)
+    shared = _core.from_numpy_shared(ndarray)
+    ndarray.flags["WRITEABLE"] = False
+    return shared
+
+
+def arange(
+    start, stop=None, step=1.0, repeat=1, infer_range=None, ctx=None, dtype=mx_real_t
+):
+    """Numbers from `start` up to and without `stop`, each `repeat` times.
+
+    Parameters
+    ----------
+    start : float
+        First number; with `stop` left out, the end, and the first is 0.
+    stop : float, optional
+        End.
+    step : float, default 1.0
+        Distance of neighbours, not 0.
+    repeat : int, default 1
+        How often each number comes.
+    infer_range : bool, optional
+        Accepted for compatibility.
+    ctx : Context, default current_context()
+        Where the array is.
+    dtype : str or numpy type, default 'float32'
+        Data type.
+
+    >>> arange(2, 8, 2, repeat=2).asnumpy().tolist()
+    [2.0, 2.0, 4.0, 4.0, 6.0, 6.0]
+    """
+    if stop is None:
+        start, stop = 0, start
+    if step == 0 or (stop - start) / step <= 0:
+        raise MXNetError(f"arange: no numbers from {start} to {stop} by steps of {step}")
+    if repeat < 1:
+        raise MXNetError(f"arange: repeat must be at least 1, got {repeat}")
+    ctx = check_context(ctx, "arange")
+    values = np.arange(start, stop, step, dtype=np.float64).repeat(repeat)
+    return _placed(_core.from_numpy_copy(values.astype(_dtype(dtype))), ctx)
+
+
+def linspace(start, stop, num, endpoint=True, ctx=None, dtype=mx_real_t):
+    """`num` evenly spaced numbers from `start` to `stop`, which is left out without `endpoint`.
+
+    >>> linspace(0, 1, 5).asnumpy().tolist()
+    [0.0, 0.25, 0.5, 0.75, 1.0]
+    """
+    ctx = check_context(ctx, "linspace")
+    if num < 0:
+        raise MXNetError(f"linspace: the number of values must not be negative, got {num}")
+    values = np.linspace(start, stop, num, endpoint)
+    return _placed(_core.from_numpy_copy(values.astype(_dtype(dtype))), ctx)
+
+
+def eye(N, M=0, k=0, ctx=None, dtype=None, **kwargs):
+    """A matrix with ones on a diagonal and zeros elsewhere.
+
+    Parameters
+    ----------
+    N, M : int
+        Rows and columns; M = 0 means N.
+    k : int, default 0
+        Which diagonal: above the main one for positive numbers.
+    ctx : Context, default current_context()
+        Where the array is.
+    dtype : str or numpy type, default 'float32'
+        Data type.
+
+    >>> eye(2, 3, 1).asnumpy().tolist()
+    [[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
+    """
+    out = kwargs.pop("out", None)
+    kwargs.pop("name", None)
+    if kwargs:
+        raise MXNetError(f"eye: unknown argument {next(iter(kwargs))!r}")
+    if N < 0 or M < 0:
+        raise MXNetError(f"eye: the extents must not be negative, got {N} and {M}")
+    ctx = check_context(ctx, "eye")
+    made = _core.from_numpy_copy(np.eye(int(N), int(M) or None, int(k), dtype=_dtype(dtype)))
+    if out is not None:
+        return made.copyto(out)
+    return _placed(made, ctx)
+
+
+def moveaxis(tensor, source, destination):
+    """The array with axes `source` moved to `destination`; ints or lists of ints, negative too.
+
+    >>> moveaxis(zeros((2, 3, 4)), 0, -1).shape
+    (3, 4, 2)
+    """
+
+    def axes(positions, what):
+        positions = [positions] if isinstance(positions, integer_types) else list(positions)
+        wrapped = [p + tensor.ndim if p < 0 else p for p in positions]
+        if any(not 0 <= p < tensor.ndim for p in wrapped):
+            raise ValueError(f"moveaxis: {what} {positions} is out of range for {tensor.ndim} axes")
+        if len(set(wrapped)) != len(wrapped):
+            raise ValueError(f"moveaxis: {what} {positions} names an axis twice")
+        return wrapped
+
+    source, destination = axes(source, "source"), axes(destination, "destination")
+    if len(source) != len(destination):
+        raise ValueError("moveaxis: source and destination must be of one length")
+    order = [axis for axis in range(tensor.ndim) if axis not in source]
+    for to, axis in sorted(zip(destination, source)):
+        order.insert(to, axis)
+    return register.get("transpose")(tensor, axes=tuple(order))
+
+
+def concatenate(arrays, axis=0, always_copy=True):
+    """The arrays joined along an existing axis.
+
+    Parameters
+    ----------
+    arrays : list of NDArray
+        Of one dtype, and of one shape but for `axis`.
+    axis : int, default 0
+        The axis.
+    always_copy : bool, default True
+        Whether a single array is copied too.
+
+    >>> concatenate([ones((1, 2)), zeros((2, 2))]).shape
+    (3, 2)
+    """
+    if not isinstance(arrays, (list, tuple)) or not arrays:
+        raise AssertionError("concatenate: expected a list of at least one NDArray")
+    if len(arrays) == 1 and not always_copy:
+        return arrays[0]
+    return register.get("Concat")(*arrays, dim=axis)
+
+
+def split_v2(ary, indices_or_sections, axis=0, squeeze_axis=False):
+    """The array cut along an axis.
+
+    Parameters
+    ----------
+    ary : NDArray
+        The array.
+    indices_or_sections : int or tuple of int
+        A number of equal parts, or where to cut.
+    axis : int, default 0
+        The axis.
+    squeeze_axis : bool, default False
+        Whether parts of extent 1 lose the axis.
+
+    >>> [part.shape for part in split_v2(zeros((5, 2)), (1, 3))]
+    [(1, 2), (2, 2), (2, 2)]
+    """
+    if not -ary.ndim <= axis < ary.ndim:
+        raise MXNetError(f"split_v2: axis {axis} is out of range for {ary.ndim} axes")
+    axis = axis % ary.ndim
+    split = register.get("_split_v2")
+    if isinstance(indices_or_sections, integer_types):
+        sections = int(indices_or_sections)
+        if sections < 1 or ary.shape[axis] % sections:
+            raise ValueError(
+                f"split_v2: axis {axis} of extent {ary.shape[axis]} does not divide by {sections}"
+            )
+        return split(ary, (), axis, squeeze_axis, sections)
+    if isinstance(indices_or_sections, (tuple, list, set)):
+        return split(ary, (0, *indices_or_sections), axis, squeeze_axis)
+    raise ValueError("split_v2: indices_or_sections must be an int or a tuple of ints")
+
+
+def onehot_encode(indices, out):
+    """Writes a row with a single one, at each of `indices`, into each row of `out`.
+
+    >>> onehot_encode(array([1, 0]), zeros((2, 2))).asnumpy().tolist()
+    [[0.0, 1.0], [1.0, 0.0]]
+    """
+    out[...] = register.get("one_hot")(indices, depth=out.shape[1], dtype=out.dtype)
+    return out
+
+
+def waitall():
+    """Waits for all computations. There is nothing to wait for: calls return when they are done."""
+
+
+# ---- functions of two arrays, or of an array and a number
+
+
+def _binary(name, arrays, scalar, reversed_scalar, on_numbers, doc):
+    arrays, scalar = register.get(arrays), register.get(scalar)
+    reversed_scalar = register.get(reversed_scalar)
+
+    def function(lhs, rhs):
+        if isinstance(lhs, NDArray):
+            if isinstance(rhs, NDArray):
+                return arrays(lhs, rhs)
+            if isinstance(rhs, numeric_types):
+                return scalar(lhs, float(rhs))
+        elif isinstance(lhs, numeric_types):
+            if isinstance(rhs, NDArray):
+                return reversed_scalar(rhs, float(lhs))
+            if isinstance(rhs, numeric_types):
+                return on_numbers(lhs, rhs)
+        odd = lhs if not isinstance(lhs, (NDArray, *numeric_types)) else rhs
+        raise TypeError(f"{name}: expected arrays or numbers, got {type(odd)}")
+
+    function.__name__ = function.__qualname__ = name
+    names = ("base", "exp") if name == "power" else ("lhs", "rhs")
+    if name == "power":
+        inner = function
+
+        def function(base, exp):
+            return inner(base, exp)
+
+        function.__name__ = function.__qualname__ = name
+    function.__doc__ = (
+        f"{doc}\n\nArrays broadcast against each other.\n\nParameters\n----------\n"
+        f"{names[0]}, {names[1]} : NDArray or float\n    The operands.\n"
+    )
+    return function
+
+
+def _logical(function):
+    return lambda x, y: float(function(bool(x), bool(y)))
+
+
+add = _binary(
+    "add", "broadcast_add", "_plus_scalar", "_plus_scalar", lambda x, y: x + y, "lhs + rhs."
+)
+subtract = _binary(
+    "subtract", "broadcast_sub", "_minus_scalar", "_rminus_scalar", lambda x, y: x - y, "lhs - rhs."
+)
+multiply = _binary(
+    "multiply", "broadcast_mul", "_mul_scalar", "_mul_scalar", lambda x, y: x * y, "lhs * rhs."
+)
+divide = _binary(
+    "divide", "broadcast_div", "_div_scalar", "_rdiv_scalar", lambda x, y: x / y, "lhs / rhs."
+)
+true_divide = divide
+modulo = _binary(
+    "modulo", "broadcast_mod", "_mod_scalar", "_rmod_scalar", lambda x, y: x % y, "lhs % rhs."
+)
+power = _binary(
+    "power", "broadcast_power", "_power_scalar", "_rpower_scalar", pow, "base to the power exp."
+)
+maximum = _binary(
+    "maximum", "broadcast_maximum", "_maximum_scalar", "_maximum_scalar", max, "The larger operand."
+)
+minimum = _binary(
+    "minimum", "broadcast_minimum", "_minimum_scalar", "_minimum_scalar", min, "The smaller operand."
+)
+equal = _binary(
+    "equal",
+    "broadcast_equal",
+    "_equal_scalar",
+    "_equal_scalar",
+    lambda x, y: float(x == y),
+    "1 where lhs == rhs, else 0.",
+)
+not_equal = _binary(
+    "not_equal",
+    "broadcast_not_equal",
+    "_not_equal_scalar",
+    "_not_equal_scalar",
+    lambda x, y: float(x != y),
+    "1 where lhs != rhs, else 0.",
+)
+greater = _binary(
+    "greater",
+    "broadcast_greater",
+    "_greater_scalar",
+    "_lesser_scalar",
+    lambda x, y: float(x > y),
+    "1 where lhs > rhs, else 0.",
+)
+greater_equal = _binary(
+    "greater_equal",
+    "broadcast_greater_equal",
+    "_greater_equal_scalar",
+    "_lesser_equal_scalar",
+    lambda x, y: float(x >= y),
+    "1 where lhs >= rhs, else 0.",
+)
+lesser = _binary(
+    "lesser",
+    "broadcast_lesser",
+    "_lesser_scalar",
+    "_greater_scalar",
+    lambda x, y: float(x < y),
+    "1 where lhs < rhs, else 0.",
+)
+lesser_equal = _binary(
+    "lesser_equal",
+    "broadcast_lesser_equal",
+    "_lesser_equal_scalar",
+    "_greater_equal_scalar",
+    lambda x, y: float(x <= y),
+    "1 where lhs <= rhs, else 0.",
+)
+logical_and = _binary(
+    "logical_and",
+    "broadcast_logical_and",
+    "_logical_and_scalar",
+    "_logical_and_scalar",
+    _logical(lambda x, y: x and y),
+    "1 where both are not 0, else 0.",
+)
+logical_or = _binary(
+    "logical_or",
+    "broadcast_logical_or",
+    "_logical_or_scalar",
+    "_logical_or_scalar",
+    _logical(lambda x, y: x or y),
+    "1 where one is not 0, else 0.",
+)
+logical_xor = _binary(
+    "logical_xor",
+    "broadcast_logical_xor",
+    "_logical_xor_scalar",
+    "_logical_xor_scalar",
+    _logical(lambda x, y: x != y),
+    "1 where exactly one is not 0, else 0.",
+)

@@ -1,0 +1,1 @@
+"""The operators by name: ``mx.nd.op``. Filled by :mod:`mxtape.ndarray.register`."""

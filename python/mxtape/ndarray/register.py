@@ -1,0 +1,114 @@
+"""Puts the engine's operators under their names into the Python namespaces."""
+
+import inspect
+
+from .._loader import core as _core
+from ..base import _Null
+
+# What a parameter of each ParamType is called in a docstring, in the order of the C++ enumeration.
+_PARAM_TYPES = (
+    "bool",
+    "bool or None",
+    "int",
+    "int or None",
+    "float",
+    "float or None",
+    "str",
+    "str",
+    "str or numpy type",
+    "str, numpy type or None",
+    "tuple of int",
+    "tuple of int or None",
+    "tuple of int and None",
+)
+
+# What MXNet has and mxtape does not, with where it stands.
+_NOT_YET = ("linalg", "contrib", "image", "sparse", "Custom")
+
+operators = {}
+
+
+def get(name):
+    """The operator object called `name`; one object for all its aliases."""
+    info_name = _names[name]
+    if info_name not in operators:
+        operators[info_name] = _core.make_op(info_name)
+    return operators[info_name]
+
+
+def _index_names():
+    names = {}
+    for name in _core.op_names():
+        names[name] = name
+        for alias in _core.op_aliases(name):
+            names[alias] = name
+    return names
+
+
+_names = _index_names()
+
+
+def publish_operators(*namespaces):
+    """Adds every public operator to the namespaces, where nothing of its name is there."""
+    for name in _names:
+        if not name.startswith("_"):
+            for namespace in namespaces:
+                namespace.setdefault(name, get(name))
+
+
+def publish_internal(namespace):
+    """Adds the operators whose names start with an underscore."""
+    for name in _names:
+        if name.startswith("_"):
+            namespace.setdefault(name, get(name))
+
+
+def explain_missing(module, name):
+    """Why `module` has no `name`, for an AttributeError."""
+    if name.startswith("__"):
+        return f"module {module!r} has no attribute {name!r}"
+    if name in _NOT_YET:
+        return f"{module}.{name} is not in mxtape yet; see docs/differences.md"
+    return f"module {module!r} has no operator {name!r}; what is missing is in docs/differences.md"
+
+
+def signature_of(name):
+    """The signature of an operator, from its declaration."""
+    info = _core.describe_op(name)
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    parameters = []
+    if info["variadic"]:
+        (label, _), kind = info["inputs"][0], inspect.Parameter.KEYWORD_ONLY
+        parameters.append(inspect.Parameter(label, inspect.Parameter.VAR_POSITIONAL))
+    else:
+        parameters += [inspect.Parameter(n, kind, default=None) for n, _ in info["inputs"]]
+    for label, *_ in info["params"]:
+        parameters.append(inspect.Parameter(label, kind, default=_Null))
+    for label in ("out", "name"):
+        parameters.append(inspect.Parameter(label, kind, default=None))
+    return inspect.Signature(parameters)
+
+
+def doc_of(name):
+    """The docstring of an operator, from its declaration."""
+    info = _core.describe_op(name)
+    lines = [info["doc"], "", "Parameters", "----------"]
+    for label, optional in info["inputs"]:
+        kind = "list of NDArray" if info["variadic"] else "NDArray"
+        lines.append(f"{label} : {kind}{', optional' if optional else ''}")
+    for label, kind, required, default, choices, doc in info["params"]:
+        text = "{" + ", ".join(repr(c) for c in choices) + "}" if choices else _PARAM_TYPES[kind]
+        lines.append(f"{label} : {text}, {'required' if required else f'default {default}'}")
+        lines.append(f"    {doc}")
+    lines += ["out : NDArray, optional", "    Array that takes the result."]
+    lines += ["name : str, optional", "    Accepted for compatibility."]
+    if not info["has_gradient"]:
+        lines += ["", f"No gradient: {info['no_grad_reason']}."]
+    return "\n".join(lines)
+
+
+def _describe(name, what):
+    return doc_of(name) if what == "doc" else signature_of(name)
+
+
+_core.set_describe_hook(_describe)

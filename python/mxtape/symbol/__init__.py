@@ -1,0 +1,5 @@
+"""Symbols: the structure of a recorded computation."""
+
+from .symbol import Symbol
+
+__all__ = ["Symbol"]

@@ -1,0 +1,1 @@
+"""The conformance programs, one module per family; none of them imports mxnet or mxtape."""

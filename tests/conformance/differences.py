@@ -1,0 +1,286 @@
+"""Cases where MXNet 1.9.1 is wrong, or cannot do what mxtape does: mxtape differs on purpose.
+
+Each entry says why and states the right result, so that a listed case is a test like any other.
+"""
+
+import harness
+import numpy as np
+
+
+class Difference:
+    """``expected`` is the right result in the form that ``harness.encode`` gives."""
+
+    def __init__(self, reason, expected):
+        self.reason, self.expected = reason, expected
+
+
+def array(values, dtype="float32"):
+    """An array result."""
+    return harness.encode_array("array", np.array(values, dtype=dtype))
+
+
+def numpy_array(values, dtype="float32"):
+    """A NumPy array result."""
+    return harness.encode_array("numpy", np.array(values, dtype=dtype))
+
+
+def raises(name):
+    """An error of this class, or of one derived from it, is the right result."""
+    return {"error": [name]}
+
+
+def gradient(out, **grads):
+    """The result of a gradient case."""
+    return {"dict": {"out": out, "grad": {"dict": grads}}}
+
+
+DIFFERENCES = {}
+
+
+def _list(reason, expected, *ids):
+    for case_id in ids:
+        DIFFERENCES[case_id] = Difference(reason, expected)
+
+
+_list(
+    "MXNet's reshape operator does not check the size and reads past the end or aborts",
+    raises("MXNetError"),
+    "shape::nd.reshape(x, shape=(5,))",
+    "shape::nd.reshape(x, shape=(-1, 5))",
+    "shape::nd.reshape(x, shape=(25,))",
+    "shape::nd.reshape(x, shape=(2, 3))",
+    "shape::nd.reshape(x, shape=())",
+    "shape::nd.reshape(x, shape=(1, -2))",
+    "shape::x.reshape((-1, -1))",
+)
+
+_list(
+    "MXNet's random_randint divides by zero and kills the process when low equals high",
+    raises("MXNetError"),
+    "creation::random r.randint(5, 5, shape=(2,))",
+)
+_list(
+    "MXNet's gradient of a negative advanced index writes before the start of the array",
+    gradient(array([4]), v=array([0, 0, 0, 0, -0.25])),
+    "indexing::grad v[[-1]]",
+)
+_CUBE = np.arange(24).reshape(2, 3, 4)
+_list(
+    "MXNet's assignment with a negative advanced index writes before the start of the array",
+    array(np.concatenate([_CUBE[:1], np.full((1, 3, 4), 5)])),
+    "indexing::x[[-1]] = 5",
+)
+_list(
+    "MXNet's assignment with an advanced index out of range writes past the end of the array",
+    raises("IndexError"),
+    "indexing::x[[0, 2]] = 1",
+)
+_NORM = harness.data((2, 3, 2), -2, 2, seed=41).astype("float64")
+_REASON = "MXNet's norm takes out_dtype and then fails for any other than the input's"
+for _dtype in ("float16", "float64"):
+    _two, _one = np.sqrt((_NORM**2).sum()), np.abs(_NORM).sum(axis=1)
+    _list(_REASON, array([_two], _dtype), f"reduce::nd.norm(x, out_dtype='{_dtype}')")
+    _list(_REASON, array(_one, _dtype), f"reduce::nd.norm(x, ord=1, axis=1, out_dtype='{_dtype}')")
+for _dtype in ("int32", "int64", "int8"):
+    _list(_REASON, array([np.sqrt(30)]), f"reduce::{_dtype} nd.norm(x, out_dtype='float32')")
+
+# ---- indexing
+
+_ROW = np.arange(24).reshape(2, 3, 4)
+_REASON = "boolean arrays select in mxtape; MXNet's legacy mode refuses them"
+_list(_REASON, array(_ROW[:1]), "indexing::x[m]")
+_list(_REASON, array(_ROW[:, [0, 2]]), "indexing::x[:, nd.array([1, 0, 1], dtype='bool')]")
+_list(_REASON, array(np.concatenate([np.ones((1, 3, 4)), _ROW[1:]])), "indexing::x[m] = 1")
+
+# ---- creation
+
+_list(
+    "zero-size arrays work in mxtape; MXNet's legacy shapes take a zero for unknown",
+    [
+        array(np.zeros((0,))),
+        array(np.zeros((2, 0))),
+        array(np.zeros((0,))),
+        {"tuple": [0, 2]},
+        array(np.zeros((0,))),
+        array(np.zeros((0, 3))),
+        array(np.zeros((0, 3)), "float64"),
+    ],
+    "creation::zero_size",
+)
+
+# ---- autograd
+
+_X, _Y = array([1, 2, 3]), array([2, 4, 6])
+_list(
+    "MXNet takes a head gradient of another shape or dtype and goes wrong later; mxtape refuses it",
+    [raises("MXNetError"), array([0, 0, 0])],
+    "autograd::head shape",
+    "autograd::head more elements",
+    "autograd::head reshaped",
+    "autograd::head dtype",
+    "autograd::head int",
+)
+_list(
+    "MXNet counts a head that is listed twice once",
+    [None, array([4, 4, 4])],
+    "autograd::head same head twice",
+)
+for _label in (
+    "add",
+    "sub",
+    "mul",
+    "div",
+    "mod",
+    "set all",
+    "set one",
+    "set by list",
+    "out=",
+    "variable add",
+    "variable set",
+    "copyto",
+    "of a view",
+):
+    _list(
+        "MXNet raises after the array has changed; mxtape refuses before",
+        [raises("MXNetError"), _X, _Y],
+        f"autograd::in place under record: {_label}",
+    )
+_S = 1 / (1 + np.exp(-np.array([1.0, 2.0, 3.0])))
+_list(
+    "autograd.Function ignores grad_req='add'",
+    array(1 + 2 * _S * (1 - _S)),
+    "autograd::function_grad_req_add",
+)
+
+_V = np.array([1, 2, -1, 0.5, 3, -2])  # the weights of the second-order cases
+
+
+def _second(label, low, high, first, second):
+    """The first gradient and the weighted second one of a function that acts on each element."""
+    x = harness.data((6,), low, high, seed=151).astype("float64")
+    _list(
+        "MXNet 1.9.1 has no, or a wrong, second derivative here",
+        [array(first(x)), array(second(x))],
+        f"second_order::{label}",
+    )
+
+
+def _softmax(x):
+    e = np.exp(x - x.max())
+    return e / e.sum()
+
+
+def _rows(x):
+    return np.repeat(x.reshape(2, 3).sum(axis=1), 3)
+
+
+_second("cube", -2, 2, lambda x: 3 * x**2, lambda x: 6 * x * _V)
+_second("degrees", -2, 2, lambda x: np.full(6, 180 / np.pi), lambda x: 0 * x)
+_second("negative", -2, 2, lambda x: np.full(6, -1.0), lambda x: 0 * x)
+_second("divide", 0.5, 2, lambda x: -1 / x**2 + 1 / 3, lambda x: 2 / x**3 * _V)
+_second("power", 0.5, 2, lambda x: 3 * x**2, lambda x: 6 * x * _V)
+for _label in ("sum", "dot", "broadcast_mul", "transpose"):
+    _second(_label, -2, 2, lambda x: 2 * x, lambda x: 2 * _V)
+_second("clip", -2, 2, lambda x: 2 * x * (x * x <= 2), lambda x: 2 * _V * (x * x <= 2))
+_second("FullyConnected", -2, 2, lambda x: 4 * _rows(x), lambda x: 4 * _rows(_V))
+_second(
+    "maximum",
+    -2,
+    2,
+    lambda x: np.where(x * x >= x, 2 * x, 1.0),
+    lambda x: np.where(x * x >= x, 2.0, 0.0) * _V,
+)
+_second(
+    "log_softmax",
+    -2,
+    2,
+    lambda x: 1 - 6 * _softmax(x),
+    lambda x: -6 * (_softmax(x) * _V - _softmax(x) * (_softmax(x) @ _V)),
+)
+_second(
+    "erf",
+    -1,
+    1,
+    lambda x: 2 / np.sqrt(np.pi) * np.exp(-x * x),
+    lambda x: -4 * x / np.sqrt(np.pi) * np.exp(-x * x) * _V,
+)
+_second("mean", -2, 2, lambda x: x / 3, lambda x: _V / 3)
+_second(
+    "softsign",
+    -2,
+    2,
+    lambda x: 1 / (1 + abs(x)) ** 2,
+    lambda x: -2 * np.sign(x) / (1 + abs(x)) ** 3 * _V,
+)
+_list(
+    "MXNet 1.9.1 has no second derivative of gamma",
+    [
+        array([0.9978187, -0.0924755, 0.1320575, 1.064531, 0.5585974, 0.9978187]),
+        array([1.3834702, 1.9191635, -0.7736341, 0.7319894, 2.7662435, -2.7669403]),
+    ],
+    "second_order::gamma",
+)
+_second(
+    "arccosh", 1.2, 3, lambda x: (x * x - 1) ** -0.5, lambda x: -x * (x * x - 1) ** -1.5 * _V
+)  # the sign is wrong
+_second(
+    "arcsinh", -2, 2, lambda x: (x * x + 1) ** -0.5, lambda x: -x * (x * x + 1) ** -1.5 * _V
+)  # the sign is wrong
+_list(
+    "MXNet cannot differentiate the gradient of a sum a second time",
+    [array([np.e + 1]), array([np.e])],
+    "second_order::create_graph_tutorial",
+)
+_x, _h = np.array([1.0, 2, 3]), np.array([3.0, 4, 5])
+_g = _h * np.cos(_x)
+_list(
+    "MXNet loses the dependence of a recorded gradient on its head gradients",
+    [array(_g), array(-2 * _g * _h * np.sin(_x)), array(2 * _g * np.cos(_x))],
+    "second_order::create_graph_with_head_gradients",
+)
+_x, _w = (harness.data((2, 3), seed=s).astype("float64") for s in (152, 153))
+_list(
+    "MXNet cannot differentiate the gradient of a product a second time",
+    [array(2 * _w * _x), array(8 * _w * _x**2), array(8 * _w**2 * _x)],
+    "second_order::gradient_penalty",
+)
+
+# ---- the NDArray itself
+
+_F = [1.5, 2, -7]
+_M = harness.data((2, 3), seed=161)
+_REASON = "an mxtape array converts to a NumPy array; MXNet's becomes an array of objects"
+_list(_REASON, numpy_array(_F), "ndarray::np.asarray(f)")
+_list(_REASON, numpy_array(_M), "ndarray::np.array(m)")
+_list(_REASON, {"dtype": "int32"}, "ndarray::np.asarray(i).dtype")
+_list(
+    _REASON,
+    {"dtype": "float32"},
+    "ndarray::f.__array__().dtype if hasattr(f, '__array__') else 'absent'",
+)
+_list("mxtape has NDArray.item", {"float": 2.5}, "ndarray::o.item()")
+_list("mxtape has NDArray.item", raises("ValueError"), "ndarray::f.item()")
+_list(
+    "mxtape has NDArray.as_in_ctx",
+    True,
+    "ndarray::f.as_in_ctx(mx.cpu()) is f if hasattr(f, 'as_in_ctx') else 'absent'",
+)
+_REASON = (
+    "MXNet's legacy shapes take () for unknown; operators on arrays of no dimension work in mxtape"
+)
+_list(_REASON, array(3.5), "ndarray::s + 1")
+_list(_REASON, array(5.0), "ndarray::s + s")
+_list(_REASON, array([6.25]), "ndarray::s * o")
+_list(
+    "MXNet ignores unknown keywords of operators without parameters; mxtape refuses them",
+    [raises("MXNetError"), array([0, 0, 0]), array(_F), array([[0], [0]])],
+    "ndarray::call: nd.exp(f, nonsense=1)",
+)
+
+# ---- shapes
+
+_list(
+    "MXNet does not look for repeated axes and returns memory that it never wrote",
+    raises("MXNetError"),
+    "shape::nd.transpose(x, axes=(0, 0, 1))",
+)

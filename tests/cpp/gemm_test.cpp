@@ -1,0 +1,155 @@
+#include "ops/gemm.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <tuple>
+#include <vector>
+
+#include "runtime/parallel.h"
+
+namespace mxtape {
+namespace {
+
+template <class T>
+std::vector<T> numbers(int64_t n, uint32_t seed) {
+  std::vector<T> values(static_cast<size_t>(n));
+  for (T& v : values) {
+    seed = seed * 1664525u + 1013904223u;
+    v = static_cast<T>((static_cast<float>(seed >> 8) / 16777216.0f - 0.5f));
+  }
+  return values;
+}
+
+struct Case {
+  int64_t m, n, k;
+  bool transpose_a, transpose_b;
+  int64_t batch = 1;
+  bool bias = false;
+};
+
+template <class T>
+std::vector<T> product(const Case& c, const std::vector<T>& a, const std::vector<T>& b,
+                       const std::vector<T>& bias) {
+  // Rubbish in the output must not come through.
+  std::vector<T> out(static_cast<size_t>(c.batch * c.m * c.n), static_cast<T>(NAN));
+  gemm({.dtype = dtype_of<T>,
+        .m = c.m,
+        .n = c.n,
+        .k = c.k,
+        .transpose_a = c.transpose_a,
+        .transpose_b = c.transpose_b,
+        .batch = c.batch,
+        .a = a.data(),
+        .b = b.data(),
+        .bias = c.bias ? bias.data() : nullptr,
+        .out = out.data()});
+  return out;
+}
+
+template <class T>
+void check(const Case& c, double tolerance) {
+  SCOPED_TRACE(testing::Message() << c.m << "x" << c.n << "x" << c.k << " transposed " << c.transpose_a
+                                  << c.transpose_b << " batch " << c.batch << " bias " << c.bias
+                                  << " dtype " << dtype_name(dtype_of<T>));
+  const auto a = numbers<T>(c.batch * c.m * c.k, 1), b = numbers<T>(c.batch * c.k * c.n, 2);
+  const auto bias = numbers<T>(c.n, 3);
+  const auto out = product(c, a, b, bias);
+  double worst = 0;
+  for (int64_t item = 0; item < c.batch; ++item) {
+    for (int64_t i = 0; i < c.m; ++i) {
+      for (int64_t j = 0; j < c.n; ++j) {
+        double sum = c.bias ? static_cast<double>(bias[static_cast<size_t>(j)]) : 0;
+        for (int64_t p = 0; p < c.k; ++p) {
+          const int64_t at_a = item * c.m * c.k + (c.transpose_a ? p * c.m + i : i * c.k + p);
+          const int64_t at_b = item * c.k * c.n + (c.transpose_b ? j * c.k + p : p * c.n + j);
+          sum += static_cast<double>(a[static_cast<size_t>(at_a)]) *
+                 static_cast<double>(b[static_cast<size_t>(at_b)]);
+        }
+        const double got = static_cast<double>(out[static_cast<size_t>((item * c.m + i) * c.n + j)]);
+        // NaN must not pass for small.
+        worst = std::isnan(got) ? INFINITY : std::max(worst, std::abs(got - sum));
+      }
+    }
+  }
+  EXPECT_LE(worst, tolerance * std::sqrt(static_cast<double>(c.k) + 1));
+}
+
+TEST(Gemm, EveryTransposeAndSize) {
+  const int64_t sizes[] = {1, 2, 7, 33, 130};
+  for (int64_t m : sizes) {
+    for (int64_t n : sizes) {
+      for (int64_t k : sizes) {
+        for (int t = 0; t < 4; ++t) {
+          const bool ta = t & 1, tb = t & 2;
+          check<double>({m, n, k, ta, tb, 1, (m + n + k) % 2 == 0}, 1e-14);
+          check<float>({m, n, k, ta, tb, 1, (m + n + k) % 2 == 1}, 1e-6);
+        }
+      }
+    }
+  }
+}
+
+TEST(Gemm, CutIntoBlocks) {
+  for (int t = 0; t < 4; ++t) {
+    const bool ta = t & 1, tb = t & 2;
+    check<float>({301, 517, 129, ta, tb, 1, true}, 1e-6);
+    check<double>({70, 2100, 65, ta, tb}, 1e-14);
+  }
+}
+
+TEST(Gemm, LongSumsAreCut) {
+  for (int t = 0; t < 4; ++t) {
+    const bool ta = t & 1, tb = t & 2;
+    check<double>({10, 30, 20011, ta, tb, 1, true}, 1e-14);
+    check<double>({1, 1, 300007, ta, tb}, 1e-14);
+    check<double>({1, 5, 100003, ta, tb, 1, true}, 1e-14);
+  }
+}
+
+TEST(Gemm, Batches) {
+  for (int t = 0; t < 4; ++t) {
+    const bool ta = t & 1, tb = t & 2;
+    check<double>({3, 4, 5, ta, tb, 1000}, 1e-14);
+    check<float>({65, 130, 140, ta, tb, 5}, 1e-6);
+    check<double>({1, 9, 4000, ta, tb, 7}, 1e-14);
+  }
+}
+
+TEST(Gemm, HalfIsRoundedOnce) {
+  for (int t = 0; t < 4; ++t) check<float16>({9, 17, 65, (t & 1) != 0, (t & 2) != 0, 2, true}, 5e-4);
+}
+
+TEST(Gemm, EmptySumGivesTheBias) {
+  const std::vector<float> none, bias = {1, 2, 3};
+  EXPECT_EQ(product<float>({2, 3, 0, false, false, 1, true}, none, none, bias),
+            (std::vector<float>{1, 2, 3, 1, 2, 3}));
+  EXPECT_EQ(product<float>({2, 3, 0, true, true, 1, false}, none, none, bias),
+            std::vector<float>(6, 0.0f));
+  EXPECT_EQ(product<float>({1, 1, 0, false, false}, none, none, bias), std::vector<float>(1, 0.0f));
+  EXPECT_TRUE(product<float>({0, 3, 4, false, false}, none, numbers<float>(12, 1), bias).empty());
+  EXPECT_TRUE(product<float>({2, 3, 4, false, false, 0}, none, none, bias).empty());
+}
+
+TEST(Gemm, BitsDoNotDependOnThreads) {
+  const int before = thread_count();
+  const Case cases[] = {{301, 517, 129, false, true, 1, true}, {10, 30, 20011, true, false},
+                        {1, 1, 300007, false, false},          {700, 1, 900, false, false},
+                        {1, 900, 700, false, false},           {65, 130, 140, false, false, 5}};
+  for (const Case& c : cases) {
+    const auto a = numbers<float>(c.batch * c.m * c.k, 1), b = numbers<float>(c.batch * c.k * c.n, 2);
+    const auto bias = numbers<float>(c.n, 3);
+    set_thread_count(1);
+    const auto one = product(c, a, b, bias);
+    for (int threads : {2, 3, 8}) {
+      set_thread_count(threads);
+      const auto many = product(c, a, b, bias);
+      EXPECT_EQ(0, std::memcmp(one.data(), many.data(), one.size() * sizeof(float)));
+    }
+  }
+  set_thread_count(before);
+}
+
+}  // namespace
+}  // namespace mxtape

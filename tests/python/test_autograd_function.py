@@ -1,0 +1,358 @@
+"""autograd.Function: gradients written in Python."""
+
+import gc
+import weakref
+
+import numpy as np
+import pytest
+from mxtape import autograd, nd
+from mxtape.base import MXNetError
+
+from support import assert_same, variable
+
+
+class Sigmoid(autograd.Function):
+    def forward(self, x):
+        y = 1 / (1 + nd.exp(-x))
+        self.save_for_backward(y)
+        return y
+
+    def backward(self, dy):
+        (y,) = self.saved_tensors
+        return dy * y * (1 - y)
+
+
+class ProductAndSum(autograd.Function):
+    def forward(self, a, b):
+        self.save_for_backward(a, b)
+        return a * b, a + b
+
+    def backward(self, d_product, d_sum):
+        a, b = self.saved_tensors
+        return d_product * b + d_sum, d_product * a + d_sum
+
+
+class Scale(autograd.Function):
+    """x * 2 whose gradient is told to be `factor`, so that a test sees who computed it."""
+
+    def __init__(self, factor=2):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x):
+        return x * 2
+
+    def backward(self, dy):
+        return dy * self.factor
+
+
+def test_one_input_one_output():
+    x = variable([-1.0, 0.0, 2.0])
+    with autograd.record():
+        y = Sigmoid()(x)
+    assert isinstance(y, nd.NDArray)
+    y.backward()
+    sigmoid = 1 / (1 + np.exp([1.0, 0.0, -2.0]))
+    assert_same(y, sigmoid)
+    assert_same(x.grad, sigmoid * (1 - sigmoid))
+
+
+def test_several_inputs_and_outputs():
+    a, b = variable([1.0, 2.0]), variable([3.0, 4.0])
+    with autograd.record():
+        product, total = ProductAndSum()(a, b)
+        loss = product * 2 + total
+    loss.backward()
+    assert_same(a.grad, [7, 9])
+    assert_same(b.grad, [3, 5])
+
+
+def test_one_unused_output_gets_zeros():
+    a, b = variable([1.0, 2.0]), variable([3.0, 4.0])
+    with autograd.record():
+        product, _ = ProductAndSum()(a, b)
+    product.backward()
+    assert_same(a.grad, [3, 4])
+    assert_same(b.grad, [1, 2])
+
+
+def test_same_array_for_both_inputs():
+    a = variable([3.0])
+    with autograd.record():
+        product, total = ProductAndSum()(a, a)
+        loss = product + total
+    loss.backward()
+    assert_same(a.grad, [8])
+
+
+def test_its_own_gradient_is_used():
+    x = variable([1.0, 2.0])
+    with autograd.record():
+        y = Scale(factor=100)(x) + x
+    y.backward()
+    assert_same(x.grad, [101, 101])
+
+
+def test_inside_a_larger_graph():
+    x = variable([0.5])
+    with autograd.record():
+        y = nd.exp(Scale()(nd.square(x))) * 3
+    y.backward()
+    assert_same(x.grad, [3 * np.exp(0.5) * 2])
+
+
+def test_functions_stacked():
+    x = variable([1.0])
+    with autograd.record():
+        y = x
+        for _ in range(10):
+            y = Scale()(y)
+    y.backward()
+    assert_same(y, [1024])
+    assert_same(x.grad, [1024])
+
+
+def test_constant_input_beside_a_variable():
+    a, b = variable([1.0, 2.0]), nd.array([3.0, 4.0])
+    with autograd.record():
+        product, _ = ProductAndSum()(a, b)
+    product.backward()
+    assert_same(a.grad, [3, 4])
+    assert b.grad is None
+
+
+@pytest.mark.differs("MXNet writes a Function's input gradient over what `add` had gathered")
+def test_gradient_request_add():
+    x = variable([1.0, 2.0], grad_req="add")
+    for run in range(1, 4):
+        with autograd.record():
+            y = Scale()(x)
+        y.backward()
+        assert_same(x.grad, [2 * run] * 2)
+
+
+@pytest.mark.differs("MXNet writes a Function's input gradient over what `add` had gathered")
+def test_gradient_request_add_for_several_inputs():
+    a, b = variable([1.0, 2.0], grad_req="add"), variable([3.0, 4.0], grad_req="add")
+    a.grad[:] = 100
+    with autograd.record():
+        product, total = ProductAndSum()(a, b)
+        loss = product + total
+    loss.backward()
+    assert_same(a.grad, [104, 105])
+    assert_same(b.grad, [2, 3])
+
+
+def test_input_also_used_elsewhere_sums():
+    x = variable([1.0, 2.0])
+    with autograd.record():
+        y = Scale()(x) * Scale()(x) + x
+    y.backward()
+    assert_same(x.grad, [9, 17])
+
+
+@pytest.mark.differs("MXNet gives zeros to the inputs of a Function that has a null input")
+def test_request_null_beside_write():
+    a, b = variable([1.0, 2.0], grad_req="null"), variable([3.0, 4.0])
+    with autograd.record():
+        product, _ = ProductAndSum()(a, b)
+    product.backward()
+    assert_same(b.grad, [1, 2])
+
+
+def test_forward_and_backward_do_not_record():
+    seen = []
+
+    class Watch(autograd.Function):
+        def forward(self, x):
+            seen.append(("forward", autograd.is_recording()))
+            return x * 2
+
+        def backward(self, dy):
+            seen.append(("backward", autograd.is_recording()))
+            return dy * 2
+
+    x = variable([1.0])
+    with autograd.record():
+        y = Watch()(x)
+        assert autograd.is_recording()
+    y.backward()
+    nd.waitall()
+    assert seen == [("forward", False), ("backward", False)]
+
+
+def test_outside_of_record_only_computes():
+    x = variable([1.0])
+    y = Scale()(x)
+    assert_same(y, [2])
+    with pytest.raises(MXNetError):
+        y.backward()
+
+
+def test_retained_graph_calls_backward_again():
+    x = variable([1.0])
+    with autograd.record():
+        y = Scale(factor=5)(x)
+    y.backward(retain_graph=True)
+    y.backward(nd.array([10.0]))
+    assert_same(x.grad, [50])
+
+
+def test_instance_is_called_once():
+    function = Scale()
+    x = variable([1.0])
+    with autograd.record():
+        function(x)
+        with pytest.raises((AssertionError, MXNetError), match="once"):
+            function(x)
+
+
+def test_missing_methods():
+    with pytest.raises(NotImplementedError):
+        autograd.Function()(variable([1.0]))
+
+
+ERROR_INSIDE = pytest.mark.differs(
+    "MXNet prints the traceback, raises an error that names a C++ line alone, raises it again at "
+    "exit, and leaves CPython's recursion counter wrong",
+    run=False,
+)
+
+
+@ERROR_INSIDE
+def test_exception_of_backward_is_told():
+    class Broken(autograd.Function):
+        def forward(self, x):
+            return x * 2
+
+        def backward(self, dy):
+            raise ValueError("told by the test")
+
+    x = variable([1.0])
+    x.grad[:] = 7
+    with autograd.record():
+        y = Broken()(x)
+    with pytest.raises((MXNetError, ValueError), match="told by the test"):
+        y.backward()
+    assert_same(x.grad, [7])
+
+
+def broken_function(result):
+    class Broken(autograd.Function):
+        def forward(self, *inputs):
+            return inputs[0] * 2
+
+        def backward(self, dy):
+            return result(dy)
+
+    return Broken()
+
+
+WRONG_RESULTS = {
+    "too many": lambda dy: (dy, dy),
+    "nothing": lambda dy: (),
+    "none": lambda dy: None,
+    "number": lambda dy: 3,
+    "shape": lambda dy: nd.ones((3,)),
+}
+
+
+@ERROR_INSIDE
+@pytest.mark.parametrize("kind", WRONG_RESULTS)
+def test_wrong_result_of_backward_is_refused(kind):
+    x = variable([1.0, 2.0])
+    x.grad[:] = 7
+    with autograd.record():
+        y = broken_function(WRONG_RESULTS[kind])(x)
+    with pytest.raises(MXNetError):
+        y.backward()
+    assert_same(x.grad, [7, 7])
+
+
+@ERROR_INSIDE
+def test_too_few_gradients_are_refused():
+    a, b = variable([1.0]), variable([2.0])
+    with autograd.record():
+        y = broken_function(lambda dy: dy)(a, b)
+    with pytest.raises(MXNetError):
+        y.backward()
+    assert_same(a.grad, [0])
+    assert_same(b.grad, [0])
+
+
+@ERROR_INSIDE
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [("too many", ["Broken", "1", "2"]), ("shape", ["Broken", "(3,)", "(2,)"])],
+)
+def test_refusal_names_the_class_and_what_it_gave(kind, words):
+    x = variable([1.0, 2.0])
+    with autograd.record():
+        y = broken_function(WRONG_RESULTS[kind])(x)
+    with pytest.raises(MXNetError) as raised:
+        y.backward()
+    for word in words:
+        assert word in str(raised.value), str(raised.value)
+
+
+@ERROR_INSIDE
+def test_engine_works_after_a_failed_backward():
+    x = variable([1.0, 2.0])
+    with autograd.record():
+        y = broken_function(lambda dy: 3)(x)
+    with pytest.raises(MXNetError):
+        y.backward()
+    assert not autograd.is_recording()
+    with autograd.record():
+        y = x * 4
+    y.backward()
+    assert_same(x.grad, [4, 4])
+
+
+def test_function_never_run_backward_is_freed():
+    function = Scale()
+    alive = weakref.ref(function)
+    x = variable([1.0])
+    with autograd.record():
+        y = function(x) + 1
+    del function
+    gc.collect()
+    assert alive() is not None, "the graph must keep it"
+    del y
+    gc.collect()
+    assert alive() is None
+
+
+@pytest.mark.differs("MXNet keeps a Function that has run backward")
+def test_function_is_freed_after_backward():
+    function = Sigmoid()
+    alive = weakref.ref(function)
+    x = variable([1.0])
+    with autograd.record():
+        y = function(x)
+    del function
+    y.backward()
+    del y
+    nd.waitall()
+    gc.collect()
+    assert alive() is None
+
+
+@pytest.mark.differs("MXNet refuses second order through a Function")
+def test_second_order_goes_through_its_backward():
+    class Cube(autograd.Function):
+        def forward(self, x):
+            self.save_for_backward(x)
+            return x * x * x
+
+        def backward(self, dy):
+            (x,) = self.saved_tensors
+            return dy * 3 * x * x
+
+    x = variable([2.0])
+    with autograd.record():
+        y = Cube()(x)
+        (first,) = autograd.grad(y, [x], create_graph=True)
+    assert_same(first, [12])
+    first.backward()
+    assert_same(x.grad, [12])

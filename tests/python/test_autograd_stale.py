@@ -1,0 +1,206 @@
+"""A saved array that changed between forward and backward is noticed."""
+
+import warnings
+
+import numpy as np
+import pytest
+from mxtape import autograd, nd
+
+from support import assert_same, output_of, run_program, variable
+
+ONLY_MXTAPE = pytest.mark.differs("MXNet computes a wrong gradient and says nothing")
+
+
+def overwrite(array):
+    array[:] = 7
+
+
+def increment(array):
+    array += 1
+
+
+def write_through_view(array):
+    array[0:1][:] = 7
+
+
+def write_through_reshape(array):
+    array.reshape((-1, 1))[:] = 7
+
+
+def write_as_out(array):
+    nd.exp(array, out=array)
+
+
+WRITES = [overwrite, increment, write_through_view, write_through_reshape, write_as_out]
+
+
+@ONLY_MXTAPE
+@pytest.mark.parametrize("write", WRITES, ids=lambda write: write.__name__)
+def test_changed_input_warns_and_names_operator_and_line(write):
+    x = variable([1.0, 2.0])
+    with autograd.record():
+        y = x * x
+    write(x)
+    with pytest.warns(UserWarning, match="test_autograd_stale.py") as caught:
+        y.backward()
+    (message,) = [str(warning.message) for warning in caught]
+    assert "mul" in message
+    line = test_changed_input_warns_and_names_operator_and_line.__code__.co_firstlineno + 5
+    assert f"test_autograd_stale.py:{line}" in message
+
+
+@ONLY_MXTAPE
+def test_changed_output_warns():
+    x = variable([1.0, 2.0])
+    with autograd.record():
+        y = nd.exp(x)
+        z = y.sum()
+    y[:] = 0
+    with pytest.warns(UserWarning, match="exp"):
+        z.backward()
+
+
+@ONLY_MXTAPE
+def test_warning_points_at_the_recording_line_of_each_operator():
+    x = variable([1.0, 2.0])
+    with autograd.record():
+        a = nd.square(x)
+        b = nd.exp(x)
+        y = a + b
+    x += 1
+    with pytest.warns(UserWarning, match="test_autograd_stale.py") as caught:
+        y.backward()
+    assert any("square" in str(warning.message) for warning in caught)
+
+
+def assert_no_warning(head):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        head.backward()
+
+
+def test_unchanged_arrays_do_not_warn():
+    x = variable([1.0, 2.0])
+    with autograd.record():
+        y = nd.exp(x) * x
+    assert_no_warning(y)
+
+
+def test_change_that_no_gradient_reads_does_not_warn():
+    x, w = variable([1.0, 2.0]), variable([3.0, 4.0])
+    with autograd.record():
+        y = x + w
+        z = y * 3
+    x += 1
+    y += 1
+    assert_no_warning(z)
+    assert_same(x.grad, [3, 3])
+
+
+def test_exp_saves_its_output_not_its_input():
+    x = variable([1.0, 2.0])
+    with autograd.record():
+        y = nd.exp(x)
+    x[:] = 0
+    assert_no_warning(y)
+    assert_same(x.grad, np.exp([1.0, 2.0]))
+
+
+def test_change_after_backward_does_not_warn():
+    x = variable([1.0, 2.0])
+    for _ in range(3):
+        with autograd.record():
+            y = x * x
+        assert_no_warning(y)
+        x -= 0.1 * x.grad
+
+
+def test_change_of_another_array_of_the_pool_does_not_warn():
+    x = variable([1.0, 2.0])
+    with autograd.record():
+        y = x * x
+    for _ in range(100):
+        scratch = nd.zeros((2,))
+        scratch += 1
+        del scratch
+    assert_no_warning(y)
+
+
+def test_writing_the_gradient_buffer_does_not_warn():
+    x = variable([1.0, 2.0], grad_req="add")
+    with autograd.record():
+        y = x * x
+    x.grad[:] = 5
+    assert_no_warning(y)
+    assert_same(x.grad, [7, 9])
+
+
+@ONLY_MXTAPE
+def test_change_between_two_runs_of_a_retained_graph():
+    x = variable([1.0, 2.0])
+    with autograd.record():
+        y = x * x
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        y.backward(retain_graph=True)
+    x += 1
+    with pytest.warns(UserWarning, match="test_autograd_stale.py"):
+        y.backward()
+
+
+@ONLY_MXTAPE
+def test_warning_as_error_leaves_the_gradients():
+    x = variable([1.0, 2.0])
+    x.grad[:] = 9
+    with autograd.record():
+        y = x * x
+    x += 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(UserWarning):
+            y.backward()
+    assert_same(x.grad, [9, 9])
+
+
+PROGRAM = """
+import warnings
+import mxtape as mx
+warnings.simplefilter("always")
+x = mx.nd.array([1.0, 2.0])
+x.attach_grad()
+with mx.autograd.record():
+    y = x * x
+x[:] = 5
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    try:
+        y.backward()
+        print("gradient", x.grad.asnumpy().tolist())
+    except mx.base.MXNetError as error:
+        print("error", "mul" in str(error), x.grad.asnumpy().tolist())
+print("warnings", len(caught))
+"""
+
+
+@ONLY_MXTAPE
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        ("warn", ["gradient [10.0, 10.0]", "warnings 1"]),
+        ("error", ["error True [0.0, 0.0]", "warnings 0"]),
+    ],
+)
+def test_setting_says_what_happens(setting, expected):
+    assert output_of(PROGRAM, {"MXTAPE_STALE": setting}).splitlines() == expected
+
+
+def test_setting_off_is_silent():
+    expected = ["gradient [10.0, 10.0]", "warnings 0"]
+    assert output_of(PROGRAM, {"MXTAPE_STALE": "off"}).splitlines() == expected
+
+
+@ONLY_MXTAPE
+def test_unknown_setting_is_told():
+    done = run_program(PROGRAM, {"MXTAPE_STALE": "bogus"})
+    assert "MXTAPE_STALE" in done.stderr
+    assert "bogus" in done.stderr
