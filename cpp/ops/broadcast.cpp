@@ -145,6 +145,7 @@ OP(tile).inputs("data").params<TileParams>()
       tile_axes(call.shape(0), call.params<TileParams>().reps, times, extents);
       for (size_t d = 0; d < times.size(); ++d) {
         call.expect(times[d] > 0, "reps must be positive");
+        checked_size({extents[d], times[d]}, call.name());
         extents[d] *= times[d];
       }
       Shape shape(extents);
@@ -191,8 +192,8 @@ OP(repeat).inputs("data").params<RepeatParams>()
     .infer([](InferCall& call) {
       const auto& p = call.params<RepeatParams>();
       call.expect(p.repeats >= 0, "repeats must not be negative");
-      if (p.axis) call.axis(*p.axis);
       Shape shape = call.shape(0);
+      checked_size({p.axis ? shape[call.axis(*p.axis)] : shape.size(), p.repeats}, call.name());
       // As MXNet has it, nothing at all has shape (0,), whatever the axis.
       if (p.repeats == 0) {
         shape = {0};

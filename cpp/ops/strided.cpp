@@ -10,8 +10,12 @@ namespace {
 
 // Elements that one piece of parallel work moves, at least.
 constexpr int64_t kPiece = 1 << 15;
-// Side of the blocks in which a transpose is done: a block of 8-byte elements fits in the L1 cache.
-constexpr int64_t kBlock = 32;
+// A transpose goes by square blocks whose rows are cache lines: each line is read and written once, so
+// lines of a power-of-two distance, which the cache keeps in few places, do not throw each other out.
+template <class T>
+constexpr int64_t kSide = 64 / static_cast<int64_t>(sizeof(T));
+// Blocks side by side in the source before the next lines are read: fewer pages at a time.
+constexpr int64_t kBand = 4;
 
 struct Axis {
   int64_t extent, from, to;
@@ -50,6 +54,22 @@ void copy_row(const T* from, int64_t from_stride, T* to, int64_t to_stride, int6
     for (int64_t i = 0; i < n; ++i) to[i] = from[i * from_stride];
   } else {
     for (int64_t i = 0; i < n; ++i) to[i * to_stride] = from[i * from_stride];
+  }
+}
+
+// `lines` rows, one for each index of the axis above them.
+template <class T>
+void copy_lines(const T* from, T* to, int64_t lines, const Axis& above, const Axis& row) {
+  if (row.extent <= 8 && row.from == 0 && row.to == 1) {
+    for (int64_t k = 0; k < lines; ++k) {
+      const T value = from[k * above.from];
+      T* line = to + k * above.to;
+      for (int64_t i = 0; i < row.extent; ++i) line[i] = value;
+    }
+    return;
+  }
+  for (int64_t k = 0; k < lines; ++k) {
+    copy_row(from + k * above.from, row.from, to + k * above.to, row.to, row.extent);
   }
 }
 
@@ -113,56 +133,99 @@ void copy_rows(const T* from, T* to, std::span<const Axis> axes) {
     });
     return;
   }
-  parallel_for(rows, std::max<int64_t>(1, kPiece / row.extent), [&](int64_t begin, int64_t end) {
+  // The axis above the rows is a plain loop: short rows are not slowed down by the walk.
+  const Axis above = cut.back();
+  cut.pop_back();
+  const int64_t lines = std::max<int64_t>(1, kPiece / row.extent);
+  const int64_t chunks = (above.extent + lines - 1) / lines;
+  const int64_t tasks = count(cut) * chunks;
+  cut.push_back({chunks, lines * above.from, lines * above.to});
+  const int64_t grain = std::max<int64_t>(1, lines / above.extent);
+  parallel_for(tasks, grain, [&](int64_t begin, int64_t end) {
+    int64_t chunk = begin % chunks;
     walk(cut, begin, end, [&](int64_t source, int64_t target) {
-      copy_row(from + source, row.from, to + target, row.to, row.extent);
+      copy_lines(from + source, to + target, std::min(lines, above.extent - chunk * lines), above,
+                 row);
+      chunk = chunk + 1 == chunks ? 0 : chunk + 1;
     });
   });
 }
+
+// Eigen's packets as template arguments: their alignment attribute does not matter here.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wignored-attributes"
+
+// to[i][j] = block[j][i].
+template <class T>
+void transpose_block(const T (&block)[kSide<T>][kSide<T>], T* to, int64_t to_stride) {
+  constexpr int64_t n = kSide<T>;
+  // Packets of numbers serve to move any elements of their size.
+  using Scalar = std::conditional_t<sizeof(T) == 8, double, float>;
+  using Packet = typename Eigen::internal::packet_traits<Scalar>::type;
+  constexpr int64_t width = Eigen::internal::unpacket_traits<Packet>::size;
+  if constexpr (sizeof(T) == sizeof(Scalar) && width > 1) {
+    for (int64_t i = 0; i < n; i += width) {
+      for (int64_t j = 0; j < n; j += width) {
+        Eigen::internal::PacketBlock<Packet, width> square;
+        for (int64_t k = 0; k < width; ++k) {
+          square.packet[k] =
+              Eigen::internal::ploadu<Packet>(reinterpret_cast<const Scalar*>(&block[j + k][i]));
+        }
+        Eigen::internal::ptranspose(square);
+        for (int64_t k = 0; k < width; ++k) {
+          Eigen::internal::pstoreu(reinterpret_cast<Scalar*>(to + (i + k) * to_stride + j),
+                                   square.packet[k]);
+        }
+      }
+    }
+  } else {
+    for (int64_t i = 0; i < n; ++i) {
+      for (int64_t j = 0; j < n; ++j) to[i * to_stride + j] = block[j][i];
+    }
+  }
+}
+
+#pragma GCC diagnostic pop
 
 // Transposes the block of `rows` times `columns` elements whose columns lie next to each other in `to`
 // and whose rows lie next to each other in `from`.
 template <class T>
 void copy_block(const T* from, int64_t from_stride, T* to, int64_t to_stride, int64_t rows,
                 int64_t columns) {
-  constexpr int64_t kSide = std::max<int64_t>(8, 32 / static_cast<int64_t>(sizeof(T)));
-  if (rows != kSide || columns != kSide) {
+  constexpr int64_t n = kSide<T>;
+  if (rows != n || columns != n) {
     for (int64_t i = 0; i < rows; ++i) {
       for (int64_t j = 0; j < columns; ++j) to[i * to_stride + j] = from[j * from_stride + i];
     }
     return;
   }
-  T block[kSide][kSide];
-  for (int64_t j = 0; j < kSide; ++j) std::memcpy(block[j], from + j * from_stride, sizeof block[j]);
-  for (int64_t i = 0; i < kSide; ++i) {
-    T row[kSide];
-    for (int64_t j = 0; j < kSide; ++j) row[j] = block[j][i];
-    std::memcpy(to + i * to_stride, row, sizeof row);
-  }
+  alignas(64) T block[n][n];
+  for (int64_t j = 0; j < n; ++j) std::memcpy(block[j], from + j * from_stride, sizeof block[j]);
+  transpose_block<T>(block, to, to_stride);
 }
 
 // The last axis is contiguous in `to`, axis `near` in `from`.
 template <class T>
 void copy_transposed(const T* from, T* to, std::span<const Axis> axes, size_t near) {
-  constexpr int64_t kSide = std::max<int64_t>(8, 32 / static_cast<int64_t>(sizeof(T)));
+  constexpr int64_t side = kSide<T>, band = kBand * side;
   const Axis column = axes.back(), row = axes[near];
   std::vector<Axis> outer;
   for (size_t d = 0; d + 1 < axes.size(); ++d) {
     if (d != near) outer.push_back(axes[d]);
   }
-  const int64_t row_blocks = (row.extent + kBlock - 1) / kBlock;
-  outer.push_back({row_blocks, kBlock * row.from, kBlock * row.to});
-  const int64_t grain = std::max<int64_t>(1, kPiece / (kBlock * column.extent));
+  const int64_t bands = (row.extent + band - 1) / band;
+  outer.push_back({bands, band * row.from, band * row.to});
+  const int64_t grain = std::max<int64_t>(1, kPiece / (std::min(band, row.extent) * column.extent));
   parallel_for(count(outer), grain, [&](int64_t begin, int64_t end) {
-    int64_t block = begin % row_blocks;
+    int64_t at = begin % bands;
     walk(outer, begin, end, [&](int64_t source, int64_t target) {
-      const int64_t rows = std::min(kBlock, row.extent - block * kBlock);
-      block = block + 1 == row_blocks ? 0 : block + 1;
-      for (int64_t j = 0; j < column.extent; j += kSide) {
-        const int64_t columns = std::min(kSide, column.extent - j);
-        for (int64_t i = 0; i < rows; i += kSide) {
+      const int64_t rows = std::min(band, row.extent - at * band);
+      at = at + 1 == bands ? 0 : at + 1;
+      for (int64_t j = 0; j < column.extent; j += side) {
+        const int64_t columns = std::min(side, column.extent - j);
+        for (int64_t i = 0; i < rows; i += side) {
           copy_block(from + source + j * column.from + i, column.from,
-                     to + target + i * row.to + j, row.to, std::min(kSide, rows - i), columns);
+                     to + target + i * row.to + j, row.to, std::min(side, rows - i), columns);
         }
       }
     });
