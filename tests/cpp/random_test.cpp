@@ -3,12 +3,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
-#include <numeric>
+#include <limits>
 #include <vector>
 
-#include "op/registry.h"
 #include "ops/distributions.h"
 #include "runtime/parallel.h"
 
