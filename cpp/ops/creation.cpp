@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "op/declare.h"
 #include "runtime/convert.h"

@@ -1,9 +1,10 @@
 #include "ops/distributions.h"
 
-#include <Eigen/Core>
 #include <algorithm>
 #include <cmath>
 #include <limits>
+
+#include <Eigen/Core>
 
 #include "runtime/convert.h"
 #include "runtime/parallel.h"
@@ -66,9 +67,14 @@ void normal(const uint32_t* word, Values<T>& value) {
 template <class T>
 void draw(Standard distribution, const uint32_t* word, Values<T>& value) {
   switch (distribution) {
-    case Standard::kUniform: return uniform(word, value);
-    case Standard::kNormal: return normal<T>(word, value);
-    case Standard::kExponential: positive_uniform(word, value); value = -value.log(); return;
+    case Standard::kUniform:
+      return uniform(word, value);
+    case Standard::kNormal:
+      return normal<T>(word, value);
+    case Standard::kExponential:
+      positive_uniform(word, value);
+      value = -value.log();
+      return;
   }
 }
 
@@ -104,7 +110,8 @@ void fill_span(T* out, int64_t n, int64_t low, uint64_t span, const RandomStream
         for (int64_t e = 0; e < count; ++e) {
           const uint64_t bits = (uint64_t{word[e]} << 32) | word[kStep + e];
           const auto product = static_cast<unsigned __int128>(bits) * span;
-          out[at + e] = static_cast<T>(static_cast<uint64_t>(low) + static_cast<uint64_t>(product >> 64));
+          out[at + e] =
+              static_cast<T>(static_cast<uint64_t>(low) + static_cast<uint64_t>(product >> 64));
         }
       } else {
         for (int64_t e = 0; e < count; ++e) {
@@ -128,8 +135,8 @@ double largest_below(double high, double low, DType dtype) {
     limit = std::nextafter(high, -std::numeric_limits<double>::infinity());
   } else if (dtype == DType::kFloat32) {
     const float rounded = static_cast<float>(high);
-    limit = rounded < high ? rounded
-                           : std::nextafter(rounded, -std::numeric_limits<float>::infinity());
+    limit =
+        rounded < high ? rounded : std::nextafter(rounded, -std::numeric_limits<float>::infinity());
   } else {
     // Numbers of the same sign are ordered as their bits are.
     float16 rounded(static_cast<float>(high));
@@ -153,7 +160,8 @@ void fill_random(const NDArray& out, Standard distribution, const Affine& affine
       return fill<double, double>(out.data<double>(), n, distribution, affine, stream);
     case DType::kFloat16:
       return fill<float16, float>(out.data<float16>(), n, distribution, affine, stream);
-    default: return fill<float, float>(out.data<float>(), n, distribution, affine, stream);
+    default:
+      return fill<float, float>(out.data<float>(), n, distribution, affine, stream);
   }
 }
 

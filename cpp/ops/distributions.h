@@ -16,8 +16,8 @@ struct Affine {
   double scale = 1, shift = 0, limit = std::numeric_limits<double>::infinity();
 };
 
-// Fills a floating-point array from a standard distribution: uniform in [0, 1), normal with mean 0 and
-// deviation 1, exponential with mean 1.
+// Fills a floating-point array from a standard distribution: uniform in [0, 1), normal with mean 0
+// and deviation 1, exponential with mean 1.
 void fill_random(const NDArray& out, Standard distribution, const Affine& affine,
                  const RandomStream& stream);
 

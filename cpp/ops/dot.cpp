@@ -14,8 +14,8 @@ void check_call(const InferCall& call, const DotParams& p) {
               "sparse results are not supported; use forward_stype='default'");
 }
 
-// The matrices that `dot` multiplies: of lhs the last axis is summed over and the others are rows, or
-// under transpose_a the first axis; of rhs the first axis, or under transpose_b the last.
+// The matrices that `dot` multiplies: of lhs the last axis is summed over and the others are rows,
+// or under transpose_a the first axis; of rhs the first axis, or under transpose_b the last.
 struct DotSizes {
   int64_t m, n, k, rhs_k;
 };
@@ -93,14 +93,19 @@ void dot_vjp(Vjp& v) {
   }
 }
 
-OP(dot).inputs("lhs", "rhs").params<DotParams>()
+OP(dot)
+    .inputs("lhs", "rhs")
+    .params<DotParams>()
     .infer(infer_dot)
     .kernel(run_dot)
     .keep_inputs({Keep::kData, Keep::kData})
     .vjp(dot_vjp)
-    .doc("Product of vectors, matrices or arrays of more axes: sums over the last axis of lhs and the "
-         "first axis of rhs. transpose_a takes the first axis of lhs, transpose_b the last of rhs. Two "
-         "vectors give shape (1,).");
+    .doc(
+        "Product of vectors, matrices or arrays of more axes: sums over the last axis of lhs and "
+        "the "
+        "first axis of rhs. transpose_a takes the first axis of lhs, transpose_b the last of rhs. "
+        "Two "
+        "vectors give shape (1,).");
 
 // The last two axes of a batch_dot operand, and the batch before them.
 void infer_batch_dot(InferCall& call) {
@@ -112,8 +117,10 @@ void infer_batch_dot(InferCall& call) {
   for (int d = 0; d < ndim - 2; ++d) {
     call.expect(lhs[d] == rhs[d], "the leading axes must have equal extents");
   }
-  const int64_t k = lhs[ndim - (p.transpose_a ? 2 : 1)], rhs_k = rhs[ndim - (p.transpose_b ? 1 : 2)];
-  call.expect(k == rhs_k, "lhs has ", k, " elements along the axis that is summed over, rhs ", rhs_k);
+  const int64_t k = lhs[ndim - (p.transpose_a ? 2 : 1)],
+                rhs_k = rhs[ndim - (p.transpose_b ? 1 : 2)];
+  call.expect(k == rhs_k, "lhs has ", k, " elements along the axis that is summed over, rhs ",
+              rhs_k);
   Shape out = lhs;
   out[ndim - 2] = lhs[ndim - (p.transpose_a ? 1 : 2)];
   out[ndim - 1] = rhs[ndim - (p.transpose_b ? 2 : 1)];
@@ -136,7 +143,9 @@ void run_batch_dot(const KernelCall& call) {
         .out = call.out().bytes()});
 }
 
-OP(batch_dot).inputs("lhs", "rhs").params<DotParams>()
+OP(batch_dot)
+    .inputs("lhs", "rhs")
+    .params<DotParams>()
     .infer(infer_batch_dot)
     .kernel(run_batch_dot)
     .keep_inputs({Keep::kData, Keep::kData})
@@ -145,8 +154,9 @@ OP(batch_dot).inputs("lhs", "rhs").params<DotParams>()
       if (v.needs(0)) v.grad(0, grad_a(batch_dot_op, v.head(), v.input(1), p));
       if (v.needs(1)) v.grad(1, grad_b(batch_dot_op, v.head(), v.input(0), p));
     })
-    .doc("Matrix products over the last two axes, one for every index of the leading axes: "
-         "(..., m, k) by (..., k, n) gives (..., m, n).");
+    .doc(
+        "Matrix products over the last two axes, one for every index of the leading axes: "
+        "(..., m, k) by (..., k, n) gives (..., m, n).");
 
 }  // namespace
 }  // namespace mxtape

@@ -12,7 +12,8 @@ struct FullyConnectedParams {
   void visit(V& v) {
     v.required("num_hidden", num_hidden, "Number of outputs of the layer.");
     v("no_bias", no_bias, "Whether to leave out the bias.");
-    v("flatten", flatten, "Whether all axes but the first are one; otherwise the last axis alone is.");
+    v("flatten", flatten,
+      "Whether all axes but the first are one; otherwise the last axis alone is.");
   }
 };
 
@@ -74,7 +75,9 @@ void fully_connected_vjp(Vjp& v) {
   if (!p.no_bias && v.needs(2)) v.grad(2, reshape(sum(g, {0}, false), v.input_shape(2)));
 }
 
-OP(FullyConnected).inputs("data", "weight", "bias").params<FullyConnectedParams>()
+OP(FullyConnected)
+    .inputs("data", "weight", "bias")
+    .params<FullyConnectedParams>()
     .optional_input([](const Params* p) -> size_t {
       return p->as<FullyConnectedParams>().no_bias ? 2 : 3;
     })
@@ -82,8 +85,9 @@ OP(FullyConnected).inputs("data", "weight", "bias").params<FullyConnectedParams>
     .kernel(run_fully_connected)
     .keep_inputs({Keep::kData, Keep::kData, Keep::kShape})
     .vjp(fully_connected_vjp)
-    .doc("A dense layer: data by the transpose of weight, plus bias. Weight has shape (num_hidden, "
-         "inputs); the result has num_hidden in place of data's flattened axes.");
+    .doc(
+        "A dense layer: data by the transpose of weight, plus bias. Weight has shape (num_hidden, "
+        "inputs); the result has num_hidden in place of data's flattened axes.");
 
 }  // namespace
 }  // namespace mxtape

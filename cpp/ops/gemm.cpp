@@ -1,7 +1,8 @@
 #include "ops/gemm.h"
 
-#include <Eigen/Core>
 #include <algorithm>
+
+#include <Eigen/Core>
 
 #include "core/ndarray.h"
 #include "runtime/convert.h"
@@ -51,7 +52,8 @@ template <class T, int Order>
 using Operand = Eigen::Map<const Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Order>, 0,
                            Eigen::OuterStride<>>;
 template <class T>
-using Result = Eigen::Map<Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic>, 0, Eigen::OuterStride<>>;
+using Result =
+    Eigen::Map<Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic>, 0, Eigen::OuterStride<>>;
 
 template <class T, class B, class A>
 void multiply_block(const B& b, const A& a, const T* bias, Result<T> out) {
@@ -147,7 +149,8 @@ void run(const Gemm& g) {
 NDArray converted(const void* from, DType from_dtype, DType dtype, int64_t n) {
   NDArray to = NDArray::empty(Shape{n}, dtype);
   parallel_for(n, 1 << 16, [&](int64_t begin, int64_t end) {
-    convert(from_dtype, static_cast<const char*>(from) + begin * static_cast<int64_t>(item_size(from_dtype)),
+    convert(from_dtype,
+            static_cast<const char*>(from) + begin * static_cast<int64_t>(item_size(from_dtype)),
             dtype, to.bytes() + begin * static_cast<int64_t>(item_size(dtype)), end - begin);
   });
   return to;
@@ -179,10 +182,14 @@ void run_half(const Gemm& g) {
 void gemm(const Gemm& g) {
   if (g.batch * g.m * g.n == 0) return;
   switch (g.dtype) {
-    case DType::kFloat32: return run<float>(g);
-    case DType::kFloat64: return run<double>(g);
-    case DType::kFloat16: return run_half(g);
-    default: fail("gemm: ", g.dtype, " is not a floating-point type");
+    case DType::kFloat32:
+      return run<float>(g);
+    case DType::kFloat64:
+      return run<double>(g);
+    case DType::kFloat16:
+      return run_half(g);
+    default:
+      fail("gemm: ", g.dtype, " is not a floating-point type");
   }
 }
 

@@ -8,8 +8,8 @@ namespace mxtape {
 
 // One product of matrices, or a batch of them that lie one behind the other:
 //   out[m, n] = op(a)[m, k] * op(b)[k, n] + bias[n]
-// All are dense and row-major. op(a) reads a as stored, [m, k], or transposed, from [k, m]; op(b) as
-// stored, [k, n], or transposed, from [n, k]. `bias` may be null. `out` overlaps nothing.
+// All are dense and row-major. op(a) reads a as stored, [m, k], or transposed, from [k, m]; op(b)
+// as stored, [k, n], or transposed, from [n, k]. `bias` may be null. `out` overlaps nothing.
 struct Gemm {
   DType dtype;  // float16, float32 or float64
   int64_t m, n, k;

@@ -1,4 +1,5 @@
 #include <cmath>
+#include <limits>
 
 #include "op/declare.h"
 #include "runtime/parallel.h"

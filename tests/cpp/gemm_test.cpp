@@ -1,11 +1,11 @@
 #include "ops/gemm.h"
 
-#include <gtest/gtest.h>
-
+#include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <tuple>
 #include <vector>
+
+#include <gtest/gtest.h>
 
 #include "runtime/parallel.h"
 
@@ -50,9 +50,9 @@ std::vector<T> product(const Case& c, const std::vector<T>& a, const std::vector
 
 template <class T>
 void check(const Case& c, double tolerance) {
-  SCOPED_TRACE(testing::Message() << c.m << "x" << c.n << "x" << c.k << " transposed " << c.transpose_a
-                                  << c.transpose_b << " batch " << c.batch << " bias " << c.bias
-                                  << " dtype " << dtype_name(dtype_of<T>));
+  SCOPED_TRACE(testing::Message() << c.m << "x" << c.n << "x" << c.k << " transposed "
+                                  << c.transpose_a << c.transpose_b << " batch " << c.batch
+                                  << " bias " << c.bias << " dtype " << dtype_name(dtype_of<T>));
   const auto a = numbers<T>(c.batch * c.m * c.k, 1), b = numbers<T>(c.batch * c.k * c.n, 2);
   const auto bias = numbers<T>(c.n, 3);
   const auto out = product(c, a, b, bias);
@@ -67,7 +67,8 @@ void check(const Case& c, double tolerance) {
           sum += static_cast<double>(a[static_cast<size_t>(at_a)]) *
                  static_cast<double>(b[static_cast<size_t>(at_b)]);
         }
-        const double got = static_cast<double>(out[static_cast<size_t>((item * c.m + i) * c.n + j)]);
+        const double got =
+            static_cast<double>(out[static_cast<size_t>((item * c.m + i) * c.n + j)]);
         // NaN must not pass for small.
         worst = std::isnan(got) ? INFINITY : std::max(worst, std::abs(got - sum));
       }
@@ -118,7 +119,8 @@ TEST(Gemm, Batches) {
 }
 
 TEST(Gemm, HalfIsRoundedOnce) {
-  for (int t = 0; t < 4; ++t) check<float16>({9, 17, 65, (t & 1) != 0, (t & 2) != 0, 2, true}, 5e-4);
+  for (int t = 0; t < 4; ++t)
+    check<float16>({9, 17, 65, (t & 1) != 0, (t & 2) != 0, 2, true}, 5e-4);
 }
 
 TEST(Gemm, EmptySumGivesTheBias) {
@@ -138,7 +140,8 @@ TEST(Gemm, BitsDoNotDependOnThreads) {
                         {1, 1, 300007, false, false},          {700, 1, 900, false, false},
                         {1, 900, 700, false, false},           {65, 130, 140, false, false, 5}};
   for (const Case& c : cases) {
-    const auto a = numbers<float>(c.batch * c.m * c.k, 1), b = numbers<float>(c.batch * c.k * c.n, 2);
+    const auto a = numbers<float>(c.batch * c.m * c.k, 1),
+               b = numbers<float>(c.batch * c.k * c.n, 2);
     const auto bias = numbers<float>(c.n, 3);
     set_thread_count(1);
     const auto one = product(c, a, b, bias);

@@ -1,14 +1,14 @@
 #include "runtime/random.h"
 
-#include <gtest/gtest.h>
-
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
-#include <numeric>
+#include <limits>
 #include <vector>
 
-#include "op/registry.h"
+#include <gtest/gtest.h>
+
 #include "ops/distributions.h"
 #include "runtime/parallel.h"
 
@@ -60,8 +60,8 @@ double moment(const std::vector<double>& x, double center, int power) {
   return sum / static_cast<double>(x.size());
 }
 
-// The distance of the empirical distribution function from f, times the root of n: above 1.95 for one
-// sample in a thousand.
+// The distance of the empirical distribution function from f, times the root of n: above 1.95 for
+// one sample in a thousand.
 template <class F>
 double kolmogorov(std::vector<double> x, F f) {
   std::sort(x.begin(), x.end());
@@ -102,7 +102,8 @@ TEST(Distributions, Normal) {
 }
 
 TEST(Distributions, ExponentialAndAffine) {
-  const auto x = values(drawn(Standard::kExponential, DType::kFloat32, kMany, {.scale = 0.25, .shift = 2}));
+  const auto x =
+      values(drawn(Standard::kExponential, DType::kFloat32, kMany, {.scale = 0.25, .shift = 2}));
   EXPECT_LT(kolmogorov(x, [](double v) { return 1 - std::exp(-4 * (v - 2)); }), 1.95);
 }
 
@@ -138,10 +139,12 @@ TEST(Distributions, Integers) {
   fill_integers(wide, low, ~uint64_t{0}, stream);
   EXPECT_LT(kolmogorov(values(wide), [](double v) { return v * 0x1p-64 + 0.5; }), 1.95);
   // Small spans of 64-bit words agree with the wide arithmetic.
-  const NDArray a = NDArray::empty(Shape{1000}, DType::kInt64), b = NDArray::empty(Shape{1000}, DType::kInt64);
+  const NDArray a = NDArray::empty(Shape{1000}, DType::kInt64),
+                b = NDArray::empty(Shape{1000}, DType::kInt64);
   fill_integers(a, 0, 0xffffffff, stream);
   fill_integers(b, 0, 0x100000000, stream);
-  for (int64_t i = 0; i < 1000; ++i) EXPECT_NEAR(double(a.data<int64_t>()[i]), double(b.data<int64_t>()[i]), 1);
+  for (int64_t i = 0; i < 1000; ++i)
+    EXPECT_NEAR(double(a.data<int64_t>()[i]), double(b.data<int64_t>()[i]), 1);
 }
 
 TEST(Distributions, GammaAndPoisson) {
@@ -153,12 +156,14 @@ TEST(Distributions, GammaAndPoisson) {
     for (int64_t i = 0; i < kDraws; ++i) x[static_cast<size_t>(i)] = draw_gamma(alpha, stream, i);
     EXPECT_LT(std::abs(moment(x, 0, 1) - alpha), 4 * std::sqrt(alpha) / root) << alpha;
     // The variance of the square about the mean: 2 alpha^2 + 6 alpha.
-    EXPECT_LT(std::abs(moment(x, alpha, 2) - alpha), 4 * std::sqrt(2 * alpha * alpha + 6 * alpha) / root);
+    EXPECT_LT(std::abs(moment(x, alpha, 2) - alpha),
+              4 * std::sqrt(2 * alpha * alpha + 6 * alpha) / root);
   }
   for (double mean : {0.0, 0.7, 9.5, 11.0, 300.0}) {
     for (int64_t i = 0; i < kDraws; ++i) x[static_cast<size_t>(i)] = draw_poisson(mean, stream, i);
     EXPECT_LE(std::abs(moment(x, 0, 1) - mean), 4 * std::sqrt(mean) / root) << mean;
-    EXPECT_LE(std::abs(moment(x, mean, 2) - mean), 4 * std::sqrt(2 * mean * mean + mean) / root) << mean;
+    EXPECT_LE(std::abs(moment(x, mean, 2) - mean), 4 * std::sqrt(2 * mean * mean + mean) / root)
+        << mean;
   }
 }
 
