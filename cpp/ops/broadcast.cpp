@@ -54,7 +54,9 @@ void broadcast_vjp(Vjp& v) {
   if (v.input_count() > 1 && v.needs(1)) v.grad(1, full(v.input_shape(1), v.input_dtype(1), 0));
 }
 
-OP(broadcast_to).inputs("data").params<BroadcastToParams>()
+OP(broadcast_to)
+    .inputs("data")
+    .params<BroadcastToParams>()
     .infer([](InferCall& call) {
       const Ints& wanted = call.params<BroadcastToParams>().shape;
       const Shape& in = call.shape(0);
@@ -77,7 +79,10 @@ OP(broadcast_to).inputs("data").params<BroadcastToParams>()
     .method()
     .doc("The array with its axes of extent 1 repeated to fill `shape`.");
 
-OP(broadcast_axis).alias("broadcast_axes").inputs("data").params<BroadcastAxisParams>()
+OP(broadcast_axis)
+    .alias("broadcast_axes")
+    .inputs("data")
+    .params<BroadcastAxisParams>()
     .infer([](InferCall& call) {
       const auto& p = call.params<BroadcastAxisParams>();
       call.expect(p.axis.size() == p.size.size(), "axis and size must have one length");
@@ -100,7 +105,9 @@ OP(broadcast_axis).alias("broadcast_axes").inputs("data").params<BroadcastAxisPa
     .method()
     .doc("The array with each of the given axes, of extent 1, repeated to the given size.");
 
-OP(broadcast_like).inputs("lhs", "rhs").params<BroadcastLikeParams>()
+OP(broadcast_like)
+    .inputs("lhs", "rhs")
+    .params<BroadcastLikeParams>()
     .infer([](InferCall& call) {
       const auto& p = call.params<BroadcastLikeParams>();
       const Shape &lhs = call.shape(0), &rhs = call.shape(1);
@@ -139,7 +146,9 @@ void tile_axes(const Shape& in, const Ints& reps, Ints& times, Ints& extents) {
   std::copy(in.begin(), in.end(), extents.end() - in.ndim());
 }
 
-OP(tile).inputs("data").params<TileParams>()
+OP(tile)
+    .inputs("data")
+    .params<TileParams>()
     .infer([](InferCall& call) {
       Ints times, extents;
       tile_axes(call.shape(0), call.params<TileParams>().reps, times, extents);
@@ -188,7 +197,9 @@ Shape repeat_view(const Shape& in, const RepeatParams& p) {
   return {in.product(0, axis), in[axis], in.product(axis + 1, in.ndim())};
 }
 
-OP(repeat).inputs("data").params<RepeatParams>()
+OP(repeat)
+    .inputs("data")
+    .params<RepeatParams>()
     .infer([](InferCall& call) {
       const auto& p = call.params<RepeatParams>();
       call.expect(p.repeats >= 0, "repeats must not be negative");

@@ -42,11 +42,10 @@ void infer_scatter(InferCall& call, size_t data, size_t indices) {
   call.output(0, shape, call.dtype(data));
 }
 
-ScatterParams scatter_params(const Shape& shape) {
-  return {Ints(shape.begin(), shape.end())};
-}
+ScatterParams scatter_params(const Shape& shape) { return {Ints(shape.begin(), shape.end())}; }
 
-OP(gather_nd).inputs("data", "indices")
+OP(gather_nd)
+    .inputs("data", "indices")
     .infer([](InferCall& call) {
       call.output(0, gathered_shape(call, call.shape(0), call.shape(1)), call.dtype(0));
     })
@@ -62,7 +61,10 @@ OP(gather_nd).inputs("data", "indices")
     })
     .doc("The elements or slices of data that the columns of indices, of shape (M, ...), name.");
 
-OP(_backward_gather_nd).alias("_scatter_add_nd").inputs("data", "indices").params<ScatterParams>()
+OP(_backward_gather_nd)
+    .alias("_scatter_add_nd")
+    .inputs("data", "indices")
+    .params<ScatterParams>()
     .infer([](InferCall& call) { infer_scatter(call, 0, 1); })
     .kernel([](const KernelCall& call) {
       const Shape &shape = call.out().shape(), &indices = call.in(1).shape();
@@ -74,7 +76,9 @@ OP(_backward_gather_nd).alias("_scatter_add_nd").inputs("data", "indices").param
     .vjp([](Vjp& v) { v.grad(0, gather_op(v.head(), v.input(1))); })
     .doc("Zeros of the given shape with data added at the indices; repeated ones add up.");
 
-OP(scatter_nd).inputs("data", "indices").params<ScatterParams>()
+OP(scatter_nd)
+    .inputs("data", "indices")
+    .params<ScatterParams>()
     .infer([](InferCall& call) { infer_scatter(call, 0, 1); })
     .kernel([](const KernelCall& call) {
       const Shape &shape = call.out().shape(), &indices = call.in(1).shape();
@@ -85,9 +89,13 @@ OP(scatter_nd).inputs("data", "indices").params<ScatterParams>()
     .no_grad_inputs(1)
     .keep_inputs({Keep::kNothing, Keep::kData})
     .vjp([](Vjp& v) { v.grad(0, gather_op(v.head(), v.input(1))); })
-    .doc("Zeros of the given shape with data written at the indices; of repeated ones the last stays.");
+    .doc(
+        "Zeros of the given shape with data written at the indices; of repeated ones the last "
+        "stays.");
 
-OP(_scatter_set_nd).inputs("lhs", "rhs", "indices").params<ScatterParams>()
+OP(_scatter_set_nd)
+    .inputs("lhs", "rhs", "indices")
+    .params<ScatterParams>()
     .infer([](InferCall& call) {
       call.expect(call.dtype(0) == call.dtype(1), "lhs and rhs must have one dtype");
       call.expect(call.shape(0) == Shape(call.params<ScatterParams>().shape),

@@ -26,11 +26,14 @@ int64_t to_index(T value) {
   }
 }
 
-int64_t row_grain(int64_t after) { return std::max<int64_t>(1, kGrain / std::max<int64_t>(1, after)); }
+int64_t row_grain(int64_t after) {
+  return std::max<int64_t>(1, kGrain / std::max<int64_t>(1, after));
+}
 
 // Adds up rows `order[begin..end)` of `from` into one row.
 template <class T>
-void add_rows(const T* from, const int64_t* order, int64_t begin, int64_t end, int64_t after, T* to) {
+void add_rows(const T* from, const int64_t* order, int64_t begin, int64_t end, int64_t after,
+              T* to) {
   if constexpr (std::is_same_v<T, float16>) {
     constexpr int64_t kWidth = 256;
     float sum[kWidth];
@@ -179,9 +182,10 @@ void gather_rows(const NDArray& from, Rows rows, const NDArray& positions, const
 void scatter_add_rows(const NDArray& from, const NDArray& positions, const NDArray& to, Rows rows) {
   const int64_t n = positions.size(), after = rows.after;
   char* bytes = to.bytes();
-  parallel_for(static_cast<int64_t>(to.nbytes()), int64_t{1} << 20, [&](int64_t begin, int64_t end) {
-    std::memset(bytes + begin, 0, static_cast<size_t>(end - begin));
-  });
+  parallel_for(static_cast<int64_t>(to.nbytes()), int64_t{1} << 20,
+               [&](int64_t begin, int64_t end) {
+                 std::memset(bytes + begin, 0, static_cast<size_t>(end - begin));
+               });
   if (from.size() == 0 || to.size() == 0) return;
   const int64_t* at = positions.data<int64_t>();
   const std::vector<int64_t> order = order_by_position(at, n, rows.extent);

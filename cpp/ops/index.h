@@ -2,8 +2,8 @@
 
 #include "core/ndarray.h"
 
-// What operators that look up by index share. Positions are int64 row numbers within range: the values
-// of an index array, of any dtype, after its mode was applied.
+// What operators that look up by index share. Positions are int64 row numbers within range: the
+// values of an index array, of any dtype, after its mode was applied.
 namespace mxtape {
 
 enum class IndexMode : int32_t { kClip, kRaise, kWrap };
@@ -11,12 +11,13 @@ enum class IndexMode : int32_t { kClip, kRaise, kWrap };
 // An index array's values as int64, not checked: the part before the decimal point, NaN as 0.
 NDArray index_numbers(const NDArray& indices);
 
-// An index array's values as rows of an axis of `extent`; under kRaise an Error when one is outside.
+// An index array's values as rows of an axis of `extent`; under kRaise an Error when one is
+// outside.
 NDArray index_positions(const NDArray& indices, int64_t extent, IndexMode mode,
                         std::string_view op);
 
-// The positions that columns of `indices`, of shape (M, ...), name in the leading M axes of `shape`,
-// counted from the end when negative; an IndexError when one is outside.
+// The positions that columns of `indices`, of shape (M, ...), name in the leading M axes of
+// `shape`, counted from the end when negative; an IndexError when one is outside.
 NDArray nd_positions(const NDArray& indices, const Shape& shape, std::string_view op);
 
 // An array seen as `before` tables of `extent` rows of `after` elements each.
@@ -27,7 +28,8 @@ Rows rows_of(const Shape& shape, int axis);
 
 // to[b, k] = from[b, positions[k]].
 void gather_rows(const NDArray& from, Rows rows, const NDArray& positions, const NDArray& to);
-// to[b, positions[k]] += from[b, k], starting from zeros; the sum has one order for any thread count.
+// to[b, positions[k]] += from[b, k], starting from zeros; the sum has one order for any thread
+// count.
 void scatter_add_rows(const NDArray& from, const NDArray& positions, const NDArray& to, Rows rows);
 // to[positions[k]] = from[k]; the last k wins where positions are the same.
 void scatter_rows(const NDArray& from, const NDArray& positions, const NDArray& to, Rows rows);

@@ -99,7 +99,10 @@ void part_from(const KernelCall& call, int axis) {
                 });
 }
 
-OP(Concat).alias("concat").variadic("data", "num_args").params<ConcatParams>()
+OP(Concat)
+    .alias("concat")
+    .variadic("data", "num_args")
+    .params<ConcatParams>()
     .infer([](InferCall& call) {
       call.expect_same_dtype();
       const int axis = call.axis(call.params<ConcatParams>().dim);
@@ -114,8 +117,8 @@ OP(Concat).alias("concat").variadic("data", "num_args").params<ConcatParams>()
       call.output(0, std::move(shape), call.dtype(0));
     })
     .kernel([](const KernelCall& call) {
-      join_parts(call, normalize_axis(call.params<ConcatParams>().dim, call.out().ndim(),
-                                      call.name()));
+      join_parts(call,
+                 normalize_axis(call.params<ConcatParams>().dim, call.out().ndim(), call.name()));
     })
     .keep_input(0, Keep::kShape)
     .vjp([](Vjp& v) {
@@ -131,7 +134,9 @@ OP(Concat).alias("concat").variadic("data", "num_args").params<ConcatParams>()
     })
     .doc("The arrays one behind the other along axis `dim`; their other extents are the same.");
 
-OP(stack).variadic("data", "num_args").params<StackParams>()
+OP(stack)
+    .variadic("data", "num_args")
+    .params<StackParams>()
     .infer([](InferCall& call) {
       call.expect_same_dtype();
       const Shape& in = call.shape(0);
@@ -144,8 +149,8 @@ OP(stack).variadic("data", "num_args").params<StackParams>()
       call.output(0, Shape(shape), call.dtype(0));
     })
     .kernel([](const KernelCall& call) {
-      join_parts(call, normalize_axis(call.params<StackParams>().axis, call.out().ndim(),
-                                      call.name()));
+      join_parts(call,
+                 normalize_axis(call.params<StackParams>().axis, call.out().ndim(), call.name()));
     })
     .keep_input(0, Keep::kShape)
     .vjp([](Vjp& v) {
@@ -176,7 +181,10 @@ void split_vjp(Vjp& v, int axis, size_t count, const Ints& extents) {
   v.grad(0, joined(parts, axis));
 }
 
-OP(SliceChannel).alias("split").inputs("data").params<SplitParams>()
+OP(SliceChannel)
+    .alias("split")
+    .inputs("data")
+    .params<SplitParams>()
     .outputs([](const Params* p) {
       return static_cast<size_t>(std::max<int64_t>(1, p->as<SplitParams>().num_outputs));
     })
@@ -198,8 +206,8 @@ OP(SliceChannel).alias("split").inputs("data").params<SplitParams>()
       }
     })
     .kernel([](const KernelCall& call) {
-      part_from(call, normalize_axis(call.params<SplitParams>().axis, call.in(0).ndim(),
-                                     call.name()));
+      part_from(call,
+                normalize_axis(call.params<SplitParams>().axis, call.in(0).ndim(), call.name()));
     })
     .keep_input(0, Keep::kShape)
     .vjp([](Vjp& v) {
@@ -232,7 +240,9 @@ size_t split_count(const Params* params) {
   return p.sections > 0 ? static_cast<size_t>(p.sections) : std::max<size_t>(1, p.indices.size());
 }
 
-OP(_split_v2).inputs("data").params<SplitV2Params>()
+OP(_split_v2)
+    .inputs("data")
+    .params<SplitV2Params>()
     .outputs(split_count)
     .infer([](InferCall& call) {
       const auto& p = call.params<SplitV2Params>();
@@ -255,8 +265,8 @@ OP(_split_v2).inputs("data").params<SplitV2Params>()
       }
     })
     .kernel([](const KernelCall& call) {
-      part_from(call, normalize_axis(call.params<SplitV2Params>().axis, call.in(0).ndim(),
-                                     call.name()));
+      part_from(call,
+                normalize_axis(call.params<SplitV2Params>().axis, call.in(0).ndim(), call.name()));
     })
     .keep_input(0, Keep::kShape)
     .vjp([](Vjp& v) {

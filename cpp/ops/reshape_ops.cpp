@@ -32,7 +32,9 @@ struct ReshapeLikeParams {
   }
 };
 
-OP(Flatten).alias("flatten").inputs("data")
+OP(Flatten)
+    .alias("flatten")
+    .inputs("data")
     .infer([](InferCall& call) {
       const Shape& in = call.shape(0);
       call.expect(in.ndim() > 0, "the array must have at least one axis");
@@ -44,7 +46,9 @@ OP(Flatten).alias("flatten").inputs("data")
     .method()
     .doc("A copy with the first axis kept and all others merged into one.");
 
-OP(expand_dims).inputs("data").params<ExpandDimsParams>()
+OP(expand_dims)
+    .inputs("data")
+    .params<ExpandDimsParams>()
     .infer([](InferCall& call) {
       const Shape& in = call.shape(0);
       const int axis =
@@ -59,7 +63,9 @@ OP(expand_dims).inputs("data").params<ExpandDimsParams>()
     .method()
     .doc("A copy with a new axis of extent 1.");
 
-OP(squeeze).inputs("data").params<SqueezeParams>()
+OP(squeeze)
+    .inputs("data")
+    .params<SqueezeParams>()
     .infer([](InferCall& call) {
       const OptInts& axes = call.params<SqueezeParams>().axis;
       const Shape& in = call.shape(0);
@@ -89,7 +95,9 @@ OP(squeeze).inputs("data").params<SqueezeParams>()
     .method()
     .doc("A copy without the given axes of extent 1.");
 
-OP(reshape_like).inputs("lhs", "rhs").params<ReshapeLikeParams>()
+OP(reshape_like)
+    .inputs("lhs", "rhs")
+    .params<ReshapeLikeParams>()
     .infer([](InferCall& call) {
       const auto& p = call.params<ReshapeLikeParams>();
       const Shape &lhs = call.shape(0), &rhs = call.shape(1);
@@ -124,7 +132,8 @@ OP(reshape_like).inputs("lhs", "rhs").params<ReshapeLikeParams>()
     .method()
     .doc("A copy of lhs in the shape of rhs, or with some of its axes replaced by some of rhs.");
 
-OP(shape_array).inputs("data")
+OP(shape_array)
+    .inputs("data")
     .infer([](InferCall& call) { call.output(0, {call.shape(0).ndim()}, DType::kInt64); })
     .kernel([](const KernelCall& call) {
       const Shape& shape = call.in(0).shape();
@@ -134,7 +143,8 @@ OP(shape_array).inputs("data")
     .method()
     .doc("The extents of the array as a one-dimensional int64 array.");
 
-OP(size_array).inputs("data")
+OP(size_array)
+    .inputs("data")
     .infer([](InferCall& call) { call.output(0, {1}, DType::kInt64); })
     .kernel([](const KernelCall& call) { *call.out().data<int64_t>() = call.in(0).size(); })
     .zero_grad()

@@ -31,7 +31,8 @@ SliceRange slice_range(const Shape& in, const SliceParams& p, std::string_view o
     const int64_t end = p.end[d] ? place(*p.end[d]) : (step > 0 ? high : low);
     const int64_t span = step > 0 ? end - begin : begin - end;
     // Unsigned, since the most negative step has no positive twin.
-    const uint64_t stride = step > 0 ? static_cast<uint64_t>(step) : 0 - static_cast<uint64_t>(step);
+    const uint64_t stride =
+        step > 0 ? static_cast<uint64_t>(step) : 0 - static_cast<uint64_t>(step);
     const int64_t count =
         span > 0 ? static_cast<int64_t>((static_cast<uint64_t>(span) - 1) / stride) + 1 : 0;
     range.shape[static_cast<int>(d)] = range.walk.extents[d] = count;
@@ -133,10 +134,14 @@ void gather_slice(const KernelCall& call, const SliceParams& p) {
 }
 
 void slice_vjp(Vjp& v, const Shape& in, const SliceParams& p) {
-  v.grad(0, slice_grad({v.head()}, SliceGradParams{Ints(in.begin(), in.end()), p.begin, p.end, p.step}));
+  v.grad(0, slice_grad({v.head()},
+                       SliceGradParams{Ints(in.begin(), in.end()), p.begin, p.end, p.step}));
 }
 
-OP(slice).alias("crop").inputs("data").params<SliceParams>()
+OP(slice)
+    .alias("crop")
+    .inputs("data")
+    .params<SliceParams>()
     .infer([](InferCall& call) {
       call.output(0, slice_range(call.shape(0), call.params<SliceParams>(), call.name()).shape,
                   call.dtype(0));
@@ -147,7 +152,9 @@ OP(slice).alias("crop").inputs("data").params<SliceParams>()
     .method()
     .doc("A copy of the part of the array that begin, end and step select along its leading axes.");
 
-OP(_backward_slice).inputs("data").params<SliceGradParams>()
+OP(_backward_slice)
+    .inputs("data")
+    .params<SliceGradParams>()
     .infer([](InferCall& call) {
       const auto& p = call.params<SliceGradParams>();
       const Shape shape(p.shape);
@@ -164,15 +171,17 @@ OP(_backward_slice).inputs("data").params<SliceGradParams>()
     .vjp([](Vjp& v) { v.grad(0, slice_op({v.head()}, v.params<SliceGradParams>().range())); })
     .doc("Zeros of the given shape, with the array in the given slice.");
 
-OP(slice_axis).inputs("data").params<SliceAxisParams>()
+OP(slice_axis)
+    .inputs("data")
+    .params<SliceAxisParams>()
     .infer([](InferCall& call) {
       const SliceParams p =
           slice_axis_range(call.shape(0), call.params<SliceAxisParams>(), call.name());
       call.output(0, slice_range(call.shape(0), p, call.name()).shape, call.dtype(0));
     })
     .kernel([](const KernelCall& call) {
-      gather_slice(call, slice_axis_range(call.in(0).shape(), call.params<SliceAxisParams>(),
-                                          call.name()));
+      gather_slice(
+          call, slice_axis_range(call.in(0).shape(), call.params<SliceAxisParams>(), call.name()));
     })
     .keep_input(0, Keep::kShape)
     .vjp([](Vjp& v) {
@@ -182,7 +191,9 @@ OP(slice_axis).inputs("data").params<SliceAxisParams>()
     .method()
     .doc("A copy of the elements [begin, end) along one axis.");
 
-OP(slice_like).inputs("data", "shape_like").params<SliceLikeParams>()
+OP(slice_like)
+    .inputs("data", "shape_like")
+    .params<SliceLikeParams>()
     .infer([](InferCall& call) {
       const auto& p = call.params<SliceLikeParams>();
       const Shape &in = call.shape(0), &like = call.shape(1);
@@ -218,7 +229,10 @@ void start_from_input(const KernelCall& call) {
   copy_strided(call.in(0), dense(call.in(0)), call.out(), dense(call.out()));
 }
 
-OP(_slice_assign).alias("_crop_assign").inputs("lhs", "rhs").params<SliceParams>()
+OP(_slice_assign)
+    .alias("_crop_assign")
+    .inputs("lhs", "rhs")
+    .params<SliceParams>()
     .infer([](InferCall& call) {
       call.expect_same_dtype();
       const Shape part = slice_range(call.shape(0), call.params<SliceParams>(), call.name()).shape;
@@ -235,13 +249,17 @@ OP(_slice_assign).alias("_crop_assign").inputs("lhs", "rhs").params<SliceParams>
     .vjp([](Vjp& v) {
       const auto& p = v.params<SliceParams>();
       if (v.needs(0)) {
-        v.grad(0, slice_assign_scalar({v.head()}, SliceAssignScalarParams{0, p.begin, p.end, p.step}));
+        v.grad(0,
+               slice_assign_scalar({v.head()}, SliceAssignScalarParams{0, p.begin, p.end, p.step}));
       }
       if (v.needs(1)) v.grad(1, slice_op({v.head()}, p));
     })
     .doc("lhs with rhs written to the given slice; in place with out=lhs.");
 
-OP(_slice_assign_scalar).alias("_crop_assign_scalar").inputs("data").params<SliceAssignScalarParams>()
+OP(_slice_assign_scalar)
+    .alias("_crop_assign_scalar")
+    .inputs("data")
+    .params<SliceAssignScalarParams>()
     .infer([](InferCall& call) {
       slice_range(call.shape(0), call.params<SliceAssignScalarParams>().range(), call.name());
       infer_same_shape(call);

@@ -11,8 +11,8 @@ struct SliceRange {
   Strided walk;
 };
 
-// The selection of `p` in an array of shape `in`, by Python's slicing rules; an Error that names `op`
-// when the parameters do not fit.
+// The selection of `p` in an array of shape `in`, by Python's slicing rules; an Error that names
+// `op` when the parameters do not fit.
 SliceRange slice_range(const Shape& in, const SliceParams& p, std::string_view op);
 
 // Elements [begin, end) along `axis`, recorded as slice_axis.

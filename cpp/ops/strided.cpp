@@ -10,8 +10,9 @@ namespace {
 
 // Elements that one piece of parallel work moves, at least.
 constexpr int64_t kPiece = 1 << 15;
-// A transpose goes by square blocks whose rows are cache lines: each line is read and written once, so
-// lines of a power-of-two distance, which the cache keeps in few places, do not throw each other out.
+// A transpose goes by square blocks whose rows are cache lines: each line is read and written once,
+// so lines of a power-of-two distance, which the cache keeps in few places, do not throw each other
+// out.
 template <class T>
 constexpr int64_t kSide = 64 / static_cast<int64_t>(sizeof(T));
 // Blocks side by side in the source before the next lines are read: fewer pages at a time.
@@ -187,8 +188,8 @@ void transpose_block(const T (&block)[kSide<T>][kSide<T>], T* to, int64_t to_str
 
 #pragma GCC diagnostic pop
 
-// Transposes the block of `rows` times `columns` elements whose columns lie next to each other in `to`
-// and whose rows lie next to each other in `from`.
+// Transposes the block of `rows` times `columns` elements whose columns lie next to each other in
+// `to` and whose rows lie next to each other in `from`.
 template <class T>
 void copy_block(const T* from, int64_t from_stride, T* to, int64_t to_stride, int64_t rows,
                 int64_t columns) {
@@ -224,8 +225,8 @@ void copy_transposed(const T* from, T* to, std::span<const Axis> axes, size_t ne
       for (int64_t j = 0; j < column.extent; j += side) {
         const int64_t columns = std::min(side, column.extent - j);
         for (int64_t i = 0; i < rows; i += side) {
-          copy_block(from + source + j * column.from + i, column.from,
-                     to + target + i * row.to + j, row.to, std::min(side, rows - i), columns);
+          copy_block(from + source + j * column.from + i, column.from, to + target + i * row.to + j,
+                     row.to, std::min(side, rows - i), columns);
         }
       }
     });

@@ -7,7 +7,8 @@
 namespace mxtape {
 
 // A walk over the elements of a block of memory: the extents and, for each axis, the distance in
-// elements between neighbours. A distance is 0 along a repeated axis and negative along a reversed one.
+// elements between neighbours. A distance is 0 along a repeated axis and negative along a reversed
+// one.
 struct Strided {
   Ints extents;
   Ints strides;
@@ -25,8 +26,8 @@ Ints dense_strides(const Shape& shape);
 // All of `array`, in order.
 Strided dense(const NDArray& array);
 
-// Element k of the walk over `from` goes to element k of the walk over `to`; both walks have the same
-// extents, and `to` visits no element twice. Moves bits, of any dtype, in parallel.
+// Element k of the walk over `from` goes to element k of the walk over `to`; both walks have the
+// same extents, and `to` visits no element twice. Moves bits, of any dtype, in parallel.
 void copy_strided(const NDArray& from, const Strided& source, const NDArray& to,
                   const Strided& target);
 

@@ -109,11 +109,12 @@ Shape taken_shape(const Shape& a, const Shape& indices, int axis) {
 }
 
 void expect_not_empty(const InferCall& call, const Shape& shape, int axis, const Shape& indices) {
-  call.expect(shape[axis] > 0 || indices.size() == 0, "axis ", axis,
-              " has no elements to look up");
+  call.expect(shape[axis] > 0 || indices.size() == 0, "axis ", axis, " has no elements to look up");
 }
 
-OP(take).inputs("a", "indices").params<TakeParams>()
+OP(take)
+    .inputs("a", "indices")
+    .params<TakeParams>()
     .infer([](InferCall& call) {
       const int axis = call.axis(call.params<TakeParams>().axis);
       expect_not_empty(call, call.shape(0), axis, call.shape(1));
@@ -135,9 +136,13 @@ OP(take).inputs("a", "indices").params<TakeParams>()
                           TakeGradParams{Ints(a.begin(), a.end()), p.axis, p.mode}));
     })
     .method()
-    .doc("The slices of `a` along an axis that the indices name; the indices' shape replaces the axis.");
+    .doc(
+        "The slices of `a` along an axis that the indices name; the indices' shape replaces the "
+        "axis.");
 
-OP(_backward_take).inputs("data", "indices").params<TakeGradParams>()
+OP(_backward_take)
+    .inputs("data", "indices")
+    .params<TakeGradParams>()
     .infer([](InferCall& call) {
       const auto& p = call.params<TakeGradParams>();
       const Shape shape(p.shape);
@@ -162,7 +167,9 @@ OP(_backward_take).inputs("data", "indices").params<TakeGradParams>()
     })
     .doc("Zeros of the given shape, with slices of data added at the indices along an axis.");
 
-OP(Embedding).inputs("data", "weight").params<EmbeddingParams>()
+OP(Embedding)
+    .inputs("data", "weight")
+    .params<EmbeddingParams>()
     .infer([](InferCall& call) {
       const auto& p = call.params<EmbeddingParams>();
       call.expect(p.input_dim > 0 && p.output_dim > 0, "input_dim and output_dim must be positive");
@@ -231,7 +238,10 @@ void pick_elements(const KernelCall& call, int axis, IndexMode mode) {
   });
 }
 
-OP(pick).alias("choose_element_0index").inputs("data", "index").params<PickParams>()
+OP(pick)
+    .alias("choose_element_0index")
+    .inputs("data", "index")
+    .params<PickParams>()
     .infer([](InferCall& call) {
       const auto& p = call.params<PickParams>();
       call.expect(p.axis.has_value(), "axis must be given");
@@ -256,7 +266,9 @@ OP(pick).alias("choose_element_0index").inputs("data", "index").params<PickParam
     .method()
     .doc("From each row along an axis, the element that the index array names.");
 
-OP(_backward_pick).inputs("data", "index").params<PickGradParams>()
+OP(_backward_pick)
+    .inputs("data", "index")
+    .params<PickGradParams>()
     .infer([](InferCall& call) {
       const auto& p = call.params<PickGradParams>();
       const Shape shape(p.shape);
@@ -267,8 +279,7 @@ OP(_backward_pick).inputs("data", "index").params<PickGradParams>()
     .kernel([](const KernelCall& call) {
       const auto& p = call.params<PickGradParams>();
       const NDArray &data = call.in(0), &out = call.out();
-      const Rows rows =
-          rows_of(out.shape(), normalize_axis(p.axis, out.ndim(), call.name()));
+      const Rows rows = rows_of(out.shape(), normalize_axis(p.axis, out.ndim(), call.name()));
       const NDArray positions =
           index_positions(call.in(1), rows.extent, index_mode(p.mode), call.name());
       fill_zero(out);
@@ -284,7 +295,8 @@ OP(_backward_pick).inputs("data", "index").params<PickGradParams>()
     .vjp([](Vjp& v) {
       const auto& p = v.params<PickGradParams>();
       const NDArray index = v.input(1);
-      v.grad(0, reshape(pick_op({v.head(), index}, PickParams{p.axis, false, p.mode}), index.shape()));
+      v.grad(0,
+             reshape(pick_op({v.head(), index}, PickParams{p.axis, false, p.mode}), index.shape()));
     })
     .doc("Zeros of the given shape, with the elements of data where pick would read them.");
 
@@ -294,7 +306,8 @@ Shape batch_table(const Shape& a) {
   return {a.product(0, a.ndim() - 1), width};
 }
 
-OP(batch_take).inputs("a", "indices")
+OP(batch_take)
+    .inputs("a", "indices")
     .infer([](InferCall& call) {
       const Shape& a = call.shape(0);
       call.expect(a.ndim() > 0, "a must have at least one axis");
@@ -313,11 +326,15 @@ OP(batch_take).inputs("a", "indices")
     .vjp([](Vjp& v) {
       const Shape in = v.input_shape(0), table = batch_table(in);
       const NDArray g = reshape(v.head(), {table[0]}), index = reshape(v.input(1), {table[0]});
-      v.grad(0, reshape(pick_grad({g, index}, PickGradParams{Ints(table.begin(), table.end())}), in));
+      v.grad(0,
+             reshape(pick_grad({g, index}, PickGradParams{Ints(table.begin(), table.end())}), in));
     })
-    .doc("From each row along the last axis, the element that its index names, clipped to the row.");
+    .doc(
+        "From each row along the last axis, the element that its index names, clipped to the row.");
 
-OP(one_hot).inputs("indices").params<OneHotParams>()
+OP(one_hot)
+    .inputs("indices")
+    .params<OneHotParams>()
     .infer([](InferCall& call) {
       const auto& p = call.params<OneHotParams>();
       call.expect(p.depth >= 0, "depth must not be negative");
@@ -348,7 +365,9 @@ OP(one_hot).inputs("indices").params<OneHotParams>()
     .no_grad_inputs(0)
     .zero_grad()
     .method()
-    .doc("Each index as a row of off_value with on_value at the index; rows of off_value out of range.");
+    .doc(
+        "Each index as a row of off_value with on_value at the index; rows of off_value out of "
+        "range.");
 
 }  // namespace
 }  // namespace mxtape

@@ -71,7 +71,9 @@ void permute(const KernelCall& call, const Ints& order) {
   gather_strided(in, source, call.out());
 }
 
-OP(transpose).inputs("data").params<TransposeParams>()
+OP(transpose)
+    .inputs("data")
+    .params<TransposeParams>()
     .infer([](InferCall& call) {
       const Shape& in = call.shape(0);
       const Ints order = order_of(call.params<TransposeParams>().axes, in.ndim());
@@ -98,7 +100,10 @@ OP(transpose).inputs("data").params<TransposeParams>()
     .method()
     .doc("The array with its axes in another order; without axes, in reverse order.");
 
-OP(SwapAxis).alias("swapaxes").inputs("data").params<SwapAxisParams>()
+OP(SwapAxis)
+    .alias("swapaxes")
+    .inputs("data")
+    .params<SwapAxisParams>()
     .infer([](InferCall& call) {
       const auto& p = call.params<SwapAxisParams>();
       const Shape& in = call.shape(0);
@@ -111,7 +116,10 @@ OP(SwapAxis).alias("swapaxes").inputs("data").params<SwapAxisParams>()
     .method()
     .doc("The array with two of its axes exchanged.");
 
-OP(reverse).alias("flip").inputs("data").params<ReverseParams>()
+OP(reverse)
+    .alias("flip")
+    .inputs("data")
+    .params<ReverseParams>()
     .infer([](InferCall& call) {
       for (int64_t axis : call.params<ReverseParams>().axis) {
         call.expect(axis >= 0 && axis < call.shape(0).ndim(), "axis ", axis,

@@ -44,13 +44,14 @@ void where_kernel(const KernelCall& call) {
   });
 }
 
-OP(where).inputs("condition", "x", "y")
+OP(where)
+    .inputs("condition", "x", "y")
     .infer([](InferCall& call) {
       const Shape &condition = call.shape(0), &shape = call.shape(1);
       call.expect(shape == call.shape(2), "x and y must have one shape");
       call.expect(call.dtype(1) == call.dtype(2), "x and y must have one dtype");
-      call.expect(condition == shape || (condition.ndim() == 1 && shape.ndim() > 0 &&
-                                         condition[0] == shape[0]),
+      call.expect(condition == shape ||
+                      (condition.ndim() == 1 && shape.ndim() > 0 && condition[0] == shape[0]),
                   "condition must have the shape of x, or one element for each of its rows");
       call.output(0, shape, call.dtype(1));
     })
@@ -63,8 +64,9 @@ OP(where).inputs("condition", "x", "y")
       if (v.needs(1)) v.grad(1, fn::where(condition, g, zeros));
       if (v.needs(2)) v.grad(2, fn::where(condition, zeros, g));
     })
-    .doc("The element of x where the condition is not zero, of y elsewhere; row by row for a "
-         "one-dimensional condition.");
+    .doc(
+        "The element of x where the condition is not zero, of y elsewhere; row by row for a "
+        "one-dimensional condition.");
 
 }  // namespace
 }  // namespace mxtape
