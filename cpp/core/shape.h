@@ -4,6 +4,7 @@
 #include <cstring>
 #include <initializer_list>
 #include <iosfwd>
+#include <ranges>
 #include <span>
 #include <string>
 #include <vector>
@@ -55,7 +56,7 @@ class Shape {
   const int64_t* end() const { return data() + ndim_; }
   const int64_t* data() const { return ndim_ <= kInline ? inline_ : heap_; }
   int64_t* data() { return ndim_ <= kInline ? inline_ : heap_; }
-  operator std::span<const int64_t>() const { return {data(), static_cast<size_t>(ndim_)}; }
+  std::span<const int64_t> dims() const { return {data(), static_cast<size_t>(ndim_)}; }
 
   int64_t size() const { return product(0, ndim_); }
   // Product of the extents in [first, last).
@@ -106,3 +107,7 @@ Shape broadcast_shape(const Shape& a, const Shape& b, std::string_view op);
 int64_t checked_size(const Shape& shape, std::string_view op);
 
 }  // namespace mxtape
+
+// size() counts elements, not axes: ranges must measure a Shape by its iterators.
+template <>
+inline constexpr bool std::ranges::disable_sized_range<mxtape::Shape> = true;

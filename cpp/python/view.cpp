@@ -30,8 +30,8 @@ NDArray row_view(const NDArray& x, int64_t index) {
   NDArray rows = rows_view(x, index, index + 1);
   // An element of a vector keeps one axis: MXNet's arrays have at least one.
   if (x.ndim() == 1) return rows;
-  // Not a span made of the shape: it would take Shape::size(), the number of elements, for its length.
-  return reshape(rows, Shape(std::span(x.shape().begin() + 1, x.shape().end())));
+
+  return reshape(rows, Shape(x.shape().dims().subspan(1)));
 }
 
 }  // namespace mxtape::python
