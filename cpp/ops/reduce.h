@@ -371,7 +371,8 @@ struct Max {
   template <class V>
   static V combine(V a, V b) {
     if constexpr (std::is_floating_point_v<V>) {
-      return (b > a) | (b != b) ? b : a;
+      const V larger = b > a ? b : a;  // in two steps, which the compiler vectorises
+      return b != b ? b : larger;
     } else {
       return b > a ? b : a;
     }
@@ -388,7 +389,8 @@ struct Min : Max<T> {
   template <class V>
   static V combine(V a, V b) {
     if constexpr (std::is_floating_point_v<V>) {
-      return (b < a) | (b != b) ? b : a;
+      const V smaller = b < a ? b : a;
+      return b != b ? b : smaller;
     } else {
       return b < a ? b : a;
     }

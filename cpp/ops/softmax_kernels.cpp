@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <vector>
 
 #include "ops/reduce.h"
 #include "ops/softmax.h"
@@ -44,7 +43,7 @@ void softmax_run(const A* x, A* y, int64_t n, int64_t length, A scale, bool log)
     return;
   }
   double total = 0;
-  A block[kRun];
+  alignas(64) A block[kRun];
   for (int64_t i = 0; i < length; i += kRun) {
     total += exp_sum(x + i, block, std::min(kRun, length - i), top, scale);
   }
@@ -92,6 +91,22 @@ void softmax_columns(const A* x, int64_t x_row, A* y, int64_t y_row, int64_t n, 
   }
 }
 
+// Memory of the pool, aligned as arrays are: which elements a vector instruction takes, and so their
+// last bits, must not depend on where the scratch lies.
+template <class A>
+class Scratch {
+ public:
+  A* data(int64_t count) {
+    if (!memory_.defined() || memory_.size() < count) {
+      memory_ = NDArray::empty(Shape{count}, dtype_of<A>);
+    }
+    return memory_.data<A>();
+  }
+
+ private:
+  NDArray memory_;
+};
+
 // A strided run of an array as contiguous numbers of type A.
 template <class A>
 class Gather {
@@ -100,20 +115,18 @@ class Gather {
   // `count` elements, `stride` apart, from element `at`.
   const A* operator()(int64_t at, int64_t count, int64_t stride) {
     if (array_.dtype() == dtype_of<A> && stride == 1) return array_.data<A>() + at;
-    buffer_.resize(static_cast<size_t>(count));
+    A* to = buffer_.data(count);
     reduce::dispatch_floating(array_.dtype(), [&](auto tag) {
       using T = typename decltype(tag)::type;
       const T* from = array_.data<T>() + at;
-      for (int64_t i = 0; i < count; ++i) {
-        buffer_[static_cast<size_t>(i)] = static_cast<A>(from[i * stride]);
-      }
+      for (int64_t i = 0; i < count; ++i) to[i] = static_cast<A>(from[i * stride]);
     });
-    return buffer_.data();
+    return to;
   }
 
  private:
   const NDArray& array_;
-  std::vector<A> buffer_;
+  Scratch<A> buffer_;
 };
 
 // Where a run of results of type A is made before it is stored.
@@ -123,23 +136,21 @@ class Scatter {
   explicit Scatter(const NDArray& array) : array_(array) {}
   A* place(int64_t at, int64_t count, int64_t stride) {
     if (array_.dtype() == dtype_of<A> && stride == 1) return array_.data<A>() + at;
-    buffer_.resize(static_cast<size_t>(count));
-    return buffer_.data();
+    return buffer_.data(count);
   }
   void store(int64_t at, int64_t count, int64_t stride) {
     if (array_.dtype() == dtype_of<A> && stride == 1) return;
     reduce::dispatch_floating(array_.dtype(), [&](auto tag) {
       using T = typename decltype(tag)::type;
+      const A* from = buffer_.data(count);
       T* to = array_.data<T>() + at;
-      for (int64_t i = 0; i < count; ++i) {
-        to[i * stride] = convert_value<T>(buffer_[static_cast<size_t>(i)]);
-      }
+      for (int64_t i = 0; i < count; ++i) to[i * stride] = convert_value<T>(from[i]);
     });
   }
 
  private:
   const NDArray& array_;
-  std::vector<A> buffer_;
+  Scratch<A> buffer_;
 };
 
 int64_t length_at(const NDArray* lengths, int64_t i, int64_t n) {
@@ -182,7 +193,7 @@ void forward(const AxisView& view, const NDArray& x, const NDArray* lengths, con
 template <class A>
 double dot(const A* a, const A* b, int64_t n) {
   double total = 0;
-  A block[kRun];
+  alignas(64) A block[kRun];
   for (int64_t i = 0; i < n; i += kRun) {
     const int64_t m = std::min(kRun, n - i);
     Map<A>(block, m) = ConstMap<A>(a + i, m) * ConstMap<A>(b + i, m);
