@@ -38,7 +38,7 @@ struct FreeBlock {
 };
 
 std::atomic<size_t> system_bytes{0};
-std::atomic<size_t> cached_bytes{0};
+std::atomic<size_t> cached_bytes{0};  // in the shared cache
 
 void* system_allocate(size_t bytes) {
   void* block = std::aligned_alloc(kAlign, bytes);
@@ -119,7 +119,6 @@ struct ThreadCacheCloser {
     for (int c = 0; c < kSmallClasses; ++c) {
       while (FreeBlock* block = thread_cache.lists[c]) {
         thread_cache.lists[c] = block->next;
-        cached_bytes.fetch_sub(class_bytes(c), std::memory_order_relaxed);
         shared_cache().put(block, c);
       }
     }
@@ -134,7 +133,6 @@ void* pool_allocate(int size_class) {
     if (FreeBlock* block = cache.lists[size_class]) {
       cache.lists[size_class] = block->next;
       cache.bytes -= class_bytes(size_class);
-      cached_bytes.fetch_sub(class_bytes(size_class), std::memory_order_relaxed);
       return block;
     }
   }
@@ -152,7 +150,6 @@ void pool_free(void* memory, int size_class) {
       block->next = cache.lists[size_class];
       cache.lists[size_class] = block;
       cache.bytes += bytes;
-      cached_bytes.fetch_add(bytes, std::memory_order_relaxed);
       return;
     }
   }
@@ -197,7 +194,7 @@ void Storage::dispose() noexcept {
 }
 
 PoolStats pool_stats() {
-  const size_t cached = cached_bytes.load();
+  const size_t cached = cached_bytes.load() + thread_cache.bytes;
   return {system_bytes.load() - cached, cached};
 }
 

@@ -50,6 +50,8 @@ class alignas(64) Storage {
   uint16_t device_ = 0;
 };
 
+// What arrays hold, and what waits for new ones in the shared cache and the calling thread's. What
+// waits in another thread's cache counts as in use.
 struct PoolStats {
   size_t bytes_in_use;
   size_t bytes_cached;

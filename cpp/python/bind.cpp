@@ -213,6 +213,8 @@ Binder::Binder(const OpSchema& op) : op_(op) {
   for (const char* extra : {"out", "name", "attr", "__layout__", "ctx_group", "lr_mult", "wd_mult"}) {
     intern(extra);
   }
+  // The count of a variadic operator's inputs is theirs, whatever the caller says.
+  if (op.variadic && !op.params && !op.count_param.empty()) intern(op.count_param);
 }
 
 void Binder::bind(PyObject* const* args, size_t nargs, PyObject* keyword_names,
@@ -347,6 +349,11 @@ void Binder::finish_inputs(State& state) const {
   for (size_t i = 0; i < input_names_; ++i) {
     if (i < expected && !state.have[i]) {
       fail_as(ErrorKind::kMXNet, op_.name, ": argument ", op_.inputs[i].name, " is missing");
+    }
+    if (i >= expected && state.have[i]) {
+      fail_as(ErrorKind::kMXNet, op_.name, ": argument ", op_.inputs[i].name,
+              " was given, but these parameters leave it out (",
+              state.call.params ? print_given(*state.call.params) : "", ")");
     }
   }
   state.call.inputs.resize(expected);

@@ -13,6 +13,7 @@ namespace {
 constexpr int64_t kTile = 1024;        // elements: a tile of doubles is a quarter of the L1 cache
 constexpr int64_t kThreadWork = 65536;  // element-costs below which a second thread costs more
 constexpr int kMaxOperands = 8;
+constexpr int64_t kSmall = 64;         // elements up to which a call's set-up outweighs its arithmetic
 
 // The output's axes, with neighbours merged wherever every operand steps through them evenly.
 struct Axes {
@@ -129,6 +130,28 @@ void collapse(std::span<const TileOperand> inputs, const NDArray& out, Axes& axe
   }
 }
 
+// The commonest calls: few elements, of the compute type, each input of the output's shape or a number.
+// They need no description of their inputs.
+bool run_small(TileKernel kernel, DType compute, std::span<const TileOperand> inputs,
+               const NDArray& out, int64_t n, const void* params) {
+  if (out.dtype() != compute || inputs.size() > 3) return false;
+  const void* in[3];
+  alignas(64) char splats[3][kSmall * sizeof(double)];
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const NDArray* array = inputs[i].array;
+    if (!array) {
+      splat(compute, inputs[i].scalar, splats[i], n);
+      in[i] = splats[i];
+    } else if (array->dtype() == compute && array->shape() == out.shape()) {
+      in[i] = array->bytes();
+    } else {
+      return false;
+    }
+  }
+  kernel(in, out.bytes(), n, params);
+  return true;
+}
+
 }  // namespace
 
 void run_tiles(const TileFunction& f, DType compute, std::span<const TileOperand> inputs,
@@ -137,6 +160,7 @@ void run_tiles(const TileFunction& f, DType compute, std::span<const TileOperand
   if (n == 0) return;
   const TileKernel kernel = f.kernels[static_cast<int>(compute)];
   const size_t arity = inputs.size();
+  if (n <= kSmall && run_small(kernel, compute, inputs, out, n, params)) return;
   const bool store_direct = out.dtype() == compute;
   Source sources[kMaxOperands];
   bool any_broadcast = false, all_direct = store_direct;
