@@ -4,9 +4,13 @@
 #include <cstdint>
 #include <string_view>
 
-#include <Eigen/Core>
-
 #include "core/error.h"
+
+// Only what computes with float16 needs its definition and includes <Eigen/Core>, which takes
+// longer to compile than most files here.
+namespace Eigen {
+struct half;
+}
 
 namespace mxtape {
 
