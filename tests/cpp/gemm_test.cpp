@@ -5,6 +5,7 @@
 #include <cstring>
 #include <vector>
 
+#include <Eigen/Core>
 #include <gtest/gtest.h>
 
 #include "runtime/parallel.h"

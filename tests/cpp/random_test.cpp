@@ -7,6 +7,7 @@
 #include <limits>
 #include <vector>
 
+#include <Eigen/Core>
 #include <gtest/gtest.h>
 
 #include "ops/distributions.h"
