@@ -270,9 +270,9 @@ void Binder::bind_input(size_t i, PyObject* value, State& state) const {
   const std::string& name = op_.inputs[op_.variadic ? 0 : i].name;
   if (is_ndarray(value)) {
     if (op_.variadic) {
-      state.call.inputs.push_back(array_of(value));
+      state.call.inputs.push_back(&array_of(value));
     } else {
-      state.call.inputs[i] = array_of(value);
+      state.call.inputs[i] = &array_of(value);
       state.have[i] = true;
     }
     return;
@@ -280,7 +280,9 @@ void Binder::bind_input(size_t i, PyObject* value, State& state) const {
   // concat(*arrays) is also called with one list.
   if (op_.variadic && (PyList_Check(value) || PyTuple_Check(value))) {
     for (Py_ssize_t k = 0; k < PySequence_Fast_GET_SIZE(value); ++k) {
-      bind_input(state.call.inputs.size(), PySequence_Fast_GET_ITEM(value, k), state);
+      PyObject* item = PySequence_Fast_GET_ITEM(value, k);
+      state.call.held.push_back(py::reinterpret_borrow<py::object>(item));
+      bind_input(state.call.inputs.size(), item, state);
     }
     return;
   }

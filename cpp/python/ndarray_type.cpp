@@ -72,13 +72,13 @@ Ref<Params> scalar_params(double value, PyObject* number) {
 PyObject* run_binary(const OperatorTrio& trio, PyObject* a, PyObject* b, PyObject* target) {
   const bool left = is_ndarray(a);
   const OpSchema* op;
-  NDArray inputs[2];
+  const NDArray* inputs[2];
   size_t count = 1;
   Ref<Params> params;
   if (left && is_ndarray(b)) {
     op = &trio.arrays.schema();
-    inputs[0] = array_of(a);
-    inputs[1] = array_of(b);
+    inputs[0] = &array_of(a);
+    inputs[1] = &array_of(b);
     count = 2;
   } else {
     PyObject* number = left ? b : a;
@@ -88,12 +88,12 @@ PyObject* run_binary(const OperatorTrio& trio, PyObject* a, PyObject* b, PyObjec
       Py_RETURN_NOTIMPLEMENTED;
     }
     op = left ? &trio.scalar.schema() : &trio.reversed.schema();
-    inputs[0] = array_of(left ? a : b);
+    inputs[0] = &array_of(left ? a : b);
     params = scalar_params(value, number);
   }
   Outputs outputs;
   if (target) outputs.push_back(array_of(target));
-  invoke(*op, {inputs, count}, params, outputs);
+  invoke(*op, Inputs(inputs, count), params, outputs);
   if (target) {
     array_of(target) = std::move(outputs[0]);
     Py_INCREF(target);

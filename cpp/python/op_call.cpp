@@ -33,7 +33,7 @@ PyObject* call_op(PyObject* self, PyObject* const* args, size_t nargsf, PyObject
   try {
     BoundCall call;
     callable->binder->bind(args, static_cast<size_t>(PyVectorcall_NARGS(nargsf)), names, call);
-    invoke(op, call.inputs, call.params, call.outputs);
+    invoke(op, Inputs(call.inputs.data(), call.inputs.size()), call.params, call.outputs);
     if (call.out) {
       // The caller's own objects take the recorded results.
       if (PyList_Check(call.out) || PyTuple_Check(call.out)) {
