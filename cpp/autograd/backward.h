@@ -8,8 +8,8 @@
 
 namespace mxtape::autograd {
 
-// The few array operations that the executor itself needs; the operator layer supplies them, recorded
-// where recording is on.
+// The few array operations that the executor itself needs; the operator layer supplies them,
+// recorded where recording is on.
 struct GradientOps {
   NDArray (*add)(const NDArray& a, const NDArray& b) = nullptr;
   void (*add_in_place)(const NDArray& target, const NDArray& value) = nullptr;
@@ -19,7 +19,8 @@ struct GradientOps {
 void set_gradient_ops(const GradientOps& ops);
 const GradientOps& gradient_ops();
 
-// What one step of the reverse sweep hands to Node::vjp: the head gradients in, the input gradients out.
+// What one step of the reverse sweep hands to Node::vjp: the head gradients in, the input gradients
+// out.
 class VjpCall {
  public:
   VjpCall(Node& node, std::span<NDArray> heads, bool create_graph);

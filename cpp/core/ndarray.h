@@ -10,8 +10,8 @@
 
 namespace mxtape {
 
-// A handle to a dense row-major array: storage, offset, shape, dtype, and where it hangs on the tape.
-// The core does not know what the tape is: to it the edge is a counted object and a number.
+// A handle to a dense row-major array: storage, offset, shape, dtype, and where it hangs on the
+// tape. The core does not know what the tape is: to it the edge is a counted object and a number.
 class NDArray {
  public:
   NDArray() = default;
@@ -74,7 +74,8 @@ class NDArray {
 
 using Arrays = std::span<const NDArray>;
 
-// The inputs of a call, where they lie: to copy a handle costs two atomic counts, and as many to drop it.
+// The inputs of a call, where they lie: to copy a handle costs two atomic counts, and as many to
+// drop it.
 class Inputs {
  public:
   class Iterator {

@@ -15,7 +15,7 @@ constexpr size_t kAlign = 64;
 // Four size classes to each power of two, from 128 bytes up: at most a fifth of a block is unused.
 constexpr int kFirstLog2 = 7;
 constexpr int kClasses = 4 * 42;
-constexpr int kSmallClasses = 4 * 9;                  // up to 64 KiB: cached by each thread
+constexpr int kSmallClasses = 4 * 9;                   // up to 64 KiB: cached by each thread
 constexpr size_t kThreadCacheBytes = size_t{8} << 20;  // a thread's cache holds at most this
 constexpr size_t kSharedCacheBytes = size_t{2} << 30;  // and the shared one this
 

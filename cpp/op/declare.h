@@ -197,8 +197,8 @@ class OpDeclaration {
 #define MXTAPE_CONCAT_(a, b) a##b
 #define MXTAPE_CONCAT(a, b) MXTAPE_CONCAT_(a, b)
 // Declares an operator while the program loads.
-#define OP(name)                                                                                  \
-  [[maybe_unused]] static const ::mxtape::OpDeclaration MXTAPE_CONCAT(op_declaration_, __COUNTER__) = \
-      ::mxtape::OpDeclaration(#name)
+#define OP(name)                                                       \
+  [[maybe_unused]] static const ::mxtape::OpDeclaration MXTAPE_CONCAT( \
+      op_declaration_, __COUNTER__) = ::mxtape::OpDeclaration(#name)
 
 }  // namespace mxtape

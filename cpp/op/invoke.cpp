@@ -65,7 +65,8 @@ void check_output(const OpSchema& op, size_t i, const NDArray& out, const Output
   check_writable(out, op.name);
 }
 
-void record(const OpSchema& op, Inputs inputs, const Ref<Params>& params, std::span<NDArray> outputs) {
+void record(const OpSchema& op, Inputs inputs, const Ref<Params>& params,
+            std::span<NDArray> outputs) {
   bool tracked = false;
   for (size_t i = 0; i < inputs.size(); ++i) {
     tracked = tracked || (autograd::on_tape(inputs[i]) && !op.is_no_grad_input(i));
@@ -148,13 +149,15 @@ NDArray invoke(const OpSchema& op, Inputs inputs, const Ref<Params>& params) {
   return std::move(outputs[0]);
 }
 
-NDArray invoke(const OpSchema& op, std::initializer_list<NDArray> inputs, const Ref<Params>& params) {
+NDArray invoke(const OpSchema& op, std::initializer_list<NDArray> inputs,
+               const Ref<Params>& params) {
   Outputs outputs;
   invoke(op, Arrays{inputs.begin(), inputs.size()}, params, outputs);
   return std::move(outputs[0]);
 }
 
-void record_view(const OpSchema& op, const NDArray& input, const Ref<Params>& params, NDArray& view) {
+void record_view(const OpSchema& op, const NDArray& input, const Ref<Params>& params,
+                 NDArray& view) {
   if (autograd::is_recording()) {
     const NDArray* inputs[] = {&input};
     record(op, Inputs(inputs, 1), params, {&view, 1});

@@ -17,7 +17,8 @@ class Registry {
   const OpSchema* find(std::string_view name) const;
   // In order of name, aliases not repeated.
   std::vector<const OpSchema*> all() const;
-  // Checks that every declaration is whole and indexes the aliases; an Error names the first that is not.
+  // Checks that every declaration is whole and indexes the aliases; an Error names the first that
+  // is not.
   void finish();
 
  private:

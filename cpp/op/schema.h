@@ -140,7 +140,8 @@ struct InputSpec {
   bool optional = false;
 };
 
-// From what the tests draw the inputs of an operator: uniform in [low, high], or integers below high.
+// From what the tests draw the inputs of an operator: uniform in [low, high], or integers below
+// high.
 struct SampleDomain {
   double low = -2, high = 2;
   bool integers = false;
@@ -152,8 +153,8 @@ struct OpSchema {
   std::vector<std::string> aliases;
   std::string doc;
   std::vector<InputSpec> inputs;
-  bool variadic = false;           // any number of inputs, called inputs[0].name
-  std::string count_param;         // the variadic operator's parameter for their number: num_args
+  bool variadic = false;    // any number of inputs, called inputs[0].name
+  std::string count_param;  // the variadic operator's parameter for their number: num_args
   const ParamsInfo* params = nullptr;
   size_t outputs = 1;
   size_t visible_outputs = 0;      // how many a caller sees; 0: all
@@ -176,15 +177,16 @@ struct OpSchema {
                     : (i < keep_inputs.size() ? keep_inputs[i] : Keep::kNothing);
   }
   Keep keep_output(size_t i) const {
-    return keep_outputs.empty() ? Keep::kNothing
-                                : keep_outputs[i < keep_outputs.size() ? i : keep_outputs.size() - 1];
+    return keep_outputs.empty()
+               ? Keep::kNothing
+               : keep_outputs[i < keep_outputs.size() ? i : keep_outputs.size() - 1];
   }
 
-  std::vector<uint8_t> mutates;    // inputs that a call changes in place (optimizer states)
-  bool in_place = false;           // output 0 may be the same view as input 0
-  bool random = false;             // draws random numbers
-  bool hidden = false;             // internal: not offered in mx.nd
-  bool is_method = false;          // also a method of NDArray
+  std::vector<uint8_t> mutates;  // inputs that a call changes in place (optimizer states)
+  bool in_place = false;         // output 0 may be the same view as input 0
+  bool random = false;           // draws random numbers
+  bool hidden = false;           // internal: not offered in mx.nd
+  bool is_method = false;        // also a method of NDArray
   std::vector<SampleDomain> samples;
   // Inputs whose values are indices or labels: no gradient flows to them.
   std::vector<uint8_t> no_grad_inputs;

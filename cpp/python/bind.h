@@ -20,8 +20,8 @@ struct BoundCall {
   PyObject* out = nullptr;  // borrowed: what the caller gave as out
 };
 
-// Binds Python arguments to one operator's inputs and parameters. Positional arguments are the inputs, the
-// parameters in declared order, then out and name, as in MXNet.
+// Binds Python arguments to one operator's inputs and parameters. Positional arguments are the
+// inputs, the parameters in declared order, then out and name, as in MXNet.
 class Binder {
  public:
   explicit Binder(const OpSchema& op);
@@ -47,8 +47,8 @@ class Binder {
   size_t input_names_ = 0, param_names_ = 0;
 };
 
-// Writes a Python value into the field of a parameter struct; an Error that names `op` when it does not
-// fit.
+// Writes a Python value into the field of a parameter struct; an Error that names `op` when it does
+// not fit.
 void set_field(const ParamField& field, PyObject* value, void* data, const std::string& op);
 
 }  // namespace mxtape::python

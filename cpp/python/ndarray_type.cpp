@@ -1,16 +1,15 @@
 #include "python/ndarray_type.h"
 
-#include <structmember.h>
-
 #include <cmath>
+#include <structmember.h>
 
 #include "autograd/node.h"
 #include "autograd/recorder.h"
 #include "op/functional.h"
 #include "python/view.h"
 
-// The NDArray type: operators and the commonest indexing go straight from the interpreter's slots to
-// the operator; the rest of the class is Python (python/mxtape/ndarray/methods.py).
+// The NDArray type: operators and the commonest indexing go straight from the interpreter's slots
+// to the operator; the rest of the class is Python (python/mxtape/ndarray/methods.py).
 namespace mxtape::python {
 
 PyTypeObject* ndarray_type = nullptr;
@@ -48,7 +47,8 @@ const OperatorTrio kSub{fn::Op{"broadcast_sub"}, fn::Op{"_minus_scalar"}, fn::Op
 const OperatorTrio kMul{fn::Op{"broadcast_mul"}, fn::Op{"_mul_scalar"}, fn::Op{"_mul_scalar"}};
 const OperatorTrio kDiv{fn::Op{"broadcast_div"}, fn::Op{"_div_scalar"}, fn::Op{"_rdiv_scalar"}};
 const OperatorTrio kMod{fn::Op{"broadcast_mod"}, fn::Op{"_mod_scalar"}, fn::Op{"_rmod_scalar"}};
-const OperatorTrio kPow{fn::Op{"broadcast_power"}, fn::Op{"_power_scalar"}, fn::Op{"_rpower_scalar"}};
+const OperatorTrio kPow{fn::Op{"broadcast_power"}, fn::Op{"_power_scalar"},
+                        fn::Op{"_rpower_scalar"}};
 const OperatorTrio kCompare[] = {
     {fn::Op{"broadcast_lesser"}, fn::Op{"_lesser_scalar"}, fn::Op{"_greater_scalar"}},
     {fn::Op{"broadcast_lesser_equal"}, fn::Op{"_lesser_equal_scalar"},
@@ -152,7 +152,9 @@ PyObject* unary_slot(PyObject* self) {
   }
 }
 
-Py_hash_t hash_slot(PyObject* self) { return static_cast<Py_hash_t>(reinterpret_cast<uintptr_t>(self) >> 4); }
+Py_hash_t hash_slot(PyObject* self) {
+  return static_cast<Py_hash_t>(reinterpret_cast<uintptr_t>(self) >> 4);
+}
 
 int bool_slot(PyObject* self) {
   const NDArray& array = array_of(self);
@@ -189,7 +191,8 @@ PyObject* item_at(PyObject* self, Py_ssize_t index) {
   }
 }
 
-// sq_item adds the length to negative indices before it calls; whatever is still negative is outside.
+// sq_item adds the length to negative indices before it calls; whatever is still negative is
+// outside.
 PyObject* sequence_item(PyObject* self, Py_ssize_t index) {
   const NDArray& array = array_of(self);
   if (array.ndim() == 0 || index < 0 || index >= array.shape()[0]) {
@@ -267,7 +270,8 @@ PyGetSetDef getset[] = {
     {"size", get_size, nullptr, "Number of elements.", nullptr},
     {"ndim", get_ndim, nullptr, "Number of dimensions.", nullptr},
     {"grad", get_grad, nullptr,
-     "Gradient buffer of a variable, of its shape and dtype; None for an array without one.", nullptr},
+     "Gradient buffer of a variable, of its shape and dtype; None for an array without one.",
+     nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
 
@@ -327,12 +331,23 @@ PyObject* set_python_error() noexcept {
   } catch (const Error& error) {
     PyObject* type = mxnet_error;
     switch (error.kind()) {
-      case ErrorKind::kMXNet: break;
-      case ErrorKind::kType: type = PyExc_TypeError; break;
-      case ErrorKind::kValue: type = PyExc_ValueError; break;
-      case ErrorKind::kIndex: type = PyExc_IndexError; break;
-      case ErrorKind::kAssertion: type = PyExc_AssertionError; break;
-      case ErrorKind::kNotImplemented: type = PyExc_NotImplementedError; break;
+      case ErrorKind::kMXNet:
+        break;
+      case ErrorKind::kType:
+        type = PyExc_TypeError;
+        break;
+      case ErrorKind::kValue:
+        type = PyExc_ValueError;
+        break;
+      case ErrorKind::kIndex:
+        type = PyExc_IndexError;
+        break;
+      case ErrorKind::kAssertion:
+        type = PyExc_AssertionError;
+        break;
+      case ErrorKind::kNotImplemented:
+        type = PyExc_NotImplementedError;
+        break;
     }
     PyErr_SetString(type, error.what());
   } catch (pybind11::error_already_set& error) {
@@ -350,7 +365,8 @@ bool as_number(PyObject* object, double& value) {
     value = PyFloat_AS_DOUBLE(object);
     return true;
   }
-  if (PyLong_Check(object) || PyObject_TypeCheck(object, reinterpret_cast<PyTypeObject*>(numpy_generic))) {
+  if (PyLong_Check(object) ||
+      PyObject_TypeCheck(object, reinterpret_cast<PyTypeObject*>(numpy_generic))) {
     value = PyFloat_AsDouble(object);
     return !(value == -1.0 && PyErr_Occurred());
   }
