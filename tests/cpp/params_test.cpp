@@ -69,12 +69,12 @@ TEST(Params, FieldsAreDescribed) {
   const ParamsInfo* info = params_info<EveryType>();
   EXPECT_EQ(info, params_info<EveryType>());
   const std::vector<std::pair<std::string, ParamType>> expected = {
-      {"flag", ParamType::kBool},          {"opt_flag", ParamType::kOptBool},
-      {"number", ParamType::kInt},         {"opt_number", ParamType::kOptInt},
-      {"real", ParamType::kFloat},         {"opt_real", ParamType::kOptFloat},
-      {"text", ParamType::kString},        {"mode", ParamType::kEnum},
-      {"dtype", ParamType::kDType},        {"opt_dtype", ParamType::kOptDType},
-      {"ints", ParamType::kInts},          {"opt_ints", ParamType::kOptInts},
+      {"flag", ParamType::kBool},        {"opt_flag", ParamType::kOptBool},
+      {"number", ParamType::kInt},       {"opt_number", ParamType::kOptInt},
+      {"real", ParamType::kFloat},       {"opt_real", ParamType::kOptFloat},
+      {"text", ParamType::kString},      {"mode", ParamType::kEnum},
+      {"dtype", ParamType::kDType},      {"opt_dtype", ParamType::kOptDType},
+      {"ints", ParamType::kInts},        {"opt_ints", ParamType::kOptInts},
       {"slices", ParamType::kSliceInts},
   };
   ASSERT_EQ(info->fields.size(), expected.size());
@@ -93,9 +93,9 @@ TEST(Params, FieldsAreDescribed) {
 
 TEST(Params, DefaultsArePrinted) {
   const std::vector<std::pair<std::string, std::string>> defaults = {
-      {"flag", "True"},     {"opt_flag", "None"},  {"number", "-3"},   {"opt_number", "4"},
-      {"real", "0.5"},      {"opt_real", "None"},  {"text", "plain"},  {"mode", "wrap"},
-      {"dtype", ""},        {"opt_dtype", "None"}, {"ints", "(1,)"},   {"opt_ints", "None"},
+      {"flag", "True"},        {"opt_flag", "None"},  {"number", "-3"},  {"opt_number", "4"},
+      {"real", "0.5"},         {"opt_real", "None"},  {"text", "plain"}, {"mode", "wrap"},
+      {"dtype", ""},           {"opt_dtype", "None"}, {"ints", "(1,)"},  {"opt_ints", "None"},
       {"slices", "(None, 2)"},
   };
   const Ref<Params> params = params_info<EveryType>()->make();
@@ -167,20 +167,20 @@ TEST(Params, EveryTypeIsReadAndPrinted) {
 
 TEST(Params, ReadValuesAreTyped) {
   const Ref<Params> params = params_info<EveryType>()->make();
-  for (const auto& [name, text] : std::vector<std::pair<const char*, const char*>>{
-           {"flag", "False"},
-           {"opt_flag", "True"},
-           {"number", "12345678901"},
-           {"opt_number", "None"},
-           {"real", "1e-5"},
-           {"opt_real", "2"},
-           {"text", "t"},
-           {"mode", "raise"},
-           {"dtype", "uint8"},
-           {"opt_dtype", "float64"},
-           {"ints", "(3, 4)"},
-           {"opt_ints", "(5,)"},
-           {"slices", "(None, 6)"}}) {
+  for (const auto& [name, text] :
+       std::vector<std::pair<const char*, const char*>>{{"flag", "False"},
+                                                        {"opt_flag", "True"},
+                                                        {"number", "12345678901"},
+                                                        {"opt_number", "None"},
+                                                        {"real", "1e-5"},
+                                                        {"opt_real", "2"},
+                                                        {"text", "t"},
+                                                        {"mode", "raise"},
+                                                        {"dtype", "uint8"},
+                                                        {"opt_dtype", "float64"},
+                                                        {"ints", "(3, 4)"},
+                                                        {"opt_ints", "(5,)"},
+                                                        {"slices", "(None, 6)"}}) {
     parse_field(field_called(name), text, params->data(), "some_op");
   }
   const auto& p = params->as<EveryType>();

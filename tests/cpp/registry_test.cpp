@@ -146,10 +146,8 @@ TEST(Registry, AliasesMustNotClash) {
     const char *name, *alias, *other;
     std::vector<std::string> other_aliases;
   };
-  const Case cases[] = {{"b", "a", "a", {}},
-                        {"b", "c", "c", {}},
-                        {"a", "x", "b", {"x"}},
-                        {"a", "a", "b", {}}};
+  const Case cases[] = {
+      {"b", "a", "a", {}}, {"b", "c", "c", {}}, {"a", "x", "b", {"x"}}, {"a", "a", "b", {}}};
   for (const Case& c : cases) {
     Registry registry;
     declare(registry, c.name, {c.alias});

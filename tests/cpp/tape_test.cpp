@@ -1,6 +1,5 @@
-#include <pthread.h>
-
 #include <exception>
+#include <pthread.h>
 #include <string>
 #include <thread>
 #include <vector>
@@ -165,7 +164,8 @@ TEST(Tape, SavedArraysLiveAsLongAsTheyAreNeeded) {
   EXPECT_GE(in_use() - before, 2 * kLarge);
   EXPECT_LT(in_use() - before, 3 * kLarge);
   backward({{head}}, {}, {});
-  EXPECT_LT(in_use() - before, 2 * kLarge) << "backward drops what was saved, though the head lives";
+  EXPECT_LT(in_use() - before, 2 * kLarge)
+      << "backward drops what was saved, though the head lives";
   EXPECT_EQ(elements(leaf_of(marked)->grad())[77], 2 * 9 * 2 + 1);
   head = NDArray();
   EXPECT_EQ(in_use(), before);
@@ -192,8 +192,7 @@ TEST(Tape, WritesUnderRecordAreRefused) {
     Outputs out;
     out.push_back(target);
     const NDArray inputs[] = {array({5, 6})};
-    const std::string error =
-        error_of([&] { invoke(find_op("_copy"), inputs, nullptr, out); });
+    const std::string error = error_of([&] { invoke(find_op("_copy"), inputs, nullptr, out); });
     EXPECT_TRUE(contains(error, "_copy: cannot write in place")) << error;
     EXPECT_EQ(elements(target), (std::vector<double>{1, 2}));
     EXPECT_EQ(target.storage()->version(), version);
@@ -399,10 +398,9 @@ TEST(Tape, SecondOrderGraphsLeaveNothingBehind) {
 
 TEST(Variables, NeedABufferThatFits) {
   NDArray x = array({1, 2});
-  EXPECT_TRUE(contains(error_of([&] {
-                         autograd::mark_variable(x, array({0}), autograd::GradReq::kWrite);
-                       }),
-                       "gradient buffer has shape (1,)"));
+  EXPECT_TRUE(
+      contains(error_of([&] { autograd::mark_variable(x, array({0}), autograd::GradReq::kWrite); }),
+               "gradient buffer has shape (1,)"));
   EXPECT_TRUE(contains(error_of([&] {
                          autograd::mark_variable(x, array({0, 0}, DType::kFloat32),
                                                  autograd::GradReq::kAdd);

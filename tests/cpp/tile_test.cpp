@@ -180,11 +180,8 @@ TEST(Tile, RowsThatCrossTheBorders) {
 
 TEST(Tile, ManyOperandsAndManyAxes) {
   const Shape shape{2, 3, 1, 2, 3, 2, 1, 3, 2, 5};
-  const Shape shapes[] = {shape,
-                          {2, 1, 1, 2, 1, 2, 1, 1, 2, 1},
-                          {3, 1, 1, 1, 1},
-                          {1},
-                          {1, 3, 1, 1, 3, 1, 1, 3, 1, 5}};
+  const Shape shapes[] = {
+      shape, {2, 1, 1, 2, 1, 2, 1, 1, 2, 1}, {3, 1, 1, 1, 1}, {1}, {1, 3, 1, 1, 3, 1, 1, 3, 1, 5}};
   for (DType dtype : {DType::kFloat32, DType::kFloat16}) {
     std::vector<NDArray> arrays;
     for (uint32_t i = 0; i < 5; ++i) arrays.push_back(numbers(shapes[i], dtype, i));
