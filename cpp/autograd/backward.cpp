@@ -187,9 +187,12 @@ class Run {
     }
   }
 
+  // A gradient may be the head gradient itself, or serve two variables: the caller gets a copy then.
   NDArray take(const NDArray& variable) {
+    const StateScope state(options_.create_graph, options_.train_mode);
     for (auto& [node, value] : leaf_grads_) {
-      if (node.get() == node_of(variable)) return value;
+      if (node.get() != node_of(variable)) continue;
+      return value.storage()->unique() ? value : installed_ops.copy(value);
     }
     return installed_ops.fill_like(variable.shape(), variable.dtype(), 0);
   }

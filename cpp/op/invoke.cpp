@@ -167,6 +167,10 @@ void record_view(const OpSchema& op, const NDArray& input, const Ref<Params>& pa
 void install_gradient_ops() {
   autograd::GradientOps ops;
   ops.add = [](const NDArray& a, const NDArray& b) { return a + b; };
+  ops.copy = [](const NDArray& value) {
+    static const OpSchema& op = find_op("_copy");
+    return invoke(op, {value});
+  };
   ops.add_in_place = [](const NDArray& target, const NDArray& value) {
     static const OpSchema& op = find_op("elemwise_add");
     const autograd::StateScope quiet(false, false);
