@@ -143,7 +143,9 @@ PyObject* compare_slot(PyObject* a, PyObject* b, int operation) {
   return result;
 }
 
-template <const fn::Op& op>
+NDArray negated(const NDArray& x) { return x * -1.0; }
+
+template <const auto& op>
 PyObject* unary_slot(PyObject* self) {
   try {
     return wrap(op(array_of(self)));
@@ -299,7 +301,7 @@ PyType_Slot slots[] = {
     slot(Py_nb_inplace_multiply, inplace_slot<kMul>),
     slot(Py_nb_inplace_true_divide, inplace_slot<kDiv>),
     slot(Py_nb_inplace_remainder, inplace_slot<kMod>),
-    slot(Py_nb_negative, unary_slot<fn::negative>),
+    slot(Py_nb_negative, unary_slot<negated>),
     slot(Py_nb_absolute, unary_slot<fn::abs>),
     slot(Py_nb_bool, bool_slot),
     slot(Py_mp_length, length_slot),

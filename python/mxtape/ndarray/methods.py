@@ -263,10 +263,6 @@ class _Methods:
             if not isinstance(extent, integer_types):
                 raise TypeError(f"reshape: the extents must be integers, got {extent!r}")
         shape = [int(extent) for extent in shape]
-        if not shape and self.size != 1:
-            raise ValueError(f"reshape: an array of {self.size} elements cannot have shape ()")
-        if all(extent > 0 for extent in shape) and np.prod(shape, dtype=object) < self.size:
-            raise ValueError(f"reshape: {self.size} elements do not fit into shape {tuple(shape)}")
         return _core.reshape_view(self, shape, bool(kwargs.get("reverse", False)))
 
     def flatten(self, inplace=False):

@@ -1,5 +1,7 @@
 """Creation of arrays, and functions that take arrays and numbers alike."""
 
+import itertools
+
 import numpy as np
 
 from .._loader import core as _core
@@ -174,9 +176,7 @@ def from_numpy(ndarray, zero_copy=True, array_cls=NDArray):
     return shared
 
 
-def arange(
-    start, stop=None, step=1.0, repeat=1, infer_range=None, ctx=None, dtype=mx_real_t
-):
+def arange(start, stop=None, step=1.0, repeat=1, infer_range=None, ctx=None, dtype=mx_real_t):
     """Numbers from `start` up to and without `stop`, each `repeat` times.
 
     Parameters
@@ -297,6 +297,18 @@ def concatenate(arrays, axis=0, always_copy=True):
         raise AssertionError("concatenate: expected a list of at least one NDArray")
     if len(arrays) == 1 and not always_copy:
         return arrays[0]
+    first = arrays[0]
+    axis = axis if axis >= 0 else axis + first.ndim
+    for array in arrays:
+        if array.dtype != first.dtype or any(
+            a != b
+            for d, (a, b) in enumerate(itertools.zip_longest(array.shape, first.shape))
+            if d != axis
+        ):
+            raise AssertionError(
+                f"concatenate: an array of shape {array.shape} and dtype {array.dtype.__name__} does "
+                f"not join one of {first.shape} and {first.dtype.__name__} along axis {axis}"
+            )
     return register.get("Concat")(*arrays, dim=axis)
 
 
@@ -366,7 +378,9 @@ def _binary(name, arrays, scalar, reversed_scalar, on_numbers, doc):
             if isinstance(rhs, numeric_types):
                 return on_numbers(lhs, rhs)
         odd = lhs if not isinstance(lhs, (NDArray, *numeric_types)) else rhs
-        raise TypeError(f"{name}: expected arrays or numbers, got {type(odd)}")
+        # MXNet looks at the right operand first, and leaves an odd left one to the operator.
+        error = AssertionError if isinstance(rhs, NDArray) else TypeError
+        raise error(f"{name}: expected arrays or numbers, got {type(odd)}")
 
     function.__name__ = function.__qualname__ = name
     names = ("base", "exp") if name == "power" else ("lhs", "rhs")
@@ -385,7 +399,7 @@ def _binary(name, arrays, scalar, reversed_scalar, on_numbers, doc):
 
 
 def _logical(function):
-    return lambda x, y: float(function(bool(x), bool(y)))
+    return lambda x, y: int(function(bool(x), bool(y)))
 
 
 add = _binary(
@@ -411,14 +425,19 @@ maximum = _binary(
     "maximum", "broadcast_maximum", "_maximum_scalar", "_maximum_scalar", max, "The larger operand."
 )
 minimum = _binary(
-    "minimum", "broadcast_minimum", "_minimum_scalar", "_minimum_scalar", min, "The smaller operand."
+    "minimum",
+    "broadcast_minimum",
+    "_minimum_scalar",
+    "_minimum_scalar",
+    min,
+    "The smaller operand.",
 )
 equal = _binary(
     "equal",
     "broadcast_equal",
     "_equal_scalar",
     "_equal_scalar",
-    lambda x, y: float(x == y),
+    lambda x, y: int(x == y),
     "1 where lhs == rhs, else 0.",
 )
 not_equal = _binary(
@@ -426,7 +445,7 @@ not_equal = _binary(
     "broadcast_not_equal",
     "_not_equal_scalar",
     "_not_equal_scalar",
-    lambda x, y: float(x != y),
+    lambda x, y: int(x != y),
     "1 where lhs != rhs, else 0.",
 )
 greater = _binary(
@@ -434,7 +453,7 @@ greater = _binary(
     "broadcast_greater",
     "_greater_scalar",
     "_lesser_scalar",
-    lambda x, y: float(x > y),
+    lambda x, y: int(x > y),
     "1 where lhs > rhs, else 0.",
 )
 greater_equal = _binary(
@@ -442,7 +461,7 @@ greater_equal = _binary(
     "broadcast_greater_equal",
     "_greater_equal_scalar",
     "_lesser_equal_scalar",
-    lambda x, y: float(x >= y),
+    lambda x, y: int(x >= y),
     "1 where lhs >= rhs, else 0.",
 )
 lesser = _binary(
@@ -450,7 +469,7 @@ lesser = _binary(
     "broadcast_lesser",
     "_lesser_scalar",
     "_greater_scalar",
-    lambda x, y: float(x < y),
+    lambda x, y: int(x < y),
     "1 where lhs < rhs, else 0.",
 )
 lesser_equal = _binary(
@@ -458,7 +477,7 @@ lesser_equal = _binary(
     "broadcast_lesser_equal",
     "_lesser_equal_scalar",
     "_greater_equal_scalar",
-    lambda x, y: float(x <= y),
+    lambda x, y: int(x <= y),
     "1 where lhs <= rhs, else 0.",
 )
 logical_and = _binary(
