@@ -141,6 +141,10 @@ class Run {
         fail("grad: variable ", i, " of shape ", variables[i].shape(),
              " is not a variable; call attach_grad() on it before recording");
       }
+      if (leaf->req() == GradReq::kNull) {
+        fail("grad: variable ", i, " of shape ", variables[i].shape(),
+             " was attached with grad_req='null': it has no gradient");
+      }
       needed_.insert(leaf);
     }
     mark_needed();

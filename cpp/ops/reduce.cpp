@@ -219,37 +219,38 @@ double scaled_norm(const Layout& layout, const double* x, int64_t o) {
   return std::sqrt(total) * unit;
 }
 
-template <class T, class R>
-void norms(const Layout& layout, const T* x, R* y, int64_t ord) {
-  if (ord == 1) {
-    reduce::run<SizeSum<T>>(layout, x, y, [](double total) { return convert_value<R>(total); });
-    return;
-  }
-  reduce::run<SquareSum<T>>(layout, x, y,
-                            [](double total) { return convert_value<R>(std::sqrt(total)); });
-  if constexpr (std::is_same_v<T, double> && std::is_same_v<R, double>) {
-    for (int64_t o = 0; layout.count > 0 && o < layout.outputs; ++o) {
-      if (!(y[o] < 1e150 && y[o] > 1e-140)) y[o] = scaled_norm(layout, x, o);
+void norms(const Layout& layout, const NDArray& in, const NDArray& out, int64_t ord) {
+  dispatch(in.dtype(), [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    if constexpr (std::is_same_v<T, bool>) {
+      reduce::run_any(layout, in, out);
+    } else if (const T* x = in.data<T>(); ord == 1) {
+      reduce::run<SizeSum<T>>(layout, x, out.data<T>(),
+                              [](double total) { return convert_value<T>(total); });
+    } else {
+      reduce::run<SquareSum<T>>(layout, x, out.data<T>(),
+                                [](double total) { return convert_value<T>(std::sqrt(total)); });
+      if constexpr (std::is_same_v<T, double>) {
+        double* y = out.data<double>();
+        for (int64_t o = 0; layout.count > 0 && o < layout.outputs; ++o) {
+          if (!(y[o] < 1e150 && y[o] > 1e-140)) y[o] = scaled_norm(layout, x, o);
+        }
+      }
     }
-  }
+  });
 }
 
 void norm_kernel(const KernelCall& call) {
   const auto& p = call.params<NormParams>();
   const NDArray &in = call.in(0), &out = call.out();
   const Layout layout(in.shape(), reduced_axes(p.axis, false, in.ndim(), call.name()));
-  dispatch(in.dtype(), [&](auto tag) {
-    using T = typename decltype(tag)::type;
-    if constexpr (std::is_same_v<T, bool>) {
-      reduce::run_any(layout, in, out);
-    } else if (out.dtype() == in.dtype()) {
-      norms(layout, in.data<T>(), out.data<T>(), p.ord);
-    } else {
-      const NDArray wide = NDArray::empty(out.shape(), DType::kFloat64);
-      norms(layout, in.data<T>(), wide.data<double>(), p.ord);
-      convert(wide.dtype(), wide.bytes(), out.dtype(), out.bytes(), out.size());
-    }
-  });
+  if (out.dtype() == in.dtype()) return norms(layout, in, out, p.ord);
+  // Another type of result: through the widest one.
+  const NDArray wide = NDArray::empty(in.shape(), DType::kFloat64);
+  const NDArray result = NDArray::empty(out.shape(), DType::kFloat64);
+  convert(in.dtype(), in.bytes(), wide.dtype(), wide.bytes(), in.size());
+  norms(layout, wide, result, p.ord);
+  convert(result.dtype(), result.bytes(), out.dtype(), out.bytes(), out.size());
 }
 
 OP(norm).inputs("data").params<NormParams>()

@@ -1,6 +1,7 @@
 """Creation of arrays, and functions that take arrays and numbers alike."""
 
 import itertools
+import operator
 
 import numpy as np
 
@@ -12,10 +13,15 @@ from . import register
 NDArray = _core.NDArray
 
 
-def _shape(shape):
+def _shape(shape, what):
     if isinstance(shape, integer_types):
         return [int(shape)]
-    return [int(extent) for extent in shape]
+    try:
+        return [operator.index(extent) for extent in shape]
+    except TypeError:
+        raise MXNetError(
+            f"{what}: the shape must be an integer or a tuple of integers, got {shape!r}"
+        ) from None
 
 
 def _dtype(dtype):
@@ -56,7 +62,7 @@ def empty(shape, ctx=None, dtype=None, stype=None):
     if stype not in (None, "default"):
         raise MXNetError(f"empty: storage type {stype!r} is not supported, only 'default'")
     ctx = check_context(ctx, "empty")
-    return _placed(_core.empty(_shape(shape), _dtype(dtype)), ctx)
+    return _placed(_core.empty(_shape(shape, "empty"), _dtype(dtype)), ctx)
 
 
 def full(shape, val, ctx=None, dtype=mx_real_t, out=None):
@@ -66,8 +72,8 @@ def full(shape, val, ctx=None, dtype=mx_real_t, out=None):
     ----------
     shape : int or tuple of int
         Extents.
-    val : float
-        The value.
+    val : float or array_like
+        The value, or values that broadcast to the shape.
     ctx : Context, default current_context()
         Where the array is.
     dtype : str or numpy type, default 'float32'
@@ -79,12 +85,16 @@ def full(shape, val, ctx=None, dtype=mx_real_t, out=None):
     [7, 7]
     """
     if out is not None:
-        if list(out.shape) != _shape(shape):
+        if list(out.shape) != _shape(shape, "full"):
             raise MXNetError(f"full: out has shape {out.shape}, not {shape}")
         out[...] = val
         return out
     ctx = check_context(ctx, "full")
-    return _placed(_core.full(_shape(shape), float(val), _dtype(dtype)), ctx)
+    if isinstance(val, numeric_types):
+        return _placed(_core.full(_shape(shape, "full"), float(val), _dtype(dtype)), ctx)
+    made = empty(shape, ctx, dtype)
+    made[...] = val
+    return made
 
 
 def zeros(shape, ctx=None, dtype=None, stype=None, **kwargs):
@@ -169,6 +179,8 @@ def from_numpy(ndarray, zero_copy=True, array_cls=NDArray):
         raise ValueError("from_numpy: only C-contiguous arrays can be shared or copied")
     if not isinstance(ndarray, np.ndarray):
         raise ValueError(f"from_numpy: expected a numpy.ndarray, got {type(ndarray)}")
+    if ndarray.dtype.name not in _DTYPES:
+        raise ValueError(f"from_numpy: dtype {ndarray.dtype} is not supported")
     if not zero_copy:
         return _core.from_numpy_copy(ndarray)
     shared = _core.from_numpy_shared(ndarray)
@@ -196,18 +208,17 @@ def arange(start, stop=None, step=1.0, repeat=1, infer_range=None, ctx=None, dty
     dtype : str or numpy type, default 'float32'
         Data type.
 
+    Raises
+    ------
+    MXNetError
+        A range without numbers.
+
     >>> arange(2, 8, 2, repeat=2).asnumpy().tolist()
     [2.0, 2.0, 4.0, 4.0, 6.0, 6.0]
     """
-    if stop is None:
-        start, stop = 0, start
-    if step == 0 or (stop - start) / step <= 0:
-        raise MXNetError(f"arange: no numbers from {start} to {stop} by steps of {step}")
-    if repeat < 1:
-        raise MXNetError(f"arange: repeat must be at least 1, got {repeat}")
     ctx = check_context(ctx, "arange")
-    values = np.arange(start, stop, step, dtype=np.float64).repeat(repeat)
-    return _placed(_core.from_numpy_copy(values.astype(_dtype(dtype))), ctx)
+    made = register.get("_arange")(start, stop, step, repeat, dtype=_dtype(np.dtype(dtype)))
+    return _placed(made, ctx)
 
 
 def linspace(start, stop, num, endpoint=True, ctx=None, dtype=mx_real_t):
@@ -217,10 +228,8 @@ def linspace(start, stop, num, endpoint=True, ctx=None, dtype=mx_real_t):
     [0.0, 0.25, 0.5, 0.75, 1.0]
     """
     ctx = check_context(ctx, "linspace")
-    if num < 0:
-        raise MXNetError(f"linspace: the number of values must not be negative, got {num}")
-    values = np.linspace(start, stop, num, endpoint)
-    return _placed(_core.from_numpy_copy(values.astype(_dtype(dtype))), ctx)
+    made = register.get("_linspace")(start, stop, num, endpoint, dtype=_dtype(np.dtype(dtype)))
+    return _placed(made, ctx)
 
 
 def eye(N, M=0, k=0, ctx=None, dtype=None, **kwargs):
@@ -240,17 +249,8 @@ def eye(N, M=0, k=0, ctx=None, dtype=None, **kwargs):
     >>> eye(2, 3, 1).asnumpy().tolist()
     [[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
     """
-    out = kwargs.pop("out", None)
-    kwargs.pop("name", None)
-    if kwargs:
-        raise MXNetError(f"eye: unknown argument {next(iter(kwargs))!r}")
-    if N < 0 or M < 0:
-        raise MXNetError(f"eye: the extents must not be negative, got {N} and {M}")
     ctx = check_context(ctx, "eye")
-    made = _core.from_numpy_copy(np.eye(int(N), int(M) or None, int(k), dtype=_dtype(dtype)))
-    if out is not None:
-        return made.copyto(out)
-    return _placed(made, ctx)
+    return _placed(register.get("_eye")(N, M, k, dtype=_dtype(dtype), **kwargs), ctx)
 
 
 def moveaxis(tensor, source, destination):
@@ -295,6 +295,9 @@ def concatenate(arrays, axis=0, always_copy=True):
     """
     if not isinstance(arrays, (list, tuple)) or not arrays:
         raise AssertionError("concatenate: expected a list of at least one NDArray")
+    for array in arrays:
+        if not isinstance(array, NDArray):
+            raise AssertionError(f"concatenate: expected NDArrays, got {type(array)}")
     if len(arrays) == 1 and not always_copy:
         return arrays[0]
     first = arrays[0]
@@ -378,8 +381,9 @@ def _binary(name, arrays, scalar, reversed_scalar, on_numbers, doc):
             if isinstance(rhs, numeric_types):
                 return on_numbers(lhs, rhs)
         odd = lhs if not isinstance(lhs, (NDArray, *numeric_types)) else rhs
-        # MXNet looks at the right operand first, and leaves an odd left one to the operator.
-        error = AssertionError if isinstance(rhs, NDArray) else TypeError
+        # MXNet's types: it sees what is wrong with one operand inside the call for the other.
+        one_fits = isinstance(rhs, (NDArray, *numeric_types)) or isinstance(lhs, numeric_types)
+        error = AssertionError if one_fits else TypeError
         raise error(f"{name}: expected arrays or numbers, got {type(odd)}")
 
     function.__name__ = function.__qualname__ = name
@@ -425,12 +429,7 @@ maximum = _binary(
     "maximum", "broadcast_maximum", "_maximum_scalar", "_maximum_scalar", max, "The larger operand."
 )
 minimum = _binary(
-    "minimum",
-    "broadcast_minimum",
-    "_minimum_scalar",
-    "_minimum_scalar",
-    min,
-    "The smaller operand.",
+    "minimum", "broadcast_minimum", "_minimum_scalar", "_minimum_scalar", min, "The lesser operand."
 )
 equal = _binary(
     "equal",
