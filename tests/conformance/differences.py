@@ -3,6 +3,8 @@
 Each entry says why and states the right result, so that a listed case is a test like any other.
 """
 
+import json
+
 import harness
 import numpy as np
 
@@ -430,6 +432,36 @@ _list(
     "MXNet's gradient takes all axes but the first for one, its forward pass the last axis alone",
     gradient(array(_Y), x=array(_Y * (_HEAD - (_HEAD * _Y).sum(axis=2, keepdims=True)))),
     "nn::grad nd.SoftmaxActivation(x)",
+)
+
+# ---- symbols
+
+
+def _traced(*nodes):
+    """The result of a case of get_symbol: each node its operator, inputs and attributes."""
+    written, arguments = [], []
+    for i, (op, inputs, attrs) in enumerate(nodes):
+        if op in ("var", "null"):
+            arguments.append(i)
+        name = f"{op if op in ('var', 'null') else 'node_'}#{i}"
+        node = {"inputs": [[k, 0, 0] for k in inputs], "name": name}
+        node["op"] = "null" if op in ("var", "null") else op
+        written.append({**node, **({"attrs": attrs} if attrs else {})})
+    heads = [[len(nodes) - 1, 0, 0]]
+    tree = {"nodes": written, "arg_nodes": arguments, "heads": heads}
+    return [json.dumps(tree, sort_keys=True), len(arguments), 1, []]
+
+
+_TWICE = {"scalar": "[2.0]"}
+_list(
+    "an input that takes no gradient, a condition or an index, is a constant in mxtape's graphs",
+    _traced(("null", [], {}), ("var", [], {}), ("var", [], {}), ("where", [0, 1, 2], {})),
+    "symbol::graph of where",
+)
+_list(
+    "MXNet writes _copyto, which holds no dtype, for astype; mxtape writes the cast that it is",
+    _traced(("var", [], {}), ("Cast", [0], {"dtype": "float64"})),
+    "symbol::graph of cast",
 )
 
 # ---- what mxtape does not have yet: see docs/differences.md
