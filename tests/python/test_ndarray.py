@@ -129,9 +129,8 @@ def test_len_and_iteration():
     assert [row.shape for row in reversed(sample((2, 5)))] == [(5,), (5,)]
 
 
-@pytest.mark.differs("MXNet raises an IndexError about a tuple")
 def test_scalar_array_has_no_len():
-    with pytest.raises(TypeError):
+    with pytest.raises(IndexError):
         len(nd.array(5))
 
 
