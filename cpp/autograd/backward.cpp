@@ -190,10 +190,17 @@ class Run {
   }
 
   NDArray take(const NDArray& variable) {
+    NDArray found;
     for (auto& [node, value] : leaf_grads_) {
-      if (node.get() == node_of(variable)) return value;
+      if (node.get() == node_of(variable)) found = value;
     }
-    return installed_ops.fill_like(variable.shape(), variable.dtype(), 0);
+    if (!found.defined()) {
+      found = installed_ops.fill_like(variable.shape(), variable.dtype(), 0);
+    }
+    if (!options_.create_graph || on_tape(found)) return found;
+    // A constant gradient can be differentiated too: its derivative is 0.
+    StateScope state(true, options_.train_mode);
+    return installed_ops.tie(found, variable);
   }
 
  private:

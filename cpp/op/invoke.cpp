@@ -181,6 +181,10 @@ void install_gradient_ops() {
   ops.fill_like = [](const Shape& shape, DType dtype, double value) {
     return full(shape, dtype, value);
   };
+  ops.tie = [](const NDArray& value, const NDArray& variable) {
+    static const OpSchema& op = find_op("_identity_with_attr_like_rhs");
+    return invoke(op, {value, variable});
+  };
   autograd::set_gradient_ops(ops);
 }
 

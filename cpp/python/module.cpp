@@ -21,7 +21,7 @@ py::object reshape_view(py::handle x, const std::vector<int64_t>& shape, bool re
   ReshapeParams params;
   params.shape = shape;
   params.reverse = reverse;
-  return wrap_object(reshape(array, reshaped(array.shape(), params, "reshape")));
+  return wrap_object(reshape(array, reshaped(array.shape(), params, "reshape", ErrorKind::kValue)));
 }
 
 // A view in a shape given as it is, of the same size: no code is special.

@@ -285,19 +285,7 @@ class _Methods(_Native):
             if not isinstance(extent, integer_types):
                 raise TypeError(f"reshape: the extents must be integers, got {extent!r}")
         extents = [int(extent) for extent in extents]
-        if not extents and self.size != 1:
-            raise ValueError(f"reshape: an array of {self.size} elements cannot have shape ()")
-        # MXNet's type of error when the result would be smaller; a larger one is an MXNetError.
-        if all(extent > 0 or extent == -1 for extent in extents) and extents.count(-1) < 2:
-            known = math.prod(extent for extent in extents if extent > 0)
-            if known < self.size and (-1 not in extents or self.size % known):
-                raise ValueError(
-                    f"reshape: {self.size} elements do not fit into shape {tuple(extents)}"
-                )
         return _core.reshape_view(self, extents, bool(kwargs.get("reverse", False)))
-
-    zeros_like = register.get("zeros_like")
-    ones_like = register.get("ones_like")
 
     def flatten(self, inplace=False):
         """The array as a matrix: all axes but the first in one."""

@@ -1,5 +1,6 @@
 """Creation of arrays, and functions that take arrays and numbers alike."""
 
+import itertools
 import operator
 
 import numpy as np
@@ -298,12 +299,20 @@ def concatenate(arrays, axis=0, always_copy=True):
     for array in arrays:
         if not isinstance(array, NDArray):
             raise AssertionError(f"concatenate: expected NDArrays, got {type(array)}")
-        if array.ndim != arrays[0].ndim:
-            raise AssertionError(
-                f"concatenate: arrays of {arrays[0].ndim} and {array.ndim} dimensions do not join"
-            )
     if len(arrays) == 1 and not always_copy:
         return arrays[0]
+    first = arrays[0]
+    axis = axis if axis >= 0 else axis + first.ndim
+    for array in arrays:
+        if array.dtype != first.dtype or any(
+            a != b
+            for d, (a, b) in enumerate(itertools.zip_longest(array.shape, first.shape))
+            if d != axis
+        ):
+            raise AssertionError(
+                f"concatenate: an array of shape {array.shape} and dtype {array.dtype.__name__} does "
+                f"not join one of {first.shape} and {first.dtype.__name__} along axis {axis}"
+            )
     return register.get("Concat")(*arrays, dim=axis)
 
 
