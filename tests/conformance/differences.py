@@ -512,7 +512,7 @@ _list(_REASON, {"float": 2.5}, "ndarray::float(o)")
 _list(_REASON, 2, "ndarray::int(o)")
 _list(_REASON, 20, "ndarray::[10, 20, 30, 40][nd.array([1], dtype='int32')]")
 _list(
-    "the type has both item slots, so that del x[0] is a TypeError where MXNet's is an AttributeError",
+    "the type has both item slots: del x[0] is a TypeError where MXNet's is an AttributeError",
     raises("TypeError"),
     "ndarray::deleting_an_item_is_refused",
 )

@@ -1,11 +1,11 @@
 """mxtape.random: ranges, moments, seeds, and what is refused."""
 
-import mxtape as mx
 import numpy as np
 import pytest
+
+import mxtape as mx
 from mxtape import nd
 from mxtape.base import MXNetError
-
 from support import assert_same
 
 COUNT = 100_000

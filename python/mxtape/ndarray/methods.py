@@ -4,7 +4,6 @@ They are written as a class so that a reader finds them together, and are put on
 by :func:`install`; the methods that are operators follow from the operators' declarations.
 """
 
-import math
 import warnings
 from typing import TYPE_CHECKING, Any
 

@@ -310,8 +310,8 @@ def concatenate(arrays, axis=0, always_copy=True):
             if d != axis
         ):
             raise AssertionError(
-                f"concatenate: an array of shape {array.shape} and dtype {array.dtype.__name__} does "
-                f"not join one of {first.shape} and {first.dtype.__name__} along axis {axis}"
+                f"concatenate: an array of shape {array.shape} and dtype {array.dtype.__name__} "
+                f"does not join one of {first.shape} and {first.dtype.__name__} along axis {axis}"
             )
     return register.get("Concat")(*arrays, dim=axis)
 

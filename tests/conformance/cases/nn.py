@@ -59,8 +59,8 @@ SOFTMAX_ARGUMENTS = [
     "dtype='float32'",
     "temperature=1.0, axis=0, dtype='float64'",
 ]
-# With dtype= MXNet computes in the narrower of the two types, and rounds the output to it before the
-# gradient; mxtape computes in the wider.
+# With dtype= MXNet computes in the narrower of the two types, and rounds the output to it before
+# the gradient; mxtape computes in the wider.
 ROUNDED = {
     "float64": {"rtol": 2e-5, "why": "MXNet computes a float64 result of float32 data in float32"},
     "float16": {"rtol": 4e-3, "why": "MXNet rounds on its way to, and from, float16"},
