@@ -223,7 +223,7 @@ def grad(heads, variables, head_grads=None, retain_graph=None, create_graph=Fals
     ...     y = x ** 3
     ...     dy = grad(y, x, create_graph=True)[0]
     >>> dy.backward()
-    >>> dy.asscalar(), x.grad.asscalar()
+    >>> dy.item(), x.grad.item()
     (12.0, 12.0)
     """
     heads, head_grads = _parse_heads(heads, head_grads, "grad")
@@ -270,7 +270,7 @@ class Function:
     >>> with record():
     ...     y = Square()(x)
     >>> y.backward()
-    >>> x.grad.asscalar()
+    >>> x.grad.item()
     6.0
     """
 
@@ -397,7 +397,7 @@ def grad_and_loss(func, argnum=None):
     >>> from mxtape import nd
     >>> with_gradient = grad_and_loss(lambda x, y: x * y, argnum=0)
     >>> gradients, loss = with_gradient(nd.array([2.0]), nd.array([5.0]))
-    >>> gradients[0].asscalar(), loss.asscalar()
+    >>> gradients[0].item(), loss.item()
     (5.0, 10.0)
     """
 

@@ -515,3 +515,59 @@ _list(
     raises("MXNetError"),
     "shape::nd.transpose(x, axes=(0, 0, 1))",
 )
+
+# ---- the Python layer
+
+
+def _head(shape):
+    """The head gradient that the harness gives to a result of this shape."""
+    return ((np.arange(np.prod(shape, dtype=int)) * 7 + 3) % 11 - 4).reshape(shape) / 4.0
+
+
+_list(
+    "MXNet puts a new axis that follows an index array in front of it; NumPy's order is kept here",
+    gradient(array(_CUBE[:, None]), x=array(_head((2, 3, 4))), v=array(np.zeros(5))),
+    "indexing::grad x[[0, 1], None]",
+)
+_list(
+    "a slice that ends before it begins is empty, as in NumPy; MXNet refuses it",
+    gradient(array(np.zeros((0, 3, 4))), x=array(np.zeros((2, 3, 4))), v=array(np.zeros(5))),
+    "indexing::grad x[2:1]",
+)
+_list(
+    "an array of no dimension can be read with [...]; then the case fails, as s is no variable",
+    raises("MXNetError"),
+    "indexing::grad s[...]",
+)
+_REASON = "an array of one element converts to a Python number"
+_list(_REASON, {"float": 2.5}, "ndarray::float(o)")
+_list(_REASON, 2, "ndarray::int(o)")
+_list(_REASON, 20, "ndarray::[10, 20, 30, 40][nd.array([1], dtype='int32')]")
+_list(
+    "the type has both item slots: del x[0] is a TypeError where MXNet's is an AttributeError",
+    raises("TypeError"),
+    "ndarray::deleting_an_item_is_refused",
+)
+_REASON = "files and DLPack are not in mxtape yet"
+_list(_REASON, raises("AttributeError"), "ndarray::save_and_load", "creation::from_dlpack_and_back")
+_list(
+    "MXNet raises ValueError for a smaller result; special codes are one type of error in mxtape",
+    raises("MXNetError"),
+    "shape::x.reshape((1, -2))",
+)
+_X, _Y = (harness.data((2, 3, 4), seed=seed) for seed in (51, 52))
+_REST = {"m": array(np.zeros((2, 3))), "v": array(np.zeros(4))}
+_REASON = "MXNet's concatenate writes into a new array in place, which recording refuses"
+for _axis, _text in ((0, ""), (1, ", axis=1")):
+    _out = np.concatenate([_X, _Y], _axis)
+    _to_x, _to_y = np.split(_head(_out.shape), 2, _axis)
+    _list(
+        _REASON,
+        gradient(array(_out), x=array(_to_x), y=array(_to_y), **_REST),
+        f"shape::grad nd.concatenate([x, y]{_text})",
+    )
+_list(
+    _REASON,
+    gradient(array(_X), x=array(_head(_X.shape)), y=array(np.zeros(_Y.shape)), **_REST),
+    "shape::grad nd.concatenate([x], axis=1)",
+)

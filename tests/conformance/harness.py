@@ -218,7 +218,7 @@ def encode(x):
         return x
     if isinstance(x, float):
         return {"float": _number(np.float64(x), "f")}
-    if isinstance(x, type) and issubclass(x, np.generic) or isinstance(x, np.dtype):
+    if (isinstance(x, type) and issubclass(x, np.generic)) or isinstance(x, np.dtype):
         return {"dtype": np.dtype(x).name}
     if isinstance(x, type):
         return {"type": x.__name__}

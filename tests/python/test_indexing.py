@@ -1,11 +1,11 @@
 """x[key] and x[key] = value against NumPy, over many keys; which results are views."""
 
-import mxtape as mx
 import numpy as np
 import pytest
+
+import mxtape as mx
 from mxtape import nd
 from mxtape.base import MXNetError
-
 from support import assert_same
 
 SHAPE = (2, 3, 4)

@@ -146,7 +146,8 @@ def array(source_array, ctx=None, dtype=None):
         source_array = source_array.asnumpy()
     dtype = _dtype(dtype)
     try:
-        values = np.array(_plain(source_array), dtype=dtype, order="C")
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = np.array(_plain(source_array), dtype=dtype, order="C")
     except (TypeError, ValueError) as error:
         raise TypeError(f"array: cannot make an array of {source_array!r:.200}: {error}") from None
     return _placed(_core.from_numpy_copy(values), ctx)

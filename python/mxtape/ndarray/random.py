@@ -229,7 +229,7 @@ def seed(seed_state, ctx="all"):
     >>> seed(1)
     >>> a = uniform(shape=(3,)).asnumpy()
     >>> seed(1)
-    >>> bool(np.array_equal(a, uniform(shape=(3,)).asnumpy()))
+    >>> bool((a == uniform(shape=(3,)).asnumpy()).all())
     True
     """
     if not isinstance(seed_state, integer_types):
