@@ -16,6 +16,8 @@ struct GradientOps {
   void (*add_in_place)(const NDArray& target, const NDArray& value) = nullptr;
   void (*copy_into)(const NDArray& target, const NDArray& value) = nullptr;
   NDArray (*fill_like)(const Shape& shape, DType dtype, double value) = nullptr;
+  // `value` as a recorded function, constant, of `variable`.
+  NDArray (*tie)(const NDArray& value, const NDArray& variable) = nullptr;
 };
 void set_gradient_ops(const GradientOps& ops);
 const GradientOps& gradient_ops();

@@ -65,6 +65,20 @@ void check_output(const OpSchema& op, size_t i, const NDArray& out, const Output
   check_writable(out, op.name);
 }
 
+// Helpers of inference know an axis or a shape but not the call: what it was given is added here.
+void infer_outputs(const OpSchema& op, InferCall& infer) {
+  try {
+    op.infer(infer);
+  } catch (const Error& error) {
+    const std::string_view text = error.what();
+    const std::string prefix = op.name + ": ";
+    const bool says_it = infer.input_count() == 0 || text.find("[given") != text.npos ||
+                         text.find(infer.shape(0).str()) != text.npos;
+    if (error.kind() != ErrorKind::kMXNet || says_it || !text.starts_with(prefix)) throw;
+    infer.fail(text.substr(prefix.size()));
+  }
+}
+
 void record(const OpSchema& op, Inputs inputs, const Ref<Params>& params,
             std::span<NDArray> outputs) {
   bool tracked = false;
@@ -93,7 +107,7 @@ void invoke(const OpSchema& op, Inputs inputs, const Ref<Params>& params, Output
   const size_t count = op.count_outputs(params.get());
   SmallVector<OutputSpec, 2> specs(count);
   InferCall infer(op, inputs, params.get(), specs);
-  op.infer(infer);
+  infer_outputs(op, infer);
 
   const size_t given = outputs.size();
   if (given && given != op.count_visible(params.get()) && given != count) {
@@ -189,6 +203,10 @@ void install_gradient_ops() {
   };
   ops.fill_like = [](const Shape& shape, DType dtype, double value) {
     return full(shape, dtype, value);
+  };
+  ops.tie = [](const NDArray& value, const NDArray& variable) {
+    static const OpSchema& op = find_op("_identity_with_attr_like_rhs");
+    return invoke(op, {value, variable});
   };
   autograd::set_gradient_ops(ops);
 }

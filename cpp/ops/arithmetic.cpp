@@ -55,7 +55,7 @@ double log_of(double x) { return std::log(x); }
 NDArray log_of(const NDArray& x) { return fn::log(x); }
 
 const int add_family = declare_binary(
-    {.names = {"elemwise_add", {"_add", "_plus", "_Plus"}, "broadcast_add", {"broadcast_plus"},
+    {.names = {"elemwise_add", {"_add", "_plus", "_Plus", "_grad_add"}, "broadcast_add", {"broadcast_plus"},
                "_plus_scalar", {"_PlusScalar"}, nullptr, {}},
      .tile = numeric_tile<2>([](auto a, auto b) { return a + b; }),
      .keeps = {Keep::kShape, Keep::kNothing, Keep::kNothing},
@@ -96,7 +96,7 @@ const int div_family = declare_binary(
      .low = 0.5,
      .doc = "Quotient, element by element; integers truncate toward zero, and divided by 0 give 0."},
     [](auto, auto b, auto g) { return g / b; },
-    [](auto a, auto b, auto g) { return -g * a / fn::square(b); });
+    [](auto a, auto b, auto g) { return g * (-a / fn::square(b)); });
 
 const int mod_family = declare_binary(
     {.names = {"_mod", {"_Mod"}, "broadcast_mod", {}, "_mod_scalar", {"_ModScalar"},

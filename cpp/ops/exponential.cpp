@@ -20,9 +20,10 @@ OP_UNARY(log1p).pointwise(ELEMENTS(std::log1p(x)), 8).sample(-0.5, 3).GRAD_X(g /
     .doc("log(1 + x), exact for small x.");
 
 // ---- roots
-OP_UNARY(sqrt).pointwise([](auto x) { return x.sqrt(); }, 2).sample(0.3, 4).GRAD_Y(g * 0.5 / y)
+// Not Eigen's packets, which are wrong at infinity and at -0.
+OP_UNARY(sqrt).pointwise(ELEMENTS(std::sqrt(x)), 2).sample(0.3, 4).GRAD_Y(g * 0.5 / y)
     .doc("Square root.");
-OP_UNARY(rsqrt).pointwise([](auto x) { return x.sqrt().inverse(); }, 3).sample(0.3, 4)
+OP_UNARY(rsqrt).pointwise(ELEMENTS(T(1) / std::sqrt(x)), 3).sample(0.3, 4)
     .GRAD_X(g * -0.5 * fn::power(x, -1.5)).doc("1 / sqrt(x).");
 OP_UNARY(cbrt).pointwise(ELEMENTS(std::cbrt(x)), 8).sample(0.3, 4)
     .GRAD_Y(g / (3.0 * fn::square(y))).doc("Cube root.");
@@ -52,7 +53,7 @@ struct HardSigmoidParams {
     v("beta", beta, "Value at 0.");
   }
 };
-OP_UNARY(hard_sigmoid).params<HardSigmoidParams>()
+OP_UNARY(hard_sigmoid).params<HardSigmoidParams>().infer(infer_same_floating)
     .pointwise(floating_tile<1, HardSigmoidParams>([](const HardSigmoidParams& p, auto x) {
       using T = typename decltype(x)::Scalar;
       return (x * T(p.alpha) + T(p.beta)).cwiseMax(T(0)).cwiseMin(T(1));

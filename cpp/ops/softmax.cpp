@@ -255,6 +255,7 @@ void infer_softmax_output(InferCall& call) {
   call.expect_same_dtype();
   const Shape &data = call.shape(0), &label = call.shape(1);
   call.expect(data.ndim() >= 2, "data must have at least 2 axes");
+  call.expect(p.smooth_alpha >= 0 && p.smooth_alpha <= 1, "smooth_alpha must be in [0, 1]");
   Ints wanted(data.begin(), data.end());
   bool fits = label == data;
   if (p.multi_output) {

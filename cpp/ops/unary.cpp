@@ -30,7 +30,7 @@ OP_UNARY(trunc).pointwise(ELEMENTS(std::trunc(x))).zero_grad().doc("x without it
 OP_UNARY(fix).pointwise(ELEMENTS(std::trunc(x))).zero_grad().doc("x rounded toward zero.");
 
 // ---- with parameters
-OP_UNARY(logical_not).pointwise_numeric(ELEMENTS(x == T(0))).zero_grad()
+OP_UNARY(logical_not).infer(infer_same_shape).pointwise_numeric(ELEMENTS(x == T(0))).zero_grad()
     .doc("1 where x is 0, else 0, in the input's dtype.");
 
 struct ClipParams {
@@ -85,12 +85,12 @@ OP_UNARY(smooth_l1).params<SmoothL1Params>()
     .doc("Huber's loss: (sigma x)**2 / 2 near 0 and |x| - 0.5 / sigma**2 beyond.");
 
 // ---- constants in the shape of an array
-OP(zeros_like).inputs("data").infer(infer_same_shape).zero_grad()
+OP(zeros_like).inputs("data").infer(infer_same_shape).zero_grad().method()
     .kernel([](const KernelCall& call) {
       std::memset(call.out().bytes(), 0, call.out().nbytes());
     })
     .doc("Zeros of the input's shape and dtype.");
-OP(ones_like).inputs("data").infer(infer_same_shape).zero_grad()
+OP(ones_like).inputs("data").infer(infer_same_shape).zero_grad().method()
     .kernel([](const KernelCall& call) {
       dispatch(call.out().dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;

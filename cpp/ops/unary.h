@@ -4,7 +4,7 @@
 
 // What the pointwise functions of one array share. A gradient is one line: `x` and `y` are the saved
 // input and output, `g` is the head gradient.
-#define OP_UNARY(name) OP(name).inputs("data").method()
+#define OP_UNARY(name) OP(name).inputs("data").infer(infer_unary).method()
 // An element function for what Eigen has no packet of.
 #define ELEMENTS(expression)                                             \
   [](auto a) {                                                           \

@@ -10,12 +10,14 @@
 // Operators that copy or reinterpret an array without computing on it.
 namespace mxtape {
 
-Shape reshaped(const Shape& in, const ReshapeParams& p, std::string_view op) {
+Shape reshaped(const Shape& in, const ReshapeParams& p, std::string_view op, ErrorKind too_small) {
   Ints from(in.begin(), in.end());
   Ints code = p.shape;
   if (code.empty() && !p.target_shape.empty()) {
+    // The deprecated spelling: a 0 is what is left over.
     code = p.target_shape;
     if (p.keep_highest && !from.empty()) code[0] = from[0];
+    std::replace(code.begin(), code.end(), int64_t{0}, int64_t{-1});
   }
   if (p.reverse) {
     std::reverse(from.begin(), from.end());
@@ -29,9 +31,11 @@ Shape reshaped(const Shape& in, const ReshapeParams& p, std::string_view op) {
       }
     }
   }
-  auto refuse = [&](const auto&... why) {
-    fail_as(ErrorKind::kMXNet, op, ": cannot reshape ", in, " to ", Shape(p.shape.empty() ? p.target_shape : p.shape), ": ", why...);
+  auto refuse_as = [&](ErrorKind kind, const auto&... why) {
+    fail_as(kind, op, ": cannot reshape ", in, " to ",
+            Shape(p.shape.empty() ? p.target_shape : p.shape), ": ", why...);
   };
+  auto refuse = [&](const auto&... why) { refuse_as(ErrorKind::kMXNet, why...); };
   Ints out;
   size_t at = 0;
   int infer = -1;
@@ -79,11 +83,13 @@ Shape reshaped(const Shape& in, const ReshapeParams& p, std::string_view op) {
   const int64_t size = in.size();
   if (infer >= 0) {
     const int64_t rest = checked_size(result, op);
-    if (rest == 0 ? size != 0 : size % rest != 0) refuse(size, " elements do not divide by ", rest);
+    if (rest == 0 ? size != 0 : size % rest != 0) {
+      refuse_as(too_small, size, " elements do not divide by ", rest);
+    }
     result[infer] = rest == 0 ? 0 : size / rest;
   }
-  if (checked_size(result, op) != size) {
-    refuse("the array has ", size, " elements, the result would have ", result.size());
+  if (const int64_t made = checked_size(result, op); made != size) {
+    refuse_as(made < size ? too_small : ErrorKind::kMXNet, "the array has ", size, " elements, the result would have ", result.size());
   }
   return result;
 }
@@ -117,6 +123,19 @@ OP(Reshape).alias("reshape").inputs("data").params<ReshapeParams>()
 OP(_copy).alias("identity").inputs("data").infer(infer_same_shape).kernel(copy_kernel)
     .vjp([](Vjp& v) { v.grad(0, v.head()); })
     .doc("A copy of the array.");
+
+OP(_identity_with_attr_like_rhs).inputs("lhs", "rhs")
+    .infer([](InferCall& call) {
+      call.expect(call.shape(0) == call.shape(1), "lhs and rhs must have one shape");
+      infer_same_shape(call);
+    })
+    .kernel(copy_kernel)
+    .keep_inputs({Keep::kShape, Keep::kShape})
+    .vjp([](Vjp& v) {
+      if (v.needs(0)) v.grad(0, v.head());
+      if (v.needs(1)) v.grad(1, full(v.input_shape(1), v.input_dtype(1), 0));
+    })
+    .doc("A copy of lhs that also counts as a function, constant, of rhs.");
 
 OP(BlockGrad).alias("stop_gradient").inputs("data").infer(infer_same_shape).kernel(copy_kernel)
     .zero_grad()

@@ -363,7 +363,7 @@ void Binder::bind_out(PyObject* value, BoundCall& call) const {
     }
     return;
   }
-  fail_as(ErrorKind::kAssertion, op_.name, ": out must be an NDArray or a list of them, got ",
+  fail_as(ErrorKind::kType, op_.name, ": out must be an NDArray or a list of them, got ",
           std::string(py::repr(value)));
 }
 

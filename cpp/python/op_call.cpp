@@ -176,7 +176,17 @@ void init_op_call(py::module_& m) {
   Registry::get().finish();
   m.def("make_op", make_op);
   m.def("describe_op", describe_op);
-  m.def("op_aliases", [](const std::string& name) { return find_op(name).aliases; });
+  // (label, name, is a method) for every name and alias, in one call: all that an import needs.
+  m.def("op_labels", [] {
+    std::vector<std::tuple<std::string, std::string, bool>> labels;
+    for (const OpSchema* op : Registry::get().all()) {
+      labels.emplace_back(op->name, op->name, op->is_method);
+      for (const std::string& alias : op->aliases) {
+        labels.emplace_back(alias, op->name, op->is_method);
+      }
+    }
+    return labels;
+  });
   m.def("op_names", [] {
     std::vector<std::string> names;
     for (const OpSchema* op : Registry::get().all()) names.push_back(op->name);

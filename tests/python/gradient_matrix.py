@@ -4,8 +4,9 @@ import importlib
 import pathlib
 import zlib
 
-import mxtape as mx
 import numpy as np
+
+import mxtape as mx
 from gradient_row import Ints, Row
 from mxtape._loader import core
 from mxtape.ndarray import register

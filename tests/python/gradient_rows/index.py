@@ -1,6 +1,7 @@
 """Rows of the gradient matrix: operators that look up, gather, scatter and select."""
 
 import numpy as np
+
 from gradient_row import Ints, Row
 
 # Distinct places, so that what scatter_nd writes is differentiable; gathering may repeat them.
