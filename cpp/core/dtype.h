@@ -8,6 +8,12 @@
 
 #include "core/error.h"
 
+// Only what computes with float16 needs its definition and includes <Eigen/Core>, which takes
+// longer to compile than most files here.
+namespace Eigen {
+struct half;
+}
+
 namespace mxtape {
 
 using float16 = Eigen::half;

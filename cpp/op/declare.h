@@ -2,6 +2,8 @@
 
 #include <tuple>
 
+#include <Eigen/Core>
+
 #include "op/functional.h"
 #include "op/registry.h"
 #include "op/schema.h"

@@ -3,6 +3,8 @@
 #include <cmath>
 #include <structmember.h>
 
+#include <Eigen/Core>
+
 #include "autograd/node.h"
 #include "autograd/recorder.h"
 #include "op/functional.h"

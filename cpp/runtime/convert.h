@@ -2,6 +2,8 @@
 
 #include <cstdint>
 
+#include <Eigen/Core>
+
 #include "core/dtype.h"
 
 namespace mxtape {
