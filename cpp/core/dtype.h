@@ -4,8 +4,6 @@
 #include <cstdint>
 #include <string_view>
 
-#include <Eigen/Core>
-
 #include "core/error.h"
 
 // Only what computes with float16 needs its definition and includes <Eigen/Core>, which takes
