@@ -274,9 +274,9 @@ void transform_standard(const KernelCall& call, Standard distribution, F f) {
 
 #define OP_SAMPLE(name, ...)                                                        \
   OP(name).inputs(__VA_ARGS__).params<SampleParams>().infer(infer_sample).random()  \
-      .zero_grad().keep_inputs({Keep::kShape, Keep::kShape})
+      .zero_grad()
 
-OP_SAMPLE(_sample_uniform, "low", "high").alias("sample_uniform")
+OP_SAMPLE(_sample_uniform, "low", "high").alias("sample_uniform").keep_input(1, Keep::kShape)
     .kernel([](const KernelCall& call) {
       const DType dtype = call.out().dtype();
       transform_standard(call, Standard::kUniform, [dtype](double low, double high, double u) {
@@ -286,7 +286,7 @@ OP_SAMPLE(_sample_uniform, "low", "high").alias("sample_uniform")
     })
     .doc("For every pair of low and high, random numbers spread evenly between them.");
 
-OP_SAMPLE(_sample_normal, "mu", "sigma").alias("sample_normal")
+OP_SAMPLE(_sample_normal, "mu", "sigma").alias("sample_normal").keep_input(1, Keep::kShape)
     .kernel([](const KernelCall& call) {
       transform_standard(call, Standard::kNormal,
                          [](double mu, double sigma, double z) { return mu + sigma * z; });
@@ -300,7 +300,7 @@ OP_SAMPLE(_sample_exponential, "lam").alias("sample_exponential")
     })
     .doc("For every rate lam, random numbers from that exponential distribution.");
 
-OP_SAMPLE(_sample_gamma, "alpha", "beta").alias("sample_gamma")
+OP_SAMPLE(_sample_gamma, "alpha", "beta").alias("sample_gamma").keep_input(1, Keep::kShape)
     .kernel([](const KernelCall& call) {
       const RandomStream stream = next_random_stream();
       fill_sampled(call, [&](double alpha, double beta, int64_t i) {

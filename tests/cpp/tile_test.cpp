@@ -179,12 +179,15 @@ TEST(Tile, RowsThatCrossTheBorders) {
 }
 
 TEST(Tile, ManyOperandsAndManyAxes) {
-  const Shape shape{2, 3, 1, 2, 3, 2, 1, 3, 2, 5};
-  const Shape shapes[] = {
-      shape, {2, 1, 1, 2, 1, 2, 1, 1, 2, 1}, {3, 1, 1, 1, 1}, {1}, {1, 3, 1, 1, 3, 1, 1, 3, 1, 5}};
+  const Ints dims[] = {{2, 3, 1, 2, 3, 2, 1, 3, 2, 5},
+                       {2, 1, 1, 2, 1, 2, 1, 1, 2, 1},
+                       {3, 1, 1, 1, 1},
+                       {1},
+                       {1, 3, 1, 1, 3, 1, 1, 3, 1, 5}};
+  const Shape shape(dims[0]);
   for (DType dtype : {DType::kFloat32, DType::kFloat16}) {
     std::vector<NDArray> arrays;
-    for (uint32_t i = 0; i < 5; ++i) arrays.push_back(numbers(shapes[i], dtype, i));
+    for (uint32_t i = 0; i < 5; ++i) arrays.push_back(numbers(Shape(dims[i]), dtype, i));
     check(five_tile(), five, arrays, shape, dtype, DType::kFloat32);
   }
 }
