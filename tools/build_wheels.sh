@@ -4,8 +4,8 @@
 #   tools/build_wheels.sh            for every CPython 3.9 to 3.13 of this machine
 #   PYTHONS="a b" tools/build_wheels.sh      for these interpreters
 #
-# The repaired wheels end in wheelhouse/. The core's objects are the same for every Python: with
-# ccache they are compiled once.
+# The repaired wheels end in wheelhouse/. All Pythons share one build tree: the core's objects do
+# not depend on Python, so they are compiled once, and only the extension modules anew.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export MXTAPE_BUILD_ISA=${MXTAPE_BUILD_ISA:-"x86-64-v2;x86-64-v3;x86-64-v4"}
@@ -32,7 +32,7 @@ find_pythons() {
 mapfile -t pythons < <(if [[ -n ${PYTHONS:-} ]]; then tr ' ' '\n' <<<"$PYTHONS"; else find_pythons; fi)
 [[ ${#pythons[@]} -gt 0 ]] || { echo "build_wheels: no CPython 3.9 to 3.13 here" >&2; exit 1; }
 
-# Eigen from one place for all of them, so that ccache sees the same headers each time.
+# Eigen, CMake and ninja from one place for all of them, so that the command lines stay the same.
 tools_venv=$work/tools
 [[ -x $tools_venv/bin/python ]] || "${pythons[-1]}" -m venv "$tools_venv"
 "$tools_venv/bin/python" tools/requirements.py wheel build >"$work/tools.txt"
@@ -53,7 +53,7 @@ for python in "${pythons[@]}"; do
   "$build_venv/bin/python" tools/requirements.py build >"$work/$tag/build.txt"
   "$build_venv/bin/python" -m pip install -q -r "$work/$tag/build.txt"
   "$build_venv/bin/python" -m pip wheel -q --no-deps --no-build-isolation -w dist \
-    --config-settings=build-dir="$work/$tag/cmake" .
+    --config-settings=build-dir="$work/cmake" .
 
   echo "== CPython $version: repair"
   auditwheel repair --wheel-dir wheelhouse dist/mxtape-*-"$tag"-*.whl

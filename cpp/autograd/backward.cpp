@@ -18,8 +18,8 @@ struct Pending {
   SmallVector<NDArray, 1> heads;
 };
 
-// The nodes that have received a gradient, by number. The largest is always next: whatever could still
-// add to it has a larger number and is done.
+// The nodes that have received a gradient, by number. The largest is always next: whatever could
+// still add to it has a larger number and is done.
 class PendingNodes {
  public:
   ~PendingNodes() {
@@ -119,7 +119,8 @@ class PendingNodes {
          node->name(), node->where(), "); pass retain_graph=True to that one to keep it");
   }
   fail("backward: head ", position,
-       " is not in a computational graph: it was computed outside autograd.record(), from no variable "
+       " is not in a computational graph: it was computed outside autograd.record(), from no "
+       "variable "
        "with a gradient, or its graph was freed by an earlier backward without retain_graph=True");
 }
 
@@ -185,14 +186,18 @@ class Run {
       }
     }
     if (!any) {
-      fail("backward: no variable with a gradient was reached; call attach_grad() before recording");
+      fail(
+          "backward: no variable with a gradient was reached; call attach_grad() before recording");
     }
   }
 
+  // A gradient may be the head gradient itself, or serve two variables: the caller gets a copy then.
   NDArray take(const NDArray& variable) {
     NDArray found;
     for (auto& [node, value] : leaf_grads_) {
-      if (node.get() == node_of(variable)) found = value;
+      if (node.get() != node_of(variable)) continue;
+      const StateScope state(options_.create_graph, options_.train_mode);
+      found = value.storage()->unique() ? value : installed_ops.copy(value);
     }
     if (!found.defined()) {
       found = installed_ops.fill_like(variable.shape(), variable.dtype(), 0);
@@ -232,7 +237,8 @@ class Run {
     }
   }
 
-  // Which nodes lead to a wanted variable: visited from the newest down, decided from the oldest up.
+  // Which nodes lead to a wanted variable: visited from the newest down, decided from the oldest
+  // up.
   void mark_needed() {
     std::vector<Node*> order, stack;
     std::unordered_set<Node*> seen;

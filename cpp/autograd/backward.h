@@ -8,10 +8,11 @@
 
 namespace mxtape::autograd {
 
-// The few array operations that the executor itself needs; the operator layer supplies them, recorded
-// where recording is on.
+// The few array operations that the executor itself needs; the operator layer supplies them,
+// recorded where recording is on.
 struct GradientOps {
   NDArray (*add)(const NDArray& a, const NDArray& b) = nullptr;
+  NDArray (*copy)(const NDArray& value) = nullptr;
   void (*add_in_place)(const NDArray& target, const NDArray& value) = nullptr;
   void (*copy_into)(const NDArray& target, const NDArray& value) = nullptr;
   NDArray (*fill_like)(const Shape& shape, DType dtype, double value) = nullptr;
@@ -21,7 +22,8 @@ struct GradientOps {
 void set_gradient_ops(const GradientOps& ops);
 const GradientOps& gradient_ops();
 
-// What one step of the reverse sweep hands to Node::vjp: the head gradients in, the input gradients out.
+// What one step of the reverse sweep hands to Node::vjp: the head gradients in, the input gradients
+// out.
 class VjpCall {
  public:
   VjpCall(Node& node, std::span<NDArray> heads, bool create_graph);
@@ -55,7 +57,8 @@ struct BackwardOptions {
 void backward(std::span<const NDArray> heads, std::span<const NDArray> head_grads,
               const BackwardOptions& options);
 
-// The same, returned for `variables` instead of written; zeros where a variable is not reached.
+// The same, returned for `variables` instead of written, each in memory of its own; zeros where no
+// gradient flowed.
 std::vector<NDArray> grad(std::span<const NDArray> heads, std::span<const NDArray> head_grads,
                           std::span<const NDArray> variables, const BackwardOptions& options);
 

@@ -50,8 +50,8 @@ std::string Node::where() const {
 
 void mark_variable(NDArray& array, NDArray grad, GradReq req) {
   if (req != GradReq::kNull && (grad.shape() != array.shape() || grad.dtype() != array.dtype())) {
-    fail("mark_variables: the gradient buffer has shape ", grad.shape(), " and dtype ", grad.dtype(),
-         ", the variable ", array.shape(), " and ", array.dtype());
+    fail("mark_variables: the gradient buffer has shape ", grad.shape(), " and dtype ",
+         grad.dtype(), ", the variable ", array.shape(), " and ", array.dtype());
   }
   array.set_edge(make_ref<LeafNode>(std::move(grad), array.shape(), array.dtype(), req), 0);
 }

@@ -35,8 +35,9 @@ void set_site_hooks(const SiteHooks& hooks);
 
 class VjpCall;
 
-// One recorded step of a computation. Numbers grow with time and edges point to smaller numbers only:
-// the order in which to run backward is known without counting dependencies, and nothing is cyclic.
+// One recorded step of a computation. Numbers grow with time and edges point to smaller numbers
+// only: the order in which to run backward is known without counting dependencies, and nothing is
+// cyclic.
 class Node : public RefCounted {
  public:
   uint64_t number() const { return number_; }
@@ -102,7 +103,9 @@ class LeafNode final : public Node {
 };
 
 inline Node* node_of(const NDArray& array) { return static_cast<Node*>(array.edge_node()); }
-inline Edge edge_of(const NDArray& array) { return {Ref<Node>(node_of(array)), array.edge_index()}; }
+inline Edge edge_of(const NDArray& array) {
+  return {Ref<Node>(node_of(array)), array.edge_index()};
+}
 inline bool on_tape(const NDArray& array) { return array.edge_node() != nullptr; }
 
 inline LeafNode* leaf_of(const NDArray& array) {

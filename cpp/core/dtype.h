@@ -1,11 +1,18 @@
 #pragma once
 
-#include <Eigen/Core>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
 
+#include <Eigen/Core>
+
 #include "core/error.h"
+
+// Only what computes with float16 needs its definition and includes <Eigen/Core>, which takes
+// longer to compile than most files here.
+namespace Eigen {
+struct half;
+}
 
 namespace mxtape {
 
@@ -66,14 +73,22 @@ inline constexpr DType dtype_of<int64_t> = DType::kInt64;
 template <class F>
 decltype(auto) dispatch(DType dtype, F&& f) {
   switch (dtype) {
-    case DType::kFloat32: return f(TypeTag<float>{});
-    case DType::kFloat64: return f(TypeTag<double>{});
-    case DType::kFloat16: return f(TypeTag<float16>{});
-    case DType::kUint8: return f(TypeTag<uint8_t>{});
-    case DType::kInt32: return f(TypeTag<int32_t>{});
-    case DType::kInt8: return f(TypeTag<int8_t>{});
-    case DType::kInt64: return f(TypeTag<int64_t>{});
-    case DType::kBool: return f(TypeTag<bool>{});
+    case DType::kFloat32:
+      return f(TypeTag<float>{});
+    case DType::kFloat64:
+      return f(TypeTag<double>{});
+    case DType::kFloat16:
+      return f(TypeTag<float16>{});
+    case DType::kUint8:
+      return f(TypeTag<uint8_t>{});
+    case DType::kInt32:
+      return f(TypeTag<int32_t>{});
+    case DType::kInt8:
+      return f(TypeTag<int8_t>{});
+    case DType::kInt64:
+      return f(TypeTag<int64_t>{});
+    case DType::kBool:
+      return f(TypeTag<bool>{});
   }
   fail("unknown dtype code ", static_cast<int>(dtype));
 }
@@ -82,10 +97,14 @@ decltype(auto) dispatch(DType dtype, F&& f) {
 template <class F>
 decltype(auto) dispatch_by_size(DType dtype, F&& f) {
   switch (item_size(dtype)) {
-    case 1: return f(TypeTag<uint8_t>{});
-    case 2: return f(TypeTag<uint16_t>{});
-    case 4: return f(TypeTag<uint32_t>{});
-    default: return f(TypeTag<uint64_t>{});
+    case 1:
+      return f(TypeTag<uint8_t>{});
+    case 2:
+      return f(TypeTag<uint16_t>{});
+    case 4:
+      return f(TypeTag<uint32_t>{});
+    default:
+      return f(TypeTag<uint64_t>{});
   }
 }
 

@@ -19,7 +19,9 @@ class Shape {
   static constexpr int kInline = 4;
 
   Shape() = default;
-  Shape(std::initializer_list<int64_t> dims) { assign(dims.begin(), static_cast<int>(dims.size())); }
+  Shape(std::initializer_list<int64_t> dims) {
+    assign(dims.begin(), static_cast<int>(dims.size()));
+  }
   explicit Shape(std::span<const int64_t> dims) {
     assign(dims.data(), static_cast<int>(dims.size()));
   }

@@ -15,7 +15,7 @@ constexpr size_t kAlign = 64;
 // Four size classes to each power of two, from 128 bytes up: at most a fifth of a block is unused.
 constexpr int kFirstLog2 = 7;
 constexpr int kClasses = 4 * 42;
-constexpr int kSmallClasses = 4 * 9;                  // up to 64 KiB: cached by each thread
+constexpr int kSmallClasses = 4 * 9;                   // up to 64 KiB: cached by each thread
 constexpr size_t kThreadCacheBytes = size_t{8} << 20;  // a thread's cache holds at most this
 constexpr size_t kSharedCacheBytes = size_t{2} << 30;  // and the shared one this
 
@@ -160,7 +160,9 @@ void pool_free(void* memory, int size_class) {
 
 Ref<Storage> Storage::allocate(size_t nbytes) {
   static_assert(sizeof(Storage) == kAlign);
-  const int size_class = class_of(nbytes + sizeof(Storage));
+  // The header's bytes must not come round to a small block.
+  const int size_class =
+      nbytes <= class_bytes(kClasses - 1) ? class_of(nbytes + sizeof(Storage)) : kClasses;
   void* block = nullptr;
   if (size_class < kClasses) {
     block = pool_allocate(size_class);

@@ -40,13 +40,16 @@ class Tracer {
   }
 
  private:
-  // Inputs off the tape that were saved are told apart by their memory; the others each stand alone.
+  // Inputs off the tape that were saved are told apart by their memory; the others each stand
+  // alone.
   size_t emit_constant(Node& node, size_t i) {
     if (const auto known = constants_.find({&node, i}); known != constants_.end()) {
       return known->second;
     }
-    const auto* saved = dynamic_cast<OpNode*>(&node) ? static_cast<OpNode&>(node).saved_input(i) : nullptr;
-    const void* memory = saved && saved->storage ? saved->storage->data() + saved->byte_offset : nullptr;
+    const auto* saved =
+        dynamic_cast<OpNode*>(&node) ? static_cast<OpNode&>(node).saved_input(i) : nullptr;
+    const void* memory =
+        saved && saved->storage ? saved->storage->data() + saved->byte_offset : nullptr;
     if (memory) {
       if (const auto known = memory_.find(memory); known != memory_.end()) {
         return constants_[{&node, i}] = known->second;

@@ -26,7 +26,8 @@ struct TracedGraph {
   TracedNode::Input head;
 };
 
-// The recorded graph that leads to `array`. Throws Error when it was not recorded or has been freed.
+// The recorded graph that leads to `array`. Throws Error when it was not recorded or has been
+// freed.
 TracedGraph trace(const NDArray& array);
 
 }  // namespace mxtape

@@ -26,7 +26,8 @@ struct ReshapeParams {
   void visit(V& v) {
     v("shape", shape,
       "Extents of the result. 0 copies the input's extent at that place, -1 takes what is left, -2 "
-      "copies all remaining extents, -3 merges two, -4 splits one into the two numbers that follow.");
+      "copies all remaining extents, -3 merges two, -4 splits one into the two numbers that "
+      "follow.");
     v("reverse", reverse, "Whether the special values are matched from the right.");
     v("target_shape", target_shape, "Old name of shape, without special values other than 0.");
     v("keep_highest", keep_highest, "With target_shape: whether the first extent stays.");

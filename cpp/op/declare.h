@@ -2,6 +2,8 @@
 
 #include <tuple>
 
+#include <Eigen/Core>
+
 #include "op/functional.h"
 #include "op/registry.h"
 #include "op/schema.h"
@@ -198,8 +200,8 @@ class OpDeclaration {
 #define MXTAPE_CONCAT_(a, b) a##b
 #define MXTAPE_CONCAT(a, b) MXTAPE_CONCAT_(a, b)
 // Declares an operator while the program loads.
-#define OP(name)                                                                                  \
-  [[maybe_unused]] static const ::mxtape::OpDeclaration MXTAPE_CONCAT(op_declaration_, __COUNTER__) = \
-      ::mxtape::OpDeclaration(#name)
+#define OP(name)                                                       \
+  [[maybe_unused]] static const ::mxtape::OpDeclaration MXTAPE_CONCAT( \
+      op_declaration_, __COUNTER__) = ::mxtape::OpDeclaration(#name)
 
 }  // namespace mxtape

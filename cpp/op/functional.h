@@ -7,8 +7,8 @@
 #include "op/params.h"
 #include "op/registry.h"
 
-// The operators as C++ functions, for gradients. They are called through the registry like everybody's,
-// so that a gradient is recorded when it runs under create_graph.
+// The operators as C++ functions, for gradients. They are called through the registry like
+// everybody's, so that a gradient is recorded when it runs under create_graph.
 namespace mxtape {
 
 struct ScalarParams {
@@ -32,10 +32,11 @@ class Op {
     if (!op) op_.store(op = &find_op(name_), std::memory_order_release);
     return *op;
   }
-  template <class... Inputs>
-    requires(std::is_same_v<Inputs, NDArray> && ...)
-  NDArray operator()(const Inputs&... inputs) const {
-    return invoke(schema(), {inputs...});
+  template <class... Array>
+    requires(std::is_same_v<Array, NDArray> && ...)
+  NDArray operator()(const Array&... inputs) const {
+    const NDArray* pointers[] = {&inputs...};
+    return invoke(schema(), Inputs(pointers, sizeof...(inputs)));
   }
   template <class P>
   NDArray operator()(std::initializer_list<NDArray> inputs, P params) const {
@@ -53,7 +54,9 @@ class BinaryOp {
   constexpr BinaryOp(const char* arrays, const char* scalar, const char* reversed)
       : arrays_(arrays), scalar_(scalar), reversed_(reversed) {}
   NDArray operator()(const NDArray& a, const NDArray& b) const { return arrays_(a, b); }
-  NDArray operator()(const NDArray& a, double b) const { return scalar_({a}, ScalarParams{b, false}); }
+  NDArray operator()(const NDArray& a, double b) const {
+    return scalar_({a}, ScalarParams{b, false});
+  }
   NDArray operator()(double a, const NDArray& b) const {
     return reversed_({b}, ScalarParams{a, false});
   }
@@ -104,7 +107,8 @@ inline NDArray operator-(const NDArray& a) { return fn::negative(a); }
 
 // A new array with every element `value`; off the tape.
 NDArray full(const Shape& shape, DType dtype, double value);
-// `x` summed over the axes along which `shape` broadcasts to x's shape: the gradient of broadcasting.
+// `x` summed over the axes along which `shape` broadcasts to x's shape: the gradient of
+// broadcasting.
 NDArray sum_to(const NDArray& x, const Shape& shape);
 // `x` in another shape of the same size; shares memory, recorded as Reshape.
 NDArray reshape(const NDArray& x, const Shape& shape);

@@ -32,7 +32,7 @@ std::string input_names(const OpSchema& op) {
   return names;
 }
 
-void check_inputs(const OpSchema& op, Arrays inputs, const Params* params) {
+void check_inputs(const OpSchema& op, Inputs inputs, const Params* params) {
   const size_t expected = op.count_inputs(inputs.size(), params);
   if (inputs.size() != expected || (op.variadic && inputs.empty())) {
     fail_as(ErrorKind::kMXNet, op.name, ": expected ",
@@ -49,9 +49,9 @@ bool same_view(const NDArray& a, const NDArray& b) {
 }
 
 // Whether writing `out` while reading the inputs would spoil them.
-bool must_not_alias(const OpSchema& op, Arrays inputs, const NDArray& out) {
+bool must_not_alias(const OpSchema& op, Inputs inputs, const NDArray& out) {
   for (const NDArray& input : inputs) {
-    const bool allowed = op.has_tile || (op.in_place && &input == inputs.data());
+    const bool allowed = op.has_tile || (op.in_place && &input == &inputs[0]);
     if (input.storage() == out.storage() && !(allowed && same_view(input, out))) return true;
   }
   return false;
@@ -79,14 +79,16 @@ void infer_outputs(const OpSchema& op, InferCall& infer) {
   }
 }
 
-void record(const OpSchema& op, Arrays inputs, const Ref<Params>& params, std::span<NDArray> outputs) {
+void record(const OpSchema& op, Inputs inputs, const Ref<Params>& params,
+            std::span<NDArray> outputs) {
   bool tracked = false;
   for (size_t i = 0; i < inputs.size(); ++i) {
     tracked = tracked || (autograd::on_tape(inputs[i]) && !op.is_no_grad_input(i));
   }
   if (!tracked) return;
   Ref<OpNode> node = OpNode::record(op, inputs, outputs, params);
-  for (size_t i = 0; i < outputs.size(); ++i) outputs[i].set_edge(node, static_cast<uint32_t>(i));
+  for (size_t i = 1; i < outputs.size(); ++i) outputs[i].set_edge(node, static_cast<uint32_t>(i));
+  outputs[0].set_edge(std::move(node), 0);
 }
 
 }  // namespace
@@ -100,7 +102,7 @@ void check_writable(const NDArray& array, std::string_view op) {
        "values that gradients need. Write to a new array, or outside autograd.record()");
 }
 
-void invoke(const OpSchema& op, Arrays inputs, const Ref<Params>& params, Outputs& outputs) {
+void invoke(const OpSchema& op, Inputs inputs, const Ref<Params>& params, Outputs& outputs) {
   check_inputs(op, inputs, params.get());
   const size_t count = op.count_outputs(params.get());
   SmallVector<OutputSpec, 2> specs(count);
@@ -149,19 +151,40 @@ void invoke(const OpSchema& op, Arrays inputs, const Ref<Params>& params, Output
   if (count > op.count_visible(params.get())) outputs.resize(op.count_visible(params.get()));
 }
 
-NDArray invoke(const OpSchema& op, std::initializer_list<NDArray> inputs, const Ref<Params>& params) {
+void invoke(const OpSchema& op, Arrays inputs, const Ref<Params>& params, Outputs& outputs) {
+  SmallVector<const NDArray*, 8> pointers;
+  for (const NDArray& input : inputs) pointers.push_back(&input);
+  invoke(op, Inputs(pointers.data(), pointers.size()), params, outputs);
+}
+
+NDArray invoke(const OpSchema& op, Inputs inputs, const Ref<Params>& params) {
   Outputs outputs;
-  invoke(op, {inputs.begin(), inputs.size()}, params, outputs);
+  invoke(op, inputs, params, outputs);
   return std::move(outputs[0]);
 }
 
-void record_view(const OpSchema& op, const NDArray& input, const Ref<Params>& params, NDArray& view) {
-  if (autograd::is_recording()) record(op, {&input, 1}, params, {&view, 1});
+NDArray invoke(const OpSchema& op, std::initializer_list<NDArray> inputs,
+               const Ref<Params>& params) {
+  Outputs outputs;
+  invoke(op, Arrays{inputs.begin(), inputs.size()}, params, outputs);
+  return std::move(outputs[0]);
+}
+
+void record_view(const OpSchema& op, const NDArray& input, const Ref<Params>& params,
+                 NDArray& view) {
+  if (autograd::is_recording()) {
+    const NDArray* inputs[] = {&input};
+    record(op, Inputs(inputs, 1), params, {&view, 1});
+  }
 }
 
 void install_gradient_ops() {
   autograd::GradientOps ops;
   ops.add = [](const NDArray& a, const NDArray& b) { return a + b; };
+  ops.copy = [](const NDArray& value) {
+    static const OpSchema& op = find_op("_copy");
+    return invoke(op, {value});
+  };
   ops.add_in_place = [](const NDArray& target, const NDArray& value) {
     static const OpSchema& op = find_op("elemwise_add");
     const autograd::StateScope quiet(false, false);

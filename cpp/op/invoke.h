@@ -7,16 +7,19 @@ namespace mxtape {
 
 using Outputs = SmallVector<NDArray, 2>;
 
-// Calls an operator: checks, infers, runs the kernel, records. `outputs` holds the arrays to write to,
-// or is empty and receives new ones. Everything is checked before anything is changed.
+// Calls an operator: checks, infers, runs the kernel, records. `outputs` holds the arrays to write
+// to, or is empty and receives new ones. Everything is checked before anything is changed.
+void invoke(const OpSchema& op, Inputs inputs, const Ref<Params>& params, Outputs& outputs);
 void invoke(const OpSchema& op, Arrays inputs, const Ref<Params>& params, Outputs& outputs);
 
 // The same for one visible output.
+NDArray invoke(const OpSchema& op, Inputs inputs, const Ref<Params>& params = nullptr);
 NDArray invoke(const OpSchema& op, std::initializer_list<NDArray> inputs,
                const Ref<Params>& params = nullptr);
 
 // Records `op` for an output that already exists: a view of an input.
-void record_view(const OpSchema& op, const NDArray& input, const Ref<Params>& params, NDArray& view);
+void record_view(const OpSchema& op, const NDArray& input, const Ref<Params>& params,
+                 NDArray& view);
 
 // Throws when recording is on and `array` is in a recorded graph: it may not be written in place.
 void check_writable(const NDArray& array, std::string_view op);

@@ -21,7 +21,7 @@ void report_once(const OpNode& node, const char* what, size_t i) {
 
 }  // namespace
 
-Ref<OpNode> OpNode::record(const OpSchema& op, Arrays inputs, Arrays outputs,
+Ref<OpNode> OpNode::record(const OpSchema& op, Inputs inputs, Arrays outputs,
                            const Ref<Params>& params) {
   if (std::max(inputs.size(), outputs.size()) > std::numeric_limits<uint16_t>::max() / 2) {
     fail(op.name, ": too many inputs or outputs to record: ", inputs.size(), " and ",

@@ -43,15 +43,17 @@ std::string print_ints(const Ints& ints) {
 }
 
 std::string_view trim(std::string_view text) {
-  while (!text.empty() && std::isspace(static_cast<unsigned char>(text.front()))) text.remove_prefix(1);
-  while (!text.empty() && std::isspace(static_cast<unsigned char>(text.back()))) text.remove_suffix(1);
+  while (!text.empty() && std::isspace(static_cast<unsigned char>(text.front())))
+    text.remove_prefix(1);
+  while (!text.empty() && std::isspace(static_cast<unsigned char>(text.back())))
+    text.remove_suffix(1);
   return text;
 }
 
 template <class T>
 bool parse_number(std::string_view text, T& value) {
   text = trim(text);
-  if (!text.empty() && text.front() == '+') text.remove_prefix(1);
+  if (text.size() >= 2 && text[0] == '+' && text[1] != '-') text.remove_prefix(1);
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   return error == std::errc() && end == text.data() + text.size();
 }
@@ -67,7 +69,8 @@ bool parse_bool(std::string_view text, bool& value) {
 // "(1, 2)", "[1,2]", "1, None" or "3".
 bool parse_list(std::string_view text, SliceInts& list) {
   text = trim(text);
-  if (text.size() >= 2 && (text.front() == '(' || text.front() == '[')) {
+  if (!text.empty() && (text.front() == '(' || text.front() == '[')) {
+    if (text.size() < 2 || text.back() != (text.front() == '(' ? ')' : ']')) return false;
     text = trim(text.substr(1, text.size() - 2));
   }
   list.clear();
@@ -122,32 +125,38 @@ bool parse_optional(std::string_view text, std::optional<T>& value, Parse parse)
 std::string print_field(const ParamField& field, const void* data) {
   const size_t at = field.offset;
   switch (field.type) {
-    case ParamType::kBool: return field_at<bool>(data, at) ? "True" : "False";
+    case ParamType::kBool:
+      return field_at<bool>(data, at) ? "True" : "False";
     case ParamType::kOptBool: {
       const auto& value = field_at<std::optional<bool>>(data, at);
       return !value ? "None" : *value ? "True" : "False";
     }
-    case ParamType::kInt: return std::to_string(field_at<int64_t>(data, at));
+    case ParamType::kInt:
+      return std::to_string(field_at<int64_t>(data, at));
     case ParamType::kOptInt: {
       const auto& value = field_at<std::optional<int64_t>>(data, at);
       return value ? std::to_string(*value) : "None";
     }
-    case ParamType::kFloat: return print_float(field_at<double>(data, at));
+    case ParamType::kFloat:
+      return print_float(field_at<double>(data, at));
     case ParamType::kOptFloat: {
       const auto& value = field_at<std::optional<double>>(data, at);
       return value ? print_float(*value) : "None";
     }
-    case ParamType::kString: return field_at<std::string>(data, at);
+    case ParamType::kString:
+      return field_at<std::string>(data, at);
     case ParamType::kEnum: {
       const auto choice = static_cast<size_t>(field_at<int32_t>(data, at));
       return choice < field.choices.size() ? field.choices[choice] : std::to_string(choice);
     }
-    case ParamType::kDType: return std::string(dtype_name(field_at<DType>(data, at)));
+    case ParamType::kDType:
+      return std::string(dtype_name(field_at<DType>(data, at)));
     case ParamType::kOptDType: {
       const auto& value = field_at<std::optional<DType>>(data, at);
       return value ? std::string(dtype_name(*value)) : "None";
     }
-    case ParamType::kInts: return print_ints(field_at<Ints>(data, at));
+    case ParamType::kInts:
+      return print_ints(field_at<Ints>(data, at));
     case ParamType::kOptInts: {
       const auto& value = field_at<OptInts>(data, at);
       return value ? print_ints(*value) : "None";
@@ -176,15 +185,21 @@ void parse_field(const ParamField& field, std::string_view text, void* data, std
   bool ok = false;
   const auto number = [](std::string_view t, auto& v) { return parse_number(t, v); };
   switch (field.type) {
-    case ParamType::kBool: ok = parse_bool(text, field_at<bool>(data, at)); break;
+    case ParamType::kBool:
+      ok = parse_bool(text, field_at<bool>(data, at));
+      break;
     case ParamType::kOptBool:
       ok = parse_optional(text, field_at<std::optional<bool>>(data, at), parse_bool);
       break;
-    case ParamType::kInt: ok = parse_number(text, field_at<int64_t>(data, at)); break;
+    case ParamType::kInt:
+      ok = parse_number(text, field_at<int64_t>(data, at));
+      break;
     case ParamType::kOptInt:
       ok = parse_optional(text, field_at<std::optional<int64_t>>(data, at), number);
       break;
-    case ParamType::kFloat: ok = parse_number(text, field_at<double>(data, at)); break;
+    case ParamType::kFloat:
+      ok = parse_number(text, field_at<double>(data, at));
+      break;
     case ParamType::kOptFloat:
       ok = parse_optional(text, field_at<std::optional<double>>(data, at), number);
       break;
@@ -200,15 +215,21 @@ void parse_field(const ParamField& field, std::string_view text, void* data, std
       }
       break;
     }
-    case ParamType::kDType: ok = parse_dtype(text, field_at<DType>(data, at)); break;
+    case ParamType::kDType:
+      ok = parse_dtype(text, field_at<DType>(data, at));
+      break;
     case ParamType::kOptDType:
       ok = parse_optional(text, field_at<std::optional<DType>>(data, at), parse_dtype);
       break;
-    case ParamType::kInts: ok = parse_ints(text, field_at<Ints>(data, at)); break;
+    case ParamType::kInts:
+      ok = parse_ints(text, field_at<Ints>(data, at));
+      break;
     case ParamType::kOptInts:
       ok = parse_optional(text, field_at<OptInts>(data, at), parse_ints);
       break;
-    case ParamType::kSliceInts: ok = parse_list(text, field_at<SliceInts>(data, at)); break;
+    case ParamType::kSliceInts:
+      ok = parse_list(text, field_at<SliceInts>(data, at));
+      break;
   }
   if (ok) return;
   std::string expected;

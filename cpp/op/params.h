@@ -15,7 +15,7 @@
 
 namespace mxtape {
 
-using OptInts = std::optional<Ints>;                   // a shape or axes, or None
+using OptInts = std::optional<Ints>;                    // a shape or axes, or None
 using SliceInts = std::vector<std::optional<int64_t>>;  // begin, end, step: entries may be None
 
 enum class ParamType : uint8_t {
@@ -81,7 +81,8 @@ struct ParamsInfo {
 std::string print_field(const ParamField& field, const void* data);
 // "axis=(0,), keepdims=True": what was given.
 std::string print_given(const Params& params);
-// Reads `text`, as MXNet's symbols hold it, into a field; an Error that names `op` when it does not fit.
+// Reads `text`, as MXNet's symbols hold it, into a field; an Error that names `op` when it does not
+// fit.
 void parse_field(const ParamField& field, std::string_view text, void* data, std::string_view op);
 
 namespace detail {
@@ -106,7 +107,8 @@ constexpr ParamType param_type() {
 // Collects the fields of a parameter struct through its `visit`.
 class FieldCollector {
  public:
-  FieldCollector(const void* base, std::vector<ParamField>& fields) : base_(base), fields_(fields) {}
+  FieldCollector(const void* base, std::vector<ParamField>& fields)
+      : base_(base), fields_(fields) {}
 
   template <class T>
   void operator()(const char* name, const T& value, const char* doc, Choices choices = {}) {
@@ -140,7 +142,8 @@ class FieldCollector {
 }  // namespace detail
 
 // The information of parameter struct P, made on first use. P has defaults for its members and
-//   template <class V> void visit(V& v) { v("axis", axis, "what it means"); v.required("k", k, "..."); }
+//   template <class V> void visit(V& v) { v("axis", axis, "what it means"); v.required("k", k,
+//   "..."); }
 template <class P>
 const ParamsInfo* params_info() {
   class Typed final : public Params {

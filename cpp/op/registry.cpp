@@ -14,7 +14,8 @@ struct Registry::Index {
   std::map<std::string, const OpSchema*, std::less<>> names;
 };
 
-Registry::Registry() : index_(new Index) {}
+Registry::Registry() : index_(std::make_unique<Index>()) {}
+Registry::~Registry() = default;
 
 // Never destroyed: nodes on the tape point to schemas.
 Registry& Registry::get() {
@@ -42,6 +43,8 @@ std::vector<const OpSchema*> Registry::all() const {
 
 void Registry::finish() {
   if (!index_->names.empty()) return;
+  decltype(index_->names) names;
+  for (const auto& [name, op] : index_->ops) names.emplace(name, op.get());
   for (auto& [name, op] : index_->ops) {
     if (!op->infer) fail("operator ", name, " is declared without infer");
     if (!op->kernel) fail("operator ", name, " is declared without a kernel");
@@ -52,13 +55,13 @@ void Registry::finish() {
     if ((op->outputs > 1 || op->output_count) && op->vjp && op->keep_outputs.empty()) {
       op->keep_outputs = {Keep::kShape};
     }
-    index_->names[name] = op.get();
     for (const std::string& alias : op->aliases) {
-      if (!index_->names.try_emplace(alias, op.get()).second) {
+      if (!names.try_emplace(alias, op.get()).second) {
         fail("operator ", name, ": its alias ", alias, " is taken");
       }
     }
   }
+  index_->names = std::move(names);
   install_gradient_ops();
 }
 

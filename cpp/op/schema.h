@@ -26,7 +26,7 @@ struct OutputSpec {
 // A call before it runs: inference reads the inputs and the parameters and describes the outputs.
 class InferCall {
  public:
-  InferCall(const OpSchema& op, Arrays inputs, const Params* params, std::span<OutputSpec> outputs)
+  InferCall(const OpSchema& op, Inputs inputs, const Params* params, std::span<OutputSpec> outputs)
       : op_(op), inputs_(inputs), params_(params), outputs_(outputs) {}
 
   const OpSchema& op() const { return op_; }
@@ -61,7 +61,7 @@ class InferCall {
   std::string describe(const std::string& message) const;
 
   const OpSchema& op_;
-  Arrays inputs_;
+  Inputs inputs_;
   const Params* params_;
   std::span<OutputSpec> outputs_;
 };
@@ -69,7 +69,7 @@ class InferCall {
 // A running call: the outputs have memory, of the inferred shapes and dtypes.
 class KernelCall {
  public:
-  KernelCall(const OpSchema& op, Arrays inputs, Arrays outputs, const Params* params)
+  KernelCall(const OpSchema& op, Inputs inputs, Arrays outputs, const Params* params)
       : op_(op), inputs_(inputs), outputs_(outputs), params_(params) {}
 
   const OpSchema& op() const { return op_; }
@@ -78,7 +78,7 @@ class KernelCall {
   size_t output_count() const { return outputs_.size(); }
   const NDArray& in(size_t i) const { return inputs_[i]; }
   const NDArray& out(size_t i = 0) const { return outputs_[i]; }
-  Arrays inputs() const { return inputs_; }
+  Inputs inputs() const { return inputs_; }
   Arrays outputs() const { return outputs_; }
   template <class P>
   const P& params() const {
@@ -88,7 +88,8 @@ class KernelCall {
 
  private:
   const OpSchema& op_;
-  Arrays inputs_, outputs_;
+  Inputs inputs_;
+  Arrays outputs_;
   const Params* params_;
 };
 
@@ -139,7 +140,8 @@ struct InputSpec {
   bool optional = false;
 };
 
-// From what the tests draw the inputs of an operator: uniform in [low, high], or integers below high.
+// From what the tests draw the inputs of an operator: uniform in [low, high], or integers below
+// high.
 struct SampleDomain {
   double low = -2, high = 2;
   bool integers = false;
@@ -151,8 +153,8 @@ struct OpSchema {
   std::vector<std::string> aliases;
   std::string doc;
   std::vector<InputSpec> inputs;
-  bool variadic = false;           // any number of inputs, called inputs[0].name
-  std::string count_param;         // the variadic operator's parameter for their number: num_args
+  bool variadic = false;    // any number of inputs, called inputs[0].name
+  std::string count_param;  // the variadic operator's parameter for their number: num_args
   const ParamsInfo* params = nullptr;
   size_t outputs = 1;
   size_t visible_outputs = 0;      // how many a caller sees; 0: all
@@ -175,15 +177,16 @@ struct OpSchema {
                     : (i < keep_inputs.size() ? keep_inputs[i] : Keep::kNothing);
   }
   Keep keep_output(size_t i) const {
-    return keep_outputs.empty() ? Keep::kNothing
-                                : keep_outputs[i < keep_outputs.size() ? i : keep_outputs.size() - 1];
+    return keep_outputs.empty()
+               ? Keep::kNothing
+               : keep_outputs[i < keep_outputs.size() ? i : keep_outputs.size() - 1];
   }
 
-  std::vector<uint8_t> mutates;    // inputs that a call changes in place (optimizer states)
-  bool in_place = false;           // output 0 may be the same view as input 0
-  bool random = false;             // draws random numbers
-  bool hidden = false;             // internal: not offered in mx.nd
-  bool is_method = false;          // also a method of NDArray
+  std::vector<uint8_t> mutates;  // inputs that a call changes in place (optimizer states)
+  bool in_place = false;         // output 0 may be the same view as input 0
+  bool random = false;           // draws random numbers
+  bool hidden = false;           // internal: not offered in mx.nd
+  bool is_method = false;        // also a method of NDArray
   std::vector<SampleDomain> samples;
   // Inputs whose values are indices or labels: no gradient flows to them.
   std::vector<uint8_t> no_grad_inputs;

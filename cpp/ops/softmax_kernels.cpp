@@ -2,6 +2,8 @@
 #include <cmath>
 #include <limits>
 
+#include <Eigen/Core>
+
 #include "ops/reduce.h"
 #include "ops/softmax.h"
 #include "runtime/convert.h"
@@ -55,8 +57,8 @@ constexpr int64_t kTile = 256;
 
 // The same for `width` columns at once, in rows that lie `x_row` and `y_row` elements apart.
 template <class A>
-void softmax_columns(const A* x, int64_t x_row, A* y, int64_t y_row, int64_t n, int64_t width, A scale,
-                     bool log) {
+void softmax_columns(const A* x, int64_t x_row, A* y, int64_t y_row, int64_t n, int64_t width,
+                     A scale, bool log) {
   Eigen::Array<A, Eigen::Dynamic, 1, 0, kTile, 1> top(width);
   Eigen::Array<double, Eigen::Dynamic, 1, 0, kTile, 1> total(width);
   Eigen::Array<A, Eigen::Dynamic, 1, 0, kTile, 1> e(width);
@@ -91,8 +93,8 @@ void softmax_columns(const A* x, int64_t x_row, A* y, int64_t y_row, int64_t n, 
   }
 }
 
-// Memory of the pool, aligned as arrays are: which elements a vector instruction takes, and so their
-// last bits, must not depend on where the scratch lies.
+// Memory of the pool, aligned as arrays are: which elements a vector instruction takes, and so
+// their last bits, must not depend on where the scratch lies.
 template <class A>
 class Scratch {
  public:
@@ -155,17 +157,17 @@ class Scatter {
 
 int64_t length_at(const NDArray* lengths, int64_t i, int64_t n) {
   if (!lengths) return n;
-  return lengths->dtype() == DType::kInt32 ? lengths->data<int32_t>()[i] : lengths->data<int64_t>()[i];
+  return lengths->dtype() == DType::kInt32 ? lengths->data<int32_t>()[i]
+                                           : lengths->data<int64_t>()[i];
 }
 
 template <class A>
-void forward(const AxisView& view, const NDArray& x, const NDArray* lengths, const NDArray& y, A scale,
-             bool log) {
+void forward(const AxisView& view, const NDArray& x, const NDArray* lengths, const NDArray& y,
+             A scale, bool log) {
   const int64_t n = view.n, inner = view.inner;
   if (inner >= 16 && !lengths && x.dtype() == dtype_of<A> && y.dtype() == dtype_of<A>) {
     const int64_t tiles = (inner + kTile - 1) / kTile;
-    const int64_t grain =
-        std::max<int64_t>(1, reduce::kGrain / 4 / (n * std::min(inner, kTile)));
+    const int64_t grain = std::max<int64_t>(1, reduce::kGrain / 4 / (n * std::min(inner, kTile)));
     parallel_for(view.outer * tiles, grain, [&](int64_t first, int64_t last) {
       for (int64_t task = first; task < last; ++task) {
         const int64_t column = task % tiles * kTile;
@@ -203,8 +205,8 @@ double dot(const A* a, const A* b, int64_t n) {
 }
 
 template <class A>
-void backward(const AxisView& view, const NDArray& head, const NDArray& y, const NDArray& out, A scale,
-              bool log) {
+void backward(const AxisView& view, const NDArray& head, const NDArray& y, const NDArray& out,
+              A scale, bool log) {
   const int64_t n = view.n, inner = view.inner;
   const int64_t grain = std::max<int64_t>(1, reduce::kGrain / 2 / n);
   if (inner >= 16 && y.dtype() == dtype_of<A>) {
@@ -259,8 +261,8 @@ void backward(const AxisView& view, const NDArray& head, const NDArray& y, const
 
 }  // namespace
 
-void softmax_forward(const AxisView& view, const NDArray& x, const NDArray* lengths, const NDArray& y,
-                     double scale, bool log) {
+void softmax_forward(const AxisView& view, const NDArray& x, const NDArray* lengths,
+                     const NDArray& y, double scale, bool log) {
   if (view.outer * view.n * view.inner == 0) return;
   if (x.dtype() == DType::kFloat64) {
     forward<double>(view, x, lengths, y, scale, log);
@@ -269,8 +271,8 @@ void softmax_forward(const AxisView& view, const NDArray& x, const NDArray* leng
   }
 }
 
-void softmax_backward(const AxisView& view, const NDArray& head, const NDArray& y, const NDArray& out,
-                      double scale, bool log) {
+void softmax_backward(const AxisView& view, const NDArray& head, const NDArray& y,
+                      const NDArray& out, double scale, bool log) {
   if (view.outer * view.n * view.inner == 0) return;
   if (y.dtype() == DType::kFloat64) {
     backward<double>(view, head, y, out, scale, log);

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include <Eigen/Core>
+
 #include "runtime/parallel.h"
 
 namespace mxtape {

@@ -78,8 +78,8 @@ class FunctionNode final : public autograd::Node {
     const py::object result = py::reinterpret_borrow<py::object>(function_)(heads, outputs);
     const py::list grads(result);
     if (grads.size() != inputs_.size()) {
-      fail(name_, ": backward returned ", grads.size(), " gradients for ", inputs_.size(), " inputs",
-           where());
+      fail(name_, ": backward returned ", grads.size(), " gradients for ", inputs_.size(),
+           " inputs", where());
     }
     for (size_t i = 0; i < inputs_.size(); ++i) {
       if (!call.needs(i) || grads[i].is_none()) continue;
@@ -155,8 +155,8 @@ void mark_variables(const py::sequence& variables, const py::sequence& gradients
     autograd::mark_variable(marked[i], grads[i].detached(), as_grad_req(reqs[i]));
   }
   for (size_t i = 0; i < marked.size(); ++i) {
-    array_of(py::object(variables[i]).ptr()).set_edge(
-        Ref<RefCounted>(marked[i].edge_node()), marked[i].edge_index());
+    array_of(py::object(variables[i]).ptr())
+        .set_edge(Ref<RefCounted>(marked[i].edge_node()), marked[i].edge_index());
   }
 }
 
@@ -167,7 +167,8 @@ void init_autograd(py::module_& m) {
   m.def("is_training", &autograd::is_training);
   m.def("set_recording",
         [](bool on) { return std::exchange(autograd::thread_state().recording, on); });
-  m.def("set_training", [](bool on) { return std::exchange(autograd::thread_state().training, on); });
+  m.def("set_training",
+        [](bool on) { return std::exchange(autograd::thread_state().training, on); });
   m.def("mark_variables", mark_variables);
   m.def("detach", [](py::handle x) { return wrap_object(array_of(x.ptr()).detached()); });
   m.def("on_tape", [](py::handle x) { return autograd::on_tape(as_array(x, "arguments")); });
@@ -188,9 +189,8 @@ void init_autograd(py::module_& m) {
     }
     return results;
   });
-  m.def("check_writable", [](py::handle x, const std::string& what) {
-    check_writable(array_of(x.ptr()), what);
-  });
+  m.def("check_writable",
+        [](py::handle x, const std::string& what) { check_writable(array_of(x.ptr()), what); });
 }
 
 }  // namespace mxtape::python

@@ -92,21 +92,24 @@ bool to_bool(PyObject* value, bool& result) {
 bool set_value(const ParamField& field, PyObject* value, void* data) {
   const bool none = value == Py_None;
   switch (field.type) {
-    case ParamType::kBool: return to_bool(value, field_at<bool>(data, field));
+    case ParamType::kBool:
+      return to_bool(value, field_at<bool>(data, field));
     case ParamType::kOptBool: {
       auto& target = field_at<std::optional<bool>>(data, field);
       if (!none) return to_bool(value, target.emplace());
       target.reset();
       return true;
     }
-    case ParamType::kInt: return to_int(value, field_at<int64_t>(data, field));
+    case ParamType::kInt:
+      return to_int(value, field_at<int64_t>(data, field));
     case ParamType::kOptInt: {
       auto& target = field_at<std::optional<int64_t>>(data, field);
       if (!none) return to_int(value, target.emplace());
       target.reset();
       return true;
     }
-    case ParamType::kFloat: return as_number(value, field_at<double>(data, field));
+    case ParamType::kFloat:
+      return as_number(value, field_at<double>(data, field));
     case ParamType::kOptFloat: {
       auto& target = field_at<std::optional<double>>(data, field);
       if (!none) return as_number(value, target.emplace());
@@ -139,33 +142,48 @@ bool set_value(const ParamField& field, PyObject* value, void* data) {
       if (!none) target = as_dtype(value);
       return true;
     }
-    case ParamType::kInts: return to_ints(value, field_at<Ints>(data, field));
+    case ParamType::kInts:
+      return to_ints(value, field_at<Ints>(data, field));
     case ParamType::kOptInts: {
       auto& target = field_at<OptInts>(data, field);
       if (!none) return to_ints(value, target.emplace());
       target.reset();
       return true;
     }
-    case ParamType::kSliceInts: return to_slice_ints(value, field_at<SliceInts>(data, field));
+    case ParamType::kSliceInts:
+      return to_slice_ints(value, field_at<SliceInts>(data, field));
   }
   return false;
 }
 
 const char* expected_of(ParamType type) {
   switch (type) {
-    case ParamType::kBool: return "True or False";
-    case ParamType::kOptBool: return "True, False or None";
-    case ParamType::kInt: return "an integer";
-    case ParamType::kOptInt: return "an integer or None";
-    case ParamType::kFloat: return "a number";
-    case ParamType::kOptFloat: return "a number or None";
-    case ParamType::kString: return "a string";
-    case ParamType::kEnum: return "one of its choices";
-    case ParamType::kDType: return "a data type";
-    case ParamType::kOptDType: return "a data type or None";
-    case ParamType::kInts: return "an integer or a tuple of integers";
-    case ParamType::kOptInts: return "an integer, a tuple of integers or None";
-    case ParamType::kSliceInts: return "an integer or a tuple of integers and None";
+    case ParamType::kBool:
+      return "True or False";
+    case ParamType::kOptBool:
+      return "True, False or None";
+    case ParamType::kInt:
+      return "an integer";
+    case ParamType::kOptInt:
+      return "an integer or None";
+    case ParamType::kFloat:
+      return "a number";
+    case ParamType::kOptFloat:
+      return "a number or None";
+    case ParamType::kString:
+      return "a string";
+    case ParamType::kEnum:
+      return "one of its choices";
+    case ParamType::kDType:
+      return "a data type";
+    case ParamType::kOptDType:
+      return "a data type or None";
+    case ParamType::kInts:
+      return "an integer or a tuple of integers";
+    case ParamType::kOptInts:
+      return "an integer, a tuple of integers or None";
+    case ParamType::kSliceInts:
+      return "an integer or a tuple of integers and None";
   }
   return "";
 }
@@ -210,7 +228,8 @@ Binder::Binder(const OpSchema& op) : op_(op) {
     for (const ParamField& field : op.params->fields) intern(field.name);
   }
   param_names_ = names_.size() - input_names_;
-  for (const char* extra : {"out", "name", "attr", "__layout__", "ctx_group", "lr_mult", "wd_mult"}) {
+  for (const char* extra :
+       {"out", "name", "attr", "__layout__", "ctx_group", "lr_mult", "wd_mult"}) {
     intern(extra);
   }
   // The count of a variadic operator's inputs is theirs, whatever the caller says.
@@ -251,8 +270,10 @@ void Binder::bind(PyObject* const* args, size_t nargs, PyObject* keyword_names,
   if (op_.params) {
     const auto& fields = op_.params->fields;
     for (size_t i = 0; i < fields.size(); ++i) {
-      if (fields[i].required && !(call.params->given >> i & 1) && fields[i].name != op_.count_param) {
-        fail(op_.name, ": required parameter ", fields[i].name, " is missing (", fields[i].doc, ")");
+      if (fields[i].required && !(call.params->given >> i & 1) &&
+          fields[i].name != op_.count_param) {
+        fail(op_.name, ": required parameter ", fields[i].name, " is missing (", fields[i].doc,
+             ")");
       }
     }
     if (op_.variadic && !op_.count_param.empty()) {
@@ -270,9 +291,9 @@ void Binder::bind_input(size_t i, PyObject* value, State& state) const {
   const std::string& name = op_.inputs[op_.variadic ? 0 : i].name;
   if (is_ndarray(value)) {
     if (op_.variadic) {
-      state.call.inputs.push_back(array_of(value));
+      state.call.inputs.push_back(&array_of(value));
     } else {
-      state.call.inputs[i] = array_of(value);
+      state.call.inputs[i] = &array_of(value);
       state.have[i] = true;
     }
     return;
@@ -280,7 +301,9 @@ void Binder::bind_input(size_t i, PyObject* value, State& state) const {
   // concat(*arrays) is also called with one list.
   if (op_.variadic && (PyList_Check(value) || PyTuple_Check(value))) {
     for (Py_ssize_t k = 0; k < PySequence_Fast_GET_SIZE(value); ++k) {
-      bind_input(state.call.inputs.size(), PySequence_Fast_GET_ITEM(value, k), state);
+      PyObject* item = PySequence_Fast_GET_ITEM(value, k);
+      state.call.held.push_back(py::reinterpret_borrow<py::object>(item));
+      bind_input(state.call.inputs.size(), item, state);
     }
     return;
   }

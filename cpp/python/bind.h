@@ -11,14 +11,17 @@ namespace mxtape::python {
 
 // The arguments of one call, sorted out.
 struct BoundCall {
-  SmallVector<NDArray, 4> inputs;
+  // The caller keeps its positional and keyword arguments alive; what a list holds is held here, as
+  // another thread may change the list while a kernel runs.
+  SmallVector<const NDArray*, 4> inputs;
+  std::vector<pybind11::object> held;
   Ref<Params> params;
   Outputs outputs;
   PyObject* out = nullptr;  // borrowed: what the caller gave as out
 };
 
-// Binds Python arguments to one operator's inputs and parameters. Positional arguments are the inputs, the
-// parameters in declared order, then out and name, as in MXNet.
+// Binds Python arguments to one operator's inputs and parameters. Positional arguments are the
+// inputs, the parameters in declared order, then out and name, as in MXNet.
 class Binder {
  public:
   explicit Binder(const OpSchema& op);
@@ -44,8 +47,8 @@ class Binder {
   size_t input_names_ = 0, param_names_ = 0;
 };
 
-// Writes a Python value into the field of a parameter struct; an Error that names `op` when it does not
-// fit.
+// Writes a Python value into the field of a parameter struct; an Error that names `op` when it does
+// not fit.
 void set_field(const ParamField& field, PyObject* value, void* data, const std::string& op);
 
 }  // namespace mxtape::python

@@ -1,9 +1,9 @@
 #include <pybind11/stl.h>
 
+#include "op/functional.h"
 #include "op/invoke.h"
 #include "ops/reshape.h"
 #include "python/ndarray_type.h"
-#include "op/functional.h"
 #include "runtime/parallel.h"
 #include "runtime/random.h"
 
@@ -69,9 +69,8 @@ PYBIND11_MODULE(MXTAPE_MODULE_NAME, m) {
     const int device = array_of(x.ptr()).storage()->device();
     return py::make_tuple((device >> 8) + 1, device & 0xff);
   });
-  m.def("address", [](py::handle x) {
-    return reinterpret_cast<uintptr_t>(array_of(x.ptr()).bytes());
-  });
+  m.def("address",
+        [](py::handle x) { return reinterpret_cast<uintptr_t>(array_of(x.ptr()).bytes()); });
   m.def("shares_memory", [](py::handle a, py::handle b) {
     return array_of(a.ptr()).storage() == array_of(b.ptr()).storage();
   });

@@ -1,16 +1,17 @@
 #include "python/ndarray_type.h"
 
+#include <cmath>
 #include <structmember.h>
 
-#include <cmath>
+#include <Eigen/Core>
 
 #include "autograd/node.h"
 #include "autograd/recorder.h"
 #include "op/functional.h"
 #include "python/view.h"
 
-// The NDArray type: operators and the commonest indexing go straight from the interpreter's slots to
-// the operator; the rest of the class is Python (python/mxtape/ndarray/methods.py).
+// The NDArray type: operators and the commonest indexing go straight from the interpreter's slots
+// to the operator; the rest of the class is Python (python/mxtape/ndarray/methods.py).
 namespace mxtape::python {
 
 PyTypeObject* ndarray_type = nullptr;
@@ -49,7 +50,8 @@ const OperatorTrio kSub{fn::Op{"broadcast_sub"}, fn::Op{"_minus_scalar"}, fn::Op
 const OperatorTrio kMul{fn::Op{"broadcast_mul"}, fn::Op{"_mul_scalar"}, fn::Op{"_mul_scalar"}};
 const OperatorTrio kDiv{fn::Op{"broadcast_div"}, fn::Op{"_div_scalar"}, fn::Op{"_rdiv_scalar"}};
 const OperatorTrio kMod{fn::Op{"broadcast_mod"}, fn::Op{"_mod_scalar"}, fn::Op{"_rmod_scalar"}};
-const OperatorTrio kPow{fn::Op{"broadcast_power"}, fn::Op{"_power_scalar"}, fn::Op{"_rpower_scalar"}};
+const OperatorTrio kPow{fn::Op{"broadcast_power"}, fn::Op{"_power_scalar"},
+                        fn::Op{"_rpower_scalar"}};
 const fn::Op kScale{"_mul_scalar"};
 const OperatorTrio kCompare[] = {
     {fn::Op{"broadcast_lesser"}, fn::Op{"_lesser_scalar"}, fn::Op{"_greater_scalar"}},
@@ -90,13 +92,13 @@ void check_operand_of_update(const OpSchema& op, const NDArray& target, const ND
 PyObject* run_binary(const OperatorTrio& trio, PyObject* a, PyObject* b, PyObject* target) {
   const bool left = is_ndarray(a);
   const OpSchema* op;
-  NDArray inputs[2];
+  const NDArray* inputs[2];
   size_t count = 1;
   Ref<Params> params;
   if (left && is_ndarray(b)) {
     op = &trio.arrays.schema();
-    inputs[0] = array_of(a);
-    inputs[1] = array_of(b);
+    inputs[0] = &array_of(a);
+    inputs[1] = &array_of(b);
     count = 2;
   } else {
     PyObject* number = left ? b : a;
@@ -109,15 +111,15 @@ PyObject* run_binary(const OperatorTrio& trio, PyObject* a, PyObject* b, PyObjec
       Py_RETURN_NOTIMPLEMENTED;
     }
     op = left ? &trio.scalar.schema() : &trio.reversed.schema();
-    inputs[0] = array_of(left ? a : b);
+    inputs[0] = &array_of(left ? a : b);
     params = scalar_params(value, PyLong_Check(number));
   }
   Outputs outputs;
   if (target) {
     outputs.push_back(array_of(target));
-    if (count == 2) check_operand_of_update(*op, outputs[0], inputs[1]);
+    if (count == 2) check_operand_of_update(*op, outputs[0], *inputs[1]);
   }
-  invoke(*op, {inputs, count}, params, outputs);
+  invoke(*op, Inputs(inputs, count), params, outputs);
   if (target) {
     array_of(target) = std::move(outputs[0]);
     Py_INCREF(target);
@@ -170,7 +172,8 @@ PyObject* compare_slot(PyObject* a, PyObject* b, int operation) {
 // -x is x * -1, as in MXNet: a bool array becomes int64.
 PyObject* negative_slot(PyObject* self) {
   try {
-    return wrap(invoke(kScale.schema(), {array_of(self)}, scalar_params(-1, false)));
+    const NDArray* input = &array_of(self);
+    return wrap(invoke(kScale.schema(), Inputs(&input, 1), scalar_params(-1, false)));
   } catch (...) {
     return set_python_error();
   }
@@ -184,7 +187,9 @@ PyObject* absolute_slot(PyObject* self) {
   }
 }
 
-Py_hash_t hash_slot(PyObject* self) { return static_cast<Py_hash_t>(reinterpret_cast<uintptr_t>(self) >> 4); }
+Py_hash_t hash_slot(PyObject* self) {
+  return static_cast<Py_hash_t>(reinterpret_cast<uintptr_t>(self) >> 4);
+}
 
 int bool_slot(PyObject* self) {
   const NDArray& array = array_of(self);
@@ -221,7 +226,8 @@ PyObject* item_at(PyObject* self, Py_ssize_t index) {
   }
 }
 
-// sq_item adds the length to negative indices before it calls; whatever is still negative is outside.
+// sq_item adds the length to negative indices before it calls; whatever is still negative is
+// outside.
 PyObject* sequence_item(PyObject* self, Py_ssize_t index) {
   const NDArray& array = array_of(self);
   if (array.ndim() == 0 || index < 0 || index >= array.shape()[0]) {
@@ -299,7 +305,8 @@ PyGetSetDef getset[] = {
     {"size", get_size, nullptr, "Number of elements.", nullptr},
     {"ndim", get_ndim, nullptr, "Number of dimensions.", nullptr},
     {"grad", get_grad, nullptr,
-     "Gradient buffer of a variable, of its shape and dtype; None for an array without one.", nullptr},
+     "Gradient buffer of a variable, of its shape and dtype; None for an array without one.",
+     nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
 
@@ -359,12 +366,23 @@ PyObject* set_python_error() noexcept {
   } catch (const Error& error) {
     PyObject* type = mxnet_error;
     switch (error.kind()) {
-      case ErrorKind::kMXNet: break;
-      case ErrorKind::kType: type = PyExc_TypeError; break;
-      case ErrorKind::kValue: type = PyExc_ValueError; break;
-      case ErrorKind::kIndex: type = PyExc_IndexError; break;
-      case ErrorKind::kAssertion: type = PyExc_AssertionError; break;
-      case ErrorKind::kNotImplemented: type = PyExc_NotImplementedError; break;
+      case ErrorKind::kMXNet:
+        break;
+      case ErrorKind::kType:
+        type = PyExc_TypeError;
+        break;
+      case ErrorKind::kValue:
+        type = PyExc_ValueError;
+        break;
+      case ErrorKind::kIndex:
+        type = PyExc_IndexError;
+        break;
+      case ErrorKind::kAssertion:
+        type = PyExc_AssertionError;
+        break;
+      case ErrorKind::kNotImplemented:
+        type = PyExc_NotImplementedError;
+        break;
     }
     PyErr_SetString(type, error.what());
   } catch (pybind11::error_already_set& error) {
@@ -382,7 +400,8 @@ bool as_number(PyObject* object, double& value) {
     value = PyFloat_AS_DOUBLE(object);
     return true;
   }
-  if (PyLong_Check(object) || PyObject_TypeCheck(object, reinterpret_cast<PyTypeObject*>(numpy_generic))) {
+  if (PyLong_Check(object) ||
+      PyObject_TypeCheck(object, reinterpret_cast<PyTypeObject*>(numpy_generic))) {
     value = PyFloat_AsDouble(object);
     return !(value == -1.0 && PyErr_Occurred());
   }

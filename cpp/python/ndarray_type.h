@@ -6,11 +6,10 @@
 
 namespace mxtape::python {
 
-// The Python object: an array handle and nothing else. It takes no part in garbage collection, since
-// the tape that it may own is free of cycles.
+// The Python object: an array handle and nothing else. It takes no part in garbage collection,
+// since the tape that it may own is free of cycles.
 struct PyNDArray {
-  PyObject_HEAD
-  NDArray array;
+  PyObject_HEAD NDArray array;
   PyObject* weakrefs;
 };
 

@@ -56,7 +56,8 @@ py::array as_numpy(py::handle self) {
   return result;
 }
 
-// Calls `writer` with a NumPy array that shares the array's memory, for assignment by NumPy's rules.
+// Calls `writer` with a NumPy array that shares the array's memory, for assignment by NumPy's
+// rules.
 void write(py::handle self, const py::function& writer) {
   const NDArray array = array_of(self.ptr());
   Storage* storage = array.storage().get();

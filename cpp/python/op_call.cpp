@@ -1,23 +1,21 @@
+#include <pybind11/stl.h>
+
 #include "op/invoke.h"
 #include "op/registry.h"
 #include "python/bind.h"
 #include "python/ndarray_type.h"
 
-#include <pybind11/stl.h>
-
 // After Python.h, which pybind11 includes.
 #include <structmember.h>
 
-
 namespace py = pybind11;
 
-// The Python type of operators. One object stands for one operator; calling it binds the arguments from
-// the schema and invokes.
+// The Python type of operators. One object stands for one operator; calling it binds the arguments
+// from the schema and invokes.
 namespace mxtape::python {
 
 struct PyOp {
-  PyObject_HEAD
-  vectorcallfunc vectorcall;
+  PyObject_HEAD vectorcallfunc vectorcall;
   const OpSchema* op;
   Binder* binder;
   PyObject* dict;
@@ -33,7 +31,7 @@ PyObject* call_op(PyObject* self, PyObject* const* args, size_t nargsf, PyObject
   try {
     BoundCall call;
     callable->binder->bind(args, static_cast<size_t>(PyVectorcall_NARGS(nargsf)), names, call);
-    invoke(op, call.inputs, call.params, call.outputs);
+    invoke(op, Inputs(call.inputs.data(), call.inputs.size()), call.params, call.outputs);
     if (call.out) {
       // The caller's own objects take the recorded results.
       if (PyList_Check(call.out) || PyTuple_Check(call.out)) {
@@ -140,7 +138,8 @@ py::dict describe_op(const std::string& name) {
   info["aliases"] = op.aliases;
   info["doc"] = op.doc;
   py::list inputs;
-  for (const InputSpec& input : op.inputs) inputs.append(py::make_tuple(input.name, input.optional));
+  for (const InputSpec& input : op.inputs)
+    inputs.append(py::make_tuple(input.name, input.optional));
   info["inputs"] = inputs;
   info["variadic"] = op.variadic;
   info["count_param"] = op.count_param;
@@ -161,7 +160,8 @@ py::dict describe_op(const std::string& name) {
   info["method"] = op.is_method;
   info["pointwise"] = op.has_tile;
   py::list samples;
-  for (const SampleDomain& s : op.samples) samples.append(py::make_tuple(s.low, s.high, s.integers));
+  for (const SampleDomain& s : op.samples)
+    samples.append(py::make_tuple(s.low, s.high, s.integers));
   info["samples"] = samples;
   return info;
 }

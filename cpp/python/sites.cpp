@@ -3,23 +3,20 @@
 
 // After Python.h, which pybind11 includes.
 #include <frameobject.h>
-
 #include <string>
 #include <vector>
 
-
-
 namespace py = pybind11;
 
-// Where in the user's program a node was recorded: the code object and the position of the nearest frame
-// that is not mxtape's own.
+// Where in the user's program a node was recorded: the code object and the position of the nearest
+// frame that is not mxtape's own.
 namespace mxtape::python {
 namespace {
 
 std::string* package_directory = nullptr;
 
-// The file names of mxtape's code and of the user's, told apart once each: all functions of a file share
-// one name object.
+// The file names of mxtape's code and of the user's, told apart once each: all functions of a file
+// share one name object.
 struct KnownFile {
   PyObject* name;
   bool is_library;
@@ -94,7 +91,8 @@ std::string describe(autograd::Site site) {
 void warn_stale(const std::string& message) {
   static PyObject* category = nullptr;
   if (!category) {
-    category = py::object(py::module_::import("mxtape.base").attr("StaleArrayWarning")).release().ptr();
+    category =
+        py::object(py::module_::import("mxtape.base").attr("StaleArrayWarning")).release().ptr();
   }
   if (PyErr_WarnEx(category, message.c_str(), 1) < 0) throw py::error_already_set();
 }

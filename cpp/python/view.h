@@ -4,7 +4,8 @@
 
 namespace mxtape::python {
 
-// x[index] of the leading axis: a view, recorded as a slice and a reshape. IndexError when it is outside.
+// x[index] of the leading axis: a view, recorded as a slice and a reshape. IndexError when it is
+// outside.
 NDArray row_view(const NDArray& x, int64_t index);
 // x[begin:end] of the leading axis: a view, recorded as a slice.
 NDArray rows_view(const NDArray& x, int64_t begin, int64_t end);

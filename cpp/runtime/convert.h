@@ -2,6 +2,8 @@
 
 #include <cstdint>
 
+#include <Eigen/Core>
+
 #include "core/dtype.h"
 
 namespace mxtape {
@@ -18,7 +20,8 @@ To convert_value(From value) {
     return float16(static_cast<float>(value));
   } else if constexpr (std::is_same_v<From, float16>) {
     return convert_value<To>(static_cast<float>(value));
-  } else if constexpr (std::is_floating_point_v<From> && std::is_integral_v<To> && sizeof(To) == 1) {
+  } else if constexpr (std::is_floating_point_v<From> && std::is_integral_v<To> &&
+                       sizeof(To) == 1) {
     return static_cast<To>(static_cast<int32_t>(value));
   } else {
     return static_cast<To>(value);

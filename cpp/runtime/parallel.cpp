@@ -1,11 +1,10 @@
 #include "runtime/parallel.h"
 
-#include <omp.h>
-#include <pthread.h>
-
 #include <algorithm>
 #include <atomic>
 #include <exception>
+#include <omp.h>
+#include <pthread.h>
 
 namespace mxtape {
 namespace {
@@ -31,7 +30,8 @@ void parallel_chunks(int64_t n, int64_t grain, RangeBody body, void* context) {
   const int64_t chunks = (n + grain - 1) / grain;
   const int team = static_cast<int>(std::min<int64_t>(chunks, thread_count()));
   if (team <= 1 || omp_in_parallel()) {
-    for (int64_t begin = 0; begin < n; begin += grain) body(context, begin, std::min(n, begin + grain));
+    for (int64_t begin = 0; begin < n; begin += grain)
+      body(context, begin, std::min(n, begin + grain));
     return;
   }
   std::exception_ptr error;

@@ -6,7 +6,8 @@
 
 namespace mxtape {
 
-// Threads that a large kernel uses: OMP_NUM_THREADS, else the processors that the process may run on.
+// Threads that a large kernel uses: OMP_NUM_THREADS, else the processors that the process may run
+// on.
 int thread_count();
 void set_thread_count(int n);
 

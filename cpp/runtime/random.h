@@ -6,9 +6,9 @@
 
 namespace mxtape {
 
-// Philox 4x32-10 (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", SC 2011):
-// four random words are a pure function of a key and a counter, so any element can be drawn by any
-// thread.
+// Philox 4x32-10 (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", SC
+// 2011): four random words are a pure function of a key and a counter, so any element can be drawn
+// by any thread.
 inline std::array<uint32_t, 4> philox(uint64_t key, uint64_t stream, uint64_t counter) {
   std::array<uint32_t, 4> c = {static_cast<uint32_t>(counter), static_cast<uint32_t>(counter >> 32),
                                static_cast<uint32_t>(stream), static_cast<uint32_t>(stream >> 32)};

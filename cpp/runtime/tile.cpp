@@ -10,10 +10,10 @@
 namespace mxtape {
 namespace {
 
-constexpr int64_t kTile = 1024;        // elements: a tile of doubles is a quarter of the L1 cache
+constexpr int64_t kTile = 1024;         // elements: a tile of doubles is a quarter of the L1 cache
 constexpr int64_t kThreadWork = 65536;  // element-costs below which a second thread costs more
 constexpr int kMaxOperands = 8;
-constexpr int64_t kSmall = 64;         // elements up to which a call's set-up outweighs its arithmetic
+constexpr int64_t kSmall = 64;  // elements up to which a call's set-up outweighs its arithmetic
 
 // The output's axes, with neighbours merged wherever every operand steps through them evenly.
 struct Axes {
@@ -23,9 +23,9 @@ struct Axes {
 struct Source {
   const char* data = nullptr;
   DType dtype = DType::kFloat32;
-  bool direct = false;    // contiguous and of the compute type: read in place
-  bool constant = false;  // one value everywhere
-  bool whole = false;     // contiguous, of another type
+  bool direct = false;              // contiguous and of the compute type: read in place
+  bool constant = false;            // one value everywhere
+  bool whole = false;               // contiguous, of another type
   SmallVector<int64_t, 8> strides;  // elements, along Axes; 0 where it broadcasts
 };
 
@@ -130,8 +130,8 @@ void collapse(std::span<const TileOperand> inputs, const NDArray& out, Axes& axe
   }
 }
 
-// The commonest calls: few elements, of the compute type, each input of the output's shape or a number.
-// They need no description of their inputs.
+// The commonest calls: few elements, of the compute type, each input of the output's shape or a
+// number. They need no description of their inputs.
 bool run_small(TileKernel kernel, DType compute, std::span<const TileOperand> inputs,
                const NDArray& out, int64_t n, const void* params) {
   if (out.dtype() != compute || inputs.size() > 3) return false;
@@ -182,8 +182,7 @@ void run_tiles(const TileFunction& f, DType compute, std::span<const TileOperand
     }
     all_direct = all_direct && source.direct;
   }
-  const int64_t grain =
-      std::max<int64_t>(kTile, kThreadWork / std::max(1, f.cost) / kTile * kTile);
+  const int64_t grain = std::max<int64_t>(kTile, kThreadWork / std::max(1, f.cost) / kTile * kTile);
   const size_t width = item_size(compute);
   if (all_direct) {
     parallel_for(n, grain, [&](int64_t begin, int64_t end) {

@@ -7,8 +7,8 @@
 
 namespace mxtape {
 
-// One pointwise instruction: out[i] = f(in[0][i], in[1][i], ...; params) over n contiguous elements of
-// one type.
+// One pointwise instruction: out[i] = f(in[0][i], in[1][i], ...; params) over n contiguous elements
+// of one type.
 using TileKernel = void (*)(const void* const* in, void* out, int64_t n, const void* params);
 
 // A pointwise function in the element types for which it is compiled. Arrays of another type are
