@@ -64,11 +64,11 @@ const OperatorTrio kCompare[] = {
      fn::Op{"_lesser_equal_scalar"}},
 };
 
-Ref<Params> scalar_params(double value, PyObject* number) {
+Ref<Params> scalar_params(double value, bool is_int) {
   Ref<Params> params = params_info<ScalarParams>()->make();
   auto& p = *static_cast<ScalarParams*>(params->data());
   p.scalar = value;
-  p.is_int = PyLong_Check(number);
+  p.is_int = is_int;
   params->given = 1;
   return params;
 }
@@ -112,7 +112,7 @@ PyObject* run_binary(const OperatorTrio& trio, PyObject* a, PyObject* b, PyObjec
     }
     op = left ? &trio.scalar.schema() : &trio.reversed.schema();
     inputs[0] = &array_of(left ? a : b);
-    params = scalar_params(value, number);
+    params = scalar_params(value, PyLong_Check(number));
   }
   Outputs outputs;
   if (target) {
@@ -172,7 +172,8 @@ PyObject* compare_slot(PyObject* a, PyObject* b, int operation) {
 // -x is x * -1, as in MXNet: a bool array becomes int64.
 PyObject* negative_slot(PyObject* self) {
   try {
-    return wrap(kScale({array_of(self)}, ScalarParams{-1, false}));
+    const NDArray* input = &array_of(self);
+    return wrap(invoke(kScale.schema(), Inputs(&input, 1), scalar_params(-1, false)));
   } catch (...) {
     return set_python_error();
   }

@@ -463,6 +463,26 @@ _list(
     _traced(("var", [], {}), ("Cast", [0], {"dtype": "float64"})),
     "symbol::graph of cast",
 )
+_list(
+    "the limits of a slice that an index records are numbers in mxtape, where MXNet leaves None",
+    _traced(
+        ("var", [], {}),
+        ("slice", [0], {"begin": "[0.0, 1.0]", "end": "[2.0, 2.0]", "step": "[1.0, 1.0]"}),
+        ("Reshape", [1], {"shape": "[2.0]"}),
+        ("_mul_scalar", [2], _TWICE),
+    ),
+    "symbol::graph of column",
+)
+_list(
+    "an index of the first axis alone is a take in mxtape, a gather_nd in MXNet",
+    _traced(
+        ("var", [], {}),
+        ("null", [], {}),
+        ("take", [0, 1], {"axis": "[0.0]", "mode": "clip"}),
+        ("_mul_scalar", [2], _TWICE),
+    ),
+    "symbol::graph of advanced",
+)
 
 # ---- what mxtape does not have yet: see docs/differences.md
 
