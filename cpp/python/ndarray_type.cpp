@@ -170,7 +170,9 @@ PyObject* compare_slot(PyObject* a, PyObject* b, int operation) {
 // -x is x * -1, as in MXNet: a bool array becomes int64.
 PyObject* negative_slot(PyObject* self) {
   try {
-    return wrap(kScale({array_of(self)}, ScalarParams{-1, false}));
+    Outputs outputs;
+    invoke(kScale.schema(), {&array_of(self), 1}, scalar_params(-1, Py_None), outputs);
+    return wrap(std::move(outputs[0]));
   } catch (...) {
     return set_python_error();
   }
