@@ -62,11 +62,11 @@ const OperatorTrio kCompare[] = {
      fn::Op{"_lesser_equal_scalar"}},
 };
 
-Ref<Params> scalar_params(double value, PyObject* number) {
+Ref<Params> scalar_params(double value, bool is_int) {
   Ref<Params> params = params_info<ScalarParams>()->make();
   auto& p = *static_cast<ScalarParams*>(params->data());
   p.scalar = value;
-  p.is_int = PyLong_Check(number);
+  p.is_int = is_int;
   params->given = 1;
   return params;
 }
@@ -110,7 +110,7 @@ PyObject* run_binary(const OperatorTrio& trio, PyObject* a, PyObject* b, PyObjec
     }
     op = left ? &trio.scalar.schema() : &trio.reversed.schema();
     inputs[0] = array_of(left ? a : b);
-    params = scalar_params(value, number);
+    params = scalar_params(value, PyLong_Check(number));
   }
   Outputs outputs;
   if (target) {
@@ -170,9 +170,7 @@ PyObject* compare_slot(PyObject* a, PyObject* b, int operation) {
 // -x is x * -1, as in MXNet: a bool array becomes int64.
 PyObject* negative_slot(PyObject* self) {
   try {
-    Outputs outputs;
-    invoke(kScale.schema(), {&array_of(self), 1}, scalar_params(-1, Py_None), outputs);
-    return wrap(std::move(outputs[0]));
+    return wrap(invoke(kScale.schema(), {array_of(self)}, scalar_params(-1, false)));
   } catch (...) {
     return set_python_error();
   }

@@ -420,7 +420,7 @@ gradients(
     x.clip(-0.5, 0.5)
     nd.smooth_l1(x, scalar=3.0)
     nd.smooth_l1(x)
-    x + y * x / y - x
+    x + y * x / (y + 1) - x
     """,
 )
 values(
