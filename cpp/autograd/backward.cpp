@@ -191,7 +191,8 @@ class Run {
     }
   }
 
-  // A gradient may be the head gradient itself, or serve two variables: the caller gets a copy then.
+  // A gradient may be the head gradient itself, or serve two variables: the caller gets a copy
+  // then.
   NDArray take(const NDArray& variable) {
     NDArray found;
     for (auto& [node, value] : leaf_grads_) {
@@ -247,6 +248,7 @@ class Run {
       Node* node = stack.back();
       stack.pop_back();
       if (!seen.insert(node).second) continue;
+      if (node->released()) fail_not_recorded(0, true, node);
       order.push_back(node);
       for (const Edge& edge : node->edges()) {
         if (edge.node) stack.push_back(edge.node.get());

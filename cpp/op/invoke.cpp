@@ -79,16 +79,33 @@ void infer_outputs(const OpSchema& op, InferCall& infer) {
   }
 }
 
+bool will_record(const OpSchema& op, Inputs inputs) {
+  if (!autograd::is_recording()) return false;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (autograd::on_tape(inputs[i]) && !op.is_no_grad_input(i)) return true;
+  }
+  return false;
+}
+
 void record(const OpSchema& op, Inputs inputs, const Ref<Params>& params,
             std::span<NDArray> outputs) {
-  bool tracked = false;
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    tracked = tracked || (autograd::on_tape(inputs[i]) && !op.is_no_grad_input(i));
-  }
-  if (!tracked) return;
+  if (!will_record(op, inputs)) return;
   Ref<OpNode> node = OpNode::record(op, inputs, outputs, params);
   for (size_t i = 1; i < outputs.size(); ++i) outputs[i].set_edge(node, static_cast<uint32_t>(i));
   outputs[0].set_edge(std::move(node), 0);
+}
+
+// A recorded call must not write over what its own gradient will read.
+void check_saved_inputs(const OpSchema& op, Inputs inputs, std::span<const NDArray> outputs) {
+  if (outputs.empty() || !will_record(op, inputs)) return;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    for (const NDArray& out : outputs) {
+      if (op.keep_input(i) == Keep::kData && inputs[i].storage() == out.storage()) {
+        fail(op.name, ": while recording, out shares memory with input ", i, " of shape ",
+             inputs[i].shape(), ", which the gradient needs; write to a new array");
+      }
+    }
+  }
 }
 
 }  // namespace
@@ -115,6 +132,7 @@ void invoke(const OpSchema& op, Inputs inputs, const Ref<Params>& params, Output
          op.count_visible(params.get()), " outputs");
   }
   for (size_t i = 0; i < given; ++i) check_output(op, i, outputs[i], specs[i]);
+  check_saved_inputs(op, inputs, outputs);
   for (uint8_t i : op.mutates) check_writable(inputs[i], op.name);
 
   Outputs spare;

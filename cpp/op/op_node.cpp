@@ -11,8 +11,8 @@ using autograd::Saved;
 
 namespace {
 
-// A node is reported once, however often its gradient reads what changed: x * x saves one array twice.
-// Gradients of operators do not nest, so one flag a thread is enough.
+// A node is reported once, however often its gradient reads what changed: x * x saves one array
+// twice. Gradients of operators do not nest, so one flag a thread is enough.
 thread_local bool stale_reported = false;
 
 void report_once(const OpNode& node, const char* what, size_t i) {

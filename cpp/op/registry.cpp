@@ -47,6 +47,10 @@ void Registry::finish() {
   for (const auto& [name, op] : index_->ops) names.emplace(name, op.get());
   for (auto& [name, op] : index_->ops) {
     if (!op->infer) fail("operator ", name, " is declared without infer");
+    if (op->params && op->params->fields.size() > 32) {
+      fail("operator ", name,
+           " is declared with more than 32 parameters: Params::given has a bit each");
+    }
     if (!op->kernel) fail("operator ", name, " is declared without a kernel");
     if (!op->vjp && op->no_grad_reason.empty()) {
       fail("operator ", name, " is declared with neither a gradient nor no_grad(reason)");

@@ -6,6 +6,8 @@
 #include <limits>
 #include <numeric>
 
+#include <Eigen/Core>
+
 #include "runtime/parallel.h"
 
 namespace mxtape {

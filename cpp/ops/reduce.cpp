@@ -103,14 +103,21 @@ void sum_kernel(const KernelCall& call) {
   });
 }
 
-OP(sum).alias("sum_axis").inputs("data").params<ReduceParams>().infer(infer_reduce)
+OP(sum)
+    .alias("sum_axis")
+    .inputs("data")
+    .params<ReduceParams>()
+    .infer(infer_reduce)
     .kernel(sum_kernel)
     .keep_input(0, Keep::kShape)
     .vjp([](Vjp& v) { v.grad(0, spread(v.head(), v.input_shape(0), axes_of(v))); })
     .method()
     .doc("Sum over the given axes, in the input's dtype; a result over all axes has shape (1,).");
 
-OP(nansum).inputs("data").params<ReduceParams>().infer(infer_reduce)
+OP(nansum)
+    .inputs("data")
+    .params<ReduceParams>()
+    .infer(infer_reduce)
     .kernel([](const KernelCall& call) {
       const NDArray &in = call.in(0), &out = call.out();
       if (!is_floating(in.dtype())) return sum_kernel(call);
@@ -138,7 +145,10 @@ struct WholeSum : SumOf<int64_t, int64_t> {
   }
 };
 
-OP(mean).inputs("data").params<ReduceParams>().infer(infer_reduce)
+OP(mean)
+    .inputs("data")
+    .params<ReduceParams>()
+    .infer(infer_reduce)
     .kernel([](const KernelCall& call) {
       const Layout layout(call.in(0).shape(), axes_of(call));
       const NDArray &in = call.in(0), &out = call.out();
@@ -253,7 +263,9 @@ void norm_kernel(const KernelCall& call) {
   convert(result.dtype(), result.bytes(), out.dtype(), out.bytes(), out.size());
 }
 
-OP(norm).inputs("data").params<NormParams>()
+OP(norm)
+    .inputs("data")
+    .params<NormParams>()
     .infer([](InferCall& call) {
       const auto& p = call.params<NormParams>();
       call.expect(p.ord == 1 || p.ord == 2, "ord must be 1 or 2, got ", p.ord);
@@ -276,7 +288,9 @@ OP(norm).inputs("data").params<NormParams>()
       v.grad(0, spread(g * (1.0 - at_origin) / (y + at_origin), x.shape(), axes) * x);
     })
     .method()
-    .doc("Norm of order 1 or 2 over the given axes, in the input's dtype or out_dtype; its gradient at 0 is 0.");
+    .doc(
+        "Norm of order 1 or 2 over the given axes, in the input's dtype or out_dtype; its gradient "
+        "at 0 is 0.");
 
 }  // namespace
 }  // namespace mxtape

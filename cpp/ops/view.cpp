@@ -65,7 +65,8 @@ Shape reshaped(const Shape& in, const ReshapeParams& p, std::string_view op, Err
       const int64_t whole = next();
       int64_t a = code[++i], b = code[++i];
       if (a == -1 && b == -1) refuse("only one part of a split can be -1");
-      if ((a <= 0 && a != -1) || (b <= 0 && b != -1)) refuse("the parts of a split must be positive or -1");
+      if ((a <= 0 && a != -1) || (b <= 0 && b != -1))
+        refuse("the parts of a split must be positive or -1");
       if (a == -1) a = whole / b;
       if (b == -1) b = whole / a;
       if (a * b != whole) refuse("extent ", whole, " is not ", a, " times ", b);
@@ -89,7 +90,8 @@ Shape reshaped(const Shape& in, const ReshapeParams& p, std::string_view op, Err
     result[infer] = rest == 0 ? 0 : size / rest;
   }
   if (const int64_t made = checked_size(result, op); made != size) {
-    refuse_as(made < size ? too_small : ErrorKind::kMXNet, "the array has ", size, " elements, the result would have ", result.size());
+    refuse_as(made < size ? too_small : ErrorKind::kMXNet, "the array has ", size,
+              " elements, the result would have ", result.size());
   }
   return result;
 }
@@ -99,9 +101,10 @@ namespace {
 void copy_bytes(const NDArray& from, const NDArray& to) {
   const char* source = from.bytes();
   char* target = to.bytes();
-  parallel_for(static_cast<int64_t>(to.nbytes()), int64_t{1} << 20, [&](int64_t begin, int64_t end) {
-    std::memcpy(target + begin, source + begin, static_cast<size_t>(end - begin));
-  });
+  parallel_for(static_cast<int64_t>(to.nbytes()), int64_t{1} << 20,
+               [&](int64_t begin, int64_t end) {
+                 std::memcpy(target + begin, source + begin, static_cast<size_t>(end - begin));
+               });
 }
 }  // namespace
 
@@ -110,7 +113,10 @@ void reshape_vjp(Vjp& v) { v.grad(0, reshape(v.head(), v.input_shape(0))); }
 
 namespace {
 
-OP(Reshape).alias("reshape").inputs("data").params<ReshapeParams>()
+OP(Reshape)
+    .alias("reshape")
+    .inputs("data")
+    .params<ReshapeParams>()
     .infer([](InferCall& call) {
       call.output(0, reshaped(call.shape(0), call.params<ReshapeParams>(), call.name()),
                   call.dtype(0));
@@ -118,13 +124,20 @@ OP(Reshape).alias("reshape").inputs("data").params<ReshapeParams>()
     .kernel(copy_kernel)
     .keep_input(0, Keep::kShape)
     .vjp(reshape_vjp)
-    .doc("A copy of the array in another shape of the same size. The method x.reshape() gives a view.");
+    .doc(
+        "A copy of the array in another shape of the same size. The method x.reshape() gives a "
+        "view.");
 
-OP(_copy).alias("identity").inputs("data").infer(infer_same_shape).kernel(copy_kernel)
+OP(_copy)
+    .alias("identity")
+    .inputs("data")
+    .infer(infer_same_shape)
+    .kernel(copy_kernel)
     .vjp([](Vjp& v) { v.grad(0, v.head()); })
     .doc("A copy of the array.");
 
-OP(_identity_with_attr_like_rhs).inputs("lhs", "rhs")
+OP(_identity_with_attr_like_rhs)
+    .inputs("lhs", "rhs")
     .infer([](InferCall& call) {
       call.expect(call.shape(0) == call.shape(1), "lhs and rhs must have one shape");
       infer_same_shape(call);
@@ -137,19 +150,27 @@ OP(_identity_with_attr_like_rhs).inputs("lhs", "rhs")
     })
     .doc("A copy of lhs that also counts as a function, constant, of rhs.");
 
-OP(BlockGrad).alias("stop_gradient").inputs("data").infer(infer_same_shape).kernel(copy_kernel)
+OP(BlockGrad)
+    .alias("stop_gradient")
+    .inputs("data")
+    .infer(infer_same_shape)
+    .kernel(copy_kernel)
     .zero_grad()
     .doc("A copy of the array through which no gradient flows.");
 
-OP(make_loss).inputs("data").infer(infer_same_shape).kernel(copy_kernel)
+OP(make_loss)
+    .inputs("data")
+    .infer(infer_same_shape)
+    .kernel(copy_kernel)
     .keep_input(0, Keep::kShape)
     .vjp([](Vjp& v) { v.grad(0, full(v.input_shape(0), v.input_dtype(0), 1)); })
     .doc("A copy of the array that starts a gradient of ones, whatever flows into it.");
 
-OP(Cast).alias("cast").inputs("data").params<CastParams>()
-    .infer([](InferCall& call) {
-      call.output(0, call.shape(0), call.params<CastParams>().dtype);
-    })
+OP(Cast)
+    .alias("cast")
+    .inputs("data")
+    .params<CastParams>()
+    .infer([](InferCall& call) { call.output(0, call.shape(0), call.params<CastParams>().dtype); })
     .kernel([](const KernelCall& call) {
       const NDArray &in = call.in(0), &out = call.out();
       parallel_for(out.size(), 1 << 16, [&](int64_t begin, int64_t end) {

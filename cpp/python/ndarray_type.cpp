@@ -75,9 +75,10 @@ Ref<Params> scalar_params(double value, bool is_int) {
 
 // NumPy would else compute with a copy of the array, which no tape sees.
 [[noreturn]] void fail_numpy_operand() {
-  fail_as(ErrorKind::kType,
-          "an operator takes two NDArrays or an NDArray and a number, got a numpy.ndarray; convert it "
-          "with mx.nd.array() or the NDArray with asnumpy()");
+  fail_as(
+      ErrorKind::kType,
+      "an operator takes two NDArrays or an NDArray and a number, got a numpy.ndarray; convert it "
+      "with mx.nd.array() or the NDArray with asnumpy()");
 }
 
 // x += y where y alone is in a graph: x would become part of it behind the caller's back.
