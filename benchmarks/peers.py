@@ -76,7 +76,8 @@ class Worker:
 
     def __init__(self, script, library, python):
         self.library = library
-        self.errors = tempfile.TemporaryFile("w+")  # a pipe that nobody reads would fill and block
+        # A file: a pipe that nobody reads would fill and block. It is open as long as the worker.
+        self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
         self.process = subprocess.Popen(
             [python, "-W", "ignore", str(script), "--worker", library],
             stdin=subprocess.PIPE,

@@ -142,6 +142,10 @@ class Run {
         fail("grad: variable ", i, " of shape ", variables[i].shape(),
              " is not a variable; call attach_grad() on it before recording");
       }
+      if (leaf->req() == GradReq::kNull) {
+        fail("grad: variable ", i, " of shape ", variables[i].shape(),
+             " was attached with grad_req='null': it has no gradient");
+      }
       needed_.insert(leaf);
     }
     mark_needed();
@@ -187,11 +191,22 @@ class Run {
     }
   }
 
+  // A gradient may be the head gradient itself, or serve two variables: the caller gets a copy
+  // then.
   NDArray take(const NDArray& variable) {
+    NDArray found;
     for (auto& [node, value] : leaf_grads_) {
-      if (node.get() == node_of(variable)) return value;
+      if (node.get() != node_of(variable)) continue;
+      const StateScope state(options_.create_graph, options_.train_mode);
+      found = value.storage()->unique() ? value : installed_ops.copy(value);
     }
-    return installed_ops.fill_like(variable.shape(), variable.dtype(), 0);
+    if (!found.defined()) {
+      found = installed_ops.fill_like(variable.shape(), variable.dtype(), 0);
+    }
+    if (!options_.create_graph || on_tape(found)) return found;
+    // A constant gradient can be differentiated too: its derivative is 0.
+    StateScope state(true, options_.train_mode);
+    return installed_ops.tie(found, variable);
   }
 
  private:
@@ -233,6 +248,7 @@ class Run {
       Node* node = stack.back();
       stack.pop_back();
       if (!seen.insert(node).second) continue;
+      if (node->released()) fail_not_recorded(0, true, node);
       order.push_back(node);
       for (const Edge& edge : node->edges()) {
         if (edge.node) stack.push_back(edge.node.get());

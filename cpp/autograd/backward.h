@@ -12,9 +12,12 @@ namespace mxtape::autograd {
 // recorded where recording is on.
 struct GradientOps {
   NDArray (*add)(const NDArray& a, const NDArray& b) = nullptr;
+  NDArray (*copy)(const NDArray& value) = nullptr;
   void (*add_in_place)(const NDArray& target, const NDArray& value) = nullptr;
   void (*copy_into)(const NDArray& target, const NDArray& value) = nullptr;
   NDArray (*fill_like)(const Shape& shape, DType dtype, double value) = nullptr;
+  // `value` as a recorded function, constant, of `variable`.
+  NDArray (*tie)(const NDArray& value, const NDArray& variable) = nullptr;
 };
 void set_gradient_ops(const GradientOps& ops);
 const GradientOps& gradient_ops();
@@ -54,7 +57,8 @@ struct BackwardOptions {
 void backward(std::span<const NDArray> heads, std::span<const NDArray> head_grads,
               const BackwardOptions& options);
 
-// The same, returned for `variables` instead of written; zeros where a variable is not reached.
+// The same, returned for `variables` instead of written, each in memory of its own; zeros where no
+// gradient flowed.
 std::vector<NDArray> grad(std::span<const NDArray> heads, std::span<const NDArray> head_grads,
                           std::span<const NDArray> variables, const BackwardOptions& options);
 

@@ -74,4 +74,34 @@ class NDArray {
 
 using Arrays = std::span<const NDArray>;
 
+// The inputs of a call, where they lie: to copy a handle costs two atomic counts, and as many to
+// drop it.
+class Inputs {
+ public:
+  class Iterator {
+   public:
+    explicit Iterator(const NDArray* const* at) : at_(at) {}
+    const NDArray& operator*() const { return **at_; }
+    Iterator& operator++() {
+      ++at_;
+      return *this;
+    }
+    bool operator!=(const Iterator& other) const { return at_ != other.at_; }
+
+   private:
+    const NDArray* const* at_;
+  };
+
+  Inputs(const NDArray* const* pointers, size_t size) : pointers_(pointers), size_(size) {}
+  const NDArray& operator[](size_t i) const { return *pointers_[i]; }
+  size_t size() const { return size_; }
+  bool empty() const { return size_ == 0; }
+  Iterator begin() const { return Iterator(pointers_); }
+  Iterator end() const { return Iterator(pointers_ + size_); }
+
+ private:
+  const NDArray* const* pointers_;
+  size_t size_;
+};
+
 }  // namespace mxtape

@@ -45,7 +45,7 @@ Shape broadcast_shape(const Shape& a, const Shape& b, std::string_view op) {
 int64_t checked_size(const Shape& shape, std::string_view op) {
   int64_t n = 1;
   for (int64_t extent : shape) {
-    if (extent < 0) fail_as(ErrorKind::kValue, op, ": negative extent in shape ", shape);
+    if (extent < 0) fail(op, ": negative extent in shape ", shape);
     if (__builtin_mul_overflow(n, extent, &n) || n > (int64_t{1} << 58)) {
       fail(op, ": shape ", shape, " has more elements than memory can hold");
     }

@@ -37,7 +37,12 @@ class SmallVector {
 
   template <class... Args>
   T& emplace_back(Args&&... args) {
-    if (size_ == capacity_) grow(capacity_ * 2);
+    if (size_ == capacity_) {
+      // Made before the elements move: an argument may be one of them.
+      T value(std::forward<Args>(args)...);
+      grow(capacity_ * 2);
+      return *new (data_ + size_++) T(std::move(value));
+    }
     return *new (data_ + size_++) T(std::forward<Args>(args)...);
   }
   void push_back(T value) { emplace_back(std::move(value)); }

@@ -160,7 +160,9 @@ void pool_free(void* memory, int size_class) {
 
 Ref<Storage> Storage::allocate(size_t nbytes) {
   static_assert(sizeof(Storage) == kAlign);
-  const int size_class = class_of(nbytes + sizeof(Storage));
+  // The header's bytes must not come round to a small block.
+  const int size_class =
+      nbytes <= class_bytes(kClasses - 1) ? class_of(nbytes + sizeof(Storage)) : kClasses;
   void* block = nullptr;
   if (size_class < kClasses) {
     block = pool_allocate(size_class);

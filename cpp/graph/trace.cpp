@@ -91,10 +91,13 @@ class Tracer {
     if (!call.params()) return;
     const auto& fields = call.params()->info().fields;
     std::map<std::string, std::string> sorted;
+    // A call from C++ sets every field: what is the default then counts as not given.
+    const bool from_cpp = call.params()->given == ~uint32_t{0};
     for (size_t i = 0; i < fields.size(); ++i) {
-      if (call.params()->given >> i & 1) {
-        sorted[fields[i].name] = print_field(fields[i], call.params()->data());
-      }
+      if (!(call.params()->given >> i & 1)) continue;
+      std::string text = print_field(fields[i], call.params()->data());
+      if (from_cpp && !fields[i].required && text == fields[i].default_text) continue;
+      sorted[fields[i].name] = std::move(text);
     }
     traced.attrs.assign(sorted.begin(), sorted.end());
   }

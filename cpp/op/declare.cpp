@@ -21,6 +21,11 @@ void infer_pointwise_broadcast(InferCall& call) {
   call.output(0, std::move(shape), call.dtype(0));
 }
 
+void infer_unary(InferCall& call) {
+  call.expect(call.dtype(0) != DType::kBool, "boolean arrays have no arithmetic; use astype()");
+  infer_same_shape(call);
+}
+
 void infer_same_shape(InferCall& call) { call.output(0, call.shape(0), call.dtype(0)); }
 
 void infer_same_floating(InferCall& call) {

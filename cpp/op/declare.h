@@ -56,6 +56,7 @@ TileFunction numeric_tile(F f) {
 // Inference that pointwise operators share.
 void infer_pointwise(InferCall& call);            // inputs of one shape and dtype
 void infer_pointwise_broadcast(InferCall& call);  // inputs of one dtype that broadcast
+void infer_unary(InferCall& call);                // one input, that is not boolean
 void infer_same_shape(InferCall& call);           // output like input 0
 void infer_same_floating(InferCall& call);        // the same, floating point only
 // Kernels that pointwise operators share.

@@ -32,10 +32,11 @@ class Op {
     if (!op) op_.store(op = &find_op(name_), std::memory_order_release);
     return *op;
   }
-  template <class... Inputs>
-    requires(std::is_same_v<Inputs, NDArray> && ...)
-  NDArray operator()(const Inputs&... inputs) const {
-    return invoke(schema(), {inputs...});
+  template <class... Array>
+    requires(std::is_same_v<Array, NDArray> && ...)
+  NDArray operator()(const Array&... inputs) const {
+    const NDArray* pointers[] = {&inputs...};
+    return invoke(schema(), Inputs(pointers, sizeof...(inputs)));
   }
   template <class P>
   NDArray operator()(std::initializer_list<NDArray> inputs, P params) const {

@@ -32,7 +32,7 @@ std::string input_names(const OpSchema& op) {
   return names;
 }
 
-void check_inputs(const OpSchema& op, Arrays inputs, const Params* params) {
+void check_inputs(const OpSchema& op, Inputs inputs, const Params* params) {
   const size_t expected = op.count_inputs(inputs.size(), params);
   if (inputs.size() != expected || (op.variadic && inputs.empty())) {
     fail_as(ErrorKind::kMXNet, op.name, ": expected ",
@@ -49,9 +49,9 @@ bool same_view(const NDArray& a, const NDArray& b) {
 }
 
 // Whether writing `out` while reading the inputs would spoil them.
-bool must_not_alias(const OpSchema& op, Arrays inputs, const NDArray& out) {
+bool must_not_alias(const OpSchema& op, Inputs inputs, const NDArray& out) {
   for (const NDArray& input : inputs) {
-    const bool allowed = op.has_tile || (op.in_place && &input == inputs.data());
+    const bool allowed = op.has_tile || (op.in_place && &input == &inputs[0]);
     if (input.storage() == out.storage() && !(allowed && same_view(input, out))) return true;
   }
   return false;
@@ -65,15 +65,47 @@ void check_output(const OpSchema& op, size_t i, const NDArray& out, const Output
   check_writable(out, op.name);
 }
 
-void record(const OpSchema& op, Arrays inputs, const Ref<Params>& params,
-            std::span<NDArray> outputs) {
-  bool tracked = false;
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    tracked = tracked || (autograd::on_tape(inputs[i]) && !op.is_no_grad_input(i));
+// Helpers of inference know an axis or a shape but not the call: what it was given is added here.
+void infer_outputs(const OpSchema& op, InferCall& infer) {
+  try {
+    op.infer(infer);
+  } catch (const Error& error) {
+    const std::string_view text = error.what();
+    const std::string prefix = op.name + ": ";
+    const bool says_it = infer.input_count() == 0 || text.find("[given") != text.npos ||
+                         text.find(infer.shape(0).str()) != text.npos;
+    if (error.kind() != ErrorKind::kMXNet || says_it || !text.starts_with(prefix)) throw;
+    infer.fail(text.substr(prefix.size()));
   }
-  if (!tracked) return;
+}
+
+bool will_record(const OpSchema& op, Inputs inputs) {
+  if (!autograd::is_recording()) return false;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (autograd::on_tape(inputs[i]) && !op.is_no_grad_input(i)) return true;
+  }
+  return false;
+}
+
+void record(const OpSchema& op, Inputs inputs, const Ref<Params>& params,
+            std::span<NDArray> outputs) {
+  if (!will_record(op, inputs)) return;
   Ref<OpNode> node = OpNode::record(op, inputs, outputs, params);
-  for (size_t i = 0; i < outputs.size(); ++i) outputs[i].set_edge(node, static_cast<uint32_t>(i));
+  for (size_t i = 1; i < outputs.size(); ++i) outputs[i].set_edge(node, static_cast<uint32_t>(i));
+  outputs[0].set_edge(std::move(node), 0);
+}
+
+// A recorded call must not write over what its own gradient will read.
+void check_saved_inputs(const OpSchema& op, Inputs inputs, std::span<const NDArray> outputs) {
+  if (outputs.empty() || !will_record(op, inputs)) return;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    for (const NDArray& out : outputs) {
+      if (op.keep_input(i) == Keep::kData && inputs[i].storage() == out.storage()) {
+        fail(op.name, ": while recording, out shares memory with input ", i, " of shape ",
+             inputs[i].shape(), ", which the gradient needs; write to a new array");
+      }
+    }
+  }
 }
 
 }  // namespace
@@ -87,12 +119,12 @@ void check_writable(const NDArray& array, std::string_view op) {
        "values that gradients need. Write to a new array, or outside autograd.record()");
 }
 
-void invoke(const OpSchema& op, Arrays inputs, const Ref<Params>& params, Outputs& outputs) {
+void invoke(const OpSchema& op, Inputs inputs, const Ref<Params>& params, Outputs& outputs) {
   check_inputs(op, inputs, params.get());
   const size_t count = op.count_outputs(params.get());
   SmallVector<OutputSpec, 2> specs(count);
   InferCall infer(op, inputs, params.get(), specs);
-  op.infer(infer);
+  infer_outputs(op, infer);
 
   const size_t given = outputs.size();
   if (given && given != op.count_visible(params.get()) && given != count) {
@@ -100,6 +132,7 @@ void invoke(const OpSchema& op, Arrays inputs, const Ref<Params>& params, Output
          op.count_visible(params.get()), " outputs");
   }
   for (size_t i = 0; i < given; ++i) check_output(op, i, outputs[i], specs[i]);
+  check_saved_inputs(op, inputs, outputs);
   for (uint8_t i : op.mutates) check_writable(inputs[i], op.name);
 
   Outputs spare;
@@ -136,21 +169,40 @@ void invoke(const OpSchema& op, Arrays inputs, const Ref<Params>& params, Output
   if (count > op.count_visible(params.get())) outputs.resize(op.count_visible(params.get()));
 }
 
+void invoke(const OpSchema& op, Arrays inputs, const Ref<Params>& params, Outputs& outputs) {
+  SmallVector<const NDArray*, 8> pointers;
+  for (const NDArray& input : inputs) pointers.push_back(&input);
+  invoke(op, Inputs(pointers.data(), pointers.size()), params, outputs);
+}
+
+NDArray invoke(const OpSchema& op, Inputs inputs, const Ref<Params>& params) {
+  Outputs outputs;
+  invoke(op, inputs, params, outputs);
+  return std::move(outputs[0]);
+}
+
 NDArray invoke(const OpSchema& op, std::initializer_list<NDArray> inputs,
                const Ref<Params>& params) {
   Outputs outputs;
-  invoke(op, {inputs.begin(), inputs.size()}, params, outputs);
+  invoke(op, Arrays{inputs.begin(), inputs.size()}, params, outputs);
   return std::move(outputs[0]);
 }
 
 void record_view(const OpSchema& op, const NDArray& input, const Ref<Params>& params,
                  NDArray& view) {
-  if (autograd::is_recording()) record(op, {&input, 1}, params, {&view, 1});
+  if (autograd::is_recording()) {
+    const NDArray* inputs[] = {&input};
+    record(op, Inputs(inputs, 1), params, {&view, 1});
+  }
 }
 
 void install_gradient_ops() {
   autograd::GradientOps ops;
   ops.add = [](const NDArray& a, const NDArray& b) { return a + b; };
+  ops.copy = [](const NDArray& value) {
+    static const OpSchema& op = find_op("_copy");
+    return invoke(op, {value});
+  };
   ops.add_in_place = [](const NDArray& target, const NDArray& value) {
     static const OpSchema& op = find_op("elemwise_add");
     const autograd::StateScope quiet(false, false);
@@ -169,6 +221,10 @@ void install_gradient_ops() {
   };
   ops.fill_like = [](const Shape& shape, DType dtype, double value) {
     return full(shape, dtype, value);
+  };
+  ops.tie = [](const NDArray& value, const NDArray& variable) {
+    static const OpSchema& op = find_op("_identity_with_attr_like_rhs");
+    return invoke(op, {value, variable});
   };
   autograd::set_gradient_ops(ops);
 }

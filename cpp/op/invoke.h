@@ -9,9 +9,11 @@ using Outputs = SmallVector<NDArray, 2>;
 
 // Calls an operator: checks, infers, runs the kernel, records. `outputs` holds the arrays to write
 // to, or is empty and receives new ones. Everything is checked before anything is changed.
+void invoke(const OpSchema& op, Inputs inputs, const Ref<Params>& params, Outputs& outputs);
 void invoke(const OpSchema& op, Arrays inputs, const Ref<Params>& params, Outputs& outputs);
 
 // The same for one visible output.
+NDArray invoke(const OpSchema& op, Inputs inputs, const Ref<Params>& params = nullptr);
 NDArray invoke(const OpSchema& op, std::initializer_list<NDArray> inputs,
                const Ref<Params>& params = nullptr);
 

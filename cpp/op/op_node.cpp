@@ -2,13 +2,26 @@
 
 #include <limits>
 #include <new>
+#include <utility>
 
 namespace mxtape {
 
 using autograd::Edge;
 using autograd::Saved;
 
-Ref<OpNode> OpNode::record(const OpSchema& op, Arrays inputs, Arrays outputs,
+namespace {
+
+// A node is reported once, however often its gradient reads what changed: x * x saves one array
+// twice. Gradients of operators do not nest, so one flag a thread is enough.
+thread_local bool stale_reported = false;
+
+void report_once(const OpNode& node, const char* what, size_t i) {
+  if (!std::exchange(stale_reported, true)) autograd::report_stale(node, str_cat(what, i));
+}
+
+}  // namespace
+
+Ref<OpNode> OpNode::record(const OpSchema& op, Inputs inputs, Arrays outputs,
                            const Ref<Params>& params) {
   if (std::max(inputs.size(), outputs.size()) > std::numeric_limits<uint16_t>::max() / 2) {
     fail(op.name, ": too many inputs or outputs to record: ", inputs.size(), " and ",
@@ -71,6 +84,7 @@ bool OpNode::output_meta(uint32_t index, Shape& shape, DType& dtype) const {
 
 void OpNode::vjp(autograd::VjpCall& call) {
   if (!op_->vjp) fail("backward: ", op_->name, " has no gradient: ", op_->no_grad_reason, where());
+  stale_reported = false;
   // The node may be released by another thread while a kernel runs; the caller checks for that.
   Vjp view(*this, call);
   try {
@@ -106,7 +120,7 @@ NDArray Vjp::head(size_t i) const {
 NDArray Vjp::input(size_t i) const {
   const Saved* saved = node_.saved_input(i);
   if (!saved || !saved->storage) fail("input ", i, " was not saved");
-  if (saved->stale()) autograd::report_stale(node_, str_cat("input ", i));
+  if (saved->stale()) report_once(node_, "input ", i);
   NDArray array = saved->array();
   if (call_.create_graph()) {
     const Edge& edge = node_.edges()[i];
@@ -118,7 +132,7 @@ NDArray Vjp::input(size_t i) const {
 NDArray Vjp::output(size_t i) const {
   const Saved* saved = node_.saved_output(i);
   if (!saved || !saved->storage) fail("output ", i, " was not saved");
-  if (saved->stale()) autograd::report_stale(node_, str_cat("output ", i));
+  if (saved->stale()) report_once(node_, "output ", i);
   NDArray array = saved->array();
   if (call_.create_graph()) array.set_edge(Ref<RefCounted>(&node_), static_cast<uint32_t>(i));
   return array;

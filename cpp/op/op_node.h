@@ -8,7 +8,7 @@ namespace mxtape {
 // A recorded operator call. One allocation: the node, its edges, then what it saved.
 class OpNode final : public autograd::Node {
  public:
-  static Ref<OpNode> record(const OpSchema& op, Arrays inputs, Arrays outputs,
+  static Ref<OpNode> record(const OpSchema& op, Inputs inputs, Arrays outputs,
                             const Ref<Params>& params);
 
   const OpSchema& op() const { return *op_; }

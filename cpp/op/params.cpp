@@ -53,7 +53,7 @@ std::string_view trim(std::string_view text) {
 template <class T>
 bool parse_number(std::string_view text, T& value) {
   text = trim(text);
-  if (!text.empty() && text.front() == '+') text.remove_prefix(1);
+  if (text.size() >= 2 && text[0] == '+' && text[1] != '-') text.remove_prefix(1);
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   return error == std::errc() && end == text.data() + text.size();
 }
@@ -69,7 +69,8 @@ bool parse_bool(std::string_view text, bool& value) {
 // "(1, 2)", "[1,2]", "1, None" or "3".
 bool parse_list(std::string_view text, SliceInts& list) {
   text = trim(text);
-  if (text.size() >= 2 && (text.front() == '(' || text.front() == '[')) {
+  if (!text.empty() && (text.front() == '(' || text.front() == '[')) {
+    if (text.size() < 2 || text.back() != (text.front() == '(' ? ')' : ']')) return false;
     text = trim(text.substr(1, text.size() - 2));
   }
   list.clear();

@@ -14,7 +14,8 @@ struct Registry::Index {
   std::map<std::string, const OpSchema*, std::less<>> names;
 };
 
-Registry::Registry() : index_(new Index) {}
+Registry::Registry() : index_(std::make_unique<Index>()) {}
+Registry::~Registry() = default;
 
 // Never destroyed: nodes on the tape point to schemas.
 Registry& Registry::get() {
@@ -42,8 +43,14 @@ std::vector<const OpSchema*> Registry::all() const {
 
 void Registry::finish() {
   if (!index_->names.empty()) return;
+  decltype(index_->names) names;
+  for (const auto& [name, op] : index_->ops) names.emplace(name, op.get());
   for (auto& [name, op] : index_->ops) {
     if (!op->infer) fail("operator ", name, " is declared without infer");
+    if (op->params && op->params->fields.size() > 32) {
+      fail("operator ", name,
+           " is declared with more than 32 parameters: Params::given has a bit each");
+    }
     if (!op->kernel) fail("operator ", name, " is declared without a kernel");
     if (!op->vjp && op->no_grad_reason.empty()) {
       fail("operator ", name, " is declared with neither a gradient nor no_grad(reason)");
@@ -52,13 +59,13 @@ void Registry::finish() {
     if ((op->outputs > 1 || op->output_count) && op->vjp && op->keep_outputs.empty()) {
       op->keep_outputs = {Keep::kShape};
     }
-    index_->names[name] = op.get();
     for (const std::string& alias : op->aliases) {
-      if (!index_->names.try_emplace(alias, op.get()).second) {
+      if (!names.try_emplace(alias, op.get()).second) {
         fail("operator ", name, ": its alias ", alias, " is taken");
       }
     }
   }
+  index_->names = std::move(names);
   install_gradient_ops();
 }
 

@@ -26,7 +26,7 @@ struct OutputSpec {
 // A call before it runs: inference reads the inputs and the parameters and describes the outputs.
 class InferCall {
  public:
-  InferCall(const OpSchema& op, Arrays inputs, const Params* params, std::span<OutputSpec> outputs)
+  InferCall(const OpSchema& op, Inputs inputs, const Params* params, std::span<OutputSpec> outputs)
       : op_(op), inputs_(inputs), params_(params), outputs_(outputs) {}
 
   const OpSchema& op() const { return op_; }
@@ -61,7 +61,7 @@ class InferCall {
   std::string describe(const std::string& message) const;
 
   const OpSchema& op_;
-  Arrays inputs_;
+  Inputs inputs_;
   const Params* params_;
   std::span<OutputSpec> outputs_;
 };
@@ -69,7 +69,7 @@ class InferCall {
 // A running call: the outputs have memory, of the inferred shapes and dtypes.
 class KernelCall {
  public:
-  KernelCall(const OpSchema& op, Arrays inputs, Arrays outputs, const Params* params)
+  KernelCall(const OpSchema& op, Inputs inputs, Arrays outputs, const Params* params)
       : op_(op), inputs_(inputs), outputs_(outputs), params_(params) {}
 
   const OpSchema& op() const { return op_; }
@@ -78,7 +78,7 @@ class KernelCall {
   size_t output_count() const { return outputs_.size(); }
   const NDArray& in(size_t i) const { return inputs_[i]; }
   const NDArray& out(size_t i = 0) const { return outputs_[i]; }
-  Arrays inputs() const { return inputs_; }
+  Inputs inputs() const { return inputs_; }
   Arrays outputs() const { return outputs_; }
   template <class P>
   const P& params() const {
@@ -88,7 +88,8 @@ class KernelCall {
 
  private:
   const OpSchema& op_;
-  Arrays inputs_, outputs_;
+  Inputs inputs_;
+  Arrays outputs_;
   const Params* params_;
 };
 

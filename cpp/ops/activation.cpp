@@ -28,26 +28,33 @@ struct ActivationParams {
 // log(1 + exp(x)) without overflow.
 const TileFunction softrelu = floating_tile<1>([](auto a) {
   using T = typename decltype(a)::Scalar;
-  return a.unaryExpr([](T x) -> T {
-    return x > T(0) ? x + std::log1p(std::exp(-x)) : std::log1p(std::exp(x));
-  });
+  return a.unaryExpr(
+      [](T x) -> T { return x > T(0) ? x + std::log1p(std::exp(-x)) : std::log1p(std::exp(x)); });
 });
 
 const TileFunction& activation_tile(ActType type) {
   static const fn::Op relu{"relu"}, softsign{"softsign"};
   switch (type) {
-    case ActType::kRelu: return relu.schema().tile;
-    case ActType::kSigmoid: return fn::sigmoid.schema().tile;
-    case ActType::kSoftrelu: return softrelu;
-    case ActType::kSoftsign: return softsign.schema().tile;
-    case ActType::kTanh: return fn::tanh.schema().tile;
+    case ActType::kRelu:
+      return relu.schema().tile;
+    case ActType::kSigmoid:
+      return fn::sigmoid.schema().tile;
+    case ActType::kSoftrelu:
+      return softrelu;
+    case ActType::kSoftsign:
+      return softsign.schema().tile;
+    case ActType::kTanh:
+      return fn::tanh.schema().tile;
   }
   fail("Activation: unknown act_type ", static_cast<int>(type));
 }
 
 const fn::Op expm1{"expm1"};
 
-OP(Activation).inputs("data").params<ActivationParams>().infer(infer_same_floating)
+OP(Activation)
+    .inputs("data")
+    .params<ActivationParams>()
+    .infer(infer_same_floating)
     .kernel([](const KernelCall& call) {
       const TileFunction& tile = activation_tile(call.params<ActivationParams>().act_type);
       TileOperand operand;
@@ -58,11 +65,16 @@ OP(Activation).inputs("data").params<ActivationParams>().infer(infer_same_floati
     .vjp([](Vjp& v) {
       const NDArray y = v.output(0), g = v.head();
       switch (v.params<ActivationParams>().act_type) {
-        case ActType::kRelu: return v.grad(0, g * fn::greater(y, 0.0));
-        case ActType::kSigmoid: return v.grad(0, g * y * (1.0 - y));
-        case ActType::kSoftrelu: return v.grad(0, -g * expm1(-y));
-        case ActType::kSoftsign: return v.grad(0, g * fn::square(1.0 - fn::abs(y)));
-        case ActType::kTanh: return v.grad(0, g * (1.0 - fn::square(y)));
+        case ActType::kRelu:
+          return v.grad(0, g * fn::greater(y, 0.0));
+        case ActType::kSigmoid:
+          return v.grad(0, g * y * (1.0 - y));
+        case ActType::kSoftrelu:
+          return v.grad(0, -g * expm1(-y));
+        case ActType::kSoftsign:
+          return v.grad(0, g * fn::square(1.0 - fn::abs(y)));
+        case ActType::kTanh:
+          return v.grad(0, g * (1.0 - fn::square(y)));
       }
     })
     .doc("A function of each element, chosen by act_type.");
@@ -116,7 +128,11 @@ void drop(const NDArray& x, const NDArray& out, const NDArray& mask, double p) {
 // An identity leaves no mask: its second output is empty.
 bool is_identity(const NDArray& mask) { return mask.ndim() == 1 && mask.size() == 0; }
 
-OP(Dropout).inputs("data").params<DropoutParams>().outputs(2, 1).random()
+OP(Dropout)
+    .inputs("data")
+    .params<DropoutParams>()
+    .outputs(2, 1)
+    .random()
     .infer([](InferCall& call) {
       const auto& p = call.params<DropoutParams>();
       call.expect_floating();
@@ -134,12 +150,16 @@ OP(Dropout).inputs("data").params<DropoutParams>().outputs(2, 1).random()
     .kernel([](const KernelCall& call) {
       const NDArray &x = call.in(0), &out = call.out(0), &mask = call.out(1);
       if (out.size() == 0) return;
-      if (is_identity(mask)) return convert(x.dtype(), x.bytes(), out.dtype(), out.bytes(), x.size());
+      if (is_identity(mask))
+        return convert(x.dtype(), x.bytes(), out.dtype(), out.bytes(), x.size());
       const double p = call.params<DropoutParams>().p;
       switch (x.dtype()) {
-        case DType::kFloat64: return drop<double>(x, out, mask, p);
-        case DType::kFloat16: return drop<float16>(x, out, mask, p);
-        default: return drop<float>(x, out, mask, p);
+        case DType::kFloat64:
+          return drop<double>(x, out, mask, p);
+        case DType::kFloat16:
+          return drop<float16>(x, out, mask, p);
+        default:
+          return drop<float>(x, out, mask, p);
       }
     })
     .keep_output(0, Keep::kShape)
@@ -172,19 +192,27 @@ void add_arrays(const KernelCall& call) {
   });
 }
 
-OP(add_n).alias("ElementWiseSum").variadic("args", "num_args")
+OP(add_n)
+    .alias("ElementWiseSum")
+    .variadic("args", "num_args")
     .infer([](InferCall& call) {
       call.expect(call.dtype(0) != DType::kBool, "bool arrays are not supported; use astype()");
       infer_pointwise(call);
     })
     .kernel([](const KernelCall& call) {
       switch (call.out().dtype()) {
-        case DType::kFloat32: return add_arrays<float>(call);
-        case DType::kFloat64: return add_arrays<double>(call);
-        case DType::kFloat16: return add_arrays<float16>(call);
-        case DType::kInt32: return add_arrays<uint32_t>(call);
-        case DType::kInt64: return add_arrays<uint64_t>(call);
-        default: return add_arrays<uint8_t>(call);
+        case DType::kFloat32:
+          return add_arrays<float>(call);
+        case DType::kFloat64:
+          return add_arrays<double>(call);
+        case DType::kFloat16:
+          return add_arrays<float16>(call);
+        case DType::kInt32:
+          return add_arrays<uint32_t>(call);
+        case DType::kInt64:
+          return add_arrays<uint64_t>(call);
+        default:
+          return add_arrays<uint8_t>(call);
       }
     })
     .vjp([](Vjp& v) {

@@ -54,36 +54,57 @@ T power_elements(T a, T b) {
 double log_of(double x) { return std::log(x); }
 NDArray log_of(const NDArray& x) { return fn::log(x); }
 
-const int add_family = declare_binary(
-    {.names = {"elemwise_add", {"_add", "_plus", "_Plus"}, "broadcast_add", {"broadcast_plus"},
-               "_plus_scalar", {"_PlusScalar"}, nullptr, {}},
-     .tile = numeric_tile<2>([](auto a, auto b) { return a + b; }),
-     .keeps = {Keep::kShape, Keep::kNothing, Keep::kNothing},
-     .doc = "Sum of two arrays, or of an array and a number."},
-    pass,
-    pass);
+const int add_family =
+    declare_binary({.names = {"elemwise_add",
+                              {"_add", "_plus", "_Plus", "_grad_add"},
+                              "broadcast_add",
+                              {"broadcast_plus"},
+                              "_plus_scalar",
+                              {"_PlusScalar"},
+                              nullptr,
+                              {}},
+                    .tile = numeric_tile<2>([](auto a, auto b) { return a + b; }),
+                    .keeps = {Keep::kShape, Keep::kNothing, Keep::kNothing},
+                    .doc = "Sum of two arrays, or of an array and a number."},
+                   pass, pass);
 
-const int sub_family = declare_binary(
-    {.names = {"elemwise_sub", {"_sub", "_minus", "_Minus"}, "broadcast_sub", {"broadcast_minus"},
-               "_minus_scalar", {"_MinusScalar"}, "_rminus_scalar", {"_RMinusScalar"}},
-     .tile = numeric_tile<2>([](auto a, auto b) { return a - b; }),
-     .keeps = {Keep::kShape, Keep::kNothing, Keep::kNothing},
-     .doc = "Difference of two arrays, or of an array and a number."},
-    pass,
-    [](auto, auto, auto g) { return -g; });
+const int sub_family =
+    declare_binary({.names = {"elemwise_sub",
+                              {"_sub", "_minus", "_Minus"},
+                              "broadcast_sub",
+                              {"broadcast_minus"},
+                              "_minus_scalar",
+                              {"_MinusScalar"},
+                              "_rminus_scalar",
+                              {"_RMinusScalar"}},
+                    .tile = numeric_tile<2>([](auto a, auto b) { return a - b; }),
+                    .keeps = {Keep::kShape, Keep::kNothing, Keep::kNothing},
+                    .doc = "Difference of two arrays, or of an array and a number."},
+                   pass, [](auto, auto, auto g) { return -g; });
 
 const int mul_family = declare_binary(
-    {.names = {"elemwise_mul", {"_mul", "_Mul"}, "broadcast_mul", {}, "_mul_scalar",
-               {"_MulScalar"}, nullptr, {}},
+    {.names = {"elemwise_mul",
+               {"_mul", "_Mul"},
+               "broadcast_mul",
+               {},
+               "_mul_scalar",
+               {"_MulScalar"},
+               nullptr,
+               {}},
      .tile = numeric_tile<2>([](auto a, auto b) { return a * b; }),
      .keeps = {Keep::kData, Keep::kNothing, Keep::kNothing},
      .doc = "Product, element by element."},
-    [](auto, auto b, auto g) { return g * b; },
-    [](auto a, auto, auto g) { return g * a; });
+    [](auto, auto b, auto g) { return g * b; }, [](auto a, auto, auto g) { return g * a; });
 
 const int div_family = declare_binary(
-    {.names = {"elemwise_div", {"_div", "_Div"}, "broadcast_div", {}, "_div_scalar",
-               {"_DivScalar"}, "_rdiv_scalar", {"_RDivScalar"}},
+    {.names = {"elemwise_div",
+               {"_div", "_Div"},
+               "broadcast_div",
+               {},
+               "_div_scalar",
+               {"_DivScalar"},
+               "_rdiv_scalar",
+               {"_RDivScalar"}},
      .tile = numeric_tile<2>([](auto a, auto b) {
        using T = typename decltype(a)::Scalar;
        if constexpr (std::is_integral_v<T>) {
@@ -94,26 +115,38 @@ const int div_family = declare_binary(
      }),
      .keeps = {Keep::kData, Keep::kNothing, Keep::kData},
      .low = 0.5,
-     .doc = "Quotient, element by element; integers truncate toward zero, and divided by 0 give 0."},
+     .doc =
+         "Quotient, element by element; integers truncate toward zero, and divided by 0 give 0."},
     [](auto, auto b, auto g) { return g / b; },
-    [](auto a, auto b, auto g) { return -g * a / fn::square(b); });
+    [](auto a, auto b, auto g) { return g * (-a / fn::square(b)); });
 
-const int mod_family = declare_binary(
-    {.names = {"_mod", {"_Mod"}, "broadcast_mod", {}, "_mod_scalar", {"_ModScalar"},
-               "_rmod_scalar", {"_RModScalar"}},
-     .tile = numeric_tile<2>([](auto a, auto b) {
-       using T = typename decltype(a)::Scalar;
-       return a.binaryExpr(b, [](T x, T y) { return modulo_elements(x, y); });
-     }),
-     .cost = 8,
-     .low = 0.5,
-     .doc = "Remainder with the sign of the divisor; 0 where the divisor is 0."},
-    pass,
-    [](auto a, auto b, auto g) { return -g * fn::floor(a / b); });
+const int mod_family =
+    declare_binary({.names = {"_mod",
+                              {"_Mod"},
+                              "broadcast_mod",
+                              {},
+                              "_mod_scalar",
+                              {"_ModScalar"},
+                              "_rmod_scalar",
+                              {"_RModScalar"}},
+                    .tile = numeric_tile<2>([](auto a, auto b) {
+                      using T = typename decltype(a)::Scalar;
+                      return a.binaryExpr(b, [](T x, T y) { return modulo_elements(x, y); });
+                    }),
+                    .cost = 8,
+                    .low = 0.5,
+                    .doc = "Remainder with the sign of the divisor; 0 where the divisor is 0."},
+                   pass, [](auto a, auto b, auto g) { return -g * fn::floor(a / b); });
 
 const int power_family = declare_binary(
-    {.names = {"_power", {"_Power"}, "broadcast_power", {}, "_power_scalar", {"_PowerScalar"},
-               "_rpower_scalar", {"_RPowerScalar"}},
+    {.names = {"_power",
+               {"_Power"},
+               "broadcast_power",
+               {},
+               "_power_scalar",
+               {"_PowerScalar"},
+               "_rpower_scalar",
+               {"_RPowerScalar"}},
      .tile = numeric_tile<2>([](auto a, auto b) {
        using T = typename decltype(a)::Scalar;
        return a.binaryExpr(b, [](T x, T y) { return power_elements(x, y); });
@@ -125,16 +158,28 @@ const int power_family = declare_binary(
     [](auto a, auto b, auto g) { return g * fn::power(a, b) * log_of(a); });
 
 const int maximum_family = declare_binary(
-    {.names = {"_maximum", {"_Maximum"}, "broadcast_maximum", {}, "_maximum_scalar",
-               {"_MaximumScalar"}, nullptr, {}},
+    {.names = {"_maximum",
+               {"_Maximum"},
+               "broadcast_maximum",
+               {},
+               "_maximum_scalar",
+               {"_MaximumScalar"},
+               nullptr,
+               {}},
      .tile = numeric_tile<2>([](auto a, auto b) { return (a >= b || a != a).select(a, b); }),
      .doc = "The larger of two elements; at a tie the gradient goes to lhs."},
     [](auto a, auto b, auto g) { return g * fn::greater_equal(a, b); },
     [](auto a, auto b, auto g) { return g * fn::lesser(a, b); });
 
 const int minimum_family = declare_binary(
-    {.names = {"_minimum", {"_Minimum"}, "broadcast_minimum", {}, "_minimum_scalar",
-               {"_MinimumScalar"}, nullptr, {}},
+    {.names = {"_minimum",
+               {"_Minimum"},
+               "broadcast_minimum",
+               {},
+               "_minimum_scalar",
+               {"_MinimumScalar"},
+               nullptr,
+               {}},
      .tile = numeric_tile<2>([](auto a, auto b) { return (a <= b || a != a).select(a, b); }),
      .doc = "The smaller of two elements; at a tie the gradient goes to lhs."},
     [](auto a, auto b, auto g) { return g * fn::lesser_equal(a, b); },
@@ -142,7 +187,14 @@ const int minimum_family = declare_binary(
 
 const fn::BinaryOp hypot{"broadcast_hypot", "_hypot_scalar", "_hypot_scalar"};
 const int hypot_family = declare_binary(
-    {.names = {"_hypot", {"_Hypot"}, "broadcast_hypot", {}, "_hypot_scalar", {"_HypotScalar"}, nullptr, {}},
+    {.names = {"_hypot",
+               {"_Hypot"},
+               "broadcast_hypot",
+               {},
+               "_hypot_scalar",
+               {"_HypotScalar"},
+               nullptr,
+               {}},
      .tile = floating_tile<2>([](auto a, auto b) {
        using T = typename decltype(a)::Scalar;
        return a.binaryExpr(b, [](T x, T y) { return std::hypot(x, y); });

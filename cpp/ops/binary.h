@@ -7,13 +7,13 @@
 namespace mxtape {
 
 struct BinaryNames {
-  const char* same_shape;               // elemwise_add, or nullptr
+  const char* same_shape;  // elemwise_add, or nullptr
   std::vector<const char*> same_alias;
-  const char* broadcast;                // broadcast_add
+  const char* broadcast;  // broadcast_add
   std::vector<const char*> broadcast_alias;
-  const char* scalar;                   // x + s
+  const char* scalar;  // x + s
   std::vector<const char*> scalar_alias;
-  const char* reversed;                 // s - x, or nullptr where the order does not matter
+  const char* reversed;  // s - x, or nullptr where the order does not matter
   std::vector<const char*> reversed_alias;
 };
 
@@ -30,8 +30,8 @@ inline NDArray operand(Vjp& v, size_t i) {
   return v.op().keep_input(i) == Keep::kData ? v.input(i) : NDArray();
 }
 
-// A gradient is two functions of (a, b, g), for the left operand and the right: each of a and b is an
-// array or a number, g is the head gradient.
+// A gradient is two functions of (a, b, g), for the left operand and the right: each of a and b is
+// an array or a number, g is the head gradient.
 template <class Left, class Right>
 void arrays_vjp(Vjp& v) {
   const NDArray a = operand(v, 0), b = operand(v, 1), g = v.head();

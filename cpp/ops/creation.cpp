@@ -63,13 +63,24 @@ void run_constant(const KernelCall& call) {
   fill(call.out(), Value);
 }
 
-OP(_zeros).params<CreationParams>().infer(infer_filled<CreationParams>).kernel(run_constant<0>)
-    .no_grad(kNoInputs).doc("An array of zeros.");
-OP(_ones).params<CreationParams>().infer(infer_filled<CreationParams>).kernel(run_constant<1>)
-    .no_grad(kNoInputs).doc("An array of ones.");
-OP(_full).params<FullParams>().infer(infer_filled<FullParams>)
+OP(_zeros)
+    .params<CreationParams>()
+    .infer(infer_filled<CreationParams>)
+    .kernel(run_constant<0>)
+    .no_grad(kNoInputs)
+    .doc("An array of zeros.");
+OP(_ones)
+    .params<CreationParams>()
+    .infer(infer_filled<CreationParams>)
+    .kernel(run_constant<1>)
+    .no_grad(kNoInputs)
+    .doc("An array of ones.");
+OP(_full)
+    .params<FullParams>()
+    .infer(infer_filled<FullParams>)
     .kernel([](const KernelCall& call) { fill(call.out(), call.params<FullParams>().value); })
-    .no_grad(kNoInputs).doc("An array with one value everywhere.");
+    .no_grad(kNoInputs)
+    .doc("An array with one value everywhere.");
 
 // out[i] = element(T{}, i), where T is the type to compute in.
 template <class F>
@@ -110,16 +121,19 @@ void infer_arange(InferCall& call) {
   call.expect(p.dtype != DType::kBool, "dtype bool is not supported");
   call.expect(!p.infer_range, "infer_range is not supported: give stop");
   call.expect(p.repeat > 0, "repeat must be positive");
-  call.expect(std::isfinite(p.first()) && std::isfinite(p.last()) && std::isfinite(p.step) && p.step != 0,
-              "start, stop and step must be finite and step not 0");
-  call.expect(p.step > 0 ? p.first() < p.last() : p.first() > p.last(),
-              "the range is empty: from ", p.first(), " to ", p.last(), " by ", p.step);
+  call.expect(
+      std::isfinite(p.first()) && std::isfinite(p.last()) && std::isfinite(p.step) && p.step != 0,
+      "start, stop and step must be finite and step not 0");
+  call.expect(p.step > 0 ? p.first() < p.last() : p.first() > p.last(), "the range is empty: from ",
+              p.first(), " to ", p.last(), " by ", p.step);
   const double length = std::ceil((p.last() - p.first()) / p.step) * static_cast<double>(p.repeat);
   call.expect(length < 0x1p53, "the range is too long");
   call.output(0, Shape{static_cast<int64_t>(length)}, p.dtype);
 }
 
-OP(_arange).params<ArangeParams>().infer(infer_arange)
+OP(_arange)
+    .params<ArangeParams>()
+    .infer(infer_arange)
     .kernel([](const KernelCall& call) {
       const auto& p = call.params<ArangeParams>();
       const double start = p.first(), step = p.step;
@@ -155,7 +169,8 @@ struct LinspaceParams {
   }
 };
 
-OP(_linspace).params<LinspaceParams>()
+OP(_linspace)
+    .params<LinspaceParams>()
     .infer([](InferCall& call) {
       const auto& p = call.params<LinspaceParams>();
       call.expect(p.dtype != DType::kBool, "dtype bool is not supported");
@@ -188,7 +203,8 @@ struct EyeParams {
   }
 };
 
-OP(_eye).params<EyeParams>()
+OP(_eye)
+    .params<EyeParams>()
     .infer([](InferCall& call) {
       const auto& p = call.params<EyeParams>();
       call.expect(p.dtype != DType::kBool, "dtype bool is not supported");

@@ -65,8 +65,8 @@ NDArray joined(const std::vector<NDArray>& parts, int axis) {
 
 // Moves between `whole` and its parts, which lie one behind the other along axis `axis`: a part of
 // extent 1 along it may lack the axis.
-template <class Move>
-void for_each_part(const Shape& whole, int axis, Arrays parts, Move&& move) {
+template <class Parts, class Move>
+void for_each_part(const Shape& whole, int axis, Parts parts, Move&& move) {
   const int64_t before = whole.product(0, axis), after = whole.product(axis + 1, whole.ndim());
   const int64_t block = before * after;
   int64_t start = 0;

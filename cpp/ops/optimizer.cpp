@@ -10,8 +10,8 @@ namespace {
 
 constexpr char kNoGradient[] = "an optimizer's step is not differentiable";
 constexpr int64_t kPiece = 1 << 14;
-// The loops are marked ivdep: `out` is the weight itself or overlaps nothing, and without the mark the
-// compiler keeps a scalar loop for the former.
+// The loops are marked ivdep: `out` is the weight itself or overlaps nothing, and without the mark
+// the compiler keeps a scalar loop for the former.
 
 // Parameters that all steps have. A negative clip_gradient is off.
 struct StepParams {
@@ -28,8 +28,10 @@ struct StepParams {
     v("wd", wd, "Weight decay: wd * weight is added to the gradient.");
     v("rescale_grad", rescale_grad, "The gradient is multiplied by this first.");
     v("clip_gradient", clip_gradient,
-      "The rescaled gradient is limited to [-clip_gradient, clip_gradient]; negative for no limit.");
-    v("lazy_update", lazy_update, "Accepted for compatibility: matters for sparse gradients alone.");
+      "The rescaled gradient is limited to [-clip_gradient, clip_gradient]; negative for no "
+      "limit.");
+    v("lazy_update", lazy_update,
+      "Accepted for compatibility: matters for sparse gradients alone.");
   }
 };
 
@@ -75,16 +77,20 @@ void for_pieces(const NDArray& out, Body body) {
     parallel_for(out.size(), kPiece, [&](int64_t begin, int64_t end) { body(tag, begin, end); });
   };
   switch (out.dtype()) {
-    case DType::kFloat64: return run(TypeTag<double>{});
-    case DType::kFloat16: return run(TypeTag<float16>{});
-    default: return run(TypeTag<float>{});
+    case DType::kFloat64:
+      return run(TypeTag<double>{});
+    case DType::kFloat16:
+      return run(TypeTag<float16>{});
+    default:
+      return run(TypeTag<float>{});
   }
 }
 
 // The limit as a number that an unconditional clamp can use.
 template <class C>
 C clip_limit(const StepParams& p) {
-  return p.clip_gradient >= 0 ? static_cast<C>(p.clip_gradient) : std::numeric_limits<C>::infinity();
+  return p.clip_gradient >= 0 ? static_cast<C>(p.clip_gradient)
+                              : std::numeric_limits<C>::infinity();
 }
 // NaN stays NaN.
 template <class C>
@@ -93,7 +99,11 @@ C clipped(C g, C limit) {
   return g < -limit ? -limit : g;
 }
 
-OP(sgd_update).inputs("weight", "grad").params<SgdParams>().infer(infer_step).in_place()
+OP(sgd_update)
+    .inputs("weight", "grad")
+    .params<SgdParams>()
+    .infer(infer_step)
+    .in_place()
     .kernel([](const KernelCall& call) {
       const auto& p = call.params<SgdParams>();
       for_pieces(call.out(), [&](auto tag, int64_t begin, int64_t end) {
@@ -111,10 +121,14 @@ OP(sgd_update).inputs("weight", "grad").params<SgdParams>().infer(infer_step).in
       });
     })
     .no_grad(kNoGradient)
-    .doc("A step of stochastic gradient descent: weight - lr * (clip(rescale_grad * grad) + wd * "
-         "weight). Give out=weight to change the weight itself.");
+    .doc(
+        "A step of stochastic gradient descent: weight - lr * (clip(rescale_grad * grad) + wd * "
+        "weight). Give out=weight to change the weight itself.");
 
-OP(sgd_mom_update).inputs("weight", "grad", "mom").params<MomentumParams>().infer(infer_step)
+OP(sgd_mom_update)
+    .inputs("weight", "grad", "mom")
+    .params<MomentumParams>()
+    .infer(infer_step)
     .in_place()
     .mutates(2)
     .kernel([](const KernelCall& call) {
@@ -138,10 +152,15 @@ OP(sgd_mom_update).inputs("weight", "grad", "mom").params<MomentumParams>().infe
       });
     })
     .no_grad(kNoGradient)
-    .doc("A step of gradient descent with momentum: mom = momentum * mom - lr * (clip(rescale_grad * "
-         "grad) + wd * weight), which changes in place, and the result is weight + mom.");
+    .doc(
+        "A step of gradient descent with momentum: mom = momentum * mom - lr * (clip(rescale_grad "
+        "* "
+        "grad) + wd * weight), which changes in place, and the result is weight + mom.");
 
-OP(adam_update).inputs("weight", "grad", "mean", "var").params<AdamParams>().infer(infer_step)
+OP(adam_update)
+    .inputs("weight", "grad", "mean", "var")
+    .params<AdamParams>()
+    .infer(infer_step)
     .in_place()
     .mutates(2, 3)
     .kernel([](const KernelCall& call) {
@@ -169,8 +188,9 @@ OP(adam_update).inputs("weight", "grad", "mean", "var").params<AdamParams>().inf
       });
     })
     .no_grad(kNoGradient)
-    .doc("A step of Adam without bias correction, of the gradient clip(rescale_grad * grad + wd * "
-         "weight). mean and var change in place.");
+    .doc(
+        "A step of Adam without bias correction, of the gradient clip(rescale_grad * grad + wd * "
+        "weight). mean and var change in place.");
 
 }  // namespace
 }  // namespace mxtape

@@ -18,7 +18,8 @@ constexpr char kContextDoc[] = "Where the array lives: only 'cpu' exists.";
 constexpr char kDTypeDoc[] = "Data type of the result; None for float32.";
 constexpr int64_t kPiece = 1 << 12;  // elements that are drawn one by one
 
-// A parameter struct is the distribution's own parameters, `Own`, and those of all: shape, ctx, dtype.
+// A parameter struct is the distribution's own parameters, `Own`, and those of all: shape, ctx,
+// dtype.
 template <class Own>
 struct RandomParams : Own {
   OptInts shape;
@@ -152,23 +153,37 @@ void run_like(const KernelCall& call) {
   call.params<LikeParams<Own>>().fill(call.out());
 }
 
-#define OP_RANDOM(name, own)                                             \
-  OP(name).params<RandomParams<own>>().infer(infer_random<own>)          \
-      .kernel(run_random<own>).random().no_grad(kNoInputs)
+#define OP_RANDOM(name, own)       \
+  OP(name)                         \
+      .params<RandomParams<own>>() \
+      .infer(infer_random<own>)    \
+      .kernel(run_random<own>)     \
+      .random()                    \
+      .no_grad(kNoInputs)
 // In the shape and dtype of an array, to which no gradient flows.
-#define OP_RANDOM_LIKE(name, own)                                              \
-  OP(name).inputs("data").params<LikeParams<own>>().infer(infer_like<own>)     \
-      .kernel(run_like<own>).random().zero_grad()
+#define OP_RANDOM_LIKE(name, own) \
+  OP(name)                        \
+      .inputs("data")             \
+      .params<LikeParams<own>>()  \
+      .infer(infer_like<own>)     \
+      .kernel(run_like<own>)      \
+      .random()                   \
+      .zero_grad()
 
-OP_RANDOM(_random_uniform, Uniform).alias("uniform", "random_uniform")
+OP_RANDOM(_random_uniform, Uniform)
+    .alias("uniform", "random_uniform")
     .doc("Random numbers spread evenly over [low, high).");
-OP_RANDOM(_random_normal, Normal).alias("normal", "random_normal")
+OP_RANDOM(_random_normal, Normal)
+    .alias("normal", "random_normal")
     .doc("Random numbers from the normal distribution.");
-OP_RANDOM(_random_exponential, Exponential).alias("random_exponential")
+OP_RANDOM(_random_exponential, Exponential)
+    .alias("random_exponential")
     .doc("Random numbers from the exponential distribution of rate lam.");
-OP_RANDOM(_random_gamma, Gamma).alias("random_gamma")
+OP_RANDOM(_random_gamma, Gamma)
+    .alias("random_gamma")
     .doc("Random numbers from the gamma distribution of shape alpha and scale beta.");
-OP_RANDOM(_random_poisson, Poisson).alias("random_poisson")
+OP_RANDOM(_random_poisson, Poisson)
+    .alias("random_poisson")
     .doc("Random counts from the Poisson distribution of mean lam, as floating-point numbers.");
 
 OP_RANDOM_LIKE(_random_uniform_like, Uniform)
@@ -199,7 +214,9 @@ struct RandintParams {
   }
 };
 
-OP(_random_randint).alias("random_randint").params<RandintParams>()
+OP(_random_randint)
+    .alias("random_randint")
+    .params<RandintParams>()
     .infer([](InferCall& call) {
       const auto& p = call.params<RandintParams>();
       const DType dtype = p.dtype.value_or(DType::kInt32);
@@ -226,7 +243,8 @@ struct SampleParams {
   std::optional<DType> dtype;
   template <class V>
   void visit(V& v) {
-    v("shape", shape, "Shape of what is drawn for each parameter; it follows the parameters' axes.");
+    v("shape", shape,
+      "Shape of what is drawn for each parameter; it follows the parameters' axes.");
     v("dtype", dtype, kDTypeDoc);
   }
 };
@@ -272,11 +290,12 @@ void transform_standard(const KernelCall& call, Standard distribution, F f) {
   });
 }
 
-#define OP_SAMPLE(name, ...)                                                        \
-  OP(name).inputs(__VA_ARGS__).params<SampleParams>().infer(infer_sample).random()  \
-      .zero_grad().keep_inputs({Keep::kShape, Keep::kShape})
+#define OP_SAMPLE(name, ...) \
+  OP(name).inputs(__VA_ARGS__).params<SampleParams>().infer(infer_sample).random().zero_grad()
 
-OP_SAMPLE(_sample_uniform, "low", "high").alias("sample_uniform")
+OP_SAMPLE(_sample_uniform, "low", "high")
+    .alias("sample_uniform")
+    .keep_input(1, Keep::kShape)
     .kernel([](const KernelCall& call) {
       const DType dtype = call.out().dtype();
       transform_standard(call, Standard::kUniform, [dtype](double low, double high, double u) {
@@ -286,39 +305,52 @@ OP_SAMPLE(_sample_uniform, "low", "high").alias("sample_uniform")
     })
     .doc("For every pair of low and high, random numbers spread evenly between them.");
 
-OP_SAMPLE(_sample_normal, "mu", "sigma").alias("sample_normal")
+OP_SAMPLE(_sample_normal, "mu", "sigma")
+    .alias("sample_normal")
+    .keep_input(1, Keep::kShape)
     .kernel([](const KernelCall& call) {
       transform_standard(call, Standard::kNormal,
                          [](double mu, double sigma, double z) { return mu + sigma * z; });
     })
-    .doc("For every pair of mean mu and deviation sigma, random numbers from that normal distribution.");
+    .doc(
+        "For every pair of mean mu and deviation sigma, random numbers from that normal "
+        "distribution.");
 
-OP_SAMPLE(_sample_exponential, "lam").alias("sample_exponential")
+OP_SAMPLE(_sample_exponential, "lam")
+    .alias("sample_exponential")
     .kernel([](const KernelCall& call) {
       transform_standard(call, Standard::kExponential,
                          [](double lam, double, double x) { return x / lam; });
     })
     .doc("For every rate lam, random numbers from that exponential distribution.");
 
-OP_SAMPLE(_sample_gamma, "alpha", "beta").alias("sample_gamma")
+OP_SAMPLE(_sample_gamma, "alpha", "beta")
+    .alias("sample_gamma")
+    .keep_input(1, Keep::kShape)
     .kernel([](const KernelCall& call) {
       const RandomStream stream = next_random_stream();
       fill_sampled(call, [&](double alpha, double beta, int64_t i) {
         return beta * draw_gamma(alpha, stream, i);
       });
     })
-    .doc("For every pair of shape alpha and scale beta, random numbers from that gamma distribution.");
+    .doc(
+        "For every pair of shape alpha and scale beta, random numbers from that gamma "
+        "distribution.");
 
-OP_SAMPLE(_sample_poisson, "lam").alias("sample_poisson")
+OP_SAMPLE(_sample_poisson, "lam")
+    .alias("sample_poisson")
     .kernel([](const KernelCall& call) {
       const RandomStream stream = next_random_stream();
-      fill_sampled(call, [&](double lam, double, int64_t i) { return draw_poisson(lam, stream, i); });
+      fill_sampled(call,
+                   [&](double lam, double, int64_t i) { return draw_poisson(lam, stream, i); });
     })
     .doc("For every mean lam, random counts from that Poisson distribution.");
 
 // ---- permutation
 
-OP(_shuffle).alias("shuffle").inputs("data")
+OP(_shuffle)
+    .alias("shuffle")
+    .inputs("data")
     .infer([](InferCall& call) {
       call.expect(call.shape(0).ndim() > 0, "an array without axes cannot be shuffled");
       infer_same_shape(call);

@@ -103,14 +103,21 @@ void sum_kernel(const KernelCall& call) {
   });
 }
 
-OP(sum).alias("sum_axis").inputs("data").params<ReduceParams>().infer(infer_reduce)
+OP(sum)
+    .alias("sum_axis")
+    .inputs("data")
+    .params<ReduceParams>()
+    .infer(infer_reduce)
     .kernel(sum_kernel)
     .keep_input(0, Keep::kShape)
     .vjp([](Vjp& v) { v.grad(0, spread(v.head(), v.input_shape(0), axes_of(v))); })
     .method()
     .doc("Sum over the given axes, in the input's dtype; a result over all axes has shape (1,).");
 
-OP(nansum).inputs("data").params<ReduceParams>().infer(infer_reduce)
+OP(nansum)
+    .inputs("data")
+    .params<ReduceParams>()
+    .infer(infer_reduce)
     .kernel([](const KernelCall& call) {
       const NDArray &in = call.in(0), &out = call.out();
       if (!is_floating(in.dtype())) return sum_kernel(call);
@@ -138,7 +145,10 @@ struct WholeSum : SumOf<int64_t, int64_t> {
   }
 };
 
-OP(mean).inputs("data").params<ReduceParams>().infer(infer_reduce)
+OP(mean)
+    .inputs("data")
+    .params<ReduceParams>()
+    .infer(infer_reduce)
     .kernel([](const KernelCall& call) {
       const Layout layout(call.in(0).shape(), axes_of(call));
       const NDArray &in = call.in(0), &out = call.out();
@@ -180,7 +190,7 @@ struct NormParams {
   void visit(V& v) {
     v("ord", ord, "1: sum of sizes; 2: square root of the sum of squares.");
     v("axis", axis, "Axis or axes to reduce over; None or () for all of them.");
-    v("out_dtype", out_dtype, "None or the input's dtype; accepted for compatibility.");
+    v("out_dtype", out_dtype, "The result's dtype; None for the input's.");
     v("keepdims", keepdims, "Whether reduced axes stay, with extent 1.");
   }
 };
@@ -219,20 +229,15 @@ double scaled_norm(const Layout& layout, const double* x, int64_t o) {
   return std::sqrt(total) * unit;
 }
 
-void norm_kernel(const KernelCall& call) {
-  const auto& p = call.params<NormParams>();
-  const NDArray &in = call.in(0), &out = call.out();
-  const Layout layout(in.shape(), reduced_axes(p.axis, false, in.ndim(), call.name()));
-  if (in.dtype() == DType::kBool) return reduce::run_any(layout, in, out);
+void norms(const Layout& layout, const NDArray& in, const NDArray& out, int64_t ord) {
   dispatch(in.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
-    if constexpr (!std::is_same_v<T, bool>) {
-      const T* x = in.data<T>();
-      if (p.ord == 1) {
-        reduce::run<SizeSum<T>>(layout, x, out.data<T>(),
-                                [](double total) { return convert_value<T>(total); });
-        return;
-      }
+    if constexpr (std::is_same_v<T, bool>) {
+      reduce::run_any(layout, in, out);
+    } else if (const T* x = in.data<T>(); ord == 1) {
+      reduce::run<SizeSum<T>>(layout, x, out.data<T>(),
+                              [](double total) { return convert_value<T>(total); });
+    } else {
       reduce::run<SquareSum<T>>(layout, x, out.data<T>(),
                                 [](double total) { return convert_value<T>(std::sqrt(total)); });
       if constexpr (std::is_same_v<T, double>) {
@@ -245,29 +250,47 @@ void norm_kernel(const KernelCall& call) {
   });
 }
 
-OP(norm).inputs("data").params<NormParams>()
+void norm_kernel(const KernelCall& call) {
+  const auto& p = call.params<NormParams>();
+  const NDArray &in = call.in(0), &out = call.out();
+  const Layout layout(in.shape(), reduced_axes(p.axis, false, in.ndim(), call.name()));
+  if (out.dtype() == in.dtype()) return norms(layout, in, out, p.ord);
+  // Another type of result: through the widest one.
+  const NDArray wide = NDArray::empty(in.shape(), DType::kFloat64);
+  const NDArray result = NDArray::empty(out.shape(), DType::kFloat64);
+  convert(in.dtype(), in.bytes(), wide.dtype(), wide.bytes(), in.size());
+  norms(layout, wide, result, p.ord);
+  convert(result.dtype(), result.bytes(), out.dtype(), out.bytes(), out.size());
+}
+
+OP(norm)
+    .inputs("data")
+    .params<NormParams>()
     .infer([](InferCall& call) {
       const auto& p = call.params<NormParams>();
       call.expect(p.ord == 1 || p.ord == 2, "ord must be 1 or 2, got ", p.ord);
-      call.expect(!p.out_dtype || *p.out_dtype == call.dtype(0),
-                  "out_dtype must be the input's dtype; use astype() to convert");
+      const DType dtype = p.out_dtype.value_or(call.dtype(0));
+      call.expect((dtype == DType::kBool) == (call.dtype(0) == DType::kBool),
+                  "a boolean array has a boolean norm, no other has; use astype() to convert");
       const AxisSet axes = reduced_axes(p.axis, false, call.shape(0).ndim(), call.name());
-      call.output(0, reduced_shape(call.shape(0), axes, p.keepdims), call.dtype(0));
+      call.output(0, reduced_shape(call.shape(0), axes, p.keepdims), dtype);
     })
     .kernel(norm_kernel)
     .keep_input()
     .keep_output()
     .vjp([](Vjp& v) {
       const auto& p = v.params<NormParams>();
-      const NDArray x = v.input(0), g = v.head();
+      const NDArray x = v.input(0), g = cast(v.head(), x.dtype());
       const AxisSet axes = reduced_axes(p.axis, false, x.ndim(), v.op().name);
       if (p.ord == 1) return v.grad(0, spread(g, x.shape(), axes) * fn::sign(x));
       // At the origin, where there is no gradient, it is 0.
-      const NDArray y = v.output(0), at_origin = fn::equal(y, 0.0);
+      const NDArray y = cast(v.output(0), x.dtype()), at_origin = fn::equal(y, 0.0);
       v.grad(0, spread(g * (1.0 - at_origin) / (y + at_origin), x.shape(), axes) * x);
     })
     .method()
-    .doc("Norm of order 1 or 2 over the given axes, in the input's dtype; its gradient at 0 is 0.");
+    .doc(
+        "Norm of order 1 or 2 over the given axes, in the input's dtype or out_dtype; its gradient "
+        "at 0 is 0.");
 
 }  // namespace
 }  // namespace mxtape

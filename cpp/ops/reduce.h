@@ -9,15 +9,16 @@
 #include "op/declare.h"
 #include "runtime/parallel.h"
 
-// How reductions walk an array, whatever they compute. The order in which elements are combined depends
-// on the shape alone, never on the number of threads, so results are bitwise reproducible.
+// How reductions walk an array, whatever they compute. The order in which elements are combined
+// depends on the shape alone, never on the number of threads, so results are bitwise reproducible.
 namespace mxtape {
 
 // Bit d: axis d is reduced.
 using AxisSet = uint64_t;
 
-// The axes that `axes` names, counted from the end when negative; None or () is all of them, and then
-// `exclude` is ignored, as in MXNet. An Error that names `op` for an axis out of range or given twice.
+// The axes that `axes` names, counted from the end when negative; None or () is all of them, and
+// then `exclude` is ignored, as in MXNet. An Error that names `op` for an axis out of range or
+// given twice.
 AxisSet reduced_axes(const OptInts& axes, bool exclude, int ndim, std::string_view op);
 // The result's shape: (1,) where all axes go.
 Shape reduced_shape(const Shape& in, AxisSet axes, bool keepdims);
@@ -113,13 +114,13 @@ struct Layout {
   Walk kept, reduced;
 };
 
-inline constexpr int64_t kLanes = 32;           // independent accumulators of a contiguous run
-inline constexpr int64_t kRun = 1024;           // elements that narrow accumulators take in a row
-inline constexpr int64_t kRows = 128;           // rows that a narrow accumulator of a column takes
-inline constexpr int64_t kColumns = 1024;       // accumulators of a tile of columns
-inline constexpr int64_t kPiece = 1 << 16;      // elements of a piece of one huge output
-inline constexpr int64_t kFewOutputs = 64;      // with fewer, huge outputs are cut into pieces
-inline constexpr int64_t kGrain = 1 << 15;      // elements worth a thread
+inline constexpr int64_t kLanes = 32;       // independent accumulators of a contiguous run
+inline constexpr int64_t kRun = 1024;       // elements that narrow accumulators take in a row
+inline constexpr int64_t kRows = 128;       // rows that a narrow accumulator of a column takes
+inline constexpr int64_t kColumns = 1024;   // accumulators of a tile of columns
+inline constexpr int64_t kPiece = 1 << 16;  // elements of a piece of one huge output
+inline constexpr int64_t kFewOutputs = 64;  // with fewer, huge outputs are cut into pieces
+inline constexpr int64_t kGrain = 1 << 15;  // elements worth a thread
 
 // An Op says how elements become accumulators and how those combine:
 //   using Narrow, Wide          accumulators within a run and across runs
@@ -269,8 +270,7 @@ void reduce_columns(const Layout& layout, const T* in, T* out, Finish finish) {
   const int64_t columns = layout.inner, rows = layout.count;
   const int64_t tiles = (columns + kColumns - 1) / kColumns, tasks = layout.kept.size() * tiles;
   // Merging pays where many rows are merged.
-  const bool merge_rows =
-      columns <= 32 && layout.reduced.depth() == 1 && rows * columns >= 256;
+  const bool merge_rows = columns <= 32 && layout.reduced.depth() == 1 && rows * columns >= 256;
   auto fold = [&](int64_t task, int64_t begin, int64_t end, Wide* total) {
     const int64_t first = task % tiles * kColumns, width = std::min(columns - first, kColumns);
     const T* x = in + Walk::Cursor(layout.kept, task / tiles).offset() + first;
@@ -429,12 +429,18 @@ struct CastTo {
 template <class F>
 void dispatch_wrapping(DType dtype, F&& f) {
   switch (dtype) {
-    case DType::kFloat32: return f(TypeTag<float>{});
-    case DType::kFloat64: return f(TypeTag<double>{});
-    case DType::kFloat16: return f(TypeTag<float16>{});
-    case DType::kInt32: return f(TypeTag<uint32_t>{});
-    case DType::kInt64: return f(TypeTag<uint64_t>{});
-    default: return f(TypeTag<uint8_t>{});
+    case DType::kFloat32:
+      return f(TypeTag<float>{});
+    case DType::kFloat64:
+      return f(TypeTag<double>{});
+    case DType::kFloat16:
+      return f(TypeTag<float16>{});
+    case DType::kInt32:
+      return f(TypeTag<uint32_t>{});
+    case DType::kInt64:
+      return f(TypeTag<uint64_t>{});
+    default:
+      return f(TypeTag<uint8_t>{});
   }
 }
 

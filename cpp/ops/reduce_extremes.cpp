@@ -25,21 +25,33 @@ void extreme_vjp(Vjp& v) {
   v.grad(0, spread(v.head(), x.shape(), axes) * fn::equal(x, spread(v.output(0), x.shape(), axes)));
 }
 
-OP(max).alias("max_axis").inputs("data").params<ReduceParams>().infer(infer_reduce_nonempty)
+OP(max)
+    .alias("max_axis")
+    .inputs("data")
+    .params<ReduceParams>()
+    .infer(infer_reduce_nonempty)
     .kernel(extreme_kernel<reduce::Max>)
     .keep_input()
     .keep_output()
     .vjp(extreme_vjp)
     .method()
-    .doc("Largest element over the given axes; NaN if one is. Every tied element gets the gradient.");
+    .doc(
+        "Largest element over the given axes; NaN if one is. Every tied element gets the "
+        "gradient.");
 
-OP(min).alias("min_axis").inputs("data").params<ReduceParams>().infer(infer_reduce_nonempty)
+OP(min)
+    .alias("min_axis")
+    .inputs("data")
+    .params<ReduceParams>()
+    .infer(infer_reduce_nonempty)
     .kernel(extreme_kernel<reduce::Min>)
     .keep_input()
     .keep_output()
     .vjp(extreme_vjp)
     .method()
-    .doc("Smallest element over the given axes; NaN if one is. Every tied element gets the gradient.");
+    .doc(
+        "Smallest element over the given axes; NaN if one is. Every tied element gets the "
+        "gradient.");
 
 // ---- where
 
@@ -62,8 +74,8 @@ int64_t first_equal(const T* x, int64_t n, T extreme) {
   return std::find(x, x + n, extreme) - x;
 }
 
-// The extreme of a run and where it is first: blocks are folded with vector instructions, and only the
-// winning block is searched.
+// The extreme of a run and where it is first: blocks are folded with vector instructions, and only
+// the winning block is searched.
 template <class Op, class T>
 std::pair<T, int64_t> locate(const T* x, int64_t begin, int64_t end) {
   using N = typename Op::Narrow;
@@ -187,17 +199,30 @@ void search_kernel(const KernelCall& call) {
              shape.product(axis + 1, shape.ndim()));
 }
 
-OP(argmax).inputs("data").params<ArgParams>().infer(infer_search).kernel(search_kernel<reduce::Max>)
+OP(argmax)
+    .inputs("data")
+    .params<ArgParams>()
+    .infer(infer_search)
+    .kernel(search_kernel<reduce::Max>)
     .zero_grad()
     .method()
-    .doc("Index of the first largest element along an axis, in the input's dtype; a NaN is largest.");
+    .doc(
+        "Index of the first largest element along an axis, in the input's dtype; a NaN is "
+        "largest.");
 
-OP(argmin).inputs("data").params<ArgParams>().infer(infer_search).kernel(search_kernel<reduce::Min>)
+OP(argmin)
+    .inputs("data")
+    .params<ArgParams>()
+    .infer(infer_search)
+    .kernel(search_kernel<reduce::Min>)
     .zero_grad()
     .method()
-    .doc("Index of the first smallest element along an axis, in the input's dtype; a NaN is smallest.");
+    .doc(
+        "Index of the first smallest element along an axis, in the input's dtype; a NaN is "
+        "smallest.");
 
-OP(argmax_channel).inputs("data")
+OP(argmax_channel)
+    .inputs("data")
     .infer([](InferCall& call) {
       const Shape& in = call.shape(0);
       call.expect(in.ndim() >= 2, "data must have at least 2 axes");

@@ -7,7 +7,8 @@ namespace {
 using reduce::CastTo;
 using reduce::Layout;
 
-// Products of narrow floating types are kept in float64: no order of the factors overflows on the way.
+// Products of narrow floating types are kept in float64: no order of the factors overflows on the
+// way.
 template <class T>
 struct Product : reduce::ProductOf<reduce::WideOf<T>> {
   static reduce::WideOf<T> load(T x) {
@@ -44,8 +45,8 @@ struct ScanParams {
 
 const fn::Op cumprod{"_backward_prod_cumulate"}, scan{"_backward_prod_scan"};
 
-// y at the start is `start`; after each element x, y is increment + x * y. What is stored beside x is y
-// before it.
+// y at the start is `start`; after each element x, y is increment + x * y. What is stored beside x
+// is y before it.
 template <class T>
 void scan_kernel(const NDArray& x, const NDArray* increment, const NDArray& y, AxisSet axes,
                  bool reverse, double start) {
@@ -78,8 +79,9 @@ void scan_kernel(const NDArray& x, const NDArray* increment, const NDArray& y, A
         for (int64_t j = 0; j < n; ++j) {
           to[j] = CastTo<T>{}(value[j]);
           const C next = static_cast<C>(static_cast<compute_type<T>>(from[j])) * value[j];
-          value[j] = more ? static_cast<C>(next + static_cast<C>(static_cast<compute_type<T>>(more[j])))
-                          : next;
+          value[j] =
+              more ? static_cast<C>(next + static_cast<C>(static_cast<compute_type<T>>(more[j])))
+                   : next;
         }
       }
     }
@@ -97,7 +99,10 @@ void run_scan(const KernelCall& call, const NDArray* increment, double start) {
 
 ScanParams turned(const ScanParams& p) { return {p.axis, !p.reverse}; }
 
-OP(_backward_prod_cumulate).inputs("data").params<ScanParams>().infer(infer_same_shape)
+OP(_backward_prod_cumulate)
+    .inputs("data")
+    .params<ScanParams>()
+    .infer(infer_same_shape)
     .kernel([](const KernelCall& call) { run_scan(call, nullptr, 1); })
     .keep_input()
     .keep_output()
@@ -106,8 +111,12 @@ OP(_backward_prod_cumulate).inputs("data").params<ScanParams>().infer(infer_same
     })
     .doc("The product of all elements before each one.");
 
-// Its adjoint is itself, run from the other end: gradients of any order stay within these two scans.
-OP(_backward_prod_scan).inputs("data", "increment").params<ScanParams>().infer(infer_pointwise)
+// Its adjoint is itself, run from the other end: gradients of any order stay within these two
+// scans.
+OP(_backward_prod_scan)
+    .inputs("data", "increment")
+    .params<ScanParams>()
+    .infer(infer_pointwise)
     .kernel([](const KernelCall& call) { run_scan(call, &call.in(1), 0); })
     .keep_input(0)
     .keep_output()
@@ -118,8 +127,8 @@ OP(_backward_prod_scan).inputs("data", "increment").params<ScanParams>().infer(i
     })
     .doc("y[i] = increment[i - 1] + data[i - 1] * y[i - 1] with y[0] = 0.");
 
-// The gradient of a product is the product of the other factors, which division by an element that is 0
-// cannot give.
+// The gradient of a product is the product of the other factors, which division by an element that
+// is 0 cannot give.
 NDArray product_gradient(Vjp& v, const NDArray& x) {
   const AxisSet axes = axes_of(v);
   Ints list;
@@ -128,21 +137,28 @@ NDArray product_gradient(Vjp& v, const NDArray& x) {
   }
   const NDArray g = spread(v.head(), x.shape(), axes);
   if (list.empty()) return g;
-  // In float64: what stands before an element may overflow where the product of all others does not.
+  // In float64: what stands before an element may overflow where the product of all others does
+  // not.
   const NDArray wide = is_floating(x.dtype()) ? cast(x, DType::kFloat64) : x;
   const NDArray others =
       cumprod({wide}, ScanParams{list, false}) * cumprod({wide}, ScanParams{list, true});
   return g * cast(others, x.dtype());
 }
 
-OP(prod).inputs("data").params<ReduceParams>().infer(infer_reduce)
+OP(prod)
+    .inputs("data")
+    .params<ReduceParams>()
+    .infer(infer_reduce)
     .kernel(product_kernel)
     .keep_input()
     .vjp([](Vjp& v) { v.grad(0, product_gradient(v, v.input(0))); })
     .method()
     .doc("Product over the given axes, in the input's dtype.");
 
-OP(nanprod).inputs("data").params<ReduceParams>().infer(infer_reduce)
+OP(nanprod)
+    .inputs("data")
+    .params<ReduceParams>()
+    .infer(infer_reduce)
     .kernel([](const KernelCall& call) {
       const NDArray &in = call.in(0), &out = call.out();
       if (!is_floating(in.dtype())) return product_kernel(call);

@@ -6,8 +6,10 @@
 
 namespace mxtape {
 
-// The shape that reshaping `in` by MXNet's special codes gives; an Error that names `op` when it cannot.
-Shape reshaped(const Shape& in, const ReshapeParams& params, std::string_view op);
+// The shape that reshaping `in` by MXNet's special codes gives; an Error that names `op` when it
+// cannot, of kind `too_small` when the shape has too few elements.
+Shape reshaped(const Shape& in, const ReshapeParams& params, std::string_view op,
+               ErrorKind too_small = ErrorKind::kMXNet);
 
 // The kernel and the gradient of every operator that changes the shape alone.
 void copy_kernel(const KernelCall& call);

@@ -93,7 +93,9 @@ void infer_softmax_grad(InferCall& call) {
   infer_pointwise(call);
 }
 
-OP(_backward_softmax).inputs("head", "output").params<SoftmaxGradParams>()
+OP(_backward_softmax)
+    .inputs("head", "output")
+    .params<SoftmaxGradParams>()
     .infer(infer_softmax_grad)
     .kernel(softmax_grad_kernel<false>)
     .keep_input(0)
@@ -110,7 +112,9 @@ OP(_backward_softmax).inputs("head", "output").params<SoftmaxGradParams>()
     })
     .doc("The gradient of y = softmax(scale * x): scale * y * (head - sum(head * y)).");
 
-OP(_backward_log_softmax).inputs("head", "output").params<SoftmaxGradParams>()
+OP(_backward_log_softmax)
+    .inputs("head", "output")
+    .params<SoftmaxGradParams>()
     .infer(infer_softmax_grad)
     .kernel(softmax_grad_kernel<true>)
     .keep_input(0)
@@ -131,7 +135,9 @@ void softmax_vjp(Vjp& v) {
                  v.input_dtype(0)));
 }
 
-OP(softmax).inputs("data", "length").params<SoftmaxParams>()
+OP(softmax)
+    .inputs("data", "length")
+    .params<SoftmaxParams>()
     .optional_input([](const Params* p) -> size_t {
       return has_length(p->as<SoftmaxParams>()) ? 2 : 1;
     })
@@ -144,7 +150,9 @@ OP(softmax).inputs("data", "length").params<SoftmaxParams>()
     .method()
     .doc("exp(data / temperature) divided by its sum along the axis.");
 
-OP(softmin).inputs("data").params<SoftmaxParams>()
+OP(softmin)
+    .inputs("data")
+    .params<SoftmaxParams>()
     .infer(infer_softmax)
     .kernel(softmax_kernel<-1, false>)
     .keep_input(0, Keep::kShape)
@@ -153,7 +161,9 @@ OP(softmin).inputs("data").params<SoftmaxParams>()
     .method()
     .doc("exp(-data / temperature) divided by its sum along the axis.");
 
-OP(log_softmax).inputs("data").params<SoftmaxParams>()
+OP(log_softmax)
+    .inputs("data")
+    .params<SoftmaxParams>()
     .infer(infer_softmax)
     .kernel(softmax_kernel<1, true>)
     .keep_input(0, Keep::kShape)
@@ -170,8 +180,7 @@ struct SoftmaxActivationParams {
   ActivationMode mode = ActivationMode::kInstance;
   template <class V>
   void visit(V& v) {
-    v("mode", mode, "channel: over axis 1; instance: over the last axis.",
-      {"channel", "instance"});
+    v("mode", mode, "channel: over axis 1; instance: over the last axis.", {"channel", "instance"});
   }
 };
 
@@ -179,17 +188,18 @@ AxisView activation_view(const Shape& shape, ActivationMode mode) {
   return AxisView(shape, mode == ActivationMode::kChannel ? 1 : shape.ndim() - 1);
 }
 
-OP(SoftmaxActivation).inputs("data").params<SoftmaxActivationParams>()
+OP(SoftmaxActivation)
+    .inputs("data")
+    .params<SoftmaxActivationParams>()
     .infer([](InferCall& call) {
-      const bool channel =
-          call.params<SoftmaxActivationParams>().mode == ActivationMode::kChannel;
+      const bool channel = call.params<SoftmaxActivationParams>().mode == ActivationMode::kChannel;
       call.expect(call.shape(0).ndim() >= (channel ? 3 : 1), "data must have at least ",
                   channel ? 3 : 1, " axes");
       infer_same_floating(call);
     })
     .kernel([](const KernelCall& call) {
-      const AxisView view = activation_view(call.in(0).shape(),
-                                            call.params<SoftmaxActivationParams>().mode);
+      const AxisView view =
+          activation_view(call.in(0).shape(), call.params<SoftmaxActivationParams>().mode);
       softmax_forward(view, call.in(0), nullptr, call.out(), 1, false);
     })
     .keep_output()
@@ -221,7 +231,8 @@ struct SoftmaxOutputParams {
     v("use_ignore", use_ignore, "Whether ignore_label is heeded.");
     v("preserve_shape", preserve_shape, "Whether softmax runs over the last axis.");
     v("normalization", normalization,
-      "What the gradient is divided by: null, 1, or the places of multi_output; batch, the number of "
+      "What the gradient is divided by: null, 1, or the places of multi_output; batch, the number "
+      "of "
       "labels; valid, the number of labels that are not ignore_label.",
       {"batch", "null", "valid"});
     v("out_grad", out_grad, "Whether the gradient is multiplied with the head gradient.");
@@ -245,9 +256,7 @@ AxisView output_view(const Shape& shape, const SoftmaxOutputParams& p) {
 }
 
 // A label is a class number in a floating type; what is no number is no class.
-int64_t class_of(double label) {
-  return std::abs(label) < 1e15 ? static_cast<int64_t>(label) : -1;
-}
+int64_t class_of(double label) { return std::abs(label) < 1e15 ? static_cast<int64_t>(label) : -1; }
 
 void infer_softmax_output(InferCall& call) {
   const auto& p = call.params<SoftmaxOutputParams>();
@@ -255,6 +264,7 @@ void infer_softmax_output(InferCall& call) {
   call.expect_same_dtype();
   const Shape &data = call.shape(0), &label = call.shape(1);
   call.expect(data.ndim() >= 2, "data must have at least 2 axes");
+  call.expect(p.smooth_alpha >= 0 && p.smooth_alpha <= 1, "smooth_alpha must be in [0, 1]");
   Ints wanted(data.begin(), data.end());
   bool fits = label == data;
   if (p.multi_output) {
@@ -281,7 +291,8 @@ void output_gradient(const NDArray& y, const NDArray& label, const NDArray& out,
     const A scale = static_cast<A>(p.grad_scale), part = static_cast<A>(target);
     parallel_for(y.size(), 1 << 15, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
-        to[i] = static_cast<T>(scale * (static_cast<A>(from[i]) - part * static_cast<A>(labels[i])));
+        to[i] =
+            static_cast<T>(scale * (static_cast<A>(from[i]) - part * static_cast<A>(labels[i])));
       }
     });
     return;
@@ -319,15 +330,17 @@ void output_gradient(const NDArray& y, const NDArray& label, const NDArray& out,
 
 const fn::Op output_grad{"_backward_SoftmaxOutput"}, softmax_op{"softmax"};
 
-// The output for a gradient that is itself differentiated. The saved one would not do: a gradient that
-// flows into it is ignored.
+// The output for a gradient that is itself differentiated. The saved one would not do: a gradient
+// that flows into it is ignored.
 NDArray differentiable_output(const NDArray& x, const SoftmaxOutputParams& p) {
   const AxisView view = output_view(x.shape(), p);
   const NDArray runs = reshape(x, Shape{view.outer, view.n, view.inner});
   return reshape(softmax_op({runs}, SoftmaxParams{1}), x.shape());
 }
 
-OP(_backward_SoftmaxOutput).inputs("output", "label").params<SoftmaxOutputGradParams>()
+OP(_backward_SoftmaxOutput)
+    .inputs("output", "label")
+    .params<SoftmaxOutputGradParams>()
     .infer([](InferCall& call) { call.output(0, call.shape(0), call.dtype(0)); })
     .kernel([](const KernelCall& call) {
       const NDArray& y = call.in(0);
@@ -344,10 +357,14 @@ OP(_backward_SoftmaxOutput).inputs("output", "label").params<SoftmaxOutputGradPa
       p.target = false;
       v.grad(0, output_grad({v.head(), v.input(1)}, p));
     })
-    .doc("The gradient of cross entropy from softmax's output: output minus the labels' "
-         "probabilities, scaled.");
+    .doc(
+        "The gradient of cross entropy from softmax's output: output minus the labels' "
+        "probabilities, scaled.");
 
-OP(SoftmaxOutput).alias("Softmax").inputs("data", "label").params<SoftmaxOutputParams>()
+OP(SoftmaxOutput)
+    .alias("Softmax")
+    .inputs("data", "label")
+    .params<SoftmaxOutputParams>()
     .infer(infer_softmax_output)
     .kernel([](const KernelCall& call) {
       const NDArray& x = call.in(0);
@@ -359,11 +376,14 @@ OP(SoftmaxOutput).alias("Softmax").inputs("data", "label").params<SoftmaxOutputP
     .keep_output()
     .vjp([](Vjp& v) {
       const auto& p = v.params<SoftmaxOutputParams>();
-      const NDArray y = autograd::is_recording() ? differentiable_output(v.input(0), p) : v.output(0);
+      const NDArray y =
+          autograd::is_recording() ? differentiable_output(v.input(0), p) : v.output(0);
       const NDArray error = output_grad({y, v.input(1)}, SoftmaxOutputGradParams{p});
       v.grad(0, p.out_grad ? error * v.head() : error);
     })
-    .doc("Softmax whose gradient is that of the cross entropy with `label`, whatever flows into it.");
+    .doc(
+        "Softmax whose gradient is that of the cross entropy with `label`, whatever flows into "
+        "it.");
 
 // ---- softmax_cross_entropy
 
@@ -389,7 +409,8 @@ void cross_entropy(const KernelCall& call) {
   *call.out().data<T>() = static_cast<T>(static_cast<compute_type<T>>(total));
 }
 
-OP(softmax_cross_entropy).inputs("data", "label")
+OP(softmax_cross_entropy)
+    .inputs("data", "label")
     .infer([](InferCall& call) {
       call.expect_floating();
       call.expect_same_dtype();
@@ -399,9 +420,8 @@ OP(softmax_cross_entropy).inputs("data", "label")
       call.output(0, Shape{1}, call.dtype(0));
     })
     .kernel([](const KernelCall& call) {
-      reduce::dispatch_floating(call.in(0).dtype(), [&](auto tag) {
-        cross_entropy<typename decltype(tag)::type>(call);
-      });
+      reduce::dispatch_floating(
+          call.in(0).dtype(), [&](auto tag) { cross_entropy<typename decltype(tag)::type>(call); });
     })
     .no_grad_inputs(1)
     .keep_input(0)

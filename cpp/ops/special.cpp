@@ -4,8 +4,8 @@ namespace mxtape {
 namespace {
 
 // Bernoulli numbers B(2k) for k = 1, 2, ...
-constexpr double kBernoulli[] = {1.0 / 6,      -1.0 / 30,       1.0 / 42,     -1.0 / 30,
-                                 5.0 / 66,     -691.0 / 2730,   7.0 / 6,      -3617.0 / 510,
+constexpr double kBernoulli[] = {1.0 / 6,       -1.0 / 30,       1.0 / 42,      -1.0 / 30,
+                                 5.0 / 66,      -691.0 / 2730,   7.0 / 6,       -3617.0 / 510,
                                  43867.0 / 798, -174611.0 / 330, 854513.0 / 138};
 
 // The n-th derivative of cot(pi x): a polynomial in the cotangent, differentiated n times through

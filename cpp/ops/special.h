@@ -15,9 +15,9 @@ inline double lgamma_of(double x) {
 }
 inline float lgamma_of(float x) { return static_cast<float>(lgamma_of(static_cast<double>(x))); }
 
-// Inverse error function: Giles' single-precision approximation ("Approximating the erfinv function",
-// GPU Computing Gems, 2011), brought to double precision by two of Newton's steps with Halley's
-// correction on erf.
+// Inverse error function: Giles' single-precision approximation ("Approximating the erfinv
+// function", GPU Computing Gems, 2011), brought to double precision by two of Newton's steps with
+// Halley's correction on erf.
 inline double erfinv_of(double y) {
   if (!(std::abs(y) < 1)) {
     return std::abs(y) == 1 ? std::copysign(std::numeric_limits<double>::infinity(), y)
@@ -51,8 +51,8 @@ inline double erfinv_of(double y) {
 }
 inline float erfinv_of(float y) { return static_cast<float>(erfinv_of(static_cast<double>(y))); }
 
-// Polygamma of order n >= 0 by the reflection formula, upward recurrence to x >= 15 and the asymptotic
-// series (Abramowitz and Stegun, 6.4.6, 6.4.7, 6.4.11).
+// Polygamma of order n >= 0 by the reflection formula, upward recurrence to x >= 15 and the
+// asymptotic series (Abramowitz and Stegun, 6.4.6, 6.4.7, 6.4.11).
 double polygamma_of(int n, double x);
 
 }  // namespace mxtape

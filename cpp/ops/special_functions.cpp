@@ -8,10 +8,14 @@ namespace mxtape {
 namespace {
 
 // ---- special functions
-OP_UNARY(erf).pointwise(ELEMENTS(std::erf(x)), 12)
-    .GRAD_X(g * (2 / std::sqrt(std::numbers::pi)) * fn::exp(-fn::square(x))).doc("Error function.");
-OP_UNARY(erfinv).pointwise(ELEMENTS(erfinv_of(x)), 24).sample(-0.8, 0.8)
-    .GRAD_Y(g * (std::sqrt(std::numbers::pi) / 2) * fn::exp(fn::square(y)))
+OP_UNARY(erf)
+    .pointwise(ELEMENTS(std::erf(x)), 12)
+    .GRAD_X(g * (2 / std::sqrt(std::numbers::pi)) * fn::exp(-fn::square(x)))
+    .doc("Error function.");
+OP_UNARY(erfinv)
+    .pointwise(ELEMENTS(erfinv_of(x)), 24)
+    .sample(-0.8, 0.8)
+    .GRAD_Y(g*(std::sqrt(std::numbers::pi) / 2) * fn::exp(fn::square(y)))
     .doc("Inverse of erf on (-1, 1).");
 const fn::Op polygamma{"_polygamma"};
 
@@ -22,21 +26,32 @@ struct PolygammaParams {
     v("n", n, "Order: 0 is digamma, 1 trigamma.");
   }
 };
-OP(_polygamma).inputs("data").params<PolygammaParams>().sample(0.5, 4)
+OP(_polygamma)
+    .inputs("data")
+    .params<PolygammaParams>()
+    .sample(0.5, 4)
     .pointwise(floating_tile<1, PolygammaParams>([](const PolygammaParams& p, auto a) {
-      using T = typename decltype(a)::Scalar;
-      const int n = static_cast<int>(p.n);
-      return a.unaryExpr([n](T x) -> T { return static_cast<T>(polygamma_of(n, x)); });
-    }), 40)
+                 using T = typename decltype(a)::Scalar;
+                 const int n = static_cast<int>(p.n);
+                 return a.unaryExpr([n](T x) -> T { return static_cast<T>(polygamma_of(n, x)); });
+               }),
+               40)
     .keep_input()
     .vjp([](Vjp& v) {
-      v.grad(0, v.head() * polygamma({v.input(0)}, PolygammaParams{v.params<PolygammaParams>().n + 1}));
+      v.grad(0, v.head() *
+                    polygamma({v.input(0)}, PolygammaParams{v.params<PolygammaParams>().n + 1}));
     })
     .doc("The n-th derivative of the digamma function.");
-OP_UNARY(gammaln).pointwise(ELEMENTS(lgamma_of(x)), 24).sample(0.5, 4)
-    .GRAD_X(g * polygamma({x}, PolygammaParams{0})).doc("Logarithm of |gamma(x)|.");
-OP_UNARY(gamma).pointwise(ELEMENTS(std::tgamma(x)), 24).sample(0.5, 4)
-    .GRAD_X(g * fn::gamma(x) * polygamma({x}, PolygammaParams{0})).doc("The gamma function.");
+OP_UNARY(gammaln)
+    .pointwise(ELEMENTS(lgamma_of(x)), 24)
+    .sample(0.5, 4)
+    .GRAD_X(g* polygamma({x}, PolygammaParams{0}))
+    .doc("Logarithm of |gamma(x)|.");
+OP_UNARY(gamma)
+    .pointwise(ELEMENTS(std::tgamma(x)), 24)
+    .sample(0.5, 4)
+    .GRAD_X(g* fn::gamma(x) * polygamma({x}, PolygammaParams{0}))
+    .doc("The gamma function.");
 
 }  // namespace
 }  // namespace mxtape

@@ -362,7 +362,6 @@ OP(one_hot)
         });
       });
     })
-    .no_grad_inputs(0)
     .zero_grad()
     .method()
     .doc(

@@ -1,36 +1,57 @@
+#include "ops/unary.h"
+
 #include <cmath>
 #include <cstring>
-
-#include "ops/unary.h"
 
 namespace mxtape {
 namespace {
 
 // ---- arithmetic
-OP_UNARY(negative).alias("_np_negative").pointwise_numeric([](auto x) { return -x; })
-    .vjp([](Vjp& v) { v.grad(0, -v.head()); }).doc("-x.");
-OP_UNARY(abs).pointwise_numeric(ELEMENTS(x < T(0) ? -x : x)).GRAD_X(g * fn::sign(x))
+OP_UNARY(negative)
+    .alias("_np_negative")
+    .pointwise_numeric([](auto x) { return -x; })
+    .vjp([](Vjp& v) { v.grad(0, -v.head()); })
+    .doc("-x.");
+OP_UNARY(abs)
+    .pointwise_numeric(ELEMENTS(x < T(0) ? -x : x))
+    .GRAD_X(g* fn::sign(x))
     .doc("Absolute value; its gradient at 0 is 0.");
-OP_UNARY(sign).pointwise_numeric(ELEMENTS(T(x > T(0)) - T(x < T(0)))).zero_grad()
+OP_UNARY(sign)
+    .pointwise_numeric(ELEMENTS(T(x > T(0)) - T(x < T(0))))
+    .zero_grad()
     .doc("-1, 0 or 1 by the sign of x.");
 OP_UNARY(square).pointwise_numeric([](auto x) { return x * x; }).GRAD_X(2.0 * g * x).doc("x * x.");
-OP_UNARY(reciprocal).pointwise([](auto x) { return x.inverse(); }).sample(0.5, 3)
-    .GRAD_X(-g / fn::square(x)).doc("1 / x.");
+OP_UNARY(reciprocal)
+    .pointwise([](auto x) { return x.inverse(); })
+    .sample(0.5, 3)
+    .GRAD_X(-g / fn::square(x))
+    .doc("1 / x.");
 
 // ---- rounding: piecewise constant, with gradient 0
-OP_UNARY(round).pointwise(ELEMENTS(std::round(x))).zero_grad()
+OP_UNARY(round)
+    .pointwise(ELEMENTS(std::round(x)))
+    .zero_grad()
     .doc("The nearest integer; halves go away from zero.");
-OP_UNARY(rint).pointwise(ELEMENTS(x - std::floor(x) <= std::ceil(x) - x ? std::floor(x) : std::ceil(x)))
-    .zero_grad().doc("The nearest integer; halves go down.");
-OP_UNARY(ceil).pointwise([](auto x) { return x.ceil(); }).zero_grad()
+OP_UNARY(rint)
+    .pointwise(ELEMENTS(x - std::floor(x) <= std::ceil(x) - x ? std::floor(x) : std::ceil(x)))
+    .zero_grad()
+    .doc("The nearest integer; halves go down.");
+OP_UNARY(ceil)
+    .pointwise([](auto x) { return x.ceil(); })
+    .zero_grad()
     .doc("The least integer that is not below x.");
-OP_UNARY(floor).pointwise([](auto x) { return x.floor(); }).zero_grad()
+OP_UNARY(floor)
+    .pointwise([](auto x) { return x.floor(); })
+    .zero_grad()
     .doc("The greatest integer that is not above x.");
 OP_UNARY(trunc).pointwise(ELEMENTS(std::trunc(x))).zero_grad().doc("x without its fraction.");
 OP_UNARY(fix).pointwise(ELEMENTS(std::trunc(x))).zero_grad().doc("x rounded toward zero.");
 
 // ---- with parameters
-OP_UNARY(logical_not).pointwise_numeric(ELEMENTS(x == T(0))).zero_grad()
+OP_UNARY(logical_not)
+    .infer(infer_same_shape)
+    .pointwise_numeric(ELEMENTS(x == T(0)))
+    .zero_grad()
     .doc("1 where x is 0, else 0, in the input's dtype.");
 
 struct ClipParams {
@@ -41,12 +62,13 @@ struct ClipParams {
     v.required("a_max", a_max, "Largest value of the result.");
   }
 };
-OP_UNARY(clip).params<ClipParams>()
+OP_UNARY(clip)
+    .params<ClipParams>()
     .pointwise(numeric_tile<1, ClipParams>([](const ClipParams& p, auto a) {
       using T = typename decltype(a)::Scalar;
       const double low = p.a_min, high = p.a_max;
       return a.unaryExpr([low, high](T x) -> T {
-        return static_cast<double>(x) > high ? static_cast<T>(high)
+        return static_cast<double>(x) > high  ? static_cast<T>(high)
                : static_cast<double>(x) < low ? static_cast<T>(low)
                                               : x;
       });
@@ -66,7 +88,8 @@ struct SmoothL1Params {
     v("scalar", scalar, "sigma: the loss is quadratic where |x| < 1 / sigma**2.");
   }
 };
-OP_UNARY(smooth_l1).params<SmoothL1Params>()
+OP_UNARY(smooth_l1)
+    .params<SmoothL1Params>()
     .pointwise(floating_tile<1, SmoothL1Params>([](const SmoothL1Params& p, auto a) {
       using T = typename decltype(a)::Scalar;
       const T s2 = static_cast<T>(p.scalar * p.scalar);
@@ -85,12 +108,18 @@ OP_UNARY(smooth_l1).params<SmoothL1Params>()
     .doc("Huber's loss: (sigma x)**2 / 2 near 0 and |x| - 0.5 / sigma**2 beyond.");
 
 // ---- constants in the shape of an array
-OP(zeros_like).inputs("data").infer(infer_same_shape).zero_grad()
-    .kernel([](const KernelCall& call) {
-      std::memset(call.out().bytes(), 0, call.out().nbytes());
-    })
+OP(zeros_like)
+    .inputs("data")
+    .infer(infer_same_shape)
+    .zero_grad()
+    .method()
+    .kernel([](const KernelCall& call) { std::memset(call.out().bytes(), 0, call.out().nbytes()); })
     .doc("Zeros of the input's shape and dtype.");
-OP(ones_like).inputs("data").infer(infer_same_shape).zero_grad()
+OP(ones_like)
+    .inputs("data")
+    .infer(infer_same_shape)
+    .zero_grad()
+    .method()
     .kernel([](const KernelCall& call) {
       dispatch(call.out().dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;

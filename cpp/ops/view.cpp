@@ -10,12 +10,14 @@
 // Operators that copy or reinterpret an array without computing on it.
 namespace mxtape {
 
-Shape reshaped(const Shape& in, const ReshapeParams& p, std::string_view op) {
+Shape reshaped(const Shape& in, const ReshapeParams& p, std::string_view op, ErrorKind too_small) {
   Ints from(in.begin(), in.end());
   Ints code = p.shape;
   if (code.empty() && !p.target_shape.empty()) {
+    // The deprecated spelling: a 0 is what is left over.
     code = p.target_shape;
     if (p.keep_highest && !from.empty()) code[0] = from[0];
+    std::replace(code.begin(), code.end(), int64_t{0}, int64_t{-1});
   }
   if (p.reverse) {
     std::reverse(from.begin(), from.end());
@@ -29,9 +31,11 @@ Shape reshaped(const Shape& in, const ReshapeParams& p, std::string_view op) {
       }
     }
   }
-  auto refuse = [&](const auto&... why) {
-    fail_as(ErrorKind::kMXNet, op, ": cannot reshape ", in, " to ", Shape(p.shape.empty() ? p.target_shape : p.shape), ": ", why...);
+  auto refuse_as = [&](ErrorKind kind, const auto&... why) {
+    fail_as(kind, op, ": cannot reshape ", in, " to ",
+            Shape(p.shape.empty() ? p.target_shape : p.shape), ": ", why...);
   };
+  auto refuse = [&](const auto&... why) { refuse_as(ErrorKind::kMXNet, why...); };
   Ints out;
   size_t at = 0;
   int infer = -1;
@@ -61,7 +65,8 @@ Shape reshaped(const Shape& in, const ReshapeParams& p, std::string_view op) {
       const int64_t whole = next();
       int64_t a = code[++i], b = code[++i];
       if (a == -1 && b == -1) refuse("only one part of a split can be -1");
-      if ((a <= 0 && a != -1) || (b <= 0 && b != -1)) refuse("the parts of a split must be positive or -1");
+      if ((a <= 0 && a != -1) || (b <= 0 && b != -1))
+        refuse("the parts of a split must be positive or -1");
       if (a == -1) a = whole / b;
       if (b == -1) b = whole / a;
       if (a * b != whole) refuse("extent ", whole, " is not ", a, " times ", b);
@@ -79,11 +84,14 @@ Shape reshaped(const Shape& in, const ReshapeParams& p, std::string_view op) {
   const int64_t size = in.size();
   if (infer >= 0) {
     const int64_t rest = checked_size(result, op);
-    if (rest == 0 ? size != 0 : size % rest != 0) refuse(size, " elements do not divide by ", rest);
+    if (rest == 0 ? size != 0 : size % rest != 0) {
+      refuse_as(too_small, size, " elements do not divide by ", rest);
+    }
     result[infer] = rest == 0 ? 0 : size / rest;
   }
-  if (checked_size(result, op) != size) {
-    refuse("the array has ", size, " elements, the result would have ", result.size());
+  if (const int64_t made = checked_size(result, op); made != size) {
+    refuse_as(made < size ? too_small : ErrorKind::kMXNet, "the array has ", size,
+              " elements, the result would have ", result.size());
   }
   return result;
 }
@@ -93,9 +101,10 @@ namespace {
 void copy_bytes(const NDArray& from, const NDArray& to) {
   const char* source = from.bytes();
   char* target = to.bytes();
-  parallel_for(static_cast<int64_t>(to.nbytes()), int64_t{1} << 20, [&](int64_t begin, int64_t end) {
-    std::memcpy(target + begin, source + begin, static_cast<size_t>(end - begin));
-  });
+  parallel_for(static_cast<int64_t>(to.nbytes()), int64_t{1} << 20,
+               [&](int64_t begin, int64_t end) {
+                 std::memcpy(target + begin, source + begin, static_cast<size_t>(end - begin));
+               });
 }
 }  // namespace
 
@@ -104,7 +113,10 @@ void reshape_vjp(Vjp& v) { v.grad(0, reshape(v.head(), v.input_shape(0))); }
 
 namespace {
 
-OP(Reshape).alias("reshape").inputs("data").params<ReshapeParams>()
+OP(Reshape)
+    .alias("reshape")
+    .inputs("data")
+    .params<ReshapeParams>()
     .infer([](InferCall& call) {
       call.output(0, reshaped(call.shape(0), call.params<ReshapeParams>(), call.name()),
                   call.dtype(0));
@@ -112,25 +124,53 @@ OP(Reshape).alias("reshape").inputs("data").params<ReshapeParams>()
     .kernel(copy_kernel)
     .keep_input(0, Keep::kShape)
     .vjp(reshape_vjp)
-    .doc("A copy of the array in another shape of the same size. The method x.reshape() gives a view.");
+    .doc(
+        "A copy of the array in another shape of the same size. The method x.reshape() gives a "
+        "view.");
 
-OP(_copy).alias("identity").inputs("data").infer(infer_same_shape).kernel(copy_kernel)
+OP(_copy)
+    .alias("identity")
+    .inputs("data")
+    .infer(infer_same_shape)
+    .kernel(copy_kernel)
     .vjp([](Vjp& v) { v.grad(0, v.head()); })
     .doc("A copy of the array.");
 
-OP(BlockGrad).alias("stop_gradient").inputs("data").infer(infer_same_shape).kernel(copy_kernel)
+OP(_identity_with_attr_like_rhs)
+    .inputs("lhs", "rhs")
+    .infer([](InferCall& call) {
+      call.expect(call.shape(0) == call.shape(1), "lhs and rhs must have one shape");
+      infer_same_shape(call);
+    })
+    .kernel(copy_kernel)
+    .keep_inputs({Keep::kShape, Keep::kShape})
+    .vjp([](Vjp& v) {
+      if (v.needs(0)) v.grad(0, v.head());
+      if (v.needs(1)) v.grad(1, full(v.input_shape(1), v.input_dtype(1), 0));
+    })
+    .doc("A copy of lhs that also counts as a function, constant, of rhs.");
+
+OP(BlockGrad)
+    .alias("stop_gradient")
+    .inputs("data")
+    .infer(infer_same_shape)
+    .kernel(copy_kernel)
     .zero_grad()
     .doc("A copy of the array through which no gradient flows.");
 
-OP(make_loss).inputs("data").infer(infer_same_shape).kernel(copy_kernel)
+OP(make_loss)
+    .inputs("data")
+    .infer(infer_same_shape)
+    .kernel(copy_kernel)
     .keep_input(0, Keep::kShape)
     .vjp([](Vjp& v) { v.grad(0, full(v.input_shape(0), v.input_dtype(0), 1)); })
     .doc("A copy of the array that starts a gradient of ones, whatever flows into it.");
 
-OP(Cast).alias("cast").inputs("data").params<CastParams>()
-    .infer([](InferCall& call) {
-      call.output(0, call.shape(0), call.params<CastParams>().dtype);
-    })
+OP(Cast)
+    .alias("cast")
+    .inputs("data")
+    .params<CastParams>()
+    .infer([](InferCall& call) { call.output(0, call.shape(0), call.params<CastParams>().dtype); })
     .kernel([](const KernelCall& call) {
       const NDArray &in = call.in(0), &out = call.out();
       parallel_for(out.size(), 1 << 16, [&](int64_t begin, int64_t end) {

@@ -15,7 +15,8 @@ using autograd::GradReq;
 
 NDArray as_array(py::handle object, const char* what) {
   if (!is_ndarray(object.ptr())) {
-    fail_as(ErrorKind::kType, what, " must be NDArrays, got ", std::string(py::repr(object)));
+    fail_as(ErrorKind::kType, what, " must be NDArrays, got an object of type ",
+            Py_TYPE(object.ptr())->tp_name);
   }
   return array_of(object.ptr());
 }

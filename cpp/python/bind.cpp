@@ -291,9 +291,9 @@ void Binder::bind_input(size_t i, PyObject* value, State& state) const {
   const std::string& name = op_.inputs[op_.variadic ? 0 : i].name;
   if (is_ndarray(value)) {
     if (op_.variadic) {
-      state.call.inputs.push_back(array_of(value));
+      state.call.inputs.push_back(&array_of(value));
     } else {
-      state.call.inputs[i] = array_of(value);
+      state.call.inputs[i] = &array_of(value);
       state.have[i] = true;
     }
     return;
@@ -301,7 +301,9 @@ void Binder::bind_input(size_t i, PyObject* value, State& state) const {
   // concat(*arrays) is also called with one list.
   if (op_.variadic && (PyList_Check(value) || PyTuple_Check(value))) {
     for (Py_ssize_t k = 0; k < PySequence_Fast_GET_SIZE(value); ++k) {
-      bind_input(state.call.inputs.size(), PySequence_Fast_GET_ITEM(value, k), state);
+      PyObject* item = PySequence_Fast_GET_ITEM(value, k);
+      state.call.held.push_back(py::reinterpret_borrow<py::object>(item));
+      bind_input(state.call.inputs.size(), item, state);
     }
     return;
   }
@@ -361,7 +363,7 @@ void Binder::bind_out(PyObject* value, BoundCall& call) const {
     }
     return;
   }
-  fail_as(ErrorKind::kAssertion, op_.name, ": out must be an NDArray or a list of them, got ",
+  fail_as(ErrorKind::kType, op_.name, ": out must be an NDArray or a list of them, got ",
           std::string(py::repr(value)));
 }
 

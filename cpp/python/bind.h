@@ -11,7 +11,10 @@ namespace mxtape::python {
 
 // The arguments of one call, sorted out.
 struct BoundCall {
-  SmallVector<NDArray, 4> inputs;
+  // The caller keeps its positional and keyword arguments alive; what a list holds is held here, as
+  // another thread may change the list while a kernel runs.
+  SmallVector<const NDArray*, 4> inputs;
+  std::vector<pybind11::object> held;
   Ref<Params> params;
   Outputs outputs;
   PyObject* out = nullptr;  // borrowed: what the caller gave as out

@@ -21,7 +21,17 @@ py::object reshape_view(py::handle x, const std::vector<int64_t>& shape, bool re
   ReshapeParams params;
   params.shape = shape;
   params.reverse = reverse;
-  return wrap_object(reshape(array, reshaped(array.shape(), params, "reshape")));
+  return wrap_object(reshape(array, reshaped(array.shape(), params, "reshape", ErrorKind::kValue)));
+}
+
+// A view in a shape given as it is, of the same size: no code is special.
+py::object reshape_to(py::handle x, const std::vector<int64_t>& dims) {
+  const NDArray& array = array_of(x.ptr());
+  const Shape shape{std::span<const int64_t>(dims)};
+  if (checked_size(shape, "reshape") != array.size()) {
+    fail("reshape: cannot reshape ", array.shape(), " to ", shape, ": the sizes differ");
+  }
+  return wrap_object(reshape(array, shape));
 }
 
 }  // namespace
@@ -40,6 +50,7 @@ PYBIND11_MODULE(MXTAPE_MODULE_NAME, m) {
   init_graph(m);
   set_blocking_hooks({release_gil, acquire_gil});
   m.def("reshape_view", reshape_view);
+  m.def("reshape_to", reshape_to);
   m.def("empty", [](const std::vector<int64_t>& dims, py::handle dtype) {
     const Shape shape{std::span<const int64_t>(dims)};
     checked_size(shape, "empty");

@@ -22,6 +22,7 @@ namespace {
 PyObject* getitem_hook = nullptr;
 PyObject* setitem_hook = nullptr;
 PyObject* numpy_generic = nullptr;
+PyObject* numpy_array = nullptr;
 
 PyObject* new_ndarray(PyTypeObject* type, PyObject*, PyObject*) {
   PyErr_Format(PyExc_TypeError, "cannot create %s directly; use mx.nd.array() or mx.nd.empty()",
@@ -51,6 +52,7 @@ const OperatorTrio kDiv{fn::Op{"broadcast_div"}, fn::Op{"_div_scalar"}, fn::Op{"
 const OperatorTrio kMod{fn::Op{"broadcast_mod"}, fn::Op{"_mod_scalar"}, fn::Op{"_rmod_scalar"}};
 const OperatorTrio kPow{fn::Op{"broadcast_power"}, fn::Op{"_power_scalar"},
                         fn::Op{"_rpower_scalar"}};
+const fn::Op kScale{"_mul_scalar"};
 const OperatorTrio kCompare[] = {
     {fn::Op{"broadcast_lesser"}, fn::Op{"_lesser_scalar"}, fn::Op{"_greater_scalar"}},
     {fn::Op{"broadcast_lesser_equal"}, fn::Op{"_lesser_equal_scalar"},
@@ -62,40 +64,63 @@ const OperatorTrio kCompare[] = {
      fn::Op{"_lesser_equal_scalar"}},
 };
 
-Ref<Params> scalar_params(double value, PyObject* number) {
+Ref<Params> scalar_params(double value, bool is_int) {
   Ref<Params> params = params_info<ScalarParams>()->make();
   auto& p = *static_cast<ScalarParams*>(params->data());
   p.scalar = value;
-  p.is_int = PyLong_Check(number);
+  p.is_int = is_int;
   params->given = 1;
   return params;
+}
+
+// NumPy would else compute with a copy of the array, which no tape sees.
+[[noreturn]] void fail_numpy_operand() {
+  fail_as(
+      ErrorKind::kType,
+      "an operator takes two NDArrays or an NDArray and a number, got a numpy.ndarray; convert it "
+      "with mx.nd.array() or the NDArray with asnumpy()");
+}
+
+// x += y where y alone is in a graph: x would become part of it behind the caller's back.
+void check_operand_of_update(const OpSchema& op, const NDArray& target, const NDArray& operand) {
+  // A target that is in a graph itself is refused by invoke.
+  if (!autograd::is_recording() || autograd::on_tape(target) || !autograd::on_tape(operand)) return;
+  fail(op.name, ": cannot update an array of shape ", target.shape(),
+       " in place with one that is in a recorded graph while recording; write x = x + y instead of "
+       "x += y");
 }
 
 PyObject* run_binary(const OperatorTrio& trio, PyObject* a, PyObject* b, PyObject* target) {
   const bool left = is_ndarray(a);
   const OpSchema* op;
-  NDArray inputs[2];
+  const NDArray* inputs[2];
   size_t count = 1;
   Ref<Params> params;
   if (left && is_ndarray(b)) {
     op = &trio.arrays.schema();
-    inputs[0] = array_of(a);
-    inputs[1] = array_of(b);
+    inputs[0] = &array_of(a);
+    inputs[1] = &array_of(b);
     count = 2;
   } else {
     PyObject* number = left ? b : a;
     double value;
     if (!as_number(number, value)) {
       if (PyErr_Occurred()) return nullptr;
+      if (PyObject_TypeCheck(number, reinterpret_cast<PyTypeObject*>(numpy_array))) {
+        fail_numpy_operand();
+      }
       Py_RETURN_NOTIMPLEMENTED;
     }
     op = left ? &trio.scalar.schema() : &trio.reversed.schema();
-    inputs[0] = array_of(left ? a : b);
-    params = scalar_params(value, number);
+    inputs[0] = &array_of(left ? a : b);
+    params = scalar_params(value, PyLong_Check(number));
   }
   Outputs outputs;
-  if (target) outputs.push_back(array_of(target));
-  invoke(*op, {inputs, count}, params, outputs);
+  if (target) {
+    outputs.push_back(array_of(target));
+    if (count == 2) check_operand_of_update(*op, outputs[0], *inputs[1]);
+  }
+  invoke(*op, Inputs(inputs, count), params, outputs);
   if (target) {
     array_of(target) = std::move(outputs[0]);
     Py_INCREF(target);
@@ -145,10 +170,19 @@ PyObject* compare_slot(PyObject* a, PyObject* b, int operation) {
   return result;
 }
 
-template <const fn::Op& op>
-PyObject* unary_slot(PyObject* self) {
+// -x is x * -1, as in MXNet: a bool array becomes int64.
+PyObject* negative_slot(PyObject* self) {
   try {
-    return wrap(op(array_of(self)));
+    const NDArray* input = &array_of(self);
+    return wrap(invoke(kScale.schema(), Inputs(&input, 1), scalar_params(-1, false)));
+  } catch (...) {
+    return set_python_error();
+  }
+}
+
+PyObject* absolute_slot(PyObject* self) {
+  try {
+    return wrap(fn::abs(array_of(self)));
   } catch (...) {
     return set_python_error();
   }
@@ -179,7 +213,7 @@ int bool_slot(PyObject* self) {
 Py_ssize_t length_slot(PyObject* self) {
   const NDArray& array = array_of(self);
   if (array.ndim() == 0) {
-    PyErr_SetString(PyExc_TypeError, "len() of an array of no dimensions");
+    PyErr_SetString(PyExc_IndexError, "len() of an array of no dimensions");
     return -1;
   }
   return array.shape()[0];
@@ -305,8 +339,8 @@ PyType_Slot slots[] = {
     slot(Py_nb_inplace_multiply, inplace_slot<kMul>),
     slot(Py_nb_inplace_true_divide, inplace_slot<kDiv>),
     slot(Py_nb_inplace_remainder, inplace_slot<kMod>),
-    slot(Py_nb_negative, unary_slot<fn::negative>),
-    slot(Py_nb_absolute, unary_slot<fn::abs>),
+    slot(Py_nb_negative, negative_slot),
+    slot(Py_nb_absolute, absolute_slot),
     slot(Py_nb_bool, bool_slot),
     slot(Py_mp_length, length_slot),
     slot(Py_mp_subscript, subscript_slot),
@@ -391,8 +425,9 @@ void init_ndarray_type(pybind11::module_& m) {
       set_python_error();
     }
   });
-  numpy_generic =
-      pybind11::object(pybind11::module_::import("numpy").attr("generic")).release().ptr();
+  const pybind11::module_ numpy = pybind11::module_::import("numpy");
+  numpy_generic = pybind11::object(numpy.attr("generic")).release().ptr();
+  numpy_array = pybind11::object(numpy.attr("ndarray")).release().ptr();
   m.def("set_index_hooks", [](pybind11::object get, pybind11::object set) {
     getitem_hook = get.release().ptr();
     setitem_hook = set.release().ptr();

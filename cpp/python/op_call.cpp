@@ -31,7 +31,7 @@ PyObject* call_op(PyObject* self, PyObject* const* args, size_t nargsf, PyObject
   try {
     BoundCall call;
     callable->binder->bind(args, static_cast<size_t>(PyVectorcall_NARGS(nargsf)), names, call);
-    invoke(op, call.inputs, call.params, call.outputs);
+    invoke(op, Inputs(call.inputs.data(), call.inputs.size()), call.params, call.outputs);
     if (call.out) {
       // The caller's own objects take the recorded results.
       if (PyList_Check(call.out) || PyTuple_Check(call.out)) {
@@ -176,7 +176,17 @@ void init_op_call(py::module_& m) {
   Registry::get().finish();
   m.def("make_op", make_op);
   m.def("describe_op", describe_op);
-  m.def("op_aliases", [](const std::string& name) { return find_op(name).aliases; });
+  // (label, name, is a method) for every name and alias, in one call: all that an import needs.
+  m.def("op_labels", [] {
+    std::vector<std::tuple<std::string, std::string, bool>> labels;
+    for (const OpSchema* op : Registry::get().all()) {
+      labels.emplace_back(op->name, op->name, op->is_method);
+      for (const std::string& alias : op->aliases) {
+        labels.emplace_back(alias, op->name, op->is_method);
+      }
+    }
+    return labels;
+  });
   m.def("op_names", [] {
     std::vector<std::string> names;
     for (const OpSchema* op : Registry::get().all()) names.push_back(op->name);

@@ -12,16 +12,13 @@
 
 import os as _os
 
+from . import autograd, base, context, contrib, ndarray, random, runtime, symbol
+from . import ndarray as nd
+from . import symbol as sym
+from ._loader import core as _core
 from ._version import __version__
 from .base import MXNetError
 from .context import Context, cpu, cpu_pinned, current_context, gpu, num_gpus
-from . import base, context
-from . import ndarray
-from . import ndarray as nd
-from . import random, symbol
-from . import symbol as sym
-from . import autograd, contrib, runtime
-from ._loader import core as _core
 
 _core.set_package_directory(_os.path.dirname(_os.path.abspath(__file__)) + _os.sep)
 _core.set_stale_mode(_os.environ.get("MXTAPE_STALE", "warn"))

@@ -14,6 +14,7 @@ import functools
 import threading
 
 from ._loader import core as _core
+from .base import MXNetError
 from .ndarray import NDArray, zeros_like
 from .symbol import Symbol
 
@@ -39,8 +40,15 @@ __all__ = [
     "train_section",
 ]
 
-is_recording = _core.is_recording
-is_training = _core.is_training
+
+def is_recording():
+    """Whether computations in this thread are recorded."""
+    return _core.is_recording()
+
+
+def is_training():
+    """Whether this thread is in training mode."""
+    return _core.is_training()
 
 
 def set_recording(is_recording):
@@ -185,9 +193,7 @@ def backward(heads, head_grads=None, retain_graph=False, train_mode=True):
     _core.backward(heads, head_grads, bool(retain_graph), bool(train_mode))
 
 
-def grad(
-    heads, variables, head_grads=None, retain_graph=None, create_graph=False, train_mode=True
-):
+def grad(heads, variables, head_grads=None, retain_graph=None, create_graph=False, train_mode=True):
     """Returns the gradients of `heads` with respect to `variables`, and stores nothing.
 
     Parameters
@@ -210,13 +216,14 @@ def grad(
     list of NDArray
         The gradient for each variable, of its shape and dtype.
 
+    >>> from mxtape import nd
     >>> x = nd.array([2.0])
     >>> x.attach_grad()
     >>> with record():
     ...     y = x ** 3
     ...     dy = grad(y, x, create_graph=True)[0]
     >>> dy.backward()
-    >>> dy.asscalar(), x.grad.asscalar()
+    >>> dy.item(), x.grad.item()
     (12.0, 12.0)
     """
     heads, head_grads = _parse_heads(heads, head_grads, "grad")
@@ -250,6 +257,7 @@ class Function:
     return NDArrays, one or several, and ``backward`` returns one gradient for each input of
     ``forward``. Neither is recorded, unless the gradient is itself differentiated.
 
+    >>> from mxtape import nd
     >>> class Square(Function):
     ...     def forward(self, x):
     ...         self.save_for_backward(x)
@@ -262,14 +270,14 @@ class Function:
     >>> with record():
     ...     y = Square()(x)
     >>> y.backward()
-    >>> x.grad.asscalar()
+    >>> x.grad.item()
     6.0
     """
 
     def __init__(self):
         self._used = False
-        self._saved = ()
-        self._hung = {}
+        self._saved: tuple = ()
+        self._hung: dict = {}
 
     def save_for_backward(self, *args):
         """Keeps arrays for ``backward``, which finds them in ``saved_tensors``."""
@@ -313,7 +321,14 @@ class Function:
             grads = self.backward(*output_grads)
         finally:
             self._hung = {}
-        return [grads] if isinstance(grads, NDArray) or grads is None else list(grads)
+        if isinstance(grads, NDArray) or grads is None:
+            return [grads]
+        if not isinstance(grads, (list, tuple)):
+            raise MXNetError(
+                f"{type(self).__name__}: backward must return an NDArray or a list of them, "
+                f"got an object of type {type(grads).__name__}"
+            )
+        return list(grads)
 
     def forward(self, *inputs):
         """Computes the outputs. To be overridden."""
@@ -379,8 +394,10 @@ def grad_and_loss(func, argnum=None):
     callable
         ``(gradients, outputs)`` of the arguments, the gradients as a list.
 
-    >>> gradients, loss = grad_and_loss(lambda x, y: x * y, argnum=0)(nd.array([2.]), nd.array([5.]))
-    >>> gradients[0].asscalar(), loss.asscalar()
+    >>> from mxtape import nd
+    >>> with_gradient = grad_and_loss(lambda x, y: x * y, argnum=0)
+    >>> gradients, loss = with_gradient(nd.array([2.0]), nd.array([5.0]))
+    >>> gradients[0].item(), loss.item()
     (5.0, 10.0)
     """
 
@@ -401,5 +418,3 @@ def grad_and_loss(func, argnum=None):
         return gradients, outputs
 
     return wrapped
-
-

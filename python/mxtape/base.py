@@ -1,10 +1,18 @@
 """Errors, warnings and small types that the whole package shares."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ._loader import core as _core
 
-MXNetError = _core.MXNetError
+if TYPE_CHECKING:
+
+    class MXNetError(RuntimeError):
+        """What an operator or the engine refuses to do."""
+
+else:
+    MXNetError = _core.MXNetError
 
 numeric_types = (float, int, np.generic)
 integer_types = (int, np.integer)

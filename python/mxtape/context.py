@@ -1,6 +1,7 @@
 """Devices. mxtape computes on the CPU; a GPU context is an object that no array can be made on."""
 
 import threading
+from typing import ClassVar
 
 from .base import MXNetError
 
@@ -23,11 +24,14 @@ class Context:
     cpu(1)
     """
 
-    devtype2str = {1: "cpu", 2: "gpu", 3: "cpu_pinned", 5: "cpu_shared"}
-    devstr2type = {"cpu": 1, "gpu": 2, "cpu_pinned": 3, "cpu_shared": 5}
+    devtype2str: ClassVar[dict[int, str]] = {1: "cpu", 2: "gpu", 3: "cpu_pinned", 5: "cpu_shared"}
+    devstr2type: ClassVar[dict[str, int]] = {"cpu": 1, "gpu": 2, "cpu_pinned": 3, "cpu_shared": 5}
+    default_ctx: ClassVar["Context"]
     _current = threading.local()
 
     def __init__(self, device_type, device_id=0):
+        self.device_typeid: int
+        self.device_id: int
         if isinstance(device_type, Context):
             self.device_typeid, self.device_id = device_type.device_typeid, device_type.device_id
         else:
@@ -110,7 +114,9 @@ def check_context(ctx, what):
     if not isinstance(ctx, Context):
         ctx = parse_context(ctx)
     if ctx.device_typeid == 2:
-        raise MXNetError(f"{what}: no arrays can be made on {ctx}: mxtape computes on the CPU alone")
+        raise MXNetError(
+            f"{what}: no arrays can be made on {ctx}: mxtape computes on the CPU alone"
+        )
     return ctx
 
 

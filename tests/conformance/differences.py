@@ -3,6 +3,8 @@
 Each entry says why and states the right result, so that a listed case is a test like any other.
 """
 
+import json
+
 import harness
 import numpy as np
 
@@ -245,6 +247,255 @@ _list(
     "second_order::gradient_penalty",
 )
 
+# Of integers, which MXNet sums and divides in their own dtype at every step.
+_REASON = "MXNet's mean sums in the input's dtype, which overflows"
+_list(_REASON, array([100], "int8"), "reduce::width nd.mean(x)")
+_list(_REASON, array([200], "uint8"), "reduce::width nd.mean(u)")
+_list(_REASON, array([60000], "float16"), "reduce::width nd.mean(h)")
+for _dtype in ("int32", "int64", "int8"):
+    _REASON = "MXNet truncates within the norm of integers; mxtape truncates the result"
+    _list(_REASON, array([5], _dtype), f"reduce::{_dtype} nd.norm(x)")
+    _list(_REASON, array([5, 2], _dtype), f"reduce::{_dtype} nd.norm(x, axis=1)")
+
+# ---- reductions
+
+
+def _others(rows):
+    """The product of the other elements of each row, for every element."""
+    with np.errstate(all="ignore"):
+        return np.array([[np.prod(np.delete(row, i)) for i in range(len(row))] for row in rows])
+
+
+_REASON = "MXNet divides the product by the element, which fails at 0 and at what is not finite"
+_TIES = np.array([[1.0, 3, 3, 0], [2, 2, 2, 2], [-1, -1, -5, -5]])
+_HEAD = harness.head_values((3,))[:, None]
+for _name in ("prod", "nanprod"):
+    _list(
+        _REASON,
+        gradient(array(_TIES.prod(axis=1)), x=array(_HEAD * _others(_TIES))),
+        f"reduce::grad ties nd.{_name}(x, axis=1)",
+    )
+_NANS = np.array([[1, np.nan, 2, -1], [np.nan] * 4, [np.inf, 1, -np.inf, 0]])
+with np.errstate(all="ignore"):
+    _list(
+        _REASON,
+        gradient(array(_NANS.prod(axis=1)), x=array(_HEAD * _others(_NANS))),
+        "reduce::grad nan nd.prod(x, axis=1)",
+    )
+    _GRAD = np.where(np.isnan(_NANS), 0, _HEAD * _others(np.where(np.isnan(_NANS), 1, _NANS)))
+    _list(
+        _REASON,
+        gradient(array(np.nanprod(_NANS, axis=1)), x=array(_GRAD)),
+        "reduce::grad nan nd.nanprod(x, axis=1)",
+    )
+_list(
+    "MXNet's norm of what holds an infinity is NaN",
+    array([np.nan, np.nan, np.inf]),
+    "reduce::nan nd.norm(x, axis=1)",
+)
+_REASON = "MXNet's gradient of the norm at the origin is NaN; mxtape gives 0, a subgradient"
+_ZEROS = np.zeros((2, 2))
+_list(_REASON, gradient(array([0]), x=array(_ZEROS)), "reduce::grad zeros nd.norm(x)")
+_list(_REASON, gradient(array([0, 0]), x=array(_ZEROS)), "reduce::grad zeros nd.norm(x, axis=1)")
+
+# ---- boolean arrays
+
+_A, _B = np.array([True, False, True, False]), np.array([True, True, False, False])
+_REASON = "boolean arrays compare in mxtape; MXNet has no kernel for them"
+for _name, _compare in {
+    "equal": np.equal,
+    "not_equal": np.not_equal,
+    "greater": np.greater,
+    "greater_equal": np.greater_equal,
+    "lesser": np.less,
+    "lesser_equal": np.less_equal,
+    "logical_and": np.logical_and,
+    "logical_or": np.logical_or,
+    "logical_xor": np.logical_xor,
+}.items():
+    _list(_REASON, array(_compare(_A, _B), "bool"), f"pointwise::bool nd.broadcast_{_name}(a, b)")
+for _sign, _values in {
+    "==": [1] * 3,
+    "!=": [0] * 3,
+    ">": [0] * 3,
+    ">=": [1] * 3,
+    "<": [0] * 3,
+    "<=": [1] * 3,
+}.items():
+    _list(_REASON, array(_values, "bool"), f"ndarray::same b {_sign} b")
+_list(_REASON, array([False, True], "bool"), "pointwise::bool nd.logical_not(x)")
+_X3, _Y3 = (harness.data((3, 2), seed=s) for s in (31, 32))
+_list(
+    "a boolean condition selects in mxtape; MXNet has no kernel for it",
+    array(np.where([[1, 0], [0, 1], [1, 1]], _X3, _Y3)),
+    "pointwise::nd.where(cb, x, y)",
+)
+_BOOLS = harness.integers((2, 3), 0, 2, seed=55).astype(bool)
+for _line, _values in {
+    "nd.transpose(m)": _BOOLS.T,
+    "nd.flip(m, axis=1)": _BOOLS[:, ::-1],
+    "nd.concat(m, m, dim=0)": np.concatenate([_BOOLS, _BOOLS]),
+    "nd.slice_axis(m, axis=1, begin=0, end=2)": _BOOLS[:, :2],
+    "nd.broadcast_axis(m[:1], axis=0, size=2)": np.repeat(_BOOLS[:1], 2, axis=0),
+    "nd.swapaxes(m, 0, 1)": _BOOLS.T,
+}.items():
+    _list(
+        "mxtape moves booleans too; MXNet has no kernel for them",
+        array(_values, "bool"),
+        f"shape::bool {_line}",
+    )
+_list(
+    "mxtape moves booleans too; MXNet has no kernel for them",
+    [array(_BOOLS[:1], "bool"), array(_BOOLS[1:], "bool")],
+    "shape::bool nd.split(m, num_outputs=2, axis=0)",
+)
+
+# ---- gradients that MXNet lacks
+
+_A, _B = (harness.data((2, 3), 0.25, 4, seed=s) for s in (21, 22))
+_HEAD = array(harness.head_values((2, 3)))
+_list(
+    "MXNet's _grad_add has no gradient; in mxtape it is another name of elemwise_add",
+    gradient(array(_A + _B), a=_HEAD, b=_HEAD),
+    "pointwise::grad nd._internal._grad_add(a, b)",
+)
+_TABLE = harness.data((3, 4), seed=61)
+for _label, _columns in (("i", [0, 2, 1]), ("w", [0, 3, 2])):
+    _grad = np.zeros((3, 4))
+    _grad[range(3), _columns] = harness.head_values((3,))
+    _list(
+        "MXNet's batch_take has no gradient",
+        gradient(array(_TABLE[range(3), _columns]), x=array(_grad), c=array(np.zeros((2, 3, 4)))),
+        f"index::grad nd.batch_take(x, {_label})",
+    )
+
+# ---- losses
+
+_LOGITS = harness.data((4, 3), -3, 3, seed=111).astype("float64")
+_IMAGE = harness.data((2, 3, 4), -3, 3, seed=112).astype("float64")
+
+
+def _softmax_along(x, axis):
+    e = np.exp(x - x.max(axis=axis, keepdims=True))
+    return e / e.sum(axis=axis, keepdims=True)
+
+
+_REASON = "with out_grad MXNet multiplies by the output where its documentation says head gradient"
+_Y = _softmax_along(_LOGITS, 1)
+_ERROR = (_Y - np.eye(3)[[0, 1, 2, 1]]) * harness.head_values((4, 3))
+for _label, _scale in (("", 1), (", grad_scale=0.5", 0.5), (", normalization='batch'", 0.25)):
+    _others_zero = {
+        "l": array(np.zeros(4)),
+        "far": array(np.zeros(4)),
+        "p": array(np.zeros((4, 3))),
+    }
+    _list(
+        _REASON,
+        gradient(array(_Y), x=array(_ERROR * _scale), **_others_zero),
+        f"nn::grad nd.SoftmaxOutput(x, l, out_grad=True{_label})",
+    )
+_list(
+    "MXNet cannot take the gradient of a label; it is 0, as SoftmaxOutput's",
+    gradient(
+        array([-np.log(_Y[range(4), [0, 1, 2, 1]]).sum()]),
+        x=array((_Y - np.eye(3)[[0, 1, 2, 1]]) * harness.head_values((1,))),
+        **_others_zero,
+    ),
+    "nn::grad with label nd.softmax_cross_entropy(x, l)",
+)
+_list(
+    "MXNet takes a label that is no class for one of its own choice",
+    raises("MXNetError"),
+    "nn::nd.softmax_cross_entropy(x, far)",
+)
+_Y = _softmax_along(_IMAGE, 1)
+_ERROR = _Y - np.eye(3)[[[0, 1, 2, 1], [2, 2, 0, 1]]].transpose(0, 2, 1)
+_ERROR = _ERROR * harness.head_values((2, 3, 4))
+for _label, _scale in (
+    ("", 1 / 4),
+    (", grad_scale=0.5", 1 / 8),
+    (", normalization='batch'", 1 / 8),
+):
+    _list(
+        _REASON,
+        gradient(
+            array(_Y),
+            x=array(_ERROR * _scale),
+            l=array(np.zeros((2, 4))),
+            r=array(np.zeros((2, 3))),
+        ),
+        f"nn::grad nd.SoftmaxOutput(x, l, multi_output=True, out_grad=True{_label})",
+    )
+_Y = _softmax_along(harness.data((2, 3, 4), -3, 3, seed=101).astype("float64"), 2)
+_HEAD = harness.head_values((2, 3, 4))
+_list(
+    "MXNet's gradient takes all axes but the first for one, its forward pass the last axis alone",
+    gradient(array(_Y), x=array(_Y * (_HEAD - (_HEAD * _Y).sum(axis=2, keepdims=True)))),
+    "nn::grad nd.SoftmaxActivation(x)",
+)
+
+# ---- symbols
+
+
+def _traced(*nodes):
+    """The result of a case of get_symbol: each node its operator, inputs and attributes."""
+    written, arguments = [], []
+    for i, (op, inputs, attrs) in enumerate(nodes):
+        if op in ("var", "null"):
+            arguments.append(i)
+        name = f"{op if op in ('var', 'null') else 'node_'}#{i}"
+        node = {"inputs": [[k, 0, 0] for k in inputs], "name": name}
+        node["op"] = "null" if op in ("var", "null") else op
+        written.append({**node, **({"attrs": attrs} if attrs else {})})
+    heads = [[len(nodes) - 1, 0, 0]]
+    tree = {"nodes": written, "arg_nodes": arguments, "heads": heads}
+    return [json.dumps(tree, sort_keys=True), len(arguments), 1, []]
+
+
+_TWICE = {"scalar": "[2.0]"}
+_list(
+    "an input that takes no gradient, a condition or an index, is a constant in mxtape's graphs",
+    _traced(("null", [], {}), ("var", [], {}), ("var", [], {}), ("where", [0, 1, 2], {})),
+    "symbol::graph of where",
+)
+_list(
+    "MXNet writes _copyto, which holds no dtype, for astype; mxtape writes the cast that it is",
+    _traced(("var", [], {}), ("Cast", [0], {"dtype": "float64"})),
+    "symbol::graph of cast",
+)
+_list(
+    "the limits of a slice that an index records are numbers in mxtape, where MXNet leaves None",
+    _traced(
+        ("var", [], {}),
+        ("slice", [0], {"begin": "[0.0, 1.0]", "end": "[2.0, 2.0]", "step": "[1.0, 1.0]"}),
+        ("Reshape", [1], {"shape": "[2.0]"}),
+        ("_mul_scalar", [2], _TWICE),
+    ),
+    "symbol::graph of column",
+)
+_list(
+    "an index of the first axis alone is a take in mxtape, a gather_nd in MXNet",
+    _traced(
+        ("var", [], {}),
+        ("null", [], {}),
+        ("take", [0, 1], {"axis": "[0.0]", "mode": "clip"}),
+        ("_mul_scalar", [2], _TWICE),
+    ),
+    "symbol::graph of advanced",
+)
+
+# ---- what mxtape does not have yet: see docs/differences.md
+
+_list(
+    "not in mxtape yet",
+    raises("AttributeError"),
+    "nn::grad nd.LeakyReLU(x)",
+    "nn::grad nd.MakeLoss(x * x)",
+    "pointwise::grad nd.amp_cast(x, dtype='float16')",
+    "index::nd.ravel_multi_index(nd.array([[0, 1], [2, 0]]), shape=(2, 3))",
+    "index::nd.unravel_index(nd.array([2, 3]), shape=(2, 3))",
+)
+
 # ---- the NDArray itself
 
 _F = [1.5, 2, -7]
@@ -283,4 +534,51 @@ _list(
     "MXNet does not look for repeated axes and returns memory that it never wrote",
     raises("MXNetError"),
     "shape::nd.transpose(x, axes=(0, 0, 1))",
+)
+
+# ---- the Python layer
+
+
+_head = harness.head_values
+_list(
+    "MXNet puts a new axis that follows an index array in front of it; NumPy's order is kept here",
+    gradient(array(_CUBE[:, None]), x=array(_head((2, 3, 4))), v=array(np.zeros(5))),
+    "indexing::grad x[[0, 1], None]",
+)
+_list(
+    "a slice that ends before it begins is empty, as in NumPy; MXNet refuses it",
+    gradient(array(np.zeros((0, 3, 4))), x=array(np.zeros((2, 3, 4))), v=array(np.zeros(5))),
+    "indexing::grad x[2:1]",
+)
+_list(
+    "an array of no dimension can be read with [...]; then the case fails, as s is no variable",
+    raises("MXNetError"),
+    "indexing::grad s[...]",
+)
+_REASON = "an array of one element converts to a Python number"
+_list(_REASON, {"float": 2.5}, "ndarray::float(o)")
+_list(_REASON, 2, "ndarray::int(o)")
+_list(_REASON, 20, "ndarray::[10, 20, 30, 40][nd.array([1], dtype='int32')]")
+_list(
+    "the type has both item slots: del x[0] is a TypeError where MXNet's is an AttributeError",
+    raises("TypeError"),
+    "ndarray::deleting_an_item_is_refused",
+)
+_REASON = "files and DLPack are not in mxtape yet"
+_list(_REASON, raises("AttributeError"), "ndarray::save_and_load", "creation::from_dlpack_and_back")
+_X, _Y = (harness.data((2, 3, 4), seed=seed) for seed in (51, 52))
+_REST = {"m": array(np.zeros((2, 3))), "v": array(np.zeros(4))}
+_REASON = "MXNet's concatenate writes into a new array in place, which recording refuses"
+for _axis, _text in ((0, ""), (1, ", axis=1")):
+    _out = np.concatenate([_X, _Y], _axis)
+    _to_x, _to_y = np.split(_head(_out.shape), 2, _axis)
+    _list(
+        _REASON,
+        gradient(array(_out), x=array(_to_x), y=array(_to_y), **_REST),
+        f"shape::grad nd.concatenate([x, y]{_text})",
+    )
+_list(
+    _REASON,
+    gradient(array(_X), x=array(_head(_X.shape)), y=array(np.zeros(_Y.shape)), **_REST),
+    "shape::grad nd.concatenate([x], axis=1)",
 )

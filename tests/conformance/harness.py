@@ -157,11 +157,15 @@ def vector(mx, values=(1.0, 2.0, 3.0), grad_req="write", dtype="float32"):
     return x
 
 
-def head_like(mx, y):
+def head_values(shape):
     """A head gradient with distinct signs and sizes, the same for every array of this size."""
-    n = int(np.prod(y.shape)) if y.shape else 1
-    flat = ((np.arange(n) * 7 + 3) % 11 - 4) / 4.0
-    return mx.nd.array(flat.reshape(y.shape), dtype=dtype_name(y.dtype))
+    n = int(np.prod(shape)) if shape else 1
+    return (((np.arange(n) * 7 + 3) % 11 - 4) / 4.0).reshape(shape)
+
+
+def head_like(mx, y):
+    """:func:`head_values` for the array ``y``, in its dtype."""
+    return mx.nd.array(head_values(y.shape), dtype=dtype_name(y.dtype))
 
 
 def dtype_name(dtype):
@@ -214,7 +218,7 @@ def encode(x):
         return x
     if isinstance(x, float):
         return {"float": _number(np.float64(x), "f")}
-    if isinstance(x, type) and issubclass(x, np.generic) or isinstance(x, np.dtype):
+    if (isinstance(x, type) and issubclass(x, np.generic)) or isinstance(x, np.dtype):
         return {"dtype": np.dtype(x).name}
     if isinstance(x, type):
         return {"type": x.__name__}

@@ -142,7 +142,8 @@ def main():
         sys.path.insert(0, HERE)
         family, skip, output = options.families
         with open(skip, encoding="utf-8") as f:
-            return run_family(family, set(json.load(f)), output)
+            run_family(family, set(json.load(f)), output)
+        return
     sys.path.insert(0, HERE)
     import harness  # needs NumPy, which the interpreter that only makes the environment may lack
 

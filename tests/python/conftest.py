@@ -1,7 +1,8 @@
 """What every test of the Python API shares: a clean autograd state, and the `differs` marker."""
 
-import mxtape as mx
 import pytest
+
+import mxtape as mx
 
 ON_ORACLE = mx.__name__ == "mxnet"
 

@@ -4,8 +4,9 @@ import importlib
 import pathlib
 import zlib
 
-import mxtape as mx
 import numpy as np
+
+import mxtape as mx
 from gradient_row import Ints, Row
 from mxtape._loader import core
 from mxtape.ndarray import register
@@ -41,12 +42,21 @@ PARAMETERS = {
 }
 
 
+# Where values of the declared domain may come upon a jump.
+DOMAINS = {
+    "_mod": ((7.1, 7.9), (3.1, 3.4)),
+    "broadcast_mod": ((7.1, 7.9), (3.1, 3.4)),
+    "_mod_scalar": ((3.1, 4.4),),
+    "_rmod_scalar": ((0.55, 0.7),),
+}
+
+
 def all_rows():
     """Every row: of the pointwise operators, and of the files in gradient_rows/."""
     rows = []
     for row in pointwise_rows():
         for params in PARAMETERS.get(row.op, [row.params]):
-            rows.append(Row(row.op, row.inputs, params, row.domain))
+            rows.append(Row(row.op, row.inputs, params, DOMAINS.get(row.op, row.domain)))
     for path in sorted((pathlib.Path(__file__).parent / "gradient_rows").glob("*.py")):
         if path.stem != "__init__":
             rows += importlib.import_module(f"gradient_rows.{path.stem}").ROWS
@@ -72,7 +82,8 @@ def draw(row):
         elif isinstance(spec, tuple):
             # Evenly spaced and shuffled: no ties, and no value near a kink by chance.
             size = int(np.prod(spec))
-            low, high = row.domain
+            nested = isinstance(row.domain[0], tuple)
+            low, high = row.domain[len(arrays)] if nested else row.domain
             values = low + (high - low) * (np.arange(size) + 0.37) / max(size, 1)
             values += (high - low) * 0.0113 * (len(arrays) + 1) / max(size, 1)
             arrays.append(random.permutation(values).reshape(spec))
@@ -84,7 +95,8 @@ def draw(row):
 
 
 def call(row, inputs):
-    """The outputs of the row's operator, as a list."""
+    """The outputs of the row's operator, as a list; random numbers are the same in each call."""
+    mx.random.seed(11)
     result = register.get(row.op)(*inputs, **row.params)
     return result if isinstance(result, list) else [result]
 

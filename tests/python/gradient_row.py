@@ -18,9 +18,10 @@ class Row:
 
     inputs: for each input a shape (values drawn evenly from `domain`, well apart from each other),
         an Ints, or a fixed numpy array.
+    domain: (low, high), or one such pair for each input.
     order: how often the call is differentiated, 1 only with a reason in `note`.
-    loss: for an operator that ignores its head gradient, the function (mx, *inputs) whose gradient it
-        claims to give.
+    loss: for an operator that ignores its head gradient, the function (mx, *inputs) whose gradient
+        it claims to give.
     """
 
     op: str

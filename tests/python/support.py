@@ -5,8 +5,9 @@ import subprocess
 import sys
 import textwrap
 
-import mxtape as mx
 import numpy as np
+
+import mxtape as mx
 
 
 def variable(values, dtype="float32", grad_req="write"):

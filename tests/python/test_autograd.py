@@ -1,11 +1,11 @@
 """backward(): values over every shape of graph, gradient requests, head gradients, retaining."""
 
-import mxtape as mx
 import numpy as np
 import pytest
+
+import mxtape as mx
 from mxtape import autograd, nd
 from mxtape.base import MXNetError
-
 from support import assert_same, variable
 
 

@@ -1,9 +1,9 @@
 """The older interface: mxtape.contrib.autograd, and the same names in mxtape.autograd."""
 
-import mxtape.contrib.autograd as contrib_autograd
 import pytest
-from mxtape import autograd, nd
 
+import mxtape.contrib.autograd as contrib_autograd
+from mxtape import autograd, nd
 from support import assert_same
 
 SOURCES = [

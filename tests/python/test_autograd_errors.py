@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+
 from mxtape import autograd, nd
 from mxtape.base import MXNetError
-
 from support import assert_same, variable
 
 
@@ -66,7 +66,7 @@ WRONG_LENGTHS = [1, 3]
 @pytest.mark.parametrize("count", WRONG_LENGTHS)
 def test_number_of_head_gradients_must_fit(count):
     x, w, y, z = recorded_pair()
-    with pytest.raises((AssertionError, MXNetError), match="length|2"):
+    with pytest.raises((AssertionError, MXNetError), match=r"length|2"):
         autograd.backward([y, z], [None] * count)
     assert_untouched_and_usable(x, w, y, z)
 

@@ -5,9 +5,9 @@ import weakref
 
 import numpy as np
 import pytest
+
 from mxtape import autograd, nd
 from mxtape.base import MXNetError
-
 from support import assert_same, variable
 
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+
 from mxtape import autograd, nd
 from mxtape.base import MXNetError
-
 from support import assert_same, variable
 
 

@@ -1,11 +1,11 @@
 """mark_variables and attach_grad: what makes an array a variable."""
 
-import mxtape as mx
 import numpy as np
 import pytest
+
+import mxtape as mx
 from mxtape import autograd, nd
 from mxtape.base import MXNetError
-
 from support import assert_same, variable
 
 

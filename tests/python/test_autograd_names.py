@@ -2,9 +2,10 @@
 
 import inspect
 
+import pytest
+
 import mxtape as mx
 import mxtape.contrib.autograd as contrib_autograd
-import pytest
 from mxtape import autograd
 
 AUTOGRAD = {

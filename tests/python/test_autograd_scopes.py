@@ -1,8 +1,9 @@
 """The recording and training flags: what each scope sets, nesting, and restoring."""
 
+import pytest
+
 import mxtape as mx
 import mxtape.contrib.autograd as contrib_autograd
-import pytest
 from mxtape import autograd
 
 

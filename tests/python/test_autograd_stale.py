@@ -4,8 +4,8 @@ import warnings
 
 import numpy as np
 import pytest
-from mxtape import autograd, nd
 
+from mxtape import autograd, nd
 from support import assert_same, output_of, run_program, variable
 
 ONLY_MXTAPE = pytest.mark.differs("MXNet computes a wrong gradient and says nothing")

@@ -4,9 +4,9 @@ import json
 import re
 
 import pytest
+
 from mxtape import autograd, nd
 from mxtape.base import MXNetError
-
 from support import variable
 
 
@@ -132,7 +132,7 @@ def test_backward_still_works_afterwards():
 
 
 def test_array_without_a_graph():
-    with pytest.raises(MXNetError, match="graph|record"):
+    with pytest.raises(MXNetError, match=r"graph|record"):
         autograd.get_symbol(nd.ones((1,)))
 
 

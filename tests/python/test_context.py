@@ -1,7 +1,8 @@
 """Contexts: objects, the current one, and that there is no GPU."""
 
-import mxtape as mx
 import pytest
+
+import mxtape as mx
 from mxtape import nd
 from mxtape.base import MXNetError
 
@@ -110,7 +111,7 @@ def use_scope():
     ids=["zeros", "array", "as_in_context", "copyto", "random", "memory_info", "scope"],
 )
 def test_using_a_gpu_is_an_error(use):
-    with pytest.raises(MXNetError, match="GPU|gpu|CUDA"):
+    with pytest.raises(MXNetError, match=r"GPU|gpu|CUDA"):
         use()
     assert mx.current_context() == mx.cpu(0)
 

@@ -1,11 +1,11 @@
 """Making arrays: values, shapes, default dtypes, and what is refused."""
 
-import mxtape as mx
 import numpy as np
 import pytest
+
+import mxtape as mx
 from mxtape import nd
 from mxtape.base import MXNetError
-
 from support import assert_same, output_of
 
 DTYPES = ["float16", "float32", "float64", "uint8", "int8", "int32", "int64", "bool"]

@@ -1,11 +1,11 @@
 """Errors of operator calls: their types, and that they say which operator and what was given."""
 
-import mxtape as mx
 import numpy as np
 import pytest
+
+import mxtape as mx
 from mxtape import autograd, nd
 from mxtape.base import MXNetError
-
 from support import assert_same
 
 BETTER = pytest.mark.differs("MXNet's message does not name the operator, or raises nothing")

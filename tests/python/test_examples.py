@@ -104,7 +104,8 @@ def test_digits_refuses_no_epochs(digits):
 
 def test_digits_held_out_are_not_trained_on(digits):
     train, test = digits.load_digits()
-    assert train[0].shape == (1438, 64) and test[0].shape == (359, 64)
+    assert train[0].shape == (1438, 64)
+    assert test[0].shape == (359, 64)
     labels = sorted(train[1].asnumpy().tolist() + test[1].asnumpy().tolist())
     from sklearn.datasets import load_digits
 
@@ -122,5 +123,6 @@ def test_progress_bar_redraws_on_a_terminal(digits):
         bar.update(done, "text")
     written = terminal.getvalue()
     assert written.count("\r") == 4
-    assert written.count("\n") == 1 and written.endswith("\n")
+    assert written.count("\n") == 1
+    assert written.endswith("\n")
     assert "epoch   2/4 ████░░░░ text" in written

@@ -1,8 +1,9 @@
 """The gradient matrix: every operator, first and second order, against numeric differentiation."""
 
-import mxtape as mx
 import numpy as np
 import pytest
+
+import mxtape as mx
 from gradient_matrix import (
     FLOATS,
     all_rows,
@@ -39,10 +40,7 @@ def first_gradients(row, values, floating, weights, dtype="float64"):
     for x in variables:
         x.attach_grad()
     with autograd.record():
-        if row.loss is not None:
-            outputs = call(row, inputs)
-        else:
-            outputs = [objective(row, inputs, weights)]
+        outputs = call(row, inputs) if row.loss else [objective(row, inputs, weights)]
     autograd.backward(outputs)
     return [x.grad.asnumpy() for x in variables]
 
@@ -111,7 +109,8 @@ def test_second_order(row):
         try:
             total.backward()
         except mx.MXNetError as error:
-            assert "no variable" in str(error)
+            if "no variable" not in str(error):
+                raise
             zero = True
     for k, i in enumerate(which):
         expected = numeric_gradient(contraction, values, i, SECOND_EPS)
@@ -135,9 +134,7 @@ def test_other_floats_agree(row, dtype):
     weights = output_weights(row, exact)
     weights = [w.astype("float16").astype("float64") for w in weights]
     expected = first_gradients(row, values, floating, weights)
-    actual = first_gradients(
-        row, values, floating, [w.astype(dtype) for w in weights], dtype
-    )
+    actual = first_gradients(row, values, floating, [w.astype(dtype) for w in weights], dtype)
     tolerance = 2e-5 if dtype == "float32" else 3e-2
     for got, want in zip(actual, expected):
         assert got.dtype == np.dtype(dtype)

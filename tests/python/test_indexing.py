@@ -1,11 +1,11 @@
 """x[key] and x[key] = value against NumPy, over many keys; which results are views."""
 
-import mxtape as mx
 import numpy as np
 import pytest
+
+import mxtape as mx
 from mxtape import nd
 from mxtape.base import MXNetError
-
 from support import assert_same
 
 SHAPE = (2, 3, 4)
@@ -142,6 +142,8 @@ def test_assigning_a_number_agrees_with_numpy(key):
 )
 def test_assigning_an_array_agrees_with_numpy(key, wrap):
     array, values = pair()
+    if not values[key].size and isinstance(wrap(values[key]), list):
+        pytest.skip("a list without numbers has lost the shape: NumPy refuses it too")
     new = 100 + np.arange(values[key].size, dtype="float32").reshape(values[key].shape)
     array[key] = wrap(new)
     values[key] = new
@@ -323,10 +325,7 @@ def test_value_that_does_not_broadcast(key, value):
     np.testing.assert_array_equal(array.asnumpy(), values)
 
 
-@pytest.mark.parametrize(
-    "value",
-    ["text", {}, pytest.param(None, marks=pytest.mark.differs("MXNet takes None for a number"))],
-)
+@pytest.mark.parametrize("value", ["text", {}, object()])
 def test_value_of_a_wrong_type(value):
     array, values = pair()
     with pytest.raises((TypeError, ValueError)):

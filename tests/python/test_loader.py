@@ -101,3 +101,18 @@ def test_environment_override_reaches_the_import():
     result = import_under("v9")
     assert result.returncode != 0
     assert "MXTAPE_ISA=v9: no such core" in result.stderr
+
+
+def test_import_loads_nothing_that_few_programs_use():
+    code = (
+        "import sys, numpy; before = set(sys.modules); import mxtape; "
+        "print(*sorted(name for name in set(sys.modules) - before if '.' not in name))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", f"import sys; sys.path[:] = {sys.path!r}; {code}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    # What NumPy has not imported already must not take inspect's and json's 20 ms.
+    assert not {"inspect", "json", "ctypes", "typing"} & set(done.stdout.split()), done.stdout

@@ -1,11 +1,11 @@
 """mxtape.random: ranges, moments, seeds, and what is refused."""
 
-import mxtape as mx
 import numpy as np
 import pytest
+
+import mxtape as mx
 from mxtape import nd
 from mxtape.base import MXNetError
-
 from support import assert_same
 
 COUNT = 100_000
@@ -65,6 +65,82 @@ def test_randint_beyond_32_bits():
     drawn = nd.random.randint(2**40, 2**40 + 10, shape=(1000,), dtype="int64").asnumpy()
     assert drawn.dtype == np.int64
     assert sorted(set(drawn.tolist())) == list(range(2**40, 2**40 + 10))
+
+
+def exponential_moments(scale):
+    return scale, scale**2
+
+
+def gamma_moments(alpha, beta):
+    return alpha * beta, alpha * beta**2
+
+
+def poisson_moments(lam):
+    return lam, lam
+
+
+MOMENTS = [
+    ("exponential", (3.0,), exponential_moments),
+    ("gamma", (0.5, 2.0), gamma_moments),
+    ("gamma", (9.0, 0.5), gamma_moments),
+    ("poisson", (0.7,), poisson_moments),
+    ("poisson", (40.0,), poisson_moments),
+]
+
+
+@pytest.mark.parametrize(("name", "params", "moments"), MOMENTS)
+def test_moments_of_the_other_distributions(name, params, moments):
+    mean, variance = moments(*params)
+    drawn = getattr(nd.random, name)(*params, shape=(COUNT,)).asnumpy()
+    assert drawn.dtype == np.float32
+    assert drawn.min() >= 0
+    assert abs(drawn.mean() - mean) < 5 * np.sqrt(variance / COUNT)
+    assert abs(drawn.var() / variance - 1) < 0.1
+    arrays = [nd.array([value, 2 * value]) for value in params]
+    rows = getattr(nd.random, name)(*arrays, shape=20_000).asnumpy()
+    assert rows.shape == (2, 20_000)
+    for row, factor in zip(rows, (1, 2)):
+        mean, variance = moments(*(factor * value for value in params))
+        assert abs(row.mean() - mean) < 6 * np.sqrt(variance / 20_000)
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "mean"),
+    [
+        ("uniform_like", {"low": 2, "high": 4}, 3),
+        ("normal_like", {"loc": 5, "scale": 0.5}, 5),
+        ("exponential_like", {"lam": 4}, 0.25),
+        ("gamma_like", {"alpha": 2, "beta": 3}, 6),
+        ("poisson_like", {"lam": 7}, 7),
+    ],
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_samples_like_an_array(name, params, mean, dtype):
+    source = nd.zeros((100, 200), dtype=dtype)
+    drawn = getattr(nd.random, name)(source, **params)
+    assert drawn.shape == source.shape
+    assert drawn.dtype == source.dtype
+    assert abs(drawn.asnumpy().mean() / mean - 1) < 0.05
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: nd.random.exponential(-1.0, shape=(2,)),
+        lambda: nd.random.gamma(0, 1, shape=(2,)),
+        lambda: nd.random.gamma(1, -1, shape=(2,)),
+        lambda: nd.random.poisson(-1, shape=(2,)),
+        lambda: nd.random.randn(),
+    ],
+)
+def test_parameters_outside_a_distribution(draw):
+    with pytest.raises(MXNetError):
+        draw()
+
+
+def test_exponential_of_scale_zero():
+    with pytest.raises(ZeroDivisionError):
+        nd.random.exponential(0, shape=(2,))
 
 
 def test_randn():

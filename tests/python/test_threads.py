@@ -2,11 +2,11 @@
 
 import threading
 
-import mxtape as mx
 import numpy as np
 import pytest
-from mxtape import autograd, nd
 
+import mxtape as mx
+from mxtape import autograd, nd
 from support import output_of, variable
 
 

@@ -1,3 +1,4 @@
+# ruff: noqa: F401 (what is imported here is what `mx.nd` offers)
 """Arrays and the operators on them: ``mx.nd``."""
 
 from .._loader import core as _core

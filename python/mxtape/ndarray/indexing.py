@@ -17,15 +17,13 @@ def _plain_index(item):
     """An index as NumPy takes it. Booleans are masks when they are arrays, numbers otherwise."""
     if isinstance(item, NDArray):
         item = item.asnumpy()
-    if isinstance(item, (list, tuple)):
-        values = np.array([_plain_index(i) for i in item])
-        item = values.astype(np.int64) if values.size or values.dtype != np.bool_ else values
+    if isinstance(item, (list, tuple, range)):
+        # A list of truth values is a list of zeros and ones, as in MXNet.
+        return _checked_numbers(np.array(_nested_values(item))).astype(np.int64)
     if isinstance(item, (np.ndarray, np.generic)):
         if item.dtype == np.bool_ and item.ndim:
             return item
-        if item.dtype.kind not in "iufb":
-            raise ValueError(f"indexing: cannot index with an array of dtype {item.dtype}")
-        return item.astype(np.int64)
+        return _checked_numbers(item).astype(np.int64)
     if isinstance(item, bool):
         return int(item)
     if _is_basic(item):
@@ -33,19 +31,41 @@ def _plain_index(item):
     raise ValueError(f"indexing: an NDArray cannot be indexed with {item!r} of type {type(item)}")
 
 
+def _nested_values(item):
+    if isinstance(item, NDArray):
+        return item.asnumpy()
+    return [_nested_values(i) for i in item] if isinstance(item, (list, tuple, range)) else item
+
+
+def _checked_numbers(values):
+    if values.dtype.kind not in "iufb":
+        raise ValueError(f"indexing: cannot index with an array of dtype {values.dtype}")
+    return values
+
+
+def _index_error(x, error):
+    """NumPy's complaint about a key, as MXNet's type of error."""
+    kind = ValueError if "broadcast" in str(error) else IndexError
+    return kind(f"indexing an array of shape {x.shape}: {error}")
+
+
 def _normalize(key):
     key = key if isinstance(key, tuple) else (key,)
     return tuple(_plain_index(item) for item in key)
 
 
+def _axes_of(item):
+    """How many axes of the array an index stands for."""
+    if item is None or item is Ellipsis:
+        return 0
+    return item.ndim if isinstance(item, np.ndarray) and item.dtype == np.bool_ else 1
+
+
 def _expand(key, ndim):
     """`key` with its ellipsis written out and a slice for every axis that it leaves out."""
-    used = 0
-    for item in key:
-        if item is not None and item is not Ellipsis:
-            used += item.ndim if isinstance(item, np.ndarray) and item.dtype == np.bool_ else 1
+    used = sum(_axes_of(item) for item in key)
     if used > ndim:
-        raise IndexError(f"indexing: {used} indices for an array of {ndim} dimensions")
+        raise IndexError(f"indexing: too many indices: {used} for an array of {ndim} dimensions")
     ellipses = sum(item is Ellipsis for item in key)
     if ellipses > 1:
         raise IndexError("indexing: only one ellipsis is allowed")
@@ -97,9 +117,7 @@ def _contiguous(selections, shape):
 def _get_basic(x, key):
     shape = x.shape
     selections, result = _basic_layout(key, shape)
-    if 0 in result or 0 in shape:
-        return _core.reshape_view(x.reshape(-1)[0:0], list(result), False)
-    if _contiguous(selections, shape):
+    if 0 not in result and _contiguous(selections, shape):
         view = x
         for start, stop, _, length in selections:
             if length != 1:
@@ -109,33 +127,26 @@ def _get_basic(x, key):
                 view = view[start : start + 1]
                 break
             view = view[start]
-        return view if view.shape == result else _core.reshape_view(view, list(result), False)
+        return view if view.shape == result else _core.reshape_to(view, list(result))
     begin, end, step = [], [], []
-    for start, stop, stride, _ in selections:
-        begin.append(start)
-        end.append(None if stop < 0 else stop)
-        step.append(stride)
+    for start, stop, stride, length in selections:
+        begin.append(start if length else 0)
+        end.append(None if stop < 0 and length else stop if length else 0)
+        step.append(stride if length else 1)
     part = register.get("slice")(x, tuple(begin), tuple(end), tuple(step))
-    return part if part.shape == result else _core.reshape_view(part, list(result), False)
+    return part if part.shape == result else _core.reshape_to(part, list(result))
 
 
 def _flat_positions(x, key):
     """The indexed leading axes as one axis: their extents, and the positions that `key` selects."""
     last = max(i for i, item in enumerate(key) if item is None or not _is_full(item))
-    axes = sum(
-        0 if item is None
-        else item.ndim if isinstance(item, np.ndarray) and item.dtype == np.bool_
-        else 1
-        for item in key[: last + 1]
-    )
+    axes = sum(_axes_of(item) for item in key[: last + 1])
     lead = x.shape[:axes]
     numbers = np.arange(int(np.prod(lead, dtype=np.int64)), dtype=np.int64).reshape(lead)
     try:
         positions = numbers[key[: last + 1]]
     except IndexError as error:
-        text = str(error)
-        kind = ValueError if "broadcast" in text else IndexError
-        raise kind(f"indexing an array of shape {x.shape}: {text}") from None
+        raise _index_error(x, error) from None
     return lead, np.ascontiguousarray(positions)
 
 
@@ -152,7 +163,7 @@ def getitem(x, key):
         return _get_basic(x, key) if x.ndim else x.reshape(1)
     lead, positions = _flat_positions(x, key)
     rest = x.shape[len(lead) :]
-    rows = _core.reshape_view(x, [int(np.prod(lead, dtype=np.int64)), *rest], False)
+    rows = _core.reshape_to(x, [int(np.prod(lead, dtype=np.int64)), *rest])
     shape = positions.shape + rest
     if 0 in shape or 0 in x.shape:
         return _core.empty(list(shape), x.dtype)
@@ -186,6 +197,9 @@ def _assign(target, key, value, x):
             ) from None
     elif isinstance(value, (complex, np.complexfloating)):
         raise TypeError("x[key] = value: an NDArray holds no complex numbers")
+    if isinstance(value, np.ndarray) and value.size == 1:
+        # MXNet's scalars have the shape (1,), which NumPy does not put into a single element.
+        value = value.reshape(())
     try:
         with np.errstate(invalid="ignore", over="ignore"):
             if not isinstance(value, np.ndarray) and target.dtype.kind in "iu":
@@ -194,7 +208,7 @@ def _assign(target, key, value, x):
                 value = value.astype(target.dtype)
             target[key] = value
     except IndexError as error:
-        raise IndexError(f"indexing an array of shape {x.shape}: {error}") from None
+        raise _index_error(x, error) from None
     except ValueError as error:
         raise ValueError(f"x[key] = value with x of shape {x.shape}: {error}") from None
 

@@ -1,8 +1,11 @@
 """The methods of NDArray that are not operators as they stand.
 
-They are written as a class so that a reader finds them together, and are put on the engine's type by
-:func:`install`; the methods that are operators follow from the operators' declarations.
+They are written as a class so that a reader finds them together, and are put on the engine's type
+by :func:`install`; the methods that are operators follow from the operators' declarations.
 """
+
+import warnings
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,7 +25,23 @@ def _rebuild(values, ctx_type, ctx_id):
     return made
 
 
-class _Methods:
+if TYPE_CHECKING:
+
+    class _Native:
+        """What the engine's type has by itself, for the type checker."""
+
+        shape: tuple[int, ...]
+        dtype: type
+        size: int
+        ndim: int
+
+        def __getitem__(self, key: object) -> Any: ...
+
+else:
+    _Native = object
+
+
+class _Methods(_Native):
     __array_priority__ = 1000.0
 
     @property
@@ -103,7 +122,7 @@ class _Methods:
 
     def __iter__(self):
         if self.ndim == 0:
-            raise TypeError("an array of no dimensions cannot be iterated over")
+            raise IndexError("an array of no dimensions cannot be iterated over")
         return (self[i] for i in range(self.shape[0]))
 
     def __reduce__(self):
@@ -150,11 +169,12 @@ class _Methods:
         Returns
         -------
         NDArray
-            `other`, or the new array.
+            `other`, or the new array; False, with a warning, when `other` is the array itself.
         """
         if isinstance(other, NDArray):
             if other is self:
-                raise ValueError("copyto: source and target are the same array")
+                warnings.warn("copyto: source and target are one array", RuntimeWarning, 2)
+                return False
             if other.shape != self.shape:
                 raise MXNetError(f"copyto: shapes {self.shape} and {other.shape} differ")
             return register.get("Cast")(self, other.dtype, out=other)
@@ -248,26 +268,23 @@ class _Methods:
         >>> mx.nd.zeros((2, 3, 4)).reshape((-3, 0)).shape
         (6, 4)
         """
+        extents: Any = shape
         if len(shape) == 1 and isinstance(shape[0], (tuple, list)):
-            shape = shape[0]
+            extents = shape[0]
         elif not shape:
-            shape = kwargs.get("shape")
-            if shape is None:
+            extents = kwargs.get("shape")
+            if extents is None:
                 raise AssertionError("reshape: no shape was given")
-            if isinstance(shape, integer_types):
-                shape = (shape,)
+            if isinstance(extents, integer_types):
+                extents = (extents,)
         for name in kwargs:
             if name not in ("shape", "reverse"):
                 raise TypeError(f"reshape: unknown argument {name!r}; it takes shape and reverse")
-        for extent in shape:
+        for extent in extents:
             if not isinstance(extent, integer_types):
                 raise TypeError(f"reshape: the extents must be integers, got {extent!r}")
-        shape = [int(extent) for extent in shape]
-        if not shape and self.size != 1:
-            raise ValueError(f"reshape: an array of {self.size} elements cannot have shape ()")
-        if all(extent > 0 for extent in shape) and np.prod(shape, dtype=object) < self.size:
-            raise ValueError(f"reshape: {self.size} elements do not fit into shape {tuple(shape)}")
-        return _core.reshape_view(self, shape, bool(kwargs.get("reverse", False)))
+        extents = [int(extent) for extent in extents]
+        return _core.reshape_view(self, extents, bool(kwargs.get("reverse", False)))
 
     def flatten(self, inplace=False):
         """The array as a matrix: all axes but the first in one."""
@@ -280,7 +297,7 @@ class _Methods:
         if not inplace:
             return register.get("expand_dims")(self, axis=axis)
         position = axis + self.ndim + 1 if axis < 0 else axis
-        return self.reshape(self.shape[:position] + (1,) + self.shape[position:])
+        return self.reshape((*self.shape[:position], 1, *self.shape[position:]))
 
     def squeeze(self, axis=None, inplace=False):
         """The array without its axes of extent 1, or without those in `axis`."""
@@ -291,11 +308,9 @@ class _Methods:
         """The array repeated along axes of extent 1, and along new leading ones, to `shape`."""
         shape = (shape,) if isinstance(shape, integer_types) else tuple(shape)
         own = (1,) * (len(shape) - self.ndim) + self.shape
-        if len(own) != len(shape) or any(
-            a not in (1, b) and b != 0 for a, b in zip(own, shape)
-        ):
+        if len(own) != len(shape) or any(a not in (1, b) and b != 0 for a, b in zip(own, shape)):
             raise ValueError(f"broadcast_to: shape {self.shape} does not broadcast to {shape}")
-        view = self if own == self.shape else _core.reshape_view(self, list(own), False)
+        view = self if own == self.shape else _core.reshape_to(self, list(own))
         return register.get("broadcast_to")(view, shape)
 
     def broadcast_like(self, other):
@@ -304,9 +319,7 @@ class _Methods:
 
     def slice_assign(self, rhs, begin, end, step):
         """Assigns `rhs` to ``self[begin:end:step]``, in place."""
-        return register.get("_slice_assign")(
-            self, rhs, begin=begin, end=end, step=step, out=self
-        )
+        return register.get("_slice_assign")(self, rhs, begin=begin, end=end, step=step, out=self)
 
     def slice_assign_scalar(self, value, begin, end, step):
         """Assigns a number to ``self[begin:end:step]``, in place."""
@@ -326,12 +339,7 @@ def install(cls):
     for name, member in vars(_Methods).items():
         if name not in ("__module__", "__dict__", "__weakref__", "__doc__", "__qualname__"):
             setattr(cls, name, member)
-    for name in _core.op_names():
-        info = _core.describe_op(name)
-        if info["method"]:
-            for label in (name, *info["aliases"]):
-                if not label.startswith("_") and not hasattr(_Methods, label):
-                    setattr(cls, label, register.get(name))
+    for name in register.method_names():
+        if not hasattr(_Methods, name):
+            setattr(cls, name, register.get(name))
     cls.__module__ = "mxtape.ndarray"
-
-

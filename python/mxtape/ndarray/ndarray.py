@@ -1,5 +1,8 @@
 """Creation of arrays, and functions that take arrays and numbers alike."""
 
+import itertools
+import operator
+
 import numpy as np
 
 from .._loader import core as _core
@@ -10,10 +13,15 @@ from . import register
 NDArray = _core.NDArray
 
 
-def _shape(shape):
+def _shape(shape, what):
     if isinstance(shape, integer_types):
         return [int(shape)]
-    return [int(extent) for extent in shape]
+    try:
+        return [operator.index(extent) for extent in shape]
+    except TypeError:
+        raise MXNetError(
+            f"{what}: the shape must be an integer or a tuple of integers, got {shape!r}"
+        ) from None
 
 
 def _dtype(dtype):
@@ -54,7 +62,7 @@ def empty(shape, ctx=None, dtype=None, stype=None):
     if stype not in (None, "default"):
         raise MXNetError(f"empty: storage type {stype!r} is not supported, only 'default'")
     ctx = check_context(ctx, "empty")
-    return _placed(_core.empty(_shape(shape), _dtype(dtype)), ctx)
+    return _placed(_core.empty(_shape(shape, "empty"), _dtype(dtype)), ctx)
 
 
 def full(shape, val, ctx=None, dtype=mx_real_t, out=None):
@@ -64,8 +72,8 @@ def full(shape, val, ctx=None, dtype=mx_real_t, out=None):
     ----------
     shape : int or tuple of int
         Extents.
-    val : float
-        The value.
+    val : float or array_like
+        The value, or values that broadcast to the shape.
     ctx : Context, default current_context()
         Where the array is.
     dtype : str or numpy type, default 'float32'
@@ -77,12 +85,16 @@ def full(shape, val, ctx=None, dtype=mx_real_t, out=None):
     [7, 7]
     """
     if out is not None:
-        if list(out.shape) != _shape(shape):
+        if list(out.shape) != _shape(shape, "full"):
             raise MXNetError(f"full: out has shape {out.shape}, not {shape}")
         out[...] = val
         return out
     ctx = check_context(ctx, "full")
-    return _placed(_core.full(_shape(shape), float(val), _dtype(dtype)), ctx)
+    if isinstance(val, numeric_types):
+        return _placed(_core.full(_shape(shape, "full"), float(val), _dtype(dtype)), ctx)
+    made = empty(shape, ctx, dtype)
+    made[...] = val
+    return made
 
 
 def zeros(shape, ctx=None, dtype=None, stype=None, **kwargs):
@@ -134,7 +146,8 @@ def array(source_array, ctx=None, dtype=None):
         source_array = source_array.asnumpy()
     dtype = _dtype(dtype)
     try:
-        values = np.array(_plain(source_array), dtype=dtype, order="C")
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = np.array(_plain(source_array), dtype=dtype, order="C")
     except (TypeError, ValueError) as error:
         raise TypeError(f"array: cannot make an array of {source_array!r:.200}: {error}") from None
     return _placed(_core.from_numpy_copy(values), ctx)
@@ -167,6 +180,8 @@ def from_numpy(ndarray, zero_copy=True, array_cls=NDArray):
         raise ValueError("from_numpy: only C-contiguous arrays can be shared or copied")
     if not isinstance(ndarray, np.ndarray):
         raise ValueError(f"from_numpy: expected a numpy.ndarray, got {type(ndarray)}")
+    if ndarray.dtype.name not in _DTYPES:
+        raise ValueError(f"from_numpy: dtype {ndarray.dtype} is not supported")
     if not zero_copy:
         return _core.from_numpy_copy(ndarray)
     shared = _core.from_numpy_shared(ndarray)
@@ -174,9 +189,7 @@ def from_numpy(ndarray, zero_copy=True, array_cls=NDArray):
     return shared
 
 
-def arange(
-    start, stop=None, step=1.0, repeat=1, infer_range=None, ctx=None, dtype=mx_real_t
-):
+def arange(start, stop=None, step=1.0, repeat=1, infer_range=None, ctx=None, dtype=mx_real_t):
     """Numbers from `start` up to and without `stop`, each `repeat` times.
 
     Parameters
@@ -196,18 +209,17 @@ def arange(
     dtype : str or numpy type, default 'float32'
         Data type.
 
+    Raises
+    ------
+    MXNetError
+        A range without numbers.
+
     >>> arange(2, 8, 2, repeat=2).asnumpy().tolist()
     [2.0, 2.0, 4.0, 4.0, 6.0, 6.0]
     """
-    if stop is None:
-        start, stop = 0, start
-    if step == 0 or (stop - start) / step <= 0:
-        raise MXNetError(f"arange: no numbers from {start} to {stop} by steps of {step}")
-    if repeat < 1:
-        raise MXNetError(f"arange: repeat must be at least 1, got {repeat}")
     ctx = check_context(ctx, "arange")
-    values = np.arange(start, stop, step, dtype=np.float64).repeat(repeat)
-    return _placed(_core.from_numpy_copy(values.astype(_dtype(dtype))), ctx)
+    made = register.get("_arange")(start, stop, step, repeat, dtype=_dtype(np.dtype(dtype)))
+    return _placed(made, ctx)
 
 
 def linspace(start, stop, num, endpoint=True, ctx=None, dtype=mx_real_t):
@@ -217,10 +229,8 @@ def linspace(start, stop, num, endpoint=True, ctx=None, dtype=mx_real_t):
     [0.0, 0.25, 0.5, 0.75, 1.0]
     """
     ctx = check_context(ctx, "linspace")
-    if num < 0:
-        raise MXNetError(f"linspace: the number of values must not be negative, got {num}")
-    values = np.linspace(start, stop, num, endpoint)
-    return _placed(_core.from_numpy_copy(values.astype(_dtype(dtype))), ctx)
+    made = register.get("_linspace")(start, stop, num, endpoint, dtype=_dtype(np.dtype(dtype)))
+    return _placed(made, ctx)
 
 
 def eye(N, M=0, k=0, ctx=None, dtype=None, **kwargs):
@@ -240,17 +250,8 @@ def eye(N, M=0, k=0, ctx=None, dtype=None, **kwargs):
     >>> eye(2, 3, 1).asnumpy().tolist()
     [[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
     """
-    out = kwargs.pop("out", None)
-    kwargs.pop("name", None)
-    if kwargs:
-        raise MXNetError(f"eye: unknown argument {next(iter(kwargs))!r}")
-    if N < 0 or M < 0:
-        raise MXNetError(f"eye: the extents must not be negative, got {N} and {M}")
     ctx = check_context(ctx, "eye")
-    made = _core.from_numpy_copy(np.eye(int(N), int(M) or None, int(k), dtype=_dtype(dtype)))
-    if out is not None:
-        return made.copyto(out)
-    return _placed(made, ctx)
+    return _placed(register.get("_eye")(N, M, k, dtype=_dtype(dtype), **kwargs), ctx)
 
 
 def moveaxis(tensor, source, destination):
@@ -295,8 +296,23 @@ def concatenate(arrays, axis=0, always_copy=True):
     """
     if not isinstance(arrays, (list, tuple)) or not arrays:
         raise AssertionError("concatenate: expected a list of at least one NDArray")
+    for array in arrays:
+        if not isinstance(array, NDArray):
+            raise AssertionError(f"concatenate: expected NDArrays, got {type(array)}")
     if len(arrays) == 1 and not always_copy:
         return arrays[0]
+    first = arrays[0]
+    axis = axis if axis >= 0 else axis + first.ndim
+    for array in arrays:
+        if array.dtype != first.dtype or any(
+            a != b
+            for d, (a, b) in enumerate(itertools.zip_longest(array.shape, first.shape))
+            if d != axis
+        ):
+            raise AssertionError(
+                f"concatenate: an array of shape {array.shape} and dtype {array.dtype.__name__} "
+                f"does not join one of {first.shape} and {first.dtype.__name__} along axis {axis}"
+            )
     return register.get("Concat")(*arrays, dim=axis)
 
 
@@ -366,7 +382,10 @@ def _binary(name, arrays, scalar, reversed_scalar, on_numbers, doc):
             if isinstance(rhs, numeric_types):
                 return on_numbers(lhs, rhs)
         odd = lhs if not isinstance(lhs, (NDArray, *numeric_types)) else rhs
-        raise TypeError(f"{name}: expected arrays or numbers, got {type(odd)}")
+        # MXNet's types: it sees what is wrong with one operand inside the call for the other.
+        one_fits = isinstance(rhs, (NDArray, *numeric_types)) or isinstance(lhs, numeric_types)
+        error = AssertionError if one_fits else TypeError
+        raise error(f"{name}: expected arrays or numbers, got {type(odd)}")
 
     function.__name__ = function.__qualname__ = name
     names = ("base", "exp") if name == "power" else ("lhs", "rhs")
@@ -385,7 +404,7 @@ def _binary(name, arrays, scalar, reversed_scalar, on_numbers, doc):
 
 
 def _logical(function):
-    return lambda x, y: float(function(bool(x), bool(y)))
+    return lambda x, y: int(function(bool(x), bool(y)))
 
 
 add = _binary(
@@ -411,14 +430,14 @@ maximum = _binary(
     "maximum", "broadcast_maximum", "_maximum_scalar", "_maximum_scalar", max, "The larger operand."
 )
 minimum = _binary(
-    "minimum", "broadcast_minimum", "_minimum_scalar", "_minimum_scalar", min, "The smaller operand."
+    "minimum", "broadcast_minimum", "_minimum_scalar", "_minimum_scalar", min, "The lesser operand."
 )
 equal = _binary(
     "equal",
     "broadcast_equal",
     "_equal_scalar",
     "_equal_scalar",
-    lambda x, y: float(x == y),
+    lambda x, y: int(x == y),
     "1 where lhs == rhs, else 0.",
 )
 not_equal = _binary(
@@ -426,7 +445,7 @@ not_equal = _binary(
     "broadcast_not_equal",
     "_not_equal_scalar",
     "_not_equal_scalar",
-    lambda x, y: float(x != y),
+    lambda x, y: int(x != y),
     "1 where lhs != rhs, else 0.",
 )
 greater = _binary(
@@ -434,7 +453,7 @@ greater = _binary(
     "broadcast_greater",
     "_greater_scalar",
     "_lesser_scalar",
-    lambda x, y: float(x > y),
+    lambda x, y: int(x > y),
     "1 where lhs > rhs, else 0.",
 )
 greater_equal = _binary(
@@ -442,7 +461,7 @@ greater_equal = _binary(
     "broadcast_greater_equal",
     "_greater_equal_scalar",
     "_lesser_equal_scalar",
-    lambda x, y: float(x >= y),
+    lambda x, y: int(x >= y),
     "1 where lhs >= rhs, else 0.",
 )
 lesser = _binary(
@@ -450,7 +469,7 @@ lesser = _binary(
     "broadcast_lesser",
     "_lesser_scalar",
     "_greater_scalar",
-    lambda x, y: float(x < y),
+    lambda x, y: int(x < y),
     "1 where lhs < rhs, else 0.",
 )
 lesser_equal = _binary(
@@ -458,7 +477,7 @@ lesser_equal = _binary(
     "broadcast_lesser_equal",
     "_lesser_equal_scalar",
     "_greater_equal_scalar",
-    lambda x, y: float(x <= y),
+    lambda x, y: int(x <= y),
     "1 where lhs <= rhs, else 0.",
 )
 logical_and = _binary(

@@ -1,10 +1,10 @@
 """Random arrays: ``mx.nd.random``, also as ``mx.random``.
 
-Every draw is a function of the seed, the number of the call and the element's index, so results do not
-depend on the number of threads.
+Every draw is a function of the seed, the number of the call and the element's index, so results do
+not depend on the number of threads.
 """
 
-import numpy as np
+from typing import Any
 
 from .._loader import core as _core
 from ..base import MXNetError, _Null, integer_types, numeric_types
@@ -26,12 +26,13 @@ def _draw(name, sampler, like_sampler, params, shape, dtype, ctx, out, kwargs):
         return register.get(like_sampler)(*params.values(), shape=shape, dtype=dtype, out=out)
     for label, value in params.items():
         if not isinstance(value, numeric_types):
-            raise ValueError(f"random.{name}: {label} must be a number or an NDArray, got {value!r}")
-    if shape is _Null and out is None:
-        shape = 1
-    elif out is not None:
-        shape = out.shape
-        dtype = out.dtype if dtype in (_Null, None) else dtype
+            raise ValueError(
+                f"random.{name}: {label} must be a number or an NDArray, got {value!r}"
+            )
+    if shape is _Null:
+        shape = 1 if out is None else out.shape
+    if out is not None and dtype in (_Null, None):
+        dtype = out.dtype
     if isinstance(shape, (list, tuple)) and not len(shape):
         shape = (1,)
     ctx = check_context(None if ctx is _Null else ctx, f"random.{name}")
@@ -96,7 +97,88 @@ def randn(*shape, **kwargs):
     out = kwargs.pop("out", None)
     if kwargs:
         raise MXNetError(f"random.randn: unknown argument {next(iter(kwargs))!r}")
-    return normal(loc, scale, shape=shape or (1,), dtype=dtype, ctx=ctx, out=out)
+    if not shape:
+        raise MXNetError("random.randn: give the extents of the result, as in randn(2, 3)")
+    return normal(loc, scale, shape=shape, dtype=dtype, ctx=ctx, out=out)
+
+
+def exponential(scale=1, shape=_Null, dtype=_Null, ctx=None, out=None, **kwargs):
+    """Numbers from the exponential distribution.
+
+    Parameters
+    ----------
+    scale : float or NDArray, default 1
+        Mean: one divided by the rate.
+
+    The other parameters are as of :func:`uniform`.
+
+    >>> exponential(2, shape=(3,)).shape
+    (3,)
+    """
+    rate: Any = scale
+    if isinstance(scale, numeric_types):
+        if scale == 0:
+            raise ZeroDivisionError("random.exponential: the scale must not be 0")
+        rate = 1.0 / float(scale)
+    elif isinstance(scale, NDArray):
+        rate = 1.0 / scale
+    return _draw(
+        "exponential",
+        "_random_exponential",
+        "_sample_exponential",
+        {"lam": rate},
+        shape,
+        dtype,
+        ctx,
+        out,
+        kwargs,
+    )
+
+
+def gamma(alpha=1, beta=1, shape=_Null, dtype=_Null, ctx=None, out=None, **kwargs):
+    """Numbers from the gamma distribution, whose mean is `alpha` times `beta`.
+
+    Parameters
+    ----------
+    alpha, beta : float or NDArray, default 1
+        Shape and scale of the distribution, both positive.
+
+    The other parameters are as of :func:`uniform`.
+
+    >>> from mxtape import nd
+    >>> gamma(nd.array([1.0, 9.0]), nd.array([0.5, 1.0]), shape=4).shape
+    (2, 4)
+    """
+    params = {"alpha": alpha, "beta": beta}
+    return _draw("gamma", "_random_gamma", "_sample_gamma", params, shape, dtype, ctx, out, kwargs)
+
+
+def poisson(lam=1, shape=_Null, dtype=_Null, ctx=None, out=None, **kwargs):
+    """Counts from the Poisson distribution, as floating-point numbers.
+
+    Parameters
+    ----------
+    lam : float or NDArray, default 1
+        Mean; not negative.
+
+    The other parameters are as of :func:`uniform`.
+
+    >>> counts = poisson(3, shape=(5,)).asnumpy()
+    >>> bool((counts == counts.astype(int)).all())
+    True
+    """
+    params = {"lam": lam}
+    return _draw(
+        "poisson", "_random_poisson", "_sample_poisson", params, shape, dtype, ctx, out, kwargs
+    )
+
+
+# Samples in the shape and dtype of an array, e.g. uniform_like(x, low=0, high=1).
+uniform_like = register.get("_random_uniform_like")
+normal_like = register.get("_random_normal_like")
+exponential_like = register.get("_random_exponential_like")
+gamma_like = register.get("_random_gamma_like")
+poisson_like = register.get("_random_poisson_like")
 
 
 def randint(low, high, shape=_Null, dtype=_Null, ctx=None, out=None, **kwargs):
@@ -147,7 +229,7 @@ def seed(seed_state, ctx="all"):
     >>> seed(1)
     >>> a = uniform(shape=(3,)).asnumpy()
     >>> seed(1)
-    >>> bool(np.array_equal(a, uniform(shape=(3,)).asnumpy()))
+    >>> bool((a == uniform(shape=(3,)).asnumpy()).all())
     True
     """
     if not isinstance(seed_state, integer_types):
@@ -155,4 +237,23 @@ def seed(seed_state, ctx="all"):
     _core.seed(int(seed_state) & 0xFFFFFFFFFFFFFFFF)
 
 
-__all__ = ["normal", "randint", "randn", "seed", "shuffle", "uniform"]
+def __getattr__(name):
+    raise AttributeError(register.explain_missing(__name__, name))
+
+
+__all__ = [
+    "exponential",
+    "exponential_like",
+    "gamma",
+    "gamma_like",
+    "normal",
+    "normal_like",
+    "poisson",
+    "poisson_like",
+    "randint",
+    "randn",
+    "seed",
+    "shuffle",
+    "uniform",
+    "uniform_like",
+]

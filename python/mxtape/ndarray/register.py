@@ -1,6 +1,6 @@
 """Puts the engine's operators under their names into the Python namespaces."""
 
-import inspect
+from typing import Any
 
 from .._loader import core as _core
 from ..base import _Null
@@ -25,7 +25,7 @@ _PARAM_TYPES = (
 # What MXNet has and mxtape does not, with where it stands.
 _NOT_YET = ("linalg", "contrib", "image", "sparse", "Custom")
 
-operators = {}
+operators: dict = {}
 
 
 def get(name):
@@ -36,16 +36,13 @@ def get(name):
     return operators[info_name]
 
 
-def _index_names():
-    names = {}
-    for name in _core.op_names():
-        names[name] = name
-        for alias in _core.op_aliases(name):
-            names[alias] = name
-    return names
+_labels = _core.op_labels()
+_names = {label: name for label, name, _ in _labels}
 
 
-_names = _index_names()
+def method_names():
+    """Names and aliases of the operators that are methods of NDArray too."""
+    return [label for label, _, is_method in _labels if is_method and not label.startswith("_")]
 
 
 def publish_operators(*namespaces):
@@ -74,13 +71,18 @@ def explain_missing(module, name):
 
 def signature_of(name):
     """The signature of an operator, from its declaration."""
+    # Not at the top: few programs ask, and every program would wait for it.
+    import inspect
+
     info = _core.describe_op(name)
-    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     parameters = []
+    kind: Any
     if info["variadic"]:
-        (label, _), kind = info["inputs"][0], inspect.Parameter.KEYWORD_ONLY
+        kind = inspect.Parameter.KEYWORD_ONLY
+        label = info["inputs"][0][0]
         parameters.append(inspect.Parameter(label, inspect.Parameter.VAR_POSITIONAL))
     else:
+        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
         parameters += [inspect.Parameter(n, kind, default=None) for n, _ in info["inputs"]]
     for label, *_ in info["params"]:
         parameters.append(inspect.Parameter(label, kind, default=_Null))

@@ -1,6 +1,5 @@
 """The Symbol class."""
 
-import json
 from typing import Any, NamedTuple
 
 
@@ -68,7 +67,8 @@ class Symbol:
 
     def get_children(self):
         """A symbol of the inputs of the head node; None for a variable."""
-        inputs = [entry for node in {n for n, _ in self._heads} for entry in self._nodes[node].inputs]
+        heads = {node for node, _ in self._heads}
+        inputs = [entry for node in heads for entry in self._nodes[node].inputs]
         return Symbol(self._nodes, inputs)._pruned() if inputs else None
 
     def _pruned(self):
@@ -81,9 +81,7 @@ class Symbol:
                 stack.extend(i for i, _ in self._nodes[node].inputs)
         number = {old: new for new, old in enumerate(sorted(needed))}
         nodes = [
-            self._nodes[old]._replace(
-                inputs=[(number[i], k) for i, k in self._nodes[old].inputs]
-            )
+            self._nodes[old]._replace(inputs=[(number[i], k) for i, k in self._nodes[old].inputs])
             for old in sorted(needed)
         ]
         return Symbol(nodes, [(number[i], k) for i, k in self._heads])
@@ -120,10 +118,13 @@ class Symbol:
 
     def tojson(self):
         """The graph as MXNet's JSON text: operators and attributes under MXNet's names."""
+        # Not at the top: few programs ask, and every program would wait for it.
+        import json
+
         nodes = []
         row_ptr = [0]
         for node in self._nodes:
-            entry = {"op": node.op, "name": node.name}
+            entry: dict[str, Any] = {"op": node.op, "name": node.name}
             if node.attrs:
                 entry["attrs"] = dict(node.attrs)
             entry["inputs"] = [[i, k, 0] for i, k in node.inputs]

@@ -54,7 +54,7 @@ def set_recording_returns_the_previous_state(mx):
         ag.set_recording(False),
         ag.is_recording(),
     ]
-    return seen + [ag.set_training(True), ag.set_training(False), ag.is_training()]
+    return [*seen, ag.set_training(True), ag.set_training(False), ag.is_training()]
 
 
 @case
@@ -601,8 +601,7 @@ def function_used_twice(mx):
     f = sigmoid_function(mx)
     with mx.autograd.record():
         f(x)
-        result = attempt(f, x)
-    return result
+        return attempt(f, x)
 
 
 @case

@@ -84,10 +84,17 @@ def ints(dtype, low=-7, high=8):
     return setup
 
 
+# MXNet rounds these operators' constants, or their whole derivative, to float32.
+SINGLE = {"degrees", "radians", "erf", "erfinv", "gamma", "gammaln", "hard_sigmoid"}
+
 # float16 results are the rounding of float32 arithmetic, so they may differ by a step
 for name, (low, high) in UNARY.items():
     for dtype in ("float32", "float64", "float16"):
-        gradients(__name__, unary_setup(low, high, dtype), f"nd.{name}(x)", prefix=f"{dtype} ")
+        options = {}
+        if dtype == "float64" and name in SINGLE:
+            options = {"rtol": 2e-5, "why": "MXNet computes it with numbers rounded to float32"}
+        setup = unary_setup(low, high, dtype)
+        gradients(__name__, setup, f"nd.{name}(x)", prefix=f"{dtype} ", **options)
     for dtype in ("int32", "int64", "int8", "uint8"):
         defined = (
             (1, 4) if low >= 0 else (0, 1) if high < 1 else (0, 4) if name == "log1p" else (-2, 4)
@@ -413,7 +420,7 @@ gradients(
     x.clip(-0.5, 0.5)
     nd.smooth_l1(x, scalar=3.0)
     nd.smooth_l1(x)
-    x + y * x / y - x
+    x + y * x / (y + 1) - x
     """,
 )
 values(

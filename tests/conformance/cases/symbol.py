@@ -1,13 +1,29 @@
 """autograd.get_symbol: names, arguments, outputs and the JSON of a recorded computation."""
 
+import ast
 import json
 import re
 
 from harness import attempt, case
 
 
+def meaning(text):
+    """An attribute without its spelling: MXNet takes ``(1,)``, ``[1]``, ``1`` and ``1.0`` alike."""
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+    items = list(value) if isinstance(value, (tuple, list)) else [value]
+    if any(isinstance(item, bool) for item in items):
+        return text
+    return str([None if item is None else float(item) for item in items])
+
+
 def graph(symbol):
-    """The JSON without what depends on what ran before: the counters inside generated names."""
+    """The JSON without spelling, and without the counters inside generated names.
+
+    The counters depend on what ran before.
+    """
     tree = json.loads(symbol.tojson())
     renamed = {}
 
@@ -19,6 +35,8 @@ def graph(symbol):
 
     for node in tree["nodes"]:
         node["name"] = name_of(node["name"])
+        if "attrs" in node:
+            node["attrs"] = {key: meaning(text) for key, text in node["attrs"].items()}
     return json.dumps(
         {k: tree[k] for k in ("nodes", "arg_nodes", "heads") if k in tree}, sort_keys=True
     )

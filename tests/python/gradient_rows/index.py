@@ -1,6 +1,7 @@
 """Rows of the gradient matrix: operators that look up, gather, scatter and select."""
 
 import numpy as np
+
 from gradient_row import Ints, Row
 
 # Distinct places, so that what scatter_nd writes is differentiable; gathering may repeat them.
@@ -22,7 +23,7 @@ ROWS = [
     Row("_backward_pick", [(4,), Ints((4,), below=3)], {"shape": (4, 3)}),
     Row("_backward_pick", [(2, 4), Ints((2, 4), below=3)], {"shape": (2, 3, 4), "axis": 1}),
     Row("Embedding", [Ints((2, 3), below=4), (4, 3)], {"input_dim": 4, "output_dim": 3}),
-    Row("one_hot", [Ints((3,), below=4)], {"depth": 4}),
+    Row("one_hot", [(3,)], {"depth": 4}, domain=(0.1, 3.7)),
     Row("gather_nd", [(3, 2, 2), REPEATED]),
     Row("gather_nd", [(3, 2), REPEATED]),
     Row("_backward_gather_nd", [(4, 2), REPEATED], {"shape": (3, 2, 2)}),

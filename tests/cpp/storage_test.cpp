@@ -1,0 +1,194 @@
+#include "core/storage.h"
+
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <thread>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "support.h"
+
+namespace mxtape {
+namespace {
+
+size_t total_bytes() {
+  const PoolStats stats = pool_stats();
+  return stats.bytes_in_use + stats.bytes_cached;
+}
+
+TEST(Storage, BlocksAreAlignedAndLargeEnough) {
+  for (size_t log2 = 0; log2 <= 22; ++log2) {
+    for (size_t quarter : {4, 5, 6, 7}) {
+      for (int64_t off : {-65, -64, -63, -1, 0, 1, 64}) {
+        const int64_t wanted = static_cast<int64_t>((size_t{1} << log2) * quarter / 4) + off;
+        if (wanted < 0) continue;
+        const auto nbytes = static_cast<size_t>(wanted);
+        const size_t before = pool_stats().bytes_in_use;
+        const Ref<Storage> storage = Storage::allocate(nbytes);
+        const size_t block = pool_stats().bytes_in_use - before;
+        EXPECT_EQ(storage->nbytes(), nbytes);
+        EXPECT_EQ(reinterpret_cast<uintptr_t>(storage->data()) % 64, 0u);
+        // The header precedes the data; a quarter of a power of two is the most that is lost.
+        EXPECT_GE(block, nbytes + 64) << nbytes;
+        EXPECT_LE(block, (nbytes + 64) * 5 / 4 + 64) << nbytes;
+        std::memset(storage->data(), 0x5a, nbytes);
+      }
+    }
+  }
+}
+
+TEST(Storage, FreedBlocksAreUsedAgain) {
+  for (size_t nbytes : {size_t{100}, size_t{5000}, size_t{3} << 20}) {
+    pool_trim();
+    Ref<Storage> first = Storage::allocate(nbytes);
+    const char* address = first->data();
+    const PoolStats held = pool_stats();
+    first = nullptr;
+    const PoolStats freed = pool_stats();
+    EXPECT_LT(freed.bytes_in_use, held.bytes_in_use);
+    EXPECT_EQ(freed.bytes_in_use + freed.bytes_cached, held.bytes_in_use + held.bytes_cached);
+    const Ref<Storage> second = Storage::allocate(nbytes);
+    EXPECT_EQ(second->data(), address);
+    EXPECT_EQ(pool_stats().bytes_in_use, held.bytes_in_use);
+    EXPECT_EQ(pool_stats().bytes_cached, held.bytes_cached);
+  }
+}
+
+TEST(Storage, AClassServesNeighbouringSizesOnly) {
+  constexpr size_t kMega = size_t{1} << 20, kHeader = sizeof(Storage);
+  pool_trim();
+  Ref<Storage> block = Storage::allocate(kMega / 4 * 5 - kHeader);
+  const char* address = block->data();
+  block = nullptr;
+  block = Storage::allocate(kMega + 1 - kHeader);
+  EXPECT_EQ(block->data(), address) << "the least size of the class";
+  block = nullptr;
+  const Ref<Storage> below = Storage::allocate(kMega - kHeader);
+  const Ref<Storage> above = Storage::allocate(kMega / 4 * 5 + 1 - kHeader);
+  EXPECT_NE(below->data(), address);
+  EXPECT_NE(above->data(), address);
+}
+
+TEST(Storage, TrimGivesCachedMemoryBack) {
+  Storage::allocate(size_t{1} << 20);
+  Storage::allocate(300);
+  const PoolStats before = pool_stats();
+  EXPECT_GE(before.bytes_cached, size_t{1} << 20);
+  pool_trim();
+  const PoolStats after = pool_stats();
+  EXPECT_LE(after.bytes_cached + (size_t{1} << 20), before.bytes_cached);
+  EXPECT_EQ(after.bytes_in_use, before.bytes_in_use);
+}
+
+TEST(Storage, TheDeleterRunsOnceWithTheLastReference) {
+  int calls = 0;
+  std::vector<float> foreign(1000, 2.5f);
+  Ref<Storage> storage = Storage::borrow(
+      foreign.data(), foreign.size() * sizeof(float),
+      [](void* context) { ++*static_cast<int*>(context); }, &calls);
+  EXPECT_EQ(storage->data(), reinterpret_cast<char*>(foreign.data()));
+  EXPECT_EQ(storage->nbytes(), 4000u);
+  EXPECT_TRUE(storage->unique());
+  Ref<Storage> other = storage;
+  EXPECT_FALSE(storage->unique());
+  storage = nullptr;
+  EXPECT_EQ(calls, 0);
+  other = nullptr;
+  EXPECT_EQ(calls, 1);
+  EXPECT_EQ(foreign[999], 2.5f);
+  // Memory that needs no giving back.
+  EXPECT_EQ(Storage::borrow(foreign.data(), 4, nullptr, nullptr)->nbytes(), 4u);
+}
+
+TEST(Storage, AReusedBlockForgetsItsPast) {
+  Ref<Storage> storage = Storage::allocate(777);
+  EXPECT_EQ(storage->version(), 0u);
+  storage->bump_version();
+  storage->bump_version();
+  EXPECT_EQ(storage->version(), 2u);
+  storage->set_device(7);
+  const char* address = storage->data();
+  storage = nullptr;
+  storage = Storage::allocate(777);
+  ASSERT_EQ(storage->data(), address);
+  EXPECT_EQ(storage->version(), 0u);
+  EXPECT_EQ(storage->device(), 0);
+}
+
+TEST(Storage, AThreadLeavesItsCacheToTheOthers) {
+  pool_trim();
+  const char* address = nullptr;
+  std::thread([&] {
+    const Ref<Storage> storage = Storage::allocate(3333);
+    address = storage->data();
+  }).join();
+  const size_t total = total_bytes();
+  EXPECT_EQ(Storage::allocate(3333)->data(), address);
+  EXPECT_EQ(total_bytes(), total);
+}
+
+TEST(Storage, WhatOutlivesAThreadsCacheIsNotLost) {
+  pool_trim();
+  const size_t before = pool_stats().bytes_in_use;
+  const char* address = nullptr;
+  std::thread([&] {
+    // Made before the first block is freed, so destroyed after the cache was closed.
+    thread_local Ref<Storage> late;
+    late = Storage::allocate(2222);
+    address = late->data();
+    Storage::allocate(100);
+  }).join();
+  EXPECT_EQ(pool_stats().bytes_in_use, before);
+  EXPECT_EQ(Storage::allocate(2222)->data(), address);
+}
+
+TEST(Storage, BlocksMayBeFreedInAnotherThread) {
+  const size_t before = pool_stats().bytes_in_use;
+  for (int round = 0; round < 20; ++round) {
+    std::vector<Ref<Storage>> blocks;
+    for (size_t i = 0; i < 500; ++i) {
+      blocks.push_back(Storage::allocate(i * 40));
+      std::memset(blocks.back()->data(), static_cast<int>(i), i * 40);
+    }
+    std::thread([&blocks] {
+      for (size_t i = 0; i < blocks.size(); ++i) {
+        for (size_t k = 0; k < i * 40; k += 97) {
+          ASSERT_EQ(static_cast<unsigned char>(blocks[i]->data()[k]), i % 256);
+        }
+      }
+      blocks.clear();
+    }).join();
+  }
+  EXPECT_EQ(pool_stats().bytes_in_use, before);
+}
+
+TEST(Storage, AThreadKeepsOnlySoMuchToItself) {
+  constexpr size_t kBytes = 50000, kBlocks = 400;
+  std::vector<Ref<Storage>> blocks;
+  for (size_t i = 0; i < kBlocks; ++i) blocks.push_back(Storage::allocate(kBytes));
+  blocks.clear();
+  const size_t total = total_bytes();
+  // 20 MB were freed and this thread may keep 8 MB of them.
+  std::thread([&] {
+    for (size_t i = 0; i < kBlocks / 2; ++i) blocks.push_back(Storage::allocate(kBytes));
+    EXPECT_EQ(total_bytes(), total);
+    blocks.clear();
+  }).join();
+}
+
+TEST(Storage, AbsurdSizesAreErrors) {
+  constexpr size_t kMax = std::numeric_limits<size_t>::max();
+  const size_t before = pool_stats().bytes_in_use;
+  for (size_t nbytes :
+       {kMax, kMax - 1, kMax - 63, kMax - 64, kMax / 2, size_t{1} << 60, size_t{1} << 47}) {
+    EXPECT_TRUE(test::contains(test::error_of([&] { Storage::allocate(nbytes); }),
+                               "cannot allocate " + std::to_string(nbytes) + " bytes"))
+        << nbytes;
+  }
+  EXPECT_EQ(pool_stats().bytes_in_use, before);
+}
+
+}  // namespace
+}  // namespace mxtape
