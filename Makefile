@@ -72,7 +72,7 @@ demo: build .venv/.stamp-examples
 	$(PY) examples/train_digits.py
 
 bench: build
-	@for program in benchmarks/bench_*.py; do echo "== $$program"; $(PY) $$program || exit 1; done
+	$(PY) benchmarks/run.py
 
 sanitize: .venv/.stamp-build+test+lint
 	tools/sanitize.sh
