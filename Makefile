@@ -43,7 +43,8 @@ build/dev/build.ninja: .venv/.stamp-build+test+lint CMakePresets.json
 build: build/dev/build.ninja
 	cmake --build --preset dev -j $(JOBS)
 
-test: build
+# The examples are tested too, with what they need.
+test: build .venv/.stamp-examples
 	$(MAKE) --no-print-directory lint
 	$(MAKE) --no-print-directory test-cpp
 	$(MAKE) --no-print-directory test-python

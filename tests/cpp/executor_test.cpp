@@ -312,7 +312,7 @@ TEST(Backward, ANodeSeesOneSummedHead) {
 }
 
 TEST(Grad, ReturnsInsteadOfWriting) {
-  const NDArray x = variable({1, 2}, GradReq::kWrite, 7), w = variable({3, 4}, GradReq::kNull, 7);
+  const NDArray x = variable({1, 2}, GradReq::kWrite, 7), w = variable({3, 4}, GradReq::kAdd, 7);
   const NDArray y = recorded([&] { return x * w; });
   const NDArray wanted[] = {w, x, w};
   const std::vector<NDArray> g = grad({{y}}, {}, wanted, {});
@@ -321,6 +321,14 @@ TEST(Grad, ReturnsInsteadOfWriting) {
   EXPECT_EQ(elements(g[1]), (Values{3, 4}));
   EXPECT_EQ(elements(g[2]), (Values{1, 2}));
   EXPECT_EQ(grad_of(x), (Values{7, 7}));
+  EXPECT_EQ(grad_of(w), (Values{7, 7}));
+}
+
+TEST(Grad, RefusesAVariableWithoutAGradient) {
+  const NDArray x = variable({1, 2}), w = variable({3, 4}, GradReq::kNull, 7);
+  const NDArray y = recorded([&] { return x * w; });
+  const NDArray wanted[] = {x, w};
+  EXPECT_THROW(grad({{y}}, {}, wanted, {}), Error);
   EXPECT_EQ(grad_of(w), (Values{7, 7}));
 }
 

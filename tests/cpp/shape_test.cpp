@@ -161,7 +161,7 @@ TEST(Shape, SizesAreChecked) {
     checked_size({2, -1}, "op");
     FAIL() << "a negative extent was taken";
   } catch (const Error& e) {
-    EXPECT_EQ(e.kind(), ErrorKind::kValue);
+    EXPECT_EQ(e.kind(), ErrorKind::kMXNet);
   }
 }
 
