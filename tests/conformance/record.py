@@ -1,8 +1,9 @@
 """Record the conformance results from MXNet 1.9.1.
 
-    python record.py                      record under this interpreter, which has mxnet
-    python record.py --make-environment   make MXNet's environment first, then record in it
-    python record.py reduce nn            record these families only
+    python record.py             record under this interpreter, which has mxnet
+    python record.py reduce nn   record these families only
+
+`make record-conformance` makes an environment that has mxnet and runs this there.
 
 Every family runs in a process of its own. A case that kills the process is written down as a crash
 and the rest of its family goes on in a new process.
@@ -14,24 +15,8 @@ import os
 import subprocess
 import sys
 import tempfile
-import venv
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-
-# The last NumPy and SciPy that MXNet 1.9.1, the last release, can be imported with.
-REQUIREMENTS = ["numpy==1.23.5", "mxnet==1.9.1", "scipy<1.12", "graphviz", "pytest"]
-DEFAULT_ENVIRONMENT = os.path.join(os.path.expanduser("~"), ".cache", "mxnet-oracle")
-
-
-def make_environment(path):
-    """Create the virtual environment with MXNet 1.9.1 if it is missing; return its Python."""
-    python = os.path.join(path, "bin", "python")
-    probe = [python, "-c", "import mxnet; assert mxnet.__version__ == '1.9.1'"]
-    ready = os.path.exists(python) and subprocess.run(probe, capture_output=True).returncode == 0
-    if not ready:
-        venv.create(path, with_pip=True)
-        subprocess.run([python, "-m", "pip", "install", "-q", *REQUIREMENTS], check=True)
-    return python
 
 
 def run_family(family, skip, output):
@@ -123,21 +108,10 @@ def main():
     )
     parser.add_argument("families", nargs="*", help="families to record (default: all)")
     parser.add_argument(
-        "--make-environment", action="store_true", help="make MXNet's environment, record in it"
-    )
-    parser.add_argument(
-        "--environment", default=os.environ.get("MXNET_ORACLE", DEFAULT_ENVIRONMENT)
-    )
-    parser.add_argument(
         "--show-errors", action="store_true", help="print the message of every recorded error"
     )
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.make_environment:
-        python = make_environment(options.environment)
-        flags = ["--show-errors"] if options.show_errors else []
-        command = [python, "-W", "ignore", os.path.abspath(__file__), *flags, *options.families]
-        raise SystemExit(subprocess.run(command).returncode)
     if options.child:
         sys.path.insert(0, HERE)
         family, skip, output = options.families
@@ -145,7 +119,7 @@ def main():
             run_family(family, set(json.load(f)), output)
         return
     sys.path.insert(0, HERE)
-    import harness  # needs NumPy, which the interpreter that only makes the environment may lack
+    import harness
 
     os.makedirs(harness.RECORDED, exist_ok=True)
     families = harness.load_cases()
