@@ -103,10 +103,15 @@ class LeafNode final : public Node {
 };
 
 inline Node* node_of(const NDArray& array) { return static_cast<Node*>(array.edge_node()); }
+// An array whose graph has been freed is a constant to whatever is computed from it.
+inline bool on_tape(const NDArray& array) {
+  const Node* node = node_of(array);
+  return node && !node->released();
+}
 inline Edge edge_of(const NDArray& array) {
+  if (!on_tape(array)) return {};
   return {Ref<Node>(node_of(array)), array.edge_index()};
 }
-inline bool on_tape(const NDArray& array) { return array.edge_node() != nullptr; }
 
 inline LeafNode* leaf_of(const NDArray& array) {
   Node* node = node_of(array);

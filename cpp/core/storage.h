@@ -23,7 +23,8 @@ class alignas(64) Storage {
   void unref() const noexcept {
     if (refs_.fetch_sub(1, std::memory_order_acq_rel) == 1) const_cast<Storage*>(this)->dispose();
   }
-  bool unique() const noexcept { return refs_.load(std::memory_order_acquire) == 1; }
+  // Whether nobody but the one owner can see the memory; of borrowed memory nobody knows.
+  bool unique() const noexcept { return refs_.load(std::memory_order_acquire) == 1 && !deleter_; }
 
   char* data() const noexcept { return data_; }
   size_t nbytes() const noexcept { return nbytes_; }

@@ -95,9 +95,13 @@ void record(const OpSchema& op, Inputs inputs, const Ref<Params>& params,
   outputs[0].set_edge(std::move(node), 0);
 }
 
-// A recorded call must not write over what its own gradient will read.
-void check_saved_inputs(const OpSchema& op, Inputs inputs, std::span<const NDArray> outputs) {
-  if (outputs.empty() || !will_record(op, inputs)) return;
+// What recording would refuse: more inputs than a node can hold, and writing over what its own
+// gradient will read.
+void check_recordable(const OpSchema& op, Inputs inputs, std::span<const NDArray> outputs) {
+  if (!will_record(op, inputs)) return;
+  if (inputs.size() > OpNode::kMaxArrays) {
+    fail(op.name, ": too many inputs to record: ", inputs.size());
+  }
   for (size_t i = 0; i < inputs.size(); ++i) {
     for (const NDArray& out : outputs) {
       if (op.keep_input(i) == Keep::kData && inputs[i].storage() == out.storage()) {
@@ -132,7 +136,7 @@ void invoke(const OpSchema& op, Inputs inputs, const Ref<Params>& params, Output
          op.count_visible(params.get()), " outputs");
   }
   for (size_t i = 0; i < given; ++i) check_output(op, i, outputs[i], specs[i]);
-  check_saved_inputs(op, inputs, outputs);
+  check_recordable(op, inputs, outputs);
   for (uint8_t i : op.mutates) check_writable(inputs[i], op.name);
 
   Outputs spare;

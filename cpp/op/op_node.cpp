@@ -1,6 +1,5 @@
 #include "op/op_node.h"
 
-#include <limits>
 #include <new>
 #include <utility>
 
@@ -23,7 +22,7 @@ void report_once(const OpNode& node, const char* what, size_t i) {
 
 Ref<OpNode> OpNode::record(const OpSchema& op, Inputs inputs, Arrays outputs,
                            const Ref<Params>& params) {
-  if (std::max(inputs.size(), outputs.size()) > std::numeric_limits<uint16_t>::max() / 2) {
+  if (std::max(inputs.size(), outputs.size()) > kMaxArrays) {
     fail(op.name, ": too many inputs or outputs to record: ", inputs.size(), " and ",
          outputs.size());
   }

@@ -8,6 +8,7 @@ namespace mxtape {
 // A recorded operator call. One allocation: the node, its edges, then what it saved.
 class OpNode final : public autograd::Node {
  public:
+  static constexpr size_t kMaxArrays = 32767;
   static Ref<OpNode> record(const OpSchema& op, Inputs inputs, Arrays outputs,
                             const Ref<Params>& params);
 

@@ -13,14 +13,6 @@ namespace {
 
 using autograd::GradReq;
 
-NDArray as_array(py::handle object, const char* what) {
-  if (!is_ndarray(object.ptr())) {
-    fail_as(ErrorKind::kType, what, " must be NDArrays, got an object of type ",
-            Py_TYPE(object.ptr())->tp_name);
-  }
-  return array_of(object.ptr());
-}
-
 std::vector<NDArray> as_arrays(const py::sequence& list, const char* what) {
   std::vector<NDArray> arrays;
   for (py::handle item : list) arrays.push_back(as_array(item, what));
@@ -66,9 +58,7 @@ class FunctionNode final : public autograd::Node {
     py::list heads, outputs;
     for (size_t i = 0; i < outputs_.size(); ++i) {
       const autograd::Saved& saved = outputs_[i];
-      heads.append(wrap_object(
-          call.has_head(i) ? call.head(i)
-                           : autograd::gradient_ops().fill_like(saved.shape, saved.dtype, 0)));
+      heads.append(wrap_object(own_head(call, i)));
       NDArray output = saved.array();
       if (call.create_graph()) {
         output.set_edge(Ref<RefCounted>(this), static_cast<uint32_t>(i));
@@ -102,6 +92,13 @@ class FunctionNode final : public autograd::Node {
   }
 
  private:
+  // The user's code may write into its head gradient: it gets memory that no other gradient shares.
+  NDArray own_head(const autograd::VjpCall& call, size_t i) const {
+    const autograd::GradientOps& ops = autograd::gradient_ops();
+    if (!call.has_head(i)) return ops.fill_like(outputs_[i].shape, outputs_[i].dtype, 0);
+    return call.head(i).storage()->unique() ? call.head(i) : ops.copy(call.head(i));
+  }
+
   ~FunctionNode() override { drop_function(); }
   void drop_function() {
     const PyGILState_STATE state = PyGILState_Ensure();
@@ -170,8 +167,13 @@ void init_autograd(py::module_& m) {
   m.def("set_training",
         [](bool on) { return std::exchange(autograd::thread_state().training, on); });
   m.def("mark_variables", mark_variables);
-  m.def("detach", [](py::handle x) { return wrap_object(array_of(x.ptr()).detached()); });
+  m.def("detach", [](py::handle x) { return wrap_object(as_array(x).detached()); });
   m.def("on_tape", [](py::handle x) { return autograd::on_tape(as_array(x, "arguments")); });
+  // Hangs `x` where `like` hangs, or takes it off the tape.
+  m.def("set_edge", [](py::handle x, py::handle like) {
+    as_array(x);
+    adopt_edge(x.ptr(), like.is_none() ? NDArray() : as_array(like));
+  });
   m.def("record_function", record_function);
   m.def("backward", [](const py::sequence& heads, const py::object& head_grads, bool retain_graph,
                        bool train_mode) {
@@ -190,7 +192,7 @@ void init_autograd(py::module_& m) {
     return results;
   });
   m.def("check_writable",
-        [](py::handle x, const std::string& what) { check_writable(array_of(x.ptr()), what); });
+        [](py::handle x, const std::string& what) { check_writable(as_array(x), what); });
 }
 
 }  // namespace mxtape::python

@@ -302,12 +302,17 @@ void Binder::bind_input(size_t i, PyObject* value, State& state) const {
   if (op_.variadic && (PyList_Check(value) || PyTuple_Check(value))) {
     for (Py_ssize_t k = 0; k < PySequence_Fast_GET_SIZE(value); ++k) {
       PyObject* item = PySequence_Fast_GET_ITEM(value, k);
+      if (!is_ndarray(item)) fail_input(name, item);
       state.call.held.push_back(py::reinterpret_borrow<py::object>(item));
-      bind_input(state.call.inputs.size(), item, state);
+      state.call.inputs.push_back(&array_of(item));
     }
     return;
   }
   if (!op_.variadic && (value == Py_None || value == null_argument)) return;
+  fail_input(name, value);
+}
+
+void Binder::fail_input(const std::string& name, PyObject* value) const {
   fail_as(ErrorKind::kAssertion, op_.name, ": argument ", name, " must be an NDArray, got ",
           std::string(py::repr(reinterpret_cast<PyObject*>(Py_TYPE(value)))));
 }
@@ -347,24 +352,19 @@ void Binder::bind_keyword(PyObject* name, PyObject* value, State& state) const {
 
 void Binder::bind_out(PyObject* value, BoundCall& call) const {
   if (value == Py_None || value == null_argument) return;
-  call.out = value;
-  if (is_ndarray(value)) {
-    call.outputs.push_back(array_of(value));
-    return;
-  }
-  if (PyList_Check(value) || PyTuple_Check(value)) {
-    for (Py_ssize_t k = 0; k < PySequence_Fast_GET_SIZE(value); ++k) {
-      PyObject* item = PySequence_Fast_GET_ITEM(value, k);
-      if (!is_ndarray(item)) {
-        fail_as(ErrorKind::kType, op_.name, ": out must hold NDArrays, got ",
-                std::string(py::repr(item)));
-      }
-      call.outputs.push_back(array_of(item));
+  const bool list = PyList_Check(value) || PyTuple_Check(value);
+  const Py_ssize_t count = list ? PySequence_Fast_GET_SIZE(value) : 1;
+  if (count == 0) fail_as(ErrorKind::kType, op_.name, ": out is an empty list");
+  for (Py_ssize_t k = 0; k < count; ++k) {
+    PyObject* item = list ? PySequence_Fast_GET_ITEM(value, k) : value;
+    if (!is_ndarray(item)) {
+      fail_as(ErrorKind::kType, op_.name, ": out must be an NDArray or a list of them, got ",
+              std::string(py::repr(item)));
     }
-    return;
+    call.outputs.push_back(array_of(item));
+    call.out_arrays.push_back(py::reinterpret_borrow<py::object>(item));
   }
-  fail_as(ErrorKind::kType, op_.name, ": out must be an NDArray or a list of them, got ",
-          std::string(py::repr(value)));
+  call.out = value;
 }
 
 void Binder::finish_inputs(State& state) const {

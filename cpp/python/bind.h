@@ -17,7 +17,8 @@ struct BoundCall {
   std::vector<pybind11::object> held;
   Ref<Params> params;
   Outputs outputs;
-  PyObject* out = nullptr;  // borrowed: what the caller gave as out
+  PyObject* out = nullptr;                   // borrowed: what the caller gave as out
+  std::vector<pybind11::object> out_arrays;  // the arrays in it
 };
 
 // Binds Python arguments to one operator's inputs and parameters. Positional arguments are the
@@ -40,6 +41,7 @@ class Binder {
   void bind_out(PyObject* value, BoundCall& call) const;
   void finish_inputs(State& state) const;
   [[noreturn]] void fail_unknown(PyObject* name) const;
+  [[noreturn]] void fail_input(const std::string& name, PyObject* value) const;
 
   const OpSchema& op_;
   // Interned, in the order of the inputs, the parameters, then out, name and what is ignored.

@@ -10,7 +10,7 @@ namespace mxtape::python {
 void init_graph(py::module_& m) {
   // (nodes, head): a node is (op, name, [(key, value)], [(node, output)], number of outputs).
   m.def("trace", [](py::handle x) {
-    const TracedGraph graph = trace(array_of(x.ptr()));
+    const TracedGraph graph = trace(as_array(x));
     py::list nodes;
     for (const TracedNode& node : graph.nodes) {
       py::list inputs;

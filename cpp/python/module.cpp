@@ -17,7 +17,7 @@ void acquire_gil(void* state) { PyEval_RestoreThread(static_cast<PyThreadState*>
 
 // x.reshape(shape): a view, with MXNet's special codes.
 py::object reshape_view(py::handle x, const std::vector<int64_t>& shape, bool reverse) {
-  const NDArray& array = array_of(x.ptr());
+  const NDArray& array = as_array(x);
   ReshapeParams params;
   params.shape = shape;
   params.reverse = reverse;
@@ -26,7 +26,7 @@ py::object reshape_view(py::handle x, const std::vector<int64_t>& shape, bool re
 
 // A view in a shape given as it is, of the same size: no code is special.
 py::object reshape_to(py::handle x, const std::vector<int64_t>& dims) {
-  const NDArray& array = array_of(x.ptr());
+  const NDArray& array = as_array(x);
   const Shape shape{std::span<const int64_t>(dims)};
   if (checked_size(shape, "reshape") != array.size()) {
     fail("reshape: cannot reshape ", array.shape(), " to ", shape, ": the sizes differ");
@@ -63,17 +63,15 @@ PYBIND11_MODULE(MXTAPE_MODULE_NAME, m) {
   });
   // A device's type is kept less one, so that cpu(0) is 0.
   m.def("set_device", [](py::handle x, int type, int id) {
-    array_of(x.ptr()).storage()->set_device(static_cast<uint16_t>((type - 1) << 8 | (id & 0xff)));
+    as_array(x).storage()->set_device(static_cast<uint16_t>((type - 1) << 8 | (id & 0xff)));
   });
   m.def("device", [](py::handle x) {
-    const int device = array_of(x.ptr()).storage()->device();
+    const int device = as_array(x).storage()->device();
     return py::make_tuple((device >> 8) + 1, device & 0xff);
   });
-  m.def("address",
-        [](py::handle x) { return reinterpret_cast<uintptr_t>(array_of(x.ptr()).bytes()); });
-  m.def("shares_memory", [](py::handle a, py::handle b) {
-    return array_of(a.ptr()).storage() == array_of(b.ptr()).storage();
-  });
+  m.def("address", [](py::handle x) { return reinterpret_cast<uintptr_t>(as_array(x).bytes()); });
+  m.def("shares_memory",
+        [](py::handle a, py::handle b) { return as_array(a).storage() == as_array(b).storage(); });
   m.def("seed", &seed_random);
   m.def("pool_stats", [] {
     const PoolStats stats = pool_stats();

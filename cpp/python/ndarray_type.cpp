@@ -122,7 +122,7 @@ PyObject* run_binary(const OperatorTrio& trio, PyObject* a, PyObject* b, PyObjec
   }
   invoke(*op, Inputs(inputs, count), params, outputs);
   if (target) {
-    array_of(target) = std::move(outputs[0]);
+    adopt_edge(target, outputs[0]);
     Py_INCREF(target);
     return target;
   }
@@ -359,6 +359,14 @@ PyObject* wrap(NDArray array) {
   PyObject* self = ndarray_type->tp_alloc(ndarray_type, 0);
   if (self) new (&array_of(self)) NDArray(std::move(array));
   return self;
+}
+
+NDArray& as_array(pybind11::handle object, const char* what) {
+  if (!is_ndarray(object.ptr())) {
+    fail_as(ErrorKind::kType, what, " must be NDArrays, got an object of type ",
+            Py_TYPE(object.ptr())->tp_name);
+  }
+  return array_of(object.ptr());
 }
 
 PyObject* set_python_error() noexcept {

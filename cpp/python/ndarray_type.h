@@ -19,10 +19,19 @@ extern PyTypeObject* ndarray_type;
 inline bool is_ndarray(PyObject* object) { return PyObject_TypeCheck(object, ndarray_type); }
 inline NDArray& array_of(PyObject* object) { return reinterpret_cast<PyNDArray*>(object)->array; }
 
+// The array in a Python object; throws Error (kType), naming `what`, for anything else.
+NDArray& as_array(pybind11::handle object, const char* what = "arguments");
+
 // A new Python object for `array`; nullptr with a Python error set when there is no memory.
 PyObject* wrap(NDArray array);
 inline pybind11::object wrap_object(NDArray array) {
   return pybind11::reinterpret_steal<pybind11::object>(wrap(std::move(array)));
+}
+
+// Hangs a Python object's array where `result`, the same memory, hangs. The rest of the handle
+// stays untouched: another thread's kernel may be reading it.
+inline void adopt_edge(PyObject* object, const NDArray& result) {
+  array_of(object).set_edge(Ref<RefCounted>(result.edge_node()), result.edge_index());
 }
 
 // Sets the Python error that stands for the C++ exception in flight; returns nullptr.

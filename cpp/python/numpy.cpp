@@ -49,7 +49,7 @@ py::object from_numpy_shared(const py::array& source) {
 }
 
 py::array as_numpy(py::handle self) {
-  const NDArray& array = array_of(self.ptr());
+  const NDArray& array = as_array(self);
   py::array result(numpy_dtype(array.dtype()),
                    std::vector<py::ssize_t>(array.shape().begin(), array.shape().end()));
   if (array.size()) std::memcpy(result.mutable_data(), array.bytes(), array.nbytes());
@@ -59,7 +59,7 @@ py::array as_numpy(py::handle self) {
 // Calls `writer` with a NumPy array that shares the array's memory, for assignment by NumPy's
 // rules.
 void write(py::handle self, const py::function& writer) {
-  const NDArray array = array_of(self.ptr());
+  const NDArray array = as_array(self);
   Storage* storage = array.storage().get();
   storage->ref();
   const py::capsule owner(storage, [](void* p) { static_cast<Storage*>(p)->unref(); });

@@ -34,13 +34,8 @@ PyObject* call_op(PyObject* self, PyObject* const* args, size_t nargsf, PyObject
     invoke(op, Inputs(call.inputs.data(), call.inputs.size()), call.params, call.outputs);
     if (call.out) {
       // The caller's own objects take the recorded results.
-      if (PyList_Check(call.out) || PyTuple_Check(call.out)) {
-        for (size_t i = 0; i < call.outputs.size(); ++i) {
-          array_of(PySequence_Fast_GET_ITEM(call.out, static_cast<Py_ssize_t>(i))) =
-              std::move(call.outputs[i]);
-        }
-      } else {
-        array_of(call.out) = std::move(call.outputs[0]);
+      for (size_t i = 0; i < call.out_arrays.size(); ++i) {
+        adopt_edge(call.out_arrays[i].ptr(), call.outputs[i]);
       }
       Py_INCREF(call.out);
       return call.out;

@@ -12,6 +12,7 @@
 
 import functools
 import threading
+import weakref
 
 from ._loader import core as _core
 from .base import MXNetError
@@ -187,7 +188,7 @@ def backward(heads, head_grads=None, retain_graph=False, train_mode=True):
     ------
     MXNetError
         A head that was not recorded, a graph that is gone, a head gradient that does not fit. The
-        gradient buffers are then as they were.
+        gradient buffers are then as they were; the graph may be freed as far as it was used.
     """
     heads, head_grads = _parse_heads(heads, head_grads, "backward")
     _core.backward(heads, head_grads, bool(retain_graph), bool(train_mode))
@@ -255,7 +256,9 @@ class Function:
 
     Subclass it with ``forward(self, *inputs)`` and ``backward(self, *output_grads)``; both take and
     return NDArrays, one or several, and ``backward`` returns one gradient for each input of
-    ``forward``. Neither is recorded, unless the gradient is itself differentiated.
+    ``forward``. Neither is recorded, unless the gradient is itself differentiated: inputs and
+    outputs that ``backward`` uses then count as functions of the inputs, other results of
+    ``forward`` as constants.
 
     >>> from mxtape import nd
     >>> class Square(Function):
@@ -277,7 +280,7 @@ class Function:
     def __init__(self):
         self._used = False
         self._saved: tuple = ()
-        self._hung: dict = {}
+        self._outputs: list = []
 
     def save_for_backward(self, *args):
         """Keeps arrays for ``backward``, which finds them in ``saved_tensors``."""
@@ -286,7 +289,7 @@ class Function:
     @property
     def saved_tensors(self):
         """What was saved, in order."""
-        return tuple(self._hung.get(id(array), array) for array in self._saved)
+        return tuple(self._saved)
 
     def __call__(self, *inputs):
         if self._used:
@@ -302,25 +305,25 @@ class Function:
         self._used = True
         single = isinstance(outputs, NDArray)
         results = [outputs] if single else list(outputs)
-        saved_outputs = {
-            id(array): i for i, array in enumerate(results) if any(array is s for s in self._saved)
-        }
-        hung = _core.record_function(
-            functools.partial(self._run_backward, saved_outputs),
-            type(self).__name__,
-            list(inputs),
-            results,
-        )
+        # What forward returned stays off the tape, which would own itself through this object.
+        self._outputs = [None if _core.on_tape(a) else weakref.ref(a) for a in results]
+        hung = _core.record_function(self._run_backward, type(self).__name__, list(inputs), results)
         return hung[0] if single else tuple(hung)
 
-    def _run_backward(self, saved_outputs, output_grads, outputs):
-        # When the gradient is recorded, a saved output counts as a function of the inputs.
-        if is_recording():
-            self._hung = {key: outputs[i] for key, i in saved_outputs.items()}
+    def _run_backward(self, output_grads, outputs):
+        # When the gradient is recorded, an output that was kept counts as a function of the inputs.
+        hung = []
         try:
+            if is_recording():
+                for reference, output in zip(self._outputs, outputs):
+                    array = reference and reference()
+                    if array is not None:
+                        hung.append(array)
+                        _core.set_edge(array, output)
             grads = self.backward(*output_grads)
         finally:
-            self._hung = {}
+            for array in hung:
+                _core.set_edge(array, None)
         if isinstance(grads, NDArray) or grads is None:
             return [grads]
         if not isinstance(grads, (list, tuple)):

@@ -224,9 +224,11 @@ def _record_setitem(x, key, value):
         lead, positions = x.shape, np.ascontiguousarray(numbers[key])
     else:
         lead, positions = _flat_positions(x, key)
+    if positions.size == 0:
+        return
     shape = positions.shape + x.shape[len(lead) :]
     indices = np.stack(np.unravel_index(positions.reshape(-1), lead)).astype(np.int64)
-    rows = _broadcast(value, shape).reshape((positions.size, *x.shape[len(lead) :]))
+    rows = _core.reshape_to(_broadcast(value, shape), [positions.size, *x.shape[len(lead) :]])
     register.get("_scatter_set_nd")(
         x, rows, _core.from_numpy_copy(np.ascontiguousarray(indices)), x.shape, out=x
     )

@@ -297,7 +297,7 @@ class _Methods(_Native):
         if not inplace:
             return register.get("expand_dims")(self, axis=axis)
         position = axis + self.ndim + 1 if axis < 0 else axis
-        return self.reshape((*self.shape[:position], 1, *self.shape[position:]))
+        return _core.reshape_to(self, [*self.shape[:position], 1, *self.shape[position:]])
 
     def squeeze(self, axis=None, inplace=False):
         """The array without its axes of extent 1, or without those in `axis`."""
