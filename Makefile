@@ -13,8 +13,10 @@ PY := .venv/bin/python
 SETUP_INPUTS := pyproject.toml tools/dev_setup.sh tools/requirements.py
 PYTHON_SOURCES := python tests tools $(wildcard benchmarks examples)
 CPP_SOURCES = $(shell find cpp tests/cpp -name '*.h' -o -name '*.cpp')
-# What pytest runs: the tests and the examples in the package's docstrings.
-PYTEST_TARGETS := $(wildcard tests/python tests/conformance) --pyargs mxtape --doctest-modules
+# What pytest runs: the tests, and the examples in the package's docstrings and in the list of
+# differences.
+PYTEST_TARGETS := $(wildcard tests/python tests/conformance docs/differences.md) \
+                  --pyargs mxtape --doctest-modules --doctest-glob='*.md'
 
 .PHONY: help build test test-cpp test-python lint format demo bench sanitize wheel \
         record-conformance clean
