@@ -44,7 +44,7 @@ class Node : public RefCounted {
   virtual std::string_view name() const = 0;
   virtual std::span<Edge> edges() = 0;
   virtual uint32_t output_count() const = 0;
-  // Shape and dtype of an output where the node knows them: nullptr otherwise.
+  // Shape and dtype of an output where the node knows them: false otherwise.
   virtual bool output_meta(uint32_t index, Shape& shape, DType& dtype) const {
     (void)index, (void)shape, (void)dtype;
     return false;
