@@ -113,15 +113,16 @@ class PendingNodes {
   std::vector<std::unique_ptr<Pending>> free_;
 };
 
-[[noreturn]] void fail_not_recorded(size_t position, bool released, const Node* node) {
-  if (released) {
-    fail("backward: the graph of head ", position, " has been freed by an earlier backward (at ",
-         node->name(), node->where(), "); pass retain_graph=True to that one to keep it");
-  }
+[[noreturn]] void fail_freed(std::string_view what, const Node& node) {
+  fail("backward: ", what, " has been freed by an earlier backward (at ", node.name(), node.where(),
+       "); pass retain_graph=True to that one to keep it");
+}
+
+[[noreturn]] void fail_not_recorded(size_t position) {
   fail("backward: head ", position,
        " is not in a computational graph: it was computed outside autograd.record(), from no "
-       "variable "
-       "with a gradient, or its graph was freed by an earlier backward without retain_graph=True");
+       "variable with a gradient, or its graph was freed by an earlier backward without "
+       "retain_graph=True");
 }
 
 // One run of the reverse sweep.
@@ -218,7 +219,8 @@ class Run {
     }
     for (size_t i = 0; i < heads_.size(); ++i) {
       const Node* node = node_of(heads_[i]);
-      if (!node || node->released()) fail_not_recorded(i, node && node->released(), node);
+      if (!node) fail_not_recorded(i);
+      if (node->released()) fail_freed(str_cat("the graph of head ", i), *node);
       if (head_grads_.empty() || !head_grads_[i].defined()) continue;
       const NDArray& grad = head_grads_[i];
       if (grad.shape() != heads_[i].shape() || grad.dtype() != heads_[i].dtype()) {
@@ -248,7 +250,7 @@ class Run {
       Node* node = stack.back();
       stack.pop_back();
       if (!seen.insert(node).second) continue;
-      if (node->released()) fail_not_recorded(0, true, node);
+      if (node->released()) fail_freed("a part of the graph", *node);
       order.push_back(node);
       for (const Edge& edge : node->edges()) {
         if (edge.node) stack.push_back(edge.node.get());

@@ -74,10 +74,11 @@ class OpDeclaration {
     op_->inputs = {InputSpec{names, false}...};
     return *this;
   }
-  // The last input may be left out, according to `count`.
-  OpDeclaration& optional_input(CountFn count) {
-    op_->inputs.back().optional = true;
-    op_->input_count = count;
+  // The parameters say which inputs a call takes (bit i for input i). The first `always` of them
+  // are in every call.
+  OpDeclaration& optional_inputs(size_t always, InputsFn used) {
+    for (size_t i = always; i < op_->inputs.size(); ++i) op_->inputs[i].optional = true;
+    op_->used_inputs = used;
     return *this;
   }
   OpDeclaration& variadic(const char* name, const char* count_param) {
@@ -101,8 +102,9 @@ class OpDeclaration {
     op_->visible_outputs = visible;
     return *this;
   }
-  OpDeclaration& outputs(CountFn count) {
+  OpDeclaration& outputs(CountFn count, CountFn visible = nullptr) {
     op_->output_count = count;
+    op_->visible_count = visible;
     return *this;
   }
   OpDeclaration& infer(InferFn f) {
@@ -161,12 +163,23 @@ class OpDeclaration {
     return *this;
   }
 
-  template <class... I>
-  OpDeclaration& mutates(I... i) {
-    op_->mutates = {static_cast<uint8_t>(i)...};
+  // Inputs that a call changes in place. One that is in no_grad_inputs too may be a variable of
+  // the graph: running statistics.
+  OpDeclaration& mutates(MutatesFn f) {
+    op_->mutates = f;
     return *this;
   }
-  // The kernel also works when output 0 is the very view that is input 0.
+  template <size_t... I>
+  OpDeclaration& mutates() {
+    return mutates([](size_t i, size_t, const Params*) { return ((i == I) || ...); });
+  }
+  // The operator has parameters and asks its call for training().
+  OpDeclaration& training_mode() {
+    op_->training_mode = true;
+    return *this;
+  }
+  // The kernel also works when output 0 is the very view that is input 0; a variadic operator's
+  // when an output is the very view that is an input.
   OpDeclaration& in_place() {
     op_->in_place = true;
     return *this;
@@ -180,11 +193,7 @@ class OpDeclaration {
     return *this;
   }
   OpDeclaration& sample(double low, double high) {
-    op_->samples.push_back({low, high, false});
-    return *this;
-  }
-  OpDeclaration& sample_integers(double below) {
-    op_->samples.push_back({0, below, true});
+    op_->samples.push_back({low, high});
     return *this;
   }
   OpDeclaration& doc(const char* text) {

@@ -26,9 +26,9 @@ class BlockingScope {
   void* token_ = nullptr;
 };
 
-std::string input_names(const OpSchema& op) {
+std::string input_names(const OpSchema& op, size_t count, const Params* params) {
   std::string names;
-  for (const InputSpec& input : op.inputs) names += (names.empty() ? "" : ", ") + input.name;
+  for (size_t i = 0; i < count; ++i) names += (i ? ", " : "") + op.input_name(i, params);
   return names;
 }
 
@@ -37,7 +37,8 @@ void check_inputs(const OpSchema& op, Inputs inputs, const Params* params) {
   if (inputs.size() != expected || (op.variadic && inputs.empty())) {
     fail_as(ErrorKind::kMXNet, op.name, ": expected ",
             op.variadic ? std::string("at least one") : std::to_string(expected), " input",
-            expected == 1 ? "" : "s", " (", input_names(op), "), got ", inputs.size());
+            expected == 1 ? "" : "s", " (", input_names(op, op.variadic ? 1 : expected, params),
+            "), got ", inputs.size());
   }
   for (size_t i = 0; i < inputs.size(); ++i) {
     if (!inputs[i].defined()) fail(op.name, ": input ", i, " is missing");
@@ -51,7 +52,7 @@ bool same_view(const NDArray& a, const NDArray& b) {
 // Whether writing `out` while reading the inputs would spoil them.
 bool must_not_alias(const OpSchema& op, Inputs inputs, const NDArray& out) {
   for (const NDArray& input : inputs) {
-    const bool allowed = op.has_tile || (op.in_place && &input == &inputs[0]);
+    const bool allowed = op.has_tile || (op.in_place && (op.variadic || &input == &inputs[0]));
     if (input.storage() == out.storage() && !(allowed && same_view(input, out))) return true;
   }
   return false;
@@ -125,6 +126,7 @@ void check_writable(const NDArray& array, std::string_view op) {
 
 void invoke(const OpSchema& op, Inputs inputs, const Ref<Params>& params, Outputs& outputs) {
   check_inputs(op, inputs, params.get());
+  if (op.training_mode) params->training = autograd::is_training();
   const size_t count = op.count_outputs(params.get());
   SmallVector<OutputSpec, 2> specs(count);
   InferCall infer(op, inputs, params.get(), specs);
@@ -137,7 +139,10 @@ void invoke(const OpSchema& op, Inputs inputs, const Ref<Params>& params, Output
   }
   for (size_t i = 0; i < given; ++i) check_output(op, i, outputs[i], specs[i]);
   check_recordable(op, inputs, outputs);
-  for (uint8_t i : op.mutates) check_writable(inputs[i], op.name);
+  const auto mutated = [&](size_t i) { return op.mutates(i, inputs.size(), params.get()); };
+  for (size_t i = 0; op.mutates && i < inputs.size(); ++i) {
+    if (mutated(i) && !op.is_no_grad_input(i)) check_writable(inputs[i], op.name);
+  }
 
   Outputs spare;
   SmallVector<size_t, 2> copied;
@@ -168,7 +173,9 @@ void invoke(const OpSchema& op, Inputs inputs, const Ref<Params>& params, Output
   }
   for (size_t k = 0; k < copied.size(); ++k) outputs[copied[k]] = std::move(spare[k]);
   for (size_t i = 0; i < given; ++i) outputs[i].storage()->bump_version();
-  for (uint8_t i : op.mutates) inputs[i].storage()->bump_version();
+  for (size_t i = 0; op.mutates && i < inputs.size(); ++i) {
+    if (mutated(i)) inputs[i].storage()->bump_version();
+  }
   if (autograd::is_recording()) record(op, inputs, params, outputs);
   if (count > op.count_visible(params.get())) outputs.resize(op.count_visible(params.get()));
 }

@@ -66,39 +66,40 @@ bool parse_bool(std::string_view text, bool& value) {
   return value || lower == "false" || lower == "0";
 }
 
-// "(1, 2)", "[1,2]", "1, None" or "3".
-bool parse_list(std::string_view text, SliceInts& list) {
+// "(1, 2)", "[1,2]", "1, None" or "3": calls add(item) for every item.
+template <class Add>
+bool parse_list(std::string_view text, Add add) {
   text = trim(text);
   if (!text.empty() && (text.front() == '(' || text.front() == '[')) {
     if (text.size() < 2 || text.back() != (text.front() == '(' ? ')' : ']')) return false;
     text = trim(text.substr(1, text.size() - 2));
   }
-  list.clear();
   while (!text.empty()) {
     const size_t comma = std::min(text.find(','), text.size());
-    const std::string_view item = trim(text.substr(0, comma));
-    int64_t value;
-    if (item == "None") {
-      list.emplace_back();
-    } else if (parse_number(item, value)) {
-      list.emplace_back(value);
-    } else {
-      return false;
-    }
+    if (!add(trim(text.substr(0, comma)))) return false;
     text = trim(text.substr(std::min(comma + 1, text.size())));
   }
   return true;
 }
 
+bool parse_slice_ints(std::string_view text, SliceInts& list) {
+  list.clear();
+  return parse_list(text, [&](std::string_view item) {
+    if (item == "None") return list.emplace_back(), true;
+    return parse_number(item, list.emplace_back().emplace());
+  });
+}
+
+bool parse_floats(std::string_view text, Floats& list) {
+  list.clear();
+  return parse_list(text,
+                    [&](std::string_view item) { return parse_number(item, list.emplace_back()); });
+}
+
 bool parse_ints(std::string_view text, Ints& ints) {
-  SliceInts list;
-  if (!parse_list(text, list)) return false;
   ints.clear();
-  for (const auto& item : list) {
-    if (!item) return false;
-    ints.push_back(*item);
-  }
-  return true;
+  return parse_list(text,
+                    [&](std::string_view item) { return parse_number(item, ints.emplace_back()); });
 }
 
 bool parse_dtype(std::string_view text, DType& dtype) {
@@ -165,6 +166,8 @@ std::string print_field(const ParamField& field, const void* data) {
       return print_tuple(field_at<SliceInts>(data, at), [](const std::optional<int64_t>& v) {
         return v ? std::to_string(*v) : std::string("None");
       });
+    case ParamType::kFloats:
+      return print_tuple(field_at<Floats>(data, at), print_float);
   }
   return "";
 }
@@ -228,7 +231,10 @@ void parse_field(const ParamField& field, std::string_view text, void* data, std
       ok = parse_optional(text, field_at<OptInts>(data, at), parse_ints);
       break;
     case ParamType::kSliceInts:
-      ok = parse_list(text, field_at<SliceInts>(data, at));
+      ok = parse_slice_ints(text, field_at<SliceInts>(data, at));
+      break;
+    case ParamType::kFloats:
+      ok = parse_floats(text, field_at<Floats>(data, at));
       break;
   }
   if (ok) return;

@@ -17,6 +17,7 @@ namespace mxtape {
 
 using OptInts = std::optional<Ints>;                    // a shape or axes, or None
 using SliceInts = std::vector<std::optional<int64_t>>;  // begin, end, step: entries may be None
+using Floats = std::vector<double>;
 
 enum class ParamType : uint8_t {
   kBool,
@@ -32,6 +33,7 @@ enum class ParamType : uint8_t {
   kInts,
   kOptInts,
   kSliceInts,
+  kFloats,
 };
 
 using Choices = std::vector<std::string>;
@@ -63,6 +65,8 @@ class Params : public RefCounted {
 
   // Bit i: field i was given by the caller. Only those are written to a symbol.
   uint32_t given = 0;
+  // Whether the call runs in training mode; set for operators that are declared training_mode().
+  bool training = false;
 
  protected:
   Params(const ParamsInfo* info, void* data) : info_(info), data_(data) {}
@@ -101,6 +105,7 @@ constexpr ParamType param_type() {
   if constexpr (std::is_same_v<T, Ints>) return ParamType::kInts;
   if constexpr (std::is_same_v<T, OptInts>) return ParamType::kOptInts;
   if constexpr (std::is_same_v<T, SliceInts>) return ParamType::kSliceInts;
+  if constexpr (std::is_same_v<T, Floats>) return ParamType::kFloats;
   if constexpr (std::is_enum_v<T> && !std::is_same_v<T, DType>) return ParamType::kEnum;
 }
 

@@ -1,6 +1,7 @@
 #include "op/schema.h"
 
 #include <algorithm>
+#include <bit>
 
 namespace mxtape {
 
@@ -10,9 +11,8 @@ std::string_view KernelCall::name() const { return op_.name; }
 std::string InferCall::describe(const std::string& message) const {
   std::string text = op_.name + ": " + message + " [given";
   for (size_t i = 0; i < inputs_.size(); ++i) {
-    const std::string& input = op_.inputs[op_.variadic ? 0 : i].name;
-    text += str_cat(i ? ", " : " ", input, op_.variadic ? std::to_string(i) : "", " ",
-                    inputs_[i].shape(), " ", inputs_[i].dtype());
+    text += str_cat(i ? ", " : " ", op_.input_name(i, params_), " ", inputs_[i].shape(), " ",
+                    inputs_[i].dtype());
   }
   if (params_ && params_->given) text += (inputs_.empty() ? " " : "; ") + print_given(*params_);
   return text + "]";
@@ -30,7 +30,17 @@ void InferCall::expect_floating(size_t i) const {
 
 size_t OpSchema::count_inputs(size_t given, const Params* p) const {
   if (variadic) return given;
-  return input_count ? input_count(p) : inputs.size();
+  return used_inputs ? static_cast<size_t>(std::popcount(used_inputs(p))) : inputs.size();
+}
+
+std::string OpSchema::input_name(size_t i, const Params* p) const {
+  if (variadic) return inputs[0].name + std::to_string(i);
+  if (used_inputs) {
+    for (size_t at = 0; at < inputs.size(); ++at) {
+      if ((used_inputs(p) >> at & 1) && i-- == 0) return inputs[at].name;
+    }
+  }
+  return inputs[i].name;
 }
 
 bool OpSchema::is_no_grad_input(size_t i) const {

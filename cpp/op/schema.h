@@ -33,12 +33,15 @@ class InferCall {
   std::string_view name() const;
   size_t input_count() const { return inputs_.size(); }
   const Shape& shape(size_t i) const { return inputs_[i].shape(); }
+  // For the few operators whose result has a shape that depends on values.
+  const NDArray& input(size_t i) const { return inputs_[i]; }
   DType dtype(size_t i) const { return inputs_[i].dtype(); }
   template <class P>
   const P& params() const {
     return params_->as<P>();
   }
   const Params* raw_params() const { return params_; }
+  bool training() const { return params_->training; }
   void output(size_t i, Shape shape, DType dtype) { outputs_[i] = {std::move(shape), dtype}; }
 
   // Throws an Error that names the operator and the inputs' shapes and dtypes.
@@ -85,6 +88,8 @@ class KernelCall {
     return params_->as<P>();
   }
   const Params* raw_params() const { return params_; }
+  // Whether the call runs in training mode; for operators declared training_mode().
+  bool training() const { return params_->training; }
 
  private:
   const OpSchema& op_;
@@ -106,6 +111,8 @@ class Vjp {
     return raw_params()->as<P>();
   }
   const Params* raw_params() const;
+  // Whether the forward call ran in training mode; for operators declared training_mode().
+  bool training() const { return raw_params()->training; }
   size_t input_count() const;
 
   // The gradient that flowed into output i; zeros when nothing did.
@@ -130,21 +137,23 @@ using InferFn = void (*)(InferCall&);
 using KernelFn = void (*)(const KernelCall&);
 using VjpFn = void (*)(Vjp&);
 using CountFn = size_t (*)(const Params*);
+// Which of the declared inputs a call takes: bit i stands for input i.
+using InputsFn = uint32_t (*)(const Params*);
+// Whether a call changes input `i` of `count` in place.
+using MutatesFn = bool (*)(size_t i, size_t count, const Params*);
 
 // What a node keeps of an input or an output.
 enum class Keep : uint8_t { kNothing, kShape, kData };
 
 struct InputSpec {
   std::string name;
-  // A call may leave it out. Set for a bias under no_bias and its like: see OpSchema::input_count.
+  // A call may leave it out. Set for a bias under no_bias and its like: see OpSchema::used_inputs.
   bool optional = false;
 };
 
-// From what the tests draw the inputs of an operator: uniform in [low, high], or integers below
-// high.
+// From what the tests draw the inputs of an operator: uniform in [low, high].
 struct SampleDomain {
   double low = -2, high = 2;
-  bool integers = false;
 };
 
 // All that is known of one operator, declared once.
@@ -159,8 +168,10 @@ struct OpSchema {
   size_t outputs = 1;
   size_t visible_outputs = 0;      // how many a caller sees; 0: all
   CountFn output_count = nullptr;  // where it depends on the parameters
-  // How many inputs a call with these parameters takes, where it depends on them.
-  CountFn input_count = nullptr;
+  CountFn visible_count = nullptr;
+  // Which inputs a call with these parameters takes, where it depends on them. A kernel gets them
+  // without gaps.
+  InputsFn used_inputs = nullptr;
 
   InferFn infer = nullptr;
   KernelFn kernel = nullptr;
@@ -182,18 +193,21 @@ struct OpSchema {
                : keep_outputs[i < keep_outputs.size() ? i : keep_outputs.size() - 1];
   }
 
-  std::vector<uint8_t> mutates;  // inputs that a call changes in place (optimizer states)
-  bool in_place = false;         // output 0 may be the same view as input 0
-  bool random = false;           // draws random numbers
-  bool hidden = false;           // internal: not offered in mx.nd
-  bool is_method = false;        // also a method of NDArray
+  MutatesFn mutates = nullptr;  // inputs that a call changes in place (optimizer states)
+  bool in_place = false;        // output 0 may be the same view as input 0; if variadic, as any
+  bool training_mode = false;   // Params::training is set
+  bool random = false;          // draws random numbers
+  bool is_method = false;       // also a method of NDArray
   std::vector<SampleDomain> samples;
   // Inputs whose values are indices or labels: no gradient flows to them.
   std::vector<uint8_t> no_grad_inputs;
 
+  // Of what a call takes: how many inputs, and the name of the i-th.
   size_t count_inputs(size_t given, const Params* p) const;
+  std::string input_name(size_t i, const Params* p) const;
   size_t count_outputs(const Params* p) const { return output_count ? output_count(p) : outputs; }
   size_t count_visible(const Params* p) const {
+    if (visible_count) return visible_count(p);
     return visible_outputs ? visible_outputs : count_outputs(p);
   }
   bool is_no_grad_input(size_t i) const;

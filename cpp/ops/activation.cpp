@@ -1,6 +1,5 @@
 #include <cmath>
 
-#include "autograd/recorder.h"
 #include "op/common_params.h"
 #include "op/declare.h"
 #include "runtime/convert.h"
@@ -133,6 +132,7 @@ OP(Dropout)
     .params<DropoutParams>()
     .outputs(2, 1)
     .random()
+    .training_mode()
     .infer([](InferCall& call) {
       const auto& p = call.params<DropoutParams>();
       call.expect_floating();
@@ -143,7 +143,7 @@ OP(Dropout)
                     axis);
         mask[static_cast<int>(axis)] = 1;
       }
-      const bool drops = p.p > 0 && (p.mode == DropoutMode::kAlways || autograd::is_training());
+      const bool drops = p.p > 0 && (p.mode == DropoutMode::kAlways || call.training());
       call.output(0, call.shape(0), call.dtype(0));
       call.output(1, drops ? mask : Shape{0}, call.dtype(0));
     })

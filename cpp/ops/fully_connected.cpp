@@ -78,9 +78,10 @@ void fully_connected_vjp(Vjp& v) {
 OP(FullyConnected)
     .inputs("data", "weight", "bias")
     .params<FullyConnectedParams>()
-    .optional_input([](const Params* p) -> size_t {
-      return p->as<FullyConnectedParams>().no_bias ? 2 : 3;
-    })
+    .optional_inputs(2,
+                     [](const Params* p) -> uint32_t {
+                       return p->as<FullyConnectedParams>().no_bias ? 0b011 : 0b111;
+                     })
     .infer(infer_fully_connected)
     .kernel(run_fully_connected)
     .keep_inputs({Keep::kData, Keep::kData, Keep::kShape})

@@ -130,7 +130,7 @@ OP(sgd_mom_update)
     .params<MomentumParams>()
     .infer(infer_step)
     .in_place()
-    .mutates(2)
+    .mutates<2>()
     .kernel([](const KernelCall& call) {
       const auto& p = call.params<MomentumParams>();
       for_pieces(call.out(), [&](auto tag, int64_t begin, int64_t end) {
@@ -162,7 +162,7 @@ OP(adam_update)
     .params<AdamParams>()
     .infer(infer_step)
     .in_place()
-    .mutates(2, 3)
+    .mutates<2, 3>()
     .kernel([](const KernelCall& call) {
       const auto& p = call.params<AdamParams>();
       for_pieces(call.out(), [&](auto tag, int64_t begin, int64_t end) {

@@ -138,9 +138,10 @@ void softmax_vjp(Vjp& v) {
 OP(softmax)
     .inputs("data", "length")
     .params<SoftmaxParams>()
-    .optional_input([](const Params* p) -> size_t {
-      return has_length(p->as<SoftmaxParams>()) ? 2 : 1;
-    })
+    .optional_inputs(1,
+                     [](const Params* p) -> uint32_t {
+                       return has_length(p->as<SoftmaxParams>()) ? 0b11 : 0b01;
+                     })
     .infer(infer_softmax)
     .kernel(softmax_kernel<1, false>)
     .no_grad_inputs(1)

@@ -75,6 +75,28 @@ bool to_ints(PyObject* value, Ints& result) {
   return true;
 }
 
+bool to_floats(PyObject* value, Floats& result) {
+  result.clear();
+  if (value == Py_None) return false;
+  double number;
+  if (as_number(value, number)) {
+    result.push_back(number);
+    return true;
+  }
+  PyErr_Clear();
+  PyObject* list = PySequence_Fast(value, "");
+  if (!list) {
+    PyErr_Clear();
+    return false;
+  }
+  bool ok = true;
+  for (Py_ssize_t i = 0; ok && i < PySequence_Fast_GET_SIZE(list); ++i) {
+    ok = as_number(PySequence_Fast_GET_ITEM(list, i), result.emplace_back());
+  }
+  Py_DECREF(list);
+  return ok;
+}
+
 bool to_bool(PyObject* value, bool& result) {
   int64_t number;
   if (!to_int(value, number) || (number != 0 && number != 1)) {
@@ -152,6 +174,8 @@ bool set_value(const ParamField& field, PyObject* value, void* data) {
     }
     case ParamType::kSliceInts:
       return to_slice_ints(value, field_at<SliceInts>(data, field));
+    case ParamType::kFloats:
+      return to_floats(value, field_at<Floats>(data, field));
   }
   return false;
 }
@@ -184,6 +208,8 @@ const char* expected_of(ParamType type) {
       return "an integer, a tuple of integers or None";
     case ParamType::kSliceInts:
       return "an integer or a tuple of integers and None";
+    case ParamType::kFloats:
+      return "a number or a tuple of numbers";
   }
   return "";
 }
@@ -368,18 +394,22 @@ void Binder::bind_out(PyObject* value, BoundCall& call) const {
 }
 
 void Binder::finish_inputs(State& state) const {
-  const size_t expected = op_.count_inputs(input_names_, state.call.params.get());
+  const uint32_t used = op_.used_inputs ? op_.used_inputs(state.call.params.get()) : ~0u;
+  auto& inputs = state.call.inputs;
+  size_t count = 0;
   for (size_t i = 0; i < input_names_; ++i) {
-    if (i < expected && !state.have[i]) {
+    const bool wanted = used >> i & 1;
+    if (wanted && !state.have[i]) {
       fail_as(ErrorKind::kMXNet, op_.name, ": argument ", op_.inputs[i].name, " is missing");
     }
-    if (i >= expected && state.have[i]) {
+    if (!wanted && state.have[i]) {
       fail_as(ErrorKind::kMXNet, op_.name, ": argument ", op_.inputs[i].name,
               " was given, but these parameters leave it out (",
               state.call.params ? print_given(*state.call.params) : "", ")");
     }
+    if (wanted) inputs[count++] = inputs[i];
   }
-  state.call.inputs.resize(expected);
+  inputs.resize(count);
 }
 
 void Binder::fail_unknown(PyObject* name) const {

@@ -146,17 +146,17 @@ py::dict describe_op(const std::string& name) {
     }
   }
   info["params"] = params;
-  info["outputs"] = op.output_count ? py::object(py::none()) : py::int_(op.count_visible(nullptr));
+  info["outputs"] = op.output_count || op.visible_count ? py::object(py::none())
+                                                        : py::int_(op.count_visible(nullptr));
   info["has_gradient"] = op.vjp != nullptr;
   info["no_grad_reason"] = op.no_grad_reason;
   info["no_grad_inputs"] = std::vector<int>(op.no_grad_inputs.begin(), op.no_grad_inputs.end());
-  info["mutates"] = std::vector<int>(op.mutates.begin(), op.mutates.end());
+  info["mutates"] = op.mutates != nullptr;
   info["random"] = op.random;
   info["method"] = op.is_method;
   info["pointwise"] = op.has_tile;
   py::list samples;
-  for (const SampleDomain& s : op.samples)
-    samples.append(py::make_tuple(s.low, s.high, s.integers));
+  for (const SampleDomain& s : op.samples) samples.append(py::make_tuple(s.low, s.high));
   info["samples"] = samples;
   return info;
 }

@@ -33,6 +33,7 @@ struct EveryType {
   Ints ints = {1};
   OptInts opt_ints;
   SliceInts slices = {std::nullopt, 2};
+  Floats reals = {0.5, 2};
   template <class V>
   void visit(V& v) {
     v("flag", flag, "A bool.");
@@ -48,6 +49,7 @@ struct EveryType {
     v("ints", ints, "A tuple.");
     v("opt_ints", opt_ints, "A tuple or None.");
     v("slices", slices, "A tuple with None in it.");
+    v("reals", reals, "A tuple of numbers.");
   }
 };
 
@@ -75,7 +77,7 @@ TEST(Params, FieldsAreDescribed) {
       {"text", ParamType::kString},      {"mode", ParamType::kEnum},
       {"dtype", ParamType::kDType},      {"opt_dtype", ParamType::kOptDType},
       {"ints", ParamType::kInts},        {"opt_ints", ParamType::kOptInts},
-      {"slices", ParamType::kSliceInts},
+      {"slices", ParamType::kSliceInts}, {"reals", ParamType::kFloats},
   };
   ASSERT_EQ(info->fields.size(), expected.size());
   std::set<ParamType> types;
@@ -87,16 +89,16 @@ TEST(Params, FieldsAreDescribed) {
     EXPECT_FALSE(field.doc.empty());
     types.insert(field.type);
   }
-  EXPECT_EQ(types.size(), static_cast<size_t>(ParamType::kSliceInts) + 1);
+  EXPECT_EQ(types.size(), static_cast<size_t>(ParamType::kFloats) + 1);
   EXPECT_EQ(field_called("mode").choices, (Choices{"clip", "wrap", "raise"}));
 }
 
 TEST(Params, DefaultsArePrinted) {
   const std::vector<std::pair<std::string, std::string>> defaults = {
-      {"flag", "True"},        {"opt_flag", "None"},  {"number", "-3"},  {"opt_number", "4"},
-      {"real", "0.5"},         {"opt_real", "None"},  {"text", "plain"}, {"mode", "wrap"},
-      {"dtype", ""},           {"opt_dtype", "None"}, {"ints", "(1,)"},  {"opt_ints", "None"},
-      {"slices", "(None, 2)"},
+      {"flag", "True"},        {"opt_flag", "None"},    {"number", "-3"},  {"opt_number", "4"},
+      {"real", "0.5"},         {"opt_real", "None"},    {"text", "plain"}, {"mode", "wrap"},
+      {"dtype", ""},           {"opt_dtype", "None"},   {"ints", "(1,)"},  {"opt_ints", "None"},
+      {"slices", "(None, 2)"}, {"reals", "(0.5, 2.0)"},
   };
   const Ref<Params> params = params_info<EveryType>()->make();
   for (const auto& [name, text] : defaults) {
@@ -112,6 +114,9 @@ TEST(Params, EveryTypeIsReadAndPrinted) {
     const char *name, *text, *printed;
   };
   const Case cases[] = {
+      {"reals", "(1, -2.5e-3)", "(1.0, -0.0025)"},
+      {"reals", "[]", "()"},
+      {"reals", "3", "(3.0,)"},
       {"flag", "True", "True"},
       {"flag", "false", "False"},
       {"flag", "1", "True"},

@@ -49,14 +49,13 @@ TEST(Registry, InputsAreNamedOnceAndReferredToWithinBounds) {
       EXPECT_TRUE(names.insert(input.name).second) << input.name;
       // Which optional inputs a call takes is for the parameters to say.
       if (input.optional) {
-        EXPECT_TRUE(op->input_count);
+        EXPECT_TRUE(op->used_inputs);
       }
     }
     if (op->variadic) {
       EXPECT_EQ(n, 1u);
     }
     EXPECT_LE(op->keep_inputs.size(), n);
-    for (uint8_t i : op->mutates) EXPECT_LT(i, n);
     for (uint8_t i : op->no_grad_inputs) EXPECT_LT(i, n);
     if (!op->output_count) {
       EXPECT_LE(op->keep_outputs.size(), op->outputs);

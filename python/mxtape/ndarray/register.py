@@ -20,6 +20,7 @@ _PARAM_TYPES = (
     "tuple of int",
     "tuple of int or None",
     "tuple of int and None",
+    "tuple of float",
 )
 
 # What MXNet has and mxtape does not, with where it stands.
