@@ -3,6 +3,8 @@
 
 from .._loader import core as _core
 from . import op, register
+from .dlpack import from_dlpack, to_dlpack_for_read, to_dlpack_for_write
+from .files import load, load_frombuffer, save
 from .ndarray import (
     NDArray,
     add,

@@ -12,6 +12,7 @@ import numpy as np
 from .._loader import core as _core
 from ..base import MXNetError, integer_types
 from ..context import Context, check_context
+from . import dlpack as _dlpack
 from . import indexing as _indexing  # noqa: F401 (installs the hooks)
 from . import register
 from .ndarray import _dtype
@@ -336,7 +337,7 @@ class _Methods(_Native):
 
 def install(cls):
     """Puts the methods on the array type."""
-    for name, member in vars(_Methods).items():
+    for name, member in {**vars(_Methods), **vars(_dlpack.Methods)}.items():
         if name not in ("__module__", "__dict__", "__weakref__", "__doc__", "__qualname__"):
             setattr(cls, name, member)
     for name in register.method_names():
