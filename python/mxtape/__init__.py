@@ -12,13 +12,16 @@
 
 import os as _os
 
-from . import autograd, base, context, contrib, ndarray, random, runtime, symbol
+from . import autograd, base, context, contrib, ndarray, operator, random, runtime, symbol
 from . import ndarray as nd
 from . import symbol as sym
 from ._loader import core as _core
 from ._version import __version__
 from .base import MXNetError
 from .context import Context, cpu, cpu_pinned, current_context, gpu, num_gpus
+
+# It needs autograd, which needs ndarray.
+ndarray.Custom = operator.Custom  # type: ignore[attr-defined]
 
 _core.set_package_directory(_os.path.dirname(_os.path.abspath(__file__)) + _os.sep)
 _core.set_stale_mode(_os.environ.get("MXTAPE_STALE", "warn"))
@@ -39,7 +42,6 @@ _NOT_YET = (
     "mod",
     "module",
     "model",
-    "operator",
     "optimizer",
     "profiler",
     "recordio",
@@ -76,6 +78,7 @@ __all__ = [
     "nd",
     "ndarray",
     "num_gpus",
+    "operator",
     "random",
     "runtime",
     "sym",
