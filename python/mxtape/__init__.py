@@ -17,6 +17,7 @@ from . import ndarray as nd
 from . import symbol as sym
 from ._loader import core as _core
 from ._version import __version__
+from .as_mxnet import install_as_mxnet
 from .base import MXNetError
 from .context import Context, cpu, cpu_pinned, current_context, gpu, num_gpus
 
@@ -75,6 +76,7 @@ __all__ = [
     "cpu_pinned",
     "current_context",
     "gpu",
+    "install_as_mxnet",
     "nd",
     "ndarray",
     "num_gpus",

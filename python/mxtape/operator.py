@@ -87,7 +87,9 @@ class CustomOp:
         if req == "null":
             return
         if req not in ("write", "inplace", "add"):
-            raise ValueError(f"assign: req must be 'null', 'write', 'inplace' or 'add', got {req!r}")
+            raise ValueError(
+                f"assign: req must be 'null', 'write', 'inplace' or 'add', got {req!r}"
+            )
         if req == "add":
             src = dst + src
         if isinstance(src, _NDArray) and src.shape == dst.shape and src.dtype == dst.dtype:
@@ -131,7 +133,7 @@ class CustomOpProp:
         return in_shape, (in_shape[0],) * len(self.list_outputs()), ()
 
     def infer_type(self, in_type):
-        """Data types of the inputs, the outputs and the auxiliary states; by default the first's."""
+        """Data types of the inputs, the outputs and the states; by default the first input's."""
         return (
             in_type,
             [in_type[0]] * len(self.list_outputs()),
