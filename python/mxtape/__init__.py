@@ -22,7 +22,7 @@ from .base import MXNetError
 from .context import Context, cpu, cpu_pinned, current_context, gpu, num_gpus
 
 # It needs autograd, which needs ndarray.
-ndarray.Custom = operator.Custom  # type: ignore[attr-defined]
+ndarray.Custom = operator.Custom
 
 _core.set_package_directory(_os.path.dirname(_os.path.abspath(__file__)) + _os.sep)
 _core.set_stale_mode(_os.environ.get("MXTAPE_STALE", "warn"))

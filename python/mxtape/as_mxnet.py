@@ -25,11 +25,12 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         except ModuleNotFoundError as error:
             # mx.nd is ndarray under a shorter name, and no file.
             parent, _, name = own.rpartition(".")
-            module = vars(importlib.import_module(parent)).get(name) if parent else None
-            if not isinstance(module, type(sys)):
+            found = vars(importlib.import_module(parent)).get(name) if parent else None
+            if not isinstance(found, type(sys)):
                 raise ModuleNotFoundError(
                     f"{own} is not in mxtape yet; see docs/differences.md", name=spec.name
                 ) from error
+            module = found
         # The import system is about to write its own spec over the module's.
         spec.loader_state = (module.__spec__, module.__loader__)
         return module
