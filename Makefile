@@ -18,7 +18,7 @@ CPP_SOURCES = $(shell find cpp tests/cpp -name '*.h' -o -name '*.cpp')
 PYTEST_TARGETS := $(wildcard tests/python tests/conformance docs/differences.md) \
                   --pyargs mxtape --doctest-modules --doctest-glob='*.md'
 
-.PHONY: help build test test-cpp test-python lint stubs format demo bench sanitize wheel \
+.PHONY: help build test test-cpp test-python lint derived format demo bench sanitize wheel \
         record-conformance clean
 
 help:
@@ -26,7 +26,7 @@ help:
 	@echo "make test                 build, lint, C++ tests, Python tests"
 	@echo "make build                the developer build: native module in python/mxtape"
 	@echo "make lint | format        check or apply style"
-	@echo "make stubs                write the type stubs of mx.nd again"
+	@echo "make derived              write the type stubs and docs/operators.md again"
 	@echo "make sanitize             the tests under the address and undefined-behaviour sanitizers"
 	@echo "make bench                the benchmarks"
 	@echo "make wheel                release wheels, tested, for each Python in PYTHONS"
@@ -65,10 +65,11 @@ lint: .venv/.stamp-build+test+lint
 	ruff check $(PYTHON_SOURCES)
 	ruff format --check $(PYTHON_SOURCES)
 	mypy
-	$(PY) tools/make_stubs.py --check
 
-stubs: build
+# What is made from the registry; tests see to it that it is up to date.
+derived: build
 	$(PY) tools/make_stubs.py
+	$(PY) tools/make_operator_page.py
 
 format: .venv/.stamp-build+test+lint
 	clang-format -i $(CPP_SOURCES)

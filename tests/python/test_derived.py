@@ -1,4 +1,4 @@
-"""The type stubs of mx.nd, as a type checker reads them."""
+"""What is made from the registry: type stubs, as a type checker reads them, and a page."""
 
 import importlib.util
 import subprocess
@@ -62,8 +62,9 @@ def check(tmp_path_factory):
     return run
 
 
-def test_the_stubs_are_those_of_the_registry():
-    tool = ROOT / "tools" / "make_stubs.py"
+@pytest.mark.parametrize("name", ["make_stubs.py", "make_operator_page.py"])
+def test_what_is_made_from_the_registry_is_up_to_date(name):
+    tool = ROOT / "tools" / name
     if not tool.exists():
         pytest.skip("needs the source tree")
     done = subprocess.run(
