@@ -4,6 +4,7 @@
 #include "op/common_params.h"
 #include "op/declare.h"
 #include "ops/strided.h"
+#include "ops/transpose.h"
 
 // Operators that put the elements of an array in another order.
 namespace mxtape {
@@ -14,16 +15,6 @@ struct TransposeParams {
   template <class V>
   void visit(V& v) {
     v("axes", axes, "For each axis of the result, the axis of the input; () reverses their order.");
-  }
-};
-
-struct SwapAxisParams {
-  int64_t dim1 = 0;
-  int64_t dim2 = 0;
-  template <class V>
-  void visit(V& v) {
-    v("dim1", dim1, "The first axis.");
-    v("dim2", dim2, "The second axis.");
   }
 };
 
