@@ -9,8 +9,8 @@ sure that is. It has three numbers to be found: amplitude, length scale and nois
 negative log likelihood, a function of Cholesky factors (`nd.linalg.potrf`, `trsm`, `sumlogdiag`)
 whose gradient and Hessian come from `autograd`: the Hessian is the gradient of the gradient.
 
-A fifth of the patients is held out. The program checks its likelihood against scikit-learn's own and
-exits with status 1 if they differ, or if it does not come to a minimum. It needs scikit-learn.
+A fifth of the patients is held out. The program checks its likelihood against scikit-learn's own,
+and exits with status 1 if they differ, or if it does not come to a minimum. It needs scikit-learn.
 """
 
 import argparse

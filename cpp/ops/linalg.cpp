@@ -50,9 +50,9 @@ void expect_same_batch(const InferCall& call) {
   const Shape& first = call.shape(0);
   for (size_t i = 1; i < call.input_count(); ++i) {
     const Shape& shape = call.shape(i);
-    call.expect(shape.ndim() == first.ndim() &&
-                    std::equal(shape.begin(), shape.end() - 2, first.begin()),
-                "all inputs must have the same axes before those of the matrices");
+    call.expect(
+        shape.ndim() == first.ndim() && std::equal(shape.begin(), shape.end() - 2, first.begin()),
+        "all inputs must have the same axes before those of the matrices");
   }
 }
 

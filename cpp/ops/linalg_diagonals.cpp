@@ -254,8 +254,9 @@ OP(_linalg_sumlogdiag)
       one[one.ndim() - 1] = 1;
       v.grad(0, makediag(reshape(v.head(), one) / diagonal));
     })
-    .doc("The sum of the logarithms of each matrix's diagonal: half the log-determinant of the "
-         "matrix that it is the Cholesky factor of. A single matrix gives shape (1,).");
+    .doc(
+        "The sum of the logarithms of each matrix's diagonal: half the log-determinant of the "
+        "matrix that it is the Cholesky factor of. A single matrix gives shape (1,).");
 
 }  // namespace
 }  // namespace mxtape::linalg

@@ -117,8 +117,8 @@ void eigen_system(const KernelCall& call) {
 
 const fn::Op max_op{"max"};
 
-// 1 / (lambda_j - lambda_i), and 0 where the two are equal up to rounding: the gradient of a
-// function that does not depend on the choice of vectors in an eigenspace needs no more.
+// 1 / (lambda_j - lambda_i), and 0 where the two are equal up to rounding: what depends on an
+// eigenspace, but not on the choice of vectors in it, needs no more.
 NDArray reciprocal_gaps(const NDArray& lambda) {
   const int last = lambda.ndim() - 1;
   const NDArray gaps = expand_dims(lambda, last) - expand_dims(lambda, last + 1);
@@ -143,8 +143,8 @@ OP(_linalg_syevd)
     })
     .kernel([](const KernelCall& call) {
       if (call.out().size() == 0) return;
-      dispatch_single_or_double(call.out().dtype(),
-                                [&](auto tag) { eigen_system<typename decltype(tag)::type>(call); });
+      dispatch_single_or_double(
+          call.out().dtype(), [&](auto tag) { eigen_system<typename decltype(tag)::type>(call); });
     })
     .keep_output(0)
     .keep_output(1)

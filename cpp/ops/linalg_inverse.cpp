@@ -16,8 +16,8 @@ namespace {
 
 const fn::Op inverse_op{"_linalg_inverse"}, cofactor_op{"_backward_linalg_cofactor"};
 
-// A row-major matrix is the transposed one in Eigen's own order. That has the transposed inverse and
-// the same determinant.
+// A row-major matrix is the transposed one in Eigen's own order. That has the transposed inverse
+// and the same determinant.
 template <class T>
 using Columns = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic>;
 template <class T>
@@ -94,8 +94,7 @@ void infer_determinant(InferCall& call) {
 template <class T>
 void determinants(const KernelCall& call) {
   T* out = call.out().data<T>();
-  for_factors<T>(call.in(0),
-                 [&](int64_t k, const Factors<T>& lu) { out[k] = lu.determinant(); });
+  for_factors<T>(call.in(0), [&](int64_t k, const Factors<T>& lu) { out[k] = lu.determinant(); });
 }
 
 // The sign, 0 for a singular matrix, and the logarithm of the absolute value.
@@ -184,8 +183,8 @@ OP(_linalg_det)
     .inputs("A")
     .infer(infer_determinant)
     .kernel([](const KernelCall& call) {
-      dispatch_single_or_double(call.out().dtype(),
-                                [&](auto tag) { determinants<typename decltype(tag)::type>(call); });
+      dispatch_single_or_double(
+          call.out().dtype(), [&](auto tag) { determinants<typename decltype(tag)::type>(call); });
     })
     .keep_input()
     .vjp([](Vjp& v) {
@@ -213,13 +212,14 @@ OP(_linalg_slogdet)
       // The inverse, transposed. A singular matrix has no gradient; as in MXNet it gets zeros.
       const NDArray a = v.input(0);
       const NDArray regular = fn::abs(over_matrices(v.output(0).detached(), a.ndim()));
-      const NDArray ones = full(Shape(a.shape().dims().first(static_cast<size_t>(a.ndim() - 1))),
-                                a.dtype(), 1);
+      const NDArray ones =
+          full(Shape(a.shape().dims().first(static_cast<size_t>(a.ndim() - 1))), a.dtype(), 1);
       const NDArray b = inverse_op(a + (1 - regular) * makediag(ones));
       v.grad(0, over_matrices(v.head(1), a.ndim()) * regular * transposed(b));
     })
     .doc(
-        "The signs of the determinants of square matrices, 0 for a singular one, and the logarithms "
+        "The signs of the determinants of square matrices, 0 for a singular one, and the "
+        "logarithms "
         "of their absolute values.");
 
 }  // namespace

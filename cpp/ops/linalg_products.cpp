@@ -17,7 +17,8 @@ struct SyrkParams {
   double alpha = 1;
   template <class V>
   void visit(V& v) {
-    v("transpose", transpose, "Whether the transposed matrices are multiplied by A, not A by them.");
+    v("transpose", transpose,
+      "Whether the transposed matrices are multiplied by A, not A by them.");
     v("alpha", alpha, "Factor of the product.");
   }
 };

@@ -60,19 +60,20 @@ void for_pieces(const KernelCall& call, F&& f) {
   if (out.size() == 0) return;
   const int64_t n = columns(a), height = rows(b), width = columns(b);
   const int64_t free = p.rightside ? height : width, pieces = (free + kPiece - 1) / kPiece;
-  for_matrices(matrix_count(b) * pieces, n * n * std::min(free, kPiece),
-               [&](int64_t begin, int64_t end) {
-                 for (int64_t t = begin; t < end; ++t) {
-                   const int64_t first = t % pieces * kPiece, count = std::min(kPiece, free - first);
-                   const int64_t at = t / pieces * height * width + first * (p.rightside ? width : 1);
-                   const int64_t high = p.rightside ? count : height,
-                                 wide = p.rightside ? width : count;
-                   const Piece<const MatrixOf<T, Eigen::RowMajor>> in(b.data<T>() + at, high, wide, Eigen::OuterStride<>(width));
-                   Piece<MatrixOf<T, Eigen::RowMajor>> result(out.data<T>() + at, high, wide, Eigen::OuterStride<>(width));
-                   with_triangle(a.data<T>() + t / pieces * n * n, n, p,
-                                 [&](const auto& triangle) { f(triangle, in, result); });
-                 }
-               });
+  for_matrices(
+      matrix_count(b) * pieces, n * n * std::min(free, kPiece), [&](int64_t begin, int64_t end) {
+        for (int64_t t = begin; t < end; ++t) {
+          const int64_t first = t % pieces * kPiece, count = std::min(kPiece, free - first);
+          const int64_t at = t / pieces * height * width + first * (p.rightside ? width : 1);
+          const int64_t high = p.rightside ? count : height, wide = p.rightside ? width : count;
+          const Piece<const MatrixOf<T, Eigen::RowMajor>> in(b.data<T>() + at, high, wide,
+                                                             Eigen::OuterStride<>(width));
+          Piece<MatrixOf<T, Eigen::RowMajor>> result(out.data<T>() + at, high, wide,
+                                                     Eigen::OuterStride<>(width));
+          with_triangle(a.data<T>() + t / pieces * n * n, n, p,
+                        [&](const auto& triangle) { f(triangle, in, result); });
+        }
+      });
 }
 
 OP(_linalg_trmm)
@@ -103,8 +104,9 @@ OP(_linalg_trmm)
         const NDArray b = v.input(1);
         // Of op(A): g b', or b' g from the right; of A the same transposed where A was.
         const bool turned = p.transpose;
-        const NDArray full = p.rightside ? multiply(turned ? g : b, turned ? b : g, true, false, p.alpha)
-                                         : multiply(turned ? b : g, turned ? g : b, false, true, p.alpha);
+        const NDArray full = p.rightside
+                                 ? multiply(turned ? g : b, turned ? b : g, true, false, p.alpha)
+                                 : multiply(turned ? b : g, turned ? g : b, false, true, p.alpha);
         v.grad(0, triangle(full, {p.lower}));
       }
       if (v.needs(1)) {
@@ -144,8 +146,9 @@ OP(_linalg_trsm)
       if (v.needs(0)) {
         const NDArray x = v.output();
         const bool turned = p.transpose;
-        const NDArray full = p.rightside ? multiply(turned ? y : x, turned ? x : y, true, false, -1)
-                                         : multiply(turned ? x : y, turned ? y : x, false, true, -1);
+        const NDArray full = p.rightside
+                                 ? multiply(turned ? y : x, turned ? x : y, true, false, -1)
+                                 : multiply(turned ? x : y, turned ? y : x, false, true, -1);
         v.grad(0, triangle(full, {p.lower}));
       }
       if (v.needs(1)) v.grad(1, p.alpha == 1 ? y : y * p.alpha);

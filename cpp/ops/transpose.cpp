@@ -1,10 +1,11 @@
+#include "ops/transpose.h"
+
 #include <algorithm>
 #include <numeric>
 
 #include "op/common_params.h"
 #include "op/declare.h"
 #include "ops/strided.h"
-#include "ops/transpose.h"
 
 // Operators that put the elements of an array in another order.
 namespace mxtape {
