@@ -79,6 +79,7 @@ format: .venv/.stamp-build+test+lint
 demo: build .venv/.stamp-examples
 	$(PY) examples/autograd_tour.py
 	$(PY) examples/train_digits.py
+	$(PY) examples/gaussian_process.py
 
 bench: build
 	$(PY) benchmarks/run.py

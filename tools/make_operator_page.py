@@ -44,14 +44,14 @@ SECTIONS = (
 INTRODUCTION = """\
 # Operators
 
-Made by `tools/make_operator_page.py` from the registry; a test fails when it is out of date. `help(mx.nd.softmax)`
-shows an operator's parameters.
+Made by `tools/make_operator_page.py` from the registry; a test fails when it is out of date.
+`help(mx.nd.softmax)` shows an operator's parameters.
 
-- **Data types**: those that a call takes: `all` are float16, float32, float64, uint8, int8, int32, int64 and bool;
-  `floating` the first three. An operator of no array takes its `dtype` as a parameter.
-- **Orders**: to which order the gradient matrix (`tests/python/test_gradients.py`) holds the gradients against numeric
-  differentiation; with the number of calls, which differ in the parameters that change the formula. `zero`: the gradient is zero
-  almost everywhere. Gradients of every order come from the same declaration. `none`, with the reason: not differentiable.
+- **Data types**: those that a call takes: `all` are float16, float32, float64, uint8, int8, int32,
+  int64 and bool; `floating` the first three. An operator of no array has a `dtype` parameter.
+- **Orders**: to which order the gradient matrix (`tests/python/test_gradients.py`) holds the
+  gradients against numeric differentiation; with the number of calls, which differ in the
+  parameters that change the formula. `none`, with the reason: not differentiable.
 """
 
 

@@ -24,7 +24,7 @@ _PARAM_TYPES = (
 )
 
 # What MXNet has and mxtape does not, with where it stands.
-_NOT_YET = ("linalg", "contrib", "image", "sparse")
+_NOT_YET = ("sparse",)
 
 operators: dict = {}
 
@@ -77,6 +77,14 @@ def publish_internal(namespace):
     for name in _names:
         if name.startswith("_"):
             namespace.setdefault(name, get(name))
+
+
+def publish_prefixed(namespace, prefix):
+    """Adds the operators whose names start with `prefix`, without it; returns these names."""
+    names = [name for name in _names if name.startswith(prefix)]
+    for name in names:
+        namespace.setdefault(name[len(prefix) :], get(name))
+    return sorted(name[len(prefix) :] for name in names)
 
 
 def explain_missing(module, name):
