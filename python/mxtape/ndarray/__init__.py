@@ -43,7 +43,7 @@ from .ndarray import (
 
 register.publish_operators(globals(), op.__dict__)
 
-from . import _internal, linalg, methods, random  # noqa: E402
+from . import _internal, contrib, image, linalg, methods, random  # noqa: E402
 
 methods.install(NDArray)
 
