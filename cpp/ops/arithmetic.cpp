@@ -119,7 +119,9 @@ const int div_family = declare_binary(
      .doc =
          "Quotient, element by element; integers truncate toward zero, and divided by 0 give 0."},
     [](auto, auto b, auto g) { return masked_quotient(g, b); },
-    [](auto a, auto b, auto g) { return masked_quotient(g, fn::square(b)) * -a; });
+    [](auto a, auto b, auto g) { 
+      return masked_product(masked_quotient(g, fn::square(b)), -a);
+    });
 
 const int mod_family =
     declare_binary({.names = {"_mod",
@@ -155,8 +157,10 @@ const int power_family = declare_binary(
      .cost = 16,
      .low = 0.5,
      .doc = "lhs raised to the power rhs."},
-    [](auto a, auto b, auto g) { return masked_product(g, b * fn::power(a, b - 1.0)); },
-    [](auto a, auto b, auto g) { return masked_product(g, fn::power(a, b) * log_of(a)); });
+    [](auto a, auto b, auto g) { return masked_product(g, fn::power(a, b - 1.0)) * b; },
+    [](auto a, auto b, auto g) { 
+      return masked_product(masked_product(g, fn::power(a, b)), log_of(a));
+    });
 
 const int maximum_family = declare_binary(
     {.names = {"_maximum",

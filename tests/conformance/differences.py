@@ -492,8 +492,6 @@ _list(
     "nn::grad nd.LeakyReLU(x)",
     "nn::grad nd.MakeLoss(x * x)",
     "pointwise::grad nd.amp_cast(x, dtype='float16')",
-    "index::nd.ravel_multi_index(nd.array([[0, 1], [2, 0]]), shape=(2, 3))",
-    "index::nd.unravel_index(nd.array([2, 3]), shape=(2, 3))",
 )
 
 # ---- the NDArray itself
@@ -581,4 +579,54 @@ _list(
     _REASON,
     gradient(array(_X), x=array(_head(_X.shape)), y=array(np.zeros(_Y.shape)), **_REST),
     "shape::grad nd.concatenate([x], axis=1)",
+)
+
+# ---- sorting and kin
+
+
+def _sorted_gradient(wrt, setup):
+    """The gradient case of a sort along the last axis: x ascending, v descending."""
+    x, v = setup
+    name = "x" if wrt is x else "v"
+    keys = x if name == "x" else -v
+    order = np.argsort(keys, axis=-1, kind="stable")
+    grad = np.zeros_like(wrt)
+    np.put_along_axis(grad, order, _head(wrt.shape).astype(wrt.dtype), -1)
+    rest = {"x": array(np.zeros((3, 4))), "v": array(np.zeros(5)), "c": array(np.zeros((2, 3, 4)))}
+    return gradient(array(np.take_along_axis(wrt, order, -1)), **{**rest, name: array(grad)})
+
+
+_DISTINCT = (harness.data((12,), seed=171).argsort().reshape(3, 4) * 0.5 - 2).astype("float32")
+_VECTOR = harness.data((5,), seed=173)
+_REASON = "MXNet's gradient of a sort along the last axis by default fails on its own parameter"
+_list(_REASON, _sorted_gradient(_DISTINCT, (_DISTINCT, _VECTOR)), "sorting::grad nd.sort(x)")
+_list(
+    _REASON,
+    _sorted_gradient(_VECTOR, (_DISTINCT, _VECTOR)),
+    "sorting::grad nd.sort(v, is_ascend=False)",
+)
+_REASON = "MXNet does not sort float16, nor booleans; mxtape does"
+_list(_REASON, array([1, 1, 2, 3], "float16"), "sorting::nd.sort(i.astype('float16'))")
+_list(_REASON, array([1, 3, 2, 0]), "sorting::nd.argsort(i.astype('float16'))")
+_list(_REASON, array([False, True, True], "bool"), "sorting::nd.sort(b)")
+_list(_REASON, array([0]), "sorting::nd.topk(b)")
+_list(
+    "operators that only move elements take booleans",
+    array(np.diag([True, False, True]), "bool"),
+    "sorting::nd.diag(b)",
+)
+_list(
+    "MXNet's cumsum looks a negative axis up before it counts from the end",
+    array([[3, 4, 6, 7], [0, 5, 10, 10]]),
+    "sorting::nd.cumsum(t, axis=-1)",
+)
+_list(
+    "the result has an axis more than the indices; MXNet's has the indices' shape, and lost values",
+    array([[[0, 0], [0, 0]], [[1, 2], [3, 4]]]),
+    "sorting::nd.unravel_index(nd.array([[1, 2], [3, 4]]), shape=(7, 6))",
+)
+_list(
+    "bounds that do not increase are refused; MXNet counts nothing",
+    raises("MXNetError"),
+    "sorting::nd.histogram(m, bins=nd.array([4, 3, 1]))",
 )
