@@ -68,8 +68,8 @@ struct Wide {
 
 // ---- sorting
 
-constexpr int kDigit = 11;
-constexpr int64_t kRadixFrom = 1024;  // items from which counting digits beats comparing
+constexpr int kDigit = 8;
+constexpr int64_t kRadixFrom = 256;  // items from which counting digits beats comparing
 
 // Sorts items that are in the order of their indices; returns where they are: `items` or `scratch`.
 template <class Item>
@@ -80,7 +80,8 @@ Item* sort_items(Item* items, Item* scratch, int64_t n, int key_bits) {
   }
   constexpr int64_t kBuckets = 1 << kDigit;
   const int passes = (key_bits + kDigit - 1) / kDigit;
-  std::array<std::array<int64_t, kBuckets>, (64 + kDigit - 1) / kDigit> counts{};
+  std::array<std::array<int64_t, kBuckets>, (64 + kDigit - 1) / kDigit> counts;
+  for (int pass = 0; pass < passes; ++pass) counts[static_cast<size_t>(pass)].fill(0);
   for (int64_t i = 0; i < n; ++i) {
     for (int pass = 0; pass < passes; ++pass) {
       ++counts[static_cast<size_t>(pass)][items[i].key() >> pass * kDigit & (kBuckets - 1)];

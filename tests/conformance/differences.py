@@ -630,3 +630,29 @@ _list(
     raises("MXNetError"),
     "sorting::nd.histogram(m, bins=nd.array([4, 3, 1]))",
 )
+
+
+def _power_gradient(a, b):
+    a, b = np.float32(a), np.float32(b)
+    g = _head(a.shape)
+    with np.errstate(all="ignore"):
+        power = np.float64(a) ** b
+        to_b = g * power * np.log(a)
+        to_b[(power == 0) | (g == 0)] = 0
+        return gradient(array(power), a=array(g * b * np.float64(a) ** (b - 1)), b=array(to_b))
+
+
+_REASON = "0 ** b stays 0 where b > 0: the gradient of b is 0, MXNet's is 0 times -inf"
+_list(
+    _REASON,
+    _power_gradient(
+        np.round(harness.data((2, 6), 0.25, 4, seed=21)),
+        np.round(harness.data((2, 6), 0.25, 4, seed=22)),
+    ),
+    "pointwise::grad ties nd.broadcast_power(a, b)",
+)
+_list(
+    _REASON,
+    _power_gradient([-7.5, 7.5, -7.5, 7.5, 0, 5], [2, -2, -2, 2, 3, 2]),
+    "pointwise::grad signs nd.broadcast_power(a, b)",
+)

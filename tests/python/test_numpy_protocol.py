@@ -48,14 +48,14 @@ def test_array_without_a_copy_cannot_be():
 FUNCTIONS = {
     "mean": lambda a: np.mean(a),
     "mean of an axis": lambda a: np.mean(a, axis=0, keepdims=True),
-    "sum": lambda a: np.sum(a),
-    "max": lambda a: np.max(a, axis=1),
+    "sum of a list": lambda a: np.sum([a, a], axis=0),
+    "sum in a dtype": lambda a: np.sum(a, axis=0, dtype="float64"),
+    "cumsum": lambda a: np.cumsum(a),
+    "round to digits": lambda a: np.round(a, 1),
     "argsort": lambda a: np.argsort(a, axis=0),
     "sort": lambda a: np.sort(a),
-    "squeeze": lambda a: np.squeeze(a),
     "transpose": lambda a: np.transpose(a),
     "reshape": lambda a: np.reshape(a, (3, 2)),
-    "clip": lambda a: np.clip(a, 2, 5),
     "concatenate": lambda a: np.concatenate([a, a], axis=1),
     "stack": lambda a: np.stack((a, a)),
     "block": lambda a: np.block([[a, a], [a, a]]),
@@ -77,6 +77,39 @@ def test_functions_compute_with_the_values(name):
     found, expected = FUNCTIONS[name](sample()), FUNCTIONS[name](VALUES)
     assert type(found) is type(expected)
     np.testing.assert_array_equal(found, expected)
+
+
+SHARED = {
+    "sum": (lambda a: np.sum(a), [21]),
+    "sum of an axis": (lambda a: np.sum(a, 0), [5, 7, 9]),
+    "prod": (lambda a: np.prod(a, axis=1, keepdims=True), [[6], [120]]),
+    "max": (lambda a: np.max(a, axis=1), [3, 6]),
+    "min": (lambda a: np.min(a), [1]),
+    "amax": (lambda a: np.amax(a), [6]),
+    "argmax": (lambda a: np.argmax(a, axis=0), [1, 1, 1]),
+    "squeeze": (lambda a: np.squeeze(a[0:1]), [1, 2, 3]),
+    "clip": (lambda a: np.clip(a, 2, 5), [[2, 2, 3], [4, 5, 5]]),
+    "repeat": (lambda a: np.repeat(a, 2, axis=1)[0], [1, 1, 2, 2, 3, 3]),
+    "round": (lambda a: np.round(a / 4), [[0, 1, 1], [1, 1, 2]]),
+}
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_functions_that_are_methods_stay_ndarrays(name):
+    """As in MXNet, where NumPy calls the method."""
+    function, expected = SHARED[name]
+    found = function(sample())
+    assert isinstance(found, nd.NDArray)
+    assert found.asnumpy().tolist() == expected
+
+
+def test_functions_that_are_methods_are_recorded():
+    x = sample()
+    x.attach_grad()
+    with autograd.record():
+        y = np.sum(x * x)
+    y.backward()
+    assert x.grad.asnumpy().tolist() == (2 * VALUES).tolist()
 
 
 def test_testing_functions():

@@ -41,6 +41,23 @@ else:
     _Native = object
 
 
+# Functions of NumPy's that are methods here, with the parameters that the two share.
+_SHARED = {
+    "sum": ("sum", ("axis", "keepdims")),
+    "prod": ("prod", ("axis", "keepdims")),
+    "max": ("max", ("axis", "keepdims")),
+    "amax": ("max", ("axis", "keepdims")),
+    "min": ("min", ("axis", "keepdims")),
+    "amin": ("min", ("axis", "keepdims")),
+    "argmax": ("argmax", ("axis",)),
+    "argmin": ("argmin", ("axis",)),
+    "squeeze": ("squeeze", ("axis",)),
+    "clip": ("clip", ("a_min", "a_max")),
+    "repeat": ("repeat", ("repeats", "axis")),
+    "round": ("round", ()),
+    "around": ("round", ()),
+    "round_": ("round", ()),  # what np.round is called in NumPy 1
+}
 # Functions of NumPy's that write into their first argument.
 _WRITERS = {"copyto", "fill_diagonal", "place", "put", "put_along_axis", "putmask"}
 
@@ -103,10 +120,15 @@ class _Methods(_Native):
         return values if dtype is None else values.astype(dtype, copy=False)
 
     def __array_function__(self, func, types, args, kwargs):
-        """NumPy's functions compute with a copy of the values and give NumPy's arrays.
+        """As in MXNet, np.sum(x) and its kin are x.sum(): NDArrays, on the tape.
 
-        Without it they would call methods of an NDArray with NumPy's arguments.
+        All other functions compute with a copy of the values and give NumPy's arrays.
         """
+        if func.__name__ in _SHARED and args and args[0] is self:
+            method, parameters = _SHARED[func.__name__]
+            given = dict(zip(parameters, args[1:]), **kwargs)
+            if len(args) - 1 <= len(parameters) and given.keys() <= set(parameters):
+                return getattr(self, method)(**given)
         writes = func.__name__ in _WRITERS and args and isinstance(args[0], NDArray)
         if writes or isinstance(kwargs.get("out"), NDArray):
             raise TypeError(
