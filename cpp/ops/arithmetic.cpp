@@ -119,9 +119,7 @@ const int div_family = declare_binary(
      .doc =
          "Quotient, element by element; integers truncate toward zero, and divided by 0 give 0."},
     [](auto, auto b, auto g) { return masked_quotient(g, b); },
-    [](auto a, auto b, auto g) { 
-      return masked_product(masked_quotient(g, fn::square(b)), -a);
-    });
+    [](auto a, auto b, auto g) { return masked_product(masked_quotient(g, fn::square(b)), -a); });
 
 const int mod_family =
     declare_binary({.names = {"_mod",
@@ -158,7 +156,7 @@ const int power_family = declare_binary(
      .low = 0.5,
      .doc = "lhs raised to the power rhs."},
     [](auto a, auto b, auto g) { return masked_product(g, fn::power(a, b - 1.0)) * b; },
-    [](auto a, auto b, auto g) { 
+    [](auto a, auto b, auto g) {
       return masked_product(masked_product(g, fn::power(a, b)), log_of(a));
     });
 
@@ -212,11 +210,15 @@ const int hypot_family = declare_binary(
 
 // ---- what gradients are multiplied and divided with: see masked.h
 
+// The quotient comes before the choice: a branch would keep the loop from being vectorised.
 OP(_masked_product)
     .inputs("lhs", "rhs")
     .pointwise(numeric_tile<2>([](auto a, auto b) {
       using T = typename decltype(a)::Scalar;
-      return (a == T(0)).select(T(0), a * b);
+      return a.binaryExpr(b, [](T x, T y) {
+        const T product = static_cast<T>(x * y);
+        return x == T(0) ? T(0) : product;
+      });
     }))
     .infer(infer_broadcast)
     .keep_inputs({Keep::kData, Keep::kData})
@@ -231,11 +233,10 @@ OP(_masked_quotient)
     .inputs("lhs", "rhs")
     .pointwise(numeric_tile<2>([](auto a, auto b) {
       using T = typename decltype(a)::Scalar;
-      if constexpr (std::is_integral_v<T>) {
-        return a.binaryExpr(b, [](T x, T y) { return divide_elements(x, y); });
-      } else {
-        return (a == T(0)).select(T(0), a / b);
-      }
+      return a.binaryExpr(b, [](T x, T y) {
+        const T quotient = divide_elements(x, y);
+        return x == T(0) ? T(0) : quotient;
+      });
     }))
     .infer(infer_broadcast)
     .sample(0.5, 2)

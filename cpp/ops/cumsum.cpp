@@ -16,15 +16,13 @@ struct CumsumParams {
   template <class V>
   void visit(V& v) {
     v("axis", axis, "Axis to sum along; None for all elements in order.");
-    v("dtype", dtype,
-      "Data type of the result; None for the input's, int64 for that of booleans.");
+    v("dtype", dtype, "Data type of the result; None for the input's, int64 for that of booleans.");
   }
 };
 
 // Long sums of narrow floats lose digits; sums of integers wrap around.
 template <class T>
-using SumType =
-    std::conditional_t<std::is_floating_point_v<compute_type<T>>, double, uint64_t>;
+using SumType = std::conditional_t<std::is_floating_point_v<compute_type<T>>, double, uint64_t>;
 
 void infer_cumsum(InferCall& call) {
   const auto& p = call.params<CumsumParams>();

@@ -110,9 +110,7 @@ Item* smallest(const T* x, int64_t n, int64_t k, bool descending, Item* buffer, 
   using Key = decltype(key_of(x[0]));
   const Key flip = descending ? static_cast<Key>(~Key{0}) : Key{0};
   const int64_t capacity = buffer_size(n, k);
-  const auto item = [&](int64_t i) {
-    return Item::make(static_cast<Key>(key_of(x[i]) ^ flip), i);
-  };
+  const auto item = [&](int64_t i) { return Item::make(static_cast<Key>(key_of(x[i]) ^ flip), i); };
   constexpr int kBits = sizeof(Key) * 8;
   if (capacity == n) {
     for (int64_t i = 0; i < n; ++i) buffer[i] = item(i);
@@ -240,9 +238,14 @@ DType kept_index(int64_t extent) {
 void expect_holds_indices(const InferCall& call, DType dtype, int64_t extent) {
   call.expect(dtype != DType::kBool && dtype != DType::kInt8,
               "dtype must be float16, float32, float64, uint8, int32 or int64");
-  constexpr int64_t limits[kDTypeCount] = {int64_t{1} << 24, int64_t{1} << 53, 2048, 256,
-                                           int64_t{1} << 31, 128,
-                                           std::numeric_limits<int64_t>::max(), 2};
+  constexpr int64_t limits[kDTypeCount] = {int64_t{1} << 24,
+                                           int64_t{1} << 53,
+                                           2048,
+                                           256,
+                                           int64_t{1} << 31,
+                                           128,
+                                           std::numeric_limits<int64_t>::max(),
+                                           2};
   call.expect(extent <= limits[static_cast<int>(dtype)], "indices up to ", extent - 1,
               " do not fit dtype ", dtype, "; give dtype='int32' or 'int64'");
 }

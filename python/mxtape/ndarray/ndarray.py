@@ -401,7 +401,7 @@ def get_oshape_of_gather_nd_op(dshape, ishape):
     >>> get_oshape_of_gather_nd_op((2, 3, 4), (2, 5))
     (5, 4)
     """
-    if not 0 < len(dshape) or not 0 < len(ishape):
+    if not len(dshape) > 0 or not len(ishape) > 0:
         raise AssertionError("get_oshape_of_gather_nd_op: neither shape may be ()")
     return (*ishape[1:], *dshape[ishape[0] :])
 
