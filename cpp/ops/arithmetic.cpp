@@ -210,15 +210,12 @@ const int hypot_family = declare_binary(
 
 // ---- what gradients are multiplied and divided with: see masked.h
 
-// The quotient comes before the choice: a branch would keep the loop from being vectorised.
+// The choice is between operands, not results: loops stay without branches, and are vectorised.
 OP(_masked_product)
     .inputs("lhs", "rhs")
     .pointwise(numeric_tile<2>([](auto a, auto b) {
       using T = typename decltype(a)::Scalar;
-      return a.binaryExpr(b, [](T x, T y) {
-        const T product = static_cast<T>(x * y);
-        return x == T(0) ? T(0) : product;
-      });
+      return a.binaryExpr(b, [](T x, T y) { return static_cast<T>(x * (x == T(0) ? T(1) : y)); });
     }))
     .infer(infer_broadcast)
     .keep_inputs({Keep::kData, Keep::kData})
@@ -233,10 +230,7 @@ OP(_masked_quotient)
     .inputs("lhs", "rhs")
     .pointwise(numeric_tile<2>([](auto a, auto b) {
       using T = typename decltype(a)::Scalar;
-      return a.binaryExpr(b, [](T x, T y) {
-        const T quotient = divide_elements(x, y);
-        return x == T(0) ? T(0) : quotient;
-      });
+      return a.binaryExpr(b, [](T x, T y) { return divide_elements(x, x == T(0) ? T(1) : y); });
     }))
     .infer(infer_broadcast)
     .sample(0.5, 2)

@@ -25,7 +25,8 @@ def test_asarray_copies():
     x = sample()
     made = np.asarray(x)
     made[0, 0] = 9
-    assert made.dtype == np.float32 and x[0, 0].asscalar() == 1
+    assert made.dtype == np.float32
+    assert x[0, 0].asscalar() == 1
 
 
 def test_array_takes_a_dtype():
@@ -157,7 +158,8 @@ def test_operators_with_a_numpy_array_are_refused(name):
 @pytest.mark.parametrize("scalar", [np.float32(2), np.float64(2), np.int64(2), np.float16(2)])
 def test_operators_with_a_numpy_scalar(scalar):
     for found in (scalar * sample(), sample() * scalar):
-        assert isinstance(found, nd.NDArray) and found.dtype == np.float32
+        assert isinstance(found, nd.NDArray)
+        assert found.dtype == np.float32
         assert found.asnumpy().tolist() == (VALUES * 2).tolist()
     assert (scalar / sample())[0, 0].asscalar() == 2
     assert (scalar < sample()).asnumpy().tolist() == [[0, 0, 1], [1, 1, 1]]

@@ -33,7 +33,7 @@ def second(f, values):
 
 
 @pytest.mark.parametrize(
-    "values, expected",
+    ("values", "expected"),
     [
         ([2, 3, 4], [12, 8, 6]),
         ([2, 0, 4], [0, 8, 0]),
@@ -143,7 +143,7 @@ def test_masked_singularity_differentiated_twice(name):
 
 
 @pytest.mark.parametrize(
-    "function, edge",
+    ("function", "edge"),
     [(nd.arcsin, 1), (nd.arccos, -1), (nd.arccosh, 1), (nd.arctanh, 1), (nd.log1p, -1)],
 )
 def test_masked_ends_of_a_domain(function, edge):
@@ -167,7 +167,7 @@ TABLE = np.arange(8.0).reshape(4, 2)
 
 
 @pytest.mark.parametrize(
-    "mode, rows", [("clip", [0, 0, 3, 3, 0]), ("wrap", [3, 0, 3, 0, 1]), ("clip", None)]
+    ("mode", "rows"), [("clip", [0, 0, 3, 3, 0]), ("wrap", [3, 0, 3, 0, 1]), ("clip", None)]
 )
 def test_take_repeated_and_out_of_range(mode, rows):
     indices = [-1, 0, 3, 4, -3] if rows else [1, 1, 1, 2, 1]

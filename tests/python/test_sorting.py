@@ -70,7 +70,7 @@ def test_negative_zero_is_zero():
 
 @pytest.mark.parametrize("k", [1, 5, 130, 4999, 5000])
 @pytest.mark.parametrize("ascending", [True, False])
-@pytest.mark.parametrize("shape, axis", [((5000,), 0), ((3, 5000), 1), ((5000, 3), 0)])
+@pytest.mark.parametrize(("shape", "axis"), [((5000,), 0), ((3, 5000), 1), ((5000, 3), 0)])
 def test_topk_is_the_head_of_the_order(shape, axis, ascending, k):
     values = drawn(shape, "float32", seed=k)
     expected = np.take(stable_order(values, ascending, axis), range(k), axis)
@@ -139,7 +139,7 @@ def test_nothing_to_sort(shape):
     assert nd.cumsum(x, axis=0).shape == shape
 
 
-@pytest.mark.parametrize("dtype, fits", [("uint8", 256), ("float16", 2048)])
+@pytest.mark.parametrize(("dtype", "fits"), [("uint8", 256), ("float16", 2048)])
 def test_indices_must_fit_their_dtype(dtype, fits):
     assert nd.argsort(nd.zeros((fits,)), dtype=dtype).asnumpy()[-1] == fits - 1
     with pytest.raises(mx.MXNetError, match="do not fit dtype"):
@@ -223,7 +223,8 @@ def test_histogram_is_numpys(bins, dtype):
     values = np.random.RandomState(8).standard_normal(200_000) * 100
     values = values.astype(dtype)
     counts, bounds = nd.histogram(nd.array(values, dtype=dtype), bins=bins, range=(-512, 512))
-    assert counts.dtype == np.int64 and bounds.dtype == np.dtype(dtype)
+    assert counts.dtype == np.int64
+    assert bounds.dtype == np.dtype(dtype)
     expected, _ = np.histogram(values.astype("float64"), bounds.asnumpy().astype("float64"))
     np.testing.assert_array_equal(counts.asnumpy(), expected)
     uneven = np.sort(np.unique(values[:bins]))
