@@ -93,7 +93,8 @@ def dtypes_of(name: str, info: dict, rows: list) -> str:
                 taken.add(dtype)
     if not info["inputs"]:
         return "as asked for"
-    return SHORT.get(frozenset(taken)) or ", ".join(d for d in DTYPES if d in taken) or "see its help"
+    listed = ", ".join(dtype for dtype in DTYPES if dtype in taken)
+    return SHORT.get(frozenset(taken)) or listed or "see its help"
 
 
 def required(info: dict) -> dict:

@@ -48,7 +48,7 @@ int64_t triangle_order(int64_t size) {
 }
 
 int64_t checked_offset(const InferCall& call, int64_t offset, int64_t limit) {
-  call.expect(offset > -limit && offset < limit, "offset=", offset,
+  call.expect(offset == 0 || (offset > -limit && offset < limit), "offset=", offset,
               " names no diagonal of the matrices");
   return std::abs(offset);
 }

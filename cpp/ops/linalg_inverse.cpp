@@ -1,7 +1,6 @@
-#include <atomic>
 #include <cmath>
+#include <cstring>
 #include <limits>
-#include <string>
 #include <vector>
 
 #include <Eigen/Core>

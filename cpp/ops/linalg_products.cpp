@@ -1,5 +1,3 @@
-#include <cstring>
-
 #include <Eigen/Core>
 
 #include "ops/gemm.h"

@@ -76,6 +76,14 @@ void for_pieces(const KernelCall& call, F&& f) {
       });
 }
 
+// The gradient of A in op(A) B, or in B op(A), when g flows into the product. For op(A) it is g B',
+// or B' g from the right side; for A the same, transposed where A was.
+NDArray product_grad(const NDArray& b, const NDArray& g, const TriangularParams& p, double alpha) {
+  const bool g_first = p.transpose == p.rightside;
+  const NDArray full = multiply(g_first ? g : b, g_first ? b : g, p.rightside, !p.rightside, alpha);
+  return triangle(full, {p.lower});
+}
+
 OP(_linalg_trmm)
     .alias("linalg_trmm")
     .inputs("A", "B")
@@ -100,15 +108,7 @@ OP(_linalg_trmm)
     .vjp([](Vjp& v) {
       const auto& p = v.params<TriangularParams>();
       const NDArray g = v.head();
-      if (v.needs(0)) {
-        const NDArray b = v.input(1);
-        // Of op(A): g b', or b' g from the right; of A the same transposed where A was.
-        const bool turned = p.transpose;
-        const NDArray full = p.rightside
-                                 ? multiply(turned ? g : b, turned ? b : g, true, false, p.alpha)
-                                 : multiply(turned ? b : g, turned ? g : b, false, true, p.alpha);
-        v.grad(0, triangle(full, {p.lower}));
-      }
+      if (v.needs(0)) v.grad(0, product_grad(v.input(1), g, p, p.alpha));
       if (v.needs(1)) {
         v.grad(1, trmm(v.input(0), g, {!p.transpose, p.rightside, p.lower, p.alpha}));
       }
@@ -143,14 +143,7 @@ OP(_linalg_trsm)
       // With Y = op(A)'^-1 g, of B: alpha Y, and of op(A): -Y X' (Giles 2008, 2.3.1).
       const auto& p = v.params<TriangularParams>();
       const NDArray y = trsm(v.input(0), v.head(), {!p.transpose, p.rightside, p.lower, 1});
-      if (v.needs(0)) {
-        const NDArray x = v.output();
-        const bool turned = p.transpose;
-        const NDArray full = p.rightside
-                                 ? multiply(turned ? y : x, turned ? x : y, true, false, -1)
-                                 : multiply(turned ? x : y, turned ? y : x, false, true, -1);
-        v.grad(0, triangle(full, {p.lower}));
-      }
+      if (v.needs(0)) v.grad(0, product_grad(v.output(), y, p, -1));
       if (v.needs(1)) v.grad(1, p.alpha == 1 ? y : y * p.alpha);
     })
     .doc(

@@ -119,6 +119,7 @@ def test_zero_size(shape):
     assert [y.shape for y in nd.linalg.syevd(x)] == [shape, shape[:-1]]
     assert (nd.linalg.det(x).asnumpy() == 1).all()
     assert (nd.linalg.sumlogdiag(x).asnumpy() == 0).all()
+    assert nd.linalg.extractdiag(x).shape == shape[:-1]
     assert nd.linalg.makediag(x).shape == (*shape, shape[-1])
 
 
