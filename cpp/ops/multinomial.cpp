@@ -28,7 +28,7 @@ struct MultinomialParams {
 // How many whole numbers from 0 on a dtype holds exactly.
 int64_t exact_integers(DType dtype) {
   switch (dtype) {
-    case DType::kUInt8:
+    case DType::kUint8:
       return int64_t{1} << 8;
     case DType::kFloat16:
       return int64_t{1} << 11;
@@ -52,7 +52,7 @@ void infer_multinomial(InferCall& call) {
   call.expect_floating();
   const Shape& data = call.shape(0);
   call.expect(data.ndim() > 0, "an array without axes has no probabilities");
-  call.expect(p.dtype == DType::kInt32 || p.dtype == DType::kUInt8 || is_floating(p.dtype),
+  call.expect(p.dtype == DType::kInt32 || p.dtype == DType::kUint8 || is_floating(p.dtype),
               "dtype must be int32, uint8, float16, float32 or float64");
   Ints dims(data.begin(), data.end() - 1);
   dims.insert(dims.end(), p.shape.begin(), p.shape.end());
