@@ -93,22 +93,36 @@ struct Momentum {
   GradientRule<C> rule;
 };
 
+// As in MXNet, where the weight changes in place the momentum decays by its new value.
+struct NagStepParams : NagParams {
+  bool in_place = false;
+};
 template <class C>
 struct Nag {
   static constexpr int kStates = 1;
-  explicit Nag(const NagParams& p)
+  explicit Nag(const NagStepParams& p)
       : lr(static_cast<C>(p.lr)),
         decay(lr * static_cast<C>(p.wd)),
+        late_decay(p.in_place ? decay : C(0)),
         momentum(static_cast<C>(p.momentum)),
         rule(p) {}
   C operator()(C w, C g, C* mom) const {
     const C step = decay * w + lr * rule(g);
     mom[0] = momentum * mom[0] - step;
-    return w + (momentum * mom[0] - step);
+    const C result = w + (momentum * mom[0] - step);
+    mom[0] -= late_decay * (result - w);
+    return result;
   }
-  C lr, decay, momentum;
+  C lr, decay, late_decay, momentum;
   GradientRule<C> rule;
 };
+
+template <bool kMaster>
+void run_nag(const KernelCall& call) {
+  NagStepParams p{call.params<NagParams>()};
+  p.in_place = kMaster || call.out().bytes() == call.in(0).bytes();
+  run_step_of<Nag, kMaster>(p, call.inputs(), 0, call.out());
+}
 
 // -1, 0 or 1; 0 for NaN.
 template <class C>
@@ -197,12 +211,13 @@ OP(nag_mom_update)
     .infer(infer_step<1, false>)
     .in_place()
     .mutates<2>()
-    .kernel(run_step<Nag, NagParams>)
+    .kernel(run_nag<false>)
     .no_grad(kStepNotDifferentiable)
     .doc(
         "A step with Nesterov's momentum: with step = lr * (clip(rescale_grad * grad) + wd * "
         "weight), mom = momentum * mom - step changes in place, and the result is weight + "
-        "momentum * mom - step.");
+        "momentum * mom - step. With out=weight, mom is then decayed by the new weight instead of "
+        "the old one.");
 
 OP(mp_nag_mom_update)
     .inputs("weight", "grad", "mom", "weight32")
@@ -210,7 +225,7 @@ OP(mp_nag_mom_update)
     .infer(infer_step<1, true>)
     .in_place()
     .mutates<2, 3>()
-    .kernel(run_step<Nag, NagParams, true>)
+    .kernel(run_nag<true>)
     .no_grad(kStepNotDifferentiable)
     .doc("nag_mom_update computed on weight32, a float32 copy that changes in place.");
 

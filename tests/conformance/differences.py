@@ -582,3 +582,18 @@ _list(
     gradient(array(_X), x=array(_head(_X.shape)), y=array(np.zeros(_Y.shape)), **_REST),
     "shape::grad nd.concatenate([x], axis=1)",
 )
+
+_list(
+    "MXNet's adamw_update leaves the rescaled and clipped gradient in its input",
+    array(harness.data((2, 3), seed=302)),
+    "optimizer_updates::adamw_update_leaves_the_gradient",
+)
+_list(
+    "MXNet's mp_lamb_update_phase2 does not change weight32, from which the next step starts",
+    array(
+        harness.data((2, 3), seed=401)
+        + np.float32(0.0001)
+        - np.float32(0.5) * harness.data((2, 3), seed=402)
+    ),
+    "optimizer_updates::mp_lamb_update_phase2_changes_the_copy",
+)
