@@ -1,7 +1,7 @@
 #pragma once
 
-#include "op/params.h"
 #include "core/ndarray.h"
+#include "op/params.h"
 
 // What operators that look up by index share. Positions are int64 row numbers within range: the
 // values of an index array, of any dtype, after its mode was applied.

@@ -338,7 +338,7 @@ OpDeclaration& declare_multi(OpDeclaration&& op) {
       })
       .no_grad(kStepNotDifferentiable);
 }
-#define OP_MULTI(name, step, master, params)                              \
+#define OP_MULTI(name, step, master, params)                                          \
   [[maybe_unused]] static const OpDeclaration MXTAPE_CONCAT(op_multi_, __COUNTER__) = \
       declare_multi<step, master, params>(OpDeclaration(#name))
 

@@ -197,13 +197,17 @@ inline double number_at(const NDArray& x, size_t i) {
 template <class C, class F>
 C sum_of(int64_t n, F element) {
   constexpr int kLanes = 16;
+  C total = 0;
+  if (n < kLanes) {
+    for (int64_t i = 0; i < n; ++i) total += element(i);
+    return total;
+  }
   C lane[kLanes] = {};
   int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes) {
     for (int l = 0; l < kLanes; ++l) lane[l] += element(i + l);
   }
   for (; i < n; ++i) lane[i % kLanes] += element(i);
-  C total = 0;
   for (const C x : lane) total += x;
   return total;
 }

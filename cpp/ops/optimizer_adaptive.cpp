@@ -343,7 +343,7 @@ template <class C>
 struct Ftrl {
   static constexpr int kStates = 2;
   explicit Ftrl(const FtrlParams& p)
-      : lr(static_cast<C>(p.lr)),
+      : inverse_lr(static_cast<C>(1 / p.lr)),
         wd(static_cast<C>(p.wd)),
         lamda1(static_cast<C>(p.lamda1)),
         beta(static_cast<C>(p.beta)),
@@ -351,14 +351,16 @@ struct Ftrl {
   C operator()(C w, C grad, C* state) const {
     const C g = rule(grad);
     const C n = state[1] + g * g;
-    const C z = state[0] + g - (std::sqrt(n) - std::sqrt(state[1])) * w / lr;
+    const C root = std::sqrt(n);
+    const C z = state[0] + g - (root - std::sqrt(state[1])) * w * inverse_lr;
     state[0] = z;
     state[1] = n;
     // z moved towards zero by lamda1.
-    const C beyond = std::abs(z) > lamda1 ? z - std::copysign(lamda1, z) : C(0);
-    return -beyond / ((beta + std::sqrt(n)) / lr + wd);
+    const C above = z > lamda1 ? z - lamda1 : C(0);
+    const C beyond = z < -lamda1 ? z + lamda1 : above;
+    return -beyond / ((beta + root) * inverse_lr + wd);
   }
-  C lr, wd, lamda1, beta;
+  C inverse_lr, wd, lamda1, beta;
   GradientRule<C> rule;
 };
 
@@ -402,12 +404,12 @@ struct Ftml {
         beta2(static_cast<C>(p.beta2)),
         epsilon(static_cast<C>(p.epsilon)),
         scale(static_cast<C>((1 - std::pow(p.beta1, static_cast<double>(p.t))) / p.lr)),
-        correction(static_cast<C>(1 - std::pow(p.beta2, static_cast<double>(p.t)))),
+        correction(static_cast<C>(1 / (1 - std::pow(p.beta2, static_cast<double>(p.t))))),
         rule(p) {}
   C operator()(C w, C grad, C* state) const {
     const C g = rule(grad, wd * w);
     const C v = beta2 * state[1] + (C(1) - beta2) * g * g;
-    const C d = scale * (std::sqrt(v / correction) + epsilon);
+    const C d = scale * (std::sqrt(v * correction) + epsilon);
     const C z = beta1 * state[2] + (C(1) - beta1) * g - (d - beta1 * state[0]) * w;
     state[0] = d;
     state[1] = v;

@@ -2,7 +2,8 @@
 
 #include "ops/optimizer.h"
 
-// Steps whose rate adapts to each array by its norm: LAMB in two phases and in one, and LARS' rates.
+// Steps whose rate adapts to each array by its norm: LAMB in two phases and in one, and LARS'
+// rates.
 namespace mxtape {
 namespace {
 
@@ -30,14 +31,14 @@ struct LambDirection {
         beta2(static_cast<C>(p.beta2)),
         epsilon(static_cast<C>(p.epsilon)),
         wd(static_cast<C>(p.wd)),
-        mean_scale(correction(p, p.beta1)),
-        var_scale(correction(p, p.beta2)),
+        mean_scale(C(1) / correction(p, p.beta1)),
+        var_scale(C(1) / correction(p, p.beta2)),
         rule(p) {}
   C operator()(C w, C grad, C* state) const {
     const C g = rule(grad);
     state[0] = beta1 * state[0] + (C(1) - beta1) * g;
     state[1] = beta2 * state[1] + (C(1) - beta2) * g * g;
-    return state[0] / mean_scale / (std::sqrt(state[1] / var_scale) + epsilon) + wd * w;
+    return state[0] * mean_scale / (std::sqrt(state[1] * var_scale) + epsilon) + wd * w;
   }
   static C correction(const LambRates& p, double beta) {
     return p.bias_correction ? static_cast<C>(1 - std::pow(beta, static_cast<double>(p.t))) : C(1);
@@ -199,8 +200,8 @@ struct MultiLambParams : LambBounds {
   int64_t num_tensors = 1;
   int64_t weights() const { return num_tensors; }
   LambRates at(size_t i) const {
-    return {beta1, beta2, epsilon, wds[i], rescale_grad, clip_gradient, step_count[i],
-            bias_correction};
+    return {beta1,        beta2,         epsilon,       wds[i],
+            rescale_grad, clip_gradient, step_count[i], bias_correction};
   }
   void check(const InferCall& call) const {
     expect_one_each(call, "learning_rates", learning_rates.size(), num_tensors);
@@ -272,13 +273,11 @@ void run_multi_lamb(const KernelCall& call) {
       const NDArray direction = NDArray::empty(Shape{n}, dtype_of<C>);
       C* g = direction.template data<C>();
       const LambDirection<C> find(p.at(i));
-      run_step_loop<LambDirection<C>, S, T, C>(find, n, weight,
-                                               call.in(first + 1).template data<T>(), states,
-                                               nullptr, g);
+      run_step_loop<LambDirection<C>, S, T, C>(
+          find, n, weight, call.in(first + 1).template data<T>(), states, nullptr, g);
       const double ratio = p.ratio(norm_of(weight, n), norm_of(static_cast<const C*>(g), n));
       const LambMove<C> move(LambRate{p.learning_rates[i] * ratio});
-      run_step_loop<LambMove<C>, S, C, T>(move, n, weight, g, {}, master,
-                                          out.template data<T>());
+      run_step_loop<LambMove<C>, S, C, T>(move, n, weight, g, {}, master, out.template data<T>());
     });
   }
 }

@@ -156,8 +156,7 @@ struct NegativeBinomial {
   }
   void fill(const NDArray& out) const {
     const NegativeBinomialDraws draws;
-    fill_elements(
-        out, [&](int64_t i) { return draws.by_success(static_cast<double>(k), p, i); });
+    fill_elements(out, [&](int64_t i) { return draws.by_success(static_cast<double>(k), p, i); });
   }
 };
 

@@ -134,9 +134,9 @@ void infer_pdf(InferCall& call) {
   for (int i = 1; i <= D::kParams; ++i) {
     call.expect(call.shape(static_cast<size_t>(i)) == param, "the parameters must have one shape");
   }
-  call.expect(param.ndim() <= sample.ndim() &&
-                  std::equal(param.begin(), param.end(), sample.begin()),
-              "the parameters' axes must be the leading axes of the samples");
+  call.expect(
+      param.ndim() <= sample.ndim() && std::equal(param.begin(), param.end(), sample.begin()),
+      "the parameters' axes must be the leading axes of the samples");
   call.output(0, sample, call.dtype(0));
 }
 
@@ -204,15 +204,15 @@ void pdf_vjp(Vjp& v) {
   }
 }
 
-#define OP_PDF(name, density, ...)                                   \
-  OP(_random_pdf_##name)                                             \
-      .alias("random_pdf_" #name)                                    \
-      .inputs("sample", __VA_ARGS__)                                 \
-      .params<PdfParams>()                                           \
-      .infer(infer_pdf<density>)                                     \
-      .kernel(run_pdf<density>)                                      \
+#define OP_PDF(name, density, ...)                          \
+  OP(_random_pdf_##name)                                    \
+      .alias("random_pdf_" #name)                           \
+      .inputs("sample", __VA_ARGS__)                        \
+      .params<PdfParams>()                                  \
+      .infer(infer_pdf<density>)                            \
+      .kernel(run_pdf<density>)                             \
       .keep_inputs({Keep::kData, Keep::kData, Keep::kData}) \
-      .keep_output()                                                 \
+      .keep_output()                                        \
       .vjp(pdf_vjp<density>)
 
 OP_PDF(uniform, UniformPdf, "low", "high")
@@ -226,8 +226,7 @@ OP_PDF(exponential, ExponentialPdf, "lam")
 OP_PDF(poisson, PoissonPdf, "lam")
     .doc("Probability of counts under the Poisson distribution of mean lam.");
 OP_PDF(negative_binomial, NegativeBinomialPdf, "k", "p")
-    .doc(
-        "Probability of counts of failures before k successes that have probability p each.");
+    .doc("Probability of counts of failures before k successes that have probability p each.");
 OP_PDF(generalized_negative_binomial, GeneralizedNegativeBinomialPdf, "mu", "alpha")
     .doc(
         "Probability of counts under the negative binomial distribution of mean mu and dispersion "

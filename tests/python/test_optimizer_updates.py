@@ -114,7 +114,7 @@ def test_half_precision_is_rounded_once(name):
     exact = [x.astype("float64") for x in arrays]
     result = getattr(nd, name)(*arrays, wd=0.1, **params)
     expected = getattr(nd, name)(*exact, wd=0.1, **params)
-    for half, double in zip([result] + arrays[2:], [expected] + exact[2:]):
+    for half, double in zip([result, *arrays[2:]], [expected, *exact[2:]]):
         assert half.dtype == np.float16
         double = double.asnumpy()
         np.testing.assert_allclose(half.asnumpy(), double, rtol=1e-3, atol=1e-3 * abs(double).max())
@@ -154,7 +154,7 @@ def test_group_adagrad():
 
 
 def test_group_adagrad_agrees_with_rows_recorded_from_mxnet():
-    """MXNet 1.9.1 has the step for row_sparse gradients alone; these are its values for full ones."""
+    """MXNet 1.9.1 has the step for row_sparse gradients alone: its values for one that is full."""
     w = nd.array([[1, -2, 3], [2, 3, 4]])
     g, history = nd.array([[0.5, -4, 2], [1, 2, 3]]), nd.full((2, 1), 0.1)
     contrib.group_adagrad_update(w, g, history, lr=0.1, epsilon=0.01, out=w)
@@ -193,7 +193,7 @@ REFUSED = {
 def test_refused_before_anything_changes(what):
     w, g = draw((2, 3)), draw((2, 3))
     before = w.asnumpy()
-    with pytest.raises(MXNetError, match="_update|lists"):
+    with pytest.raises(MXNetError, match="_update"):
         REFUSED[what](w, g)
     np.testing.assert_array_equal(w.asnumpy(), before)
 

@@ -167,9 +167,7 @@ def test_gradient_of_drawn_probabilities():
     by_value = np.divide(counts, values, out=np.zeros_like(values), where=values > 0)
     np.testing.assert_allclose(first.asnumpy(), by_value, rtol=1e-12)
     total.backward()
-    by_cube = np.divide(
-        -2.0 * counts**2, values**3, out=np.zeros_like(values), where=values > 0
-    )
+    by_cube = np.divide(-2.0 * counts**2, values**3, out=np.zeros_like(values), where=values > 0)
     np.testing.assert_allclose(p.grad.asnumpy(), by_cube, rtol=1e-12)
 
 

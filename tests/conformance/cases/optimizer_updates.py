@@ -1,4 +1,4 @@
-"""The rest of the optimizer updates: order of rescaling, clipping and decay, states, mp and multi."""
+"""The rest of the optimizer updates: rescaling, clipping and decay, states, mp and multi."""
 
 from harness import array, case, data, values
 

@@ -3,7 +3,6 @@
 from gradient_row import Ints, Row
 
 
-
 def nothing(mx, *inputs):
     """What operators claim to differentiate that let no gradient flow."""
     return mx.nd.zeros_like(inputs[0])
