@@ -356,8 +356,8 @@ struct Ftrl {
     state[0] = z;
     state[1] = n;
     // z moved towards zero by lamda1.
-    const C above = z > lamda1 ? z - lamda1 : C(0);
-    const C beyond = z < -lamda1 ? z + lamda1 : above;
+    const C low = z < -lamda1 ? -lamda1 : z;
+    const C beyond = z - (low > lamda1 ? lamda1 : low);
     return -beyond / ((beta + root) * inverse_lr + wd);
   }
   C inverse_lr, wd, lamda1, beta;
