@@ -4,7 +4,7 @@ from harness import array, case, data, values
 
 WHY = {"rtol": 1e-4, "why": "MXNet rounds the learning rate and its kin to float32"}
 CORRECTION = {"rtol": 1e-3, "why": "MXNet computes 1 - beta ** t in float32"}
-NARROW = {"rtol": 4e-3, "why": "MXNet squares a float16 weight in float16 for its norm"}
+NARROW = {"rtol": 4e-3, "why": "MXNet squares float16 weights in float16 for their norm"}
 # MXNet computes these in float16, and 1 - beta ** t with it: test_optimizer_updates.py.
 NO_FLOAT16 = ("ftml_update", "lamb_update_phase1")
 # Values for which every order of rescaling, clipping and decay gives another result.
@@ -262,7 +262,9 @@ LAMB = {
 for label, arguments in LAMB.items():
     for master in (False, True):
 
-        @case(name=f"multi_{'mp_' * master}lamb_update {label}", **(NARROW if master else CORRECTION))
+        @case(
+            name=f"multi_{'mp_' * master}lamb_update {label}", **(NARROW if master else CORRECTION)
+        )
         def multi_lamb(mx, arguments=arguments, master=master):
             # MXNet takes the decay and the norm from the narrow weight, mxtape from its copy.
             lists = list(zip(*groups(mx, "float16" if master else "float32", 2, master, 0)))
