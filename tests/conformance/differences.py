@@ -562,8 +562,6 @@ _list(
     raises("TypeError"),
     "ndarray::deleting_an_item_is_refused",
 )
-_REASON = "files and DLPack are not in mxtape yet"
-_list(_REASON, raises("AttributeError"), "ndarray::save_and_load", "creation::from_dlpack_and_back")
 _X, _Y = (harness.data((2, 3, 4), seed=seed) for seed in (51, 52))
 _REST = {"m": array(np.zeros((2, 3))), "v": array(np.zeros(4))}
 _REASON = "MXNet's concatenate writes into a new array in place, which recording refuses"
@@ -660,4 +658,19 @@ _list(
     _REASON,
     _power_gradient([-7.5, 7.5, -7.5, 7.5, 0, 5], [2, -2, -2, 2, 3, 2]),
     "pointwise::grad signs nd.broadcast_power(a, b)",
+)
+
+_list(
+    "MXNet's adamw_update leaves the rescaled and clipped gradient in its input",
+    array(harness.data((2, 3), seed=302)),
+    "optimizer_updates::adamw_update_leaves_the_gradient",
+)
+_list(
+    "MXNet's mp_lamb_update_phase2 does not change weight32, from which the next step starts",
+    array(
+        harness.data((2, 3), seed=401)
+        + np.float32(0.0001)
+        - np.float32(0.5) * harness.data((2, 3), seed=402)
+    ),
+    "optimizer_updates::mp_lamb_update_phase2_changes_the_copy",
 )
