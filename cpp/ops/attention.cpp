@@ -133,8 +133,13 @@ void scores(const NDArray& queries, const Projection& q, const NDArray& keys, co
   operands[0].array = &a;
   operands[1].scalar = 1 / std::sqrt(static_cast<double>(q.depth));
   run_tiles(multiply, multiply.compute_dtype(a.dtype()), operands, a, nullptr);
-  Gemm g{.dtype = out.dtype(), .m = q.length, .n = k.length, .k = q.depth, .a = a.bytes(),
-         .b = b.bytes(), .out = out.bytes()};
+  Gemm g{.dtype = out.dtype(),
+         .m = q.length,
+         .n = k.length,
+         .k = q.depth,
+         .a = a.bytes(),
+         .b = b.bytes(),
+         .out = out.bytes()};
   g.transpose_b = true;
   g.batch = q.batch * q.heads;
   gemm(g);
@@ -155,8 +160,13 @@ void attend(const NDArray& projections, const Projection& p, int64_t part, const
   const NDArray values = matrices_of(projections, p, part);
   const int64_t queries = attention.shape()[1];
   const NDArray product = NDArray::empty(Shape{p.batch * p.heads, queries, p.depth}, out.dtype());
-  Gemm g{.dtype = out.dtype(), .m = queries, .n = p.depth, .k = p.length,
-         .a = attention.bytes(), .b = values.bytes(), .out = product.bytes()};
+  Gemm g{.dtype = out.dtype(),
+         .m = queries,
+         .n = p.depth,
+         .k = p.length,
+         .a = attention.bytes(),
+         .b = values.bytes(),
+         .out = product.bytes()};
   g.batch = p.batch * p.heads;
   gemm(g);
   Strided walk;

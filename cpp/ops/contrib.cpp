@@ -241,8 +241,8 @@ NDArray positions_of(const NDArray& mask) {
   const NDArray flags = NDArray::empty(mask.shape(), DType::kBool);
   convert(mask.dtype(), mask.bytes(), DType::kBool, flags.bytes(), mask.size());
   const bool* set = flags.data<bool>();
-  const NDArray positions = NDArray::empty(Shape{std::count(set, set + mask.size(), true)},
-                                           DType::kInt64);
+  const NDArray positions =
+      NDArray::empty(Shape{std::count(set, set + mask.size(), true)}, DType::kInt64);
   int64_t* to = positions.data<int64_t>();
   for (int64_t i = 0; i < mask.size(); ++i) {
     if (set[i]) *to++ = i;

@@ -17,8 +17,10 @@ struct LeakyReLUParams {
   template <class V>
   void visit(V& v) {
     v("act_type", act_type,
-      "For x <= 0: leaky, slope * x; elu, slope * (exp(x) - 1); selu, the same with fixed constants; "
-      "prelu, gamma * x; rrelu, x times a random slope in train mode, the mean one else. gelu is x * "
+      "For x <= 0: leaky, slope * x; elu, slope * (exp(x) - 1); selu, the same with fixed "
+      "constants; "
+      "prelu, gamma * x; rrelu, x times a random slope in train mode, the mean one else. gelu is x "
+      "* "
       "P(z < x) for a standard normal z.",
       {"elu", "gelu", "leaky", "prelu", "rrelu", "selu"});
     v("slope", slope, "Slope of leaky, and the negative limit of elu.");
@@ -75,8 +77,8 @@ const TileFunction elu_grad = floating_tile<2, Slope>([](const Slope& p, auto g,
 });
 const TileFunction selu_grad = floating_tile<2, Slope>([](const Slope&, auto g, auto x) {
   using T = typename decltype(x)::Scalar;
-  return (x > T(0)).select(g * static_cast<T>(kSeluScale), g * x.cwiseMin(T(0)).exp() *
-                                                               static_cast<T>(kSeluScale * kSeluAlpha));
+  return (x > T(0)).select(g * static_cast<T>(kSeluScale),
+                           g * x.cwiseMin(T(0)).exp() * static_cast<T>(kSeluScale * kSeluAlpha));
 });
 const TileFunction gelu_grad = floating_tile<2, Slope>([](const Slope&, auto g, auto a) {
   using T = typename decltype(a)::Scalar;
@@ -113,15 +115,19 @@ const TileFunction& gradient_tile(LeakyType type) {
   }
 }
 
-// How gamma broadcasts to data: along axis 1 where it has as many elements, else as NumPy has it.
-// Empty when it does not.
+// How gamma broadcasts to data: a vector along axis 1 where it has as many elements, else along the
+// leading axes. Empty when it does not.
 std::optional<Shape> gamma_shape(const Shape& data, const Shape& gamma) {
   Shape shape(data.ndim(), 1);
-  if (gamma.size() == 1) return shape;
-  if (gamma.ndim() != 1) return std::nullopt;
-  const int axis = data.ndim() > 1 && gamma[0] == data[1] ? 1 : data.ndim() - 1;
-  if (axis < 0 || gamma[0] != data[axis]) return std::nullopt;
-  shape[axis] = gamma[0];
+  if (gamma.ndim() == 1 && data.ndim() > 1 && gamma[0] == data[1]) {
+    shape[1] = gamma[0];
+    return shape;
+  }
+  if (gamma.ndim() > std::min(data.ndim(), 2)) return std::nullopt;
+  for (int d = 0; d < gamma.ndim(); ++d) {
+    if (gamma[d] != 1 && gamma[d] != data[d]) return std::nullopt;
+    shape[d] = gamma[d];
+  }
   return shape;
 }
 
@@ -143,8 +149,10 @@ const fn::Op leaky_relu_grad{"_backward_LeakyReLU"};
 OP(LeakyReLU)
     .inputs("data", "gamma")
     .params<LeakyReLUParams>()
-    .optional_inputs(
-        1, [](const Params* p) -> uint32_t { return type_of(p) == LeakyType::kPrelu ? 0b11 : 0b01; })
+    .optional_inputs(1,
+                     [](const Params* p) -> uint32_t {
+                       return type_of(p) == LeakyType::kPrelu ? 0b11 : 0b01;
+                     })
     .outputs([](const Params* p) -> size_t { return type_of(p) == LeakyType::kRrelu ? 2 : 1; })
     .training_mode()
     .random()
@@ -153,8 +161,9 @@ OP(LeakyReLU)
       call.expect_floating();
       if (p.act_type == LeakyType::kPrelu) {
         call.expect_same_dtype();
-        call.expect(gamma_shape(call.shape(0), call.shape(1)).has_value(),
-                    "gamma must be a vector along axis 1 of data, or have one element");
+        call.expect(
+            gamma_shape(call.shape(0), call.shape(1)).has_value(),
+            "gamma must be a vector along axis 1 of data, or broadcast along its leading axes");
       }
       call.output(0, call.shape(0), call.dtype(0));
       if (p.act_type == LeakyType::kRrelu) call.output(1, call.shape(0), call.dtype(0));
@@ -173,8 +182,9 @@ OP(LeakyReLU)
         reduce::dispatch_floating(x.dtype(), [&](auto tag) {
           using T = typename decltype(tag)::type;
           if (call.training()) return draw_slopes<T>(slopes, p);
-          std::fill_n(slopes.data<T>(), slopes.size(),
-                      static_cast<T>(static_cast<compute_type<T>>((p.lower_bound + p.upper_bound) / 2)));
+          std::fill_n(
+              slopes.data<T>(), slopes.size(),
+              static_cast<T>(static_cast<compute_type<T>>((p.lower_bound + p.upper_bound) / 2)));
         });
       }
       operands[1].array = &slopes;
@@ -235,8 +245,8 @@ OP(_backward_LeakyReLU)
       const NDArray gh = g * v.input(0);
       switch (p.act_type) {
         case LeakyType::kGelu:
-          return v.grad(1, gh * fn::exp(-0.5 * fn::square(x)) * (2.0 - fn::square(x)) *
-                               kNormalDensity);
+          return v.grad(
+              1, gh * fn::exp(-0.5 * fn::square(x)) * (2.0 - fn::square(x)) * kNormalDensity);
         case LeakyType::kElu:
         case LeakyType::kSelu: {
           const double factor = p.act_type == LeakyType::kElu ? p.slope : kSeluScale * kSeluAlpha;

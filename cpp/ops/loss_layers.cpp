@@ -26,9 +26,9 @@ void infer_regression(InferCall& call) {
   call.expect_floating();
   call.expect_same_dtype();
   const Shape &data = call.shape(0), &label = call.shape(1);
-  call.expect(data.ndim() >= 1 && label.ndim() >= 1 && data[0] == label[0] &&
-                  data.size() == label.size(),
-              "label must have as many rows and elements as data");
+  call.expect(
+      data.ndim() >= 1 && label.ndim() >= 1 && data[0] == label[0] && data.size() == label.size(),
+      "label must have as many rows and elements as data");
   call.output(0, data, call.dtype(0));
 }
 
@@ -41,8 +41,7 @@ double regression_scale(const Shape& data, double grad_scale) {
 template <class Error>
 void regression_vjp(Vjp& v, Error error) {
   const NDArray x = v.input(0), label = reshape(v.input(1), x.shape());
-  v.grad(0, error(x, label) *
-                regression_scale(x.shape(), v.params<RegressionParams>().grad_scale));
+  v.grad(0, error(x, label) * regression_scale(x.shape(), v.params<RegressionParams>().grad_scale));
 }
 
 OpDeclaration regression(const char* name, KernelFn kernel, VjpFn vjp, const char* doc) {
@@ -86,7 +85,8 @@ struct SVMOutputParams {
     v("margin", margin, "How far a score must be on its side to cost nothing.");
     v("regularization_coefficient", regularization_coefficient,
       "What the gradient is multiplied with.");
-    v("use_linear", use_linear, "Whether the loss is the distance from the margin; else its square.");
+    v("use_linear", use_linear,
+      "Whether the loss is the distance from the margin; else its square.");
   }
 };
 
@@ -114,7 +114,8 @@ OP(SVMOutput)
       const Shape& data = call.shape(0);
       call.expect(data.ndim() >= 2, "data must have at least 2 axes, the last for the classes");
       const Shape wanted(data.dims().first(static_cast<size_t>(data.ndim() - 1)));
-      call.expect(call.shape(1) == wanted, "label must have shape ", wanted, ": a class number each");
+      call.expect(call.shape(1) == wanted, "label must have shape ", wanted,
+                  ": a class number each");
       call.output(0, data, call.dtype(0));
     })
     .kernel(copy_kernel)
@@ -225,8 +226,8 @@ OP(IdentityAttachKLSparseReg)
         using T = typename decltype(tag)::type;
         T* old = moving.data<T>();
         if (call.training() && x.size() > 0) {
-          const reduce::Layout layout(x.shape(), reduced_axes(all_but_channels(x.ndim()), false,
-                                                              x.ndim(), call.name()));
+          const reduce::Layout layout(
+              x.shape(), reduced_axes(all_but_channels(x.ndim()), false, x.ndim(), call.name()));
           const double share = (1 - p.momentum) / static_cast<double>(layout.count);
           reduce::run<reduce::Sum<T>>(layout, x.data<T>(), average.data<T>(), [&](double sum) {
             return static_cast<T>(static_cast<compute_type<T>>(sum * share));
@@ -249,8 +250,8 @@ OP(IdentityAttachKLSparseReg)
       Shape units(shape.ndim(), 1);
       units[1] = shape[1];
       const NDArray average = v.output(1);
-      NDArray pull = ((1 - p.sparseness_target) / (1.0 - average) - p.sparseness_target / average) *
-                     p.penalty;
+      NDArray pull =
+          ((1 - p.sparseness_target) / (1.0 - average) - p.sparseness_target / average) * p.penalty;
       pull = reshape(pull, units);
       NDArray grad;
       if (v.has_head(0)) grad = v.head(0) + pull;

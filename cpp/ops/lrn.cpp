@@ -98,7 +98,8 @@ OP(LRN)
     .inputs("data")
     .params<LRNParams>()
     .infer([](InferCall& call) {
-      call.expect(call.shape(0).ndim() >= 2, "data must have at least 2 axes: (batch, channels, ...)");
+      call.expect(call.shape(0).ndim() >= 2,
+                  "data must have at least 2 axes: (batch, channels, ...)");
       call.expect(call.params<LRNParams>().nsize > 0, "nsize must be positive");
       infer_same_floating(call);
     })

@@ -52,7 +52,8 @@ OP(amp_multicast)
     .infer([](InferCall& call) {
       const auto& p = call.params<MulticastParams>();
       const size_t n = call.input_count();
-      call.expect(p.num_outputs == static_cast<int64_t>(n), "num_outputs must be the number of arrays");
+      call.expect(p.num_outputs == static_cast<int64_t>(n),
+                  "num_outputs must be the number of arrays");
       std::optional<DType> common;
       for (size_t i = 0; i < n; ++i) {
         const DType dtype = call.dtype(i);

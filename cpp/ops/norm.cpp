@@ -90,7 +90,8 @@ void affine_vjp(Vjp& v, const fn::Op& backward, const P& p, const Shape& shape, 
     if (v.needs(2)) v.grad(2, grads[2]);
   }
   if (!v.needs(0)) return;
-  if (v.has_head(1) || v.has_head(2)) {
+  const bool returns_stats = v.op().count_outputs(v.raw_params()) > 1;
+  if (returns_stats && (v.has_head(1) || v.has_head(2))) {
     const Normalized norm(reshape(v.input(0), shape), axes, eps, true);
     NDArray into = reshape(v.head(1), stats);
     if (v.has_head(2)) into = into + norm.hat * reshape(v.head(2), stats);

@@ -76,7 +76,8 @@ Moments<A> moments_of(const Normalization& norm, const A* x, int64_t n) {
 template <class A>
 class Runs {
  public:
-  Runs(const NDArray& array, int64_t n) : array_(array), n_(n), direct_(array.dtype() == dtype_of<A>) {
+  Runs(const NDArray& array, int64_t n)
+      : array_(array), n_(n), direct_(array.dtype() == dtype_of<A>) {
     if (!direct_) buffer_ = NDArray::empty(Shape{n}, dtype_of<A>);
   }
   const A* load(int64_t run) {
@@ -125,8 +126,8 @@ void set(const NDArray* array, int64_t i, A value) {
 int64_t affine_count(const Normalization& norm) { return norm.groups ? norm.groups : norm.view.n; }
 
 template <class A>
-void forward(const Normalization& norm, const NDArray& x, const NDArray* gamma,
-             const NDArray* beta, const NDArray& y, const NDArray* mean, const NDArray* s) {
+void forward(const Normalization& norm, const NDArray& x, const NDArray* gamma, const NDArray* beta,
+             const NDArray& y, const NDArray* mean, const NDArray* s) {
   const int64_t n = norm.view.n, runs = norm.view.outer * norm.view.inner;
   const std::vector<A> gammas = numbers<A>(gamma, affine_count(norm), 1);
   const std::vector<A> betas = numbers<A>(beta, affine_count(norm), 0);

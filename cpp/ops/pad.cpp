@@ -22,10 +22,11 @@ struct PadParams {
   double constant_value = 0;
   template <class V>
   void visit(V& v) {
-    v.required("mode", mode,
-               "What fills the border: constant, constant_value; edge, the nearest element; reflect, "
-               "the image mirrored at its outermost elements.",
-               {"constant", "edge", "reflect"});
+    v.required(
+        "mode", mode,
+        "What fills the border: constant, constant_value; edge, the nearest element; reflect, "
+        "the image mirrored at its outermost elements.",
+        {"constant", "edge", "reflect"});
     v.required("pad_width", pad_width,
                "For each axis how many elements are added before and after; 0 for the first two.");
     v("constant_value", constant_value, "The number that mode constant fills with.");
@@ -92,8 +93,9 @@ Shape padded_shape(const InferCall& call, const Shape& small, const Ints& pad_wi
   call.expect(n == 4 || n == 5, "data must have 4 or 5 axes");
   call.expect(pad_width.size() == static_cast<size_t>(2 * n), "pad_width must have ", 2 * n,
               " numbers: before and after for each axis");
-  call.expect(std::all_of(pad_width.begin(), pad_width.begin() + 4, [](int64_t p) { return p == 0; }),
-              "pad_width must be 0 for the first two axes");
+  call.expect(
+      std::all_of(pad_width.begin(), pad_width.begin() + 4, [](int64_t p) { return p == 0; }),
+      "pad_width must be 0 for the first two axes");
   Shape large = small;
   for (int d = 2; d < n; ++d) {
     const int64_t before = pad_width[static_cast<size_t>(2 * d)];
@@ -147,7 +149,8 @@ void pad_planes(const PadWalk& walk, const NDArray& in, const NDArray& out, T fi
         to[i] = k < 0 ? fill : from[k];
       };
       for (int64_t i = 0; i < start; ++i) element(i);
-      if (stop > start) std::copy_n(from + walk.x[static_cast<size_t>(start)], stop - start, to + start);
+      if (stop > start)
+        std::copy_n(from + walk.x[static_cast<size_t>(start)], stop - start, to + start);
       for (int64_t i = stop; i < wide; ++i) element(i);
     }
   });
@@ -255,7 +258,8 @@ struct CropParams {
     v("num_args", num_args, "How many arrays are given: 1, or 2 with the one whose size is taken.");
     v("offset", offset, "The first row and column of the part.");
     v("h_w", h_w, "Height and width of the part, with one array.");
-    v("center_crop", center_crop, "Whether the part is taken from the middle instead of at offset.");
+    v("center_crop", center_crop,
+      "Whether the part is taken from the middle instead of at offset.");
   }
 };
 
@@ -309,8 +313,8 @@ OP(Crop)
       if (v.needs(0)) {
         const auto [top, left] =
             crop_origin(shape, g.shape()[2], g.shape()[3], v.params<CropParams>());
-        const Ints border{0, 0, 0, 0, top, shape[2] - top - g.shape()[2],
-                          left, shape[3] - left - g.shape()[3]};
+        const Ints border{
+            0, 0, 0, 0, top, shape[2] - top - g.shape()[2], left, shape[3] - left - g.shape()[3]};
         v.grad(0, pad_op({g}, PadParams{PadMode::kConstant, border, 0}));
       }
       if (v.input_count() > 1 && v.needs(1)) {

@@ -94,7 +94,9 @@ class Lengths {
   NDArray numbers_;
 };
 
-int64_t grain_of(int64_t inner) { return std::max<int64_t>(1, (1 << 15) / std::max<int64_t>(inner, 1)); }
+int64_t grain_of(int64_t inner) {
+  return std::max<int64_t>(1, (1 << 15) / std::max<int64_t>(inner, 1));
+}
 
 const fn::Op mask_op{"SequenceMask"}, last_op{"SequenceLast"}, reverse_op{"SequenceReverse"};
 const fn::Op last_grad{"_backward_SequenceLast"};
@@ -128,17 +130,18 @@ OP(SequenceMask)
         std::memcpy(&fill, &bits, sizeof(T));
         const T* from = x.data<T>();
         T* to = out.data<T>();
-        parallel_for(batch.steps * batch.count, grain_of(batch.inner), [&](int64_t first, int64_t last) {
-          for (int64_t i = first; i < last; ++i) {
-            const int64_t sequence = p.axis == 0 ? i % batch.count : i / batch.steps;
-            const int64_t step = p.axis == 0 ? i / batch.count : i % batch.steps;
-            if (step < lengths[sequence]) {
-              std::copy_n(from + i * batch.inner, batch.inner, to + i * batch.inner);
-            } else {
-              std::fill_n(to + i * batch.inner, batch.inner, fill);
-            }
-          }
-        });
+        parallel_for(batch.steps * batch.count, grain_of(batch.inner),
+                     [&](int64_t first, int64_t last) {
+                       for (int64_t i = first; i < last; ++i) {
+                         const int64_t sequence = p.axis == 0 ? i % batch.count : i / batch.steps;
+                         const int64_t step = p.axis == 0 ? i / batch.count : i % batch.steps;
+                         if (step < lengths[sequence]) {
+                           std::copy_n(from + i * batch.inner, batch.inner, to + i * batch.inner);
+                         } else {
+                           std::fill_n(to + i * batch.inner, batch.inner, fill);
+                         }
+                       }
+                     });
       });
     })
     .no_grad_inputs(1)
@@ -253,15 +256,16 @@ OP(SequenceReverse)
       const Lengths lengths(call, batch.steps);
       dispatch_by_size(out.dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
-        parallel_for(batch.steps * batch.count, grain_of(batch.inner), [&](int64_t first, int64_t last) {
-          for (int64_t i = first; i < last; ++i) {
-            const int64_t step = i / batch.count, sequence = i % batch.count;
-            const int64_t length = lengths[sequence];
-            const int64_t from = step < length ? length - 1 - step : step;
-            std::copy_n(x.data<T>() + batch.at(from, sequence), batch.inner,
-                        out.data<T>() + i * batch.inner);
-          }
-        });
+        parallel_for(batch.steps * batch.count, grain_of(batch.inner),
+                     [&](int64_t first, int64_t last) {
+                       for (int64_t i = first; i < last; ++i) {
+                         const int64_t step = i / batch.count, sequence = i % batch.count;
+                         const int64_t length = lengths[sequence];
+                         const int64_t from = step < length ? length - 1 - step : step;
+                         std::copy_n(x.data<T>() + batch.at(from, sequence), batch.inner,
+                                     out.data<T>() + i * batch.inner);
+                       }
+                     });
       });
     })
     .no_grad_inputs(1)

@@ -35,6 +35,7 @@ ROWS += [
     Row("moments", [(2, 3)], {"axes": (0, 1)}),
     Row("LeakyReLU", [(2, 3, 2), (3,)], {"act_type": "prelu"}),
     Row("LeakyReLU", [(2, 3, 2), (2,)], {"act_type": "prelu"}),
+    Row("LeakyReLU", [(2, 3, 2), (2, 3)], {"act_type": "prelu"}),
     Row("LeakyReLU", [(2, 3), (1,)], {"act_type": "prelu"}),
 ]
 ROWS += [
