@@ -1,4 +1,6 @@
-#include <cmath>
+#include <algorithm>
+
+#include <unsupported/Eigen/SpecialFunctions>
 
 #include "op/common_params.h"
 #include "op/declare.h"
@@ -56,9 +58,9 @@ const TileFunction selu = floating_tile<1, Slope>([](const Slope&, auto x) {
   using T = typename decltype(x)::Scalar;
   return exponential_unit(x, static_cast<T>(kSeluScale), static_cast<T>(kSeluScale * kSeluAlpha));
 });
-const TileFunction gelu = floating_tile<1, Slope>([](const Slope&, auto a) {
-  using T = typename decltype(a)::Scalar;
-  return a.unaryExpr([](T x) -> T { return x * T(0.5) * (T(1) + std::erf(x * T(kRootHalf))); });
+const TileFunction gelu = floating_tile<1, Slope>([](const Slope&, auto x) {
+  using T = typename decltype(x)::Scalar;
+  return x * T(0.5) * (T(1) + (x * T(kRootHalf)).erf());
 });
 // x and the slope of its place.
 const TileFunction sloped = floating_tile<2, Slope>([](const Slope&, auto x, auto slope) {
@@ -80,12 +82,10 @@ const TileFunction selu_grad = floating_tile<2, Slope>([](const Slope&, auto g, 
   return (x > T(0)).select(g * static_cast<T>(kSeluScale),
                            g * x.cwiseMin(T(0)).exp() * static_cast<T>(kSeluScale * kSeluAlpha));
 });
-const TileFunction gelu_grad = floating_tile<2, Slope>([](const Slope&, auto g, auto a) {
-  using T = typename decltype(a)::Scalar;
-  return g * a.unaryExpr([](T x) -> T {
-    return T(0.5) * (T(1) + std::erf(x * T(kRootHalf))) +
-           x * T(kNormalDensity) * std::exp(T(-0.5) * x * x);
-  });
+const TileFunction gelu_grad = floating_tile<2, Slope>([](const Slope&, auto g, auto x) {
+  using T = typename decltype(x)::Scalar;
+  return g * (T(0.5) * (T(1) + (x * T(kRootHalf)).erf()) +
+              x * T(kNormalDensity) * (T(-0.5) * x * x).exp());
 });
 
 const TileFunction& forward_tile(LeakyType type) {

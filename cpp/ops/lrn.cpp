@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <cmath>
 
 #include <Eigen/Core>
 
@@ -114,7 +113,8 @@ OP(LRN)
             call.in(0), call.out(), half_of(p), [](A x) { return x * x; },
             [=](const T* x, A* sum, T* to, int64_t n) {
               Row<A> scale(sum, n);
-              scale = (scale * weight + knorm).pow(power);
+              // A power, in functions that Eigen has packets of.
+              scale = ((scale * weight + knorm).log() * power).exp();
               for (int64_t i = 0; i < n; ++i) to[i] = static_cast<T>(static_cast<A>(x[i]) * sum[i]);
             });
       });

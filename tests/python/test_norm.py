@@ -1,4 +1,4 @@
-"""Normalizing layers, LeakyReLU and their neighbours: what neither gradients nor recordings show."""
+"""Normalizing layers, LeakyReLU and their neighbours: what rows and recordings do not show."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def layer_norm_gradients(x, gamma, beta):
     return [y.asnumpy()] + [array.grad.asnumpy() for array in (x, gamma, beta)]
 
 
-@pytest.mark.parametrize("rows, n", [(1, 1), (3, 33), (700, 100), (5, 3000), (5000, 7)])
+@pytest.mark.parametrize(("rows", "n"), [(1, 1), (3, 33), (700, 100), (5, 3000), (5000, 7)])
 def test_layer_norm_and_its_gradients_against_numpy(rows, n):
     x, gamma, beta = uniform(rows, n), uniform(n, seed=2), uniform(n, seed=3)
     y, dx, dgamma, dbeta = layer_norm_gradients(x, gamma, beta)
@@ -84,14 +84,18 @@ def test_arrays_without_elements():
 def test_random_slopes_in_train_mode_and_the_mean_slope_else():
     x = nd.array(-np.ones((1000,)))
     y, slopes = nd.LeakyReLU(x, act_type="rrelu", lower_bound=0.2, upper_bound=0.6)
-    assert np.allclose(y.asnumpy(), -0.4) and np.allclose(slopes.asnumpy(), 0.4)
+    assert np.allclose(y.asnumpy(), -0.4)
+    assert np.allclose(slopes.asnumpy(), 0.4)
     x.attach_grad()
     with autograd.record():
         y, slopes = nd.LeakyReLU(x, act_type="rrelu", lower_bound=0.2, upper_bound=0.6)
     y.backward()
     drawn = slopes.asnumpy()
-    assert drawn.min() >= 0.2 and drawn.max() <= 0.6 and drawn.std() > 0.1
-    assert (y.asnumpy() == -drawn).all() and (x.grad.asnumpy() == drawn).all()
+    assert drawn.min() >= 0.2
+    assert drawn.max() <= 0.6
+    assert drawn.std() > 0.1
+    assert (y.asnumpy() == -drawn).all()
+    assert (x.grad.asnumpy() == drawn).all()
     positive = nd.ones((4,))
     with autograd.train_mode():
         assert (nd.LeakyReLU(positive, act_type="rrelu")[0].asnumpy() == 1).all()
@@ -111,7 +115,8 @@ def test_random_slopes_under_create_graph():
 def test_the_moving_average_of_sparse_activations():
     x, average = nd.array([[0.25, 0.5], [0.75, 0.25]]), nd.array([0.5, 0.5])
     y = nd.IdentityAttachKLSparseReg(x, average)
-    assert average.asnumpy().tolist() == [0.5, 0.5] and (y == x).asnumpy().all()
+    assert average.asnumpy().tolist() == [0.5, 0.5]
+    assert (y == x).asnumpy().all()
     x.attach_grad()
     with autograd.record():
         y = nd.IdentityAttachKLSparseReg(

@@ -169,13 +169,14 @@ def rectified(dtype):
 
 
 KINDS = ("leaky", "elu", "selu", "gelu")
+FLOAT_CONSTANTS = {"rtol": 1e-5, "why": "MXNet's constants and its erf are float32"}
 for dtype in ("float32", "float64", "float16"):
     gradients(
         __name__,
         rectified(dtype),
         "\n".join(f"nd.LeakyReLU(x, act_type='{kind}')" for kind in KINDS),
         prefix=f"{dtype} ",
-        **({"rtol": 1e-5, "why": "MXNet's constants and erf are float32"} if dtype == "float64" else {}),
+        **(FLOAT_CONSTANTS if dtype == "float64" else {}),
     )
 gradients(
     __name__,
