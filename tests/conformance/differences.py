@@ -484,14 +484,111 @@ _list(
     "symbol::graph of advanced",
 )
 
-# ---- what mxtape does not have yet: see docs/differences.md
+# ---- normalization, borders, losses, mixed precision, contrib
 
+
+def _affine_norm(x, gamma, beta, axes, shape, eps):
+    """Outputs and gradients of a layer that returns mean and deviation, under the fixed heads."""
+    d = x - x.mean(axis=axes, keepdims=True)
+    s = np.sqrt((d * d).mean(axis=axes, keepdims=True) + eps)
+    hat, n = d / s, x.size // s.size
+    heads = harness.head_values(x.shape)
+    w = heads * gamma
+    fold = [v.mean(axis=axes, keepdims=True) for v in (w, w * hat)]
+    into = harness.head_values(s.shape) * (1 + hat) / n  # what flows into the mean and into s
+    grads = ((w - fold[0] - hat * fold[1]) / s + into, heads * hat, heads)
+    stats = [array(v.reshape(shape)) for v in (x.mean(axis=axes, keepdims=True), s)]
+    return [array(hat * gamma + beta), *stats], grads
+
+
+def _layer_norm_case():
+    x, gamma, beta = (
+        harness.data(shape, low, -low, seed=seed).astype("float64")
+        for shape, low, seed in (((2, 3, 4), -3, 301), ((4,), -2, 302), ((4,), -2, 303))
+    )
+    out, (dx, dg, db) = _affine_norm(x, gamma, beta, 2, (2, 3, 1), 1e-5)
+    return gradient(out, x=array(dx), g=array(dg.sum(axis=(0, 1))), b=array(db.sum(axis=(0, 1))))
+
+
+def _group_norm_case():
+    x = harness.data((2, 4, 3), -3, 3, seed=304).astype("float64").reshape(2, 2, 6)
+    gamma, beta = (
+        harness.data((2,), -2, 2, seed=seed).astype("float64").reshape(1, 2, 1)
+        for seed in (305, 306)
+    )
+    out, (dx, dg, db) = _affine_norm(x, gamma, beta, 2, (2, 2), 1e-5)
+    out[0] = {**out[0], "shape": [2, 4, 3]}
+    return gradient(
+        out,
+        x=array(dx.reshape(2, 4, 3)),
+        g=array(dg.sum(axis=(0, 2))),
+        b=array(db.sum(axis=(0, 2))),
+    )
+
+
+_REASON = "MXNet loses the gradients that flow into the mean and the deviation"
+_list(_REASON, _layer_norm_case(), "norm::grad nd.LayerNorm(x, g, b, output_mean_var=True)")
 _list(
-    "not in mxtape yet",
-    raises("AttributeError"),
-    "nn::grad nd.LeakyReLU(x)",
-    "nn::grad nd.MakeLoss(x * x)",
-    "pointwise::grad nd.amp_cast(x, dtype='float16')",
+    _REASON,
+    _group_norm_case(),
+    "norm::grad nd.GroupNorm(x, g, b, num_groups=2, output_mean_var=True)",
+)
+for _dtype in ("float32", "float64", "float16"):
+    _X = harness.data((2, 3, 4), -3, 3, seed=310).astype("float64")
+    _SCALE, _ALPHA = 1.0507009873554805, 1.6732632423543772
+    _HEAD = harness.head_values((2, 3, 4))
+    _list(
+        "MXNet takes the slope of selu at its result instead of at its argument",
+        gradient(
+            array(np.where(_X > 0, _SCALE * _X, _SCALE * _ALPHA * np.expm1(_X)), _dtype),
+            x=array(_HEAD * np.where(_X > 0, _SCALE, _SCALE * _ALPHA * np.exp(_X)), _dtype),
+        ),
+        f"norm::grad {_dtype} nd.LeakyReLU(x, act_type='selu')",
+    )
+_list(
+    "MXNet reads before the start of a sequence of length 0",
+    raises("MXNetError"),
+    "borders::sequence_last_of_no_steps",
+)
+_X = harness.data((2, 3), -2, 2, seed=333)
+_H = harness.data((2, 3), -2, 2, seed=334, dtype="float16")
+_list(
+    "MXNet casts float32 to float64 everywhere but here",
+    gradient(array(_X, "float64"), x=array(harness.head_values((2, 3)))),
+    "losses::grad nd.amp_cast(x, 'float64')",
+)
+_list(
+    "MXNet rounds to the nearest integer, where every other cast truncates",
+    array(_X.astype("int32"), "int32"),
+    "losses::nd.amp_cast(x, dtype='int32')",
+)
+_REASON = "MXNet's amp_multicast refuses float16 on the CPU, and crashes now and then"
+_list(_REASON, [array(_X), array(_H)], "losses::nd.amp_multicast(x, h, num_outputs=2)")
+_list(
+    _REASON,
+    [array(_X.astype("float16"), "float16"), array(_H, "float16")],
+    "losses::nd.amp_multicast(x, h, num_outputs=2, cast_narrow=True)",
+)
+_list(
+    _REASON,
+    [array(_X), array([[1, -2, 3]], "int32")],
+    "losses::nd.amp_multicast(x, i, num_outputs=2)",
+)
+_list(_REASON, array(_X), "losses::nd.amp_multicast(x, num_outputs=1)")
+_list(
+    "to MXNet all infinities are close, of either sign",
+    array(0, "uint8"),
+    "contrib::nd.contrib.allclose(inf, -inf)",
+)
+_list(
+    "MXNet reads past the shape for an axis that is out of range",
+    raises("MXNetError"),
+    "contrib::index_array_axis_out_of_range",
+)
+_list(
+    "MXNet divides by zero",
+    raises("MXNetError"),
+    "contrib::arange_like_repeat_zero",
 )
 
 # ---- the NDArray itself
