@@ -63,7 +63,7 @@ dnnl::memory::desc Primitive::desc(int name) const {
   return dnnl::memory::desc(copy);
 }
 
-void Primitive::run(std::initializer_list<Argument> arguments) const {
+void Primitive::run(std::span<const Argument> arguments) const {
   static thread_local dnnl::stream stream(cpu());
   std::unordered_map<int, dnnl::memory> memories;
   for (const Argument& a : arguments)

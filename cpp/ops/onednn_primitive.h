@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include <dnnl.hpp>
@@ -52,7 +53,10 @@ class Primitive {
   explicit operator bool() const { return static_cast<bool>(primitive_); }
   // How argument `name` lies in memory.
   dnnl::memory::desc desc(int name) const;
-  void run(std::initializer_list<Argument> arguments) const;
+  void run(std::span<const Argument> arguments) const;
+  void run(std::initializer_list<Argument> arguments) const {
+    run(std::span(arguments.begin(), arguments.size()));
+  }
 
  private:
   dnnl::primitive primitive_;
