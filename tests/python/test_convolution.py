@@ -140,3 +140,21 @@ def test_errors_name_the_operator_and_what_was_expected():
             no_bias=True,
             layout="NHWC",
         )
+
+
+def test_a_forked_child_computes_the_same_bits():
+    random = np.random.RandomState(1)
+    x, w = (
+        nd.array(random.uniform(-1, 1, (8, 32, 28, 28))),
+        nd.array(random.uniform(-1, 1, (32, 32, 3, 3))),
+    )
+
+    def bits():
+        return nd.Convolution(x, w, kernel=(3, 3), num_filter=32, no_bias=True).asnumpy().tobytes()
+
+    want = bits()
+    child = os.fork()
+    if child == 0:
+        # Nothing of pytest's may run in the child.
+        os._exit(0 if bits() == want else 1)
+    assert os.waitpid(child, 0)[1] == 0
