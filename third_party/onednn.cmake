@@ -8,7 +8,8 @@ set(MXTAPE_ONEDNN_VERSION "")
 
 # Says why oneDNN is left out, and leaves it out.
 macro(mxtape_no_onednn)
-  message(STATUS "oneDNN: ${ARGN}; building without it (MXTAPE_ONEDNN=OFF)")
+  string(JOIN "" onednn_reason ${ARGN})
+  message(STATUS "oneDNN: ${onednn_reason}; building without it (MXTAPE_ONEDNN=OFF)")
   set(MXTAPE_ONEDNN OFF)
 endmacro()
 
@@ -27,7 +28,7 @@ if(MXTAPE_ONEDNN)
   endif()
   find_package(dnnl 3 CONFIG QUIET HINTS ${onednn_hints})
   if(NOT dnnl_FOUND)
-    mxtape_no_onednn("no version 3 was found; 'pip install onednn-devel-cpu-gomp' for "
+    mxtape_no_onednn("no version 3 was found: 'pip install onednn-devel-cpu-gomp' for "
       "${Python_EXECUTABLE}, conda's onednn or the Debian package libdnnl-dev provide it, or set dnnl_DIR")
   elseif(NOT DNNL_CPU_RUNTIME STREQUAL "OMP")
     mxtape_no_onednn("${dnnl_DIR} is built for ${DNNL_CPU_RUNTIME} threads, not for OpenMP")
