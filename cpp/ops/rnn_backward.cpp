@@ -1,8 +1,5 @@
-#include <cmath>
-
-#include <Eigen/Core>
-
 #include "ops/gemm.h"
+#include "ops/lanes.h"
 #include "ops/packed_product.h"
 #include "ops/rnn.h"
 #include "runtime/parallel.h"
@@ -36,49 +33,63 @@ template <class T>
 void lstm_cell_grad(int64_t n, const T* gates, const T* cell, const T* cell_before,
                     const T* hidden_grad, T* cell_grad, T* gates_grad, T* hidden,
                     const CellClip& clip) {
-  const ConstRow<T> in(gates, n), forget(gates + n, n), candidate(gates + 2 * n, n);
-  const ConstRow<T> output(gates + 3 * n, n), before(cell_before, n), dh(hidden_grad, n);
-  Row<T> dc(cell_grad, n), d_in(gates_grad, n), d_forget(gates_grad + n, n);
-  Row<T> d_candidate(gates_grad + 2 * n, n), d_output(gates_grad + 3 * n, n);
-  d_in = ConstRow<T>(cell, n).tanh();
-  if (hidden) Row<T>(hidden, n) = output * d_in;
-  d_output = dh * d_in * output * (T(1) - output);
-  dc += dh * output * (T(1) - d_in * d_in);
-  if (clip.active) {
-    for (int64_t i = 0; i < n; ++i) {
-      const T free = forget[i] * before[i] + in[i] * candidate[i];
-      if (!(free >= T(clip.low) && free <= T(clip.high))) dc[i] = 0;
+  for_lanes<T>(n, [&](int64_t at, int64_t count) {
+    const auto gate = [&](int64_t k) { return load_lanes(gates + k * n + at, count); };
+    const auto store = [&](int64_t k, const Lanes<T>& x) {
+      store_lanes<T>(x, gates_grad + k * n + at, count);
+    };
+    const Lanes<T> in = gate(0), forget = gate(1), candidate = gate(2), output = gate(3);
+    const Lanes<T> before = load_lanes(cell_before + at, count);
+    const Lanes<T> bounded = load_lanes(cell + at, count).tanh();
+    const Lanes<T> dh = load_lanes(hidden_grad + at, count);
+    Lanes<T> dc = load_lanes(cell_grad + at, count) + dh * output * (T(1) - bounded * bounded);
+    if (clip.active) {
+      const Lanes<T> free = forget * before + in * candidate;
+      dc = (free >= T(clip.low) && free <= T(clip.high)).select(dc, T(0)).eval();
     }
-  }
-  d_in = dc * candidate * in * (T(1) - in);
-  d_candidate = dc * in * (T(1) - candidate * candidate);
-  d_forget = dc * before * forget * (T(1) - forget);
-  dc *= forget;
+    store(0, dc * candidate * in * (T(1) - in));
+    store(1, dc * before * forget * (T(1) - forget));
+    store(2, dc * in * (T(1) - candidate * candidate));
+    store(3, dh * bounded * output * (T(1) - output));
+    store_lanes<T>(dc * forget, cell_grad + at, count);
+    if (hidden) store_lanes<T>(output * bounded, hidden + at, count);
+  });
 }
 
 // `hidden_grad` becomes the part of the previous state's gradient that passes the weights by.
 template <class T>
 void gru_cell_grad(int64_t n, const T* gates, const T* kept, const T* before, T* hidden_grad,
                    T* input_part, T* recurrent_part) {
-  const ConstRow<T> reset(gates, n), update(gates + n, n), candidate(gates + 2 * n, n);
-  Row<T> dh(hidden_grad, n), d_reset(input_part, n), d_update(input_part + n, n);
-  Row<T> d_candidate(input_part + 2 * n, n);
-  d_candidate = dh * (T(1) - update) * (T(1) - candidate * candidate);
-  d_update = dh * (ConstRow<T>(before, n) - candidate) * update * (T(1) - update);
-  d_reset = d_candidate * ConstRow<T>(kept, n) * reset * (T(1) - reset);
-  std::copy_n(input_part, 2 * n, recurrent_part);
-  Row<T>(recurrent_part + 2 * n, n) = d_candidate * reset;
-  dh *= update;
+  for_lanes<T>(n, [&](int64_t at, int64_t count) {
+    const auto gate = [&](int64_t k) { return load_lanes(gates + k * n + at, count); };
+    const auto store = [&](int64_t k, const Lanes<T>& input, const Lanes<T>& recurrent) {
+      store_lanes<T>(input, input_part + k * n + at, count);
+      store_lanes<T>(recurrent, recurrent_part + k * n + at, count);
+    };
+    const Lanes<T> reset = gate(0), update = gate(1), candidate = gate(2);
+    const Lanes<T> dh = load_lanes(hidden_grad + at, count);
+    const Lanes<T> d_candidate = dh * (T(1) - update) * (T(1) - candidate * candidate);
+    const Lanes<T> d_update =
+        dh * (load_lanes(before + at, count) - candidate) * update * (T(1) - update);
+    const Lanes<T> d_reset =
+        d_candidate * load_lanes(kept + at, count) * reset * (T(1) - reset);
+    store(0, d_reset, d_reset);
+    store(1, d_update, d_update);
+    store(2, d_candidate, d_candidate * reset);
+    store_lanes<T>(dh * update, hidden_grad + at, count);
+  });
 }
 
 template <class T>
 void plain_cell_grad(int64_t n, bool relu, const T* gates, const T* hidden_grad, T* gates_grad) {
-  const ConstRow<T> y(gates, n), dh(hidden_grad, n);
-  if (relu) {
-    Row<T>(gates_grad, n) = (y > T(0)).select(dh, T(0));
-  } else {
-    Row<T>(gates_grad, n) = dh * (T(1) - y * y);
-  }
+  for_lanes<T>(n, [&](int64_t at, int64_t count) {
+    const Lanes<T> y = load_lanes(gates + at, count), dh = load_lanes(hidden_grad + at, count);
+    if (relu) {
+      store_lanes<T>((y > T(0)).select(dh, T(0)), gates_grad + at, count);
+    } else {
+      store_lanes<T>(dh * (T(1) - y * y), gates_grad + at, count);
+    }
+  });
 }
 
 template <class T>

@@ -1,8 +1,7 @@
 #include <cmath>
 
-#include <Eigen/Core>
-
 #include "ops/gemm.h"
+#include "ops/lanes.h"
 #include "ops/packed_product.h"
 #include "ops/rnn.h"
 #include "runtime/convert.h"
@@ -15,14 +14,19 @@ namespace mxtape {
 namespace {
 
 template <class T>
-using Row = Eigen::Map<Eigen::Array<T, Eigen::Dynamic, 1>>;
-template <class T>
-using ConstRow = Eigen::Map<const Eigen::Array<T, Eigen::Dynamic, 1>>;
-
-template <class X>
-auto logistic(const X& x) {
-  using T = typename X::Scalar;
+Lanes<T> logistic(const Lanes<T>& x) {
   return ((-x).exp() + T(1)).inverse();
+}
+
+template <class T>
+void clip_cell(Lanes<T>& cell, const CellClip& clip) {
+  for (T& x : cell) {
+    if (std::isnan(x)) {
+      x = clip.keep_nan ? x : T(clip.for_nan);
+    } else {
+      x = std::min(std::max(x, T(clip.low)), T(clip.high));
+    }
+  }
 }
 
 // One row's step. `gates` holds the inputs' part and the biases and receives the activations;
@@ -30,47 +34,55 @@ auto logistic(const X& x) {
 template <class T>
 void lstm_cell(int64_t n, T* gates, const T* recurrent, const T* cell_before, T* cell, T* hidden,
                const CellClip& clip) {
-  Row<T> all(gates, 4 * n);
-  all += ConstRow<T>(recurrent, 4 * n);
-  Row<T> sigmoids(gates, 2 * n), candidate(gates + 2 * n, n), output(gates + 3 * n, n);
-  sigmoids = logistic(sigmoids);
-  candidate = candidate.tanh();
-  output = logistic(output);
-  Row<T> c(cell, n);
-  c = Row<T>(gates + n, n) * ConstRow<T>(cell_before, n) + Row<T>(gates, n) * candidate;
-  if (clip.active) {
-    for (T& x : c) {
-      if (std::isnan(x)) {
-        x = clip.keep_nan ? x : T(clip.for_nan);
-      } else {
-        x = std::min(std::max(x, T(clip.low)), T(clip.high));
-      }
-    }
-  }
-  Row<T>(hidden, n) = output * c.tanh();
+  for_lanes<T>(n, [&](int64_t at, int64_t count) {
+    const auto gate = [&](int64_t k) -> Lanes<T> {
+      return load_lanes(gates + k * n + at, count) + load_lanes(recurrent + k * n + at, count);
+    };
+    const Lanes<T> in = logistic<T>(gate(0)), forget = logistic<T>(gate(1));
+    const Lanes<T> candidate = gate(2).tanh(), output = logistic<T>(gate(3));
+    Lanes<T> c = forget * load_lanes(cell_before + at, count) + in * candidate;
+    if (clip.active) clip_cell<T>(c, clip);
+    store_lanes<T>(in, gates + at, count);
+    store_lanes<T>(forget, gates + n + at, count);
+    store_lanes<T>(candidate, gates + 2 * n + at, count);
+    store_lanes<T>(output, gates + 3 * n + at, count);
+    store_lanes<T>(c, cell + at, count);
+    store_lanes<T>(output * c.tanh(), hidden + at, count);
+  });
 }
 
 // `bias` is that of the recurrent part of the candidate; `kept` receives that part.
 template <class T>
 void gru_cell(int64_t n, T* gates, const T* recurrent, const T* bias, const T* before, T* kept,
               T* hidden) {
-  Row<T> sigmoids(gates, 2 * n), reset(gates, n), update(gates + n, n), candidate(gates + 2 * n, n);
-  sigmoids = logistic(sigmoids + ConstRow<T>(recurrent, 2 * n));
-  Row<T> part(kept, n);
-  part = ConstRow<T>(recurrent + 2 * n, n) + ConstRow<T>(bias, n);
-  candidate = (candidate + reset * part).tanh();
-  Row<T>(hidden, n) = candidate + update * (ConstRow<T>(before, n) - candidate);
+  for_lanes<T>(n, [&](int64_t at, int64_t count) {
+    const auto gate = [&](int64_t k) { return load_lanes(gates + k * n + at, count); };
+    const auto again = [&](int64_t k) { return load_lanes(recurrent + k * n + at, count); };
+    const Lanes<T> reset = logistic<T>(gate(0) + again(0));
+    const Lanes<T> update = logistic<T>(gate(1) + again(1));
+    const Lanes<T> part = again(2) + load_lanes(bias + at, count);
+    const Lanes<T> candidate = (gate(2) + reset * part).tanh();
+    const Lanes<T> now = candidate + update * (load_lanes(before + at, count) - candidate);
+    store_lanes<T>(reset, gates + at, count);
+    store_lanes<T>(update, gates + n + at, count);
+    store_lanes<T>(candidate, gates + 2 * n + at, count);
+    store_lanes<T>(part, kept + at, count);
+    store_lanes<T>(now, hidden + at, count);
+  });
 }
 
 template <class T>
 void plain_cell(int64_t n, bool relu, T* gates, const T* recurrent, T* hidden) {
-  Row<T> x(gates, n);
-  if (relu) {
-    x = (x + ConstRow<T>(recurrent, n)).template cwiseMax<Eigen::PropagateNaN>(T(0));
-  } else {
-    x = (x + ConstRow<T>(recurrent, n)).tanh();
-  }
-  Row<T>(hidden, n) = x;
+  for_lanes<T>(n, [&](int64_t at, int64_t count) {
+    Lanes<T> x = load_lanes(gates + at, count) + load_lanes(recurrent + at, count);
+    if (relu) {
+      x = x.template cwiseMax<Eigen::PropagateNaN>(T(0)).eval();
+    } else {
+      x = x.tanh().eval();
+    }
+    store_lanes<T>(x, gates + at, count);
+    store_lanes<T>(x, hidden + at, count);
+  });
 }
 
 // What one layer and direction needs in its steps.

@@ -593,7 +593,7 @@ _list(
     "ctc::nd.CTCLoss(x, a + 2)",
     "ctc::nd.CTCLoss(x, a, t + 2, use_data_lengths=True)",
     "ctc::nd.CTCLoss(x, a, n + 2, use_label_lengths=True)",
-    "hawkes::nd.contrib.hawkesll(mu, alpha, beta, s, lags, marks + 1, n, end)",
+    "hawkes::nd.contrib.hawkesll(mu, alpha, beta, s, lags, marks + 3, n, end)",
 )
 _x = harness.data((5, 2, 4), -2, 2, seed=930).astype("float64")
 _p = np.exp(_x) / np.exp(_x).sum(axis=2, keepdims=True)
