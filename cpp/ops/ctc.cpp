@@ -59,8 +59,8 @@ struct CtcTargets {
     const int64_t batch = data[1], width = label.shape()[1];
     const int64_t lowest = p.blank_label == BlankLabel::kFirst ? 1 : 0;
     const std::vector<int64_t> labels = as_integers(label);
-    steps = data_lengths ? as_integers(*data_lengths)
-                         : std::vector<int64_t>(size_t(batch), data[0]);
+    steps =
+        data_lengths ? as_integers(*data_lengths) : std::vector<int64_t>(size_t(batch), data[0]);
     std::vector<int64_t> counts(size_t(batch), width);
     if (label_lengths) counts = as_integers(*label_lengths);
     for (int64_t n = 0; n < batch; ++n) {
@@ -217,9 +217,8 @@ void run_ctc(const KernelCall& call) {
       parallel_for(batch, grain, [&](int64_t begin, int64_t end) {
         for (int64_t n = begin; n < end; ++n) {
           T* to = grad.size() ? grad.data<T>() + n * classes : nullptr;
-          loss.data<T>()[n] =
-              convert_value<T>(sequence_loss<T>(targets, size_t(n), data.data<T>() + n * classes,
-                                                shape[0], classes, stride, to));
+          loss.data<T>()[n] = convert_value<T>(sequence_loss<T>(
+              targets, size_t(n), data.data<T>() + n * classes, shape[0], classes, stride, to));
         }
       });
     }
@@ -247,21 +246,25 @@ class ComposedCtc {
       states_ = std::max(states_, static_cast<int64_t>(states.size()));
     }
     const auto size = [&](size_t n) { return targets.states[n].size(); };
-    first_ = constant([&](size_t n, size_t i) { return i < std::min<size_t>(2, size(n)) ? 0 : kFar; });
-    last_ = constant([&](size_t n, size_t i) { return i < size(n) && i + 2 >= size(n) ? 0 : kFar; });
-    into_ = constant([&](size_t n, size_t i) { return i < size(n) && targets.skips(n, i) ? 0 : kFar; });
-    from_ = constant([&](size_t n, size_t i) {
-      return i + 2 < size(n) && targets.skips(n, i + 2) ? 0 : kFar;
-    });
+    first_ =
+        constant([&](size_t n, size_t i) { return i < std::min<size_t>(2, size(n)) ? 0 : kFar; });
+    last_ =
+        constant([&](size_t n, size_t i) { return i < size(n) && i + 2 >= size(n) ? 0 : kFar; });
+    into_ =
+        constant([&](size_t n, size_t i) { return i < size(n) && targets.skips(n, i) ? 0 : kFar; });
+    from_ = constant(
+        [&](size_t n, size_t i) { return i + 2 < size(n) && targets.skips(n, i + 2) ? 0 : kFar; });
     edge_ = full(Shape{batch_, 2}, dtype, kFar);
     classes_of_states_ = full(Shape{batch_, states_, classes_}, dtype, 0);
-    dispatch_float([&](auto* data) {
-      for (size_t n = 0; n < size_t(batch_); ++n) {
-        for (size_t i = 0; i < size(n); ++i) {
-          data[(int64_t(n) * states_ + int64_t(i)) * classes_ + targets.states[n][i]] = 1;
-        }
-      }
-    }, classes_of_states_);
+    dispatch_float(
+        [&](auto* data) {
+          for (size_t n = 0; n < size_t(batch_); ++n) {
+            for (size_t i = 0; i < size(n); ++i) {
+              data[(int64_t(n) * states_ + int64_t(i)) * classes_ + targets.states[n][i]] = 1;
+            }
+          }
+        },
+        classes_of_states_);
   }
 
   NDArray gradient(const NDArray& data) const {
@@ -287,13 +290,13 @@ class ComposedCtc {
     now = last_;
     for (int64_t t = steps; t-- > 0;) {
       const NDArray occupied = fn::exp(forward[size_t(t)] + now - total);
-      const NDArray counted = batch_dot({reshape(occupied, Shape{batch_, 1, states_}),
-                                         classes_of_states_}, DotParams{});
+      const NDArray counted = batch_dot(
+          {reshape(occupied, Shape{batch_, 1, states_}), classes_of_states_}, DotParams{});
       const NDArray step = reshape(compose::rows(logs, t, t + 1), Shape{batch_, classes_});
       grads[size_t(t)] = (fn::exp(step) - reshape(counted, step.shape())) * counts(t);
       const NDArray through = now + emitted[size_t(t)];
-      now = select(t, log_sum(through, shifted(through, 1, false),
-                              shifted(through, 2, false) + from_), now);
+      now = select(
+          t, log_sum(through, shifted(through, 1, false), shifted(through, 2, false) + from_), now);
     }
     return compose::stack(grads);
   }
@@ -310,11 +313,13 @@ class ComposedCtc {
   template <class F>
   NDArray constant(F&& value) const {
     const NDArray x = NDArray::empty(Shape{batch_, states_}, dtype_);
-    dispatch_float([&](auto* data) {
-      for (size_t n = 0; n < size_t(batch_); ++n) {
-        for (size_t i = 0; i < size_t(states_); ++i) *data++ = value(n, i);
-      }
-    }, x);
+    dispatch_float(
+        [&](auto* data) {
+          for (size_t n = 0; n < size_t(batch_); ++n) {
+            for (size_t i = 0; i < size_t(states_); ++i) *data++ = value(n, i);
+          }
+        },
+        x);
     return x;
   }
   // x moved by `by` states towards the end or the start; what comes in is far below.
@@ -327,11 +332,13 @@ class ComposedCtc {
   // 1 for sequences whose step t counts.
   NDArray counts(int64_t t) const {
     const NDArray x = NDArray::empty(Shape{batch_, 1}, dtype_);
-    dispatch_float([&](auto* data) {
-      for (size_t n = 0; n < size_t(batch_); ++n) {
-        data[n] = t < targets_.steps[n] && targets_.possible[n] ? 1 : 0;
-      }
-    }, x);
+    dispatch_float(
+        [&](auto* data) {
+          for (size_t n = 0; n < size_t(batch_); ++n) {
+            data[n] = t < targets_.steps[n] && targets_.possible[n] ? 1 : 0;
+          }
+        },
+        x);
     return x;
   }
   // `a` for the sequences that have a step t, `b` for the others.

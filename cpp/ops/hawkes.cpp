@@ -185,7 +185,8 @@ void run_hawkes_grad(const KernelCall& call) {
     for (size_t i = 0; i < size; ++i) total[i % total.size()] += parts[i];
     return total;
   };
-  const std::vector<double> alpha_grad = over_batch(alpha_parts), beta_grad = over_batch(beta_parts);
+  const std::vector<double> alpha_grad = over_batch(alpha_parts),
+                            beta_grad = over_batch(beta_parts);
   const std::vector<double>* grads[] = {&mu_grad, &alpha_grad, &beta_grad, &state_grad};
   for (size_t i = 0; i < 4; ++i) {
     const NDArray& out = call.out(i);

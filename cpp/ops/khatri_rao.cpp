@@ -183,8 +183,8 @@ void run_sketch(const KernelCall& call) {
   }
 }
 
-const fn::Op count_sketch{"_contrib_count_sketch"}, count_sketch_grad{
-    "_backward_contrib_count_sketch"};
+const fn::Op count_sketch{"_contrib_count_sketch"},
+    count_sketch_grad{"_backward_contrib_count_sketch"};
 
 template <const fn::Op& op>
 void sketch_vjp(Vjp& v) {

@@ -79,8 +79,8 @@ void infer_rnn(InferCall& call) {
   call.output(0, Shape{s.steps, s.batch, s.width()}, dtype);
   for (size_t i = 1; i < reserve; ++i) call.output(i, call.shape(i + 1), dtype);
   call.output(reserve, Shape{keeps ? s.reserve() : 0}, wide);
-  call.output(reserve + 1,
-              drops ? Shape{s.layers - 1, s.steps, s.batch, s.width()} : Shape{0}, wide);
+  call.output(reserve + 1, drops ? Shape{s.layers - 1, s.steps, s.batch, s.width()} : Shape{0},
+              wide);
 }
 
 NDArray converted(const NDArray& x, DType dtype) {

@@ -57,7 +57,9 @@ struct RnnShape {
         out(p.projection_size.value_or(p.state_size)),
         layers(p.num_layers),
         directions(p.bidirectional ? 2 : 1),
-        gates(p.lstm() ? 4 : p.mode == RnnMode::kGru ? 3 : 1),
+        gates(p.lstm()                  ? 4
+              : p.mode == RnnMode::kGru ? 3
+                                        : 1),
         projects(p.projection_size.has_value()) {}
 
   int64_t steps, batch, inputs, hidden;
@@ -109,8 +111,8 @@ struct RnnShape {
   int64_t reserve() const { return reserve_gates(layers, 0) - rows() * width(); }
 };
 
-// The kernels' view of a call. Arrays are T's, float16 having been widened; null is what a call does
-// not have.
+// The kernels' view of a call. Arrays are T's, float16 having been widened; null is what a call
+// does not have.
 template <class T>
 struct RnnForward {
   const T *data, *parameters, *state, *cell;

@@ -71,8 +71,7 @@ void gru_cell_grad(int64_t n, const T* gates, const T* kept, const T* before, T*
     const Lanes<T> d_candidate = dh * (T(1) - update) * (T(1) - candidate * candidate);
     const Lanes<T> d_update =
         dh * (load_lanes(before + at, count) - candidate) * update * (T(1) - update);
-    const Lanes<T> d_reset =
-        d_candidate * load_lanes(kept + at, count) * reset * (T(1) - reset);
+    const Lanes<T> d_reset = d_candidate * load_lanes(kept + at, count) * reset * (T(1) - reset);
     store(0, d_reset, d_reset);
     store(1, d_update, d_update);
     store(2, d_candidate, d_candidate * reset);
@@ -141,8 +140,8 @@ class RecurrenceGrad {
         T* hidden_grad = s_.projects ? &unprojected_grad[size_t(r * padded)] : &dh[size_t(r * out)];
         T* part = input_part + r * wide;
         if (p_.lstm()) {
-          const T* cell_before = before < 0 ? lane.cell + (begin + r) * n
-                                            : lane.cells + (before + r) * n;
+          const T* cell_before =
+              before < 0 ? lane.cell + (begin + r) * n : lane.cells + (before + r) * n;
           lstm_cell_grad(n, gates, lane.cells + (first + r) * n, cell_before, hidden_grad,
                          &dc[size_t(r * n)], part,
                          s_.projects ? lane.unprojected + (first + r) * n : nullptr, clip_);
@@ -207,7 +206,13 @@ void sum_rows(const T* x, int64_t rows, int64_t columns, T* out) {
 // out[m, n] = the transpose of a[rows, m] by b[rows, n].
 template <class T>
 void weight_grad(const T* a, const T* b, int64_t rows, int64_t m, int64_t n, T* out) {
-  gemm({.dtype = dtype_of<T>, .m = m, .n = n, .k = rows, .transpose_a = true, .a = a, .b = b,
+  gemm({.dtype = dtype_of<T>,
+        .m = m,
+        .n = n,
+        .k = rows,
+        .transpose_a = true,
+        .a = a,
+        .b = b,
         .out = out});
 }
 
@@ -227,8 +232,8 @@ void rnn_backward(const RnnParams& p, const RnnShape& s, const RnnBackward<T>& i
   const int64_t rows = s.rows(), wide = s.gate_width(), output_size = rows * s.width();
   const bool gru = p.mode == RnnMode::kGru;
   // Memory of one direction of one layer.
-  const int64_t lane_size = rows * (wide * (gru ? 2 : 1) + s.out +
-                                    (s.projects ? s.out + s.hidden : 0));
+  const int64_t lane_size =
+      rows * (wide * (gru ? 2 : 1) + s.out + (s.projects ? s.out + s.hidden : 0));
   const NDArray scratch = NDArray::empty(
       Shape{s.directions * lane_size + 3 * (s.layers > 1 ? output_size : 0)}, dtype_of<T>);
   T* const shared = scratch.data<T>() + s.directions * lane_size;
@@ -255,22 +260,22 @@ void rnn_backward(const RnnParams& p, const RnnShape& s, const RnnBackward<T>& i
       T* previous = recurrent_part + rows * wide;
       T* projected_grad = previous + rows * s.out;
       previous_states(s, lengths, d, layer_out, io.state + states, previous);
-      lanes.push_back({PackedMatrix<T>(io.parameters + s.hidden_weight(layer, d), wide, s.out,
-                                       false),
-                       {},
-                       io.reserve + s.reserve_gates(layer, d),
-                       io.reserve + s.reserve_cells(layer, d),
-                       io.cell ? io.cell + cells : nullptr,
-                       previous,
-                       out_grad,
-                       io.last_state_grad + states,
-                       io.last_cell_grad ? io.last_cell_grad + cells : nullptr,
-                       input_part,
-                       recurrent_part,
-                       projected_grad,
-                       projected_grad + rows * s.out,
-                       io.state_grad + states,
-                       io.cell_grad ? io.cell_grad + cells : nullptr});
+      lanes.push_back(
+          {PackedMatrix<T>(io.parameters + s.hidden_weight(layer, d), wide, s.out, false),
+           {},
+           io.reserve + s.reserve_gates(layer, d),
+           io.reserve + s.reserve_cells(layer, d),
+           io.cell ? io.cell + cells : nullptr,
+           previous,
+           out_grad,
+           io.last_state_grad + states,
+           io.last_cell_grad ? io.last_cell_grad + cells : nullptr,
+           input_part,
+           recurrent_part,
+           projected_grad,
+           projected_grad + rows * s.out,
+           io.state_grad + states,
+           io.cell_grad ? io.cell_grad + cells : nullptr});
       if (s.projects) {
         lanes.back().projection.emplace_back(io.parameters + s.projection(layer, d), s.out,
                                              s.hidden, false);

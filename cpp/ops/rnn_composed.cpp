@@ -20,12 +20,12 @@ using compose::stack;
 
 // What one step did, for the way back.
 struct Step {
-  NDArray runs, stays;            // [batch, 1], 1 or 0; undefined when all sequences run
+  NDArray runs, stays;  // [batch, 1], 1 or 0; undefined when all sequences run
   NDArray state_before, cell_before;
   NDArray in, forget, candidate, output;  // lstm's gates; gru's are reset, update, candidate
-  NDArray raw_cell, tanh_cell;    // a lstm's cell state before clipping, tanh of it after
+  NDArray raw_cell, tanh_cell;            // a lstm's cell state before clipping, tanh of it after
   NDArray unprojected;
-  NDArray recurrent;              // a gru's recurrent part of its candidate
+  NDArray recurrent;  // a gru's recurrent part of its candidate
 };
 
 struct Weights {
@@ -39,8 +39,8 @@ struct Lane {
 
 // The gradients of what a lane read.
 struct LaneGrads {
-  NDArray input;               // [rows, input width]
-  NDArray weights, biases;     // flat, as parameters has them
+  NDArray input;            // [rows, input width]
+  NDArray weights, biases;  // flat, as parameters has them
   NDArray state, cell;
 };
 
@@ -138,7 +138,8 @@ class Composer {
       const NDArray hidden = reshape(stack(unprojected), Shape{s_.rows(), s_.hidden});
       weights.push_back(flat(dot(d_out, hidden, true)));
     }
-    const std::vector<NDArray> biases = {sum(input_part, {0}, true), sum(recurrent_part, {0}, true)};
+    const std::vector<NDArray> biases = {sum(input_part, {0}, true),
+                                         sum(recurrent_part, {0}, true)};
     return {dot(input_part, lane.w.input), join_columns(weights), join_columns(biases), dh, dc};
   }
 
@@ -237,8 +238,8 @@ void rnn_composed_vjp(Vjp& v, const NDArray& masks) {
 
   const NDArray parameters = input(1);
   const NDArray states = reshape(input(2), Shape{s.layers * s.directions * s.batch, s.out});
-  const NDArray cells = p.lstm() ? reshape(input(3), Shape{s.layers * s.directions * s.batch, s.hidden})
-                                 : NDArray();
+  const NDArray cells =
+      p.lstm() ? reshape(input(3), Shape{s.layers * s.directions * s.batch, s.hidden}) : NDArray();
   const auto lane_rows = [&](const NDArray& x, int64_t lane) {
     return x.defined() ? rows(x, lane * s.batch, (lane + 1) * s.batch) : x;
   };

@@ -107,7 +107,8 @@ class Recurrence {
     std::vector<T> state(lane.state + begin * out, lane.state + end * out);
     std::vector<T> recurrent(size_t(rows * lane.weight.padded()));
     const int64_t padded = s_.projects ? lane.projection[0].padded() : 0;
-    std::vector<T> unprojected(size_t(s_.projects ? rows * n : 0)), projected(size_t(rows * padded));
+    std::vector<T> unprojected(size_t(s_.projects ? rows * n : 0)),
+        projected(size_t(rows * padded));
     const T* cell_before = lane.cell ? lane.cell + begin * n : nullptr;
     for (int64_t i = 0; i < s_.steps; ++i) {
       const int64_t t = rnn_step(s_, direction, i), first = t * s_.batch + begin;
@@ -234,17 +235,17 @@ void rnn_forward(const RnnParams& p, const RnnShape& s, const RnnForward<T>& io)
             .out = gates});
       const int64_t lane = layer * s.directions + d, states = lane * s.batch * s.out;
       const int64_t cells = lane * s.batch * s.hidden;
-      lanes.push_back({PackedMatrix<T>(io.parameters + s.hidden_weight(layer, d), s.out,
-                                       s.gate_width(), true),
-                       {},
-                       gates,
-                       s.has_cells() ? gates + s.rows() * s.gate_width() : nullptr,
-                       hidden_bias,
-                       io.state + states,
-                       io.cell ? io.cell + cells : nullptr,
-                       out,
-                       io.last_state + states,
-                       io.last_cell ? io.last_cell + cells : nullptr});
+      lanes.push_back(
+          {PackedMatrix<T>(io.parameters + s.hidden_weight(layer, d), s.out, s.gate_width(), true),
+           {},
+           gates,
+           s.has_cells() ? gates + s.rows() * s.gate_width() : nullptr,
+           hidden_bias,
+           io.state + states,
+           io.cell ? io.cell + cells : nullptr,
+           out,
+           io.last_state + states,
+           io.last_cell ? io.last_cell + cells : nullptr});
       if (s.projects) {
         lanes.back().projection.emplace_back(io.parameters + s.projection(layer, d), s.hidden,
                                              s.out, true);

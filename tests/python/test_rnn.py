@@ -118,11 +118,11 @@ CASES += [("lstm", LSTMS[name]) for name in LSTMS]
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
-@pytest.mark.parametrize("mode, net", CASES)
+@pytest.mark.parametrize(("mode", "net"), CASES)
 def test_values(mode, net, dtype):
     net = Net(mode, **net)
     for got, want in zip(net.run(dtype), net.expected()):
-        assert got.dtype == dtype
+        assert got.dtype == np.dtype(dtype)
         np.testing.assert_allclose(got, want, rtol=0, atol=TOLERANCE[dtype] * abs(want).max())
 
 
@@ -143,7 +143,7 @@ def gradients(net, create_graph, which=None):
     return [g.asnumpy() for g in found]
 
 
-@pytest.mark.parametrize("mode, net", CASES)
+@pytest.mark.parametrize(("mode", "net"), CASES)
 def test_composed_gradient_is_the_kernels(mode, net):
     net = Net(mode, **net)
     for kernel, composed in zip(gradients(net, False), gradients(net, True)):
@@ -230,7 +230,7 @@ def test_addresses_do_not_change_bits(mode):
 
 
 @pytest.mark.parametrize("mode", GATES)
-@pytest.mark.parametrize("steps, batch", [(0, 2), (3, 0)])
+@pytest.mark.parametrize(("steps", "batch"), [(0, 2), (3, 0)])
 @pytest.mark.parametrize("create_graph", [False, True])
 def test_nothing_to_run(mode, steps, batch, create_graph):
     net = Net(mode, steps=steps, batch=batch)
@@ -239,11 +239,12 @@ def test_nothing_to_run(mode, steps, batch, create_graph):
     np.testing.assert_array_equal(state, net.state)
     found = gradients(net, create_graph)
     assert [g.shape for g in found] == [a.shape for a in net.arrays("float64")]
-    assert not found[0].any() and not found[1].any()
+    assert not found[0].any()
+    assert not found[1].any()
 
 
 @pytest.mark.parametrize(
-    "params, text",
+    ("params", "text"),
     [
         ({"projection_size": 2}, "only mode 'lstm' has a projection"),
         ({"state_size": 0}, "state_size must be positive"),

@@ -127,4 +127,3 @@ for mode in ("gru", "lstm"):
         "use_sequence_length=True)",
         prefix="lengths ",
     )
-

@@ -1,6 +1,7 @@
 """The CTC loss: both places of the blank, padding, lengths, repeated labels."""
 
 import numpy as np
+
 from gradient_row import Row
 
 

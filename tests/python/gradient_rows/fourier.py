@@ -1,6 +1,7 @@
 """Products of the columns of matrices, count sketches, Fourier transforms of every length."""
 
 import numpy as np
+
 from gradient_row import Row
 
 HASHES, SIGNS = np.array([1.0, 3.0, 1.0]), np.array([1.0, -1.0, -1.0])

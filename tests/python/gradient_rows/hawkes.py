@@ -1,6 +1,7 @@
 """The likelihood of self-exciting processes, with sequences of different lengths."""
 
 import numpy as np
+
 from gradient_row import Row
 
 MARKS = np.array([[0, 1, 0], [1, 1, 0]], dtype="int32")

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+
 from gradient_row import Row
 
 GATES = {"rnn_relu": 1, "rnn_tanh": 1, "gru": 3, "lstm": 4}
