@@ -75,7 +75,7 @@ void infer_rnn(InferCall& call) {
   const bool keeps = autograd::is_recording();
   const bool drops = call.training() && p.p > 0 && s.layers > 1;
   const DType dtype = call.dtype(0), wide = wide_type(dtype);
-  const size_t reserve = p.reserve_output();
+  const size_t reserve = p.reserve_index();
   call.output(0, Shape{s.steps, s.batch, s.width()}, dtype);
   for (size_t i = 1; i < reserve; ++i) call.output(i, call.shape(i + 1), dtype);
   call.output(reserve, Shape{keeps ? s.reserve() : 0}, wide);
@@ -148,8 +148,8 @@ void run_rnn(const KernelCall& call) {
                     .out = out.data<T>(),
                     .last_state = last_state.data<T>(),
                     .last_cell = last_cell.data<T>(),
-                    .reserve = data_or_null<T>(call.out(p.reserve_output())),
-                    .masks = data_or_null<T>(call.out(p.reserve_output() + 1))});
+                    .reserve = data_or_null<T>(call.out(p.reserve_index())),
+                    .masks = data_or_null<T>(call.out(p.reserve_index() + 1))});
   });
   for (const WideOutput* output : {&out, &last_state, &last_cell}) output->finish();
 }
@@ -235,7 +235,7 @@ const fn::Op rnn_grad{"_backward_RNN"};
 void rnn_vjp(Vjp& v) {
   const auto& p = v.params<RnnParams>();
   const RnnInputs at(p);
-  const size_t reserve = p.reserve_output();
+  const size_t reserve = p.reserve_index();
   const NDArray masks = v.output(reserve + 1).detached();
   if (autograd::is_recording()) return rnn_composed_vjp(v, masks);
   SmallVector<NDArray, 12> inputs;
@@ -259,10 +259,10 @@ OP(RNN)
     .inputs("data", "parameters", "state", "state_cell", "sequence_length")
     .params<RnnParams>()
     .optional_inputs(3, [](const Params* p) { return rnn_inputs(p->as<RnnParams>()); })
-    .outputs([](const Params* p) { return p->as<RnnParams>().reserve_output() + 2; },
+    .outputs([](const Params* p) { return p->as<RnnParams>().reserve_index() + 2; },
              [](const Params* p) -> size_t {
                const auto& rnn = p->as<RnnParams>();
-               return rnn.state_outputs ? rnn.reserve_output() : 1;
+               return rnn.state_outputs ? rnn.reserve_index() : 1;
              })
     .random()
     .training_mode()

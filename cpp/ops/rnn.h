@@ -43,7 +43,7 @@ struct RnnParams {
   bool lstm() const { return mode == RnnMode::kLstm; }
   bool clips() const { return lstm() && (lstm_state_clip_min || lstm_state_clip_max); }
   // The output after those that a caller may see: what the gradient needs; then dropout's masks.
-  size_t reserve_output() const { return lstm() ? 3 : 2; }
+  size_t reserve_index() const { return lstm() ? 3 : 2; }
 };
 
 // The extents of a call, and where its vector of parameters holds what: for each layer and

@@ -230,7 +230,7 @@ void rnn_composed_vjp(Vjp& v, const NDArray& masks) {
   const auto head = [&](size_t i) { return cast(v.head(i), dtype); };
   if (s.steps == 0) {
     for (size_t i = 0; i < 2; ++i) v.grad(i, full(v.input_shape(i), v.input_dtype(i), 0));
-    for (size_t i = 2; i < p.reserve_output() + 1; ++i) v.grad(i, v.head(i - 1));
+    for (size_t i = 2; i < p.reserve_index() + 1; ++i) v.grad(i, v.head(i - 1));
     return;
   }
   Composer composer(p, data);
