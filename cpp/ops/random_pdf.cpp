@@ -211,7 +211,9 @@ void pdf_vjp(Vjp& v) {
       .params<PdfParams>()                                  \
       .infer(infer_pdf<density>)                            \
       .kernel(run_pdf<density>)                             \
-      .keep_inputs({Keep::kData, Keep::kData, Keep::kData}) \
+      .keep_input(0)  \
+      .keep_input(1)  \
+      .keep_input(std::tuple_size_v<decltype(std::make_tuple(__VA_ARGS__))>) \
       .keep_output()                                        \
       .vjp(pdf_vjp<density>)
 

@@ -783,3 +783,66 @@ for _dtype in ("float32", "float64"):
         ],
         f"convolution::grad {_dtype} nd.Convolution_v1(x, w, b, {_STRIDED_AND_DILATED}",
     )
+# ---- CTC, self-exciting processes, products of columns, sketches, Fourier
+
+_REASON = "MXNet reads past the end of its arrays; mxtape refuses"
+_list(
+    _REASON,
+    raises("MXNetError"),
+    "ctc::nd.CTCLoss(x, a + 2)",
+    "ctc::nd.CTCLoss(x, a, t + 2, use_data_lengths=True)",
+    "ctc::nd.CTCLoss(x, a, n + 2, use_label_lengths=True)",
+    "hawkes::nd.contrib.hawkesll(mu, alpha, beta, s, lags, marks + 3, n, end)",
+)
+_x = harness.data((5, 2, 4), -2, 2, seed=930).astype("float64")
+_p = np.exp(_x) / np.exp(_x).sum(axis=2, keepdims=True)
+_list(
+    "MXNet returns what was in memory when no sequence of the batch has a label",
+    gradient(
+        array(-np.log(_p[:, :, 0]).sum(axis=0)),
+        x=array((_p - np.eye(4)[0]) * harness.head_values((2,))[:, None]),
+    ),
+    "ctc::grad nd.CTCLoss(x, nd.zeros((2, 3)))",
+)
+_list(
+    "MXNet leaves the gradient as memory was when there are too few steps for the labels",
+    gradient(array([0, 0]), x=array(0 * _x)),
+    "ctc::grad nd.CTCLoss(x, nd.array([[1, 1, 1, 1], [2, 2, 2, 2]]))",
+)
+_list(
+    "MXNet's CTCLoss takes float32 alone",
+    array([1.9515317637471656, 8.055485757145544], "float64"),
+    "ctc::nd.CTCLoss(x.astype('float64'), a)",
+)
+_a, _b = (harness.data((n, 3), seed=s).astype("float64") for n, s in ((2, 950), (4, 951)))
+_h = harness.head_values((8, 3)).reshape(2, 4, 3)
+_list(
+    "MXNet has no gradient of khatri_rao",
+    gradient(
+        array(np.einsum("ik,jk->ijk", _a, _b).reshape(8, 3)),
+        a=array(np.einsum("ijk,jk->ik", _h, _b)),
+        b=array(np.einsum("ijk,ik->jk", _h, _a)),
+        c=array(np.zeros((1, 3))),
+    ),
+    "hawkes::grad nd.khatri_rao(a, b)",
+)
+_REASON = "MXNet has it on GPUs alone"
+_f = np.fft.fft(_a, axis=1)
+_list(
+    _REASON,
+    array(np.stack([_f.real, _f.imag], axis=2).reshape(2, 6)),
+    "hawkes::nd.contrib.fft(a)",
+)
+_z = _b.reshape(2, 3, 2)
+_list(
+    _REASON,
+    array((np.fft.ifft(_z[..., 0] + 1j * _z[..., 1], axis=1) * 3).real),
+    "hawkes::nd.contrib.ifft(b.reshape((2, 6)))",
+)
+_s = np.zeros((2, 5))
+_s[:, 0], _s[:, 3] = _a[:, 0], _a[:, 2] - _a[:, 1]
+_list(
+    _REASON,
+    array(_s),
+    "hawkes::nd.contrib.count_sketch(a, nd.array([[0, 3, 3]]), nd.array([[1, -1, 1]]), out_dim=5)",
+)
