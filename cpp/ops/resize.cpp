@@ -173,7 +173,7 @@ void infer_resize(InferCall& call) {
   const Ints &from = kAdjoint ? p.out : p.in, &to = kAdjoint ? p.in : p.out;
   Shape shape = call.shape(0);
   call.expect(from.size() == 2 && to.size() == 2 && shape[2] == from[0] && shape[3] == from[1],
-              "images must have height and width ", from);
+              "images must have height and width ", Shape(from));
   shape[2] = to[0];
   shape[3] = to[1];
   call.output(0, shape, call.dtype(0));
