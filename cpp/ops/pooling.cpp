@@ -164,7 +164,9 @@ void infer_pooling(InferCall& call) {
   const int lead = has_channels_last(p.layout) ? 1 : 2;
   if (!p.global_pool) {
     expect_axes(call, "kernel", p.kernel, spatial, 1);
-    if (!p.stride.empty()) expect_axes(call, "stride", p.stride, spatial, 1);
+    // Under "same" MXNet works only when it is given three numbers.
+    const bool three = same && p.stride.size() == 3;
+    if (!p.stride.empty()) expect_axes(call, "stride", p.stride, three ? 3 : spatial, 1);
     if (same) {
       call.expect(!kIsV1<P> && spatial == 1 && p.pool_type == PoolType::kMax,
                   "pooling_convention same is for max pooling along one axis");

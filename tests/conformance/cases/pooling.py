@@ -113,13 +113,15 @@ values(
 V1 = [
     "kernel=(2, 2)",
     "kernel=(3, 3), stride=(2, 2), pad=(1, 1)",
-    "kernel=(3, 2), stride=(2, 3), pooling_convention='full'",
-    "kernel=(2, 2), stride=(3, 3), pad=(1, 1), pooling_convention='full'",
+    "kernel=(3, 3), stride=(2, 2), pooling_convention='full'",
+    "kernel=(3, 3), stride=(2, 3), pad=(1, 1), pooling_convention='full'",
     "global_pool=True",
 ]
+# Positive: its maxima take the padding for zeros. From many numbers: all equal maxima have the
+# gradient. Neither is so in mxtape.
 gradients(
     __name__,
-    images(),
+    images(low=1, high=60),
     "\n".join(f"nd.Pooling_v1(x, {w}, pool_type='{k}')" for w in V1 for k in ("max", "avg", "sum")),
 )
 values(
@@ -202,7 +204,6 @@ def pyramid(mx):
     return {
         "x": array(mx, data((2, 2, 3, 2), seed=21)),
         "y": array(mx, data((2, 1, 6, 4), seed=22)),
-        "z": array(mx, data((2, 2, 1, 1), seed=23)),
     }
 
 
@@ -231,7 +232,6 @@ gradients(
     nd.UpSampling(x, y, scale=2, sample_type='nearest', num_args=2)
     nd.UpSampling(x, y, x, scale=4, sample_type='nearest', num_args=3)
     nd.UpSampling(x, x, scale=2, sample_type='nearest', num_args=2, multi_input_mode='sum')
-    nd.UpSampling(x, z, scale=1, sample_type='nearest', num_args=2, multi_input_mode='sum')
     """,
 )
 for scale, kernel in ((1, 1), (2, 4), (3, 5), (4, 8)):
