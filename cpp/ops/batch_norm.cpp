@@ -90,7 +90,8 @@ void expect_channels(InferCall& call, int axis, size_t last) {
     call.expect(call.shape(i).size() == channels, call.op().input_name(i, call.raw_params()),
                 " must have shape ", Shape{channels}, ": one number for each channel of axis ",
                 axis);
-    call.expect(call.dtype(i) == call.dtype(1), "gamma, beta and the statistics must have one dtype");
+    call.expect(call.dtype(i) == call.dtype(1),
+                "gamma, beta and the statistics must have one dtype");
   }
   call.expect(call.dtype(1) == call.dtype(0) ||
                   (call.dtype(0) == DType::kFloat16 && call.dtype(1) == DType::kFloat32),
@@ -175,8 +176,8 @@ void batch_norm_gradient(Vjp& v, NDArray head) {
   const NDArray x = v.input(0), mean = v.output(1), istd = v.output(2);
   const int axis = normalize_axis(p.axis, x.ndim(), v.op().name);
   const bool batch = uses_batch(v.raw_params());
-  const NDArray gamma = p.fix_gamma ? full(mean.shape(), mean.dtype(), 1)
-                                    : reshape(v.input(1), mean.shape());
+  const NDArray gamma =
+      p.fix_gamma ? full(mean.shape(), mean.dtype(), 1) : reshape(v.input(1), mean.shape());
   const Channels ch(x.shape(), axis, mean.dtype());
   const bool needs_gamma = v.needs(1) && !p.fix_gamma;
   NDArray dx;
@@ -197,7 +198,8 @@ void batch_norm_gradient(Vjp& v, NDArray head) {
     dx = dx + cast(broadcast_to(ch.spread(v.head(1)) * (1 / ch.count), x.shape()), x.dtype());
   }
   if (batch && v.has_head(2)) {
-    const NDArray s_ = ch.spread(istd), k_ = ch.spread(v.head(2)) * (s_ * s_ * s_) * (-1 / ch.count);
+    const NDArray s_ = ch.spread(istd),
+                  k_ = ch.spread(v.head(2)) * (s_ * s_ * s_) * (-1 / ch.count);
     dx = dx + cast(k_ * (ch.wide(x) - ch.spread(mean)), x.dtype());
   }
   v.grad(0, dx);
@@ -205,28 +207,26 @@ void batch_norm_gradient(Vjp& v, NDArray head) {
 
 void batch_norm_vjp(Vjp& v) { batch_norm_gradient(v, v.head()); }
 
-void batch_norm_relu_vjp(Vjp& v) {
-  batch_norm_gradient(v, v.head() * fn::greater(v.output(0), 0));
-}
+void batch_norm_relu_vjp(Vjp& v) { batch_norm_gradient(v, v.head() * fn::greater(v.output(0), 0)); }
 
 size_t visible_outputs(const Params* p) { return p->as<NormParams>().output_mean_var ? 3 : 1; }
 size_t all_outputs(const Params*) { return 3; }
 bool changes(size_t i, size_t, const Params* p) { return i >= 3 && uses_batch(p); }
 
-#define BATCH_NORM(name, Parameters, relu)                                              \
-  OP(name)                                                                              \
-      .inputs("data", "gamma", "beta", "moving_mean", "moving_var")                     \
-      .params<Parameters>()                                                             \
-      .outputs(all_outputs, visible_outputs)                                            \
-      .training_mode()                                                                  \
-      .mutates(changes)                                                                 \
-      .no_grad_inputs(3, 4)                                                             \
-      .infer(infer_batch_norm)                                                          \
-      .kernel(run_batch_norm<relu>)                                                     \
-      .keep_inputs({Keep::kData, Keep::kData, Keep::kShape})                            \
-      .keep_output(0, relu ? Keep::kData : Keep::kShape)                                \
-      .keep_output(1)                                                                   \
-      .keep_output(2)                                                                   \
+#define BATCH_NORM(name, Parameters, relu)                          \
+  OP(name)                                                          \
+      .inputs("data", "gamma", "beta", "moving_mean", "moving_var") \
+      .params<Parameters>()                                         \
+      .outputs(all_outputs, visible_outputs)                        \
+      .training_mode()                                              \
+      .mutates(changes)                                             \
+      .no_grad_inputs(3, 4)                                         \
+      .infer(infer_batch_norm)                                      \
+      .kernel(run_batch_norm<relu>)                                 \
+      .keep_inputs({Keep::kData, Keep::kData, Keep::kShape})        \
+      .keep_output(0, relu ? Keep::kData : Keep::kShape)            \
+      .keep_output(1)                                               \
+      .keep_output(2)                                               \
       .vjp(relu ? batch_norm_relu_vjp : batch_norm_vjp)
 
 BATCH_NORM(BatchNorm, BatchNormParams, false)

@@ -118,15 +118,14 @@ PoolGeometry geometry_of(const PoolingParams& p, const Shape& data, bool v1) {
     g.stride = p.stride.empty() ? Ints(spatial, 1) : p.stride;
     g.pad = p.pad.empty() ? Ints(spatial, 0) : p.pad;
     for (size_t d = 0; d < spatial; ++d) {
-      g.out_shape[lead + d] =
-          window_count(p.pooling_convention, g.data_shape[lead + d], g.kernel[d], g.stride[d],
-                       g.pad[d]);
+      g.out_shape[lead + d] = window_count(p.pooling_convention, g.data_shape[lead + d],
+                                           g.kernel[d], g.stride[d], g.pad[d]);
     }
   }
   if (p.pool_type == PoolType::kAvg) {
-    g.divisor = v1                                     ? PoolDivisor::kKernel
+    g.divisor = v1                                   ? PoolDivisor::kKernel
                 : p.count_include_pad.value_or(true) ? PoolDivisor::kPadded
-                                                       : PoolDivisor::kInside;
+                                                     : PoolDivisor::kInside;
   }
   return g;
 }
@@ -182,9 +181,9 @@ void infer_pooling(InferCall& call) {
       }
     }
   }
-  call.expect(data.product(lead, lead + static_cast<int>(spatial)) <=
-                  std::numeric_limits<int32_t>::max(),
-              "a channel has too many elements");
+  call.expect(
+      data.product(lead, lead + static_cast<int>(spatial)) <= std::numeric_limits<int32_t>::max(),
+      "a channel has too many elements");
   const Shape out(geometry_of(p, data, kIsV1<P>).out_shape);
   call.output(0, out, call.dtype(0));
   if (p.pool_type == PoolType::kMax) call.output(1, out, DType::kInt32);

@@ -12,7 +12,8 @@
 #include "runtime/parallel.h"
 
 // A window is reduced along depth and height first, which is elementwise over rows, and then along
-// the row. With channels last every step is elementwise over channels.
+// the row. With channels last every step is elementwise over channels. oneDNN 3.2 does not serve
+// here: with AVX2 its pooling of NCHW data takes 3 to 14 times as long.
 namespace mxtape {
 namespace {
 
@@ -79,7 +80,8 @@ struct Plan {
   int64_t row_cost() const {
     int64_t cost = std::max(in[2], out[2]) * inner;
     for (int d = 0; d < 2; ++d) {
-      if (out[d] > 0) cost *= std::max<int64_t>(1, axis[d].end[out[d] / 2] - axis[d].begin[out[d] / 2]);
+      if (out[d] > 0)
+        cost *= std::max<int64_t>(1, axis[d].end[out[d] / 2] - axis[d].begin[out[d] / 2]);
     }
     return std::max<int64_t>(cost, 1);
   }
@@ -244,6 +246,48 @@ void fold_windows(const Plan& plan, const T* data, T* out, Fold fold, Map map, F
   });
 }
 
+// best[i], at[i] = the larger of that and value[i * stride], place[i * stride]; of equal ones the
+// first in row-major order.
+template <class C>
+void better_strided(C* best, int32_t* at, const C* value, const int32_t* place, int64_t n,
+                    int64_t stride) {
+#pragma GCC ivdep
+  for (int64_t i = 0; i < n; ++i) {
+    const C v = value[i * stride];
+    const int32_t p = place[i * stride];
+    const bool better = (v > best[i]) | ((v == best[i]) & (p < at[i]));
+    best[i] = better ? v : best[i];
+    at[i] = better ? p : at[i];
+  }
+}
+
+// The largest elements of one row's windows and their places; of an empty one, neither.
+template <class C>
+void best_of_rows(const Windows& w, int64_t outs, const C* value, const int32_t* place,
+                  std::vector<C>& best, std::vector<int32_t>& at) {
+  best.assign(static_cast<size_t>(outs), -std::numeric_limits<C>::infinity());
+  at.assign(static_cast<size_t>(outs), std::numeric_limits<int32_t>::max());
+  for (int64_t i = 0; i < outs; ++i) {
+    if (i == w.first && w.last > w.first) {
+      const int64_t whole = w.last - w.first, start = w.begin[static_cast<size_t>(w.first)];
+      for (int64_t j = start; j < start + w.width; ++j) {
+        if (w.stride == 1) {
+          better_strided(&best[i], &at[i], value + j, place + j, whole, 1);
+        } else if (w.stride == 2) {
+          better_strided(&best[i], &at[i], value + j, place + j, whole, 2);
+        } else {
+          better_strided(&best[i], &at[i], value + j, place + j, whole, w.stride);
+        }
+      }
+      i = w.last - 1;
+      continue;
+    }
+    for (int64_t j = w.begin[i]; j < w.end[i]; ++j) {
+      better_strided(&best[i], &at[i], value + j, place + j, 1, 1);
+    }
+  }
+}
+
 template <class T>
 void max_with_positions(const Plan& plan, const T* data, T* out, int32_t* positions) {
   using C = compute_type<T>;
@@ -251,8 +295,8 @@ void max_with_positions(const Plan& plan, const T* data, T* out, int32_t* positi
   const int64_t width = plan.in[2], outs = plan.out[2], inner = plan.inner;
   const T empty = std::numeric_limits<T>::lowest();
   for_rows(plan, [&](int64_t plane, int64_t od, int64_t oh) {
-    thread_local std::vector<C> wide, column;
-    thread_local std::vector<int32_t> where;
+    thread_local std::vector<C> wide, column, line;
+    thread_local std::vector<int32_t> where, place;
     const T* from = data + plane * plan.in_plane() * inner;
     const int64_t at_out = ((plane * plan.out[0] + od) * plan.out[1] + oh) * outs * inner;
     T* to = out + at_out;
@@ -277,23 +321,11 @@ void max_with_positions(const Plan& plan, const T* data, T* out, int32_t* positi
           best[i] = v[i] > best[i] ? v[i] : best[i];
         }
       });
+      best_of_rows(row, outs, column.data(), where.data(), line, place);
       for (int64_t i = 0; i < outs; ++i) {
-        int64_t j = row.begin[i];
-        if (j >= row.end[i]) {
-          to[i] = empty;
-          to_position[i] = -1;
-          continue;
-        }
-        C best = column[j];
-        int32_t best_at = where[j];
-        for (++j; j < row.end[i]; ++j) {
-          // Of equal elements the first in row-major order.
-          const bool better = column[j] > best || (column[j] == best && where[j] < best_at);
-          best_at = better ? where[j] : best_at;
-          best = better ? column[j] : best;
-        }
-        to[i] = static_cast<T>(best);
-        to_position[i] = best_at;
+        const bool some = row.begin[i] < row.end[i];
+        to[i] = some ? static_cast<T>(line[i]) : empty;
+        to_position[i] = some ? place[i] : -1;
       }
       return;
     }
@@ -330,15 +362,25 @@ template <class C>
 void spread_plane(const Plan& plan, const C* head, C* acc, std::vector<C>& line) {
   const Windows& row = plan.axis[2];
   const int64_t width = plan.in[2], outs = plan.out[2];
-  line.resize(static_cast<size_t>(width));
-  C* spread = line.data();
+  line.resize(static_cast<size_t>(width + outs));
+  C *spread = line.data(), *values = spread + width;
   for (int64_t od = 0; od < plan.out[0]; ++od) {
     for (int64_t oh = 0; oh < plan.out[1]; ++oh, head += outs) {
       const C share = static_cast<C>(plan.share(od, oh));
       std::fill_n(spread, width, C(0));
+      for (int64_t i = 0; i < outs; ++i) values[i] = head[i] * share * static_cast<C>(row.share[i]);
       for (int64_t i = 0; i < outs; ++i) {
-        const C value = head[i] * share * static_cast<C>(row.share[i]);
-        for (int64_t j = row.begin[i]; j < row.end[i]; ++j) spread[j] += value;
+        if (row.stride == 1 && i == row.first && row.last > row.first) {
+          const int64_t whole = row.last - row.first;
+          for (int64_t j = 0; j < row.width; ++j) {
+            C* to = spread + row.begin[i] + j;
+#pragma GCC ivdep
+            for (int64_t k = 0; k < whole; ++k) to[k] += values[i + k];
+          }
+          i = row.last - 1;
+          continue;
+        }
+        for (int64_t j = row.begin[i]; j < row.end[i]; ++j) spread[j] += values[i];
       }
       for_window_rows(plan, od, oh, [&](int64_t at) {
         C* to = acc + at;

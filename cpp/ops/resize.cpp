@@ -112,7 +112,8 @@ void for_planes(int64_t planes, int64_t cost, Body body) {
 void resize_bilinear(const ResizeParams& p, const NDArray& data, const NDArray& out) {
   if (out.size() == 0) return;
   const int64_t h = p.in[0], w = p.in[1], oh = p.out[0], ow = p.out[1];
-  const std::vector<Tap> rows = taps(h, oh, p.align_corners), columns = taps(w, ow, p.align_corners);
+  const std::vector<Tap> rows = taps(h, oh, p.align_corners),
+                         columns = taps(w, ow, p.align_corners);
   reduce::dispatch_floating(data.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     using C = compute_type<T>;
@@ -139,7 +140,8 @@ void resize_bilinear(const ResizeParams& p, const NDArray& data, const NDArray& 
 void resize_bilinear_adjoint(const ResizeParams& p, const NDArray& head, const NDArray& out) {
   if (out.size() == 0) return;
   const int64_t h = p.in[0], w = p.in[1], oh = p.out[0], ow = p.out[1];
-  const std::vector<Tap> rows = taps(h, oh, p.align_corners), columns = taps(w, ow, p.align_corners);
+  const std::vector<Tap> rows = taps(h, oh, p.align_corners),
+                         columns = taps(w, ow, p.align_corners);
   reduce::dispatch_floating(head.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     using C = compute_type<T>;
@@ -219,7 +221,8 @@ struct BilinearResizeParams {
   void visit(V& v) {
     v("height", height, "Height of the result in mode size without scales.");
     v("width", width, "Width of the result in mode size without scales.");
-    v("scale_height", scale_height, "Height of the result beside data's, in modes size, odd_scale.");
+    v("scale_height", scale_height,
+      "Height of the result beside data's, in modes size, odd_scale.");
     v("scale_width", scale_width, "Width of the result beside data's, in modes size, odd_scale.");
     v("mode", mode,
       "What the size of the result comes from. size: height and width, or the scales; odd_scale: "

@@ -84,41 +84,41 @@ void spread(const SpreadParams& p, const T* a, const T* b, T* out) {
   using C = compute_type<T>;
   const int64_t batch = p.small[0], channels = p.small[1], taps = p.kernel() * p.kernel();
   const int64_t small = p.small[2] * p.small[3], large = p.large[2] * p.large[3];
-  const int64_t size = kResult == Spread::kLarge    ? large
-                       : kResult == Spread::kSmall ? small
-                                                    : taps;
+  const int64_t size = kResult == Spread::kLarge ? large : kResult == Spread::kSmall ? small : taps;
   // A channel's kernel collects from the whole batch.
   const int64_t images = kResult == Spread::kWeight ? channels : batch * channels;
   parallel_for(images, std::max<int64_t>(1, (1 << 14) / std::max<int64_t>(large, 1)),
                [&](int64_t begin, int64_t end) {
-    std::vector<C> acc(static_cast<size_t>(size));
-    for (int64_t t = begin; t < end; ++t) {
-      std::fill(acc.begin(), acc.end(), C(0));
-      if constexpr (kResult == Spread::kLarge) {
-        const T *from = a + t * small, *weight = b + t % channels * taps;
-        for_rows(p, [&](int64_t s, int64_t l, int64_t k, int64_t n) {
-          const C value = static_cast<C>(from[s]);
-          for (int64_t j = 0; j < n; ++j) acc[l + j] += value * static_cast<C>(weight[k + j]);
-        });
-      } else if constexpr (kResult == Spread::kSmall) {
-        const T *from = a + t * large, *weight = b + t % channels * taps;
-        for_rows(p, [&](int64_t s, int64_t l, int64_t k, int64_t n) {
-          for (int64_t j = 0; j < n; ++j) {
-            acc[s] += static_cast<C>(from[l + j]) * static_cast<C>(weight[k + j]);
-          }
-        });
-      } else {
-        for (int64_t image = t; image < batch * channels; image += channels) {
-          const T *from = a + image * large, *with = b + image * small;
-          for_rows(p, [&](int64_t s, int64_t l, int64_t k, int64_t n) {
-            const C value = static_cast<C>(with[s]);
-            for (int64_t j = 0; j < n; ++j) acc[k + j] += value * static_cast<C>(from[l + j]);
-          });
-        }
-      }
-      for (int64_t i = 0; i < size; ++i) out[t * size + i] = static_cast<T>(acc[i]);
-    }
-  });
+                 std::vector<C> acc(static_cast<size_t>(size));
+                 for (int64_t t = begin; t < end; ++t) {
+                   std::fill(acc.begin(), acc.end(), C(0));
+                   if constexpr (kResult == Spread::kLarge) {
+                     const T *from = a + t * small, *weight = b + t % channels * taps;
+                     for_rows(p, [&](int64_t s, int64_t l, int64_t k, int64_t n) {
+                       const C value = static_cast<C>(from[s]);
+                       for (int64_t j = 0; j < n; ++j)
+                         acc[l + j] += value * static_cast<C>(weight[k + j]);
+                     });
+                   } else if constexpr (kResult == Spread::kSmall) {
+                     const T *from = a + t * large, *weight = b + t % channels * taps;
+                     for_rows(p, [&](int64_t s, int64_t l, int64_t k, int64_t n) {
+                       for (int64_t j = 0; j < n; ++j) {
+                         acc[s] += static_cast<C>(from[l + j]) * static_cast<C>(weight[k + j]);
+                       }
+                     });
+                   } else {
+                     for (int64_t image = t; image < batch * channels; image += channels) {
+                       const T *from = a + image * large, *with = b + image * small;
+                       for_rows(p, [&](int64_t s, int64_t l, int64_t k, int64_t n) {
+                         const C value = static_cast<C>(with[s]);
+                         for (int64_t j = 0; j < n; ++j)
+                           acc[k + j] += value * static_cast<C>(from[l + j]);
+                       });
+                     }
+                   }
+                   for (int64_t i = 0; i < size; ++i) out[t * size + i] = static_cast<T>(acc[i]);
+                 }
+               });
 }
 
 template <Spread kResult>
@@ -130,9 +130,7 @@ void run_spread(const SpreadParams& p, const NDArray& a, const NDArray& b, const
   });
 }
 
-Shape weight_shape(const SpreadParams& p) {
-  return Shape{p.small[1], 1, p.kernel(), p.kernel()};
-}
+Shape weight_shape(const SpreadParams& p) { return Shape{p.small[1], 1, p.kernel(), p.kernel()}; }
 
 template <Spread kResult>
 void infer_spread(InferCall& call) {
@@ -143,7 +141,10 @@ void infer_spread(InferCall& call) {
   call.expect(call.shape(0) == (kResult == Spread::kLarge ? small : large) &&
                   call.shape(1) == (kResult == Spread::kWeight ? small : weight),
               "the inputs' shapes do not fit the parameters");
-  call.output(0, kResult == Spread::kLarge ? large : kResult == Spread::kSmall ? small : weight,
+  call.output(0,
+              kResult == Spread::kLarge   ? large
+              : kResult == Spread::kSmall ? small
+                                          : weight,
               call.dtype(0));
 }
 
@@ -217,7 +218,8 @@ void infer_upsampling(InferCall& call) {
   call.expect_floating();
   call.expect_same_dtype();
   for (size_t i = 0; i < call.input_count(); ++i) {
-    call.expect(call.shape(i).ndim() == 4, "inputs must have 4 axes: batch, channels, height, width");
+    call.expect(call.shape(i).ndim() == 4,
+                "inputs must have 4 axes: batch, channels, height, width");
   }
   // Room for products of sizes.
   call.expect(p.scale >= 1 && p.scale <= 1000, "scale must be from 1 to 1000");

@@ -14,13 +14,13 @@ NAMES = ["gamma", "beta", "moving_mean", "moving_var"]
 def layer(shape=(4, 3, 5), channels=3, dtype="float32", seed=0):
     random = np.random.RandomState(seed)
     x = nd.array(random.uniform(-2, 3, shape), dtype=dtype)
-    gamma, beta, mean, var = (nd.array(random.uniform(0.5, 2, channels), dtype=dtype) for _ in NAMES)
-    return x, gamma, beta, mean, var
+    rest = [nd.array(random.uniform(0.5, 2, channels), dtype=dtype) for _ in NAMES]
+    return [x, *rest]
 
 
 def reference(x, gamma, beta, eps=1e-3):
     axes = tuple(d for d in range(x.ndim) if d != 1)
-    keep = dict(axis=axes, keepdims=True)
+    keep = {"axis": axes, "keepdims": True}
     shape = [1, -1] + [1] * (x.ndim - 2)
     normal = (x - x.mean(**keep)) / np.sqrt(x.var(**keep) + eps)
     return normal * gamma.reshape(shape) + beta.reshape(shape)
@@ -116,7 +116,7 @@ def test_setting_gamma_is_noticed_by_a_graph_that_saved_it():
 
 @pytest.mark.parametrize("which", range(4))
 def test_a_wrong_number_of_channels_is_refused_before_anything_changes(which):
-    args = list(layer())
+    args = layer()
     args[1 + which] = nd.ones((4,))
     before = [a.asnumpy() for a in args]
     with autograd.train_mode(), pytest.raises(mx.MXNetError, match=NAMES[which]):
@@ -168,4 +168,5 @@ def test_relu_keeps_nan():
     x, gamma, beta, mean, var = layer()
     x[0, 0, 0] = float("nan")
     y = register.get("_contrib_BatchNormWithReLU")(x, gamma, beta, mean, var)
-    assert np.isnan(y.asnumpy()[0, 0, 0]) and not np.isnan(y.asnumpy()[1:]).any()
+    assert np.isnan(y.asnumpy()[0, 0, 0])
+    assert not np.isnan(y.asnumpy()[1:]).any()

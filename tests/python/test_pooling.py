@@ -1,4 +1,4 @@
-"""Pooling and resizing beside what conformance cases can say: values by definition, errors, edges."""
+"""Pooling and resizing beside conformance cases: values by definition, errors, edges."""
 
 import itertools
 
@@ -34,7 +34,7 @@ def reference(x, kernel, stride, pad, kind):
 @pytest.mark.parametrize("kind", ["max", "avg", "sum"])
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
 @pytest.mark.parametrize(
-    "shape, kernel, stride, pad",
+    ("shape", "kernel", "stride", "pad"),
     [
         ((2, 3, 20, 33), (3, 3), (2, 2), (1, 1)),
         ((2, 3, 20, 33), (2, 5), (1, 1), (1, 2)),
@@ -96,7 +96,7 @@ def test_no_images(kind):
 
 
 @pytest.mark.parametrize(
-    "params, message",
+    ("params", "message"),
     [
         ({}, "kernel must have 2 numbers"),
         ({"kernel": (2, 2), "stride": (1, 0)}, "stride must be at least 1"),
@@ -135,8 +135,8 @@ def test_upsampling_says_what_does_not_fit():
     x = images((1, 2, 2, 2))
     with pytest.raises(mx.MXNetError, match="cannot be enlarged to 4 x 4"):
         nd.UpSampling(x, images((1, 2, 3, 3)), scale=2, sample_type="nearest", num_args=2)
+    weight = images((2, 1, 4, 4))
     with pytest.raises(mx.MXNetError, match="num_filter must be the number of channels, 2"):
-        weight = images((2, 1, 4, 4))
         nd.UpSampling(x, weight, scale=2, sample_type="bilinear", num_args=2)
 
 

@@ -182,3 +182,47 @@ def shapes_that_do_not_fit(mx):
     env = layer()(mx)
     x, g, b, m, v = (env[k] for k in "xgbmv")
     return attempt(mx.nd.BatchNorm, x.reshape((120,)), g, b, m, v)
+
+
+def small(mx, x=(0.0, 2.0), var=1.0):
+    one = mx.nd.ones((1,))
+    return mx.nd.array(x).reshape((-1, 1)), one, one * 0, one * 0, one * var
+
+
+@case
+def training_without_backward(mx):
+    x, g, b, m, v = small(mx)
+    with mx.autograd.train_mode():
+        mx.nd.BatchNorm(x, g, b, m, v, momentum=0.5).wait_to_read()
+    return [m, v]
+
+
+@case
+def backward_twice(mx):
+    x, g, b, m, v = small(mx)
+    x.attach_grad()
+    with mx.autograd.record():
+        y = mx.nd.BatchNorm(x, g, b, m, v, momentum=0.5)
+    y.backward(retain_graph=True)
+    y.backward()
+    return [m, v]
+
+
+@case
+def training_backward_of_inference(mx):
+    x, g, b, m, v = small(mx, (1.0, 2.0, 4.0, 7.0), var=4.0)
+    x.attach_grad()
+    with mx.autograd.record(train_mode=False):
+        y = mx.nd.BatchNorm(x, g, b, m, v, eps=0.0)
+    y.backward(mx.nd.array([[1], [2], [3], [4]]))
+    return x.grad
+
+
+@case
+def statistics_that_are_outputs(mx):
+    x, g, b, m, v = small(mx)
+    x.attach_grad()
+    with mx.autograd.record():
+        _, mean, _ = mx.nd.BatchNorm(x, g, b, m, v, output_mean_var=True)
+    mean.backward()
+    return x.grad

@@ -106,8 +106,12 @@ values(
     nd.Pooling(x.reshape((28, 6)), kernel=(2,))
     nd.Pooling(x.reshape((28, 6)), global_pool=True)
     nd.Pooling(x.reshape((4, 7, 6)), kernel=(2, 2))
-    nd.Pooling(x.reshape((4, 7, 6)), kernel=(3,), stride=(2, 2, 2), pad=(0, 0, 0), pooling_convention='same')
     """,
+)
+values(
+    __name__,
+    images((4, 7, 6)),
+    "nd.Pooling(x, kernel=(3,), stride=(2, 2, 2), pad=(0, 0, 0), pooling_convention='same')",
 )
 
 V1 = [
@@ -141,7 +145,7 @@ for dtype in ("float32", "float64"):
         images(dtype=dtype),
         "\n".join(
             f"nd.contrib.AdaptiveAvgPooling2D(x{a})"
-            for a in ("", ", output_size=3", ", output_size=(3, 2)", ", output_size=(9, 4)", ", (1,)")
+            for a in ("", ", output_size=3", ", output_size=(3, 2)", ", (9, 4)", ", (1,)")
         ),
         prefix=f"{dtype} ",
     )
@@ -179,7 +183,7 @@ gradients(
     images(),
     "\n".join(f"nd.contrib.BilinearResize2D(x{', ' * bool(a)}{a})" for a in RESIZES)
     + "\nnd.contrib.BilinearResize2D(x, nd.ones((2, 2, 5, 9)), mode='like')"
-    + "\nnd.contrib.BilinearResize2D(x, like=nd.ones((2, 2, 9, 4)), mode='like', align_corners=False)",
+    + "\nnd.contrib.BilinearResize2D(x, nd.ones((2, 2, 9, 4)), mode='like', align_corners=False)",
     rtol=5e-5,
     why="MXNet finds the places between elements in float32",
 )

@@ -4,12 +4,13 @@ import numpy as np
 
 from gradient_row import Row
 
+FULL = {"pooling_convention": "full"}
 WINDOWS = [
     ((2, 2, 7), {"kernel": (3,)}),
     ((2, 2, 5, 6), {"kernel": (2, 3)}),
     ((2, 2, 5, 6), {"kernel": (3, 2), "stride": (2, 3), "pad": (1, 1)}),
-    ((1, 2, 5, 6), {"kernel": (3, 3), "stride": (2, 3), "pooling_convention": "full"}),
-    ((1, 1, 4, 7), {"kernel": (3, 3), "stride": (2, 3), "pad": (1, 1), "pooling_convention": "full"}),
+    ((1, 2, 5, 6), {"kernel": (3, 3), "stride": (2, 3), **FULL}),
+    ((1, 1, 4, 7), {"kernel": (3, 3), "stride": (2, 3), "pad": (1, 1), **FULL}),
     ((1, 2, 3, 4, 3), {"kernel": (2, 3, 2), "stride": (1, 2, 1), "pad": (1, 1, 0)}),
     ((2, 2, 3, 4), {"global_pool": True}),
     ((2, 4, 5, 3), {"kernel": (2, 3), "stride": (2, 2), "pad": (1, 1), "layout": "NHWC"}),
