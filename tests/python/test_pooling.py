@@ -68,6 +68,18 @@ def test_maxima_pass_nan_over_and_know_infinity():
     np.testing.assert_array_equal(x.grad.asnumpy().ravel(), [0, 0, 1, 0, 1, 0, 0, 0])
 
 
+@pytest.mark.parametrize("stride", [(2,), (2, 2, 2)])
+def test_same_has_a_window_for_each_stride_begun(stride):
+    """MXNet does so sometimes: it reads strides and padding of axes that are not there."""
+    x = nd.array([[[0, 1, 2, 3, 4, 5, 0]]])
+    y = nd.Pooling(x, kernel=(3,), stride=stride, pooling_convention="same")
+    np.testing.assert_array_equal(y.asnumpy().ravel(), [2, 4, 5, 0])
+    with pytest.raises(mx.MXNetError, match="along one axis"):
+        nd.Pooling(images((1, 1, 4, 4)), kernel=(2, 2), pooling_convention="same")
+    with pytest.raises(mx.MXNetError, match="takes no pad"):
+        nd.Pooling(x, kernel=(3,), pad=(1,), pooling_convention="same")
+
+
 def test_padding_never_wins_in_the_old_pooling():
     """MXNet's Pooling_v1 takes the padding for zeros when it looks for maxima."""
     x = nd.array([[[[-1, -2], [-3, -4]]]])

@@ -108,11 +108,6 @@ values(
     nd.Pooling(x.reshape((4, 7, 6)), kernel=(2, 2))
     """,
 )
-values(
-    __name__,
-    images((4, 7, 6)),
-    "nd.Pooling(x, kernel=(3,), stride=(2, 2, 2), pad=(0, 0, 0), pooling_convention='same')",
-)
 
 V1 = [
     "kernel=(2, 2)",
