@@ -846,3 +846,21 @@ _list(
     array(_s),
     "hawkes::nd.contrib.count_sketch(a, nd.array([[0, 3, 3]]), nd.array([[1, -1, 1]]), out_dim=5)",
 )
+_list(
+    "MXNet moves the running statistics in backward: never without one, twice with two",
+    [array([0.5]), array([1.0])],
+    "batch_norm::training_without_backward",
+    "batch_norm::backward_twice",
+)
+
+_list(
+    "MXNet differentiates through statistics of the batch that the recorded call did not use",
+    array([[0.5], [1.0], [1.5], [2.0]]),
+    "batch_norm::training_backward_of_inference",
+)
+
+_list(
+    "MXNet drops the gradients of the statistics that BatchNorm returns",
+    array([[0.5], [0.5]]),
+    "batch_norm::statistics_that_are_outputs",
+)
