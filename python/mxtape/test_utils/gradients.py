@@ -232,12 +232,12 @@ def check_numeric_gradient(
     requests = {n: r for n, r in _requests(call, grad_nodes).items() if r != "null"}
     eps = default_numeric_eps()[np.dtype(dtype)] if numeric_eps is None else numeric_eps
 
-    arrays, before = call.copies(), {}
+    arrays, before, gradients = call.copies(), {}, {}
     for name, request in requests.items():
         arrays[name].attach_grad(request)
         before[name] = _normal(arrays[name].shape).astype(arrays[name].dtype)
-        arrays[name].grad[:] = before[name]
-    gradients = {name: arrays[name].grad for name in requests}
+        gradients[name] = arrays[name].grad
+        gradients[name] += nd.array(before[name], dtype=before[name].dtype, ctx=call.ctx)
     with autograd.record(train_mode=use_forward_train):
         outputs = [output for output in call(arrays) if _floating(output)]
         weights = [_uniform(0.5, 1.5, output.shape).astype(output.dtype) for output in outputs]
