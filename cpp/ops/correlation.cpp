@@ -275,6 +275,9 @@ OP(_backward_Correlation)
     .vjp([](Vjp& v) {
       const auto& p = v.params<OneImageParams>();
       const CorrelationParams& base = p;
+      for (size_t i = 1; i < 3; ++i) {
+        if (v.needs(i)) v.grad(i, full(v.input_shape(i), v.input_dtype(i), 0));
+      }
       if (!p.is_multiply) {
         if (v.needs(0)) v.grad(0, signed_sums({v.head(), v.input(1), v.input(2)}, p));
         return;

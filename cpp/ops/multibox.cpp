@@ -48,7 +48,7 @@ struct TargetParams {
       "that are predicted worst; the rest is left out.");
     v("negative_mining_thresh", negative_mining_thresh,
       "An anchor that overlaps a box by this or more is never mined as background.");
-    v("minimum_negative_samples", minimum_negative_samples, "Smallest number to mine.");
+    v("minimum_negative_samples", minimum_negative_samples, "Accepted for compatibility.");
     v("variances", variances, kVariancesDoc);
   }
 };
@@ -196,8 +196,7 @@ class Assignment {
       return;
     }
     const auto taken = std::count_if(box.begin(), box.end(), [](int64_t g) { return g >= 0; });
-    double wanted = std::floor(static_cast<double>(taken) * p_.negative_mining_ratio);
-    wanted = std::max(wanted, static_cast<double>(p_.minimum_negative_samples));
+    const double wanted = std::floor(static_cast<double>(taken) * p_.negative_mining_ratio);
     std::vector<std::pair<C, size_t>> candidates;  // and the probability of background
     for (size_t a = 0; a < box.size(); ++a) {
       if (box[a] >= 0 || best_overlap(a) >= static_cast<C>(p_.negative_mining_thresh)) continue;

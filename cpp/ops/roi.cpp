@@ -227,12 +227,15 @@ OP(ROIPooling)
         pool_regions<typename decltype(tag)::type>(call);
       });
     })
-    .no_grad_inputs(1)
     .keep_inputs({Keep::kShape, Keep::kData})
     .keep_output(1)
     .vjp([](Vjp& v) {
       const Shape x = v.input_shape(0);
-      v.grad(0, pool_grad({v.head(), v.input(1), v.output(1)}, ImagesParams{Ints(x.begin(), x.end())}));
+      if (v.needs(0)) {
+        const ImagesParams images{Ints(x.begin(), x.end())};
+        v.grad(0, pool_grad({v.head(), v.input(1), v.output(1)}, images));
+      }
+      if (v.needs(1)) v.grad(1, full(v.input_shape(1), v.input_dtype(1), 0));
     })
     .doc(
         "The largest element of each bin of each region, (regions, channels, height, width); 0 "
@@ -467,12 +470,14 @@ OP(_contrib_ROIAlign)
         align_regions<typename decltype(tag)::type>(call);
       });
     })
-    .no_grad_inputs(1)
     .keep_inputs({Keep::kShape, Keep::kData})
     .vjp([](Vjp& v) {
       const Shape x = v.input_shape(0);
-      v.grad(0, align_grad({v.head(), v.input(1)},
-                           AlignGradParams{v.params<AlignParams>(), Ints(x.begin(), x.end())}));
+      if (v.needs(0)) {
+        v.grad(0, align_grad({v.head(), v.input(1)},
+                             AlignGradParams{v.params<AlignParams>(), Ints(x.begin(), x.end())}));
+      }
+      if (v.needs(1)) v.grad(1, full(v.input_shape(1), v.input_dtype(1), 0));
     })
     .doc(
         "The mean of bilinear samples of each bin of each region, (regions, channels, height, "

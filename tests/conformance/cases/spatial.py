@@ -46,7 +46,6 @@ values(
     nd.GridGenerator(a, 'nonsense', (2, 3))
     nd.GridGenerator(f.astype('int32'), 'warp')
     nd.GridGenerator(a.astype('int32'), 'affine', (2, 3))
-    nd.GridGenerator(a.astype('float64'), 'affine', (2, 3))
     """,
 )
 
@@ -190,8 +189,10 @@ nd.contrib.ROIAlign(x, wide, pooled_size=(1, 2), spatial_scale=1.0, position_sen
 for dtype in ("float32", "float64"):
     for r in ("r", "far"):
         gradients(__name__, regions(dtype), POOLINGS.format(r=r), prefix=f"{dtype} ", wrt="x")
-for r in ("r", "far", "none"):
+for r in ("r", "far"):
     gradients(__name__, regions(), ALIGNMENTS.format(r=r), wrt="x")
+# MXNet does not write all of the result for a region of image -1.
+gradients(__name__, regions(), ALIGNMENTS.format(r="none"), wrt="x", unsafe=True)
 gradients(__name__, regions(), WIDE_ALIGNMENTS, wrt="x")
 gradients(__name__, regions("float64"), WIDE_ALIGNMENTS, prefix="float64 ", wrt="x")
 gradients(__name__, regions("float64"), ALIGNMENTS.format(r="r"), prefix="float64 ", wrt="x")
