@@ -582,3 +582,54 @@ _list(
     gradient(array(_X), x=array(_head(_X.shape)), y=array(np.zeros(_Y.shape)), **_REST),
     "shape::grad nd.concatenate([x], axis=1)",
 )
+
+_list(
+    "MXNet divides by zero where a grid has one row or column; mxtape puts it in the middle",
+    gradient(
+        array(
+            [
+                [[[-1, 0, 1]], [[0, 0, 0]]],
+                [[[-0.7, -0.2, 0.3]], [[-0.2, 0.1, 0.4]]],
+            ]
+        ),
+        a=array([[0.75, 0, 1.75, 0.75, 0, 1.0], [0.75, 0, 0.25, 0.75, 0, -0.5]]),
+    ),
+    "spatial::grad nd.GridGenerator(data=a, transform_type='affine', target_shape=(1, 3))",
+)
+_list(
+    "The same",
+    array(np.reshape([0, 0, -0.2, 0.1], (2, 2, 1, 1))),
+    "spatial::nd.GridGenerator(a, 'affine', (1, 1))",
+)
+_list(
+    "The same",
+    array(np.zeros((2, 2, 1, 1))),
+    "spatial::nd.GridGenerator(f[:, :, :1, :1], 'warp')",
+)
+for _call, _shape in (
+    ("nd.contrib.ROIAlign(x, none, (2, 2), 1.0)", (1, 8, 2, 2)),
+    ("nd.contrib.ROIAlign(x, none, (3, 4), 0.5, 2)", (1, 8, 3, 4)),
+    (
+        "nd.contrib.ROIAlign(x, none, pooled_size=(2, 2), spatial_scale=1.0, "
+        "position_sensitive=True)",
+        (1, 2, 2, 2),
+    ),
+):
+    _list(
+        "MXNet leaves memory unwritten for a region of image -1",
+        gradient(array(np.zeros(_shape)), x=array(np.zeros((2, 8, 7, 9)))),
+        f"spatial::grad {_call}",
+    )
+_list(
+    "MXNet reads beyond the images for a region of one that does not exist",
+    raises("MXNetError"),
+    "spatial::nd.ROIPooling(x, none, (2, 2), 1.0)",
+    "spatial::nd.ROIPooling(x, beyond, (2, 2), 1.0)",
+    "spatial::nd.contrib.ROIAlign(x, beyond, (2, 2), 1.0)",
+)
+_list(
+    "MXNet reads beyond the second image of a correlation when it is smaller",
+    raises("MXNetError"),
+    "spatial::nd.Correlation(x, y[:1])",
+    "spatial::nd.Correlation(x, y[:, :, :4])",
+)
