@@ -119,48 +119,135 @@ Filter make_filter(int64_t extent, int64_t size, Interpolation how, bool shrinks
   return f;
 }
 
+// The geometry of a call: batches of images, with the channels innermost.
+struct Sizes {
+  int64_t images, H, W, height, width, channels;
+  Sizes(const Shape& in, const Shape& out)
+      : images(in.ndim() == 4 ? in[0] : 1),
+        H(in[in.ndim() - 3]),
+        W(in[in.ndim() - 2]),
+        height(out[in.ndim() - 3]),
+        width(out[in.ndim() - 2]),
+        channels(in[in.ndim() - 1]) {}
+  bool shrinks() const { return height <= H && width <= W; }
+};
+
 template <class T>
 void resize_images(const NDArray& in, const NDArray& out, Interpolation how) {
   using C = std::conditional_t<sizeof(T) <= 2 || std::is_same_v<T, float>, float, double>;
-  const int at = in.ndim() - 3;
-  const int64_t H = in.shape()[at], W = in.shape()[at + 1], channels = in.shape()[at + 2];
-  const int64_t height = out.shape()[at], width = out.shape()[at + 1];
-  const bool shrinks = height <= H && width <= W;
-  const Filter rows = make_filter(H, height, how, shrinks);
-  const Filter columns = make_filter(W, width, how, shrinks);
+  const Sizes s(in.shape(), out.shape());
+  const Filter rows = make_filter(s.H, s.height, how, s.shrinks());
+  const Filter columns = make_filter(s.W, s.width, how, s.shrinks());
+  // Means of four pixels are rounded up from the middle, others to even: as OpenCV does.
+  const bool quarters = how == Interpolation::kArea && s.H == 2 * s.height && s.W == 2 * s.width;
   const T* from = in.data<T>();
   T* to = out.data<T>();
-  const int64_t images = in.shape().product(0, at);
-  parallel_for(images * height, 4, [&](int64_t begin, int64_t end) {
-    std::vector<C> line(static_cast<size_t>(W * channels));
+  parallel_for(s.images * s.height, 4, [&](int64_t begin, int64_t end) {
+    std::vector<C> line(static_cast<size_t>(s.W * s.channels));
     for (int64_t k = begin; k < end; ++k) {
       std::fill(line.begin(), line.end(), C(0));
-      const T* image = from + k / height * H * W * channels;
-      for (int64_t t = k % height * rows.taps; t < (k % height + 1) * rows.taps; ++t) {
+      const T* image = from + k / s.height * s.H * s.W * s.channels;
+      for (int64_t t = k % s.height * rows.taps; t < (k % s.height + 1) * rows.taps; ++t) {
         const C weight = static_cast<C>(rows.weight[static_cast<size_t>(t)]);
-        const T* source = image + rows.at[static_cast<size_t>(t)] * W * channels;
+        const T* source = image + rows.at[static_cast<size_t>(t)] * s.W * s.channels;
         if (weight == 0) continue;
         for (size_t i = 0; i < line.size(); ++i) {
           line[i] += weight * static_cast<C>(source[i]);
         }
       }
-      T* target = to + k * width * channels;
-      for (int64_t j = 0; j < width; ++j) {
-        for (int64_t c = 0; c < channels; ++c) {
+      T* target = to + k * s.width * s.channels;
+      for (int64_t j = 0; j < s.width; ++j) {
+        for (int64_t c = 0; c < s.channels; ++c) {
           C sum = 0;
           for (int64_t t = j * columns.taps; t < (j + 1) * columns.taps; ++t) {
             const auto i = static_cast<size_t>(t);
             if (columns.weight[i] == 0) continue;
             sum += static_cast<C>(columns.weight[i]) *
-                   line[static_cast<size_t>(columns.at[i] * channels + c)];
+                   line[static_cast<size_t>(columns.at[i] * s.channels + c)];
           }
-          const auto value = static_cast<double>(sum);
-          target[j * channels + c] =
-              to_color<T>(std::is_integral_v<T> ? std::floor(value + 0.5) : value);
+          auto value = static_cast<double>(sum);
+          if (std::is_integral_v<T>) value = quarters ? std::floor(value + 0.5) : std::rint(value);
+          target[j * s.channels + c] = to_color<T>(value);
         }
       }
     }
   });
+}
+
+// Bytes are interpolated in fixed point with weights of 11 bits, as in OpenCV, which MXNet uses: so
+// pictures have the same bytes.
+constexpr int kWeightBits = 11;
+
+std::vector<int32_t> fixed_weights(const Filter& f) {
+  std::vector<int32_t> fixed;
+  for (const double w : f.weight) {
+    fixed.push_back(static_cast<int32_t>(std::rint(static_cast<float>(w) * (1 << kWeightBits))));
+  }
+  return fixed;
+}
+
+void resize_bytes(const NDArray& in, const NDArray& out, Interpolation how) {
+  const Sizes s(in.shape(), out.shape());
+  const Filter rows = make_filter(s.H, s.height, how, false);
+  const Filter columns = make_filter(s.W, s.width, how, false);
+  const std::vector<int32_t> down = fixed_weights(rows), across = fixed_weights(columns);
+  const uint8_t* from = in.data<uint8_t>();
+  uint8_t* to = out.data<uint8_t>();
+  const int64_t length = s.width * s.channels;
+  parallel_for(s.images * s.height, 16, [&](int64_t begin, int64_t end) {
+    // Rows that were interpolated along the columns: row r of an image is in line r % taps.
+    std::vector<int32_t> lines(static_cast<size_t>(rows.taps * length));
+    std::vector<int64_t> in_line(static_cast<size_t>(rows.taps), -1);
+    const auto interpolated = [&](int64_t row) -> const int32_t* {
+      int32_t* line = lines.data() + row % rows.taps * length;
+      int64_t& which = in_line[static_cast<size_t>(row % rows.taps)];
+      if (which == row) return line;
+      which = row;
+      const uint8_t* source = from + row * s.W * s.channels;
+      for (int64_t j = 0; j < s.width; ++j) {
+        for (int64_t c = 0; c < s.channels; ++c) {
+          int32_t sum = 0;
+          for (int64_t t = j * columns.taps; t < (j + 1) * columns.taps; ++t) {
+            const auto i = static_cast<size_t>(t);
+            sum += across[i] * source[columns.at[i] * s.channels + c];
+          }
+          line[j * s.channels + c] = sum;
+        }
+      }
+      return line;
+    };
+    for (int64_t k = begin; k < end; ++k) {
+      const int64_t first = k / s.height * s.H;
+      const auto tap = static_cast<size_t>(k % s.height * rows.taps);
+      uint8_t* target = to + k * length;
+      if (rows.taps == 2) {
+        const int32_t* above = interpolated(first + rows.at[tap]);
+        const int32_t* below = interpolated(first + rows.at[tap + 1]);
+        for (int64_t i = 0; i < length; ++i) {
+          const int32_t sum = ((down[tap] * (above[i] >> 4)) >> 16) +
+                              ((down[tap + 1] * (below[i] >> 4)) >> 16);
+          target[i] = static_cast<uint8_t>(std::clamp((sum + 2) >> 2, 0, 255));
+        }
+        continue;
+      }
+      std::vector<int64_t> sums(static_cast<size_t>(length), int64_t{1} << (2 * kWeightBits - 1));
+      for (size_t t = tap; t < tap + static_cast<size_t>(rows.taps); ++t) {
+        const int32_t* line = interpolated(first + rows.at[t]);
+        for (int64_t i = 0; i < length; ++i) {
+          sums[static_cast<size_t>(i)] += int64_t{down[t]} * line[i];
+        }
+      }
+      for (int64_t i = 0; i < length; ++i) {
+        const int64_t value = sums[static_cast<size_t>(i)] >> (2 * kWeightBits);
+        target[i] = static_cast<uint8_t>(std::clamp<int64_t>(value, 0, 255));
+      }
+    }
+  });
+}
+
+bool in_fixed_point(const NDArray& in, const NDArray& out, Interpolation how) {
+  if (in.dtype() != DType::kUint8 || how == Interpolation::kNearest) return false;
+  return how != Interpolation::kArea || !Sizes(in.shape(), out.shape()).shrinks();
 }
 
 OP(_image_resize)
@@ -186,6 +273,10 @@ OP(_image_resize)
     })
     .kernel([](const KernelCall& call) {
       const auto how = static_cast<Interpolation>(call.params<ResizeParams>().interp);
+      if (in_fixed_point(call.in(0), call.out(), how)) {
+        resize_bytes(call.in(0), call.out(), how);
+        return;
+      }
       dispatch(call.in(0).dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         if constexpr (!std::is_same_v<T, bool>) resize_images<T>(call.in(0), call.out(), how);

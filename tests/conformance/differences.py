@@ -633,3 +633,24 @@ _list(
     "spatial::nd.Correlation(x, y[:1])",
     "spatial::nd.Correlation(x, y[:, :, :4])",
 )
+
+
+def _saturated(image, factor):
+    gray = image.astype("float64") @ np.array([0.299, 0.587, 0.114])
+    return image * factor + gray[..., None] * (1 - factor)
+
+
+_SATURATION = "MXNet takes 0.114 of blue alone for the gray that saturation is measured from"
+_list(
+    _SATURATION,
+    array(
+        np.floor(_saturated(harness.integers((4, 5, 3), 0, 256, seed=401), 0.5)),
+        "uint8",
+    ),
+    "image::nd.image.random_saturation(u, 0.5, 0.5)",
+)
+_list(
+    _SATURATION,
+    array(_saturated(harness.data((4, 5, 3), 0, 255, seed=403), 1.5)),
+    "image::nd.image.random_saturation(f, 1.5, 1.5)",
+)
