@@ -109,8 +109,7 @@ OP(_contrib_box_iou)
           for (int64_t i = begin; i < end; ++i) {
             const auto a = Box<C>::read(lhs + 4 * i, format);
             for (int64_t j = 0; j < columns; ++j) {
-              to[i * columns + j] =
-                  static_cast<T>(overlap(a, Box<C>::read(rhs + 4 * j, format)));
+              to[i * columns + j] = static_cast<T>(overlap(a, Box<C>::read(rhs + 4 * j, format)));
             }
           }
         });
@@ -118,8 +117,7 @@ OP(_contrib_box_iou)
     })
     .zero_grad()
     .keep_input(1, Keep::kShape)
-    .doc(
-        "Intersection over union of every box of lhs, (..., 4), with every box of rhs, (..., 4).");
+    .doc("Intersection over union of every box of lhs, (..., 4), with every box of rhs, (..., 4).");
 
 // ---- non-maximum suppression
 
@@ -136,8 +134,7 @@ void surviving_rows(const NmsParams& p, const T* rows, int64_t count, int64_t wi
   };
   order.clear();
   for (int64_t r = 0; r < count; ++r) {
-    const bool background =
-        p.id_index >= 0 && at(r, p.id_index) == static_cast<C>(p.background_id);
+    const bool background = p.id_index >= 0 && at(r, p.id_index) == static_cast<C>(p.background_id);
     if (at(r, p.score_index) > static_cast<C>(p.valid_thresh) && !background) order.push_back(r);
   }
   std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
@@ -239,9 +236,8 @@ OP(_contrib_box_nms)
       call.output(2, Shape(rows), DType::kInt64);
     })
     .kernel([](const KernelCall& call) {
-      reduce::dispatch_floating(call.in(0).dtype(), [&](auto tag) {
-        suppress<typename decltype(tag)::type>(call);
-      });
+      reduce::dispatch_floating(call.in(0).dtype(),
+                                [&](auto tag) { suppress<typename decltype(tag)::type>(call); });
     })
     .keep_output(1)
     .keep_output(2)
@@ -353,9 +349,8 @@ OP(_contrib_box_encode)
       call.output(1, out, call.dtype(0));
     })
     .kernel([](const KernelCall& call) {
-      reduce::dispatch_floating(call.in(0).dtype(), [&](auto tag) {
-        encode<typename decltype(tag)::type>(call);
-      });
+      reduce::dispatch_floating(call.in(0).dtype(),
+                                [&](auto tag) { encode<typename decltype(tag)::type>(call); });
     })
     .zero_grad()
     .keep_inputs({Keep::kShape, Keep::kShape, Keep::kShape, Keep::kShape, Keep::kShape,
@@ -402,9 +397,8 @@ OP(_contrib_box_decode)
       call.output(0, data, call.dtype(0));
     })
     .kernel([](const KernelCall& call) {
-      reduce::dispatch_floating(call.in(0).dtype(), [&](auto tag) {
-        decode<typename decltype(tag)::type>(call);
-      });
+      reduce::dispatch_floating(call.in(0).dtype(),
+                                [&](auto tag) { decode<typename decltype(tag)::type>(call); });
     })
     .zero_grad()
     .keep_input(1, Keep::kShape)
@@ -466,9 +460,8 @@ OP(_contrib_bipartite_matching)
       call.output(1, Shape(columns), call.dtype(0));
     })
     .kernel([](const KernelCall& call) {
-      reduce::dispatch_floating(call.in(0).dtype(), [&](auto tag) {
-        match<typename decltype(tag)::type>(call);
-      });
+      reduce::dispatch_floating(call.in(0).dtype(),
+                                [&](auto tag) { match<typename decltype(tag)::type>(call); });
     })
     .zero_grad()
     .doc(

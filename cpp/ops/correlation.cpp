@@ -8,8 +8,8 @@
 #include "runtime/parallel.h"
 
 // Correlation of patches of two images, over displacements of the second. Of products it is linear
-// in each image, so the gradients of its gradients are correlations and gradients again; of absolute
-// differences it is linear where no two elements are equal.
+// in each image, so the gradients of its gradients are correlations and gradients again; of
+// absolute differences it is linear where no two elements are equal.
 namespace mxtape {
 namespace {
 
@@ -76,8 +76,7 @@ Geometry checked_geometry(const InferCall& call, const CorrelationParams& p, con
     call.expect(size > 0 && size < kLimit, "kernel_size, stride1 and stride2 must be positive");
   }
   for (const int64_t size : {p.max_displacement, p.pad_size}) {
-    call.expect(size >= 0 && size < kLimit,
-                "max_displacement and pad_size must not be negative");
+    call.expect(size >= 0 && size < kLimit, "max_displacement and pad_size must not be negative");
   }
   call.expect(p.kernel_size % 2 == 1, "kernel_size must be odd");
   call.expect_floating();
@@ -121,15 +120,14 @@ void correlate(const NDArray& out, const Geometry& g, F&& term) {
   parallel_for(out.size() / g.columns, 1, [&](int64_t begin, int64_t end) {
     for (int64_t line = begin; line < end; ++line) {
       const int64_t d = line / g.rows % g.displacements(), i = line % g.rows;
-      const int64_t top = line / g.rows / g.displacements() * g.padded_height() + g.start +
-                          i * g.stride1;
-      const int64_t away = ((d / side - g.radius) * g.padded_width() + d % side - g.radius) *
-                           g.stride2 * g.channels;
+      const int64_t top =
+          line / g.rows / g.displacements() * g.padded_height() + g.start + i * g.stride1;
+      const int64_t away =
+          ((d / side - g.radius) * g.padded_width() + d % side - g.radius) * g.stride2 * g.channels;
       for (int64_t j = 0; j < g.columns; ++j) {
         C sum = 0;
         for (int64_t h = 0; h < g.kernel; ++h) {
-          const int64_t k =
-              ((top + h) * g.padded_width() + g.start + j * g.stride1) * g.channels;
+          const int64_t k = ((top + h) * g.padded_width() + g.start + j * g.stride1) * g.channels;
           // Independent sums, which the compiler keeps in a vector register.
           constexpr int64_t kLanes = 8;
           C lanes[kLanes] = {};

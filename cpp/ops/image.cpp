@@ -68,7 +68,8 @@ OP(_image_to_tensor)
     })
     .no_grad("it makes training data of pictures")
     .doc(
-        "A picture of values in [0, 255], (height, width, channels), or a batch of them, as float32 "
+        "A picture of values in [0, 255], (height, width, channels), or a batch of them, as "
+        "float32 "
         "in [0, 1] with the channels first.");
 
 double of_channel(const Floats& values, int64_t channel) {

@@ -103,7 +103,8 @@ void map_colors(const NDArray& in, const NDArray& out, F f) {
     parallel_for(in.size() / 3, 1 << 12, [&](int64_t begin, int64_t end) {
       for (int64_t k = begin; k < end; ++k) {
         Color<C> color;
-        for (size_t c = 0; c < 3; ++c) color[c] = static_cast<C>(from[3 * k + static_cast<int64_t>(c)]);
+        for (size_t c = 0; c < 3; ++c)
+          color[c] = static_cast<C>(from[3 * k + static_cast<int64_t>(c)]);
         f(color);
         for (size_t c = 0; c < 3; ++c) {
           auto value = static_cast<double>(color[c]);
@@ -247,15 +248,15 @@ void run_factor(const KernelCall& call) {
   change(call.in(0), call.out(), factor);
 }
 
-#define OP_FACTOR(name, change)     \
-  OP(name)                          \
-      .inputs("data")               \
-      .params<FactorParams>()       \
-      .outputs(2, 1)                \
-      .infer(infer_factor)          \
-      .kernel(run_factor<change>)   \
-      .random()                     \
-      .keep_input(0, Keep::kShape)  \
+#define OP_FACTOR(name, change)    \
+  OP(name)                         \
+      .inputs("data")              \
+      .params<FactorParams>()      \
+      .outputs(2, 1)               \
+      .infer(infer_factor)         \
+      .kernel(run_factor<change>)  \
+      .random()                    \
+      .keep_input(0, Keep::kShape) \
       .keep_output(1)
 
 // The weights of the channels in a pixel's gray, of shape (channels,), divided by `count`.

@@ -20,10 +20,12 @@ struct ResizeParams {
   template <class V>
   void visit(V& v) {
     v("size", size, "Width and height of the result; or one number for both.");
-    v("keep_ratio", keep_ratio, "Whether one number is that of the shorter side, and the other "
-                                "follows.");
-    v("interp", interp, "0: the nearest pixel. 1: linear. 2: cubic. 3: the mean of an area. 4: "
-                        "Lanczos, over 8 pixels.");
+    v("keep_ratio", keep_ratio,
+      "Whether one number is that of the shorter side, and the other "
+      "follows.");
+    v("interp", interp,
+      "0: the nearest pixel. 1: linear. 2: cubic. 3: the mean of an area. 4: "
+      "Lanczos, over 8 pixels.");
   }
 };
 
@@ -90,8 +92,7 @@ void add_element(Filter& f, int64_t k, int64_t extent, int64_t size, Interpolati
       } else {
         // Between pixels only where an element of the result covers two.
         const auto pixel = static_cast<int64_t>(std::floor(static_cast<double>(k) * scale + 1e-9));
-        const double over =
-            static_cast<double>(k + 1) - static_cast<double>(pixel + 1) / scale;
+        const double over = static_cast<double>(k + 1) - static_cast<double>(pixel + 1) / scale;
         const double share = over <= 0 ? 0 : over - std::floor(over);
         add(pixel, 1 - share);
         add(pixel + 1, share);
@@ -224,8 +225,8 @@ void resize_bytes(const NDArray& in, const NDArray& out, Interpolation how) {
         const int32_t* above = interpolated(first + rows.at[tap]);
         const int32_t* below = interpolated(first + rows.at[tap + 1]);
         for (int64_t i = 0; i < length; ++i) {
-          const int32_t sum = ((down[tap] * (above[i] >> 4)) >> 16) +
-                              ((down[tap + 1] * (below[i] >> 4)) >> 16);
+          const int32_t sum =
+              ((down[tap] * (above[i] >> 4)) >> 16) + ((down[tap + 1] * (below[i] >> 4)) >> 16);
           target[i] = static_cast<uint8_t>(std::clamp((sum + 2) >> 2, 0, 255));
         }
         continue;

@@ -24,9 +24,11 @@ struct PriorParams {
   template <class V>
   void visit(V& v) {
     v("sizes", sizes, "Sizes of the boxes, as parts of the image's height.");
-    v("ratios", ratios, "Ratios of width to height. Sizes go with the first, ratios with the first size.");
+    v("ratios", ratios,
+      "Ratios of width to height. Sizes go with the first, ratios with the first size.");
     v("clip", clip, "Whether boxes are cut at the image's border.");
-    v("steps", steps, "Distance of neighbours, vertical and horizontal; that of pixels when negative.");
+    v("steps", steps,
+      "Distance of neighbours, vertical and horizontal; that of pixels when negative.");
     v("offsets", offsets, "Where in a pixel its boxes have their centre, vertical and horizontal.");
   }
 };
@@ -223,7 +225,7 @@ class Assignment {
   C best_overlap(size_t anchor) const { return overlaps_[anchor * labels_ + best_[anchor]]; }
 
   const TargetParams& p_;
-  std::vector<C> overlaps_;    // of anchor and label
+  std::vector<C> overlaps_;   // of anchor and label
   std::vector<size_t> best_;  // label of each anchor
 
  public:
@@ -241,7 +243,8 @@ void find_targets(const KernelCall& call) {
   const int64_t n = anchor_array.shape()[1], classes = predictions.shape()[1];
   const int64_t rows = label.shape()[1], width = label.shape()[2];
   const T *anchor_data = anchor_array.data<T>(), *label_data = label.data<T>();
-  T *offsets = call.out(0).data<T>(), *masks = call.out(1).data<T>(), *targets = call.out(2).data<T>();
+  T *offsets = call.out(0).data<T>(), *masks = call.out(1).data<T>(),
+    *targets = call.out(2).data<T>();
   std::vector<Box<C>> anchors;
   for (int64_t a = 0; a < n; ++a) anchors.push_back(Box<C>::read(anchor_data + 4 * a));
   C variances[4];
@@ -269,11 +272,11 @@ void find_targets(const KernelCall& call) {
         if (g == kBackground) target[a] = T(0);
         if (g < 0) continue;
         target[a] = static_cast<T>(static_cast<C>(first[g * width]) + 1);
-        const Box<C>&anchor = anchors[static_cast<size_t>(a)], &box = labels[static_cast<size_t>(g)];
-        const C values[] = {(box.x() - anchor.x()) / anchor.width(),
-                            (box.y() - anchor.y()) / anchor.height(),
-                            std::log(box.width() / anchor.width()),
-                            std::log(box.height() / anchor.height())};
+        const Box<C>&anchor = anchors[static_cast<size_t>(a)],
+              &box = labels[static_cast<size_t>(g)];
+        const C values[] = {
+            (box.x() - anchor.x()) / anchor.width(), (box.y() - anchor.y()) / anchor.height(),
+            std::log(box.width() / anchor.width()), std::log(box.height() / anchor.height())};
         for (int i = 0; i < 4; ++i) {
           offset[4 * a + i] = static_cast<T>(values[i] / variances[i]);
           mask[4 * a + i] = convert_value<T>(1);
@@ -295,8 +298,8 @@ OP(_contrib_MultiBoxTarget)
       expect_anchors(call, 0);
       call.expect(label.ndim() == 3 && label[2] >= 5,
                   "label must have shape (N, boxes, 5 or more): class, corners");
-      call.expect(predictions.ndim() == 3 && predictions[0] == label[0] &&
-                      predictions[1] > 0 && predictions[2] == anchor[1],
+      call.expect(predictions.ndim() == 3 && predictions[0] == label[0] && predictions[1] > 0 &&
+                      predictions[2] == anchor[1],
                   "cls_pred must have shape (N, classes, anchors)");
       call.expect(p.variances.size() == 4, "variances must be four numbers");
       call.output(0, Shape{label[0], anchor[1] * 4}, call.dtype(0));
@@ -304,9 +307,8 @@ OP(_contrib_MultiBoxTarget)
       call.output(2, Shape{label[0], anchor[1]}, call.dtype(0));
     })
     .kernel([](const KernelCall& call) {
-      reduce::dispatch_floating(call.in(0).dtype(), [&](auto tag) {
-        find_targets<typename decltype(tag)::type>(call);
-      });
+      reduce::dispatch_floating(
+          call.in(0).dtype(), [&](auto tag) { find_targets<typename decltype(tag)::type>(call); });
     })
     .zero_grad()
     .keep_inputs({Keep::kShape, Keep::kShape, Keep::kShape})
@@ -361,9 +363,8 @@ void detect(const KernelCall& call) {
       }
       if (p.nms_threshold > 0 && p.nms_threshold <= 1) {
         sorted = found;
-        std::stable_sort(sorted.begin(), sorted.end(), [](const auto& x, const auto& y) {
-          return x.score > y.score;
-        });
+        std::stable_sort(sorted.begin(), sorted.end(),
+                         [](const auto& x, const auto& y) { return x.score > y.score; });
         size_t count = sorted.size();
         if (p.nms_topk > 0) count = std::min(count, static_cast<size_t>(p.nms_topk));
         // Rows past the best ones stay as they were found, without a class.
@@ -406,9 +407,8 @@ OP(_contrib_MultiBoxDetection)
       call.output(0, Shape{scores[0], scores[2], 6}, call.dtype(0));
     })
     .kernel([](const KernelCall& call) {
-      reduce::dispatch_floating(call.in(0).dtype(), [&](auto tag) {
-        detect<typename decltype(tag)::type>(call);
-      });
+      reduce::dispatch_floating(call.in(0).dtype(),
+                                [&](auto tag) { detect<typename decltype(tag)::type>(call); });
     })
     .zero_grad()
     .keep_inputs({Keep::kShape, Keep::kShape, Keep::kShape})

@@ -223,9 +223,8 @@ OP(ROIPooling)
       call.output(1, out, DType::kInt64);
     })
     .kernel([](const KernelCall& call) {
-      reduce::dispatch_floating(call.in(0).dtype(), [&](auto tag) {
-        pool_regions<typename decltype(tag)::type>(call);
-      });
+      reduce::dispatch_floating(
+          call.in(0).dtype(), [&](auto tag) { pool_regions<typename decltype(tag)::type>(call); });
     })
     .keep_inputs({Keep::kShape, Keep::kData})
     .keep_output(1)
@@ -255,15 +254,15 @@ OP(_roi_maxima)
       call.output(0, call.shape(2), call.dtype(0));
     })
     .kernel([](const KernelCall& call) {
-      reduce::dispatch_floating(call.in(0).dtype(), [&](auto tag) {
-        take_maxima<typename decltype(tag)::type>(call);
-      });
+      reduce::dispatch_floating(call.in(0).dtype(),
+                                [&](auto tag) { take_maxima<typename decltype(tag)::type>(call); });
     })
     .no_grad_inputs(1, 2)
     .keep_inputs({Keep::kShape, Keep::kData, Keep::kData})
     .vjp([](Vjp& v) {
       const Shape x = v.input_shape(0);
-      v.grad(0, pool_grad({v.head(), v.input(1), v.input(2)}, ImagesParams{Ints(x.begin(), x.end())}));
+      v.grad(0,
+             pool_grad({v.head(), v.input(1), v.input(2)}, ImagesParams{Ints(x.begin(), x.end())}));
     })
     .doc("The elements of the regions' images that ROIPooling found to be the largest.");
 
@@ -276,9 +275,8 @@ OP(_backward_ROIPooling)
       call.output(0, images, call.dtype(0));
     })
     .kernel([](const KernelCall& call) {
-      reduce::dispatch_floating(call.in(0).dtype(), [&](auto tag) {
-        add_maxima<typename decltype(tag)::type>(call);
-      });
+      reduce::dispatch_floating(call.in(0).dtype(),
+                                [&](auto tag) { add_maxima<typename decltype(tag)::type>(call); });
     })
     .no_grad_inputs(1, 2)
     .keep_inputs({Keep::kNothing, Keep::kData, Keep::kData})
@@ -390,25 +388,26 @@ void align_regions(const KernelCall& call) {
   fill_zero(out);
   if (H == 0 || W == 0 || channels == 0) return;
   parallel_for(out.shape()[0], 1, [&](int64_t begin, int64_t end) {
-    for_each_region(p, images, rois, begin, end, [&](int64_t r, int64_t image, auto& rows, auto& columns) {
-      for (int64_t c = 0; c < channels; ++c) {
-        for (int64_t bin = 0; bin < bins; ++bin) {
-          const int64_t y = bin / p.pooled_size[1], x = bin % p.pooled_size[1];
-          const T* plane = from + (image * images[1] + source_channel(p, c, bin)) * H * W;
-          const auto across = columns.range(x), down = rows.range(y);
-          const C *wx = columns.weights(x), *wy = rows.weights(y);
-          C total = 0;
-          for (int64_t i = down.begin; i < down.end; ++i) {
-            C sum = 0;
-            for (int64_t j = across.begin; j < across.end; ++j) {
-              sum += wx[j] * static_cast<C>(plane[i * W + j]);
+    for_each_region(
+        p, images, rois, begin, end, [&](int64_t r, int64_t image, auto& rows, auto& columns) {
+          for (int64_t c = 0; c < channels; ++c) {
+            for (int64_t bin = 0; bin < bins; ++bin) {
+              const int64_t y = bin / p.pooled_size[1], x = bin % p.pooled_size[1];
+              const T* plane = from + (image * images[1] + source_channel(p, c, bin)) * H * W;
+              const auto across = columns.range(x), down = rows.range(y);
+              const C *wx = columns.weights(x), *wy = rows.weights(y);
+              C total = 0;
+              for (int64_t i = down.begin; i < down.end; ++i) {
+                C sum = 0;
+                for (int64_t j = across.begin; j < across.end; ++j) {
+                  sum += wx[j] * static_cast<C>(plane[i * W + j]);
+                }
+                total += wy[i] * sum;
+              }
+              to[(r * channels + c) * bins + bin] = static_cast<T>(total);
             }
-            total += wy[i] * sum;
           }
-          to[(r * channels + c) * bins + bin] = static_cast<T>(total);
-        }
-      }
-    });
+        });
   });
 }
 
@@ -425,21 +424,23 @@ void spread_regions(const KernelCall& call) {
     if (H == 0 || W == 0) return;
     // A piece is some channels, summed in the order of the regions.
     parallel_for(channels, 8, [&](int64_t begin, int64_t end) {
-      for_each_region(p, images, rois, 0, regions, [&](int64_t r, int64_t image, auto& rows, auto& columns) {
-        for (int64_t c = begin; c < end; ++c) {
-          for (int64_t bin = 0; bin < bins; ++bin) {
-            const int64_t y = bin / p.pooled_size[1], x = bin % p.pooled_size[1];
-            C* plane = to + (image * images[1] + source_channel(p, c, bin)) * H * W;
-            const auto across = columns.range(x), down = rows.range(y);
-            const C *wx = columns.weights(x), *wy = rows.weights(y);
-            const C g = static_cast<C>(from[(r * channels + c) * bins + bin]);
-            for (int64_t i = down.begin; i < down.end; ++i) {
-              const C share = g * wy[i];
-              for (int64_t j = across.begin; j < across.end; ++j) plane[i * W + j] += share * wx[j];
-            }
-          }
-        }
-      });
+      for_each_region(p, images, rois, 0, regions,
+                      [&](int64_t r, int64_t image, auto& rows, auto& columns) {
+                        for (int64_t c = begin; c < end; ++c) {
+                          for (int64_t bin = 0; bin < bins; ++bin) {
+                            const int64_t y = bin / p.pooled_size[1], x = bin % p.pooled_size[1];
+                            C* plane = to + (image * images[1] + source_channel(p, c, bin)) * H * W;
+                            const auto across = columns.range(x), down = rows.range(y);
+                            const C *wx = columns.weights(x), *wy = rows.weights(y);
+                            const C g = static_cast<C>(from[(r * channels + c) * bins + bin]);
+                            for (int64_t i = down.begin; i < down.end; ++i) {
+                              const C share = g * wy[i];
+                              for (int64_t j = across.begin; j < across.end; ++j)
+                                plane[i * W + j] += share * wx[j];
+                            }
+                          }
+                        }
+                      });
     });
   });
 }
@@ -466,9 +467,8 @@ OP(_contrib_ROIAlign)
       call.output(0, aligned_shape(call, call.params<AlignParams>(), call.shape(0)), call.dtype(0));
     })
     .kernel([](const KernelCall& call) {
-      reduce::dispatch_floating(call.in(0).dtype(), [&](auto tag) {
-        align_regions<typename decltype(tag)::type>(call);
-      });
+      reduce::dispatch_floating(
+          call.in(0).dtype(), [&](auto tag) { align_regions<typename decltype(tag)::type>(call); });
     })
     .keep_inputs({Keep::kShape, Keep::kData})
     .vjp([](Vjp& v) {

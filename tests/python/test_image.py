@@ -25,7 +25,7 @@ def seeded():
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name, axis", [("left_right", 1), ("top_bottom", 0)])
+@pytest.mark.parametrize(("name", "axis"), [("left_right", 1), ("top_bottom", 0)])
 def test_flips(name, axis, dtype):
     x = picture(dtype=dtype)
     mirrored = np.flip(x.asnumpy(), axis)
@@ -56,8 +56,10 @@ def test_the_gradient_of_a_random_flip_is_of_what_was_drawn():
 def test_brightness_is_uniform_in_its_range():
     x = mx.nd.ones((1, 1, 1))
     drawn = np.array([op("random_brightness")(x, 0.5, 2.5).asscalar() for _ in range(400)])
-    assert drawn.min() >= 0.5 and drawn.max() <= 2.5
-    assert abs(drawn.mean() - 1.5) < 0.12 and abs(drawn.std() - 2 / np.sqrt(12)) < 0.08
+    assert drawn.min() >= 0.5
+    assert drawn.max() <= 2.5
+    assert abs(drawn.mean() - 1.5) < 0.12
+    assert abs(drawn.std() - 2 / np.sqrt(12)) < 0.08
 
 
 def test_a_seed_repeats_what_was_drawn():
@@ -145,7 +147,8 @@ def test_a_resized_constant_is_constant(interp, dtype):
     x = mx.nd.array(np.full((4, 5, 3), 77), dtype=dtype)
     for size in ((3, 2), (11, 9), (5, 4), (1, 1), (2, 9)):
         y = op("resize")(x, size, interp=interp)
-        assert y.shape == (size[1], size[0], 3) and y.dtype == x.dtype
+        assert y.shape == (size[1], size[0], 3)
+        assert y.dtype == x.dtype
         np.testing.assert_allclose(y.asnumpy(), 77, rtol=1e-6)
 
 

@@ -7,7 +7,7 @@ def corners(shape, seed):
     """Boxes with x1 < x2 and y1 < y2, as corners in [0, 1]."""
     import numpy as np
 
-    a = data(shape + (2, 2), 0, 1, seed=seed)
+    a = data((*shape, 2, 2), 0, 1, seed=seed)
     low, high = a.min(axis=-2), a.max(axis=-2) + np.float32(1 / 64)
     return np.concatenate([low, high], axis=-1).astype("float32")
 
@@ -84,8 +84,8 @@ NMS = """
 nd.contrib.box_nms({x})
 nd.contrib.box_nms({x}, 0.5, 0.0, -1, 2, 1, 0)
 nd.contrib.box_nms({x}, overlap_thresh=0.1, coord_start=2, score_index=1, id_index=0)
-nd.contrib.box_nms({x}, overlap_thresh=0.1, coord_start=2, score_index=1, id_index=0, force_suppress=True)
-nd.contrib.box_nms({x}, overlap_thresh=0.1, coord_start=2, score_index=1, id_index=0, background_id=0)
+nd.contrib.box_nms({x}, overlap_thresh=0.1, score_index=1, id_index=0, force_suppress=True)
+nd.contrib.box_nms({x}, overlap_thresh=0.1, coord_start=2, id_index=0, background_id=0)
 nd.contrib.box_nms({x}, overlap_thresh=0.1, valid_thresh=0.45, id_index=0)
 nd.contrib.box_nms({x}, valid_thresh=2.0)
 nd.contrib.box_nms({x}, valid_thresh=-1.0, overlap_thresh=0.9)
@@ -145,10 +145,14 @@ def coded(mx):
 
 values(
     __name__,
+    lambda mx: {"inputs": [x.astype("float64") for x in list(coded(mx).values())[:6]]},
+    "nd.contrib.box_encode(*inputs)",
+)
+values(
+    __name__,
     coded,
     """
     nd.contrib.box_encode(samples, matches, anchors, refs, means, stds)
-    nd.contrib.box_encode(samples.astype('float64'), matches.astype('float64'), anchors.astype('float64'), refs.astype('float64'), means.astype('float64'), stds.astype('float64'))
     nd.contrib.box_encode(samples, matches, anchors, refs, means)
     nd.contrib.box_encode(samples, matches, anchors, refs, means[:3], stds)
     nd.contrib.box_encode(samples, matches[:1], anchors, refs, means, stds)
@@ -271,7 +275,7 @@ values(
     nd.contrib.MultiBoxTarget(a, l, p, negative_mining_ratio=3)
     nd.contrib.MultiBoxTarget(a, l, p, negative_mining_ratio=1, negative_mining_thresh=0.2)
     nd.contrib.MultiBoxTarget(a, l, p, negative_mining_ratio=2, minimum_negative_samples=7)
-    nd.contrib.MultiBoxTarget(a, l, p, negative_mining_ratio=2, minimum_negative_samples=100, negative_mining_thresh=0.3)
+    nd.contrib.MultiBoxTarget(a, l, p, negative_mining_ratio=1, minimum_negative_samples=100)
     nd.contrib.MultiBoxTarget(a, l, p, variances=(0.2, 0.3, 0.4, 0.5))
     nd.contrib.MultiBoxTarget(a, none, p)
     nd.contrib.MultiBoxTarget(a, none, p, negative_mining_ratio=3)

@@ -126,7 +126,7 @@ for dtype in ("float32", "float64"):
         transformed(dtype),
         """
         nd.SpatialTransformer(x, l, (3, 4), 'affine', 'bilinear')
-        nd.SpatialTransformer(data=x, loc=l, target_shape=(6, 2), transform_type='affine', sampler_type='bilinear', cudnn_off=True)
+        nd.SpatialTransformer(x, l, (6, 2), 'affine', sampler_type='bilinear', cudnn_off=True)
         """,
         prefix=f"{dtype} ",
     )
@@ -184,7 +184,7 @@ nd.contrib.ROIAlign(x, {r}, pooled_size=(2, 2), spatial_scale=1.0, position_sens
 WIDE_ALIGNMENTS = """
 nd.contrib.ROIAlign(x, wide, (3, 2), 1.0, 3, False, True)
 nd.contrib.ROIAlign(x, wide, pooled_size=(2, 3), spatial_scale=0.75, aligned=True)
-nd.contrib.ROIAlign(x, wide, pooled_size=(1, 2), spatial_scale=1.0, position_sensitive=True, sample_ratio=2, aligned=True)
+nd.contrib.ROIAlign(x, wide, (1, 2), 1.0, 2, position_sensitive=True, aligned=True)
 """
 for dtype in ("float32", "float64"):
     for r in ("r", "far"):
@@ -265,7 +265,7 @@ nd.Correlation(x, y, kernel_size=1, max_displacement=1, stride1=2, stride2=1, pa
 nd.Correlation(x, y, kernel_size=1, max_displacement=3, stride1=2, stride2=2, pad_size=4)
 nd.Correlation(x, y, max_displacement=0)
 nd.Correlation(x, y, is_multiply=False)
-nd.Correlation(x, y, kernel_size=3, max_displacement=2, stride1=2, stride2=2, pad_size=3, is_multiply=False)
+nd.Correlation(x, y, 3, 2, stride1=2, stride2=2, pad_size=3, is_multiply=False)
 """
 for dtype in ("float32", "float64"):
     gradients(__name__, pairs(dtype), CORRELATIONS, prefix=f"{dtype} ")

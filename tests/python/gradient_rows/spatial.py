@@ -75,6 +75,4 @@ for image in (0, 1):
                 domain=((-2, 2), *APART),
             )
         )
-    ROWS.append(
-        Row("_correlation_signs", [(1, 2, 3, 4), *FIXED], {"image": image, "pad_size": 1})
-    )
+    ROWS.append(Row("_correlation_signs", [(1, 2, 3, 4), *FIXED], {"image": image, "pad_size": 1}))
