@@ -243,6 +243,66 @@ def regions_get_no_gradient(mx):
     return results
 
 
+# ---- regions whose bins have channels of their own, and turned ones
+
+
+def parts(dtype="float32"):
+    def setup(mx):
+        return {
+            "x": array(mx, data((2, 8, 7, 9), seed=215, dtype=dtype)),
+            "y": array(mx, data((2, 18, 7, 9), seed=216, dtype=dtype)),
+            "r": mx.nd.array(
+                [[0, 0, 0, 8, 6], [1, 1.2, 0.7, 6.4, 5.1], [0, 5, 5, 5, 5], [1, -3, 2, 12, 9]],
+                dtype=dtype,
+            ),
+            "t": mx.nd.array(
+                [[0, 4, 3, 5, 4, 30], [1, 2.5, 3.1, 3, 6, -75], [0, 8, 6, 4, 4, 10]],
+                dtype=dtype,
+            ),
+        }
+
+    return setup
+
+
+gradients(
+    __name__,
+    parts(),
+    """
+    nd.contrib.PSROIPooling(x, r, spatial_scale=1.0, output_dim=2, pooled_size=2)
+    nd.contrib.PSROIPooling(x, r, spatial_scale=0.6, output_dim=2, pooled_size=4, group_size=2)
+    nd.contrib.PSROIPooling(x, r, spatial_scale=0.6, output_dim=8, pooled_size=3, group_size=1)
+    """,
+    wrt="x",
+)
+gradients(
+    __name__,
+    parts(),
+    "nd.contrib.PSROIPooling(y, r, spatial_scale=1.0, output_dim=2, pooled_size=2, group_size=3)",
+    wrt="y",
+)
+values(
+    __name__,
+    parts(),
+    """
+    nd.contrib.PSROIPooling(x, r[:, :4], spatial_scale=1.0, output_dim=2, pooled_size=2)
+    nd.contrib.PSROIPooling(x[0], r, spatial_scale=1.0, output_dim=2, pooled_size=2)
+    nd.contrib.PSROIPooling(x, r, spatial_scale=1.0, pooled_size=2)
+    nd.contrib.RROIAlign(x, t, (2, 2), 1.0)
+    nd.contrib.RROIAlign(x, t, (3, 2), 0.5, 2)
+    nd.contrib.RROIAlign(x, t, pooled_size=(1, 3), spatial_scale=1.0, sampling_ratio=3)
+    nd.contrib.RROIAlign(x, r, (2, 2), 1.0)
+    nd.contrib.RROIAlign(x, t, (0, 2), 1.0)
+    nd.contrib.RROIAlign(x, t, (2,), 1.0)
+    nd.contrib.RROIAlign(x[0], t, (2, 2), 1.0)
+    """,
+)
+values(
+    __name__,
+    parts(),
+    "nd.contrib.PSROIPooling(x, r, spatial_scale=1.0, output_dim=3, pooled_size=2)",
+    unsafe=True,
+)
+
 # ---- correlation
 
 

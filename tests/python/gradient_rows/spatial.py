@@ -9,6 +9,7 @@ PLACES = ((-2, 2), (-1.31, 1.37))
 ROIS = np.array([[0, 0, 0, 4, 3], [1, 1.2, 0.7, 3.4, 5.1], [1, -3, -2, 2, 2]])
 MAXIMA = np.array([3, 0, -1, 7, 3, 3, 1, 5] * 3).reshape(3, 2, 2, 2)
 ALIGN = {"pooled_size": (2, 2), "spatial_scale": 0.8}
+PARTS = {"spatial_scale": 0.8, "output_dim": 2, "pooled_size": 2}
 AFFINE = {"transform_type": "affine", "sampler_type": "bilinear"}
 # Elements of the two images of a correlation are nowhere equal, nor zero.
 APART = ((0.3, 2), (-2, -0.2))
@@ -40,6 +41,9 @@ ROWS = [
         [(3, 2, 2, 2), ROIS],
         {"shape": (2, 8, 4, 5), "position_sensitive": True, **ALIGN},
     ),
+    Row("_contrib_PSROIPooling", [(2, 8, 5, 6), ROIS], PARTS),
+    Row("_contrib_PSROIPooling", [(2, 2, 5, 6), ROIS], {**PARTS, "group_size": 1}),
+    Row("_backward_PSROIPooling", [(3, 2, 2, 2), ROIS], {"shape": (2, 8, 5, 6), **PARTS}),
     Row("Correlation", [(2, 2, 3, 4)] * 2, {"pad_size": 1}),
     Row("Correlation", [(1, 2, 4, 5)] * 2, PATCHES),
     Row("Correlation", [(1, 2, 4, 5)] * 2, {"is_multiply": False, **PATCHES}, domain=APART),
