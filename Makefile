@@ -18,7 +18,7 @@ CPP_SOURCES = $(shell find cpp tests/cpp -name '*.h' -o -name '*.cpp')
 PYTEST_TARGETS := $(wildcard tests/python tests/conformance docs/differences.md) \
                   --pyargs mxtape --doctest-modules --doctest-glob='*.md'
 
-.PHONY: help build test test-cpp test-python lint format demo bench sanitize wheel \
+.PHONY: help build test test-cpp test-python lint derived format demo bench sanitize wheel \
         record-conformance clean
 
 help:
@@ -26,6 +26,7 @@ help:
 	@echo "make test                 build, lint, C++ tests, Python tests"
 	@echo "make build                the developer build: native module in python/mxtape"
 	@echo "make lint | format        check or apply style"
+	@echo "make derived              write the type stubs and docs/operators.md again"
 	@echo "make sanitize             the tests under the address and undefined-behaviour sanitizers"
 	@echo "make bench                the benchmarks"
 	@echo "make wheel                release wheels, tested, for each Python in PYTHONS"
@@ -65,6 +66,11 @@ lint: .venv/.stamp-build+test+lint
 	ruff format --check $(PYTHON_SOURCES)
 	mypy
 
+# What is made from the registry; tests see to it that it is up to date.
+derived: build
+	$(PY) tools/make_stubs.py
+	$(PY) tools/make_operator_page.py
+
 format: .venv/.stamp-build+test+lint
 	clang-format -i $(CPP_SOURCES)
 	ruff check --fix $(PYTHON_SOURCES)
@@ -73,6 +79,7 @@ format: .venv/.stamp-build+test+lint
 demo: build .venv/.stamp-examples
 	$(PY) examples/autograd_tour.py
 	$(PY) examples/train_digits.py
+	$(PY) examples/gaussian_process.py
 
 bench: build
 	$(PY) benchmarks/run.py

@@ -19,7 +19,7 @@ from mxtape import autograd, nd
 from mxtape.base import MXNetError
 from mxtape.contrib.autograd import grad_and_loss
 
-wrong = []
+wrong: list = []
 
 
 def show(what, got, must_be):

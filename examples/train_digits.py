@@ -253,7 +253,7 @@ def main():
     began = time.perf_counter()
     for epoch in range(arguments.epochs):
         learning_rate = LEARNING_RATE * (1 - epoch / arguments.epochs)
-        train_loss = train_epoch(network, *train, learning_rate)
+        train_loss = train_epoch(network, train[0], train[1], learning_rate)
         test_loss, accuracy, predictions = evaluate(network, *test)
         history.append((train_loss, test_loss, accuracy))
         progress.update(epoch + 1, f"loss {train_loss:.4f}, held out {100 * accuracy:.2f} %")

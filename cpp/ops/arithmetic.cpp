@@ -1,6 +1,7 @@
 #include <cmath>
 
 #include "ops/binary.h"
+#include "ops/masked.h"
 
 namespace mxtape {
 namespace {
@@ -117,8 +118,8 @@ const int div_family = declare_binary(
      .low = 0.5,
      .doc =
          "Quotient, element by element; integers truncate toward zero, and divided by 0 give 0."},
-    [](auto, auto b, auto g) { return g / b; },
-    [](auto a, auto b, auto g) { return g * (-a / fn::square(b)); });
+    [](auto, auto b, auto g) { return masked_quotient(g, b); },
+    [](auto a, auto b, auto g) { return masked_product(masked_quotient(g, fn::square(b)), -a); });
 
 const int mod_family =
     declare_binary({.names = {"_mod",
@@ -154,8 +155,10 @@ const int power_family = declare_binary(
      .cost = 16,
      .low = 0.5,
      .doc = "lhs raised to the power rhs."},
-    [](auto a, auto b, auto g) { return g * b * fn::power(a, b - 1.0); },
-    [](auto a, auto b, auto g) { return g * fn::power(a, b) * log_of(a); });
+    [](auto a, auto b, auto g) { return masked_product(g, fn::power(a, b - 1.0)) * b; },
+    [](auto a, auto b, auto g) {
+      return masked_product(masked_product(g, fn::power(a, b)), log_of(a));
+    });
 
 const int maximum_family = declare_binary(
     {.names = {"_maximum",
@@ -204,6 +207,42 @@ const int hypot_family = declare_binary(
      .doc = "sqrt(lhs**2 + rhs**2), without overflow on the way."},
     [](auto a, auto b, auto g) { return g * a / hypot(a, b); },
     [](auto a, auto b, auto g) { return g * b / hypot(a, b); });
+
+// ---- what gradients are multiplied and divided with: see masked.h
+
+// The choice is between operands, not results: loops stay without branches, and are vectorised.
+OP(_masked_product)
+    .inputs("lhs", "rhs")
+    .pointwise(numeric_tile<2>([](auto a, auto b) {
+      using T = typename decltype(a)::Scalar;
+      return a.binaryExpr(b, [](T x, T y) { return static_cast<T>(x * (x == T(0) ? T(1) : y)); });
+    }))
+    .infer(infer_broadcast)
+    .keep_inputs({Keep::kData, Keep::kData})
+    .vjp([](Vjp& v) {
+      const NDArray a = v.input(0), b = v.input(1), g = v.head();
+      if (v.needs(0)) v.grad(0, sum_to(masked_product(g, b), a.shape()));
+      if (v.needs(1)) v.grad(1, sum_to(masked_product(a, g), b.shape()));
+    })
+    .doc("lhs * rhs, and 0 where lhs is 0, whatever rhs is.");
+
+OP(_masked_quotient)
+    .inputs("lhs", "rhs")
+    .pointwise(numeric_tile<2>([](auto a, auto b) {
+      using T = typename decltype(a)::Scalar;
+      return a.binaryExpr(b, [](T x, T y) { return divide_elements(x, x == T(0) ? T(1) : y); });
+    }))
+    .infer(infer_broadcast)
+    .sample(0.5, 2)
+    .keep_inputs({Keep::kData, Keep::kData})
+    .vjp([](Vjp& v) {
+      const NDArray a = v.input(0), b = v.input(1), g = v.head();
+      if (v.needs(0)) v.grad(0, sum_to(masked_quotient(g, b), a.shape()));
+      if (v.needs(1)) {
+        v.grad(1, sum_to(-masked_quotient(masked_product(a, g), fn::square(b)), b.shape()));
+      }
+    })
+    .doc("lhs / rhs, and 0 where lhs is 0, whatever rhs is.");
 
 }  // namespace
 }  // namespace mxtape

@@ -1,6 +1,7 @@
 #include <cmath>
 #include <numbers>
 
+#include "ops/masked.h"
 #include "ops/unary.h"
 
 namespace mxtape {
@@ -15,22 +16,22 @@ OP_UNARY(expm1)
 OP_UNARY(log)
     .pointwise([](auto x) { return x.log(); }, 4)
     .sample(0.3, 4)
-    .GRAD_X(g / x)
+    .GRAD_X(masked_quotient(g, x))
     .doc("Natural logarithm.");
 OP_UNARY(log2)
     .pointwise(ELEMENTS(std::log2(x)), 8)
     .sample(0.3, 4)
-    .GRAD_X(g / (x * std::numbers::ln2))
+    .GRAD_X(masked_quotient(g, x* std::numbers::ln2))
     .doc("Logarithm to base 2.");
 OP_UNARY(log10)
     .pointwise(ELEMENTS(std::log10(x)), 8)
     .sample(0.3, 4)
-    .GRAD_X(g / (x * std::numbers::ln10))
+    .GRAD_X(masked_quotient(g, x* std::numbers::ln10))
     .doc("Logarithm to base 10.");
 OP_UNARY(log1p)
     .pointwise(ELEMENTS(std::log1p(x)), 8)
     .sample(-0.5, 3)
-    .GRAD_X(g / (x + 1.0))
+    .GRAD_X(masked_quotient(g, x + 1.0))
     .doc("log(1 + x), exact for small x.");
 
 // ---- roots
@@ -38,22 +39,22 @@ OP_UNARY(log1p)
 OP_UNARY(sqrt)
     .pointwise(ELEMENTS(std::sqrt(x)), 2)
     .sample(0.3, 4)
-    .GRAD_Y(g * 0.5 / y)
+    .GRAD_Y(masked_quotient(g, y * 2.0))
     .doc("Square root.");
 OP_UNARY(rsqrt)
     .pointwise(ELEMENTS(T(1) / std::sqrt(x)), 3)
     .sample(0.3, 4)
-    .GRAD_X(g * -0.5 * fn::power(x, -1.5))
+    .GRAD_X(masked_product(g, fn::power(x, -1.5) * -0.5))
     .doc("1 / sqrt(x).");
 OP_UNARY(cbrt)
     .pointwise(ELEMENTS(std::cbrt(x)), 8)
     .sample(0.3, 4)
-    .GRAD_Y(g / (3.0 * fn::square(y)))
+    .GRAD_Y(masked_quotient(g, 3.0 * fn::square(y)))
     .doc("Cube root.");
 OP_UNARY(rcbrt)
     .pointwise(ELEMENTS(T(1) / std::cbrt(x)), 8)
     .sample(0.3, 4)
-    .GRAD_X(g * (-1.0 / 3.0) * fn::rcbrt(x) / x)
+    .GRAD_X(masked_product(g, fn::rcbrt(x) / x * (-1.0 / 3.0)))
     .doc("1 / cbrt(x).");
 
 // ---- activations

@@ -168,6 +168,7 @@ OP(_backward_take)
     .doc("Zeros of the given shape, with slices of data added at the indices along an axis.");
 
 OP(Embedding)
+    .alias("_contrib_SparseEmbedding")
     .inputs("data", "weight")
     .params<EmbeddingParams>()
     .infer([](InferCall& call) {
@@ -367,6 +368,35 @@ OP(one_hot)
     .doc(
         "Each index as a row of off_value with on_value at the index; rows of off_value out of "
         "range.");
+
+OP(fill_element_0index)
+    .inputs("lhs", "mhs", "rhs")
+    .infer([](InferCall& call) {
+      const Shape &lhs = call.shape(0), rows{lhs.ndim() == 2 ? lhs[0] : -1};
+      call.expect(call.shape(1) == rows && call.shape(2) == rows,
+                  "lhs must be a matrix, and mhs and rhs vectors with an element for each row");
+      call.expect(call.dtype(0) == call.dtype(1), "lhs and mhs must have one dtype");
+      infer_same_shape(call);
+    })
+    .kernel([](const KernelCall& call) {
+      const NDArray &lhs = call.in(0), &out = call.out();
+      const NDArray positions = index_numbers(call.in(2));
+      const int64_t n = positions.size(), width = lhs.shape()[1], *at = positions.data<int64_t>();
+      if (lhs.bytes() != out.bytes()) copy_strided(lhs, dense(lhs), out, dense(out));
+      dispatch_by_size(out.dtype(), [&](auto tag) {
+        using T = typename decltype(tag)::type;
+        const T* from = call.in(1).data<T>();
+        T* to = out.data<T>();
+        for (int64_t k = 0; k < n; ++k) {
+          if (at[k] >= 0 && at[k] < width) to[k * width + at[k]] = from[k];
+        }
+      });
+    })
+    .in_place()
+    .no_grad("MXNet has none; one_hot() and where() give a result that has one")
+    .doc(
+        "The matrix lhs with one element of each row replaced: the one that rhs names, by that of "
+        "mhs. Rows whose index is outside stay as they are.");
 
 }  // namespace
 }  // namespace mxtape

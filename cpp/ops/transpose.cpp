@@ -1,3 +1,5 @@
+#include "ops/transpose.h"
+
 #include <algorithm>
 #include <numeric>
 
@@ -14,16 +16,6 @@ struct TransposeParams {
   template <class V>
   void visit(V& v) {
     v("axes", axes, "For each axis of the result, the axis of the input; () reverses their order.");
-  }
-};
-
-struct SwapAxisParams {
-  int64_t dim1 = 0;
-  int64_t dim2 = 0;
-  template <class V>
-  void visit(V& v) {
-    v("dim1", dim1, "The first axis.");
-    v("dim2", dim2, "The second axis.");
   }
 };
 

@@ -1,6 +1,7 @@
 #include <cmath>
 #include <numbers>
 
+#include "ops/masked.h"
 #include "ops/unary.h"
 
 namespace mxtape {
@@ -23,12 +24,12 @@ OP_UNARY(tan)
 OP_UNARY(arcsin)
     .pointwise(ELEMENTS(std::asin(x)), 8)
     .sample(-0.8, 0.8)
-    .GRAD_X(g* fn::rsqrt(1.0 - fn::square(x)))
+    .GRAD_X(masked_product(g, fn::rsqrt(1.0 - fn::square(x))))
     .doc("Inverse of sin, in radians.");
 OP_UNARY(arccos)
     .pointwise(ELEMENTS(std::acos(x)), 8)
     .sample(-0.8, 0.8)
-    .GRAD_X(-g* fn::rsqrt(1.0 - fn::square(x)))
+    .GRAD_X(-masked_product(g, fn::rsqrt(1.0 - fn::square(x))))
     .doc("Inverse of cos, in radians.");
 OP_UNARY(arctan)
     .pointwise(ELEMENTS(std::atan(x)), 8)
@@ -66,12 +67,12 @@ OP_UNARY(arcsinh)
 OP_UNARY(arccosh)
     .pointwise(ELEMENTS(std::acosh(x)), 8)
     .sample(1.3, 4)
-    .GRAD_X(g* fn::rsqrt(fn::square(x) - 1.0))
+    .GRAD_X(masked_product(g, fn::rsqrt(fn::square(x) - 1.0)))
     .doc("Inverse of cosh.");
 OP_UNARY(arctanh)
     .pointwise(ELEMENTS(std::atanh(x)), 8)
     .sample(-0.8, 0.8)
-    .GRAD_X(g / (1.0 - fn::square(x)))
+    .GRAD_X(masked_quotient(g, 1.0 - fn::square(x)))
     .doc("Inverse of tanh.");
 
 }  // namespace

@@ -3,6 +3,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "ops/masked.h"
+
 namespace mxtape {
 namespace {
 
@@ -24,7 +26,7 @@ OP_UNARY(square).pointwise_numeric([](auto x) { return x * x; }).GRAD_X(2.0 * g 
 OP_UNARY(reciprocal)
     .pointwise([](auto x) { return x.inverse(); })
     .sample(0.5, 3)
-    .GRAD_X(-g / fn::square(x))
+    .GRAD_X(-masked_quotient(g, fn::square(x)))
     .doc("1 / x.");
 
 // ---- rounding: piecewise constant, with gradient 0

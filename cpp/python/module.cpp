@@ -48,6 +48,7 @@ PYBIND11_MODULE(MXTAPE_MODULE_NAME, m) {
   init_autograd(m);
   init_sites(m);
   init_graph(m);
+  init_io(m);
   set_blocking_hooks({release_gil, acquire_gil});
   m.def("reshape_view", reshape_view);
   m.def("reshape_to", reshape_to);

@@ -51,6 +51,7 @@ void init_op_call(pybind11::module_& m);
 void init_autograd(pybind11::module_& m);
 void init_sites(pybind11::module_& m);
 void init_graph(pybind11::module_& m);
+void init_io(pybind11::module_& m);
 
 extern PyObject* mxnet_error;
 

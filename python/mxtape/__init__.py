@@ -12,13 +12,17 @@
 
 import os as _os
 
-from . import autograd, base, context, contrib, ndarray, random, runtime, symbol
+from . import autograd, base, context, contrib, ndarray, operator, random, runtime, symbol
 from . import ndarray as nd
 from . import symbol as sym
 from ._loader import core as _core
 from ._version import __version__
+from .as_mxnet import install_as_mxnet
 from .base import MXNetError
 from .context import Context, cpu, cpu_pinned, current_context, gpu, num_gpus
+
+# It needs autograd, which needs ndarray.
+ndarray.Custom = operator.Custom
 
 _core.set_package_directory(_os.path.dirname(_os.path.abspath(__file__)) + _os.sep)
 _core.set_stale_mode(_os.environ.get("MXTAPE_STALE", "warn"))
@@ -39,7 +43,6 @@ _NOT_YET = (
     "mod",
     "module",
     "model",
-    "operator",
     "optimizer",
     "profiler",
     "recordio",
@@ -73,9 +76,11 @@ __all__ = [
     "cpu_pinned",
     "current_context",
     "gpu",
+    "install_as_mxnet",
     "nd",
     "ndarray",
     "num_gpus",
+    "operator",
     "random",
     "runtime",
     "sym",

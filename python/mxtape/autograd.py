@@ -277,6 +277,9 @@ class Function:
     6.0
     """
 
+    # What errors call it, where that is not the class.
+    _label = ""
+
     def __init__(self):
         self._used = False
         self._saved: tuple = ()
@@ -307,7 +310,8 @@ class Function:
         results = [outputs] if single else list(outputs)
         # What forward returned stays off the tape, which would own itself through this object.
         self._outputs = [None if _core.on_tape(a) else weakref.ref(a) for a in results]
-        hung = _core.record_function(self._run_backward, type(self).__name__, list(inputs), results)
+        label = self._label or type(self).__name__
+        hung = _core.record_function(self._run_backward, label, list(inputs), results)
         return hung[0] if single else tuple(hung)
 
     def _run_backward(self, output_grads, outputs):

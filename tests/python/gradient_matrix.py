@@ -68,7 +68,8 @@ def row_id(row):
         "x".join(map(str, i)) if isinstance(i, tuple) else type(i).__name__ for i in row.inputs
     )
     params = ",".join(f"{k}={v}" for k, v in row.params.items())
-    return f"{row.op}({shapes}{';' + params if params else ''})".replace(" ", "")
+    prepared = f";{row.prepare.__name__}" if row.prepare else ""
+    return f"{row.op}({shapes}{';' + params if params else ''}{prepared})".replace(" ", "")
 
 
 def draw(row):
@@ -97,6 +98,8 @@ def draw(row):
 def call(row, inputs):
     """The outputs of the row's operator, as a list; random numbers are the same in each call."""
     mx.random.seed(11)
+    if row.prepare is not None:
+        inputs = row.prepare(mx.nd, *inputs)
     result = register.get(row.op)(*inputs, **row.params)
     return result if isinstance(result, list) else [result]
 

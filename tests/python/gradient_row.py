@@ -20,6 +20,8 @@ class Row:
         an Ints, or a fixed numpy array.
     domain: (low, high), or one such pair for each input.
     order: how often the call is differentiated, 1 only with a reason in `note`.
+    prepare: a function (nd, *inputs) that returns the operator's inputs, where these must be of a
+        kind: symmetric, or positive definite. It is differentiated with the operator.
     loss: for an operator that ignores its head gradient, the function (mx, *inputs) whose gradient
         it claims to give.
     """
@@ -29,5 +31,6 @@ class Row:
     params: dict = field(default_factory=dict)
     domain: tuple = (-2, 2)
     order: int = 2
+    prepare: Optional[Callable[..., Any]] = None
     loss: Optional[Callable[..., Any]] = None
     note: str = ""

@@ -126,3 +126,44 @@ def test_progress_bar_redraws_on_a_terminal(digits):
     assert written.count("\n") == 1
     assert written.endswith("\n")
     assert "epoch   2/4 ████░░░░ text" in written
+
+
+@pytest.fixture
+def process():
+    pytest.importorskip("sklearn")
+    return load("gaussian_process")
+
+
+def test_newton_finds_the_minimum_of_the_gaussian_process(process):
+    done = run("gaussian_process.py")
+    assert done.returncode == 0, done.stdout
+    steps, loss = re.search(r"(\d+) steps, loss ([\d.]+)", done.stdout).groups()
+    assert int(steps) <= 15
+    error, of_the_mean = re.search(r"error ([\d.]+) \(the mean's: ([\d.]+)\)", done.stdout).groups()
+    assert float(error) < 0.95 * float(of_the_mean)
+    assert f"scikit-learn's loss there: {loss}" in done.stdout
+
+
+def test_a_gaussian_process_short_of_a_minimum_is_a_failure(process):
+    done = run("gaussian_process.py", "--method", "gradient", "--steps", 3)
+    assert done.returncode == 1, done.stdout
+    assert "not a minimum after 3 steps" in done.stdout
+
+
+def test_the_hessian_of_the_gaussian_process(process):
+    import numpy as np
+
+    model = process.GaussianProcess(*process.load_patients()[0])
+    here = np.log([1.1, 2.0, 0.7])
+
+    def at(theta):
+        theta = process.nd.array(theta, dtype="float64")
+        theta.attach_grad()
+        return theta
+
+    _, slope, hessian = process.gradient_and_hessian(model, at(here))
+    np.testing.assert_allclose(process.gradient(model, at(here))[1], slope, rtol=1e-9)
+    step = 1e-4 * np.eye(3)
+    for i in range(3):
+        above, below = (process.gradient(model, at(here + s * step[i]))[1] for s in (1, -1))
+        np.testing.assert_allclose(hessian[i], (above - below) / 2e-4, rtol=1e-5, atol=1e-4)

@@ -1,5 +1,6 @@
 """Interfaces that MXNet kept under ``contrib``."""
 
-from . import autograd
+from . import autograd, ndarray
+from . import ndarray as nd
 
-__all__ = ["autograd"]
+__all__ = ["autograd", "nd", "ndarray"]

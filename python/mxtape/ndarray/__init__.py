@@ -3,6 +3,9 @@
 
 from .._loader import core as _core
 from . import op, register
+from .dlpack import from_dlpack, to_dlpack_for_read, to_dlpack_for_write
+from .files import load, load_frombuffer, save
+from .indexing import get_indexing_dispatch_code, indexing_key_expand_implicit_axes
 from .ndarray import (
     NDArray,
     add,
@@ -15,8 +18,10 @@ from .ndarray import (
     eye,
     from_numpy,
     full,
+    get_oshape_of_gather_nd_op,
     greater,
     greater_equal,
+    histogram,
     lesser,
     lesser_equal,
     linspace,
@@ -38,10 +43,11 @@ from .ndarray import (
     waitall,
     zeros,
 )
+from .unsupported import imdecode
 
 register.publish_operators(globals(), op.__dict__)
 
-from . import _internal, methods, random  # noqa: E402
+from . import _internal, contrib, image, linalg, methods, random  # noqa: E402
 
 methods.install(NDArray)
 

@@ -12,6 +12,7 @@ import numpy as np
 from .._loader import core as _core
 from ..base import MXNetError, integer_types
 from ..context import Context, check_context
+from . import dlpack as _dlpack
 from . import indexing as _indexing  # noqa: F401 (installs the hooks)
 from . import register
 from .ndarray import _dtype
@@ -41,7 +42,40 @@ else:
     _Native = object
 
 
+# Functions of NumPy's that are methods here, with the parameters that the two share.
+_SHARED = {
+    "sum": ("sum", ("axis", "keepdims")),
+    "prod": ("prod", ("axis", "keepdims")),
+    "max": ("max", ("axis", "keepdims")),
+    "amax": ("max", ("axis", "keepdims")),
+    "min": ("min", ("axis", "keepdims")),
+    "amin": ("min", ("axis", "keepdims")),
+    "argmax": ("argmax", ("axis",)),
+    "argmin": ("argmin", ("axis",)),
+    "squeeze": ("squeeze", ("axis",)),
+    "clip": ("clip", ("a_min", "a_max")),
+    "repeat": ("repeat", ("repeats", "axis")),
+    "round": ("round", ()),
+    "around": ("round", ()),
+    "round_": ("round", ()),  # what np.round is called in NumPy 1
+}
+# Functions of NumPy's that write into their first argument.
+_WRITERS = {"copyto", "fill_diagonal", "place", "put", "put_along_axis", "putmask"}
+
+
+def _as_numpy(value):
+    """`value` with the NDArrays in it, also in nested lists, turned into NumPy's."""
+    if isinstance(value, NDArray):
+        return value.asnumpy()
+    if type(value) in (list, tuple):
+        converted = [_as_numpy(item) for item in value]
+        if any(a is not b for a, b in zip(value, converted)):
+            return type(value)(converted)
+    return value
+
+
 class _Methods(_Native):
+    # NumPy's arrays leave `array * x` to x, which refuses: what NumPy computes, no tape sees.
     __array_priority__ = 1000.0
 
     @property
@@ -84,7 +118,29 @@ class _Methods(_Native):
         if copy is False:
             raise ValueError("an NDArray is copied to become a NumPy array; copy=False cannot be")
         values = _core.as_numpy(self)
-        return values if dtype is None else values.astype(dtype)
+        return values if dtype is None else values.astype(dtype, copy=False)
+
+    def __array_function__(self, func, types, args, kwargs):
+        """As in MXNet, np.sum(x) and its kin are x.sum(): NDArrays, on the tape.
+
+        All other functions compute with a copy of the values and give NumPy's arrays.
+        """
+        if func.__name__ in _SHARED and args and args[0] is self:
+            method, parameters = _SHARED[func.__name__]
+            given = dict(zip(parameters, args[1:]), **kwargs)
+            if len(args) - 1 <= len(parameters) and given.keys() <= set(parameters):
+                return getattr(self, method)(**given)
+        writes = func.__name__ in _WRITERS and args and isinstance(args[0], NDArray)
+        if writes or isinstance(kwargs.get("out"), NDArray):
+            raise TypeError(
+                f"numpy.{func.__name__} cannot write into an NDArray; assign its result with "
+                "x[:] = ..."
+            )
+        plain = [_as_numpy(value) for value in args]
+        named = {name: _as_numpy(value) for name, value in kwargs.items()}
+        if all(a is b for a, b in zip((*args, *kwargs.values()), (*plain, *named.values()))):
+            return NotImplemented  # an NDArray where NumPy alone looks
+        return func(*plain, **named)
 
     def asscalar(self):
         """The only element, as a NumPy scalar; ValueError when there are more or fewer."""
@@ -336,7 +392,7 @@ class _Methods(_Native):
 
 def install(cls):
     """Puts the methods on the array type."""
-    for name, member in vars(_Methods).items():
+    for name, member in {**vars(_Methods), **vars(_dlpack.Methods)}.items():
         if name not in ("__module__", "__dict__", "__weakref__", "__doc__", "__qualname__"):
             setattr(cls, name, member)
     for name in register.method_names():

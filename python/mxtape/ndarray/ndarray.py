@@ -181,7 +181,10 @@ def from_numpy(ndarray, zero_copy=True, array_cls=NDArray):
     if not isinstance(ndarray, np.ndarray):
         raise ValueError(f"from_numpy: expected a numpy.ndarray, got {type(ndarray)}")
     if ndarray.dtype.name not in _DTYPES:
-        raise ValueError(f"from_numpy: dtype {ndarray.dtype} is not supported")
+        raise ValueError(
+            f"from_numpy: mxtape has no dtype {ndarray.dtype}, so memory of it cannot be shared; "
+            "mx.nd.array() converts it to float32"
+        )
     if not zero_copy:
         return _core.from_numpy_copy(ndarray)
     shared = _core.from_numpy_shared(ndarray)
@@ -357,6 +360,50 @@ def onehot_encode(indices, out):
     """
     out[...] = register.get("one_hot")(indices, depth=out.shape[1], dtype=out.dtype)
     return out
+
+
+def histogram(a, bins=10, range=None):
+    """How many elements lie between which bounds.
+
+    Parameters
+    ----------
+    a : NDArray
+        The values.
+    bins : int or NDArray, default 10
+        A number of bins of one width, or their bounds in order, of the dtype of `a`.
+    range : (float, float), optional
+        With a number of bins, the bounds of the first and the last; default is from the smallest
+        element to the largest.
+
+    Returns
+    -------
+    counts, bounds : NDArray
+        Counts are int64; with `range` left out, float32, as are the bounds.
+
+    >>> [r.asnumpy().tolist() for r in histogram(array([1, 2, 2, 4]), bins=3, range=(1, 4))]
+    [[1, 2, 1], [1.0, 2.0, 3.0, 4.0]]
+    """
+    if not isinstance(a, NDArray):
+        raise TypeError(f"histogram: a must be an NDArray, got {type(a)}")
+    if isinstance(bins, NDArray):
+        return register.get("_histogram")(a, bins)
+    if not isinstance(bins, integer_types):
+        raise ValueError(f"histogram: bins must be an int or an NDArray, got {type(bins)}")
+    if range is not None:
+        return register.get("_histogram")(a, bin_cnt=bins, range=range)
+    counts, bounds = np.histogram(a.asnumpy(), bins=bins)
+    return array(counts, ctx=a.context), array(bounds, ctx=a.context)
+
+
+def get_oshape_of_gather_nd_op(dshape, ishape):
+    """The shape of ``gather_nd(data, indices)`` for data of `dshape` and indices of `ishape`.
+
+    >>> get_oshape_of_gather_nd_op((2, 3, 4), (2, 5))
+    (5, 4)
+    """
+    if not len(dshape) > 0 or not len(ishape) > 0:
+        raise AssertionError("get_oshape_of_gather_nd_op: neither shape may be ()")
+    return (*ishape[1:], *dshape[ishape[0] :])
 
 
 def waitall():

@@ -3,7 +3,7 @@
 from typing import Any
 
 from .._loader import core as _core
-from ..base import _Null
+from ..base import MXNetError, _Null
 
 # What a parameter of each ParamType is called in a docstring, in the order of the C++ enumeration.
 _PARAM_TYPES = (
@@ -24,7 +24,7 @@ _PARAM_TYPES = (
 )
 
 # What MXNet has and mxtape does not, with where it stands.
-_NOT_YET = ("linalg", "contrib", "image", "sparse", "Custom")
+_NOT_YET = ("sparse",)
 
 operators: dict = {}
 
@@ -46,6 +46,24 @@ def method_names():
     return [label for label, _, is_method in _labels if is_method and not label.startswith("_")]
 
 
+def all_names():
+    """Names and aliases of all operators."""
+    return list(_names)
+
+
+def arguments_of(name):
+    """Names of an operator's inputs and parameters, and what each takes, as text."""
+    if name not in _names:
+        raise MXNetError(f"there is no operator called {name!r}")
+    info = _core.describe_op(_names[name])
+    kind = "NDArray-or-Symbol" + ("[]" if info["variadic"] else "")
+    names, types = [label for label, _ in info["inputs"]], [kind] * len(info["inputs"])
+    for label, number, required, default, choices, _ in info["params"]:
+        names.append(label)
+        types.append(", ".join(_type_text(number, required, default, choices, "optional, ")))
+    return names, types
+
+
 def publish_operators(*namespaces):
     """Adds every public operator to the namespaces, where nothing of its name is there."""
     for name in _names:
@@ -59,6 +77,14 @@ def publish_internal(namespace):
     for name in _names:
         if name.startswith("_"):
             namespace.setdefault(name, get(name))
+
+
+def publish_prefixed(namespace, prefix):
+    """Adds the operators whose names start with `prefix`, without it; returns these names."""
+    names = [name for name in _names if name.startswith(prefix)]
+    for name in names:
+        namespace.setdefault(name[len(prefix) :], get(name))
+    return sorted(name[len(prefix) :] for name in names)
 
 
 def explain_missing(module, name):
@@ -92,6 +118,11 @@ def signature_of(name):
     return inspect.Signature(parameters)
 
 
+def _type_text(number, required, default, choices, optional=""):
+    text = "{" + ", ".join(repr(c) for c in choices) + "}" if choices else _PARAM_TYPES[number]
+    return text, "required" if required else f"{optional}default {default}"
+
+
 def doc_of(name):
     """The docstring of an operator, from its declaration."""
     info = _core.describe_op(name)
@@ -100,8 +131,7 @@ def doc_of(name):
         kind = "list of NDArray" if info["variadic"] else "NDArray"
         lines.append(f"{label} : {kind}{', optional' if optional else ''}")
     for label, kind, required, default, choices, doc in info["params"]:
-        text = "{" + ", ".join(repr(c) for c in choices) + "}" if choices else _PARAM_TYPES[kind]
-        lines.append(f"{label} : {text}, {'required' if required else f'default {default}'}")
+        lines.append(f"{label} : {', '.join(_type_text(kind, required, default, choices))}")
         lines.append(f"    {doc}")
     lines += ["out : NDArray, optional", "    Array that takes the result."]
     lines += ["name : str, optional", "    Accepted for compatibility."]

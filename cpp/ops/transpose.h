@@ -1,0 +1,18 @@
+#pragma once
+
+#include "op/params.h"
+
+namespace mxtape {
+
+// The parameters of SwapAxis, for gradients that transpose.
+struct SwapAxisParams {
+  int64_t dim1 = 0;
+  int64_t dim2 = 0;
+  template <class V>
+  void visit(V& v) {
+    v("dim1", dim1, "The first axis.");
+    v("dim2", dim2, "The second axis.");
+  }
+};
+
+}  // namespace mxtape

@@ -1,0 +1,70 @@
+"""Lets programs that import ``mxnet`` run on mxtape."""
+
+import importlib
+import importlib.abc
+import importlib.machinery
+import sys
+
+__all__ = ["install_as_mxnet"]
+
+_OWN, _OTHER = __name__.split(".", 1)[0], "mxnet"
+
+
+class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds ``mxnet.x.y`` as ``mxtape.x.y``: one module under two names."""
+
+    def find_spec(self, fullname, path=None, target=None):
+        if fullname != _OTHER and not fullname.startswith(_OTHER + "."):
+            return None
+        return importlib.machinery.ModuleSpec(fullname, self)
+
+    def create_module(self, spec):
+        own = _OWN + spec.name[len(_OTHER) :]
+        try:
+            module = importlib.import_module(own)
+        except ModuleNotFoundError as error:
+            # mx.nd is ndarray under a shorter name, and no file.
+            parent, _, name = own.rpartition(".")
+            found = vars(importlib.import_module(parent)).get(name) if parent else None
+            if not isinstance(found, type(sys)):
+                raise ModuleNotFoundError(
+                    f"{own} is not in mxtape yet; see docs/differences.md", name=spec.name
+                ) from error
+            module = found
+        # The import system is about to write its own spec over the module's.
+        spec.loader_state = (module.__spec__, module.__loader__)
+        return module
+
+    def exec_module(self, module):
+        spec = module.__spec__
+        module.__spec__, module.__loader__ = spec.loader_state
+
+
+def install_as_mxnet():
+    """Makes ``import mxnet`` and ``from mxnet import nd, autograd`` give mxtape, from here on.
+
+    ``mxnet`` and ``mxtape`` are then the same module, so that both names may be mixed. An installed
+    MXNet is not imported any more. ``python -m mxtape run program.py`` does the same for a program
+    that is not to be changed.
+
+    Raises
+    ------
+    RuntimeError
+        When the real MXNet has been imported already.
+
+    Examples
+    --------
+    >>> import mxtape
+    >>> mxtape.install_as_mxnet()
+    >>> from mxnet import nd
+    >>> nd is mxtape.nd
+    True
+    """
+    present = sys.modules.get(_OTHER)
+    if present is not None and present is not sys.modules[_OWN]:
+        raise RuntimeError(
+            f"install_as_mxnet: {_OTHER} has been imported already, from "
+            f"{getattr(present, '__file__', 'an unknown place')}; call this before"
+        )
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Finder())

@@ -1,0 +1,396 @@
+"""Operators written in Python: ``mx.operator``, called through ``mx.nd.Custom``."""
+
+from collections import namedtuple
+
+from ._loader import core as _core
+from .autograd import Function, is_training
+from .base import MXNetError
+from .ndarray import register as _registry
+from .ndarray.ndarray import empty, zeros
+
+__all__ = [
+    "CustomOp",
+    "CustomOpProp",
+    "get_all_registered_operators",
+    "get_operator_arguments",
+    "register",
+]
+
+_NDArray = _core.NDArray
+_registered: dict = {}
+
+OperatorArguments = namedtuple("OperatorArguments", ["narg", "names", "types"])
+
+
+class CustomOp:
+    """Base class of what computes a custom operator.
+
+    ``forward`` and ``backward`` get lists of NDArrays and put their results into the arrays that
+    they are given, with :meth:`assign`. Neither is recorded. When the gradient itself is recorded
+    (``create_graph=True``), what ``backward`` computes with ``mx.nd`` operators and assigns can be
+    differentiated again; what it computes by NumPy counts as a constant.
+
+    See :func:`register` for an example.
+    """
+
+    def __init__(self):
+        pass
+
+    def forward(self, is_train, req, in_data, out_data, aux):
+        """Computes the outputs. To be overridden.
+
+        Parameters
+        ----------
+        is_train : bool
+            Whether training mode is on.
+        req : list of str
+            For each output 'write'.
+        in_data, out_data, aux : list of NDArray
+            Inputs, arrays for the outputs, auxiliary states, which may be changed in place.
+        """
+
+    def backward(self, req, out_grad, in_data, out_data, in_grad, aux):
+        """Computes the gradients of the inputs. To be overridden.
+
+        Parameters
+        ----------
+        req : list of str
+            For each input 'write', or 'null' when nobody wants its gradient.
+        out_grad, in_data, out_data : list of NDArray
+            Head gradients, inputs and outputs of the call.
+        in_grad : list of NDArray
+            Arrays of zeros for the gradients.
+        aux : list of NDArray
+            Auxiliary states.
+        """
+
+    def assign(self, dst, req, src):
+        """Puts `src` into `dst` as `req` says.
+
+        Parameters
+        ----------
+        dst : NDArray
+            Where to.
+        req : {'null', 'write', 'inplace', 'add'}
+            'null' leaves dst as it is, 'add' adds to it, the others replace its values.
+        src : NDArray or number
+            The values; of dst's shape.
+
+        Examples
+        --------
+        >>> import mxtape as mx
+        >>> dst = mx.nd.ones((2,))
+        >>> CustomOp().assign(dst, "add", mx.nd.array([1, 2]))
+        >>> dst.asnumpy().tolist()
+        [2.0, 3.0]
+        """
+        if req == "null":
+            return
+        if req not in ("write", "inplace", "add"):
+            raise ValueError(
+                f"assign: req must be 'null', 'write', 'inplace' or 'add', got {req!r}"
+            )
+        if req == "add":
+            src = dst + src
+        if isinstance(src, _NDArray) and src.shape == dst.shape and src.dtype == dst.dtype:
+            # Recorded when the gradient is.
+            _registry.get("_copy")(src, out=dst)
+        else:
+            dst[:] = src
+
+
+class CustomOpProp:
+    """Base class of what describes a custom operator: its inputs, outputs and shapes.
+
+    The keyword arguments of ``mx.nd.Custom`` come to the constructor as strings.
+
+    Parameters
+    ----------
+    need_top_grad : bool, default True
+        Whether ``backward`` reads the head gradients; a loss says False.
+    """
+
+    def __init__(self, need_top_grad=True):
+        self.need_top_grad_ = need_top_grad
+
+    def list_arguments(self):
+        """Names of the inputs; ``['data']`` unless overridden."""
+        return ["data"]
+
+    def list_outputs(self):
+        """Names of the outputs; ``['output']`` unless overridden."""
+        return ["output"]
+
+    def list_auxiliary_states(self):
+        """Names of the auxiliary states, which follow the inputs in a call; none by default."""
+        return []
+
+    def infer_shape(self, in_shape):
+        """Shapes of the inputs, the outputs and the auxiliary states from those of the inputs.
+
+        By default every output has the first input's shape. The states may be left out.
+        """
+        return in_shape, (in_shape[0],) * len(self.list_outputs()), ()
+
+    def infer_type(self, in_type):
+        """Data types of the inputs, the outputs and the states; by default the first input's."""
+        return (
+            in_type,
+            [in_type[0]] * len(self.list_outputs()),
+            [in_type[0]] * len(self.list_auxiliary_states()),
+        )
+
+    def infer_storage_type(self, in_stype):
+        """Storage types, of which there is one: 'default'."""
+        for i, stype in enumerate(in_stype):
+            if stype != "default":
+                raise MXNetError(f"input {i} has storage {stype!r}; mxtape has dense arrays alone")
+        return (
+            in_stype,
+            ["default"] * len(self.list_outputs()),
+            ["default"] * len(self.list_auxiliary_states()),
+        )
+
+    def infer_storage_type_backward(self, ograd_stype, in_stype, out_stype, igrad_stype, aux_stype):
+        """Storage types of the backward call's arrays: all 'default'."""
+        return tuple(
+            ["default"] * len(stypes)
+            for stypes in (ograd_stype, in_stype, out_stype, igrad_stype, aux_stype)
+        )
+
+    def declare_backward_dependency(self, out_grad, in_data, out_data):
+        """Which arrays ``backward`` reads, as a list of the numbers given. All are kept."""
+        return [*(out_grad if self.need_top_grad_ else ()), *in_data, *out_data]
+
+    def create_operator(self, ctx, in_shapes, in_dtypes):
+        """The :class:`CustomOp` for a call. To be overridden.
+
+        Parameters
+        ----------
+        ctx : Context
+            Where the inputs are.
+        in_shapes : list of list of int
+        in_dtypes : list of numpy type
+        """
+        return CustomOp()
+
+
+def register(reg_name):
+    """A decorator that makes a :class:`CustomOpProp` known as ``op_type=reg_name``.
+
+    Registering a name again replaces it.
+
+    Parameters
+    ----------
+    reg_name : str
+        What calls name the operator by.
+
+    Examples
+    --------
+    >>> import mxtape as mx
+    >>> class Scale(mx.operator.CustomOp):
+    ...     def __init__(self, factor):
+    ...         self.factor = factor
+    ...     def forward(self, is_train, req, in_data, out_data, aux):
+    ...         self.assign(out_data[0], req[0], in_data[0] * self.factor)
+    ...     def backward(self, req, out_grad, in_data, out_data, in_grad, aux):
+    ...         self.assign(in_grad[0], req[0], out_grad[0] * self.factor)
+    >>> @mx.operator.register("docs_scale")
+    ... class ScaleProp(mx.operator.CustomOpProp):
+    ...     def __init__(self, factor="1"):
+    ...         super().__init__()
+    ...         self.factor = float(factor)
+    ...     def create_operator(self, ctx, in_shapes, in_dtypes):
+    ...         return Scale(self.factor)
+    >>> x = mx.nd.array([1, 2])
+    >>> x.attach_grad()
+    >>> with mx.autograd.record():
+    ...     y = mx.nd.Custom(x, op_type="docs_scale", factor=3)
+    >>> y.backward()
+    >>> y.asnumpy().tolist(), x.grad.asnumpy().tolist()
+    ([3.0, 6.0], [3.0, 3.0])
+    """
+
+    def do_register(prop_cls):
+        if not (isinstance(prop_cls, type) and issubclass(prop_cls, CustomOpProp)):
+            raise TypeError(f"register: expected a subclass of CustomOpProp, got {prop_cls!r}")
+        _registered[reg_name] = prop_cls
+        return prop_cls
+
+    return do_register
+
+
+def get_all_registered_operators():
+    """Names of all operators of the engine, aliases included.
+
+    >>> "FullyConnected" in get_all_registered_operators()
+    True
+    """
+    return sorted(_registry.all_names())
+
+
+def get_operator_arguments(op_name):
+    """Names and types of an operator's inputs and parameters.
+
+    Parameters
+    ----------
+    op_name : str
+        An operator of :func:`get_all_registered_operators`.
+
+    Returns
+    -------
+    OperatorArguments
+        ``narg``, ``names`` and ``types``.
+
+    >>> get_operator_arguments("FullyConnected").names
+    ['data', 'weight', 'bias', 'num_hidden', 'no_bias', 'flatten']
+    """
+    names, types = _registry.arguments_of(op_name)
+    return OperatorArguments(len(names), names, types)
+
+
+class _Call(Function):
+    """One call of a custom operator: a Function on the tape."""
+
+    def __init__(self, op_type, op, out_shapes, out_types, aux):
+        super().__init__()
+        self._label = f"Custom({op_type})"
+        self.op, self.aux = op, aux
+        self.outputs = list(zip(out_shapes, out_types))
+        self.in_data: list = []
+        self.out_data: list = []
+        self.wanted: list = []
+
+    def forward(self, *inputs):
+        self.in_data = list(inputs)
+        self.wanted = [_core.on_tape(x) for x in inputs]
+        made = [
+            empty(tuple(shape), inputs[0].context if inputs else None, dtype)
+            for shape, dtype in self.outputs
+        ]
+        self.op.forward(
+            is_train=is_training(),
+            req=["write"] * len(made),
+            in_data=list(inputs),
+            out_data=list(made),
+            aux=self.aux,
+        )
+        self.out_data = made
+        return made
+
+    def backward(self, *heads):
+        in_grad = [zeros(x.shape, x.context, x.dtype) for x in self.in_data]
+        self.op.backward(
+            req=["write" if wanted else "null" for wanted in self.wanted],
+            out_grad=list(heads),
+            in_data=list(self.in_data),
+            out_data=list(self.out_data),
+            in_grad=list(in_grad),
+            aux=self.aux,
+        )
+        return in_grad
+
+
+def _ordered(op_type, names, args, named):
+    """The arrays of a call in the order of `names`."""
+    for value in args:
+        if not isinstance(value, _NDArray):
+            raise AssertionError(f"Custom({op_type}): arguments must be NDArrays, got {value!r}")
+    arrays = dict(zip(names, args))
+    for name, value in named.items():
+        if name in arrays:
+            raise TypeError(f"Custom({op_type}): got two values for argument {name}")
+        arrays[name] = value
+    unknown = [name for name in arrays if name not in names]
+    missing = [name for name in names if name not in arrays]
+    if len(args) > len(names) or missing or unknown:
+        raise MXNetError(
+            f"Custom({op_type}): expected {len(names)} arrays ({', '.join(names)}), got "
+            f"{len(args) + len(named)}"
+            + (f"; missing: {', '.join(missing)}" if missing else "")
+            + (f"; unknown: {', '.join(unknown)}" if unknown else "")
+        )
+    return [arrays[name] for name in names]
+
+
+def _inferred(op_type, prop, inputs, n_aux):
+    """The outputs' shapes and types, and what create_operator is given."""
+    n_out = len(prop.list_outputs())
+    shapes = tuple(prop.infer_shape([list(x.shape) for x in inputs]))
+    types = tuple(prop.infer_type([x.dtype for x in inputs]))
+    for what, given in (("infer_shape", shapes), ("infer_type", types)):
+        if len(given) not in (2, 3):
+            raise MXNetError(f"Custom({op_type}): {what} must return two or three lists")
+        if len(given[0]) != len(inputs) or len(given[1]) != n_out:
+            raise MXNetError(
+                f"Custom({op_type}): {what} returned {len(given[0])} inputs and {len(given[1])} "
+                f"outputs, the operator has {len(inputs)} and {n_out}"
+            )
+        if len(given) == 3 and len(given[2]) not in (0, n_aux):
+            raise MXNetError(
+                f"Custom({op_type}): {what} returned {len(given[2])} auxiliary states of {n_aux}"
+            )
+    for x, shape, name in zip(inputs, shapes[0], prop.list_arguments()):
+        if tuple(shape) != x.shape:
+            raise MXNetError(
+                f"Custom({op_type}): {name} has shape {x.shape}, infer_shape expects {tuple(shape)}"
+            )
+    return shapes, types
+
+
+def Custom(*args, op_type=None, out=None, name=None, **kwargs):
+    """Calls an operator that :func:`mxtape.operator.register` made known.
+
+    Parameters
+    ----------
+    *args : NDArray
+        The inputs in the order of ``list_arguments``, then the auxiliary states. They may be named
+        instead.
+    op_type : str
+        The name that the operator was registered by.
+    out : NDArray or list of NDArray, optional
+        Arrays that take the results.
+    name : str, optional
+        Accepted for compatibility.
+    **kwargs
+        Arguments of the operator's :class:`CustomOpProp`, which gets them as strings.
+
+    Returns
+    -------
+    NDArray or list of NDArray
+        A list when the operator has several outputs.
+
+    Raises
+    ------
+    MXNetError
+        When there is no such operator, or arrays are missing, too many or of other shapes than
+        ``infer_shape`` says. What the operator's methods raise is passed on.
+    """
+    if op_type is None:
+        raise MXNetError("Custom: required parameter op_type is missing")
+    if op_type not in _registered:
+        raise MXNetError(
+            f"Custom: no operator {op_type!r} is registered; there are: {sorted(_registered)}"
+        )
+    named = {key: value for key, value in kwargs.items() if isinstance(value, _NDArray)}
+    texts = {key: str(value) for key, value in kwargs.items() if key not in named}
+    prop = _registered[op_type](**texts)
+    arguments, states = list(prop.list_arguments()), list(prop.list_auxiliary_states())
+    arrays = _ordered(op_type, arguments + states, args, named)
+    inputs, aux = arrays[: len(arguments)], arrays[len(arguments) :]
+    shapes, types = _inferred(op_type, prop, inputs, len(states))
+    in_shapes = [list(x.shape) for x in arrays]
+    context = inputs[0].context if inputs else None
+    op = prop.create_operator(context, in_shapes, [x.dtype for x in arrays])
+    results = _Call(op_type, op, shapes[1], types[1], aux)(*inputs)
+    if out is not None:
+        targets = [out] if isinstance(out, _NDArray) else list(out)
+        if len(targets) != len(results):
+            raise MXNetError(
+                f"Custom({op_type}): {len(targets)} arrays given as out, the operator has "
+                f"{len(results)} outputs"
+            )
+        for target, result in zip(targets, results):
+            _registry.get("_copy")(result, out=target)
+        return out
+    return results[0] if len(results) == 1 else list(results)

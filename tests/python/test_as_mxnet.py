@@ -1,0 +1,107 @@
+"""Programs that import mxnet run on mxtape."""
+
+import subprocess
+import sys
+
+import pytest
+
+from support import output_of, run_program
+
+PROGRAM = """
+import sys
+import mxnet as mx
+import mxnet.ndarray as long_name
+from mxnet import nd, autograd
+from mxnet.nd import NDArray
+from mxnet.base import MXNetError
+from mxnet.contrib import autograd as older
+import mxnet.contrib.autograd
+
+x = nd.array([1.0, 2.0])
+x.attach_grad()
+with autograd.record():
+    y = (x * x).sum()
+y.backward()
+print(x.grad.asnumpy().tolist(), isinstance(x, NDArray), nd is long_name, mx.nd is nd)
+print(MXNetError is mx.MXNetError, mxnet.contrib.autograd is older, sys.argv[1:], __name__)
+"""
+PRINTED = "[2.0, 4.0] True True True\nTrue True ['a', '--b'] __main__\n"
+
+
+def run(*arguments, cwd=None):
+    return subprocess.run(
+        [sys.executable, "-m", "mxtape", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=cwd,
+    )
+
+
+def test_a_program_runs_unchanged(tmp_path):
+    path = tmp_path / "program.py"
+    path.write_text(PROGRAM)
+    done = run("run", str(path), "a", "--b")
+    assert (done.stdout, done.returncode) == (PRINTED, 0), done.stderr
+
+
+def test_a_module_and_what_lies_beside_the_program(tmp_path):
+    helper = "import mxnet\nvalue = mxnet.nd.ones((2,)).sum().asscalar()\n"
+    (tmp_path / "helper.py").write_text(helper)
+    (tmp_path / "program.py").write_text("import helper\nprint(helper.value, helper.__file__)\n")
+    for arguments in (("run", str(tmp_path / "program.py")), ("run", "-m", "program")):
+        done = run(*arguments, cwd=tmp_path)
+        assert done.stdout.split() == ["2.0", str(tmp_path / "helper.py")], done.stderr
+
+
+def test_a_failing_program_fails_as_itself(tmp_path):
+    path = tmp_path / "program.py"
+    path.write_text("import mxnet as mx\nmx.nd.ones((2,)) + mx.nd.ones((3,))\n")
+    done = run("run", str(path))
+    assert done.returncode == 1
+    assert "program.py" in done.stderr
+    assert "MXNetError" in done.stderr
+    path.write_text("raise SystemExit(7)")
+    assert run("run", str(path)).returncode == 7
+
+
+def test_wrong_command_lines():
+    assert "there is no file" in run("run", "absent.py").stderr
+    assert run("run").returncode == 2
+    assert run().returncode == 2
+    assert run("--version").stdout.startswith("mxtape ")
+
+
+def test_installing_in_a_program():
+    assert (
+        output_of(
+            """
+            import mxtape
+            before = mxtape.autograd.__spec__
+            mxtape.install_as_mxnet()
+            mxtape.install_as_mxnet()
+            import mxnet.autograd, mxnet, importlib
+            print(mxnet is mxtape, mxtape.autograd.__spec__ is before, before.name)
+            print(mxtape.__name__, mxtape.__spec__.name)
+            """
+        )
+        == "True True mxtape.autograd\nmxtape mxtape\n"
+    )
+
+
+@pytest.mark.parametrize("statement", ["import mxnet.absent", "from mxnet.absent.more import x"])
+def test_what_is_not_there_says_so(statement):
+    done = run_program(f"import mxtape; mxtape.install_as_mxnet(); {statement}")
+    assert "ModuleNotFoundError: mxtape.absent is not in mxtape yet" in done.stderr
+
+
+def test_the_real_one_is_not_replaced():
+    done = run_program(
+        """
+        import sys, types
+        sys.modules["mxnet"] = types.ModuleType("mxnet")
+        import mxtape
+        mxtape.install_as_mxnet()
+        """
+    )
+    assert "RuntimeError: install_as_mxnet: mxnet has been imported already" in done.stderr

@@ -1,0 +1,169 @@
+"""DLPack: memory shared with NumPy, PyTorch and whoever else has it."""
+
+import ctypes
+import gc
+
+import numpy as np
+import pytest
+
+import mxtape as mx
+from mxtape._loader import core
+
+DTYPES = ("float32", "float64", "float16", "uint8", "int32", "int8", "int64")
+# NumPy exchanges booleans from 1.25 on, and read-only arrays from 2.1 on.
+NUMPY = tuple(int(part) for part in np.__version__.split(".")[:2])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_numpy_shares_our_memory(dtype):
+    x = mx.nd.array([[1, 2, 3], [4, 5, 6]], dtype=dtype)
+    shared = np.from_dlpack(x)
+    assert shared.dtype == dtype
+    assert shared.ctypes.data == core.address(x)
+    x[1, 2] = 9
+    assert shared[1, 2] == 9
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_we_share_numpys_memory(dtype):
+    source = np.array([[1, 2, 3], [4, 5, 6]], dtype=dtype)
+    x = mx.nd.from_dlpack(source)
+    assert np.dtype(x.dtype) == dtype
+    assert core.address(x) == source.ctypes.data
+    x[0, 0] = 7
+    assert source[0, 0] == 7
+
+
+@pytest.mark.skipif(NUMPY < (1, 25), reason="NumPy exchanges booleans from 1.25 on")
+def test_booleans_are_shared():
+    source = np.array([True, False])
+    x = mx.nd.from_dlpack(source)
+    assert x.dtype == np.bool_
+    assert np.from_dlpack(x).tolist() == [True, False]
+
+
+def test_capsules_are_consumed_once():
+    x = mx.nd.arange(6).reshape((2, 3))
+    for make in (mx.nd.to_dlpack_for_read, mx.nd.to_dlpack_for_write):
+        capsule = make(x)
+        y = mx.nd.from_dlpack(capsule)
+        y[:] = 7
+        assert x.asnumpy().tolist() == [[7] * 3] * 2
+        with pytest.raises(AssertionError, match="consumed"):
+            mx.nd.from_dlpack(capsule)
+    assert mx.nd.from_dlpack(x.to_dlpack_for_read()).shape == (2, 3)
+    assert mx.nd.from_dlpack(x.to_dlpack_for_write()).shape == (2, 3)
+
+
+def test_memory_outlives_its_first_owner():
+    x = mx.nd.array(np.arange(100000.0))
+    shared = np.from_dlpack(x)
+    del x
+    gc.collect()
+    mx.nd.zeros((100000,))
+    assert shared[-1] == 99999
+    source = np.arange(100000.0)
+    y = mx.nd.from_dlpack(source)
+    del source
+    gc.collect()
+    np.zeros(100000)
+    assert y[99999].asscalar() == 99999
+
+
+def test_nothing_leaks():
+    before = core.pool_stats()[0]
+    for _ in range(100):
+        x = mx.nd.ones((1000,))
+        unused = x.to_dlpack_for_read()
+        shared = np.from_dlpack(x)
+        y = mx.nd.from_dlpack(x)
+    del x, unused, shared, y
+    gc.collect()
+    assert core.pool_stats()[0] == before
+
+
+def test_views_and_empty_arrays():
+    x = mx.nd.arange(12).reshape((4, 3))
+    assert np.from_dlpack(x[1:3]).tolist() == x.asnumpy()[1:3].tolist()
+    assert np.from_dlpack(mx.nd.zeros((0, 3))).shape == (0, 3)
+    assert mx.nd.from_dlpack(np.zeros((0, 3))).shape == (0, 3)
+    assert mx.nd.from_dlpack(np.array(5.0)).shape == ()
+    # Strides of extents of 1 do not matter.
+    assert mx.nd.from_dlpack(np.zeros((4, 3))[:, :1].reshape(1, 4)[:, ::1].copy()).shape == (1, 4)
+
+
+def test_the_protocol():
+    x = mx.nd.ones((2,))
+    assert x.__dlpack_device__() == (1, 0)
+    copied = mx.nd.from_dlpack(x.__dlpack__(copy=True))
+    copied[:] = 5
+    assert x.asnumpy().tolist() == [1, 1]
+    versioned = x.__dlpack__(max_version=(1, 0), dl_device=(1, 0))
+    assert "dltensor_versioned" in repr(versioned)
+    assert '"dltensor"' in repr(x.__dlpack__(max_version=(0, 8)))
+    assert mx.nd.from_dlpack(versioned).shape == (2,)
+    with pytest.raises(BufferError, match="stream"):
+        x.__dlpack__(stream=1)
+    with pytest.raises(BufferError, match="CPU"):
+        x.__dlpack__(dl_device=(2, 0))
+
+
+@pytest.mark.skipif(NUMPY < (2, 1), reason="NumPy tells read-only arrays from 2.1 on")
+def test_read_only_tensors_are_copied():
+    source = np.arange(3.0)
+    source.flags.writeable = False
+    x = mx.nd.from_dlpack(source)
+    x[:] = 1
+    assert source.tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("tensor", "message"),
+    [
+        (np.zeros((3, 4)).T, "not dense row-major"),
+        (np.zeros((4, 4))[:, :2], "not dense row-major"),
+        (np.zeros(4)[::-1], "not dense row-major"),
+        (np.zeros(3, dtype="uint16"), "uint16"),
+        (np.zeros(3, dtype="complex64"), "complex64"),
+    ],
+)
+def test_tensors_that_do_not_fit(tensor, message):
+    with pytest.raises((mx.base.MXNetError, TypeError), match=message):
+        mx.nd.from_dlpack(tensor)
+
+
+@pytest.mark.parametrize("what", [None, 3, [1.0], "capsule"])
+def test_other_things_are_no_tensors(what):
+    with pytest.raises(AssertionError, match="expected an object with __dlpack__"):
+        mx.nd.from_dlpack(what)
+
+
+def test_another_device_is_refused():
+    class Elsewhere:
+        def __dlpack_device__(self):
+            return (2, 0)
+
+        def __dlpack__(self, **_):
+            raise AssertionError("must not be asked")
+
+    with pytest.raises(mx.base.MXNetError, match="CPU alone"):
+        mx.nd.from_dlpack(Elsewhere())
+
+
+def test_a_foreign_name_is_no_capsule():
+    new = ctypes.pythonapi.PyCapsule_New
+    new.restype = ctypes.py_object
+    new.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
+    name = b"something else"
+    with pytest.raises(AssertionError, match="DLPack"):
+        mx.nd.from_dlpack(new(1, name, None))
+
+
+def test_a_write_through_a_capsule_counts_as_a_change():
+    x = mx.nd.ones((2,))
+    x.attach_grad()
+    with mx.autograd.record():
+        y = (x * x).sum()
+    mx.nd.from_dlpack(x.to_dlpack_for_write())[:] = 3
+    with pytest.warns(UserWarning, match="changed"):
+        y.backward()
