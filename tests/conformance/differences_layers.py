@@ -361,3 +361,81 @@ _list(
     array([[0.5], [0.5]]),
     "batch_norm::statistics_that_are_outputs",
 )
+
+
+_list(
+    "MXNet divides by zero where a grid has one row or column; mxtape puts it in the middle",
+    gradient(
+        array(
+            [
+                [[[-1, 0, 1]], [[0, 0, 0]]],
+                [[[-0.7, -0.2, 0.3]], [[-0.2, 0.1, 0.4]]],
+            ]
+        ),
+        a=array([[0.75, 0, 1.75, 0.75, 0, 1.0], [0.75, 0, 0.25, 0.75, 0, -0.5]]),
+    ),
+    "spatial::grad nd.GridGenerator(data=a, transform_type='affine', target_shape=(1, 3))",
+)
+_list(
+    "The same",
+    array(np.reshape([0, 0, -0.2, 0.1], (2, 2, 1, 1))),
+    "spatial::nd.GridGenerator(a, 'affine', (1, 1))",
+)
+_list(
+    "The same",
+    array(np.zeros((2, 2, 1, 1))),
+    "spatial::nd.GridGenerator(f[:, :, :1, :1], 'warp')",
+)
+for _call, _shape in (
+    ("nd.contrib.ROIAlign(x, none, (2, 2), 1.0)", (1, 8, 2, 2)),
+    ("nd.contrib.ROIAlign(x, none, (3, 4), 0.5, 2)", (1, 8, 3, 4)),
+    (
+        "nd.contrib.ROIAlign(x, none, pooled_size=(2, 2), spatial_scale=1.0, "
+        "position_sensitive=True)",
+        (1, 2, 2, 2),
+    ),
+):
+    _list(
+        "MXNet leaves memory unwritten for a region of image -1",
+        gradient(array(np.zeros(_shape)), x=array(np.zeros((2, 8, 7, 9)))),
+        f"spatial::grad {_call}",
+    )
+_list(
+    "MXNet reads beyond the images for a region of one that does not exist",
+    raises("MXNetError"),
+    "spatial::nd.ROIPooling(x, none, (2, 2), 1.0)",
+    "spatial::nd.ROIPooling(x, beyond, (2, 2), 1.0)",
+    "spatial::nd.contrib.ROIAlign(x, beyond, (2, 2), 1.0)",
+)
+_list(
+    "MXNet reads beyond the images when they have too few channels",
+    raises("MXNetError"),
+    "spatial::nd.contrib.PSROIPooling(x, r, spatial_scale=1.0, output_dim=3, pooled_size=2)",
+)
+_list(
+    "MXNet reads beyond the second image of a correlation when it is smaller",
+    raises("MXNetError"),
+    "spatial::nd.Correlation(x, y[:1])",
+    "spatial::nd.Correlation(x, y[:, :, :4])",
+)
+
+
+def _saturated(image, factor):
+    gray = image.astype("float64") @ np.array([0.299, 0.587, 0.114])
+    return image * factor + gray[..., None] * (1 - factor)
+
+
+_SATURATION = "MXNet takes 0.114 of blue alone for the gray that saturation is measured from"
+_list(
+    _SATURATION,
+    array(
+        np.floor(_saturated(harness.integers((4, 5, 3), 0, 256, seed=401), 0.5)),
+        "uint8",
+    ),
+    "image::nd.image.random_saturation(u, 0.5, 0.5)",
+)
+_list(
+    _SATURATION,
+    array(_saturated(harness.data((4, 5, 3), 0, 255, seed=403), 1.5)),
+    "image::nd.image.random_saturation(f, 1.5, 1.5)",
+)
