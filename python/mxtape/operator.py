@@ -6,7 +6,7 @@ from ._loader import core as _core
 from .autograd import Function, is_training
 from .base import MXNetError
 from .ndarray import register as _registry
-from .ndarray.ndarray import empty, zeros
+from .ndarray.ndarray import zeros
 
 __all__ = [
     "CustomOp",
@@ -46,7 +46,8 @@ class CustomOp:
         req : list of str
             For each output 'write'.
         in_data, out_data, aux : list of NDArray
-            Inputs, arrays for the outputs, auxiliary states, which may be changed in place.
+            Inputs, arrays of zeros for the outputs, and auxiliary states, which may be changed in
+            place.
         """
 
     def backward(self, req, out_grad, in_data, out_data, in_grad, aux):
@@ -264,8 +265,9 @@ class _Call(Function):
     def forward(self, *inputs):
         self.in_data = list(inputs)
         self.wanted = [_core.on_tape(x) for x in inputs]
+        # Zeros, so that what forward leaves alone is not what was in memory.
         made = [
-            empty(tuple(shape), inputs[0].context if inputs else None, dtype)
+            zeros(tuple(shape), inputs[0].context if inputs else None, dtype)
             for shape, dtype in self.outputs
         ]
         self.op.forward(

@@ -284,3 +284,11 @@ def test_operators_are_listed_with_their_arguments():
     assert mx.operator.get_operator_arguments("concat").types[0] == "NDArray-or-Symbol[]"
     with pytest.raises(mx.MXNetError, match="no operator called 'absent'"):
         mx.operator.get_operator_arguments("absent")
+
+
+def test_what_forward_does_not_write_is_zero():
+    mx.operator.register("writes_nothing")(mx.operator.CustomOpProp)
+    for size in (3, 100000):
+        (nd.ones((size,)) * 7).wait_to_read()  # memory that is given back, and would be used again
+        result = nd.Custom(nd.ones((size,)), op_type="writes_nothing")
+        assert not result.asnumpy().any()
