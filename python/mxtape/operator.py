@@ -2,9 +2,11 @@
 
 from collections import namedtuple
 
+import numpy as np
+
 from ._loader import core as _core
 from .autograd import Function, is_training
-from .base import MXNetError
+from .base import MXNetError, integer_types
 from .ndarray import register as _registry
 from .ndarray.ndarray import zeros
 
@@ -315,14 +317,26 @@ def _ordered(op_type, names, args, named):
     return [arrays[name] for name in names]
 
 
+def _is_list(value):
+    return isinstance(value, (list, tuple))
+
+
+def _is_shape(value):
+    return isinstance(value, (list, tuple, np.ndarray)) and all(
+        isinstance(n, integer_types) and n >= 0 for n in value
+    )
+
+
 def _inferred(op_type, prop, inputs, n_aux):
     """The outputs' shapes and types, and what create_operator is given."""
     n_out = len(prop.list_outputs())
-    shapes = tuple(prop.infer_shape([list(x.shape) for x in inputs]))
-    types = tuple(prop.infer_type([x.dtype for x in inputs]))
+    shapes = prop.infer_shape([list(x.shape) for x in inputs])
+    types = prop.infer_type([x.dtype for x in inputs])
     for what, given in (("infer_shape", shapes), ("infer_type", types)):
-        if len(given) not in (2, 3):
-            raise MXNetError(f"Custom({op_type}): {what} must return two or three lists")
+        if not _is_list(given) or len(given) not in (2, 3) or not all(map(_is_list, given)):
+            raise MXNetError(
+                f"Custom({op_type}): {what} must return two or three lists, got {given!r}"
+            )
         if len(given[0]) != len(inputs) or len(given[1]) != n_out:
             raise MXNetError(
                 f"Custom({op_type}): {what} returned {len(given[0])} inputs and {len(given[1])} "
@@ -332,6 +346,9 @@ def _inferred(op_type, prop, inputs, n_aux):
             raise MXNetError(
                 f"Custom({op_type}): {what} returned {len(given[2])} auxiliary states of {n_aux}"
             )
+    for shape in (*shapes[0], *shapes[1]):
+        if not _is_shape(shape):
+            raise MXNetError(f"Custom({op_type}): infer_shape returned {shape!r} for a shape")
     for x, shape, name in zip(inputs, shapes[0], prop.list_arguments()):
         if tuple(shape) != x.shape:
             raise MXNetError(
@@ -384,6 +401,8 @@ def Custom(*args, op_type=None, out=None, name=None, **kwargs):
     in_shapes = [list(x.shape) for x in arrays]
     context = inputs[0].context if inputs else None
     op = prop.create_operator(context, in_shapes, [x.dtype for x in arrays])
+    if not isinstance(op, CustomOp):
+        raise MXNetError(f"Custom({op_type}): create_operator returned {op!r}, not a CustomOp")
     results = _Call(op_type, op, shapes[1], types[1], aux)(*inputs)
     if out is not None:
         targets = [out] if isinstance(out, _NDArray) else list(out)
