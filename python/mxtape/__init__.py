@@ -10,6 +10,7 @@
 [2.0, 4.0]
 """
 
+import importlib as _importlib
 import os as _os
 
 from . import autograd, base, context, contrib, ndarray, operator, random, runtime, symbol
@@ -46,7 +47,6 @@ _NOT_YET = (
     "optimizer",
     "profiler",
     "recordio",
-    "test_utils",
     "viz",
     "visualization",
     "callback",
@@ -58,7 +58,13 @@ _NOT_YET = (
 )
 
 
+# Programs that do not use them do not wait for them.
+_ON_FIRST_USE = ("test_utils",)
+
+
 def __getattr__(name):
+    if name in _ON_FIRST_USE:
+        return _importlib.import_module(f".{name}", __name__)
     if name in _NOT_YET:
         raise AttributeError(f"mxtape.{name} is not in mxtape yet; see docs/differences.md")
     raise AttributeError(f"module 'mxtape' has no attribute {name!r}")

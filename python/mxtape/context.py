@@ -1,9 +1,17 @@
 """Devices. mxtape computes on the CPU; a GPU context is an object that no array can be made on."""
 
 import threading
-from typing import ClassVar
+from typing import ClassVar, Optional
 
 from .base import MXNetError
+
+
+class _Thread(threading.local):
+    """What one thread has made current, and what its open ``with`` blocks return to."""
+
+    def __init__(self):
+        self.context: Optional[Context] = None
+        self.outer: list[Optional[Context]] = []
 
 
 class Context:
@@ -27,7 +35,7 @@ class Context:
     devtype2str: ClassVar[dict[int, str]] = {1: "cpu", 2: "gpu", 3: "cpu_pinned", 5: "cpu_shared"}
     devstr2type: ClassVar[dict[str, int]] = {"cpu": 1, "gpu": 2, "cpu_pinned": 3, "cpu_shared": 5}
     default_ctx: ClassVar["Context"]
-    _current = threading.local()
+    _thread: ClassVar[_Thread] = _Thread()
 
     def __init__(self, device_type, device_id=0):
         self.device_typeid: int
@@ -37,7 +45,6 @@ class Context:
         else:
             self.device_typeid = Context.devstr2type[device_type]
             self.device_id = device_id
-        self._old_ctx = None
 
     @property
     def device_type(self):
@@ -60,12 +67,14 @@ class Context:
     __repr__ = __str__
 
     def __enter__(self):
-        self._old_ctx = current_context()
-        Context._current.value = self
+        thread = Context._thread
+        thread.outer.append(thread.context)
+        thread.context = self
         return self
 
     def __exit__(self, ptype, value, trace):
-        Context._current.value = self._old_ctx
+        thread = Context._thread
+        thread.context = thread.outer.pop()
 
     def empty_cache(self):
         """Gives memory that no array uses back to the system."""
@@ -104,7 +113,8 @@ def gpu_memory_info(device_id=0):
 
 def current_context():
     """The context on which new arrays are made."""
-    return getattr(Context._current, "value", Context.default_ctx)
+    context = Context._thread.context
+    return Context.default_ctx if context is None else context
 
 
 def check_context(ctx, what):

@@ -2,11 +2,13 @@
 
 from collections import namedtuple
 
+import numpy as np
+
 from ._loader import core as _core
 from .autograd import Function, is_training
-from .base import MXNetError
+from .base import MXNetError, integer_types
 from .ndarray import register as _registry
-from .ndarray.ndarray import empty, zeros
+from .ndarray.ndarray import zeros
 
 __all__ = [
     "CustomOp",
@@ -46,7 +48,8 @@ class CustomOp:
         req : list of str
             For each output 'write'.
         in_data, out_data, aux : list of NDArray
-            Inputs, arrays for the outputs, auxiliary states, which may be changed in place.
+            Inputs, arrays of zeros for the outputs, and auxiliary states, which may be changed in
+            place.
         """
 
     def backward(self, req, out_grad, in_data, out_data, in_grad, aux):
@@ -264,8 +267,9 @@ class _Call(Function):
     def forward(self, *inputs):
         self.in_data = list(inputs)
         self.wanted = [_core.on_tape(x) for x in inputs]
+        # Zeros, so that what forward leaves alone is not what was in memory.
         made = [
-            empty(tuple(shape), inputs[0].context if inputs else None, dtype)
+            zeros(tuple(shape), inputs[0].context if inputs else None, dtype)
             for shape, dtype in self.outputs
         ]
         self.op.forward(
@@ -313,14 +317,26 @@ def _ordered(op_type, names, args, named):
     return [arrays[name] for name in names]
 
 
+def _is_list(value):
+    return isinstance(value, (list, tuple))
+
+
+def _is_shape(value):
+    return isinstance(value, (list, tuple, np.ndarray)) and all(
+        isinstance(n, integer_types) and n >= 0 for n in value
+    )
+
+
 def _inferred(op_type, prop, inputs, n_aux):
     """The outputs' shapes and types, and what create_operator is given."""
     n_out = len(prop.list_outputs())
-    shapes = tuple(prop.infer_shape([list(x.shape) for x in inputs]))
-    types = tuple(prop.infer_type([x.dtype for x in inputs]))
+    shapes = prop.infer_shape([list(x.shape) for x in inputs])
+    types = prop.infer_type([x.dtype for x in inputs])
     for what, given in (("infer_shape", shapes), ("infer_type", types)):
-        if len(given) not in (2, 3):
-            raise MXNetError(f"Custom({op_type}): {what} must return two or three lists")
+        if not _is_list(given) or len(given) not in (2, 3) or not all(map(_is_list, given)):
+            raise MXNetError(
+                f"Custom({op_type}): {what} must return two or three lists, got {given!r}"
+            )
         if len(given[0]) != len(inputs) or len(given[1]) != n_out:
             raise MXNetError(
                 f"Custom({op_type}): {what} returned {len(given[0])} inputs and {len(given[1])} "
@@ -330,6 +346,9 @@ def _inferred(op_type, prop, inputs, n_aux):
             raise MXNetError(
                 f"Custom({op_type}): {what} returned {len(given[2])} auxiliary states of {n_aux}"
             )
+    for shape in (*shapes[0], *shapes[1]):
+        if not _is_shape(shape):
+            raise MXNetError(f"Custom({op_type}): infer_shape returned {shape!r} for a shape")
     for x, shape, name in zip(inputs, shapes[0], prop.list_arguments()):
         if tuple(shape) != x.shape:
             raise MXNetError(
@@ -382,6 +401,8 @@ def Custom(*args, op_type=None, out=None, name=None, **kwargs):
     in_shapes = [list(x.shape) for x in arrays]
     context = inputs[0].context if inputs else None
     op = prop.create_operator(context, in_shapes, [x.dtype for x in arrays])
+    if not isinstance(op, CustomOp):
+        raise MXNetError(f"Custom({op_type}): create_operator returned {op!r}, not a CustomOp")
     results = _Call(op_type, op, shapes[1], types[1], aux)(*inputs)
     if out is not None:
         targets = [out] if isinstance(out, _NDArray) else list(out)

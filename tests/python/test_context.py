@@ -1,5 +1,7 @@
 """Contexts: objects, the current one, and that there is no GPU."""
 
+import threading
+
 import pytest
 
 import mxtape as mx
@@ -45,6 +47,34 @@ def test_current_context_nests_and_restores():
         with mx.cpu(2):
             raise KeyError
     assert mx.current_context() == mx.cpu(0)
+
+
+@pytest.mark.differs("MXNet 1.9.1 stays on cpu(1) after the blocks")
+def test_one_context_may_be_entered_again():
+    context = mx.cpu(1)
+    with context:
+        with context:
+            assert mx.current_context() == context
+        assert mx.current_context() == context
+    assert mx.current_context() == mx.cpu(0)
+
+
+def test_threads_have_contexts_of_their_own():
+    context, seen = mx.cpu(1), []
+
+    def other():
+        seen.append(mx.current_context())
+        with context:
+            seen.append(nd.ones((1,)).context)
+        seen.append(mx.current_context())
+
+    with mx.cpu(2), context:
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join()
+        assert mx.current_context() == context
+    assert mx.current_context() == mx.cpu(0)
+    assert seen == [mx.cpu(0), context, mx.cpu(0)]
 
 
 def test_array_knows_its_context():

@@ -33,6 +33,20 @@ def test_foreach_keeps_the_form_of_lists(rows):
     assert contrib.foreach(lambda x, s: ([], s), rows, zero)[0] == []
 
 
+def test_foreach_passes_states_on_as_they_are(rows):
+    seen = []
+
+    def body(x, states):
+        seen.append(type(states))
+        return x, (states[0],) if isinstance(states, list) else [states[0]]
+
+    assert type(contrib.foreach(body, rows, (nd.zeros((1,)),))[1]) is (
+        list if len(seen) % 2 else tuple
+    )
+    assert seen == [tuple, list, tuple][: len(seen)]
+    assert len(seen) == rows.shape[0]
+
+
 def test_gradients_flow_through_all_steps():
     x, w = variable([[1.0], [2.0], [3.0]]), variable([2.0])
 

@@ -284,3 +284,34 @@ def test_operators_are_listed_with_their_arguments():
     assert mx.operator.get_operator_arguments("concat").types[0] == "NDArray-or-Symbol[]"
     with pytest.raises(mx.MXNetError, match="no operator called 'absent'"):
         mx.operator.get_operator_arguments("absent")
+
+
+def test_what_forward_does_not_write_is_zero():
+    mx.operator.register("writes_nothing")(mx.operator.CustomOpProp)
+    for size in (3, 100000):
+        (nd.ones((size,)) * 7).wait_to_read()  # memory that is given back, and would be used again
+        result = nd.Custom(nd.ones((size,)), op_type="writes_nothing")
+        assert not result.asnumpy().any()
+
+
+@pytest.mark.parametrize(
+    ("method", "result", "message"),
+    [
+        ("infer_shape", None, "infer_shape must return two or three lists, got None"),
+        ("infer_shape", ([(2,)], None), "infer_shape must return two or three lists"),
+        ("infer_shape", ([(2,)], [None]), "infer_shape returned None for a shape"),
+        ("infer_shape", ([(2,)], [(-1,)]), r"infer_shape returned \(-1,\) for a shape"),
+        ("infer_shape", ([(2,)], ["ab"]), "infer_shape returned 'ab' for a shape"),
+        ("infer_shape", ([3], [(2,)]), "infer_shape returned 3 for a shape"),
+        ("infer_type", None, "infer_type must return two or three lists, got None"),
+        ("create_operator", None, "create_operator returned None, not a CustomOp"),
+    ],
+)
+def test_props_that_return_nonsense(method, result, message):
+    class Prop(mx.operator.CustomOpProp):
+        pass
+
+    setattr(Prop, method, lambda self, *args: result)
+    mx.operator.register("nonsense")(Prop)
+    with pytest.raises(mx.MXNetError, match=message):
+        nd.Custom(nd.ones((2,)), op_type="nonsense")

@@ -288,3 +288,12 @@ def test_views_are_saved_as_they_look(tmp_path):
     x = mx.nd.arange(12).reshape((4, 3))
     mx.nd.save(tmp_path / "view", x[1:3])
     np.testing.assert_array_equal(mx.nd.load(tmp_path / "view")[0].asnumpy(), x.asnumpy()[1:3])
+
+
+def test_names_with_a_scheme(tmp_path):
+    name = f"file://{tmp_path}/array"
+    mx.nd.save(name, [mx.nd.ones((2,))])
+    assert [path.name for path in tmp_path.iterdir()] == ["array"]
+    assert mx.nd.load(name)[0].shape == mx.nd.load(str(tmp_path / "array"))[0].shape == (2,)
+    with pytest.raises(mx.MXNetError, match="s3://bucket/array"):
+        mx.nd.load("s3://bucket/array")

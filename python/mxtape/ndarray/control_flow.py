@@ -89,7 +89,7 @@ def foreach(body, data, init_states):
     ([1.0, 3.0, 6.0], 6.0)
     """
     arrays, form = _flatten(data, "foreach: data")
-    states, state_form = _flatten(init_states, "foreach: init_states")
+    states, state_form = init_states, _flatten(init_states, "foreach: init_states")[1]
     extents = {array.shape[0] if array.ndim else 0 for array in arrays}
     if len(extents) != 1 or 0 in extents:
         raise ValueError(
@@ -99,18 +99,15 @@ def foreach(body, data, init_states):
     steps: list = []
     output_form = None
     for i in range(extents.pop()):
-        outputs, new_states = body(
-            _nest([array[i] for array in arrays], form), _nest(states, state_form)
-        )
+        outputs, states = body(_nest([array[i] for array in arrays], form), states)
         flat, this_form = _flatten(outputs, "foreach: the outputs of body")
-        states, new_form = _flatten(new_states, "foreach: the states of body")
-        if new_form != state_form:
+        if _flatten(states, "foreach: the states of body")[1] != state_form:
             raise ValueError("foreach: body must return states of the form that it was given")
         if steps and this_form != output_form:
             raise ValueError("foreach: body must return outputs of one form in all steps")
         output_form = this_form
         steps.append(flat)
-    return _nest(_stacked(steps, len(steps)), output_form), _nest(states, state_form)
+    return _nest(_stacked(steps, len(steps)), output_form), states
 
 
 def _truth(value, what):

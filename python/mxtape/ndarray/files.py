@@ -7,12 +7,14 @@ from .._loader import core as _core
 __all__ = ["load", "load_frombuffer", "save"]
 
 _NDArray = _core.NDArray
+_SCHEME = "file://"  # MXNet's names of local files may have it
 
 
 def _path(fname, what):
     if not isinstance(fname, (str, os.PathLike)):
         raise TypeError(f"{what}: fname must be a string, got {type(fname).__name__}")
-    return os.fsdecode(os.fspath(fname))
+    path = os.fsdecode(os.fspath(fname))
+    return path[len(_SCHEME) :] if path.startswith(_SCHEME) else path
 
 
 def _as_list_or_dict(loaded):

@@ -1,0 +1,174 @@
+"""The environment that tests run in: variables, devices, output, and tests that fail by chance."""
+
+import contextlib
+import functools
+import os
+import platform
+import sys
+
+from ..base import MXNetError
+from ..context import num_gpus
+
+__all__ = [
+    "discard_stderr",
+    "environment",
+    "get_cuda_compute_capability",
+    "getenv",
+    "has_tvm_ops",
+    "is_aarch64_run",
+    "is_cd_run",
+    "is_op_runnable",
+    "list_gpus",
+    "retry",
+    "setenv",
+]
+
+
+def getenv(name):
+    """The value of an environment variable; None when it is not set.
+
+    >>> getenv('A_VARIABLE_THAT_IS_NOT_SET') is None
+    True
+    """
+    return os.environ.get(name)
+
+
+def setenv(name, value):
+    """Sets an environment variable to a text, or takes it away for None.
+
+    >>> setenv('MXTAPE_EXAMPLE', '1')
+    >>> getenv('MXTAPE_EXAMPLE')
+    '1'
+    >>> setenv('MXTAPE_EXAMPLE', None)
+    """
+    if value is None:
+        os.environ.pop(name, None)
+    else:
+        os.environ[name] = value
+
+
+@contextlib.contextmanager
+def environment(*args):
+    """A ``with`` block, or a decorator, in which environment variables have other values.
+
+    Parameters
+    ----------
+    *args
+        The name of a variable and its value; or a dict of several. None takes a variable away.
+
+    Examples
+    --------
+    >>> with environment('MXTAPE_EXAMPLE', '1'):
+    ...     getenv('MXTAPE_EXAMPLE')
+    '1'
+    >>> with environment({'MXTAPE_EXAMPLE': '1', 'MXTAPE_OTHER': None}):
+    ...     getenv('MXTAPE_EXAMPLE'), getenv('MXTAPE_OTHER')
+    ('1', None)
+    >>> getenv('MXTAPE_EXAMPLE') is None
+    True
+    """
+    if len(args) == 2:
+        values = {args[0]: args[1]}
+    elif len(args) == 1 and isinstance(args[0], dict):
+        values = args[0]
+    else:
+        raise AssertionError(f"environment: a name and a value are needed, or a dict, got {args!r}")
+    before = {name: getenv(name) for name in values}
+    try:
+        for name, value in values.items():
+            setenv(name, value)
+        yield
+    finally:
+        for name, value in before.items():
+            setenv(name, value)
+
+
+@contextlib.contextmanager
+def discard_stderr():
+    """A ``with`` block whose error output, that of C++ code included, is lost.
+
+    >>> with discard_stderr():
+    ...     _ = os.write(2, b'never seen')
+    """
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def retry(n):
+    """A decorator for tests that fail by chance: up to `n` attempts, until no assertion fails.
+
+    >>> attempts = []
+    >>> @retry(3)
+    ... def test():
+    ...     attempts.append(1)
+    ...     assert len(attempts) == 2
+    >>> test()
+    >>> len(attempts)
+    2
+    """
+    if n < 1:
+        raise AssertionError(f"retry: at least one attempt is needed, got {n}")
+
+    def decorate(test):
+        @functools.wraps(test)
+        def attempt(*args, **kwargs):
+            for _ in range(n - 1):
+                with contextlib.suppress(AssertionError):
+                    return test(*args, **kwargs)
+            return test(*args, **kwargs)
+
+        return attempt
+
+    return decorate
+
+
+def list_gpus():
+    """The numbers of the GPUs: none.
+
+    >>> list(list_gpus())
+    []
+    """
+    return range(num_gpus())
+
+
+def get_cuda_compute_capability(ctx):
+    """What a GPU is capable of: an error, as there is none.
+
+    Raises
+    ------
+    ValueError
+        For a context that is no GPU.
+    MXNetError
+        For a GPU.
+    """
+    if ctx.device_type != "gpu":
+        raise ValueError(f"get_cuda_compute_capability: {ctx} is not a GPU")
+    raise MXNetError(f"get_cuda_compute_capability: {ctx}: mxtape has no GPUs")
+
+
+def has_tvm_ops():
+    """Whether there are operators compiled by TVM: no."""
+    return False
+
+
+def is_op_runnable():
+    """Whether operators that need TVM, or a recent GPU, may be tested: on the CPU always."""
+    return True
+
+
+def is_cd_run():
+    """Whether the environment variable ``CD_JOB`` is 1, as in MXNet's release builds."""
+    return getenv("CD_JOB") == "1"
+
+
+def is_aarch64_run():
+    """Whether this is a 64-bit ARM processor."""
+    return platform.machine() == "aarch64"
