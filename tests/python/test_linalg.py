@@ -57,7 +57,7 @@ def test_factors_and_inverses_of_many_sizes(shape):
 
 
 @pytest.mark.parametrize("width", [1, 127, 128, 300])
-@pytest.mark.parametrize("flags", itertools.product((False, True), repeat=3), ids=str)
+@pytest.mark.parametrize("flags", list(itertools.product((False, True), repeat=3)), ids=str)
 def test_triangular_operators_in_pieces(width, flags):
     transpose, rightside, lower = flags
     a = RANDOM.randn(50, 50) / 10 + 3 * np.eye(50)

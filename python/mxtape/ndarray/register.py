@@ -126,17 +126,20 @@ def _type_text(number, required, default, choices, optional=""):
 def doc_of(name):
     """The docstring of an operator, from its declaration."""
     info = _core.describe_op(name)
-    lines = [info["doc"], "", "Parameters", "----------"]
+    # Not at the top, as in signature_of.
+    from textwrap import fill
+
+    lines = [fill(info["doc"], 88), "", "Parameters", "----------"]
     for label, optional in info["inputs"]:
         kind = "list of NDArray" if info["variadic"] else "NDArray"
         lines.append(f"{label} : {kind}{', optional' if optional else ''}")
     for label, kind, required, default, choices, doc in info["params"]:
         lines.append(f"{label} : {', '.join(_type_text(kind, required, default, choices))}")
-        lines.append(f"    {doc}")
+        lines.append(fill(doc, 88, initial_indent="    ", subsequent_indent="    "))
     lines += ["out : NDArray, optional", "    Array that takes the result."]
     lines += ["name : str, optional", "    Accepted for compatibility."]
     if not info["has_gradient"]:
-        lines += ["", f"No gradient: {info['no_grad_reason']}."]
+        lines += ["", fill(f"No gradient: {info['no_grad_reason']}.", 88)]
     return "\n".join(lines)
 
 

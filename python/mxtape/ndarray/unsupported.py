@@ -15,6 +15,11 @@ _CONTRIB = {
         "quantize_asym": ("data", "min_calib_range max_calib_range"),
         "dequantize": ("data min_range max_range", "out_type"),
         "requantize": ("data min_range max_range", "out_type min_calib_range max_calib_range"),
+        "intgemm_fully_connected": ("*data", ""),
+        "intgemm_maxabsolute": ("*data", ""),
+        "intgemm_prepare_data": ("*data", ""),
+        "intgemm_prepare_weight": ("*data", ""),
+        "intgemm_take_weight": ("*data", ""),
         "calibrate_entropy": ("hist hist_edges", "num_quantized_bins"),
         "quantized_act": ("data min_data max_data", "act_type"),
         "quantized_batch_norm": (
