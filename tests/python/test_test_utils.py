@@ -283,6 +283,22 @@ def test_numpys_seed_decides(draw):
     assert not np.array_equal(first, second)
 
 
+def test_a_seed_gives_the_numbers_that_it_gives_in_mxnet():
+    def seeded(draw):
+        np.random.seed(5)  # noqa: NPY002
+        return draw()
+
+    normal = [0.4412275, -0.33087015, 2.430771]
+    assert np.allclose(seeded(lambda: tu.rand_ndarray((3,)).asnumpy()), normal)
+    assert np.allclose(seeded(lambda: tu.random_arrays((3,))), normal)
+    uniform = seeded(lambda: tu.random_uniform_arrays((2,), (1,), low=-1, high=2))
+    assert np.allclose(np.concatenate(uniform), [-0.33402050, 1.6121969, -0.37984252])
+    assert seeded(lambda: tu.rand_shape_nd(4, 100)) == (100, 79, 62, 17)
+    assert seeded(lambda: tu.rand_shape_2d(100, 100)) == (100, 79)
+    assert seeded(lambda: tu.rand_coord_2d(0, 100, 0, 1000)) == (99, 206)
+    assert seeded(lambda: tu.random_sample(list(range(10)), 4)) == [9, 5, 2, 4]
+
+
 def test_random_sample():
     drawn = [tu.random_sample((1, 2, 3), 2) for _ in range(100)]
     assert {tuple(d) for d in drawn} == {(1, 2), (1, 3), (2, 1), (2, 3), (3, 1), (3, 2)}
