@@ -506,6 +506,18 @@ def test_arguments_to_check():
     tu.check_numeric_gradient(lambda *a: nd.take(*a), [x, nd.array([1, 1], dtype="int32")])
 
 
+def test_checking_within_record():
+    x = nd.array([1.0, 2.0])
+    x.attach_grad()
+    with mx.autograd.record():
+        y = x * x
+        tu.check_numeric_gradient(lambda a: a * a * 3, [y])
+        assert mx.autograd.is_recording()
+    y.backward()
+    assert x.grad.asnumpy().tolist() == [2, 4]
+    assert y.grad is None
+
+
 def test_auxiliary_arrays():
     def scaled(x, factor):
         result = x * factor.copy()
@@ -557,6 +569,11 @@ def test_what_has_no_gradient_to_check():
         tu.check_numeric_gradient(lambda x: x.astype("int32"), [np.ones(2)])
     with pytest.raises(MXNetError):
         tu.check_numeric_gradient(lambda x: nd.ones((2,)), [np.ones(2)])
+    for result in (None, 3.0, np.ones(2), [None]):
+        with pytest.raises(TypeError, match="must give NDArrays"):
+            tu.check_numeric_gradient(lambda x, result=result: result, [np.ones(2)])
+    with pytest.raises(ValueError, match=r"data: a step of 0.001953125 is none from 1000000.0 in"):
+        tu.check_numeric_gradient(nd.sin, [np.array([1e6])])
     with pytest.raises(MXNetError, match="row_sparse"):
         tu.check_numeric_gradient(nd.sin, [np.ones(2)], grad_stype_dict={"data": "row_sparse"})
     with pytest.raises(TypeError):
