@@ -62,9 +62,11 @@ def main():
 
     overhead = ["overhead.py", *peers]
     chain = ["tape_chain.py", *peers]
+    convolution = ["convolution.py", *peers]
     if arguments.quick:
         overhead += ["--rounds", "5"]
         chain += ["--lengths", "10000", "100000"]
+        convolution += ["--rounds", "3"]
     if arguments.check:
         overhead += ["--check"]
 
@@ -72,6 +74,7 @@ def main():
     for title, (script, *options) in (
         ("The cost of one small operation", overhead),
         ("The cost of a long tape", chain),
+        ("The cost of a convolution layer", convolution),
     ):
         print(f"\n{title} ({script})", flush=True)
         failed |= subprocess.run([sys.executable, HERE / script, *options]).returncode

@@ -97,8 +97,10 @@ def gradient_and_hessian(process, theta):
 
 def newton_direction(slope, hessian):
     """Minus hessian^-1 slope; away from a minimum, with every curvature taken as positive."""
-    vectors, curvatures = nd.linalg.syevd(nd.array(hessian, dtype="float64"))
-    vectors, curvatures = vectors.asnumpy(), np.abs(curvatures.asnumpy())
+    vectors, curvatures = (
+        found.asnumpy() for found in nd.linalg.syevd(nd.array(hessian, dtype="float64"))
+    )
+    curvatures = np.abs(curvatures)
     return -vectors.T @ (vectors @ slope / np.maximum(curvatures, 1e-3 * curvatures.max()))
 
 

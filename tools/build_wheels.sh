@@ -32,13 +32,13 @@ find_pythons() {
 mapfile -t pythons < <(if [[ -n ${PYTHONS:-} ]]; then tr ' ' '\n' <<<"$PYTHONS"; else find_pythons; fi)
 [[ ${#pythons[@]} -gt 0 ]] || { echo "build_wheels: no CPython 3.9 to 3.13 here" >&2; exit 1; }
 
-# Eigen, CMake and ninja from one place for all of them, so that the command lines stay the same.
+# Eigen, oneDNN, CMake and ninja from one place for all of them, so that the command lines stay the same.
 tools_venv=$work/tools
 [[ -x $tools_venv/bin/python ]] || "${pythons[-1]}" -m venv "$tools_venv"
 "$tools_venv/bin/python" tools/requirements.py wheel build >"$work/tools.txt"
 "$tools_venv/bin/python" -m pip install -q -r "$work/tools.txt" cmake ninja
 eigen=$("$tools_venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/cmeel.prefix
-export CMAKE_PREFIX_PATH=$eigen${CMAKE_PREFIX_PATH:+:$CMAKE_PREFIX_PATH}
+export CMAKE_PREFIX_PATH=$eigen:$tools_venv${CMAKE_PREFIX_PATH:+:$CMAKE_PREFIX_PATH}
 export PATH=$tools_venv/bin:$PATH
 
 mkdir -p dist wheelhouse

@@ -6,14 +6,6 @@
 namespace mxtape {
 namespace {
 
-struct ScatterParams {
-  Ints shape;
-  template <class V>
-  void visit(V& v) {
-    v.required("shape", shape, "Shape of the array that is written to.");
-  }
-};
-
 const fn::Op gather_op{"gather_nd"}, scatter_add{"_backward_gather_nd"};
 const fn::Op scatter_set{"_scatter_set_nd"};
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "core/ndarray.h"
+#include "op/params.h"
 
 // What operators that look up by index share. Positions are int64 row numbers within range: the
 // values of an index array, of any dtype, after its mode was applied.
@@ -33,5 +34,14 @@ void gather_rows(const NDArray& from, Rows rows, const NDArray& positions, const
 void scatter_add_rows(const NDArray& from, const NDArray& positions, const NDArray& to, Rows rows);
 // to[positions[k]] = from[k]; the last k wins where positions are the same.
 void scatter_rows(const NDArray& from, const NDArray& positions, const NDArray& to, Rows rows);
+
+// Of scatter_nd and its kin.
+struct ScatterParams {
+  Ints shape;
+  template <class V>
+  void visit(V& v) {
+    v.required("shape", shape, "Shape of the array that is written to.");
+  }
+};
 
 }  // namespace mxtape

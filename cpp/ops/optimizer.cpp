@@ -1,196 +1,365 @@
-#include <cmath>
-#include <limits>
+#include "ops/optimizer.h"
 
-#include "op/declare.h"
-#include "runtime/parallel.h"
-
-// Optimizer steps: one pass over the weight, its gradient and the states, which change in place.
+// Steps of gradient descent, with and without momentum, by the sign, for one array and for many.
 namespace mxtape {
 namespace {
 
-constexpr char kNoGradient[] = "an optimizer's step is not differentiable";
-constexpr int64_t kPiece = 1 << 14;
-// The loops are marked ivdep: `out` is the weight itself or overlaps nothing, and without the mark
-// the compiler keeps a scalar loop for the former.
-
-// Parameters that all steps have. A negative clip_gradient is off.
-struct StepParams {
+struct SgdParams {
   double lr = 0, wd = 0, rescale_grad = 1, clip_gradient = -1;
   bool lazy_update = true;
 
+  template <class V>
+  void visit(V& v) {
+    v.required("lr", lr, kLrDoc);
+    visit_rest(v);
+    visit_lazy(v);
+  }
+
  protected:
   template <class V>
-  void visit_lr(V& v) {
-    v.required("lr", lr, "Learning rate.");
+  void visit_rest(V& v) {
+    v("wd", wd, kWdDoc);
+    v("rescale_grad", rescale_grad, kRescaleDoc);
+    v("clip_gradient", clip_gradient, kClipDoc);
   }
   template <class V>
-  void visit_rest(V& v) {
-    v("wd", wd, "Weight decay: wd * weight is added to the gradient.");
-    v("rescale_grad", rescale_grad, "The gradient is multiplied by this first.");
-    v("clip_gradient", clip_gradient,
-      "The rescaled gradient is limited to [-clip_gradient, clip_gradient]; negative for no "
-      "limit.");
+  void visit_lazy(V& v) {
     v("lazy_update", lazy_update,
       "Accepted for compatibility: matters for sparse gradients alone.");
   }
 };
 
-struct SgdParams : StepParams {
+// Of the operators that have no lazy_update.
+struct SignSgdParams : SgdParams {
   template <class V>
   void visit(V& v) {
-    visit_lr(v);
+    v.required("lr", lr, kLrDoc);
     visit_rest(v);
   }
 };
 
-struct MomentumParams : StepParams {
+struct NagParams : SgdParams {
   double momentum = 0;
   template <class V>
   void visit(V& v) {
-    visit_lr(v);
-    v("momentum", momentum, "How much of the last step is kept.");
+    v.required("lr", lr, kLrDoc);
+    v("momentum", momentum, kMomentumDoc);
     visit_rest(v);
   }
 };
 
-struct AdamParams : StepParams {
-  double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
+struct MomentumParams : NagParams {
   template <class V>
   void visit(V& v) {
-    visit_lr(v);
-    v("beta1", beta1, "Decay of the mean of gradients.");
-    v("beta2", beta2, "Decay of the mean of squared gradients.");
-    v("epsilon", epsilon, "Added to the denominator.");
-    visit_rest(v);
+    NagParams::visit(v);
+    visit_lazy(v);
   }
 };
 
-void infer_step(InferCall& call) {
-  call.expect_floating();
-  infer_pointwise(call);
-}
-
-// Calls body(compute type's tag, begin, end, element type's tag) over pieces of the weight.
-template <class Body>
-void for_pieces(const NDArray& out, Body body) {
-  const auto run = [&](auto tag) {
-    parallel_for(out.size(), kPiece, [&](int64_t begin, int64_t end) { body(tag, begin, end); });
-  };
-  switch (out.dtype()) {
-    case DType::kFloat64:
-      return run(TypeTag<double>{});
-    case DType::kFloat16:
-      return run(TypeTag<float16>{});
-    default:
-      return run(TypeTag<float>{});
+struct SignumParams : NagParams {
+  double wd_lh = 0;
+  template <class V>
+  void visit(V& v) {
+    NagParams::visit(v);
+    v("wd_lh", wd_lh, "Weight decay that is not part of the gradient.");
   }
+};
+
+// ---- steps
+
+template <class C>
+struct Sgd {
+  static constexpr int kStates = 0;
+  explicit Sgd(const SgdParams& p)
+      : lr(static_cast<C>(p.lr)), keep(C(1) - lr * static_cast<C>(p.wd)), rule(p) {}
+  C operator()(C w, C g, C*) const { return keep * w - lr * rule(g); }
+  C lr, keep;
+  GradientRule<C> rule;
+};
+
+template <class C>
+struct Momentum {
+  static constexpr int kStates = 1;
+  explicit Momentum(const NagParams& p)
+      : lr(static_cast<C>(p.lr)),
+        decay(lr * static_cast<C>(p.wd)),
+        momentum(static_cast<C>(p.momentum)),
+        rule(p) {}
+  C operator()(C w, C g, C* mom) const {
+    mom[0] = momentum * mom[0] - decay * w - lr * rule(g);
+    return w + mom[0];
+  }
+  C lr, decay, momentum;
+  GradientRule<C> rule;
+};
+
+// As in MXNet, where the weight changes in place the momentum decays by its new value.
+struct NagStepParams : NagParams {
+  bool in_place = false;
+};
+template <class C>
+struct Nag {
+  static constexpr int kStates = 1;
+  explicit Nag(const NagStepParams& p)
+      : lr(static_cast<C>(p.lr)),
+        decay(lr * static_cast<C>(p.wd)),
+        late_decay(p.in_place ? decay : C(0)),
+        momentum(static_cast<C>(p.momentum)),
+        rule(p) {}
+  C operator()(C w, C g, C* mom) const {
+    const C step = decay * w + lr * rule(g);
+    mom[0] = momentum * mom[0] - step;
+    const C result = w + (momentum * mom[0] - step);
+    mom[0] -= late_decay * (result - w);
+    return result;
+  }
+  C lr, decay, late_decay, momentum;
+  GradientRule<C> rule;
+};
+
+template <bool kMaster>
+void run_nag(const KernelCall& call) {
+  NagStepParams p{call.params<NagParams>()};
+  p.in_place = kMaster || call.out().bytes() == call.in(0).bytes();
+  run_step_of<Nag, kMaster>(p, call.inputs(), 0, call.out());
 }
 
-// The limit as a number that an unconditional clamp can use.
+// -1, 0 or 1; 0 for NaN.
 template <class C>
-C clip_limit(const StepParams& p) {
-  return p.clip_gradient >= 0 ? static_cast<C>(p.clip_gradient)
-                              : std::numeric_limits<C>::infinity();
+C sign_of(C x) {
+  return static_cast<C>(x > 0) - static_cast<C>(x < 0);
 }
-// NaN stays NaN.
+
+// Neither the scale nor the limit of a gradient changes its sign, except a limit of zero, which
+// MXNet leaves out too.
 template <class C>
-C clipped(C g, C limit) {
-  g = g > limit ? limit : g;
-  return g < -limit ? -limit : g;
-}
+struct SignSgd {
+  static constexpr int kStates = 0;
+  explicit SignSgd(const SgdParams& p)
+      : lr(static_cast<C>(p.lr)), keep(C(1) - lr * static_cast<C>(p.wd)) {}
+  C operator()(C w, C g, C*) const { return keep * w - lr * sign_of(g); }
+  C lr, keep;
+};
+
+template <class C>
+struct Signum {
+  static constexpr int kStates = 1;
+  explicit Signum(const SignumParams& p)
+      : lr(static_cast<C>(p.lr)),
+        keep(C(1) - lr * static_cast<C>(p.wd_lh)),
+        wd(static_cast<C>(p.wd)),
+        momentum(static_cast<C>(p.momentum)),
+        rule(p) {}
+  C operator()(C w, C g, C* mom) const {
+    mom[0] = momentum * mom[0] - (C(1) - momentum) * (wd * w + rule(g));
+    return keep * w + lr * sign_of(mom[0]);
+  }
+  C lr, keep, wd, momentum;
+  GradientRule<C> rule;
+};
+
+// ---- one array
 
 OP(sgd_update)
     .inputs("weight", "grad")
     .params<SgdParams>()
-    .infer(infer_step)
+    .infer(infer_step<0, false>)
     .in_place()
-    .kernel([](const KernelCall& call) {
-      const auto& p = call.params<SgdParams>();
-      for_pieces(call.out(), [&](auto tag, int64_t begin, int64_t end) {
-        using T = typename decltype(tag)::type;
-        using C = compute_type<T>;
-        const T *weight = call.in(0).data<T>(), *grad = call.in(1).data<T>();
-        T* out = call.out().data<T>();
-        const C lr = static_cast<C>(p.lr), keep = C(1) - lr * static_cast<C>(p.wd);
-        const C rescale = static_cast<C>(p.rescale_grad), limit = clip_limit<C>(p);
-#pragma GCC ivdep
-        for (int64_t i = begin; i < end; ++i) {
-          const C g = clipped(rescale * static_cast<C>(grad[i]), limit);
-          out[i] = static_cast<T>(keep * static_cast<C>(weight[i]) - lr * g);
-        }
-      });
-    })
-    .no_grad(kNoGradient)
+    .kernel(run_step<Sgd, SgdParams>)
+    .no_grad(kStepNotDifferentiable)
     .doc(
         "A step of stochastic gradient descent: weight - lr * (clip(rescale_grad * grad) + wd * "
         "weight). Give out=weight to change the weight itself.");
 
+OP(mp_sgd_update)
+    .inputs("weight", "grad", "weight32")
+    .params<SgdParams>()
+    .infer(infer_step<0, true>)
+    .in_place()
+    .mutates<2>()
+    .kernel(run_step<Sgd, SgdParams, true>)
+    .no_grad(kStepNotDifferentiable)
+    .doc(
+        "sgd_update computed on weight32, a float32 copy of the weight that changes in place; the "
+        "result is that copy in the weight's dtype.");
+
 OP(sgd_mom_update)
     .inputs("weight", "grad", "mom")
     .params<MomentumParams>()
-    .infer(infer_step)
+    .infer(infer_step<1, false>)
     .in_place()
     .mutates<2>()
-    .kernel([](const KernelCall& call) {
-      const auto& p = call.params<MomentumParams>();
-      for_pieces(call.out(), [&](auto tag, int64_t begin, int64_t end) {
-        using T = typename decltype(tag)::type;
-        using C = compute_type<T>;
-        const T *weight = call.in(0).data<T>(), *grad = call.in(1).data<T>();
-        T *mom = call.in(2).data<T>(), *out = call.out().data<T>();
-        const C lr = static_cast<C>(p.lr), decay = lr * static_cast<C>(p.wd);
-        const C momentum = static_cast<C>(p.momentum);
-        const C rescale = static_cast<C>(p.rescale_grad), limit = clip_limit<C>(p);
-#pragma GCC ivdep
-        for (int64_t i = begin; i < end; ++i) {
-          const C w = static_cast<C>(weight[i]);
-          const C g = clipped(rescale * static_cast<C>(grad[i]), limit);
-          const C step = momentum * static_cast<C>(mom[i]) - decay * w - lr * g;
-          mom[i] = static_cast<T>(step);
-          out[i] = static_cast<T>(w + step);
-        }
-      });
-    })
-    .no_grad(kNoGradient)
+    .kernel(run_step<Momentum, MomentumParams>)
+    .no_grad(kStepNotDifferentiable)
     .doc(
         "A step of gradient descent with momentum: mom = momentum * mom - lr * (clip(rescale_grad "
-        "* "
-        "grad) + wd * weight), which changes in place, and the result is weight + mom.");
+        "* grad) + wd * weight), which changes in place, and the result is weight + mom.");
 
-OP(adam_update)
-    .inputs("weight", "grad", "mean", "var")
-    .params<AdamParams>()
-    .infer(infer_step)
+OP(mp_sgd_mom_update)
+    .inputs("weight", "grad", "mom", "weight32")
+    .params<MomentumParams>()
+    .infer(infer_step<1, true>)
     .in_place()
     .mutates<2, 3>()
-    .kernel([](const KernelCall& call) {
-      const auto& p = call.params<AdamParams>();
-      for_pieces(call.out(), [&](auto tag, int64_t begin, int64_t end) {
-        using T = typename decltype(tag)::type;
-        using C = compute_type<T>;
-        const T *weight = call.in(0).data<T>(), *grad = call.in(1).data<T>();
-        T *mean = call.in(2).data<T>(), *var = call.in(3).data<T>(), *out = call.out().data<T>();
-        const C lr = static_cast<C>(p.lr), wd = static_cast<C>(p.wd);
-        const C beta1 = static_cast<C>(p.beta1), beta2 = static_cast<C>(p.beta2);
-        const C epsilon = static_cast<C>(p.epsilon);
-        const C rescale = static_cast<C>(p.rescale_grad), limit = clip_limit<C>(p);
-#pragma GCC ivdep
-        for (int64_t i = begin; i < end; ++i) {
-          const C w = static_cast<C>(weight[i]);
-          // Unlike in sgd_update, the decay is clipped too.
-          const C g = clipped(rescale * static_cast<C>(grad[i]) + wd * w, limit);
-          const C m = beta1 * static_cast<C>(mean[i]) + (C(1) - beta1) * g;
-          const C v = beta2 * static_cast<C>(var[i]) + (C(1) - beta2) * g * g;
-          mean[i] = static_cast<T>(m);
-          var[i] = static_cast<T>(v);
-          out[i] = static_cast<T>(w - lr * m / (std::sqrt(v) + epsilon));
-        }
-      });
-    })
-    .no_grad(kNoGradient)
+    .kernel(run_step<Momentum, MomentumParams, true>)
+    .no_grad(kStepNotDifferentiable)
+    .doc("sgd_mom_update computed on weight32, a float32 copy that changes in place.");
+
+OP(nag_mom_update)
+    .inputs("weight", "grad", "mom")
+    .params<NagParams>()
+    .infer(infer_step<1, false>)
+    .in_place()
+    .mutates<2>()
+    .kernel(run_nag<false>)
+    .no_grad(kStepNotDifferentiable)
     .doc(
-        "A step of Adam without bias correction, of the gradient clip(rescale_grad * grad + wd * "
-        "weight). mean and var change in place.");
+        "A step with Nesterov's momentum: with step = lr * (clip(rescale_grad * grad) + wd * "
+        "weight), mom = momentum * mom - step changes in place, and the result is weight + "
+        "momentum * mom - step. With out=weight, mom is then decayed by the new weight instead of "
+        "the old one.");
+
+OP(mp_nag_mom_update)
+    .inputs("weight", "grad", "mom", "weight32")
+    .params<NagParams>()
+    .infer(infer_step<1, true>)
+    .in_place()
+    .mutates<2, 3>()
+    .kernel(run_nag<true>)
+    .no_grad(kStepNotDifferentiable)
+    .doc("nag_mom_update computed on weight32, a float32 copy that changes in place.");
+
+OP(signsgd_update)
+    .inputs("weight", "grad")
+    .params<SignSgdParams>()
+    .infer(infer_step<0, false>)
+    .in_place()
+    .kernel(run_step<SignSgd, SignSgdParams>)
+    .no_grad(kStepNotDifferentiable)
+    .doc("A step by the gradient's sign: (1 - lr * wd) * weight - lr * sign(grad).");
+
+OP(signum_update)
+    .inputs("weight", "grad", "mom")
+    .params<SignumParams>()
+    .infer(infer_step<1, false>)
+    .in_place()
+    .mutates<2>()
+    .kernel(run_step<Signum, SignumParams>)
+    .no_grad(kStepNotDifferentiable)
+    .doc(
+        "A step by the sign of the momentum: mom = momentum * mom - (1 - momentum) * "
+        "(clip(rescale_grad * grad) + wd * weight) changes in place, and the result is (1 - lr * "
+        "wd_lh) * weight + lr * sign(mom).");
+
+// ---- many arrays
+
+struct MultiParams {
+  double momentum = 0, rescale_grad = 1, clip_gradient = -1;
+  int64_t num_weights = 1;
+  int64_t weights() const { return num_weights; }
+
+ protected:
+  NagParams with_rates(double lr, double wd) const {
+    NagParams p;
+    p.lr = lr;
+    p.wd = wd;
+    p.momentum = momentum;
+    p.rescale_grad = rescale_grad;
+    p.clip_gradient = clip_gradient;
+    return p;
+  }
+  template <class V>
+  void visit_rest(V& v) {
+    v("rescale_grad", rescale_grad, kRescaleDoc);
+    v("clip_gradient", clip_gradient, kClipDoc);
+    v("num_weights", num_weights, kNumWeightsDoc);
+  }
+};
+
+// Rates given as parameters.
+template <bool kMomentum>
+struct MultiSgdParams : MultiParams {
+  Floats lrs, wds;
+  static constexpr size_t kExtra = 0;
+  NagParams at(size_t i, Inputs) const { return with_rates(lrs[i], wds[i]); }
+  void check(const InferCall& call) const {
+    expect_one_each(call, "lrs", lrs.size(), num_weights);
+    expect_one_each(call, "wds", wds.size(), num_weights);
+  }
+  template <class V>
+  void visit(V& v) {
+    v.required("lrs", lrs, "Learning rate of each weight.");
+    v.required("wds", wds, "Weight decay of each weight.");
+    if constexpr (kMomentum) v("momentum", momentum, kMomentumDoc);
+    visit_rest(v);
+  }
+};
+
+// Rates given as arrays, the last two inputs.
+template <bool kMomentum>
+struct PreloadedParams : MultiParams {
+  static constexpr size_t kExtra = 2;
+  NagParams at(size_t i, Inputs in) const {
+    return with_rates(number_at(in[in.size() - 2], i), number_at(in[in.size() - 1], i));
+  }
+  void check(const InferCall& call) const {
+    for (size_t i = call.input_count() - 2; i < call.input_count(); ++i) {
+      call.expect_floating(i);
+      call.expect(call.shape(i) == Shape{num_weights},
+                  "the last two inputs, the learning rates and the decays, must have one number "
+                  "for each weight");
+    }
+  }
+  template <class V>
+  void visit(V& v) {
+    if constexpr (kMomentum) v("momentum", momentum, kMomentumDoc);
+    visit_rest(v);
+  }
+};
+
+template <template <class> class Step, bool kMaster, class P>
+OpDeclaration& declare_multi(OpDeclaration&& op) {
+  using G = Groups<P, Step<float>::kStates, kMaster, P::kExtra>;
+  return op.variadic("data", "")
+      .template params<P>()
+      .outputs(G::outputs)
+      .mutates(G::mutates)
+      .infer([](InferCall& call) {
+        G::infer(call);
+        call.params<P>().check(call);
+      })
+      .in_place()
+      .kernel([](const KernelCall& call) {
+        const auto& p = call.params<P>();
+        for (size_t i = 0; i < call.output_count(); ++i) {
+          run_step_of<Step, kMaster>(p.at(i, call.inputs()), call.inputs(), i * G::kStride,
+                                     call.out(i));
+        }
+      })
+      .no_grad(kStepNotDifferentiable);
+}
+#define OP_MULTI(name, step, master, params)                                          \
+  [[maybe_unused]] static const OpDeclaration MXTAPE_CONCAT(op_multi_, __COUNTER__) = \
+      declare_multi<step, master, params>(OpDeclaration(#name))
+
+OP_MULTI(multi_sgd_update, Sgd, false, MultiSgdParams<false>)
+    .doc("sgd_update of many arrays, given as weight, grad for each; returns the new weights.");
+OP_MULTI(multi_sgd_mom_update, Momentum, false, MultiSgdParams<true>)
+    .doc("sgd_mom_update of many arrays, given as weight, grad, mom for each.");
+OP_MULTI(multi_mp_sgd_update, Sgd, true, MultiSgdParams<false>)
+    .doc("mp_sgd_update of many arrays, given as weight, grad, weight32 for each.");
+OP_MULTI(multi_mp_sgd_mom_update, Momentum, true, MultiSgdParams<true>)
+    .doc("mp_sgd_mom_update of many arrays, given as weight, grad, mom, weight32 for each.");
+OP_MULTI(preloaded_multi_sgd_update, Sgd, false, PreloadedParams<false>)
+    .doc(
+        "multi_sgd_update whose learning rates and weight decays are the last two inputs, vectors "
+        "with a number for each weight.");
+OP_MULTI(preloaded_multi_sgd_mom_update, Momentum, false, PreloadedParams<true>)
+    .doc("multi_sgd_mom_update with learning rates and weight decays as the last two inputs.");
+OP_MULTI(preloaded_multi_mp_sgd_update, Sgd, true, PreloadedParams<false>)
+    .doc("multi_mp_sgd_update with learning rates and weight decays as the last two inputs.");
+OP_MULTI(preloaded_multi_mp_sgd_mom_update, Momentum, true, PreloadedParams<true>)
+    .doc("multi_mp_sgd_mom_update with learning rates and weight decays as the last two inputs.");
 
 }  // namespace
 }  // namespace mxtape

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <limits>
 #include <numeric>
@@ -125,6 +126,57 @@ struct Poisson {
   }
 };
 
+// A Poisson distribution whose mean is drawn from a gamma distribution, by two streams.
+struct NegativeBinomialDraws {
+  RandomStream means = next_random_stream(), counts = next_random_stream();
+  double draw(double shape, double scale, int64_t i) const {
+    if (shape == 0 || scale == 0) return 0;
+    if (!(scale > 0 && std::isfinite(scale))) return std::numeric_limits<double>::quiet_NaN();
+    return draw_poisson(scale * draw_gamma(shape, means, i), counts, i);
+  }
+  // Failures before k successes of probability p.
+  double by_success(double k, double p, int64_t i) const { return draw(k, (1 - p) / p, i); }
+  // Of mean mu and variance mu + alpha * mu * mu.
+  double by_mean(double mu, double alpha, int64_t i) const {
+    return alpha == 0 ? draw_poisson(mu, counts, i) : draw(1 / alpha, alpha * mu, i);
+  }
+};
+
+struct NegativeBinomial {
+  int64_t k = 1;
+  double p = 1;
+  template <class V>
+  void visit_own(V& v) {
+    v("k", k, "Number of successes after which counting stops.");
+    v("p", p, "Probability of success.");
+  }
+  void check(const InferCall& call) const {
+    call.expect(k >= 0, "k must not be negative");
+    call.expect(p > 0 && p <= 1, "p must be in (0, 1]");
+  }
+  void fill(const NDArray& out) const {
+    const NegativeBinomialDraws draws;
+    fill_elements(out, [&](int64_t i) { return draws.by_success(static_cast<double>(k), p, i); });
+  }
+};
+
+struct GeneralizedNegativeBinomial {
+  double mu = 1, alpha = 1;
+  template <class V>
+  void visit_own(V& v) {
+    v("mu", mu, "Mean.");
+    v("alpha", alpha, "Dispersion: the variance is mu + alpha * mu ** 2.");
+  }
+  void check(const InferCall& call) const {
+    call.expect(mu >= 0 && mu < 0x1p52, "mu must be in [0, 2**52)");
+    call.expect(alpha >= 0, "alpha must not be negative");
+  }
+  void fill(const NDArray& out) const {
+    const NegativeBinomialDraws draws;
+    fill_elements(out, [&](int64_t i) { return draws.by_mean(mu, alpha, i); });
+  }
+};
+
 Shape result_shape(const InferCall& call, const OptInts& dims) {
   const Shape shape = dims ? Shape{std::span<const int64_t>(*dims)} : Shape{1};
   checked_size(shape, call.name());
@@ -186,6 +238,17 @@ OP_RANDOM(_random_poisson, Poisson)
     .alias("random_poisson")
     .doc("Random counts from the Poisson distribution of mean lam, as floating-point numbers.");
 
+OP_RANDOM(_random_negative_binomial, NegativeBinomial)
+    .alias("random_negative_binomial")
+    .doc(
+        "Random counts of failures before k successes of probability p, as floating-point "
+        "numbers.");
+OP_RANDOM(_random_generalized_negative_binomial, GeneralizedNegativeBinomial)
+    .alias("random_generalized_negative_binomial")
+    .doc(
+        "Random counts from the negative binomial distribution of mean mu and dispersion alpha, as "
+        "floating-point numbers.");
+
 OP_RANDOM_LIKE(_random_uniform_like, Uniform)
     .doc("Random numbers spread evenly over [low, high), in the shape and dtype of data.");
 OP_RANDOM_LIKE(_random_normal_like, Normal)
@@ -196,6 +259,15 @@ OP_RANDOM_LIKE(_random_gamma_like, Gamma)
     .doc("Random numbers from the gamma distribution, in the shape and dtype of data.");
 OP_RANDOM_LIKE(_random_poisson_like, Poisson)
     .doc("Random counts from the Poisson distribution, in the shape and dtype of data.");
+
+OP_RANDOM_LIKE(_random_negative_binomial_like, NegativeBinomial)
+    .doc(
+        "Random counts of failures before k successes of probability p, in the shape and dtype of "
+        "data.");
+OP_RANDOM_LIKE(_random_generalized_negative_binomial_like, GeneralizedNegativeBinomial)
+    .doc(
+        "Random counts from the negative binomial distribution of mean mu and dispersion alpha, in "
+        "the shape and dtype of data.");
 
 // ---- integers
 
@@ -345,6 +417,29 @@ OP_SAMPLE(_sample_poisson, "lam")
                    [&](double lam, double, int64_t i) { return draw_poisson(lam, stream, i); });
     })
     .doc("For every mean lam, random counts from that Poisson distribution.");
+
+OP_SAMPLE(_sample_negative_binomial, "k", "p")
+    .alias("sample_negative_binomial")
+    .keep_input(1, Keep::kShape)
+    .kernel([](const KernelCall& call) {
+      const NegativeBinomialDraws draws;
+      fill_sampled(call, [&](double k, double p, int64_t i) { return draws.by_success(k, p, i); });
+    })
+    .doc(
+        "For every pair of k and p, random counts of failures before k successes of probability "
+        "p.");
+
+OP_SAMPLE(_sample_generalized_negative_binomial, "mu", "alpha")
+    .alias("sample_generalized_negative_binomial")
+    .keep_input(1, Keep::kShape)
+    .kernel([](const KernelCall& call) {
+      const NegativeBinomialDraws draws;
+      fill_sampled(call,
+                   [&](double mu, double alpha, int64_t i) { return draws.by_mean(mu, alpha, i); });
+    })
+    .doc(
+        "For every pair of mean mu and dispersion alpha, random counts from that negative binomial "
+        "distribution.");
 
 // ---- permutation
 

@@ -55,4 +55,13 @@ inline float erfinv_of(float y) { return static_cast<float>(erfinv_of(static_cas
 // asymptotic series (Abramowitz and Stegun, 6.4.6, 6.4.7, 6.4.11).
 double polygamma_of(int n, double x);
 
+// Of the operator _polygamma.
+struct PolygammaParams {
+  int64_t n = 0;
+  template <class V>
+  void visit(V& v) {
+    v("n", n, "Order: 0 is digamma, 1 trigamma.");
+  }
+};
+
 }  // namespace mxtape

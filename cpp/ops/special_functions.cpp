@@ -19,13 +19,6 @@ OP_UNARY(erfinv)
     .doc("Inverse of erf on (-1, 1).");
 const fn::Op polygamma{"_polygamma"};
 
-struct PolygammaParams {
-  int64_t n = 0;
-  template <class V>
-  void visit(V& v) {
-    v("n", n, "Order: 0 is digamma, 1 trigamma.");
-  }
-};
 OP(_polygamma)
     .inputs("data")
     .params<PolygammaParams>()

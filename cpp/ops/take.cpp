@@ -168,6 +168,7 @@ OP(_backward_take)
     .doc("Zeros of the given shape, with slices of data added at the indices along an axis.");
 
 OP(Embedding)
+    .alias("_contrib_SparseEmbedding")
     .inputs("data", "weight")
     .params<EmbeddingParams>()
     .infer([](InferCall& call) {

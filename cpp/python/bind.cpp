@@ -1,5 +1,7 @@
 #include "python/bind.h"
 
+#include <bit>
+
 #include "python/ndarray_type.h"
 
 namespace py = pybind11;
@@ -396,7 +398,17 @@ void Binder::bind_out(PyObject* value, BoundCall& call) const {
 void Binder::finish_inputs(State& state) const {
   const uint32_t used = op_.used_inputs ? op_.used_inputs(state.call.params.get()) : ~0u;
   auto& inputs = state.call.inputs;
-  size_t count = 0;
+  size_t count = 0, given = 0;
+  bool gap = false;
+  for (size_t i = 0; i < input_names_; ++i) {
+    gap = gap || (state.have[i] && given != i);
+    given += state.have[i] ? 1 : 0;
+  }
+  // Arrays given one after the other are those that the parameters ask for, whichever they are.
+  if (op_.used_inputs && !gap && given == static_cast<size_t>(std::popcount(used))) {
+    inputs.resize(given);
+    return;
+  }
   for (size_t i = 0; i < input_names_; ++i) {
     const bool wanted = used >> i & 1;
     if (wanted && !state.have[i]) {

@@ -1,4 +1,5 @@
 BUILD_TYPE: str
 COMPILER: str
 EIGEN_VERSION: str
+ONEDNN_VERSION: str
 NATIVE_CPU_FLAGS: tuple[str, ...]

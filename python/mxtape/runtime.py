@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from . import _loader
-from ._build import BUILD_TYPE
+from ._build import BUILD_TYPE, ONEDNN_VERSION
 
 __all__ = ["Feature", "Features", "feature_list"]
 
@@ -107,6 +107,8 @@ def _is_in(name: str) -> bool:
         return _CPU_FEATURES[name] in needed
     if name in _BASELINE:
         return "pni" in needed
+    if name == "MKLDNN":  # what oneDNN was called when MXNet got its features
+        return bool(ONEDNN_VERSION)
     if name == "DEBUG":
         return BUILD_TYPE == "Debug"
     return name in _ALWAYS_IN

@@ -484,14 +484,111 @@ _list(
     "symbol::graph of advanced",
 )
 
-# ---- what mxtape does not have yet: see docs/differences.md
+# ---- normalization, borders, losses, mixed precision, contrib
 
+
+def _affine_norm(x, gamma, beta, axes, shape, eps):
+    """Outputs and gradients of a layer that returns mean and deviation, under the fixed heads."""
+    d = x - x.mean(axis=axes, keepdims=True)
+    s = np.sqrt((d * d).mean(axis=axes, keepdims=True) + eps)
+    hat, n = d / s, x.size // s.size
+    heads = harness.head_values(x.shape)
+    w = heads * gamma
+    fold = [v.mean(axis=axes, keepdims=True) for v in (w, w * hat)]
+    into = harness.head_values(s.shape) * (1 + hat) / n  # what flows into the mean and into s
+    grads = ((w - fold[0] - hat * fold[1]) / s + into, heads * hat, heads)
+    stats = [array(v.reshape(shape)) for v in (x.mean(axis=axes, keepdims=True), s)]
+    return [array(hat * gamma + beta), *stats], grads
+
+
+def _layer_norm_case():
+    x, gamma, beta = (
+        harness.data(shape, low, -low, seed=seed).astype("float64")
+        for shape, low, seed in (((2, 3, 4), -3, 301), ((4,), -2, 302), ((4,), -2, 303))
+    )
+    out, (dx, dg, db) = _affine_norm(x, gamma, beta, 2, (2, 3, 1), 1e-5)
+    return gradient(out, x=array(dx), g=array(dg.sum(axis=(0, 1))), b=array(db.sum(axis=(0, 1))))
+
+
+def _group_norm_case():
+    x = harness.data((2, 4, 3), -3, 3, seed=304).astype("float64").reshape(2, 2, 6)
+    gamma, beta = (
+        harness.data((2,), -2, 2, seed=seed).astype("float64").reshape(1, 2, 1)
+        for seed in (305, 306)
+    )
+    out, (dx, dg, db) = _affine_norm(x, gamma, beta, 2, (2, 2), 1e-5)
+    out[0] = {**out[0], "shape": [2, 4, 3]}
+    return gradient(
+        out,
+        x=array(dx.reshape(2, 4, 3)),
+        g=array(dg.sum(axis=(0, 2))),
+        b=array(db.sum(axis=(0, 2))),
+    )
+
+
+_REASON = "MXNet loses the gradients that flow into the mean and the deviation"
+_list(_REASON, _layer_norm_case(), "norm::grad nd.LayerNorm(x, g, b, output_mean_var=True)")
 _list(
-    "not in mxtape yet",
-    raises("AttributeError"),
-    "nn::grad nd.LeakyReLU(x)",
-    "nn::grad nd.MakeLoss(x * x)",
-    "pointwise::grad nd.amp_cast(x, dtype='float16')",
+    _REASON,
+    _group_norm_case(),
+    "norm::grad nd.GroupNorm(x, g, b, num_groups=2, output_mean_var=True)",
+)
+for _dtype in ("float32", "float64", "float16"):
+    _X = harness.data((2, 3, 4), -3, 3, seed=310).astype("float64")
+    _SCALE, _ALPHA = 1.0507009873554805, 1.6732632423543772
+    _HEAD = harness.head_values((2, 3, 4))
+    _list(
+        "MXNet takes the slope of selu at its result instead of at its argument",
+        gradient(
+            array(np.where(_X > 0, _SCALE * _X, _SCALE * _ALPHA * np.expm1(_X)), _dtype),
+            x=array(_HEAD * np.where(_X > 0, _SCALE, _SCALE * _ALPHA * np.exp(_X)), _dtype),
+        ),
+        f"norm::grad {_dtype} nd.LeakyReLU(x, act_type='selu')",
+    )
+_list(
+    "MXNet reads before the start of a sequence of length 0",
+    raises("MXNetError"),
+    "borders::sequence_last_of_no_steps",
+)
+_X = harness.data((2, 3), -2, 2, seed=333)
+_H = harness.data((2, 3), -2, 2, seed=334, dtype="float16")
+_list(
+    "MXNet casts float32 to float64 everywhere but here",
+    gradient(array(_X, "float64"), x=array(harness.head_values((2, 3)))),
+    "losses::grad nd.amp_cast(x, 'float64')",
+)
+_list(
+    "MXNet rounds to the nearest integer, where every other cast truncates",
+    array(_X.astype("int32"), "int32"),
+    "losses::nd.amp_cast(x, dtype='int32')",
+)
+_REASON = "MXNet's amp_multicast refuses float16 on the CPU, and crashes now and then"
+_list(_REASON, [array(_X), array(_H)], "losses::nd.amp_multicast(x, h, num_outputs=2)")
+_list(
+    _REASON,
+    [array(_X.astype("float16"), "float16"), array(_H, "float16")],
+    "losses::nd.amp_multicast(x, h, num_outputs=2, cast_narrow=True)",
+)
+_list(
+    _REASON,
+    [array(_X), array([[1, -2, 3]], "int32")],
+    "losses::nd.amp_multicast(x, i, num_outputs=2)",
+)
+_list(_REASON, array(_X), "losses::nd.amp_multicast(x, num_outputs=1)")
+_list(
+    "to MXNet all infinities are close, of either sign",
+    array(0, "uint8"),
+    "contrib::nd.contrib.allclose(inf, -inf)",
+)
+_list(
+    "MXNet reads past the shape for an axis that is out of range",
+    raises("MXNetError"),
+    "contrib::index_array_axis_out_of_range",
+)
+_list(
+    "MXNet divides by zero",
+    raises("MXNetError"),
+    "contrib::arange_like_repeat_zero",
 )
 
 # ---- the NDArray itself
@@ -562,8 +659,6 @@ _list(
     raises("TypeError"),
     "ndarray::deleting_an_item_is_refused",
 )
-_REASON = "files and DLPack are not in mxtape yet"
-_list(_REASON, raises("AttributeError"), "ndarray::save_and_load", "creation::from_dlpack_and_back")
 _X, _Y = (harness.data((2, 3, 4), seed=seed) for seed in (51, 52))
 _REST = {"m": array(np.zeros((2, 3))), "v": array(np.zeros(4))}
 _REASON = "MXNet's concatenate writes into a new array in place, which recording refuses"
@@ -660,4 +755,112 @@ _list(
     _REASON,
     _power_gradient([-7.5, 7.5, -7.5, 7.5, 0, 5], [2, -2, -2, 2, 3, 2]),
     "pointwise::grad signs nd.broadcast_power(a, b)",
+)
+
+_list(
+    "MXNet's adamw_update leaves the rescaled and clipped gradient in its input",
+    array(harness.data((2, 3), seed=302)),
+    "optimizer_updates::adamw_update_leaves_the_gradient",
+)
+_list(
+    "MXNet's mp_lamb_update_phase2 does not change weight32, from which the next step starts",
+    array(
+        harness.data((2, 3), seed=401)
+        + np.float32(0.0001)
+        - np.float32(0.5) * harness.data((2, 3), seed=402)
+    ),
+    "optimizer_updates::mp_lamb_update_phase2_changes_the_copy",
+)
+
+
+_STRIDED_AND_DILATED = "kernel=(3, 3), num_filter=4, stride=(2, 2), pad=(2, 2), dilate=(2, 2))"
+for _dtype in ("float32", "float64"):
+    _list(
+        "MXNet's Convolution_v1 gives a wrong data gradient where stride and dilate both exceed 1; "
+        "its Convolution, whose result this is, does not",
+        harness.load_recording("convolution")[
+            f"grad {_dtype} nd.Convolution(x, w, b, {_STRIDED_AND_DILATED}"
+        ],
+        f"convolution::grad {_dtype} nd.Convolution_v1(x, w, b, {_STRIDED_AND_DILATED}",
+    )
+# ---- CTC, self-exciting processes, products of columns, sketches, Fourier
+
+_REASON = "MXNet reads past the end of its arrays; mxtape refuses"
+_list(
+    _REASON,
+    raises("MXNetError"),
+    "ctc::nd.CTCLoss(x, a + 2)",
+    "ctc::nd.CTCLoss(x, a, t + 2, use_data_lengths=True)",
+    "ctc::nd.CTCLoss(x, a, n + 2, use_label_lengths=True)",
+    "hawkes::nd.contrib.hawkesll(mu, alpha, beta, s, lags, marks + 3, n, end)",
+)
+_x = harness.data((5, 2, 4), -2, 2, seed=930).astype("float64")
+_p = np.exp(_x) / np.exp(_x).sum(axis=2, keepdims=True)
+_list(
+    "MXNet returns what was in memory when no sequence of the batch has a label",
+    gradient(
+        array(-np.log(_p[:, :, 0]).sum(axis=0)),
+        x=array((_p - np.eye(4)[0]) * harness.head_values((2,))[:, None]),
+    ),
+    "ctc::grad nd.CTCLoss(x, nd.zeros((2, 3)))",
+)
+_list(
+    "MXNet leaves the gradient as memory was when there are too few steps for the labels",
+    gradient(array([0, 0]), x=array(0 * _x)),
+    "ctc::grad nd.CTCLoss(x, nd.array([[1, 1, 1, 1], [2, 2, 2, 2]]))",
+)
+_list(
+    "MXNet's CTCLoss takes float32 alone",
+    array([1.9515317637471656, 8.055485757145544], "float64"),
+    "ctc::nd.CTCLoss(x.astype('float64'), a)",
+)
+_a, _b = (harness.data((n, 3), seed=s).astype("float64") for n, s in ((2, 950), (4, 951)))
+_h = harness.head_values((8, 3)).reshape(2, 4, 3)
+_list(
+    "MXNet has no gradient of khatri_rao",
+    gradient(
+        array(np.einsum("ik,jk->ijk", _a, _b).reshape(8, 3)),
+        a=array(np.einsum("ijk,jk->ik", _h, _b)),
+        b=array(np.einsum("ijk,ik->jk", _h, _a)),
+        c=array(np.zeros((1, 3))),
+    ),
+    "hawkes::grad nd.khatri_rao(a, b)",
+)
+_REASON = "MXNet has it on GPUs alone"
+_f = np.fft.fft(_a, axis=1)
+_list(
+    _REASON,
+    array(np.stack([_f.real, _f.imag], axis=2).reshape(2, 6)),
+    "hawkes::nd.contrib.fft(a)",
+)
+_z = _b.reshape(2, 3, 2)
+_list(
+    _REASON,
+    array((np.fft.ifft(_z[..., 0] + 1j * _z[..., 1], axis=1) * 3).real),
+    "hawkes::nd.contrib.ifft(b.reshape((2, 6)))",
+)
+_s = np.zeros((2, 5))
+_s[:, 0], _s[:, 3] = _a[:, 0], _a[:, 2] - _a[:, 1]
+_list(
+    _REASON,
+    array(_s),
+    "hawkes::nd.contrib.count_sketch(a, nd.array([[0, 3, 3]]), nd.array([[1, -1, 1]]), out_dim=5)",
+)
+_list(
+    "MXNet moves the running statistics in backward: never without one, twice with two",
+    [array([0.5]), array([1.0])],
+    "batch_norm::training_without_backward",
+    "batch_norm::backward_twice",
+)
+
+_list(
+    "MXNet differentiates through statistics of the batch that the recorded call did not use",
+    array([[0.5], [1.0], [1.5], [2.0]]),
+    "batch_norm::training_backward_of_inference",
+)
+
+_list(
+    "MXNet drops the gradients of the statistics that BatchNorm returns",
+    array([[0.5], [0.5]]),
+    "batch_norm::statistics_that_are_outputs",
 )

@@ -54,3 +54,12 @@ def test_tape_chain(tmp_path):
         assert "error" not in result
         assert result["forward_ns"] > 0
         assert result["backward_ns"] > 0
+
+
+def test_convolution(tmp_path):
+    layer = "3x3, one image"
+    done = run("convolution.py", "--rounds", 2, "--layers", layer, "--json", tmp_path / "c.json")
+    assert done.returncode == 0, done.stdout
+    figures = json.loads((tmp_path / "c.json").read_text())["mxtape"][layer]
+    assert all(len(figures[series]) == 2 for series in ("forward", "both"))
+    assert 0 < min(figures["forward"]) < min(figures["both"])

@@ -383,3 +383,27 @@ def test_take_of_random_slices_agrees_with_numpy():
         np.testing.assert_array_equal(changed.asnumpy(), expected_change, err_msg=str(key))
         checked += 1
     assert checked > 200
+
+
+def test_helpers_that_take_keys_apart():
+    code = nd.get_indexing_dispatch_code
+    for key in [(0, 1), (slice(None),), (None, 0), (), (True,), (np.int64(1),)]:
+        assert code(key) == 0
+    for key in [([0, 1],), (0, (1, 2)), (nd.array([0]),), (np.array([True, False]),), (range(2),)]:
+        assert code(key) == 1
+    with pytest.raises(AssertionError, match="must be a tuple"):
+        code(0)
+    for item in (1.5, "a", {}, Ellipsis):
+        with pytest.raises(ValueError, match="no index"):
+            code((item,))
+    expand, rest = nd.indexing_key_expand_implicit_axes, slice(None)
+    for key, expanded in [
+        (0, (0, rest, rest)),
+        (Ellipsis, (rest, rest, rest)),
+        ((None, 0), (None, 0, rest, rest)),
+        ((Ellipsis, 0), (rest, rest, 0)),
+        ((0, [1]), (0, [1], rest)),
+    ]:
+        assert expand(key, (2, 3, 4)) == (expanded, -1)
+    with pytest.raises(IndexError, match="too many"):
+        expand((0, 0), (2,))

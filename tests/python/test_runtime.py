@@ -1,9 +1,13 @@
 """mx.runtime: names, order and printing as MXNet 1.9.1's; values as this build has them."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 import mxtape as mx
-from mxtape import _loader
+from mxtape import _build, _loader
 
 # What mx.runtime.Features().keys() gave under MXNet 1.9.1.
 MXNET_NAMES = [
@@ -85,3 +89,28 @@ def test_processor_features_are_those_of_the_loaded_core(monkeypatch, isa, enabl
     features = {feature.name: feature.enabled for feature in mx.runtime.feature_list()}
     assert [features[name] for name in enabled] == [True] * len(enabled)
     assert [features[name] for name in disabled] == [False] * len(disabled)
+
+
+def test_mkldnn_is_whether_onednn_is_built_in():
+    assert mx.runtime.Features().is_enabled("MKLDNN") == bool(_build.ONEDNN_VERSION)
+    assert bool(_build.ONEDNN_VERSION) == any(
+        "libdnnl" in path for path in libraries_after_import()
+    )
+
+
+def test_libraries_come_from_the_package_and_openmp_is_loaded_once():
+    paths = libraries_after_import()
+    assert len([path for path in paths if "libgomp" in path or "omp5" in path]) == 1
+    carried = list(Path(mx.__file__).parent.glob("libdnnl*"))
+    if carried:  # an installed package; a developer build uses the environment's
+        assert [path for path in paths if "libdnnl" in path] == [str(carried[0].resolve())]
+
+
+def libraries_after_import():
+    """The files mapped by a process that has imported mxtape and nothing else."""
+    code = "import mxtape; print(open('/proc/self/maps').read())"
+    result = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    )
+    lines = (line.split() for line in result.stdout.splitlines())
+    return sorted({fields[5] for fields in lines if len(fields) == 6 and ".so" in fields[5]})

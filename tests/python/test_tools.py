@@ -115,6 +115,7 @@ def test_requirements_are_those_of_pyproject():
         "scikit-build-core",
         "pybind11",
         "cmeel-eigen",
+        "onednn-devel-cpu-gomp",
         "pytest",
         "psutil",
     ]

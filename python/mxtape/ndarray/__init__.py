@@ -5,6 +5,7 @@ from .._loader import core as _core
 from . import op, register
 from .dlpack import from_dlpack, to_dlpack_for_read, to_dlpack_for_write
 from .files import load, load_frombuffer, save
+from .indexing import get_indexing_dispatch_code, indexing_key_expand_implicit_axes
 from .ndarray import (
     NDArray,
     add,
@@ -42,6 +43,7 @@ from .ndarray import (
     waitall,
     zeros,
 )
+from .unsupported import imdecode
 
 register.publish_operators(globals(), op.__dict__)
 

@@ -4,6 +4,10 @@ import numpy as np
 
 from ..context import current_context
 from . import register as _register
+from . import unsupported as _unsupported
+from .contrib_optimizer import *  # noqa: F403
+from .contrib_optimizer import __all__ as _optimizers
+from .contrib_random import rand_zipfian
 from .control_flow import cond, foreach, while_loop
 
 _INF = float("inf")
@@ -46,9 +50,16 @@ __all__ = [
     "isfinite",
     "isinf",
     "isnan",
+    "rand_zipfian",
     "while_loop",
+    *_optimizers,
     *_register.publish_prefixed(globals(), "_contrib_"),
 ]
+
+
+globals().update(_unsupported.CONTRIB)
+uniform = _register.get("_random_uniform")
+__all__ += ["uniform", *_unsupported.CONTRIB]
 
 
 def __getattr__(name):

@@ -3,6 +3,8 @@
 Imperative programs run their Python functions as they come; each step is recorded like any code.
 """
 
+from typing import Any
+
 from .._loader import core as _core
 from . import register as _register
 from .ndarray import zeros
@@ -94,7 +96,8 @@ def foreach(body, data, init_states):
             "foreach: data must have one first extent, at least 1; got shapes "
             f"{[array.shape for array in arrays]}"
         )
-    steps, output_form = [], None
+    steps: list = []
+    output_form = None
     for i in range(extents.pop()):
         outputs, new_states = body(
             _nest([array[i] for array in arrays], form), _nest(states, state_form)
@@ -168,7 +171,8 @@ def while_loop(cond, func, loop_vars, max_iterations=None):
     variables = [loop_vars] if single else list(loop_vars)
     if not variables:
         raise ValueError("while_loop: loop_vars must have at least one element")
-    steps, form = [], []
+    steps: list = []
+    form: Any = []
     while len(steps) < max_iterations and _truth(cond(*variables), "while_loop: the condition"):
         outputs, new_variables = func(*variables)
         new_variables = [new_variables] if isinstance(new_variables, _NDArray) else new_variables

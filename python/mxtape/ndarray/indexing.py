@@ -76,6 +76,41 @@ def _expand(key, ndim):
     return key[:at] + rest + key[at + 1 :]
 
 
+def indexing_key_expand_implicit_axes(key, shape):
+    """The key of ``x[key]`` with an index for every axis of `shape`, and -1.
+
+    MXNet gives the place of a lone boolean as the second value; here booleans are numbers.
+
+    >>> indexing_key_expand_implicit_axes((0, Ellipsis), (2, 3))
+    ((0, slice(None, None, None)), -1)
+    """
+    return _expand(key if isinstance(key, tuple) else (key,), len(shape)), -1
+
+
+def get_indexing_dispatch_code(key):
+    """0 when the key of ``x[key]``, a tuple, is basic, and 1 when it has a list or an array in it.
+
+    Raises
+    ------
+    AssertionError
+        When key is no tuple.
+    ValueError
+        For an index that is none of these.
+
+    >>> get_indexing_dispatch_code((0, slice(1, 2), None)), get_indexing_dispatch_code(([0, 1],))
+    (0, 1)
+    """
+    if not isinstance(key, tuple):
+        raise AssertionError(f"get_indexing_dispatch_code: key must be a tuple, got {key!r}")
+    advanced = False
+    for item in key:
+        if isinstance(item, (NDArray, np.ndarray, list, tuple, range)):
+            advanced = True
+        elif not _is_basic(item) or item is Ellipsis:
+            raise ValueError(f"indexing: {item!r} of type {type(item)} is no index here")
+    return int(advanced)
+
+
 def _resolve(item, extent, axis):
     """(start, stop, step, length) of an int or a slice along an axis."""
     if isinstance(item, slice):

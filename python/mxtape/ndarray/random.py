@@ -8,7 +8,7 @@ from typing import Any
 
 from .._loader import core as _core
 from ..base import MXNetError, _Null, integer_types, numeric_types
-from ..context import check_context
+from ..context import check_context, current_context
 from . import register
 
 NDArray = _core.NDArray
@@ -173,12 +173,98 @@ def poisson(lam=1, shape=_Null, dtype=_Null, ctx=None, out=None, **kwargs):
     )
 
 
+def negative_binomial(k=1, p=1, shape=_Null, dtype=_Null, ctx=None, out=None, **kwargs):
+    """Counts of failures before `k` successes, as floating-point numbers.
+
+    Parameters
+    ----------
+    k : int or NDArray, default 1
+        Number of successes.
+    p : float or NDArray, default 1
+        Probability of success, in (0, 1].
+
+    The other parameters are as of :func:`uniform`.
+
+    >>> negative_binomial(3, 0.5, shape=(2, 2)).shape
+    (2, 2)
+    """
+    return _draw(
+        "negative_binomial",
+        "_random_negative_binomial",
+        "_sample_negative_binomial",
+        {"k": k, "p": p},
+        shape,
+        dtype,
+        ctx,
+        out,
+        kwargs,
+    )
+
+
+def generalized_negative_binomial(
+    mu=1, alpha=1, shape=_Null, dtype=_Null, ctx=None, out=None, **kwargs
+):
+    """Counts from the negative binomial distribution given by its mean, as floating-point numbers.
+
+    Parameters
+    ----------
+    mu : float or NDArray, default 1
+        Mean; not negative.
+    alpha : float or NDArray, default 1
+        Dispersion: the variance is ``mu + alpha * mu ** 2``.
+
+    The other parameters are as of :func:`uniform`.
+
+    >>> generalized_negative_binomial(4, 0, shape=(3,)).shape
+    (3,)
+    """
+    return _draw(
+        "generalized_negative_binomial",
+        "_random_generalized_negative_binomial",
+        "_sample_generalized_negative_binomial",
+        {"mu": mu, "alpha": alpha},
+        shape,
+        dtype,
+        ctx,
+        out,
+        kwargs,
+    )
+
+
+def multinomial(data, shape=_Null, get_prob=False, out=None, dtype="int32", **kwargs):
+    """Indices drawn with given probabilities.
+
+    Parameters
+    ----------
+    data : NDArray
+        Probabilities along the last axis.
+    shape : int or tuple of int, optional
+        Shape of what is drawn for each row of probabilities; by default one index.
+    get_prob : bool
+        Whether the logarithms of the drawn probabilities are returned too. The gradient of `data`
+        flows through them.
+    out : NDArray, optional
+        Array that takes the result.
+    dtype : {'int32', 'uint8', 'float16', 'float32', 'float64'}
+        Data type of the indices.
+
+    >>> from mxtape import nd
+    >>> multinomial(nd.array([[0, 1], [1, 0]]), shape=3).asnumpy().tolist()
+    [[1, 1, 1], [0, 0, 0]]
+    """
+    return register.get("_sample_multinomial")(
+        data, shape=shape, get_prob=get_prob, out=out, dtype=dtype, **kwargs
+    )
+
+
 # Samples in the shape and dtype of an array, e.g. uniform_like(x, low=0, high=1).
 uniform_like = register.get("_random_uniform_like")
 normal_like = register.get("_random_normal_like")
 exponential_like = register.get("_random_exponential_like")
 gamma_like = register.get("_random_gamma_like")
 poisson_like = register.get("_random_poisson_like")
+negative_binomial_like = register.get("_random_negative_binomial_like")
+generalized_negative_binomial_like = register.get("_random_generalized_negative_binomial_like")
 
 
 def randint(low, high, shape=_Null, dtype=_Null, ctx=None, out=None, **kwargs):
@@ -242,10 +328,16 @@ def __getattr__(name):
 
 
 __all__ = [
+    "current_context",
     "exponential",
     "exponential_like",
     "gamma",
     "gamma_like",
+    "generalized_negative_binomial",
+    "generalized_negative_binomial_like",
+    "multinomial",
+    "negative_binomial",
+    "negative_binomial_like",
     "normal",
     "normal_like",
     "poisson",
