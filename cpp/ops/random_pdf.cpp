@@ -204,17 +204,17 @@ void pdf_vjp(Vjp& v) {
   }
 }
 
-#define OP_PDF(name, density, ...)                          \
-  OP(_random_pdf_##name)                                    \
-      .alias("random_pdf_" #name)                           \
-      .inputs("sample", __VA_ARGS__)                        \
-      .params<PdfParams>()                                  \
-      .infer(infer_pdf<density>)                            \
-      .kernel(run_pdf<density>)                             \
-      .keep_input(0)  \
-      .keep_input(1)  \
+#define OP_PDF(name, density, ...)                                           \
+  OP(_random_pdf_##name)                                                     \
+      .alias("random_pdf_" #name)                                            \
+      .inputs("sample", __VA_ARGS__)                                         \
+      .params<PdfParams>()                                                   \
+      .infer(infer_pdf<density>)                                             \
+      .kernel(run_pdf<density>)                                              \
+      .keep_input(0)                                                         \
+      .keep_input(1)                                                         \
       .keep_input(std::tuple_size_v<decltype(std::make_tuple(__VA_ARGS__))>) \
-      .keep_output()                                        \
+      .keep_output()                                                         \
       .vjp(pdf_vjp<density>)
 
 OP_PDF(uniform, UniformPdf, "low", "high")

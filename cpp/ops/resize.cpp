@@ -71,8 +71,8 @@ struct ResizeParams {
   bool align_corners = true;
   template <class V>
   void visit(V& v) {
-    v("in", in, "Height and width of the images.");
-    v("out", out, "Height and width of the result.");
+    v("from_size", in, "Height and width of the images.");
+    v("to_size", out, "Height and width of the result.");
     v("align_corners", align_corners, "Whether corners map to corners.");
   }
 };

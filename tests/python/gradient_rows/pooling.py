@@ -99,7 +99,7 @@ ROWS += [
 ROWS.append(
     Row("_contrib_BilinearResize2D", [(1, 2, 3, 4), np.zeros((1, 1, 6, 5))], {"mode": "like"})
 )
-SIZES = {"in": (3, 4), "out": (5, 2)}
+SIZES = {"from_size": (3, 4), "to_size": (5, 2)}
 ROWS += [
     Row("_resize_bilinear", [(2, 1, 3, 4)], SIZES),
     Row("_backward_resize_bilinear", [(2, 1, 5, 2)], {**SIZES, "align_corners": False}),
