@@ -111,7 +111,8 @@ class Network:
         x, *states = nd.RNN(
             x,
             self.parameters,
-            *states,
+            state=states[0],
+            state_cell=states[1],
             mode="lstm",
             state_size=HIDDEN,
             num_layers=LAYERS,

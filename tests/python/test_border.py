@@ -151,5 +151,5 @@ def test_optional_inputs_by_position_and_by_name():
     # By position the arrays are those that the parameters ask for; None leaves one out.
     for arrays in [(x, w, h, lengths), (x, w, h, None, lengths)]:
         assert_same(nd.RNN(*arrays, **options), by_name.asnumpy())
-    with pytest.raises(mx.MXNetError, match="state_cell was given|sequence_length is missing"):
+    with pytest.raises(mx.MXNetError, match=r"state_cell was given|sequence_length is missing"):
         nd.RNN(x, w, h, state_cell=lengths, **options)
