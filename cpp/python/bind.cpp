@@ -1,5 +1,6 @@
 #include "python/bind.h"
 
+#include <algorithm>
 #include <bit>
 
 #include "python/ndarray_type.h"
@@ -242,6 +243,7 @@ struct Binder::State {
   BoundCall& call;
   SmallVector<bool, 4> have;
   void* params = nullptr;
+  size_t positional = 0;  // inputs given by position, before any None
 };
 
 void Binder::set_null(PyObject* null) { null_argument = null; }
@@ -280,6 +282,7 @@ void Binder::bind(PyObject* const* args, size_t nargs, PyObject* keyword_names,
       bind_input(i, args[i], state);
     } else if (i < input_names_) {
       bind_input(i, args[i], state);
+      if (state.have[i] && state.positional == i) ++state.positional;
     } else if (i < input_names_ + param_names_) {
       bind_param(i - input_names_, args[i], state);
     } else if (i == input_names_ + param_names_) {
@@ -398,15 +401,12 @@ void Binder::bind_out(PyObject* value, BoundCall& call) const {
 void Binder::finish_inputs(State& state) const {
   const uint32_t used = op_.used_inputs ? op_.used_inputs(state.call.params.get()) : ~0u;
   auto& inputs = state.call.inputs;
-  size_t count = 0, given = 0;
-  bool gap = false;
-  for (size_t i = 0; i < input_names_; ++i) {
-    gap = gap || (state.have[i] && given != i);
-    given += state.have[i] ? 1 : 0;
-  }
-  // Arrays given one after the other are those that the parameters ask for, whichever they are.
-  if (op_.used_inputs && !gap && given == static_cast<size_t>(std::popcount(used))) {
-    inputs.resize(given);
+  size_t count = 0;
+  // Arrays given by position alone are those that the parameters ask for, whichever they are.
+  if (op_.used_inputs && state.positional == static_cast<size_t>(std::popcount(used)) &&
+      std::count(state.have.begin(), state.have.end(), true) ==
+          static_cast<std::ptrdiff_t>(state.positional)) {
+    inputs.resize(state.positional);
     return;
   }
   for (size_t i = 0; i < input_names_; ++i) {

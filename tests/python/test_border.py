@@ -140,3 +140,16 @@ def test_a_recorded_call_does_not_write_over_what_its_gradient_reads():
     with autograd.record(), pytest.raises(mx.MXNetError, match="broadcast_mul"):
         nd.broadcast_mul(z, x, out=z)
     assert_same(z, [3])
+
+
+def test_optional_inputs_by_position_and_by_name():
+    x, h = nd.ones((3, 2, 4)), nd.zeros((1, 2, 2))
+    lengths = nd.array([3, 2])
+    options = {"state_size": 2, "num_layers": 1, "mode": "gru", "use_sequence_length": True}
+    w = nd.ones((3 * 2 * (4 + 2) + 2 * 3 * 2,)) * 0.1
+    by_name = nd.RNN(x, w, h, sequence_length=lengths, **options)
+    # By position the arrays are those that the parameters ask for; None leaves one out.
+    for arrays in [(x, w, h, lengths), (x, w, h, None, lengths)]:
+        assert_same(nd.RNN(*arrays, **options), by_name.asnumpy())
+    with pytest.raises(mx.MXNetError, match=r"state_cell was given|sequence_length is missing"):
+        nd.RNN(x, w, h, state_cell=lengths, **options)

@@ -167,3 +167,144 @@ def test_the_hessian_of_the_gaussian_process(process):
     for i in range(3):
         above, below = (process.gradient(model, at(here + s * step[i]))[1] for s in (1, -1))
         np.testing.assert_allclose(hessian[i], (above - below) / 2e-4, rtol=1e-5, atol=1e-4)
+
+
+@pytest.fixture
+def logistic():
+    pytest.importorskip("sklearn")
+    return load("custom_logistic")
+
+
+@pytest.mark.parametrize(("method", "most"), [("newton", 12), ("chebyshev", 7)])
+def test_a_custom_operator_is_minimised_with_higher_derivatives(logistic, method, most):
+    done = run("custom_logistic.py", "--method", method)
+    assert done.returncode == 0, done.stdout
+    steps, loss = re.search(r"(\d+) steps, loss ([\d.]+)", done.stdout).groups()
+    assert int(steps) <= most  # Newton's method needs 9, third derivatives save three
+    assert f"scikit-learn's loss {loss[:-2]}" in done.stdout
+    assert float(re.search(r"held-out accuracy ([\d.]+) %", done.stdout)[1]) > 95
+
+
+def test_a_custom_operator_short_of_a_minimum_is_a_failure(logistic):
+    done = run("custom_logistic.py", "--method", "gradient", "--steps", 20)
+    assert done.returncode == 1, done.stdout
+    assert "not a minimum after 20 steps" in done.stdout
+
+
+def test_derivatives_of_the_custom_operator(logistic):
+    import numpy as np
+
+    data = logistic.load_tumours()[0]
+    random = np.random.RandomState(0)
+    here, direction = random.normal(0, 0.3, (2, data[0].shape[1]))
+
+    def at(weights):
+        weights = logistic.nd.array(weights, dtype="float64")
+        weights.attach_grad()
+        return weights
+
+    _, slope, hessian = logistic.gradient_and_hessian(data, at(here))
+    np.testing.assert_allclose(logistic.gradient(data, at(here))[1], slope, rtol=1e-12)
+    third = logistic.third_derivative(data, at(here), direction)
+    step = 1e-4 * direction
+    values = [logistic.gradient_and_hessian(data, at(here + s * step)) for s in (1, -1)]
+    losses, slopes, hessians = zip(*values)
+    np.testing.assert_allclose((losses[0] - losses[1]) / 2e-4, slope @ direction, rtol=1e-6)
+    np.testing.assert_allclose((slopes[0] - slopes[1]) / 2e-4, hessian @ direction, rtol=1e-5)
+    numeric = (hessians[0] - hessians[1]) @ direction / 2e-4
+    np.testing.assert_allclose(numeric, third, rtol=1e-4, atol=1e-5 * abs(third).max())
+
+
+@pytest.fixture
+def convnet():
+    pytest.importorskip("sklearn")
+    return load("convnet_digits")
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "nag"])
+def test_convnet_quick_run(convnet, optimizer):
+    """With convolutions that do not learn, the accuracy stays below 20 %."""
+    done = run("convnet_digits.py", "--quick", "--optimizer", optimizer)
+    assert done.returncode == 0, done.stdout
+    assert float(re.search(r"held-out accuracy ([\d.]+) %", done.stdout)[1]) >= 95
+    losses = [float(loss) for loss in re.findall(r"loss ([\d.]+)", done.stdout)]
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] < 0.5
+
+
+def test_convnet_short_of_the_goal_is_a_failure(convnet):
+    done = run("convnet_digits.py", "--epochs", 1)
+    assert done.returncode == 1, done.stdout
+    assert "less than the 98.5 %" in done.stdout
+
+
+def test_convnet_moves_scans_by_a_pixel_at_most(convnet):
+    import numpy as np
+
+    scans = np.arange(1.0, 641).reshape((10, 1, 8, 8))
+    moved = convnet.moved(scans, np.random.RandomState(0))
+    padded = np.pad(scans[:, 0], ((0, 0), (1, 1), (1, 1)))
+    places = [(i, j) for i in range(3) for j in range(3)]
+    for scan, now in zip(padded, moved[:, 0]):
+        assert sum((scan[i : i + 8, j : j + 8] == now).all() for i, j in places) == 1
+
+
+def test_char_lstm_quick_run():
+    """A network that forgets what it read cannot do better than the table of pairs."""
+    done = run("char_lstm.py", "--quick", "--sample", 60)
+    assert done.returncode == 0, done.stdout
+    tables = re.search(r"singles ([\d.]+), pairs ([\d.]+), triples ([\d.]+)", done.stdout)
+    assert float(tables[1]) > float(tables[2]) > float(tables[3])
+    bits = re.search(r"held out: ([\d.]+) bits per character", done.stdout)
+    assert float(tables[3]) < float(bits[1]) < float(tables[2])
+    sample = re.search(r"-{72}\n(.*)\n-{72}\n", done.stdout, re.DOTALL)[1]
+    assert len(sample) == 64
+    assert sample.startswith("The ")
+
+
+def test_char_lstm_short_of_the_goal_is_a_failure():
+    done = run("char_lstm.py", "--steps", 2, "--sample", 0)
+    assert done.returncode == 1, done.stdout
+    assert "is not less than" in done.stdout
+
+
+def test_char_lstm_tables_of_counts():
+    import numpy as np
+
+    lstm = load("char_lstm")
+    text = np.array([0, 1, 2] * 400)
+    # All three equally often; each follows from the one before.
+    assert lstm.table_loss(text, text, 0, 3) == pytest.approx(np.log2(3), abs=1e-3)
+    assert lstm.table_loss(text, text, 1, 3) < 0.02
+
+
+def test_char_lstm_streams_go_on_below():
+    import numpy as np
+
+    lstm = load("char_lstm")
+    text, steps = lstm.streams(np.arange(10_000))
+    text = text.asnumpy()
+    assert text.shape == (steps * lstm.LENGTH + 1, lstm.STREAMS)
+    assert (np.diff(text, axis=0) == 1).all()
+    assert (text[0] == np.arange(lstm.STREAMS) * (10_000 // lstm.STREAMS)).all()
+
+
+def test_char_lstm_states_are_carried():
+    import numpy as np
+
+    lstm = load("char_lstm")
+    learnt, _, characters = lstm.load_text()
+    read = []
+
+    class Network(lstm.Network):
+        def __call__(self, characters, states):
+            scores, after = super().__call__(characters, states)
+            read.append((states, after))
+            return scores, after
+
+    lstm.train(Network(len(characters), np.random.RandomState(0)), learnt, 3, lambda *_: None)
+    assert not any(state.asnumpy().any() for state in read[0][0])
+    for (_, before), (states, _) in zip(read, read[1:]):
+        for carried, state in zip(before, states):
+            assert state.asnumpy().tolist() == carried.asnumpy().tolist()
+            assert state.asnumpy().any()

@@ -1,0 +1,244 @@
+"""Learn to write Python's documentation, character by character, with a recurrent network.
+
+    python examples/char_lstm.py             # 600 steps, then a sample
+    python examples/char_lstm.py --quick     # 120 steps, to see that everything works
+
+The text comes with Python itself: what `help("for")` and its kin show, the topics of `pydoc`, each
+paragraph once. A long short-term memory (`nd.RNN`) reads it in 32 places at once, 32 characters a
+step, and says which character comes next; it keeps its state from one step to the next, but the
+gradient stops at the step's beginning (truncated backpropagation through time).
+
+Every tenth paragraph is held out. The loss is in bits per character, and stands beside those
+of three tables of counts: single characters, pairs and triples. The program exits with status 1 if
+the network does not do better than the table of triples (--quick: of pairs).
+
+Weights come from NumPy, so that the program can be run with MXNet as well and compared
+(docs/examples.md).
+"""
+
+import argparse
+import math
+import sys
+import time
+
+import numpy as np
+
+import mxtape as mx
+from mxtape import autograd, nd
+
+FULL_STEPS, QUICK_STEPS = 600, 120
+
+STREAMS, LENGTH = 32, 32
+EMBEDDING, HIDDEN, LAYERS = 32, 128, 1
+LEARNING_RATE = 1e-2
+LARGEST_NORM = 1.0  # of the whole gradient; a longer one is shortened
+PROMPT = "The "
+
+
+def load_text():
+    """Return the text to learn from and the text held out, as arrays of numbers, and the characters
+    that the numbers stand for."""
+    from pydoc_data.topics import topics
+
+    paragraphs = dict.fromkeys(
+        paragraph for name in sorted(topics) for paragraph in topics[name].split("\n\n")
+    )
+    texts = ["", ""]
+    for i, paragraph in enumerate(paragraphs):
+        plain = "".join(c for c in paragraph if c == "\n" or " " <= c <= "~")
+        texts[i % 10 == 9] += plain + "\n\n"
+    characters = np.unique(list("".join(texts)))
+    learnt, held_out = (np.searchsorted(characters, list(text)) for text in texts)
+    return learnt, held_out, characters
+
+
+def table_loss(train, test, order, size):
+    """Bits per character on `test` of a table of how often a character followed `order` others.
+
+    A table starts from what the next shorter one says, as if seen twice.
+    """
+
+    def contexts(numbers, length):
+        return sum(
+            numbers[order - k : len(numbers) - k] * size ** (k - 1) for k in range(1, length + 1)
+        )
+
+    odds = np.full(len(test) - order, 1 / size)
+    for length in range(order + 1):
+        before, after = contexts(train, length), contexts(test, length)
+        pairs = np.bincount(before * size + train[order:], minlength=size ** (length + 1))
+        seen = np.bincount(np.zeros_like(train[order:]) + before, minlength=size**length)
+        odds = (pairs[after * size + test[order:]] + 2 * odds) / (seen[after] + 2)
+    return -np.log2(odds).mean()
+
+
+def streams(numbers):
+    """Cut the text into parallel streams: (steps * LENGTH + 1, STREAMS), each going on below."""
+    steps = (len(numbers) // STREAMS - 1) // LENGTH
+    rows = steps * LENGTH + 1
+    cut = [numbers[i * (len(numbers) // STREAMS) :][:rows] for i in range(STREAMS)]
+    return nd.array(np.stack(cut, axis=1), dtype="float32"), steps
+
+
+class Network:
+    """Characters -> 32 numbers each -> 128 cells -> the odds of each character to come next."""
+
+    def __init__(self, size, random):
+        self.size = size
+        gates = 4 * HIDDEN
+        inputs = [EMBEDDING] + [HIDDEN] * (LAYERS - 1)
+        bound = 1 / math.sqrt(HIDDEN)
+        # One vector for the operator: the layers' matrices, then their biases, two of each. The
+        # gates are: input, forget, content, output. A cell starts by forgetting little.
+        matrices = [random.uniform(-bound, bound, gates * (n + HIDDEN)) for n in inputs]
+        forget = np.repeat([0.0, 1.0, 0.0, 0.0], HIDDEN)
+        biases = [np.concatenate([forget, np.zeros(gates)]) for _ in inputs]
+        self.parameters = nd.array(np.concatenate(matrices + biases), dtype="float32")
+        self.embedding = nd.array(random.normal(0, 1, (size, EMBEDDING)), dtype="float32")
+        self.weight = nd.array(random.uniform(-bound, bound, (size, HIDDEN)), dtype="float32")
+        self.bias = nd.zeros((size,))
+        self.weights = [self.parameters, self.embedding, self.weight, self.bias]
+        for w in self.weights:
+            w.attach_grad()
+
+    def start(self, count):
+        """Return hidden and cell states that have read nothing."""
+        return [nd.zeros((LAYERS, count, HIDDEN)) for _ in range(2)]
+
+    def __call__(self, characters, states):
+        """Read (length, streams) characters. Return scores for each one's next, and the states."""
+        x = nd.Embedding(characters, self.embedding, input_dim=self.size, output_dim=EMBEDDING)
+        x, *states = nd.RNN(
+            x,
+            self.parameters,
+            state=states[0],
+            state_cell=states[1],
+            mode="lstm",
+            state_size=HIDDEN,
+            num_layers=LAYERS,
+            state_outputs=True,
+        )
+        scores = nd.FullyConnected(x, self.weight, self.bias, num_hidden=self.size, flatten=False)
+        return scores.reshape((-1, self.size)), states
+
+
+class Adam:
+    def __init__(self, weights):
+        self.weights, self.steps = weights, 0
+        self.means = [nd.zeros_like(w) for w in weights]
+        self.variances = [nd.zeros_like(w) for w in weights]
+
+    def step(self, learning_rate):
+        """Move every weight. Return the gradient's norm."""
+        self.steps += 1
+        norm = math.sqrt(sum(nd.square(w.grad).sum().asscalar() for w in self.weights))
+        # The averages start from zero: their first values are too small by known factors.
+        start = math.sqrt(1 - 0.999**self.steps) / (1 - 0.9**self.steps)
+        for w, mean, variance in zip(self.weights, self.means, self.variances):
+            nd.adam_update(
+                w,
+                w.grad,
+                mean,
+                variance,
+                lr=learning_rate * start,
+                rescale_grad=min(1.0, LARGEST_NORM / norm),
+                out=w,
+            )
+        return norm
+
+
+def cross_entropy(scores, labels):
+    """The mean of -log p(label), shape (1,)."""
+    return nd.softmax_cross_entropy(scores, labels.reshape((-1,))) / labels.size
+
+
+def train(network, numbers, steps, report):
+    """Take `steps` steps through the text, from its beginning again at its end."""
+    text, per_pass = streams(numbers)
+    optimizer = Adam(network.weights)
+    for step in range(steps):
+        if step % per_pass == 0:
+            states = network.start(STREAMS)
+        first = step % per_pass * LENGTH
+        states = [state.detach() for state in states]  # the gradient goes back no further
+        with autograd.record():
+            scores, states = network(text[first : first + LENGTH], states)
+            loss = cross_entropy(scores, text[first + 1 : first + 1 + LENGTH])
+        loss.backward()
+        norm = optimizer.step(LEARNING_RATE * (1 - step / steps))
+        report(step + 1, loss.asscalar() / math.log(2), norm)
+
+
+def evaluate(network, numbers):
+    """Return bits per character on text that was not learnt from."""
+    text, steps = streams(numbers)
+    states = network.start(STREAMS)
+    total = 0.0
+    for first in range(0, steps * LENGTH, LENGTH):
+        scores, states = network(text[first : first + LENGTH], states)
+        total += cross_entropy(scores, text[first + 1 : first + 1 + LENGTH]).asscalar()
+    return total / steps / math.log(2)
+
+
+def write(network, characters, prompt, count):
+    """Let the network go on from the prompt: draw a character, read it, and so on."""
+    text = prompt
+    states = network.start(1)
+    reading = np.searchsorted(characters, list(prompt))
+    for _ in range(count):
+        scores, states = network(nd.array(reading.reshape((-1, 1))), states)
+        drawn = nd.sample_multinomial(nd.softmax(scores[-1:]))
+        reading = drawn.asnumpy()
+        text += characters[reading[0]]
+    return text
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--steps", type=int, help=f"of learning ({FULL_STEPS})")
+    parser.add_argument("--seed", type=int, default=0, help="for weights and sample (0)")
+    parser.add_argument("--sample", type=int, default=400, help="characters to write (400)")
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK_STEPS} steps")
+    arguments = parser.parse_args()
+    if arguments.steps is None:
+        arguments.steps = QUICK_STEPS if arguments.quick else FULL_STEPS
+    if arguments.steps < 1:
+        parser.error(f"--steps must be at least 1, not {arguments.steps}")
+
+    mx.random.seed(arguments.seed)
+    learnt, test, characters = load_text()
+    size = len(characters)
+    network = Network(size, np.random.RandomState(arguments.seed))
+    print(
+        f"{len(learnt)} characters to learn from, {len(test)} held out, {size} different, "
+        f"{sum(w.size for w in network.weights)} weights"
+    )
+    singles, pairs, triples = (table_loss(learnt, test, order, size) for order in range(3))
+    print(f"tables: singles {singles:.3f}, pairs {pairs:.3f}, triples {triples:.3f} bits")
+
+    every = max(1, arguments.steps // 10)
+
+    def report(step, bits, norm):
+        if step == 1 or step % every == 0:
+            print(
+                f"step {step:4}/{arguments.steps}  {bits:.4f} bits, gradient {norm:.4f}", flush=True
+            )
+
+    began = time.perf_counter()
+    train(network, learnt, arguments.steps, report)
+    seconds = time.perf_counter() - began
+    bits = evaluate(network, test)
+    if arguments.sample:
+        print("-" * 72)
+        print(write(network, characters, PROMPT, arguments.sample))
+        print("-" * 72)
+    print(f"held out: {bits:.4f} bits per character after {seconds:.1f} s of training")
+    required = pairs if arguments.quick else triples
+    if not bits < required:
+        print(f"that is not less than the {required:.3f} that this run should reach")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
