@@ -80,6 +80,8 @@ demo: build .venv/.stamp-examples
 	$(PY) examples/autograd_tour.py
 	$(PY) examples/train_digits.py
 	$(PY) examples/gaussian_process.py
+	$(PY) examples/custom_logistic.py
+	$(PY) examples/convnet_digits.py
 
 bench: build
 	$(PY) benchmarks/run.py
