@@ -44,13 +44,16 @@ Shape broadcast_shape(const Shape& a, const Shape& b, std::string_view op) {
 
 int64_t checked_size(const Shape& shape, std::string_view op) {
   int64_t n = 1;
+  bool empty = false;
   for (int64_t extent : shape) {
     if (extent < 0) fail(op, ": negative extent in shape ", shape);
-    if (__builtin_mul_overflow(n, extent, &n) || n > (int64_t{1} << 58)) {
+    // Strides, and products of some of the extents, must not overflow in an empty array either.
+    empty = empty || extent == 0;
+    if (extent && (__builtin_mul_overflow(n, extent, &n) || n > (int64_t{1} << 58))) {
       fail(op, ": shape ", shape, " has more elements than memory can hold");
     }
   }
-  return n;
+  return empty ? 0 : n;
 }
 
 }  // namespace mxtape

@@ -8,10 +8,27 @@
 
 #include "core/error.h"
 
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#endif
+
 namespace mxtape {
 namespace {
 
 constexpr size_t kAlign = 64;
+
+// The address sanitizer sees one block where the pool hands out many: it is told what an array may
+// use. Between the header and the elements it then has room for a zone that nothing may touch.
+#ifdef __SANITIZE_ADDRESS__
+constexpr size_t kGuard = kAlign;
+void forbid(void* memory, size_t bytes) { ASAN_POISON_MEMORY_REGION(memory, bytes); }
+void permit(void* memory, size_t bytes) { ASAN_UNPOISON_MEMORY_REGION(memory, bytes); }
+#else
+constexpr size_t kGuard = 0;
+void forbid(void*, size_t) {}
+void permit(void*, size_t) {}
+#endif
+
 // Four size classes to each power of two, from 128 bytes up: at most a fifth of a block is unused.
 constexpr int kFirstLog2 = 7;
 constexpr int kClasses = 4 * 42;
@@ -37,6 +54,8 @@ struct FreeBlock {
   FreeBlock* next;
 };
 
+char* behind_link(void* block) { return static_cast<char*>(block) + sizeof(FreeBlock); }
+
 std::atomic<size_t> system_bytes{0};
 std::atomic<size_t> cached_bytes{0};  // in the shared cache
 
@@ -47,6 +66,7 @@ void* system_allocate(size_t bytes) {
 }
 
 void system_free(void* block, size_t bytes) {
+  permit(block, bytes);
   system_bytes.fetch_sub(bytes, std::memory_order_relaxed);
   std::free(block);
 }
@@ -162,7 +182,7 @@ Ref<Storage> Storage::allocate(size_t nbytes) {
   static_assert(sizeof(Storage) == kAlign);
   // The header's bytes must not come round to a small block.
   const int size_class =
-      nbytes <= class_bytes(kClasses - 1) ? class_of(nbytes + sizeof(Storage)) : kClasses;
+      nbytes <= class_bytes(kClasses - 1) ? class_of(nbytes + sizeof(Storage) + kGuard) : kClasses;
   void* block = nullptr;
   if (size_class < kClasses) {
     block = pool_allocate(size_class);
@@ -172,8 +192,12 @@ Ref<Storage> Storage::allocate(size_t nbytes) {
     }
   }
   if (!block) fail("out of memory: cannot allocate ", nbytes, " bytes");
+  const size_t usable = sizeof(Storage) + kGuard + nbytes;
+  permit(block, usable);
   auto* storage = new (block) Storage;
-  storage->data_ = static_cast<char*>(block) + sizeof(Storage);
+  storage->data_ = static_cast<char*>(block) + sizeof(Storage) + kGuard;
+  forbid(static_cast<char*>(block) + sizeof(Storage), kGuard);
+  forbid(static_cast<char*>(block) + usable, class_bytes(size_class) - usable);
   storage->nbytes_ = nbytes;
   storage->size_class_ = static_cast<int16_t>(size_class);
   return Ref<Storage>(storage);
@@ -192,6 +216,7 @@ void Storage::dispose() noexcept {
   if (deleter_) deleter_(context_);
   const int size_class = size_class_;
   this->~Storage();
+  forbid(behind_link(this), class_bytes(size_class) - sizeof(FreeBlock));
   pool_free(this, size_class);
 }
 

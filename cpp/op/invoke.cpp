@@ -8,6 +8,9 @@
 namespace mxtape {
 namespace {
 
+// More outputs than a call can have: their number may come from a parameter.
+constexpr size_t kMaxOutputs = size_t{1} << 20;
+
 // Bytes above which a kernel runs with the interpreter's lock released.
 constexpr size_t kBlockingBytes = size_t{1} << 17;
 
@@ -128,6 +131,9 @@ void invoke(const OpSchema& op, Inputs inputs, const Ref<Params>& params, Output
   check_inputs(op, inputs, params.get());
   if (op.training_mode) params->training = autograd::is_training();
   const size_t count = op.count_outputs(params.get());
+  if (count > kMaxOutputs) {
+    fail(op.name, ": the parameters ask for ", count, " outputs: ", print_given(*params));
+  }
   SmallVector<OutputSpec, 2> specs(count);
   InferCall infer(op, inputs, params.get(), specs);
   infer_outputs(op, infer);
@@ -148,7 +154,8 @@ void invoke(const OpSchema& op, Inputs inputs, const Ref<Params>& params, Output
   SmallVector<size_t, 2> copied;
   size_t bytes = 0;
   for (size_t i = 0; i < count; ++i) {
-    bytes += static_cast<size_t>(specs[i].shape.size()) * item_size(specs[i].dtype);
+    // What inference made of the parameters may be below zero, or too much.
+    bytes += static_cast<size_t>(checked_size(specs[i].shape, op.name)) * item_size(specs[i].dtype);
     if (i >= given) {
       outputs.push_back(NDArray::empty(std::move(specs[i].shape), specs[i].dtype));
     } else if (must_not_alias(op, inputs, outputs[i])) {

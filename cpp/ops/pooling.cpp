@@ -135,12 +135,18 @@ PoolGeometry geometry_of(const Params* params, const Shape& data) {
   return geometry_of(general(params->as<P>()), data, kIsV1<P>);
 }
 
+// So that places of windows, and what lies between them, do not overflow.
+constexpr int64_t kLargest = std::numeric_limits<int32_t>::max();
+
 // Checks the window; `given` names the parameter.
 void expect_axes(InferCall& call, const char* given, const Ints& values, size_t spatial,
                  int64_t low) {
   call.expect(values.size() == spatial, given, " must have ", spatial, " number",
               spatial == 1 ? "" : "s", ", one for each spatial axis of data");
-  for (const int64_t value : values) call.expect(value >= low, given, " must be at least ", low);
+  for (const int64_t value : values) {
+    call.expect(value >= low && value <= kLargest, given, " must be at least ", low,
+                " and below 2^31");
+  }
 }
 
 template <class P>
@@ -182,8 +188,7 @@ void infer_pooling(InferCall& call) {
     }
   }
   call.expect(
-      data.product(lead, lead + static_cast<int>(spatial)) <= std::numeric_limits<int32_t>::max(),
-      "a channel has too many elements");
+      data.product(lead, lead + static_cast<int>(spatial)) <= kLargest, "a channel has too many elements");
   const Shape out(geometry_of(p, data, kIsV1<P>).out_shape);
   call.output(0, out, call.dtype(0));
   if (p.pool_type == PoolType::kMax) call.output(1, out, DType::kInt32);
@@ -257,15 +262,34 @@ OpDeclaration& declare_pooling(OpDeclaration&& op) {
 
 // ---- the parts of gradients
 
-void infer_out(InferCall& call) {
+const PoolGeometry& checked_geometry(InferCall& call) {
   const auto& g = call.params<PoolGeometry>();
   call.expect_floating();
+  const size_t ndim = g.data_shape.size(), lead = g.channels_last ? 1 : 2;
+  call.expect(ndim >= 3 && ndim <= 5 && g.out_shape.size() == ndim,
+              "data_shape and out_shape must have 3 to 5 axes");
+  for (size_t d = 0; d < ndim; ++d) {
+    const bool spatial = d >= lead && d < lead + ndim - 2;
+    const int64_t data = g.data_shape[d], out = g.out_shape[d];
+    call.expect(data >= 0 && data <= kLargest && out >= 0 && out <= kLargest,
+                "data_shape and out_shape must not be negative, nor too large");
+    call.expect(spatial || data == out, "data_shape and out_shape may differ in spatial axes only");
+  }
+  if (!g.kernel.empty()) {
+    expect_axes(call, "kernel", g.kernel, ndim - 2, 1);
+    expect_axes(call, "stride", g.stride, ndim - 2, 1);
+    expect_axes(call, "pad", g.pad, ndim - 2, 0);
+  }
+  return g;
+}
+
+void infer_out(InferCall& call) {
+  const PoolGeometry& g = checked_geometry(call);
   call.expect(call.shape(0) == Shape(g.data_shape), "data must have shape ", Shape(g.data_shape));
   call.output(0, Shape(g.out_shape), call.dtype(0));
 }
 void infer_data(InferCall& call) {
-  const auto& g = call.params<PoolGeometry>();
-  call.expect_floating();
+  const PoolGeometry& g = checked_geometry(call);
   call.expect(call.shape(0) == Shape(g.out_shape), "head must have shape ", Shape(g.out_shape));
   call.output(0, Shape(g.data_shape), call.dtype(0));
 }

@@ -66,8 +66,10 @@ const fn::Op pool_grad{"_backward_ROIPooling"}, pick_maxima{"_roi_maxima"};
 const fn::Op align{"_contrib_ROIAlign"}, align_grad{"_backward_ROIAlign"};
 
 void expect_pooling(const InferCall& call, const Ints& pooled_size, double spatial_scale) {
-  call.expect(pooled_size.size() == 2 && pooled_size[0] > 0 && pooled_size[1] > 0,
-              "pooled_size must be a height and a width, both positive");
+  constexpr int64_t kLimit = int64_t{1} << 31;  // so that their product does not overflow
+  call.expect(pooled_size.size() == 2 && pooled_size[0] > 0 && pooled_size[1] > 0 &&
+                  pooled_size[0] < kLimit && pooled_size[1] < kLimit,
+              "pooled_size must be a height and a width, both positive and below 2^31");
   call.expect(spatial_scale >= 0 && spatial_scale <= 1, "spatial_scale must be in [0, 1]");
 }
 
@@ -305,7 +307,10 @@ class Side {
       Range& range = ranges_[b];
       std::fill(weights + range.begin, weights + range.end, C(0));
       range = {extent_, 0};
-      if (samples <= 0) continue;
+      if (samples <= 0) {
+        range = {0, 0};
+        continue;
+      }
       const C origin = start + static_cast<C>(b) * bin, n = static_cast<C>(samples);
       const C share = 1 / n;
       const auto sample = [&](int64_t k) { return origin + (static_cast<C>(k) + C(.5)) * bin / n; };
@@ -421,7 +426,7 @@ void spread_regions(const KernelCall& call) {
   const int64_t bins = p.pooled_size[0] * p.pooled_size[1];
   const T *from = head.data<T>(), *rois = call.in(1).data<T>();
   accumulate<T>(out, [&](C* to) {
-    if (H == 0 || W == 0) return;
+    if (H == 0 || W == 0 || regions == 0) return;
     // A piece is some channels, summed in the order of the regions.
     parallel_for(channels, 8, [&](int64_t begin, int64_t end) {
       for_each_region(p, images, rois, 0, regions,
@@ -457,6 +462,12 @@ Shape aligned_shape(const InferCall& call, const AlignParams& p, const Shape& im
   }
   const Shape out = {call.shape(1)[0], channels, p.pooled_size[0], p.pooled_size[1]};
   checked_size(out, call.name());
+  // Each thread has a table of what every pixel of a side gives to every bin.
+  constexpr int64_t kTable = int64_t{1} << 26;
+  for (int side = 0; side < 2; ++side) {
+    call.expect(checked_size({p.pooled_size[side], images[2 + side]}, call.name()) <= kTable,
+                "pooled_size and data are too large");
+  }
   return out;
 }
 

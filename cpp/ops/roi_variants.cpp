@@ -235,6 +235,8 @@ OP(_backward_PSROIPooling)
 
 // Along a side of a bin, when their number follows from its size: regions may be of any size.
 constexpr int kMostSamples = 4096;
+// And when it is given: all of a bin's samples are held at once.
+constexpr int64_t kMostGiven = 1024;
 
 template <class T>
 void align_turned(const KernelCall& call) {
@@ -313,6 +315,7 @@ OP(_contrib_RROIAlign)
       call.expect(p.pooled_size.size() == 2 && p.pooled_size[0] > 0 && p.pooled_size[1] > 0,
                   "pooled_size must be a height and a width, both positive");
       const Shape& images = call.shape(0);
+      call.expect(p.sampling_ratio <= kMostGiven, "sampling_ratio must be at most ", kMostGiven);
       expect_regions(call, images, p.spatial_scale, 6);
       call.expect(images[2] > 0 && images[3] > 0, "data has no pixels");
       const Shape out = {call.shape(1)[0], images[1], p.pooled_size[0], p.pooled_size[1]};

@@ -259,8 +259,7 @@ AxisView output_view(const Shape& shape, const SoftmaxOutputParams& p) {
 // A label is a class number in a floating type; what is no number is no class.
 int64_t class_of(double label) { return std::abs(label) < 1e15 ? static_cast<int64_t>(label) : -1; }
 
-void infer_softmax_output(InferCall& call) {
-  const auto& p = call.params<SoftmaxOutputParams>();
+void infer_softmax_output(InferCall& call, const SoftmaxOutputParams& p) {
   call.expect_floating();
   call.expect_same_dtype();
   const Shape &data = call.shape(0), &label = call.shape(1);
@@ -342,7 +341,9 @@ NDArray differentiable_output(const NDArray& x, const SoftmaxOutputParams& p) {
 OP(_backward_SoftmaxOutput)
     .inputs("output", "label")
     .params<SoftmaxOutputGradParams>()
-    .infer([](InferCall& call) { call.output(0, call.shape(0), call.dtype(0)); })
+    .infer([](InferCall& call) {
+      infer_softmax_output(call, call.params<SoftmaxOutputGradParams>());
+    })
     .kernel([](const KernelCall& call) {
       const NDArray& y = call.in(0);
       reduce::dispatch_floating(y.dtype(), [&](auto tag) {
@@ -366,7 +367,9 @@ OP(SoftmaxOutput)
     .alias("Softmax")
     .inputs("data", "label")
     .params<SoftmaxOutputParams>()
-    .infer(infer_softmax_output)
+    .infer([](InferCall& call) {
+      infer_softmax_output(call, call.params<SoftmaxOutputParams>());
+    })
     .kernel([](const KernelCall& call) {
       const NDArray& x = call.in(0);
       softmax_forward(output_view(x.shape(), call.params<SoftmaxOutputParams>()), x, nullptr,

@@ -137,6 +137,11 @@ void infer_spread(InferCall& call) {
   const auto& p = call.params<SpreadParams>();
   call.expect_floating();
   call.expect_same_dtype();
+  constexpr int64_t kLimit = int64_t{1} << 20;  // so that places do not overflow
+  call.expect(p.scale >= 1 && p.scale < kLimit && p.small.size() == 4 && p.large.size() == 4 &&
+                  p.small[0] == p.large[0] && p.small[1] == p.large[1],
+              "small and large must be images of the same number and channels, scale positive");
+  for (const Ints* shape : {&p.small, &p.large}) checked_size(Shape(*shape), call.name());
   const Shape small(p.small), large(p.large), weight = weight_shape(p);
   call.expect(call.shape(0) == (kResult == Spread::kLarge ? small : large) &&
                   call.shape(1) == (kResult == Spread::kWeight ? small : weight),
@@ -319,7 +324,7 @@ void upsampling_vjp(Vjp& v) {
       g.out_shape.assign(in.begin(), in.end());
       g.data_shape = {in[0], in[1], head.shape()[2], head.shape()[3]};
       for (int d = 2; d < 4; ++d) {
-        g.kernel.push_back(in[d] ? head.shape()[d] / in[d] : 1);
+        g.kernel.push_back(std::max<int64_t>(1, in[d] ? head.shape()[d] / in[d] : 1));
       }
       g.stride = g.kernel;
       g.pad = {0, 0};

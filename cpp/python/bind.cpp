@@ -228,7 +228,11 @@ void set_field(const ParamField& field, PyObject* value, void* data, const std::
     parse_field(field, {text, static_cast<size_t>(size)}, data, op);
     return;
   }
-  if (set_value(field, value, data)) return;
+  try {
+    if (set_value(field, value, data)) return;
+  } catch (const Error& error) {
+    fail_as(error.kind(), op, ": parameter ", field.name, ": ", error.what());
+  }
   if (PyErr_Occurred()) PyErr_Clear();
   std::string choices;
   for (const std::string& choice : field.choices) {

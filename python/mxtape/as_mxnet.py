@@ -9,6 +9,22 @@ __all__ = ["install_as_mxnet"]
 _OWN, _OTHER = __name__.split(".", 1)[0], "mxnet"
 
 
+def _found(own):
+    """The module called `own`; mx.nd is ndarray under a shorter name, and no file."""
+    try:
+        return importlib.import_module(own)
+    except ModuleNotFoundError as error:
+        if not f"{own}.".startswith(f"{error.name}."):
+            raise  # the module is there, and imports something that is not
+        parent, _, name = own.rpartition(".")
+        module = vars(_found(parent)).get(name) if parent else None
+        if isinstance(module, type(sys)):
+            return module
+        raise ModuleNotFoundError(
+            f"{own} is not in mxtape yet; see docs/differences.md", name=_OTHER + own[len(_OWN) :]
+        ) from error
+
+
 class _Finder:
     """Finds and loads ``mxnet.x.y`` as ``mxtape.x.y``: one module under two names.
 
@@ -21,18 +37,7 @@ class _Finder:
         return importlib.machinery.ModuleSpec(fullname, self)  # type: ignore[arg-type]
 
     def create_module(self, spec):
-        own = _OWN + spec.name[len(_OTHER) :]
-        try:
-            module = importlib.import_module(own)
-        except ModuleNotFoundError as error:
-            # mx.nd is ndarray under a shorter name, and no file.
-            parent, _, name = own.rpartition(".")
-            found = vars(importlib.import_module(parent)).get(name) if parent else None
-            if not isinstance(found, type(sys)):
-                raise ModuleNotFoundError(
-                    f"{own} is not in mxtape yet; see docs/differences.md", name=spec.name
-                ) from error
-            module = found
+        module = _found(_OWN + spec.name[len(_OTHER) :])
         # The import system is about to write its own spec over the module's.
         spec.loader_state = (module.__spec__, module.__loader__)
         return module

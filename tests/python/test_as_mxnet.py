@@ -105,3 +105,29 @@ def test_the_real_one_is_not_replaced():
         """
     )
     assert "RuntimeError: install_as_mxnet: mxnet has been imported already" in done.stderr
+
+
+def test_modules_of_modules_under_a_shorter_name():
+    program = """
+        import mxtape
+        mxtape.install_as_mxnet()
+        from mxnet.nd.random import uniform
+        import mxnet.nd.contrib as contrib, mxnet.test_utils
+        print(uniform is mxtape.nd.random.uniform, contrib is mxtape.nd.contrib)
+        print(mxnet.test_utils is mxtape.test_utils)
+        """
+    assert output_of(program).split() == ["True"] * 3
+
+
+def test_a_module_that_fails_to_import_says_why():
+    done = run_program(
+        """
+        import sys
+        import mxtape
+        sys.modules["platform"] = None  # which mxtape.test_utils imports
+        mxtape.install_as_mxnet()
+        import mxnet.test_utils
+        """
+    )
+    assert "not in mxtape" not in done.stderr
+    assert "platform" in done.stderr.splitlines()[-1]

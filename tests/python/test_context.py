@@ -49,7 +49,7 @@ def test_current_context_nests_and_restores():
     assert mx.current_context() == mx.cpu(0)
 
 
-@pytest.mark.differs("MXNet 1.9.1 stays on cpu(1) after the blocks")
+@pytest.mark.differs("MXNet 1.9.1 stays on cpu(1) after the blocks", run=False)
 def test_one_context_may_be_entered_again():
     context = mx.cpu(1)
     with context:

@@ -283,6 +283,22 @@ def test_numpys_seed_decides(draw):
     assert not np.array_equal(first, second)
 
 
+def test_a_seed_gives_the_numbers_that_it_gives_in_mxnet():
+    def seeded(draw):
+        np.random.seed(5)  # noqa: NPY002
+        return draw()
+
+    normal = [0.4412275, -0.33087015, 2.430771]
+    assert np.allclose(seeded(lambda: tu.rand_ndarray((3,)).asnumpy()), normal)
+    assert np.allclose(seeded(lambda: tu.random_arrays((3,))), normal)
+    uniform = seeded(lambda: tu.random_uniform_arrays((2,), (1,), low=-1, high=2))
+    assert np.allclose(np.concatenate(uniform), [-0.33402050, 1.6121969, -0.37984252])
+    assert seeded(lambda: tu.rand_shape_nd(4, 100)) == (100, 79, 62, 17)
+    assert seeded(lambda: tu.rand_shape_2d(100, 100)) == (100, 79)
+    assert seeded(lambda: tu.rand_coord_2d(0, 100, 0, 1000)) == (99, 206)
+    assert seeded(lambda: tu.random_sample(list(range(10)), 4)) == [9, 5, 2, 4]
+
+
 def test_random_sample():
     drawn = [tu.random_sample((1, 2, 3), 2) for _ in range(100)]
     assert {tuple(d) for d in drawn} == {(1, 2), (1, 3), (2, 1), (2, 3), (3, 1), (3, 2)}
@@ -490,6 +506,18 @@ def test_arguments_to_check():
     tu.check_numeric_gradient(lambda *a: nd.take(*a), [x, nd.array([1, 1], dtype="int32")])
 
 
+def test_checking_within_record():
+    x = nd.array([1.0, 2.0])
+    x.attach_grad()
+    with mx.autograd.record():
+        y = x * x
+        tu.check_numeric_gradient(lambda a: a * a * 3, [y])
+        assert mx.autograd.is_recording()
+    y.backward()
+    assert x.grad.asnumpy().tolist() == [2, 4]
+    assert y.grad is None
+
+
 def test_auxiliary_arrays():
     def scaled(x, factor):
         result = x * factor.copy()
@@ -541,6 +569,11 @@ def test_what_has_no_gradient_to_check():
         tu.check_numeric_gradient(lambda x: x.astype("int32"), [np.ones(2)])
     with pytest.raises(MXNetError):
         tu.check_numeric_gradient(lambda x: nd.ones((2,)), [np.ones(2)])
+    for result in (None, 3.0, np.ones(2), [None]):
+        with pytest.raises(TypeError, match="must give NDArrays"):
+            tu.check_numeric_gradient(lambda x, result=result: result, [np.ones(2)])
+    with pytest.raises(ValueError, match=r"data: a step of 0.001953125 is none from 1000000.0 in"):
+        tu.check_numeric_gradient(nd.sin, [np.array([1e6])])
     with pytest.raises(MXNetError, match="row_sparse"):
         tu.check_numeric_gradient(nd.sin, [np.ones(2)], grad_stype_dict={"data": "row_sparse"})
     with pytest.raises(TypeError):

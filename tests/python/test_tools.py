@@ -118,6 +118,7 @@ def test_requirements_are_those_of_pyproject():
         "onednn-devel-cpu-gomp",
         "pytest",
         "psutil",
+        "ml_dtypes",
     ]
     with pytest.raises(KeyError, match="no group nonsense"):
         requirements(ROOT / "pyproject.toml", ["nonsense"])

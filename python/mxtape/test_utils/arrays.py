@@ -1,6 +1,7 @@
 """Random arrays and shapes, matrices with known properties, and small helpers on arrays.
 
-Random numbers are those of ``numpy.random.seed``, as in MXNet.
+Random numbers come from NumPy's global generator: after ``numpy.random.seed`` arrays and shapes get
+the numbers that MXNet gives them.
 """
 
 import numpy as np

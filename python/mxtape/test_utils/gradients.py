@@ -53,7 +53,8 @@ class _Call:
         if isinstance(value, NDArray):
             # Integer arrays are indices or counts: what they are is part of the program.
             keep = dtype is None or not _floating(value)
-            return value.as_in_context(self.ctx).astype(value.dtype if keep else dtype)
+            value = value.detach().as_in_context(self.ctx)
+            return value.astype(value.dtype if keep else dtype)
         return nd.array(np.asarray(value), dtype=dtype, ctx=self.ctx)
 
     def __call__(self, arrays):
@@ -64,7 +65,11 @@ class _Call:
             result = self.function(*aux, **arrays, **named)
         else:
             result = self.function(*arrays.values(), *aux, **named)
-        return list(result) if isinstance(result, (list, tuple)) else [result]
+        outputs = list(result) if isinstance(result, (list, tuple)) else [result]
+        for output in outputs:
+            if not isinstance(output, NDArray):
+                raise TypeError(f"the function must give NDArrays, it gave {output!r}")
+        return outputs
 
     def copies(self):
         return {name: array.copy() for name, array in self.arrays.items()}
@@ -107,7 +112,10 @@ def _numeric(call, names, weights, eps, use_forward_train):
             below = total(name, values)
             values[place] = at
             # The step that was taken: not quite eps, where it was rounded.
-            gradient[place] = (above - below) / (float(high) - float(low))
+            step = float(high) - float(low)
+            if not step > 0:
+                raise ValueError(f"{name}: a step of {eps} is none from {at} in {values.dtype}")
+            gradient[place] = (above - below) / step
         gradients[name] = gradient
     return gradients
 
