@@ -44,6 +44,7 @@ ADAM = {**STEP, "etas": (1.0,)}
 LAMB = {"learning_rates": (0.1,), "wds": (0.0,), "step_count": (1,), "num_tensors": 1}
 LRS, HALF, FULL = np.full(1, 0.1, "float32"), np.full((3, 2), 0.7, "float16"), np.full((3, 2), 0.7, "float32")
 ONE = np.full(1, 0.3, "float32")
+X = (3, 2, 2)
 RNN = {"state_size": 2, "num_layers": 1, "mode": "rnn_tanh"}
 TURNED = np.array([[0, 2, 2, 3, 2, 30.0]])
 HAWKES = [(2, 2), np.full(2, 0.2), np.full(2, 2.0), np.zeros((2, 2)), np.ones((2, 3)), np.zeros((2, 3), "int32")]
@@ -72,7 +73,7 @@ SEEDS = [
     Row("_contrib_group_adagrad_update", [(3, 2), (3, 2), (3, 1)], {"lr": 0.1}),
     Row("_contrib_RROIAlign", [(1, 2, 5, 6), TURNED], {"pooled_size": (2, 2), "spatial_scale": 1.0}),
     Row("_contrib_backward_hawkesll", HAWKES),
-    Row("_backward_RNN", [(3, 2, 2), (12,), (1, 2, 2), (3, 2, 2)], RNN),
+    Row("_backward_RNN", [X, (12,), (1, 2, 2), X, (12,), (0,), X, (1, 2, 2)], RNN),
     Row("fill_element_0index", [(3, 4), (3,), np.array([0.0, 3, 1])]),
     Row("_histogram", [(7,)], {"bin_cnt": 4, "range": (-1.0, 1.0)}),
     Row("_histogram", [(7,), np.array([-1.0, 0, 1])]),
