@@ -6,6 +6,7 @@ the processor runs and registers it as ``mxtape._core``. The environment variabl
 (``native``, ``v2``, ``v3``, ``v4``, or a full name such as ``x86-64-v3``) overrides the choice.
 """
 
+import contextlib
 import importlib
 import os
 import sys
@@ -132,8 +133,29 @@ def _package_folders() -> list[str]:
     return list(sys.modules[__package__].__path__)
 
 
+# How often a thread of libgomp's looks for work before it sleeps. libgomp's own number, for as many
+# threads as processors, makes it look for about a millisecond: on a machine that has other work
+# too, threads then wait for each other's time and programs take five times as long and more.
+_SPINS = "10000"
+_SPIN_VARIABLES = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+
+
+@contextlib.contextmanager
+def _short_spins():
+    """libgomp reads its environment once, when it is loaded, which is in here."""
+    if any(name in os.environ for name in _SPIN_VARIABLES):
+        yield
+        return
+    os.environ["GOMP_SPINCOUNT"] = _SPINS
+    try:
+        yield
+    finally:
+        del os.environ["GOMP_SPINCOUNT"]
+
+
 def _load(name: str) -> ModuleType:
-    module = importlib.import_module(f"{__package__}.{_module_name(name)}")
+    with _short_spins():
+        module = importlib.import_module(f"{__package__}.{_module_name(name)}")
     # One name whatever the processor, so that a pickle made on one machine loads on another.
     sys.modules[f"{__package__}._core"] = module
     return module

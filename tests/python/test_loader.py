@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from mxtape import _loader
+from support import output_of, run_program
 
 RELEASE = ["x86-64-v4", "x86-64-v3", "x86-64-v2"]
 
@@ -116,3 +117,21 @@ def test_import_loads_nothing_that_few_programs_use():
     )
     # What NumPy has not imported already must not take inspect's and json's 20 ms.
     assert not {"inspect", "json", "ctypes", "typing"} & set(done.stdout.split()), done.stdout
+
+
+def test_the_environment_is_as_it_was_after_the_import():
+    program = "import os; before = dict(os.environ); import mxtape; print(before == dict(os.environ))"
+    assert output_of(program) == "True\n"
+    assert output_of(program, {"GOMP_SPINCOUNT": "7"}) == "True\n"
+
+
+def test_threads_sleep_soon_unless_the_user_says_otherwise():
+    """libgomp tells what it has read when it is asked to."""
+    shown = run_program("import mxtape", {"OMP_DISPLAY_ENV": "VERBOSE"}).stderr
+    if "GOMP_SPINCOUNT" not in shown:
+        pytest.skip("another OpenMP library than libgomp")
+    assert "GOMP_SPINCOUNT = '10000'" in shown
+    own = {"OMP_DISPLAY_ENV": "VERBOSE", "GOMP_SPINCOUNT": "7"}
+    assert "GOMP_SPINCOUNT = '7'" in run_program("import mxtape", own).stderr
+    own = {"OMP_DISPLAY_ENV": "VERBOSE", "OMP_WAIT_POLICY": "passive"}
+    assert "GOMP_SPINCOUNT = '10000'" not in run_program("import mxtape", own).stderr
