@@ -89,7 +89,8 @@ void infer_layer(InferCall& call) {
   call.expect(p.num_group >= 1, "num_group must be positive");
   call.expect(data[1] % p.num_group == 0, "the number of channels, ", data[1],
               ", must be a multiple of num_group");
-  call.expect(p.num_filter >= 1 && p.num_filter < (int64_t{1} << 31), "num_filter must be positive");
+  call.expect(p.num_filter >= 1 && p.num_filter < (int64_t{1} << 31),
+              "num_filter must be positive");
   call.expect(p.num_filter % p.num_group == 0, "num_filter, ", p.num_filter,
               ", must be a multiple of num_group");
   const Shape weight = {p.num_filter, data[1] / p.num_group, g.kernel[1], g.kernel[2]};
@@ -164,14 +165,14 @@ void layer_vjp(Vjp& v) {
     return P::kMasked ? reshape(reshape(x, shared) * mask, matrix) : x;
   };
   if (v.needs(kWeight)) {
-    const NDArray grad = product_to_weight(
-        {heads, masked(sampled)}, product_grad(p, {p.num_filter, inner, 1}));
+    const NDArray grad =
+        product_to_weight({heads, masked(sampled)}, product_grad(p, {p.num_filter, inner, 1}));
     v.grad(kWeight, reshape(grad, weight.shape()));
   }
   if (!p.no_bias && v.needs(kWeight + 1)) v.grad(kWeight + 1, sum(head, {0, 2, 3}, false));
   if (!v.needs(0) && !v.needs(1) && !needs_mask) return;
-  const NDArray columns = product_to_data({heads, reshape(weight, {p.num_filter, inner, 1})},
-                                          product_grad(p, matrix));
+  const NDArray columns =
+      product_to_data({heads, reshape(weight, {p.num_filter, inner, 1})}, product_grad(p, matrix));
   if (needs_mask) {
     const NDArray grad = sum(reshape(columns, shared) * reshape(sampled, shared), {2}, false);
     v.grad(2, reshape(grad, v.input_shape(2)));
@@ -193,29 +194,34 @@ void layer_vjp(Vjp& v) {
 OP(_contrib_DeformableConvolution)
     .inputs("data", "offset", "weight", "bias")
     .params<PlainParams>()
-    .optional_inputs(
-        3, [](const Params* p) -> uint32_t { return p->as<PlainParams>().no_bias ? 0b111 : 0b1111; })
+    .optional_inputs(3,
+                     [](const Params* p) -> uint32_t {
+                       return p->as<PlainParams>().no_bias ? 0b111 : 0b1111;
+                     })
     .infer(infer_layer<PlainParams>)
     .kernel(run_layer<PlainParams>)
     .keep_inputs({Keep::kData, Keep::kData, Keep::kData})
     .vjp(layer_vjp<PlainParams>)
     .doc(
         "Convolution of images whose kernel reads between the pixels: every element of it at every "
-        "place is displaced by offset, (N, groups * kernel * 2, height, width), vertically and then "
+        "place is displaced by offset, (N, groups * kernel * 2, height, width), vertically and "
+        "then "
         "horizontally. Zero outside.");
 
 OP(_contrib_ModulatedDeformableConvolution)
     .inputs("data", "offset", "mask", "weight", "bias")
     .params<ModulatedParams>()
-    .optional_inputs(4, [](const Params* p) -> uint32_t {
-      return p->as<ModulatedParams>().no_bias ? 0b1111 : 0b11111;
-    })
+    .optional_inputs(4,
+                     [](const Params* p) -> uint32_t {
+                       return p->as<ModulatedParams>().no_bias ? 0b1111 : 0b11111;
+                     })
     .infer(infer_layer<ModulatedParams>)
     .kernel(run_layer<ModulatedParams>)
     .keep_inputs({Keep::kData, Keep::kData, Keep::kData, Keep::kData})
     .vjp(layer_vjp<ModulatedParams>)
     .doc(
-        "DeformableConvolution, with what the kernel reads multiplied by mask, (N, groups * kernel, "
+        "DeformableConvolution, with what the kernel reads multiplied by mask, (N, groups * "
+        "kernel, "
         "height, width).");
 
 }  // namespace

@@ -213,8 +213,7 @@ OP(_deformable_columns)
     .params<DeformableParams>()
     .infer([](InferCall& call) {
       const auto& p = call.params<DeformableParams>();
-      const ConvGeometry g =
-          deformable_geometry(call, p, p.num_deformable_group, call.shape(0), 1);
+      const ConvGeometry g = deformable_geometry(call, p, p.num_deformable_group, call.shape(0), 1);
       call.output(0, columns_shape(g), call.dtype(0));
     })
     .kernel([](const KernelCall& call) {
@@ -264,8 +263,7 @@ OP(_backward_deformable_offset)
     .params<DeformableParams>()
     .infer([](InferCall& call) {
       const auto& p = call.params<DeformableParams>();
-      const ConvGeometry g =
-          deformable_geometry(call, p, p.num_deformable_group, call.shape(1), 2);
+      const ConvGeometry g = deformable_geometry(call, p, p.num_deformable_group, call.shape(1), 2);
       call.expect(call.shape(0) == columns_shape(g), "head must have shape ", columns_shape(g));
       call.output(0, call.shape(2), call.dtype(0));
     })
