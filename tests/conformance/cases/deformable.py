@@ -21,14 +21,14 @@ PLAIN = """
 {op}(x, o[:, :8], w, b, kernel=(2, 2), num_filter=4)
 {op}(x, o, w, kernel=(2, 2), num_filter=4, num_deformable_group=2, no_bias=True)
 {op}(x, o[:, :8], w[:, :2], b, kernel=(2, 2), num_filter=4, num_group=2)
-{op}(x, o[:, :8, :4, :3], w, b, (2, 2), (2, 3), (1, 2), (2, 1), 4)
+{op}(x, o[:, :8, :4, :2], w, b, (2, 2), (2, 3), (1, 2), (2, 1), 4)
 {op}(x[:, :, :4, :5], o[:, :2], w[:1, :, :1, :1], kernel=(1, 1), pad=(0, 0), num_filter=1, no_bias=True)
 """.format(op="nd.contrib.DeformableConvolution")
 MASKED = """
 {op}(x, o[:, :8], m[:, :4], w, b, kernel=(2, 2), num_filter=4)
 {op}(x, o, m, w, kernel=(2, 2), num_filter=4, num_deformable_group=2, no_bias=True)
 {op}(x, o[:, :8], m[:, :4], w[:, :2], b, kernel=(2, 2), num_filter=4, num_group=2, im2col_step=1)
-{op}(x, o[:, :8, :4, :3], m[:, :4, :4, :3], w, b, (2, 2), (2, 3), (1, 2), (2, 1), 4)
+{op}(x, o[:, :8, :4, :2], m[:, :4, :4, :2], w, b, (2, 2), (2, 3), (1, 2), (2, 1), 4)
 """.format(op="nd.contrib.ModulatedDeformableConvolution")
 
 
@@ -58,7 +58,7 @@ values(
     nd.contrib.ModulatedDeformableConvolution(x, o[:, :8], w, b, kernel=(2, 2), num_filter=4)
     nd.contrib.ModulatedDeformableConvolution(x, o[:, :8], m[:, :3], w, b, (2, 2), num_filter=4)
     nd.contrib.ModulatedDeformableConvolution(x, o[:, :8], m, w, b, (2, 2), num_filter=4)
-    nd.contrib.ModulatedDeformableConvolution(x, o[:, :8], m[:, :4, :3], w, b, (2, 2), num_filter=4)
+    nd.contrib.ModulatedDeformableConvolution(x, o[:, :8], m[:, :4, :2], w, b, (2, 2), num_filter=4)
     nd.contrib.ModulatedDeformableConvolution(x, o[:, :7], m[:, :4], w, b, (2, 2), num_filter=4)
     """,
 )
