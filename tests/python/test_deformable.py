@@ -94,7 +94,8 @@ def test_no_images():
             x, offset, w, kernel=(2, 2), num_filter=3, no_bias=True
         )
     y.backward()
-    assert y.shape == (0, 3, 3, 3) and x.grad.shape == x.shape
+    assert y.shape == (0, 3, 3, 3)
+    assert x.grad.shape == x.shape
     np.testing.assert_array_equal(w.grad.asnumpy(), 0)
 
 

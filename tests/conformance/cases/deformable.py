@@ -22,7 +22,7 @@ PLAIN = """
 {op}(x, o, w, kernel=(2, 2), num_filter=4, num_deformable_group=2, no_bias=True)
 {op}(x, o[:, :8], w[:, :2], b, kernel=(2, 2), num_filter=4, num_group=2)
 {op}(x, o[:, :8, :4, :2], w, b, (2, 2), (2, 3), (1, 2), (2, 1), 4)
-{op}(x[:, :, :4, :5], o[:, :2], w[:1, :, :1, :1], kernel=(1, 1), pad=(0, 0), num_filter=1, no_bias=True)
+{op}(x[:, :, :4, :5], o[:, :2], w[:1, :, :1, :1], kernel=(1, 1), num_filter=1, no_bias=True)
 """.format(op="nd.contrib.DeformableConvolution")
 MASKED = """
 {op}(x, o[:, :8], m[:, :4], w, b, kernel=(2, 2), num_filter=4)
@@ -133,4 +133,46 @@ values(
     maps,
     f"nd.contrib.MultiProposal(s[:1], d[:1], big, {SMALL})\n"
     f"nd.contrib.MultiProposal(s[:1], d[:1], i[:1])",
+)
+
+# ---- displaced bins of regions
+
+
+def parts(dtype="float32"):
+    def setup(mx):
+        return {
+            "x": array(mx, data((2, 8, 7, 9), seed=521, dtype=dtype)),
+            "r": mx.nd.array(
+                [[0, 0, 0, 8, 6], [1, 1.2, 0.7, 6.4, 5.1], [0, -3, 2, 12, 9], [1, 30, 30, 40, 40]],
+                dtype=dtype,
+            ),
+            "t": array(mx, data((4, 4, 2, 2), seed=522, dtype=dtype)),
+        }
+
+    return setup
+
+
+POOL = "nd.contrib.DeformablePSROIPooling"
+STILL = f"""
+{POOL}(x, r, spatial_scale=1, output_dim=2, group_size=2, pooled_size=2, no_trans=True)
+{POOL}(x, r, None, 0.7, 8, 1, 3, 0, 3, no_trans=True)
+"""
+MOVED = f"""
+{POOL}(x, r, t, 1.0, 2, 2, 2, 0, 1, 0.125)
+{POOL}(x, r, t, 0.75, 2, 2, 4, 2, 3, trans_std=0.25)
+{POOL}(x, r, t[:, :2], 0.75, 8, 1, 3, part_size=2, sample_per_part=4, trans_std=0.25)
+"""
+gradients(__name__, parts(), STILL, wrt="x r")
+gradients(__name__, parts(), MOVED, wrt="x r t")
+gradients(__name__, parts("float64"), MOVED, prefix="float64 ", wrt="x r t")
+values(
+    __name__,
+    parts(),
+    f"""
+    {POOL}(x, r, t, 1.0, 2, 2, 2, no_trans=True)
+    {POOL}(x, r, spatial_scale=1.0, output_dim=2, group_size=2, pooled_size=2)
+    {POOL}(x, r, t, 1.0, 2, 2)
+    {POOL}(x, r[:, :4], t, 1.0, 2, 2, 2)
+    {POOL}(x[0], r, t, 1.0, 2, 2, 2)
+    """,
 )
