@@ -89,7 +89,7 @@ const int mul_family = declare_binary(
                "broadcast_mul",
                {},
                "_mul_scalar",
-               {"_MulScalar"},
+               {"_MulScalar", "_contrib_backward_gradientmultiplier"},
                nullptr,
                {}},
      .tile = numeric_tile<2>([](auto a, auto b) { return a * b; }),

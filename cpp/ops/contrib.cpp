@@ -32,6 +32,8 @@ struct QuadraticParams {
   }
 };
 
+const fn::Op quadratic_grad{"_contrib_backward_quadratic"};
+
 OP(_contrib_quadratic)
     .inputs("data")
     .params<QuadraticParams>()
@@ -42,10 +44,24 @@ OP(_contrib_quadratic)
     }))
     .keep_input()
     .vjp([](Vjp& v) {
-      const auto& p = v.params<QuadraticParams>();
-      v.grad(0, v.head() * (v.input(0) * (2 * p.a) + p.b));
+      v.grad(0, quadratic_grad({v.head(), v.input(0)}, v.params<QuadraticParams>()));
     })
     .doc("a * data**2 + b * data + c.");
+
+OP(_contrib_backward_quadratic)
+    .inputs("head", "data")
+    .params<QuadraticParams>()
+    .pointwise(floating_tile<2, QuadraticParams>([](const QuadraticParams& p, auto g, auto x) {
+      using T = typename decltype(x)::Scalar;
+      return g * (x * static_cast<T>(2 * p.a) + static_cast<T>(p.b));
+    }))
+    .keep_inputs({Keep::kData, Keep::kData})
+    .vjp([](Vjp& v) {
+      const auto& p = v.params<QuadraticParams>();
+      if (v.needs(0)) v.grad(0, quadratic_grad({v.head(), v.input(1)}, p));
+      if (v.needs(1)) v.grad(1, v.head() * v.input(0) * (2 * p.a));
+    })
+    .doc("The gradient of _contrib_quadratic.");
 
 double root_of_depth(const Shape& shape) {
   return std::sqrt(static_cast<double>(shape[shape.ndim() - 1]));

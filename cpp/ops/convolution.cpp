@@ -71,18 +71,6 @@ struct DeconvolutionParams : WindowParams, LayerParams<Layout> {
   }
 };
 
-// Of the internal gradients of Convolution.
-struct ConvolutionGradParams : WindowParams {
-  int64_t num_group = 1;
-  Ints shape;
-  template <class V>
-  void visit(V& v) {
-    WindowParams::visit(v);
-    v("num_group", num_group, "Groups of channels.");
-    v.required("shape", shape, "Shape of the result.");
-  }
-};
-
 const fn::Op convolution{"Convolution"}, to_data{"_backward_Convolution_data"},
     to_weight{"_backward_Convolution_weight"};
 

@@ -18,6 +18,18 @@ struct WindowParams {
   int axes() const { return static_cast<int>(kernel.size()); }
 };
 
+// Of _backward_Convolution_data and _backward_Convolution_weight.
+struct ConvolutionGradParams : WindowParams {
+  int64_t num_group = 1;
+  Ints shape;
+  template <class V>
+  void visit(V& v) {
+    WindowParams::visit(v);
+    v("num_group", num_group, "Groups of channels.");
+    v.required("shape", shape, "Shape of the result.");
+  }
+};
+
 // Fails where the window does not fit itself: numbers of axes, ranges.
 void check_window(const InferCall& call, const WindowParams& window);
 

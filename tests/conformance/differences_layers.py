@@ -439,3 +439,22 @@ _list(
     array(_saturated(harness.data((4, 5, 3), 0, 255, seed=403), 1.5)),
     "image::nd.image.random_saturation(f, 1.5, 1.5)",
 )
+_list(
+    "MXNet reads beyond the offsets or the mask when they are of fewer images",
+    raises("MXNetError"),
+    "deformable::nd.contrib.DeformableConvolution(x, o[:1, :8], w, b, kernel=(2, 2), num_filter=4)",
+    "deformable::nd.contrib.ModulatedDeformableConvolution"
+    "(x, o[:, :8], m[:1, :4], w, b, (2, 2), num_filter=4)",
+)
+_list(
+    "MXNet divides by the zero and ends the process",
+    raises("MXNetError"),
+    "deformable::nd.contrib.DeformableConvolution"
+    "(x, o, w, b, (2, 2), num_filter=4, num_deformable_group=0)",
+)
+_list(
+    "MXNet ends the process for an image that the map does not cover",
+    raises("MXNetError"),
+    "deformable::nd.contrib.MultiProposal"
+    "(s[:1], d[:1], big, scales=(1, 2), ratios=(1,), feature_stride=16)",
+)

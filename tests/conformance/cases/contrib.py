@@ -25,6 +25,9 @@ values(
     small,
     """
     nd.contrib.quadratic(nd.array([1, -2, 3], dtype='int32'), a=1.5, b=-2, c=0.25)
+    nd.contrib.backward_gradientmultiplier(x, 2.5)
+    nd.contrib.backward_gradientmultiplier(x, scalar=-1)
+    nd.contrib.backward_quadratic(a=2)
     nd.contrib.quadratic(x.astype('float16'), a=1.5, b=-2, c=0.25)
     nd.contrib.div_sqrt_dim(x.astype('float16'))
     nd.contrib.round_ste(nd.array([-2.5, -1.5, -0.5, 0.4, 0.5, 1.5, 2.5]))

@@ -16,6 +16,7 @@ ROWS = [
     Row("_contrib_round_ste", [(2, 3)], loss=identity),
     Row("_contrib_sign_ste", [(2, 3)], loss=identity),
     Row("_contrib_quadratic", [(2, 3)], {"a": 1.5, "b": -2.0, "c": 0.25}),
+    Row("_contrib_backward_quadratic", [(2, 3)] * 2, {"a": 1.5, "b": -2.0}),
     Row("_contrib_interleaved_matmul_selfatt_qk", [(3, 2, 12)], {"heads": 2}),
     Row("_contrib_interleaved_matmul_selfatt_qk", [(2, 1, 9)], {"heads": 1}),
     Row("_contrib_interleaved_matmul_selfatt_valatt", [(3, 2, 6), (4, 3, 3)], {"heads": 2}),
