@@ -96,6 +96,8 @@ REFUSED = {
     "a stride of 2^63": ("Pooling", [LARGE], {"kernel": (1, 1), "stride": (2**63 - 1, 1)}),
     "no shapes": ("_spread", [(4, 1, 3)] * 2, {"scale": 7}),
     "two axes": ("_backward_spread_weight", [(), ()], {"large": (-2, 1)}),
+    "no parts": ("_attention_part", [(3, 2, 12)], {"heads": 2, "parts": 0, "which": 1}),
+    "too many parts": ("_attention_join", [(4, 3, 2)], {"heads": 2, "parts": 2**62, "which": 1}),
     "2^62 parts": ("SliceChannel", [(4,)], {"num_outputs": 2**62, "axis": 0}),
     "2^62 sections": ("_split_v2", [(4,)], {"indices": (0, 1), "sections": 2**62}),
     "2^62 copies": ("amp_multicast", [(4,)], {"num_outputs": 2**62}),
@@ -143,6 +145,32 @@ def test_a_region_of_negative_width_is_empty_and_spoils_no_other():
     alone = nd.contrib.ROIAlign(images, nd.array(rois[:1]), **params).asnumpy()
     np.testing.assert_array_equal(pooled[1], np.zeros((1, 2, 2)))
     np.testing.assert_array_equal(pooled[[0, 2]], alone[[0, 0]])
+
+
+def test_axes_of_the_gradient_of_batch_norm_count_from_the_end_too():
+    inputs = [nd.random.uniform(shape=s) for s in ((2, 3, 4), (2, 3, 4), (3,), (3,), (3,))]
+    first, second = (register.get("_backward_BatchNorm")(*inputs, axis=a) for a in (1, -2))
+    for one, other in zip(first, second):
+        np.testing.assert_array_equal(one.asnumpy(), other.asnumpy())
+
+
+@pytest.mark.parametrize("name", ["makediag", "maketrian"])
+def test_matrices_around_nothing_have_gradients(name):
+    x = nd.zeros((2, 0))
+    x.attach_grad()
+    with autograd.record():
+        made = getattr(nd.linalg, name)(x, offset=1)
+    made.backward()
+    assert made.shape == (2, 1, 1) and x.grad.shape == (2, 0)
+
+
+def test_pooling_all_of_an_empty_axis_has_gradients():
+    x = nd.zeros((1, 2, 0, 3))
+    x.attach_grad()
+    with autograd.record():
+        pooled = nd.Pooling(x, global_pool=True, pool_type="avg")
+    pooled.backward()
+    assert pooled.shape == (1, 2, 1, 1)
 
 
 def test_upsampling_to_nothing_has_gradients():
