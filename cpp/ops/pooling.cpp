@@ -187,8 +187,8 @@ void infer_pooling(InferCall& call) {
       }
     }
   }
-  call.expect(
-      data.product(lead, lead + static_cast<int>(spatial)) <= kLargest, "a channel has too many elements");
+  call.expect(data.product(lead, lead + static_cast<int>(spatial)) <= kLargest,
+              "a channel has too many elements");
   const Shape out(geometry_of(p, data, kIsV1<P>).out_shape);
   call.output(0, out, call.dtype(0));
   if (p.pool_type == PoolType::kMax) call.output(1, out, DType::kInt32);

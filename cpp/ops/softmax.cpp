@@ -367,9 +367,7 @@ OP(SoftmaxOutput)
     .alias("Softmax")
     .inputs("data", "label")
     .params<SoftmaxOutputParams>()
-    .infer([](InferCall& call) {
-      infer_softmax_output(call, call.params<SoftmaxOutputParams>());
-    })
+    .infer([](InferCall& call) { infer_softmax_output(call, call.params<SoftmaxOutputParams>()); })
     .kernel([](const KernelCall& call) {
       const NDArray& x = call.in(0);
       softmax_forward(output_view(x.shape(), call.params<SoftmaxOutputParams>()), x, nullptr,
