@@ -46,7 +46,9 @@ struct Projection {
 void check_projection(const InferCall& call, size_t i, int64_t heads, int64_t parts) {
   const Shape& shape = call.shape(i);
   call.expect(shape.ndim() == 3, "input ", i, " must have 3 axes: (length, batch, projections)");
-  call.expect(heads >= 1, "heads must be positive");
+  constexpr int64_t kLimit = int64_t{1} << 31;  // so that their product does not overflow
+  call.expect(heads >= 1 && heads < kLimit, "heads must be positive and below 2^31");
+  call.expect(parts >= 1 && parts < kLimit, "parts must be positive and below 2^31");
   call.expect(shape[2] % (heads * parts) == 0, "the last axis of input ", i,
               " must be a multiple of ", heads * parts, ", heads times ", parts);
 }
@@ -102,7 +104,8 @@ OP(_attention_join)
       call.expect(shape.ndim() == 3 && p.heads >= 1 && shape[0] % p.heads == 0,
                   "data must have shape (batch * heads, length, depth)");
       call.expect(p.which >= 0 && p.which < p.parts, "which must be in [0, ", p.parts, ")");
-      call.output(0, {shape[1], shape[0] / p.heads, p.heads * p.parts * shape[2]}, call.dtype(0));
+      const int64_t width = checked_size({p.heads, p.parts, shape[2]}, call.name());
+      call.output(0, {shape[1], shape[0] / p.heads, width}, call.dtype(0));
     })
     .kernel([](const KernelCall& call) {
       const auto& p = call.params<PartParams>();

@@ -244,6 +244,7 @@ BATCH_NORM(_contrib_BatchNormWithReLU, BatchNormParams, true).doc("relu(BatchNor
 
 void infer_backward(InferCall& call) {
   call.expect_floating();
+  call.expect_floating(2);
   const int axis = call.axis(call.params<BackwardParams>().axis, 1);
   call.expect(call.shape(0) == call.shape(1) && call.dtype(0) == call.dtype(1),
               "head and data must have one shape and dtype");
@@ -264,7 +265,8 @@ void run_backward(const KernelCall& call) {
                             istd = to_doubles(call.in(4));
   std::vector<double> dgamma(gamma.size()), dbeta(gamma.size());
   normalize_channels_backward(
-      call.in(0), x, call.out(), ChannelView(x.shape(), static_cast<int>(p.axis)),
+      call.in(0), x, call.out(),
+      ChannelView(x.shape(), normalize_axis(p.axis, x.ndim(), call.name())),
       {gamma.data(), mean.data(), istd.data(), p.batch, dgamma.data(), dbeta.data()});
   from_doubles(dgamma, call.out(1));
   from_doubles(dbeta, call.out(2));
@@ -278,7 +280,7 @@ void backward_vjp(Vjp& v) {
   const NDArray gamma = v.input(2);
   const Shape data = v.input_shape(1);
   const DType dtype = v.input_dtype(1);
-  const int axis = static_cast<int>(p.axis);
+  const int axis = normalize_axis(p.axis, data.ndim(), v.op().name);
   const Channels ch(data, axis, gamma.dtype());
   const double share = p.batch && ch.count > 0 ? 1 / ch.count : 0;
   const NDArray f = ch.wide(v.head(0)), h = ch.wide(v.input(0)), x = ch.wide(v.input(1));

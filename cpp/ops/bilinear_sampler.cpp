@@ -405,6 +405,7 @@ OP(_backward_bilinear_data)
       call.expect_same_dtype();
       call.expect(head.ndim() == 4 && grid == Shape({head[0], 2, head[2], head[3]}),
                   "head must have shape (N, channels, h, w) and grid (N, 2, h, w)");
+      call.expect(p.height > 0 && p.width > 0, "height and width must be positive");
       const Shape out = {head[0], head[1], p.height, p.width};
       checked_size(out, call.name());
       call.output(0, out, call.dtype(0));

@@ -87,6 +87,18 @@ void move_diagonals(const NDArray& packed, const NDArray& matrices, int64_t offs
   });
 }
 
+// The gradient of what put vectors into the matrices that `head` is for. Matrices that were made
+// around vectors without elements have no such diagonal.
+template <class P>
+NDArray taken_out(const fn::Op& op, const NDArray& head, const P& p) {
+  const Shape& shape = head.shape();
+  const int ndim = shape.ndim();
+  if (p.offset == 0 || std::abs(p.offset) < shape[ndim - 1]) return op({head}, p);
+  Shape empty(shape.dims().first(static_cast<size_t>(ndim - 1)));
+  empty[ndim - 2] = 0;
+  return full(empty, head.dtype(), 0);
+}
+
 OP(_linalg_extractdiag)
     .alias("linalg_extractdiag")
     .inputs("A")
@@ -120,7 +132,7 @@ OP(_linalg_makediag)
       fill_zero(call.out());
       move_diagonals<false>(call.in(0), call.out(), call.params<DiagParams>().offset);
     })
-    .vjp([](Vjp& v) { v.grad(0, extractdiag_op({v.head()}, v.params<DiagParams>())); })
+    .vjp([](Vjp& v) { v.grad(0, taken_out(extractdiag_op, v.head(), v.params<DiagParams>())); })
     .doc("Matrices with the vectors in A on a diagonal and zeros elsewhere.");
 
 // ---- Triangles
@@ -186,7 +198,7 @@ OP(_linalg_maketrian)
       fill_zero(call.out());
       move_triangles<false>(call.in(0), call.out(), call.params<TrianParams>());
     })
-    .vjp([](Vjp& v) { v.grad(0, extracttrian_op({v.head()}, v.params<TrianParams>())); })
+    .vjp([](Vjp& v) { v.grad(0, taken_out(extracttrian_op, v.head(), v.params<TrianParams>())); })
     .doc("Matrices with the vectors in A as a triangle, as extracttrian takes it out.");
 
 OP(_backward_linalg_triangle)

@@ -269,7 +269,12 @@ void restore(const AxisView& view, const NDArray& runs, const NDArray& target) {
 
 void normalize(const Normalization& norm, const NDArray& x, const NDArray* gamma,
                const NDArray* beta, const NDArray& y, const NDArray* mean, const NDArray* s) {
-  if (x.size() == 0) return;
+  if (x.size() == 0) {
+    for (const NDArray* of_nothing : {mean, s}) {
+      if (of_nothing) fill_zero(*of_nothing);
+    }
+    return;
+  }
   const NDArray in = contiguous_runs(norm.view, x), out = run_buffer(norm.view, y);
   if (x.dtype() == DType::kFloat64) {
     forward<double>(norm, in, gamma, beta, out, mean, s);

@@ -276,7 +276,8 @@ const PoolGeometry& checked_geometry(InferCall& call) {
     call.expect(spatial || data == out, "data_shape and out_shape may differ in spatial axes only");
   }
   if (!g.kernel.empty()) {
-    expect_axes(call, "kernel", g.kernel, ndim - 2, 1);
+    // A window of all of an axis that is empty has no elements.
+    expect_axes(call, "kernel", g.kernel, ndim - 2, 0);
     expect_axes(call, "stride", g.stride, ndim - 2, 1);
     expect_axes(call, "pad", g.pad, ndim - 2, 0);
   }

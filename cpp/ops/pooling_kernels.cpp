@@ -8,6 +8,7 @@
 #include "core/ndarray.h"
 #include "ops/pooling.h"
 #include "ops/reduce.h"
+#include "ops/strided.h"
 #include "runtime/convert.h"
 #include "runtime/parallel.h"
 
@@ -502,6 +503,7 @@ void pool_lp(const PoolGeometry& geometry, const NDArray& data, const NDArray& o
 
 void pool_sum_adjoint(const PoolGeometry& geometry, const NDArray& head, const NDArray& out) {
   if (out.size() == 0) return;
+  if (head.size() == 0) return fill_zero(out);
   const Plan plan(geometry);
   reduce::dispatch_floating(out.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
@@ -512,6 +514,7 @@ void pool_sum_adjoint(const PoolGeometry& geometry, const NDArray& head, const N
 void pool_max_scatter(const PoolGeometry& geometry, const NDArray& head, const NDArray& positions,
                       const NDArray& out) {
   if (out.size() == 0) return;
+  if (head.size() == 0) return fill_zero(out);
   const Plan plan(geometry);
   const int32_t* at = positions.data<int32_t>();
   reduce::dispatch_floating(out.dtype(), [&](auto tag) {

@@ -451,6 +451,8 @@ void spread_regions(const KernelCall& call) {
 }
 
 Shape aligned_shape(const InferCall& call, const AlignParams& p, const Shape& images) {
+  constexpr int64_t kMostSamples = 1 << 16;
+  call.expect(p.sample_ratio <= kMostSamples, "sample_ratio must be at most ", kMostSamples);
   expect_pooling(call, p.pooled_size, p.spatial_scale);
   expect_regions(call, images, true);
   int64_t channels = images[1];

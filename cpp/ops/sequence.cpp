@@ -159,6 +159,15 @@ Shape without_steps(const Shape& data, int64_t axis) {
   return Shape(dims);
 }
 
+void expect_last_steps(const InferCall& call, int64_t steps) {
+  const NDArray numbers = index_numbers(call.input(1));
+  for (int64_t i = 0; i < numbers.size(); ++i) {
+    const int64_t length = numbers.data<int64_t>()[i];
+    call.expect(length >= 1 && length <= steps, "sequence_length[", i, "] is ", length,
+                ", it must be in [1, ", steps, "]");
+  }
+}
+
 OP(SequenceLast)
     .inputs("data", "sequence_length")
     .params<SequenceParams>()
@@ -168,14 +177,7 @@ OP(SequenceLast)
       check_sequences(call, call.shape(0), p.axis, p.use_sequence_length);
       const int64_t steps = call.shape(0)[static_cast<int>(p.axis)];
       call.expect(steps > 0, "the sequences have no steps");
-      if (p.use_sequence_length) {
-        const NDArray numbers = index_numbers(call.input(1));
-        for (int64_t i = 0; i < numbers.size(); ++i) {
-          const int64_t length = numbers.data<int64_t>()[i];
-          call.expect(length >= 1 && length <= steps, "sequence_length[", i, "] is ", length,
-                      ", it must be in [1, ", steps, "]");
-        }
-      }
+      if (p.use_sequence_length) expect_last_steps(call, steps);
       call.output(0, without_steps(call.shape(0), p.axis), call.dtype(0));
     })
     .kernel([](const KernelCall& call) {
@@ -214,6 +216,7 @@ OP(_backward_SequenceLast)
       Ints dims(head.begin(), head.end());
       dims.insert(dims.begin() + p.axis, p.steps);
       check_sequences(call, Shape(dims), p.axis, p.use_sequence_length);
+      if (p.use_sequence_length) expect_last_steps(call, p.steps);
       call.output(0, Shape(dims), call.dtype(0));
     })
     .kernel([](const KernelCall& call) {

@@ -324,9 +324,9 @@ void upsampling_vjp(Vjp& v) {
       g.out_shape.assign(in.begin(), in.end());
       g.data_shape = {in[0], in[1], head.shape()[2], head.shape()[3]};
       for (int d = 2; d < 4; ++d) {
-        g.kernel.push_back(std::max<int64_t>(1, in[d] ? head.shape()[d] / in[d] : 1));
+        g.kernel.push_back(in[d] ? head.shape()[d] / in[d] : 1);
       }
-      g.stride = g.kernel;
+      g.stride = {std::max<int64_t>(1, g.kernel[0]), std::max<int64_t>(1, g.kernel[1])};
       g.pad = {0, 0};
       v.grad(i, pool_sum_op({mine}, g));
     }
