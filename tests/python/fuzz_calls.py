@@ -41,6 +41,7 @@ WORDS = ("", "nonsense", "cpu(0)", "float32", "None", "(1, 2)", "-1", "NCHW")
 
 # Calls of operators that have no row in the gradient matrix and take arrays of several shapes.
 STEP = {"lrs": (0.1,), "wds": (0.0,), "num_weights": 1}
+ONE_WEIGHT = {"num_weights": 1}
 ADAM = {**STEP, "etas": (1.0,)}
 LAMB = {"learning_rates": (0.1,), "wds": (0.0,), "step_count": (1,), "num_tensors": 1}
 LRS = np.full(1, 0.1, "float32")
@@ -61,7 +62,7 @@ SEEDS = [
     Row("preloaded_multi_sgd_update", [FULL] * 2 + [LRS] * 2, {"num_weights": 1}),
     Row("preloaded_multi_sgd_mom_update", [FULL] * 3 + [LRS] * 2, {"num_weights": 1}),
     Row("preloaded_multi_mp_sgd_update", [HALF, HALF, FULL] + [LRS] * 2, {"num_weights": 1}),
-    Row("preloaded_multi_mp_sgd_mom_update", [HALF] * 2 + [FULL] * 2 + [LRS] * 2, {"num_weights": 1}),
+    Row("preloaded_multi_mp_sgd_mom_update", [HALF] * 2 + [FULL] * 2 + [LRS] * 2, ONE_WEIGHT),
     Row("mp_sgd_update", [HALF, HALF, FULL], {"lr": 0.1}),
     Row("mp_sgd_mom_update", [HALF, HALF, FULL, FULL], {"lr": 0.1}),
     Row("mp_nag_mom_update", [HALF, HALF, FULL, FULL], {"lr": 0.1}),
