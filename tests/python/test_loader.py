@@ -120,7 +120,12 @@ def test_import_loads_nothing_that_few_programs_use():
 
 
 def test_the_environment_is_as_it_was_after_the_import():
-    program = "import os; before = dict(os.environ); import mxtape; print(before == dict(os.environ))"
+    program = """
+        import os
+        before = dict(os.environ)
+        import mxtape
+        print(before == dict(os.environ))
+    """
     assert output_of(program) == "True\n"
     assert output_of(program, {"GOMP_SPINCOUNT": "7"}) == "True\n"
 
