@@ -38,7 +38,7 @@ for folder in tests/python tests/conformance; do [[ ! -d $folder ]] || targets+=
 # tells tests that measure memory or time that neither means anything here.
 echo "sanitize: pytest"
 LD_PRELOAD=$preload PYTHONMALLOC=malloc PYTHONPATH=$site MXTAPE_SANITIZED=1 \
-  ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 \
+  ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:max_allocation_size_mb=4096 \
   UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
   .venv/bin/python -m pytest "${targets[@]}" --pyargs mxtape --doctest-modules \
   -p no:cacheprovider "$@"

@@ -158,6 +158,7 @@ OP(_backward_slice)
     .infer([](InferCall& call) {
       const auto& p = call.params<SliceGradParams>();
       const Shape shape(p.shape);
+      checked_size(shape, call.name());
       call.expect(slice_range(shape, p.range(), call.name()).shape == call.shape(0),
                   "data must have the shape of the slice");
       call.output(0, shape, call.dtype(0));
