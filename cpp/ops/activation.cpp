@@ -1,5 +1,7 @@
+#include <algorithm>
 #include <cmath>
 
+#include "core/floating.h"
 #include "op/common_params.h"
 #include "op/declare.h"
 #include "runtime/convert.h"
@@ -153,14 +155,8 @@ OP(Dropout)
       if (is_identity(mask))
         return convert(x.dtype(), x.bytes(), out.dtype(), out.bytes(), x.size());
       const double p = call.params<DropoutParams>().p;
-      switch (x.dtype()) {
-        case DType::kFloat64:
-          return drop<double>(x, out, mask, p);
-        case DType::kFloat16:
-          return drop<float16>(x, out, mask, p);
-        default:
-          return drop<float>(x, out, mask, p);
-      }
+      dispatch_floating(x.dtype(),
+                        [&](auto tag) { drop<typename decltype(tag)::type>(x, out, mask, p); });
     })
     .keep_output(0, Keep::kShape)
     .keep_output(1)

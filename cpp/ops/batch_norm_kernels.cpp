@@ -5,8 +5,8 @@
 
 #include <Eigen/Core>
 
+#include "core/floating.h"
 #include "ops/batch_norm.h"
-#include "ops/reduce.h"
 #include "runtime/convert.h"
 #include "runtime/parallel.h"
 
@@ -394,7 +394,7 @@ void normalize_channels(const NDArray& x, const NDArray& y, const ChannelView& v
     std::fill_n(norm.var, view.channels, 0);
   }
   if (x.size() == 0) return;
-  reduce::dispatch_floating(x.dtype(), [&](auto tag) {
+  dispatch_floating(x.dtype(), [&](auto tag) {
     run(Forward<typename decltype(tag)::type>(x, y, view, norm), view);
   });
 }
@@ -404,7 +404,7 @@ void normalize_channels_backward(const NDArray& head, const NDArray& x, const ND
   std::fill_n(norm.dgamma, view.channels, 0);
   std::fill_n(norm.dbeta, view.channels, 0);
   if (x.size() == 0) return;
-  reduce::dispatch_floating(x.dtype(), [&](auto tag) {
+  dispatch_floating(x.dtype(), [&](auto tag) {
     run(Backward<typename decltype(tag)::type>(head, x, dx, view, norm), view);
   });
 }

@@ -3,8 +3,9 @@
 #include <algorithm>
 #include <cstring>
 
+#include "core/floating.h"
+#include "op/common_params.h"
 #include "op/declare.h"
-#include "ops/reduce.h"
 #include "ops/strided.h"
 #include "runtime/parallel.h"
 #include "runtime/random.h"
@@ -99,7 +100,7 @@ OP(_image_normalize)
       const NDArray& in = call.in(0);
       const int64_t channels = in.shape()[in.ndim() - 3];
       const int64_t pixels = in.shape().product(in.ndim() - 2, in.ndim());
-      reduce::dispatch_floating(in.dtype(), [&](auto tag) {
+      dispatch_floating(in.dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         using C = compute_type<T>;
         const T* from = in.data<T>();

@@ -1,3 +1,7 @@
+#include <algorithm>
+#include <vector>
+
+#include "core/floating.h"
 #include "op/declare.h"
 #include "runtime/parallel.h"
 
@@ -85,14 +89,8 @@ OP(khatri_rao)
     .params<KhatriRaoParams>()
     .infer(infer_khatri_rao)
     .kernel([](const KernelCall& call) {
-      switch (call.out().dtype()) {
-        case DType::kFloat64:
-          return multiply_columns<double>(call);
-        case DType::kFloat16:
-          return multiply_columns<float16>(call);
-        default:
-          return multiply_columns<float>(call);
-      }
+      dispatch_floating(call.out().dtype(),
+                        [&](auto tag) { multiply_columns<typename decltype(tag)::type>(call); });
     })
     .keep_input()
     .vjp(khatri_rao_vjp)
@@ -173,14 +171,8 @@ void sketch(const KernelCall& call) {
 
 template <bool kGather>
 void run_sketch(const KernelCall& call) {
-  switch (call.out().dtype()) {
-    case DType::kFloat64:
-      return sketch<double, kGather>(call);
-    case DType::kFloat16:
-      return sketch<float16, kGather>(call);
-    default:
-      return sketch<float, kGather>(call);
-  }
+  dispatch_floating(call.out().dtype(),
+                    [&](auto tag) { sketch<typename decltype(tag)::type, kGather>(call); });
 }
 
 const fn::Op count_sketch{"_contrib_count_sketch"},

@@ -2,9 +2,10 @@
 
 #include <unsupported/Eigen/SpecialFunctions>
 
+#include "core/floating.h"
 #include "op/common_params.h"
 #include "op/declare.h"
-#include "ops/reduce.h"
+#include "runtime/parallel.h"
 #include "runtime/random.h"
 
 // LeakyReLU: the functions that are x, or nearly, for positive x, and something small elsewhere.
@@ -179,7 +180,7 @@ OP(LeakyReLU)
         slopes = call.in(1).viewed(*gamma_shape(x.shape(), call.in(1).shape()));
       } else if (p.act_type == LeakyType::kRrelu) {
         slopes = call.out(1);
-        reduce::dispatch_floating(x.dtype(), [&](auto tag) {
+        dispatch_floating(x.dtype(), [&](auto tag) {
           using T = typename decltype(tag)::type;
           if (call.training()) return draw_slopes<T>(slopes, p);
           std::fill_n(

@@ -118,14 +118,4 @@ void dispatch_single_or_double(DType dtype, F&& f) {
   }
 }
 
-// The same, and with float16.
-template <class F>
-void dispatch_floating(DType dtype, F&& f) {
-  if (dtype == DType::kFloat16) {
-    f(TypeTag<float16>{});
-  } else {
-    dispatch_single_or_double(dtype, f);
-  }
-}
-
 }  // namespace mxtape::linalg

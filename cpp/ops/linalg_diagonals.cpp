@@ -1,8 +1,10 @@
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 
 #include <Eigen/Core>
 
+#include "core/floating.h"
 #include "ops/linalg.h"
 #include "ops/strided.h"
 

@@ -1,8 +1,10 @@
 #include <Eigen/Core>
 
+#include "core/floating.h"
 #include "ops/gemm.h"
 #include "ops/linalg.h"
 #include "ops/strided.h"
+#include "runtime/parallel.h"
 
 // Products of matrices: gemm, gemm2 and syrk.
 namespace mxtape::linalg {

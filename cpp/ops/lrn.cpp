@@ -2,9 +2,11 @@
 
 #include <Eigen/Core>
 
+#include "core/floating.h"
 #include "op/declare.h"
 #include "ops/reduce.h"
 #include "ops/strided.h"
+#include "runtime/parallel.h"
 
 // Local response normalization, across neighbouring channels.
 namespace mxtape {
@@ -79,7 +81,7 @@ OP(_channel_window_sum)
       infer_same_floating(call);
     })
     .kernel([](const KernelCall& call) {
-      reduce::dispatch_floating(call.out().dtype(), [&](auto tag) {
+      dispatch_floating(call.out().dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         using A = compute_type<T>;
         window_sums<T>(
@@ -104,7 +106,7 @@ OP(LRN)
     })
     .kernel([](const KernelCall& call) {
       const auto& p = call.params<LRNParams>();
-      reduce::dispatch_floating(call.out().dtype(), [&](auto tag) {
+      dispatch_floating(call.out().dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         using A = compute_type<T>;
         const A weight = static_cast<A>(p.alpha / static_cast<double>(p.nsize));

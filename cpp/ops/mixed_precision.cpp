@@ -5,11 +5,12 @@
 
 #include <Eigen/Core>
 
+#include "core/floating.h"
 #include "op/common_params.h"
 #include "op/declare.h"
-#include "ops/reduce.h"
 #include "ops/strided.h"
 #include "runtime/convert.h"
+#include "runtime/parallel.h"
 
 // What training in mixed precision needs: casts, and checks of many gradients at once.
 namespace mxtape {
@@ -109,7 +110,7 @@ struct NumArraysParams {
 
 bool all_finite(const NDArray& x) {
   std::atomic<bool> finite{true};
-  reduce::dispatch_floating(x.dtype(), [&](auto tag) {
+  dispatch_floating(x.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     using A = compute_type<T>;
     const T* data = x.data<T>();
@@ -227,7 +228,7 @@ OP(multi_sum_sq)
     .kernel([](const KernelCall& call) {
       float* out = call.out().data<float>();
       for (size_t i = 0; i < call.input_count(); ++i) {
-        reduce::dispatch_floating(call.in(i).dtype(), [&](auto tag) {
+        dispatch_floating(call.in(i).dtype(), [&](auto tag) {
           out[i] = static_cast<float>(sum_of_squares<typename decltype(tag)::type>(call.in(i)));
         });
       }

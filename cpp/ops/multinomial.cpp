@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/floating.h"
 #include "op/declare.h"
 #include "ops/index.h"
 #include "runtime/convert.h"
@@ -113,14 +114,7 @@ void run_multinomial(const KernelCall& call) {
       }
     });
   };
-  switch (data.dtype()) {
-    case DType::kFloat64:
-      return fill(TypeTag<double>{});
-    case DType::kFloat16:
-      return fill(TypeTag<float16>{});
-    default:
-      return fill(TypeTag<float>{});
-  }
+  dispatch_floating(data.dtype(), fill);
 }
 
 const fn::Op gather{"gather_nd"}, scatter_add{"_backward_gather_nd"};

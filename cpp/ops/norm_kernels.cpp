@@ -5,9 +5,11 @@
 
 #include <Eigen/Core>
 
+#include "core/floating.h"
 #include "ops/norm.h"
 #include "ops/reduce.h"
 #include "ops/strided.h"
+#include "runtime/parallel.h"
 
 // The loops of the normalizing layers. A run is read from memory once: what else is done with it
 // finds it in the cache. Arithmetic is done in float32, or float64 for float64.
@@ -107,7 +109,7 @@ template <class A>
 std::vector<A> numbers(const NDArray* array, int64_t count, A missing) {
   std::vector<A> values(static_cast<size_t>(count), missing);
   if (!array) return values;
-  reduce::dispatch_floating(array->dtype(), [&](auto tag) {
+  dispatch_floating(array->dtype(), [&](auto tag) {
     const auto* from = array->data<typename decltype(tag)::type>();
     for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<A>(from[i]);
   });
@@ -117,7 +119,7 @@ std::vector<A> numbers(const NDArray* array, int64_t count, A missing) {
 template <class A>
 void set(const NDArray* array, int64_t i, A value) {
   if (!array) return;
-  reduce::dispatch_floating(array->dtype(), [&](auto tag) {
+  dispatch_floating(array->dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     array->data<T>()[i] = static_cast<T>(value);
   });

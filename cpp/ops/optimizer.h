@@ -6,6 +6,7 @@
 #include <limits>
 #include <type_traits>
 
+#include "core/floating.h"
 #include "op/declare.h"
 #include "runtime/convert.h"
 #include "runtime/parallel.h"
@@ -59,18 +60,6 @@ struct GradientRule {
   C rescale;
   Clip<C> clip;
 };
-
-template <class F>
-void dispatch_floating(DType dtype, F f) {
-  switch (dtype) {
-    case DType::kFloat64:
-      return f(TypeTag<double>{});
-    case DType::kFloat16:
-      return f(TypeTag<float16>{});
-    default:
-      return f(TypeTag<float>{});
-  }
-}
 
 inline constexpr int64_t kStepPiece = 1 << 14;
 

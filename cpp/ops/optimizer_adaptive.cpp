@@ -2,7 +2,9 @@
 #include <cmath>
 #include <cstring>
 
+#include "core/floating.h"
 #include "ops/optimizer.h"
+#include "runtime/parallel.h"
 
 // Steps whose rate adapts to each weight: Adam, AdamW, RMSProp, FTRL, FTML, AdaGrad by rows.
 namespace mxtape {

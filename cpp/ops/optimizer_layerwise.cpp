@@ -1,6 +1,9 @@
+#include <algorithm>
 #include <cmath>
 
+#include "core/floating.h"
 #include "ops/optimizer.h"
+#include "runtime/parallel.h"
 
 // Steps whose rate adapts to each array by its norm: LAMB in two phases and in one, and LARS'
 // rates.

@@ -5,10 +5,11 @@
 
 #include <Eigen/Core>
 
+#include "core/floating.h"
 #include "op/declare.h"
-#include "ops/reduce.h"
 #include "ops/strided.h"
 #include "runtime/convert.h"
+#include "runtime/parallel.h"
 
 // Pad and Crop: images with borders added or taken away.
 namespace mxtape {
@@ -237,7 +238,7 @@ OP(_backward_Pad)
       const auto& p = call.params<PadGradParams>();
       if (call.out().size() == 0) return;
       const PadWalk walk(call.out().shape(), p.pad_width, p.mode);
-      reduce::dispatch_floating(call.out().dtype(), [&](auto tag) {
+      dispatch_floating(call.out().dtype(), [&](auto tag) {
         fold_planes<typename decltype(tag)::type>(walk, call.in(0), call.out());
       });
     })

@@ -5,9 +5,9 @@
 
 #include <Eigen/Core>
 
+#include "core/floating.h"
 #include "core/ndarray.h"
 #include "ops/pooling.h"
-#include "ops/reduce.h"
 #include "ops/strided.h"
 #include "runtime/convert.h"
 #include "runtime/parallel.h"
@@ -461,7 +461,7 @@ void pool_max(const PoolGeometry& geometry, const NDArray& data, const NDArray& 
               const NDArray* positions) {
   if (out.size() == 0) return;
   const Plan plan(geometry);
-  reduce::dispatch_floating(data.dtype(), [&](auto tag) {
+  dispatch_floating(data.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     using C = compute_type<T>;
     if (positions) {
@@ -477,7 +477,7 @@ void pool_max(const PoolGeometry& geometry, const NDArray& data, const NDArray& 
 void pool_sum(const PoolGeometry& geometry, const NDArray& data, const NDArray& out) {
   if (out.size() == 0) return;
   const Plan plan(geometry);
-  reduce::dispatch_floating(data.dtype(), [&](auto tag) {
+  dispatch_floating(data.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     using C = compute_type<T>;
     fold_windows(plan, data.data<T>(), out.data<T>(), Total<C>{}, Plain<C>{},
@@ -488,7 +488,7 @@ void pool_sum(const PoolGeometry& geometry, const NDArray& data, const NDArray& 
 void pool_lp(const PoolGeometry& geometry, const NDArray& data, const NDArray& out, int64_t p) {
   if (out.size() == 0) return;
   const Plan plan(geometry);
-  reduce::dispatch_floating(data.dtype(), [&](auto tag) {
+  dispatch_floating(data.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     using C = compute_type<T>;
     if (p == 2) {
@@ -505,7 +505,7 @@ void pool_sum_adjoint(const PoolGeometry& geometry, const NDArray& head, const N
   if (out.size() == 0) return;
   if (head.size() == 0) return fill_zero(out);
   const Plan plan(geometry);
-  reduce::dispatch_floating(out.dtype(), [&](auto tag) {
+  dispatch_floating(out.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     spread_windows(plan, head.data<T>(), out.data<T>());
   });
@@ -517,7 +517,7 @@ void pool_max_scatter(const PoolGeometry& geometry, const NDArray& head, const N
   if (head.size() == 0) return fill_zero(out);
   const Plan plan(geometry);
   const int32_t* at = positions.data<int32_t>();
-  reduce::dispatch_floating(out.dtype(), [&](auto tag) {
+  dispatch_floating(out.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     using C = compute_type<T>;
     for_planes(plan, [&](int64_t in, int64_t first) {
@@ -542,7 +542,7 @@ void pool_max_gather(const PoolGeometry& geometry, const NDArray& head, const ND
   if (out.size() == 0) return;
   const Plan plan(geometry);
   const int32_t* at = positions.data<int32_t>();
-  reduce::dispatch_floating(out.dtype(), [&](auto tag) {
+  dispatch_floating(out.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     for_planes(plan, [&](int64_t in, int64_t first) {
       const T* from = head.data<T>() + in;

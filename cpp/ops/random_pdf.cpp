@@ -4,6 +4,7 @@
 #include <limits>
 #include <numbers>
 
+#include "core/floating.h"
 #include "op/declare.h"
 #include "ops/special.h"
 #include "runtime/convert.h"
@@ -172,14 +173,7 @@ void run_pdf(const KernelCall& call) {
       }
     });
   };
-  switch (out.dtype()) {
-    case DType::kFloat64:
-      return run(TypeTag<double>{});
-    case DType::kFloat16:
-      return run(TypeTag<float16>{});
-    default:
-      return run(TypeTag<float>{});
-  }
+  dispatch_floating(out.dtype(), run);
 }
 
 // What the derivatives of the logarithm are multiplied by: those of the density have it as factor.
@@ -289,14 +283,7 @@ OP(_random_pdf_dirichlet)
           }
         });
       };
-      switch (out.dtype()) {
-        case DType::kFloat64:
-          return run(TypeTag<double>{});
-        case DType::kFloat16:
-          return run(TypeTag<float16>{});
-        default:
-          return run(TypeTag<float>{});
-      }
+      dispatch_floating(out.dtype(), run);
     })
     .keep_inputs({Keep::kData, Keep::kData})
     .keep_output()

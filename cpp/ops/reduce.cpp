@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "core/floating.h"
+#include "op/common_params.h"
 #include "runtime/convert.h"
 
 // Sums, means and norms.
@@ -122,7 +124,7 @@ OP(nansum)
       const NDArray &in = call.in(0), &out = call.out();
       if (!is_floating(in.dtype())) return sum_kernel(call);
       const Layout layout(in.shape(), axes_of(call));
-      reduce::dispatch_floating(in.dtype(), [&](auto tag) {
+      dispatch_floating(in.dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         reduce::run<NanSum<T>>(layout, in.data<T>(), out.data<T>(), CastTo<T>{});
       });

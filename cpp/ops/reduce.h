@@ -444,13 +444,6 @@ void dispatch_wrapping(DType dtype, F&& f) {
   }
 }
 
-template <class F>
-void dispatch_floating(DType dtype, F&& f) {
-  if (dtype == DType::kFloat32) return f(TypeTag<float>{});
-  if (dtype == DType::kFloat64) return f(TypeTag<double>{});
-  f(TypeTag<float16>{});
-}
-
 // Whether any, or all, of the elements of a bool array are true: what its sums and products are.
 void run_any(const Layout& layout, const NDArray& in, const NDArray& out);
 void run_all(const Layout& layout, const NDArray& in, const NDArray& out);

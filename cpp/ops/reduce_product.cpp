@@ -1,4 +1,9 @@
+#include <algorithm>
+
+#include "core/floating.h"
+#include "op/common_params.h"
 #include "ops/reduce.h"
+#include "runtime/parallel.h"
 
 // Products, and the scans that their gradients are made of.
 namespace mxtape {
@@ -163,7 +168,7 @@ OP(nanprod)
       const NDArray &in = call.in(0), &out = call.out();
       if (!is_floating(in.dtype())) return product_kernel(call);
       const Layout layout(in.shape(), axes_of(call));
-      reduce::dispatch_floating(in.dtype(), [&](auto tag) {
+      dispatch_floating(in.dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         reduce::run<NanProduct<T>>(layout, in.data<T>(), out.data<T>(), CastTo<T>{});
       });

@@ -3,8 +3,8 @@
 #include <limits>
 #include <vector>
 
+#include "core/floating.h"
 #include "op/declare.h"
-#include "ops/reduce.h"
 #include "ops/strided.h"
 #include "runtime/convert.h"
 #include "runtime/parallel.h"
@@ -80,7 +80,7 @@ void expect_regions(const InferCall& call, const Shape& images, bool negative_al
   call.expect(images.ndim() == 4, "data must have shape (N, channels, height, width)");
   const Shape& rois = call.shape(1);
   call.expect(rois.ndim() == 2 && rois[1] == 5, "rois must have shape (regions, 5)");
-  reduce::dispatch_floating(call.dtype(1), [&](auto tag) {
+  dispatch_floating(call.dtype(1), [&](auto tag) {
     using T = typename decltype(tag)::type;
     const T* roi = call.input(1).data<T>();
     for (int64_t r = 0; r < rois[0]; ++r, roi += 5) {
@@ -225,8 +225,8 @@ OP(ROIPooling)
       call.output(1, out, DType::kInt64);
     })
     .kernel([](const KernelCall& call) {
-      reduce::dispatch_floating(
-          call.in(0).dtype(), [&](auto tag) { pool_regions<typename decltype(tag)::type>(call); });
+      dispatch_floating(call.in(0).dtype(),
+                        [&](auto tag) { pool_regions<typename decltype(tag)::type>(call); });
     })
     .keep_inputs({Keep::kShape, Keep::kData})
     .keep_output(1)
@@ -256,8 +256,8 @@ OP(_roi_maxima)
       call.output(0, call.shape(2), call.dtype(0));
     })
     .kernel([](const KernelCall& call) {
-      reduce::dispatch_floating(call.in(0).dtype(),
-                                [&](auto tag) { take_maxima<typename decltype(tag)::type>(call); });
+      dispatch_floating(call.in(0).dtype(),
+                        [&](auto tag) { take_maxima<typename decltype(tag)::type>(call); });
     })
     .no_grad_inputs(1, 2)
     .keep_inputs({Keep::kShape, Keep::kData, Keep::kData})
@@ -277,8 +277,8 @@ OP(_backward_ROIPooling)
       call.output(0, images, call.dtype(0));
     })
     .kernel([](const KernelCall& call) {
-      reduce::dispatch_floating(call.in(0).dtype(),
-                                [&](auto tag) { add_maxima<typename decltype(tag)::type>(call); });
+      dispatch_floating(call.in(0).dtype(),
+                        [&](auto tag) { add_maxima<typename decltype(tag)::type>(call); });
     })
     .no_grad_inputs(1, 2)
     .keep_inputs({Keep::kNothing, Keep::kData, Keep::kData})
@@ -480,8 +480,8 @@ OP(_contrib_ROIAlign)
       call.output(0, aligned_shape(call, call.params<AlignParams>(), call.shape(0)), call.dtype(0));
     })
     .kernel([](const KernelCall& call) {
-      reduce::dispatch_floating(
-          call.in(0).dtype(), [&](auto tag) { align_regions<typename decltype(tag)::type>(call); });
+      dispatch_floating(call.in(0).dtype(),
+                        [&](auto tag) { align_regions<typename decltype(tag)::type>(call); });
     })
     .keep_inputs({Keep::kShape, Keep::kData})
     .vjp([](Vjp& v) {
@@ -507,9 +507,8 @@ OP(_backward_ROIAlign)
       call.output(0, images, call.dtype(0));
     })
     .kernel([](const KernelCall& call) {
-      reduce::dispatch_floating(call.in(0).dtype(), [&](auto tag) {
-        spread_regions<typename decltype(tag)::type>(call);
-      });
+      dispatch_floating(call.in(0).dtype(),
+                        [&](auto tag) { spread_regions<typename decltype(tag)::type>(call); });
     })
     .no_grad_inputs(1)
     .keep_inputs({Keep::kNothing, Keep::kData})

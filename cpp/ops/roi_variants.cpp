@@ -3,8 +3,8 @@
 #include <numbers>
 #include <vector>
 
+#include "core/floating.h"
 #include "op/declare.h"
-#include "ops/reduce.h"
 #include "ops/strided.h"
 #include "runtime/convert.h"
 #include "runtime/parallel.h"
@@ -62,7 +62,7 @@ void expect_regions(const InferCall& call, const Shape& images, double scale, in
   call.expect(images.ndim() == 4, "data must have shape (N, channels, height, width)");
   const Shape& rois = call.shape(1);
   call.expect(rois.ndim() == 2 && rois[1] == width, "rois must have shape (regions, ", width, ")");
-  reduce::dispatch_floating(call.dtype(1), [&](auto tag) {
+  dispatch_floating(call.dtype(1), [&](auto tag) {
     using T = typename decltype(tag)::type;
     const T* roi = call.input(1).data<T>();
     for (int64_t r = 0; r < rois[0]; ++r, roi += width) {
@@ -146,7 +146,7 @@ OP(_contrib_PSROIPooling)
     .kernel([](const KernelCall& call) {
       const auto& p = call.params<PositionParams>();
       const Shape& images = call.in(0).shape();
-      reduce::dispatch_floating(call.out().dtype(), [&](auto tag) {
+      dispatch_floating(call.out().dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         using C = compute_type<T>;
         const T* from = call.in(0).data<T>();
@@ -195,7 +195,7 @@ OP(_backward_PSROIPooling)
       const PositionParams& p = call.params<PositionGradParams>();
       const NDArray& out = call.out();
       const Shape& images = out.shape();
-      reduce::dispatch_floating(out.dtype(), [&](auto tag) {
+      dispatch_floating(out.dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         using C = compute_type<T>;
         const NDArray sums =
@@ -323,8 +323,8 @@ OP(_contrib_RROIAlign)
       call.output(0, out, call.dtype(0));
     })
     .kernel([](const KernelCall& call) {
-      reduce::dispatch_floating(
-          call.in(0).dtype(), [&](auto tag) { align_turned<typename decltype(tag)::type>(call); });
+      dispatch_floating(call.in(0).dtype(),
+                        [&](auto tag) { align_turned<typename decltype(tag)::type>(call); });
     })
     .no_grad("it is for inference")
     .doc(

@@ -1,12 +1,14 @@
 #include "ops/softmax.h"
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
 #include "autograd/recorder.h"
+#include "core/floating.h"
 #include "op/common_params.h"
 #include "op/declare.h"
-#include "ops/reduce.h"
+#include "runtime/parallel.h"
 
 // Softmax and the loss layers built on it.
 namespace mxtape {
@@ -346,7 +348,7 @@ OP(_backward_SoftmaxOutput)
     })
     .kernel([](const KernelCall& call) {
       const NDArray& y = call.in(0);
-      reduce::dispatch_floating(y.dtype(), [&](auto tag) {
+      dispatch_floating(y.dtype(), [&](auto tag) {
         output_gradient<typename decltype(tag)::type>(y, call.in(1), call.out(),
                                                       call.params<SoftmaxOutputGradParams>());
       });
@@ -422,8 +424,8 @@ OP(softmax_cross_entropy)
       call.output(0, Shape{1}, call.dtype(0));
     })
     .kernel([](const KernelCall& call) {
-      reduce::dispatch_floating(
-          call.in(0).dtype(), [&](auto tag) { cross_entropy<typename decltype(tag)::type>(call); });
+      dispatch_floating(call.in(0).dtype(),
+                        [&](auto tag) { cross_entropy<typename decltype(tag)::type>(call); });
     })
     .no_grad_inputs(1)
     .keep_input(0)

@@ -4,9 +4,11 @@
 
 #include <Eigen/Core>
 
+#include "core/floating.h"
 #include "ops/reduce.h"
 #include "ops/softmax.h"
 #include "runtime/convert.h"
+#include "runtime/parallel.h"
 
 // The loops of softmax and of its gradients. Arithmetic is done in float32, or float64 for float64.
 namespace mxtape {
@@ -118,7 +120,7 @@ class Gather {
   const A* operator()(int64_t at, int64_t count, int64_t stride) {
     if (array_.dtype() == dtype_of<A> && stride == 1) return array_.data<A>() + at;
     A* to = buffer_.data(count);
-    reduce::dispatch_floating(array_.dtype(), [&](auto tag) {
+    dispatch_floating(array_.dtype(), [&](auto tag) {
       using T = typename decltype(tag)::type;
       const T* from = array_.data<T>() + at;
       for (int64_t i = 0; i < count; ++i) to[i] = static_cast<A>(from[i * stride]);
@@ -142,7 +144,7 @@ class Scatter {
   }
   void store(int64_t at, int64_t count, int64_t stride) {
     if (array_.dtype() == dtype_of<A> && stride == 1) return;
-    reduce::dispatch_floating(array_.dtype(), [&](auto tag) {
+    dispatch_floating(array_.dtype(), [&](auto tag) {
       using T = typename decltype(tag)::type;
       const A* from = buffer_.data(count);
       T* to = array_.data<T>() + at;
