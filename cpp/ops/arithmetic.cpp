@@ -64,7 +64,11 @@ void power_of_floats(Eigen::Map<const Eigen::ArrayXf> a, Eigen::Map<const Eigen:
     const Eigen::Index n = std::min(kBlock, a.size() - i);
     const auto x = a.segment(i, n), y = b.segment(i, n);
     auto to = out.segment(i, n);
-    if ((x > 0 && x <= kMax && y.abs() <= kMax).all()) {
+    int special = 0;
+    for (Eigen::Index k = 0; k < n; ++k) {
+      special |= !(x[k] > 0 && x[k] <= kMax && y[k] >= -kMax && y[k] <= kMax);
+    }
+    if (!special) {
       to = (y.cast<double>() * x.cast<double>().log()).exp().cast<float>();
     } else {
       to = x.binaryExpr(y, [](float u, float v) {
@@ -82,7 +86,9 @@ void power_tile(const void* const* in, void* out, int64_t n, const void*) {
   const Eigen::Map<const Array> b(static_cast<const T*>(in[1]), n);
   Eigen::Map<Array> result(static_cast<T*>(out), n);
   const T exponent = n ? b[0] : T(0);
-  const bool same = (b == exponent).all();
+  int others = 0;
+  for (int64_t i = 0; i < n; ++i) others |= b[i] != exponent;
+  const bool same = !others;
   if (same && exponent == 2) {
     result = a.square();
   } else if (same && exponent == 1) {
@@ -210,7 +216,13 @@ const int power_family = declare_binary(
      .cost = 8,
      .low = 0.5,
      .doc = "lhs raised to the power rhs."},
-    [](auto a, auto b, auto g) { return masked_product(g, fn::power(a, b - 1.0)) * b; },
+    [](auto a, auto b, auto g) { 
+      if constexpr (std::is_same_v<decltype(b), double>) {
+        return masked_product(g, b == 2 ? a : fn::power(a, b - 1)) * b;
+      } else {
+        return masked_product(g, fn::power(a, b - 1.0)) * b;
+      }
+    },
     [](auto a, auto b, auto g) {
       return masked_product(masked_product(g, fn::power(a, b)), log_of(a));
     });

@@ -368,6 +368,23 @@ void run(const TileFunction& f, DType compute, std::span<const TileOperand> inpu
   plan->publish();
 }
 
+void copy(const NDArray& array, const NDArray& out) {
+  out.storage()->data();
+  const TileOperand handle{&array};
+  const std::unique_ptr<Plan> plan = plan_when_idle([&](bool& busy) {
+    auto made = std::make_unique<Plan>(out.dtype(), out.size());
+    int value = 0;
+    busy = !made->add(array, out.shape(), value);
+    if (!busy) {
+      made->program().store(value, out);
+      made->start(nullptr, {&handle, 1});
+    }
+    return made;
+  });
+  plan->program().run();
+  plan->publish();
+}
+
 void run_readers(Storage& storage) {
   std::vector<Ref<Storage>> found;
   {
@@ -409,8 +426,8 @@ Stream::Stream(const NDArray& array) {
     int value = 0;
     busy = !made->add(array, array.shape(), value);
     if (busy) return made;
-    // A copy of a broadcast array is no instruction.
-    if (!made->root().kernel) return nullptr;
+    // Numbers that are all one, or repeat, are not computed piece by piece.
+    if (!made->root().kernel || made->program().uniform(value)) return nullptr;
     made->start(nullptr, {&handle, 1});
     made->program().prepare();
     return made;

@@ -36,6 +36,8 @@ bool waits(const NDArray& array, const Shape& shape);
 // What run_tiles does for inputs of which some wait.
 void run(const TileFunction& f, DType compute, std::span<const TileOperand> inputs,
          const NDArray& out, const void* params);
+// Copies an array that waits for the shape of `out`, and is of its dtype, to `out`.
+void copy(const NDArray& array, const NDArray& out);
 
 // Runs what waits to read the memory of `storage`.
 void run_readers(Storage& storage);

@@ -9,7 +9,9 @@ namespace mxtape {
 namespace {
 
 constexpr int64_t kThreadWork = 65536;  // element-costs below which a second thread costs more
-constexpr size_t kTileBytes = TileProgram::kTile * sizeof(double);
+// Elements of a step within a tile: what the steps of a program hold between them stays in the L1
+// cache.
+constexpr int64_t kPart = 512;
 
 // Copies n elements from linear index `begin` on, in the order of the output.
 template <class T>
@@ -61,14 +63,18 @@ int TileProgram::add(Value value) {
   return static_cast<int>(values_.size()) - 1;
 }
 
-int TileProgram::constant(double value) { return add({.kind = Kind::kConstant, .number = value}); }
+int TileProgram::constant(double value) {
+  return add({.kind = Kind::kConstant, .uniform = true, .number = value});
+}
 
 int TileProgram::load(const NDArray& array, const Shape& shape) {
   if (array.shape() == shape || (array.size() == 1 && n_ == 1)) {
     if (array.dtype() == compute_) return add({.kind = Kind::kMemory, .memory = array.bytes()});
     return add({.kind = Kind::kConvert, .array = &array});
   }
-  if (array.size() == 1) return add({.kind = Kind::kConstant, .array = &array});
+  if (array.size() == 1) {
+    return add({.kind = Kind::kConstant, .uniform = true, .array = &array});
+  }
   Gather& gather = gathers_.emplace_back();
   const Shape& in = array.shape();
   const int lead = shape.ndim() - in.ndim();
@@ -100,20 +106,22 @@ int TileProgram::load(const NDArray& array, const Shape& shape) {
 
 int TileProgram::step(TileKernel kernel, const void* params, int cost,
                       std::span<const int> inputs) {
-  const int value = add({.kind = Kind::kStep});
+  bool uniform = true;
+  for (int input : inputs) uniform = uniform && values_[static_cast<size_t>(input)].uniform;
+  const int value = add({.kind = Kind::kStep, .uniform = uniform});
   Step& step = steps_.emplace_back();
   step.kernel = kernel;
   step.params = params;
   step.arity = static_cast<int16_t>(inputs.size());
   step.value = static_cast<int16_t>(value);
   for (size_t i = 0; i < inputs.size(); ++i) step.inputs[i] = static_cast<int16_t>(inputs[i]);
-  cost_ += std::max(1, cost);
+  if (!uniform) cost_ += std::max(1, cost);
   return value;
 }
 
 void TileProgram::store(int value, const NDArray& out) {
   Value& v = values_[static_cast<size_t>(value)];
-  if (v.kind == Kind::kStep && out.dtype() == compute_ && !v.memory) {
+  if (v.kind == Kind::kStep && !v.uniform && out.dtype() == compute_ && !v.memory) {
     v.memory = out.bytes();
   } else {
     converted_.push_back({static_cast<int16_t>(value), out.bytes(), out.dtype()});
@@ -140,90 +148,113 @@ void TileProgram::prepare() {
       unused.resize(unused.size() - 1);
     }
   };
-  // Inputs are brought in at the start of a tile and constants once for all.
+  // Inputs are brought in at the start of a tile and what is uniform once for all.
   for (Value& value : values_) {
-    if (value.kind != Kind::kStep && value.kind != Kind::kMemory) take(value);
+    if (value.uniform || value.kind == Kind::kGather || value.kind == Kind::kConvert) take(value);
   }
   for (int s = 0; s < end; ++s) {
     const Step& step = steps_[static_cast<size_t>(s)];
     Value& value = values_[static_cast<size_t>(step.value)];
+    if (value.uniform) continue;
     if (!value.memory && s + 1 < end) take(value);
     for (int i = 0; i < step.arity; ++i) {
       const auto input = static_cast<size_t>(step.inputs[i]);
       const Value& v = values_[input];
-      if (last[input] != s || v.scratch < 0 || v.kind == Kind::kConstant) continue;
       // What is brought in is there from the start of a tile to its end.
-      if (v.kind == Kind::kStep) unused.push_back(v.scratch);
+      if (last[input] != s || v.scratch < 0 || v.uniform || v.kind != Kind::kStep) continue;
+      unused.push_back(v.scratch);
       last[input] = -1;
     }
   }
 }
 
+size_t TileProgram::Cursor::part_bytes(const TileProgram& program) {
+  return static_cast<size_t>(kPart) * program.width_;
+}
+size_t TileProgram::Cursor::tile_bytes(const TileProgram& program) {
+  return static_cast<size_t>(kTile) * program.width_;
+}
+
 TileProgram::Cursor::Cursor(const TileProgram& program, int slots) : program_(program) {
-  const auto tiles = static_cast<size_t>(program.scratch_count_ + slots);
+  const size_t part = part_bytes(program), tile = tile_bytes(program);
+  const size_t bytes = static_cast<size_t>(program.scratch_count_) * part +
+                       static_cast<size_t>(slots) * tile;
   registers_ = local_;
-  if (tiles * kTileBytes > sizeof local_) {
-    memory_ = NDArray::empty({static_cast<int64_t>(tiles * kTileBytes)}, DType::kUint8);
+  if (bytes > sizeof local_) {
+    memory_ = NDArray::empty({static_cast<int64_t>(bytes)}, DType::kUint8);
     registers_ = memory_.bytes();
   }
-  slots_ = registers_ + static_cast<size_t>(program.scratch_count_) * kTileBytes;
-  const int64_t n = std::min(kTile, program.n_);
+  slots_ = registers_ + static_cast<size_t>(program.scratch_count_) * part;
+  const int64_t n = std::min(kPart, program.n_);
   for (const Value& value : program.values_) {
     if (value.kind != Kind::kConstant) continue;
-    char* tile = registers_ + static_cast<size_t>(value.scratch) * kTileBytes;
+    char* to = registers_ + static_cast<size_t>(value.scratch) * part;
     if (value.array) {
-      fill_with(*value.array, program.compute_, tile, n);
+      fill_with(*value.array, program.compute_, to, n);
     } else {
-      fill(program.compute_, value.number, tile, n);
+      fill(program.compute_, value.number, to, n);
     }
   }
+  for (const Step& step : program.steps_) {
+    if (program.values_[static_cast<size_t>(step.value)].uniform) run_step(step, 0, n, slots_);
+  }
+}
+
+char* TileProgram::Cursor::place(const Value& value, int64_t begin, void* last) const {
+  if (value.scratch >= 0) {
+    return registers_ + static_cast<size_t>(value.scratch) * part_bytes(program_);
+  }
+  return value.memory ? value.memory + static_cast<size_t>(begin) * program_.width_
+                      : static_cast<char*>(last);
+}
+
+void TileProgram::Cursor::run_step(const Step& step, int64_t begin, int64_t n, void* last) {
+  const void* in[kMaxInputs];
+  for (int i = 0; i < step.arity; ++i) {
+    in[i] = place(program_.values_[static_cast<size_t>(step.inputs[i])], begin, last);
+  }
+  char* out = place(program_.values_[static_cast<size_t>(step.value)], begin, last);
+  step.kernel(in, out, n, step.params);
 }
 
 void TileProgram::Cursor::compute(int64_t begin, int64_t n, void* last) {
   const TileProgram& p = program_;
   const auto position = static_cast<size_t>(begin);
-  const auto place = [&](const Value& value) -> char* {
-    if (value.scratch >= 0) return registers_ + static_cast<size_t>(value.scratch) * kTileBytes;
-    return value.memory ? value.memory + position * p.width_ : static_cast<char*>(last);
-  };
-  alignas(64) char raw[kTileBytes];
+  alignas(64) char raw[kPart * sizeof(double)];
   for (const Value& value : p.values_) {
     if (value.kind == Kind::kConvert) {
       const NDArray& array = *value.array;
       convert(array.dtype(), array.bytes() + position * item_size(array.dtype()), p.compute_,
-              place(value), n);
+              place(value, begin, last), n);
     } else if (value.kind == Kind::kGather) {
       const NDArray& array = *value.array;
       const Gather& gather = p.gathers_[static_cast<size_t>(value.gather)];
       const bool same = array.dtype() == p.compute_;
-      char* to = same ? place(value) : raw;
+      char* to = same ? place(value, begin, last) : raw;
       dispatch_by_size(array.dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         gather_elements(array.data<T>(), gather.extents, gather.strides, begin, n,
                         reinterpret_cast<T*>(to));
       });
-      if (!same) convert(array.dtype(), raw, p.compute_, place(value), n);
+      if (!same) convert(array.dtype(), raw, p.compute_, place(value, begin, last), n);
     }
   }
   for (const Step& step : p.steps_) {
-    const void* in[kMaxInputs];
-    for (int i = 0; i < step.arity; ++i) {
-      in[i] = place(p.values_[static_cast<size_t>(step.inputs[i])]);
-    }
-    step.kernel(in, place(p.values_[static_cast<size_t>(step.value)]), n, step.params);
+    if (!p.values_[static_cast<size_t>(step.value)].uniform) run_step(step, begin, n, last);
   }
   for (const Store& store : p.converted_) {
-    convert(p.compute_, place(p.values_[static_cast<size_t>(store.value)]), store.dtype,
+    convert(p.compute_, place(p.values_[static_cast<size_t>(store.value)], begin, last), store.dtype,
             store.memory + position * item_size(store.dtype), n);
   }
 }
 
 const void* TileProgram::Cursor::at(int64_t begin, int64_t n, int slot) {
-  char* last = slots_ + static_cast<size_t>(slot) * kTileBytes;
-  compute(begin, n, last);
-  const Value& value =
-      program_.values_[static_cast<size_t>(program_.steps_[program_.steps_.size() - 1].value)];
-  return value.memory ? value.memory + static_cast<size_t>(begin) * program_.width_ : last;
+  char* last = slots_ + static_cast<size_t>(slot) * tile_bytes(program_);
+  for (int64_t i = 0; i < n; i += kPart) {
+    compute(begin + i, std::min(kPart, n - i), last + static_cast<size_t>(i) * program_.width_);
+  }
+  const Step& root = program_.steps_[program_.steps_.size() - 1];
+  return place(program_.values_[static_cast<size_t>(root.value)], begin, last);
 }
 
 int64_t TileProgram::grain() const {
@@ -246,8 +277,8 @@ void TileProgram::run() {
       return;
     }
     Cursor cursor(*this);
-    for (int64_t at = begin; at < end; at += kTile) {
-      cursor.compute(at, std::min(kTile, end - at), cursor.slots_);
+    for (int64_t at = begin; at < end; at += kPart) {
+      cursor.compute(at, std::min(kPart, end - at), cursor.slots_);
     }
   });
 }

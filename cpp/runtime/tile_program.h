@@ -18,9 +18,30 @@ namespace mxtape {
 //   program.run();
 class TileProgram {
  public:
-  static constexpr int64_t kTile =
-      1024;  // elements: a tile of doubles is a quarter of the L1 cache
   static constexpr size_t kMaxInputs = 8;
+
+ private:
+  enum class Kind : uint8_t { kConstant, kMemory, kGather, kConvert, kStep };
+  struct Value {
+    Kind kind;
+    // A tile of scratch memory, or -1 where the value is read or computed in place, at `memory`.
+    int16_t scratch = -1;
+    bool uniform = false;  // one number everywhere: there before the first tile
+    char* memory = nullptr;
+    double number = 0;
+    const NDArray* array = nullptr;
+    int gather = 0;
+  };
+  struct Step {
+    TileKernel kernel;
+    const void* params;
+    int16_t inputs[kMaxInputs];
+    int16_t arity;
+    int16_t value;
+  };
+
+ public:
+  static constexpr int64_t kTile = 1024;  // elements
 
   TileProgram(DType compute, int64_t n) : compute_(compute), width_(item_size(compute)), n_(n) {}
 
@@ -48,42 +69,27 @@ class TileProgram {
 
    private:
     friend class TileProgram;
-    char* place(const TileProgram& program, size_t i, int64_t begin) const;
+    static size_t part_bytes(const TileProgram& program);
+    static size_t tile_bytes(const TileProgram& program);
+    void run_step(const Step& step, int64_t begin, int64_t n, void* last);
+    char* place(const Value& value, int64_t begin, void* last) const;
     void compute(int64_t begin, int64_t n, void* last);
 
     const TileProgram& program_;
     NDArray memory_;
     char* registers_ = nullptr;
     char* slots_ = nullptr;
-    alignas(64) char local_[5 * kTile * sizeof(double)];
+    alignas(64) char local_[4 * kTile * sizeof(double)];
   };
 
-  int64_t size() const { return n_; }
-  DType dtype() const { return compute_; }
-  int cost() const { return cost_; }
+  // Whether a value is one number everywhere.
+  bool uniform(int value) const { return values_[static_cast<size_t>(value)].uniform; }
 
  private:
   friend class Cursor;
-  enum class Kind : uint8_t { kConstant, kMemory, kGather, kConvert, kStep };
-  struct Value {
-    Kind kind;
-    // A tile of scratch memory, or -1 where the value is read or computed in place, at `memory`.
-    int16_t scratch = -1;
-    char* memory = nullptr;
-    double number = 0;
-    const NDArray* array = nullptr;
-    int gather = 0;
-  };
   // A broadcast input: strides in elements, 0 where it repeats; neighbouring axes are merged.
   struct Gather {
     Shape extents, strides;
-  };
-  struct Step {
-    TileKernel kernel;
-    const void* params;
-    int16_t inputs[kMaxInputs];
-    int16_t arity;
-    int16_t value;
   };
   struct Store {
     int16_t value;
