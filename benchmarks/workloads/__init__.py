@@ -11,6 +11,7 @@ from . import (
     hessian_vector,
     lstm_cell,
     normalization,
+    operators,
     package,
     small_ops,
     training,
@@ -23,7 +24,7 @@ STANDARD = {
     **training.WORKLOADS,
     **convolution.BLOCK,
     **lstm_cell.WORKLOADS,
-    **chain.WORKLOADS,
+    **chain.BY_NUMBER,
     **normalization.WORKLOADS,
     **hessian_vector.WORKLOADS,
     **dot.WORKLOADS,
@@ -33,4 +34,9 @@ STANDARD = {
     **package.WORKLOADS,
 }
 
-WORKLOADS = {**STANDARD, **convolution.LAYER_WORKLOADS}
+WORKLOADS = {
+    **STANDARD,
+    **chain.BY_ARRAY,
+    **convolution.LAYER_WORKLOADS,
+    **operators.WORKLOADS,
+}

@@ -62,18 +62,20 @@ def chain(title, forward, variables, reference, goals=()):
     )
 
 
-WORKLOADS = {
+BY_NUMBER = {
     "chain": chain(
         "chain of 1,000,000 recorded multiplications by a number, forward + backward",
         by_number,
         ["x"],
         reference_by_number,
         (OfPeers(0.1, ("torch",)), AtMost("bytes_per_length", 450, "B/node")),
-    ),
+    )
+}
+BY_ARRAY = {
     "chain_arrays": chain(
         "chain of 1,000,000 recorded multiplications by an array, forward + backward",
         by_array,
         ["x", "w"],
         reference_by_array,
-    ),
+    )
 }

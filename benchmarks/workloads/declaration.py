@@ -6,9 +6,7 @@ The files here run under every library's interpreter, also MXNet's, which may be
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Callable, Mapping, NamedTuple
-
-import numpy as np
+from typing import Any, Callable, NamedTuple
 
 # The programs' key for mxtape and MXNet 1.9.1, which share one text.
 MX = "mx"
@@ -20,7 +18,7 @@ class Program(NamedTuple):
     # Does the work once, and returns when all of it is done.
     step: Callable[[], None]
     # {name: array} of the last step, under the reference's names.
-    answer: Callable[[], Mapping[str, np.ndarray]]
+    answer: Callable[[], Arrays]
 
 
 @dataclass(frozen=True)
@@ -56,8 +54,8 @@ class OfPeak:
         return f"≥ {self.part:.0%} of the FMA peak"
 
 
-Sizes = Mapping[str, Any]
-Arrays = Mapping[str, np.ndarray]
+Sizes = dict  # a size's name -> number
+Arrays = dict  # a name -> NumPy array
 
 
 @dataclass(frozen=True)
@@ -71,9 +69,9 @@ class Workload:
     # reference(sizes, inputs) -> the right answers, computed in float64.
     reference: Callable[[Sizes, Arrays], Arrays]
     # {MX or a library: make(module, sizes, inputs) -> Program}.
-    programs: Mapping[str, Callable[[Any, Sizes, Arrays], Program]]
+    programs: dict[str, Callable[[Any, Sizes, Arrays], Program]]
     # {library: why it has no program}.
-    absent: Mapping[str, str] = field(default_factory=dict)
+    absent: dict[str, str] = field(default_factory=dict)
     goals: tuple[OfPeers | AtMost | OfPeak, ...] = ()
     # Of the norm of answer minus reference, relative to the reference's.
     tolerance: float = 1e-4

@@ -1,6 +1,6 @@
 """Programs that differentiate one expression: forward, then backward from the head gradient.
 
-Each function makes the program of one library from `forward(library, sizes, *variables, *constants)`,
+Each function makes one library's program of `forward(library, sizes, *variables, *constants)`,
 where the last two are the inputs with these names. The input "head" is the head gradient; where
 there is none the result is one number. The answer is the result "y" and each variable's gradient.
 """
