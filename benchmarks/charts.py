@@ -70,7 +70,7 @@ def ratio_chart(title, subtitle, groups, colours, goals):
     height = top + sum(thick * len(series) + gap for series in rows.values()) + 40
     width = 900
     ratios = [r for by_series in groups.values() for r in by_series.values()]
-    low = min([0.5, *(0.9 * r for r in ratios)])
+    low = min([0.5, *(0.6 * r for r in ratios)])
     high = max([2.0, *(1.1 * r for r in ratios)])
     scale = (width - left - right) / (math.log(high) - math.log(low))
 
@@ -94,12 +94,9 @@ def ratio_chart(title, subtitle, groups, colours, goals):
             ratio = by_series[series]
             start, end = sorted((position(1), position(ratio)))
             drawing.bar(start, y + 1, end - start, thick - 2, colours[series])
-            if ratio >= 1:
-                drawing.text(end + 5, y + thick - 2.5, f"{ratio:.3g}", size=10, colour=GREY)
-            else:
-                drawing.text(
-                    start - 5, y + thick - 2.5, f"{ratio:.2g}", size=10, colour=GREY, anchor="end"
-                )
+            words = f"{ratio:.0f}" if ratio >= 100 else f"{ratio:.2g}"
+            x, anchor = (end + 5, "start") if ratio >= 1 else (start - 5, "end")
+            drawing.text(x, y + thick - 2.5, words, size=10, colour=GREY, anchor=anchor)
             goal = goals.get((name, series))
             if goal and low <= goal <= high:
                 drawing.line(position(goal), y - 1, position(goal), y + thick + 1, INK, 2)

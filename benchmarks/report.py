@@ -244,7 +244,7 @@ def chart(figures, about):
 PAGE = """# Benchmark results
 
 {small}{machine}; {threads} threads; commit {commit}; {when}; load before the run {load:.2f};
-{rounds} rounds. {versions}.
+rounds: {rounds}. {versions}.
 
 Made by `make bench` ([how](README.md)). A figure is the median over the rounds of each round's
 median. Libraries take turns, each time in a process of its own; a time counts only when the answer

@@ -142,7 +142,8 @@ def layer_jax(jax, sizes, x, w):
 def layer(name):
     images, channels, size, filters, kernel, stride, pad, groups = LAYERS[name]
     full = layer_sizes(*LAYERS[name])
-    small = layer_sizes(min(images, 2), channels, 9, filters, kernel, stride, pad, groups)
+    few = min(channels, 96), min(filters, 96)
+    small = layer_sizes(min(images, 2), few[0], 9, few[1], kernel, stride, pad, groups)
     return Workload(
         title=f"convolution {kernel}×{kernel}, {channels} to {filters}"
         + (f" in {groups} groups" if groups > 1 else "")

@@ -79,14 +79,20 @@ def column_reference(sizes, given):
     return {"y": unit, "x": normalized_backward(unit, deviation, given["head"], 0)}
 
 
+# From elementary operators. This way is the fastest in PyTorch (var_mean takes half as long again)
+# and in mxtape (before moments); a fused batch norm is measured in convolution.py.
+
+
 def column_mx(nd, sizes, x):
-    mean, variance = nd.moments(x, axes=0, keepdims=True)
-    return (x - mean) * nd.rsqrt(variance + EPSILON)
+    centred = x - x.mean(axis=0, keepdims=True)
+    variance = nd.square(centred).mean(axis=0, keepdims=True)
+    return centred * nd.rsqrt(variance + EPSILON)
 
 
 def column_torch(torch, sizes, x):
-    variance, mean = torch.var_mean(x, 0, correction=0)
-    return (x - mean) * torch.rsqrt(variance + EPSILON)
+    centred = x - x.mean(0)
+    variance = torch.square(centred).mean(0)
+    return centred * torch.rsqrt(variance + EPSILON)
 
 
 def column_jax(jax, sizes, x):
