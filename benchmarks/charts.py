@@ -111,7 +111,8 @@ def log_chart(title, subtitle, horizontal, vertical, series):
 
     Args:
         horizontal, vertical: what the axes are.
-        series: {name: [(x, y), ...]}.
+        series: {name: [(x, y), ...]}, a name being "library what": the colour says what, the
+            first library's lines are whole and the others' dashed.
     """
     width, height, left, right, top, bottom = 760, 520, 78, 170, 84, 56
     xs = [x for points in series.values() for x, _ in points]
@@ -144,9 +145,17 @@ def log_chart(title, subtitle, horizontal, vertical, series):
     drawing.text(24, top - 10, vertical, colour=GREY)
 
     ends = []
-    for colour, (name, points) in zip(_cycle(COLOURS), series.items()):
+    split = {name: name.split(" ", 1) for name in series}
+    kinds = list(dict.fromkeys(what for _, what in split.values()))
+    first_library = next(iter(split.values()))[0]
+    for name, points in series.items():
+        library, what = split[name]
+        colour = COLOURS[kinds.index(what) % len(COLOURS)]
+        dashes = "" if library == first_library else " stroke-dasharray='5 4'"
         path = " ".join(f"{across(x):.1f},{up(y):.1f}" for x, y in points)
-        drawing.add(f"<polyline points='{path}' fill='none' stroke='{colour}' stroke-width='2'/>")
+        drawing.add(
+            f"<polyline points='{path}' fill='none' stroke='{colour}' stroke-width='2'{dashes}/>"
+        )
         for x, y in points:
             drawing.add(f"<circle cx='{across(x):.1f}' cy='{up(y):.1f}' r='3' fill='{colour}'/>")
         ends.append((up(points[-1][1]), name, colour))
@@ -156,8 +165,3 @@ def log_chart(title, subtitle, horizontal, vertical, series):
         place = max(y + 4, place + 15)
         drawing.text(width - right + 10, place, name, colour=colour)
     return drawing.svg()
-
-
-def _cycle(values):
-    while True:
-        yield from values

@@ -1,7 +1,7 @@
 """Measure how cost grows: with the elements of an array, with the tape, and with threads.
 
     python benchmarks/scaling.py                    # all three: benchmarks/SCALING.md and its plots
-    python benchmarks/scaling.py --only tape --largest 100000
+    python benchmarks/scaling.py --only tape        # some: build/benchmarks/SCALING.md
 
 mxtape is measured, and PyTorch for comparison where it can be had. Times are medians of one
 process each, forward and backward. A line that bends upward is cost that grows faster than work.
@@ -29,11 +29,14 @@ def parse():
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--threads", type=int, help="most threads (2; for --only threads: all)")
     parser.add_argument("--seconds", type=float, default=0.5, help="of each measurement (0.5)")
-    parser.add_argument("--largest", type=int, default=10**8, help="elements or nodes (10^8, 10^6)")
+    parser.add_argument("--largest", type=int, help="elements or nodes (10^8, 10^6)")
     parser.add_argument("--small", action="store_true", help="the sizes of the tests for threads")
     parser.add_argument("--no-torch", action="store_true", help="measure mxtape alone")
-    parser.add_argument("--output", type=Path, default=runner.HERE, help="folder for the results")
-    return parser.parse_args()
+    parser.add_argument("--output", type=Path, help="folder for the page and the plots")
+    arguments = parser.parse_args()
+    whole = set(arguments.only) == set(PARTS) and not arguments.small and not arguments.largest
+    arguments.output = arguments.output or (runner.HERE if whole else runner.BUILD)
+    return arguments
 
 
 def powers(first, last):
@@ -122,7 +125,7 @@ def thread_table(series, counts):
             efficiency = times[1] / (count * times[count])
             row.append(f"{report.number(times[count])} ({efficiency:.0%})")
         rows.append(row)
-    return report.table(["ms (efficiency)", *(f"{n} threads" for n in counts)], rows)
+    return report.table(["ms (efficiency), threads:", *map(str, counts)], rows)
 
 
 def main():
@@ -141,7 +144,7 @@ def main():
     ]
 
     if "elements" in arguments.only:
-        sizes = powers(10, arguments.largest)
+        sizes = powers(10, arguments.largest or 10**8)
         series = measurements.grow(OPERATORS, "elements", sizes, threads)
         picture = charts.log_chart(
             "Time against elements", f"{where}, {threads} threads", "elements", "ms", series
@@ -153,7 +156,7 @@ def main():
             per_unit_table(series, "element"),
         ]
     if "tape" in arguments.only:
-        lengths = powers(100, min(arguments.largest, 10**6))
+        lengths = powers(100, arguments.largest or 10**6)
         series = measurements.grow(CHAINS, "length", lengths, threads)
         picture = charts.log_chart(
             "Time against the tape's length", where, "recorded operators", "ms", series
