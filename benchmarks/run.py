@@ -24,7 +24,7 @@ from workloads import STANDARD, WORKLOADS
 from workloads.declaration import Measurement
 
 # Where a worker takes longer, one round is enough.
-LONG_WORKER_SECONDS = 90
+LONG_WORKER_SECONDS = 45
 
 
 def parse():
