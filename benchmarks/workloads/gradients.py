@@ -3,6 +3,7 @@
 Each function makes one library's program of `forward(library, sizes, *variables, *constants)`,
 where the last two are the inputs with these names. The input "head" is the head gradient; where
 there is none the result is one number. The answer is the result "y" and each variable's gradient.
+A step first forgets the result of the one before, with the graph that some libraries hang on it.
 """
 
 from .declaration import Program
@@ -18,6 +19,7 @@ def mx_of(forward, variables, constants=()):
         record, waitall, last = mx.autograd.record, mx.nd.waitall, {}
 
         def step():
+            last.clear()
             with record():
                 y = forward(mx.nd, sizes, *arguments)
             y.backward(head)
@@ -37,6 +39,7 @@ def torch_of(forward, variables, constants=()):
         last = {}
 
         def step():
+            last.clear()
             torch_clear(leaves.values())
             y = forward(torch, sizes, *arguments)
             y.backward(head)
@@ -61,6 +64,7 @@ def jax_of(forward, variables, constants=()):
             return y, pull_back(head)
 
         def step():
+            last.clear()
             last["result"] = jax.block_until_ready(both(head, leaves, others))
 
         def answer():
@@ -82,6 +86,7 @@ def autograd_of(forward, variables, constants=()):
             return forward(autograd, sizes, *leaves, *others)
 
         def step():
+            last.clear()
             pull_back, y = autograd.make_vjp(of_variables)(leaves)
             last["result"] = y, pull_back(head)
 
