@@ -23,7 +23,9 @@ class NoEnvironment(RuntimeError):
 
 
 def last_line(text):
+    """Return the last line, of the errors where pip goes on with warnings."""
     lines = text.strip().splitlines()
+    lines = [line for line in lines if line.startswith("ERROR")] or lines
     return lines[-1].strip() if lines else "no message"
 
 

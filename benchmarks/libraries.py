@@ -2,6 +2,7 @@
 
 import importlib
 import os
+from pathlib import Path
 
 # In the order of the report; mxtape's is the time that others are compared with.
 LIBRARIES = ("mxtape", "mxnet", "torch", "jax", "autograd")
@@ -20,10 +21,20 @@ def thread_environment(threads):
     return variables
 
 
+def rank_on_core(processor):
+    """Return 0 for the first processor of its core, 1 for the second."""
+    topology = Path(f"/sys/devices/system/cpu/cpu{processor}/topology/thread_siblings_list")
+    try:
+        siblings = topology.read_text().strip().replace("-", ",").split(",")
+    except OSError:
+        return 0
+    return siblings.index(str(processor)) if str(processor) in siblings else 0
+
+
 def set_affinity(threads):
     """Keep this process to `threads` of its processors, for libraries that go by their number."""
     if hasattr(os, "sched_setaffinity"):
-        allowed = sorted(os.sched_getaffinity(0))
+        allowed = sorted(os.sched_getaffinity(0), key=lambda cpu: (rank_on_core(cpu), cpu))
         os.sched_setaffinity(0, allowed[:threads])
 
 
