@@ -10,6 +10,8 @@ from workloads.declaration import AtMost, Measurement, OfPeak, OfPeers
 
 COLOURS = dict(zip((x for x in libraries.LIBRARIES if x != "mxtape"), charts.COLOURS))
 KEPT_MARK = "†"
+# A turn beside which other processes had more of the machine than this is not worth much.
+DISTURBED = 0.05
 
 
 class Figures:
@@ -77,6 +79,16 @@ class Figures:
         if peak is None or rate is None:
             return "not measured", None
         return f"{rate / peak:.0%}", rate >= goal.part * peak
+
+    def disturbed(self):
+        """Return ({workload: turns that other processes disturbed}, the number of all turns)."""
+        turns, by_workload = 0, {}
+        for name, by_variant in self.results.items():
+            for result in (result for rounds in by_variant.values() for result in rounds):
+                turns += "others" in result
+                if result.get("others", 0) > DISTURBED:
+                    by_workload[name] = by_workload.get(name, 0) + 1
+        return by_workload, turns
 
     def missed(self):
         return [
@@ -221,6 +233,18 @@ def versions(figures):
     return ", ".join(found[library] for library in libraries.LIBRARIES if library in found)
 
 
+def quiet(figures):
+    """Say whether the machine did anything else meanwhile."""
+    by_workload, turns = figures.disturbed()
+    if not by_workload:
+        return "Nothing else ran meanwhile."
+    where = ", ".join(f"`{name}` {count}" for name, count in by_workload.items())
+    return (
+        f"**Not a quiet machine:** in {sum(by_workload.values())} of {turns} turns other processes "
+        f"had more than {DISTURBED:.0%} of it ({where})."
+    )
+
+
 def chart(figures, about):
     groups, goals = {}, {}
     for name in figures.results:
@@ -253,6 +277,8 @@ eagerly. In brackets: mxtape's share of the peer's time, below 1 where mxtape is
 with the usual memory allocation and with glibc told to keep what is freed
 ({variables}); the better of the two is shown
 and compared with, {mark} where that is the latter. mxtape runs with the usual one.
+
+{quiet}
 
 {peaks}
 {picture}
@@ -293,6 +319,7 @@ def write(folder, figures, about):
             "small": "**Small sizes: these figures mean nothing.**\n\n" if about["small"] else "",
         },
         versions=versions(figures),
+        quiet=quiet(figures),
         variables=", ".join(f"`{k}={v}`" for k, v in runner.MALLOC[runner.KEEPING].items()),
         mark=KEPT_MARK,
         peaks=peaks,

@@ -102,7 +102,9 @@ def measure(name, pythons, arguments):
             if "value" not in result or seconds > LONG_WORKER_SECONDS:
                 finished.add((library, malloc))
             figure = f"{result['value']:.4g} {result['unit']}" if "value" in result else result
-            print(f"{name:18} {library:8} {malloc:8} {figure}", flush=True)
+            beside = result.get("others", 0)
+            note = f" (others had {beside:.0%})" if beside > report.DISTURBED else ""
+            print(f"{name:18} {library:8} {malloc:8} {figure}{note}", flush=True)
     return results
 
 
@@ -140,6 +142,7 @@ def main():
     (runner.BUILD / "results.json").write_text(json.dumps(everything, indent=1) + "\n")
     report.write(arguments.output, figures, about)
     print(f"\n{report.goals_tables(figures)}\n\nwritten: {arguments.output / 'RESULTS.md'}")
+    print(report.quiet(figures))
 
     complaints = figures.failures()
     if arguments.check:

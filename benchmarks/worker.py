@@ -144,6 +144,21 @@ def repeat(step, seconds):
     return times, False
 
 
+def processor_seconds():
+    """Return the seconds that all processors have worked for anybody, and for this process."""
+    with open("/proc/stat") as stat:
+        user, nice, system, _, _, irq, softirq, steal = map(int, stat.readline().split()[1:9])
+    ticks = user + nice + system + irq + softirq + steal
+    mine = os.times()
+    return ticks / os.sysconf("SC_CLK_TCK"), mine.user + mine.system
+
+
+def others_share(before, after, seconds):
+    """Return how much of the machine other processes had between two readings."""
+    all_of_it, mine = (late - early for early, late in zip(before, after))
+    return max(0.0, all_of_it - mine) / (seconds * os.cpu_count())
+
+
 def memory(field):
     """Return a line of /proc/self/status in bytes: VmRSS now, VmHWM its peak."""
     with open("/proc/self/status") as status:
@@ -190,7 +205,9 @@ def measure(name, workload, arguments):
     program = make()
     ready = memory("VmRSS")
     forget_peak()
+    before, began = processor_seconds(), time.perf_counter()
     times, cold = repeat(program.step, arguments.seconds)
+    others = others_share(before, processor_seconds(), time.perf_counter() - began)
     peak = memory("VmHWM")
     off = None if arguments.no_check else check(workload, make, path, program)
 
@@ -204,6 +221,7 @@ def measure(name, workload, arguments):
         "steps": len(times),
         "cold": cold,
         "off": off,
+        "others": others,
         "rss_imported": imported,
         "rss_ready": ready,
         "rss_peak": peak,

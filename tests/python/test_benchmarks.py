@@ -80,6 +80,7 @@ def test_worker():
     assert 0 < result["least"] <= result["value"]
     assert result["off"] < 1e-2
     assert result["rss_peak"] >= result["rss_ready"]
+    assert 0 <= result["others"] <= 1
     assert result["bytes_per_length"] >= 0
 
 
@@ -117,6 +118,13 @@ def test_ratios_are_to_the_better_of_a_peers_two_times():
     assert "**missed** 0.50" in report.goals_tables(found)
     _, found = figures(plain=[{"value": 50.0}], keeping=[{"value": 60.0}])
     assert found.missed() == []
+
+
+def test_disturbed_turns_are_counted():
+    report, found = figures(plain=[{"value": 5.0, "others": 0.01}, {"value": 6.0, "others": 0.4}])
+    assert "in 1 of 2 turns" in report.quiet(found)
+    _, found = figures(plain=[{"value": 5.0, "others": 0.01}])
+    assert report.quiet(found) == "Nothing else ran meanwhile."
 
 
 def test_who_is_left_out_is_named_with_the_reason():
