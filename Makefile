@@ -1,10 +1,14 @@
 # Everything starts from nothing: the environment .venv is made by tools/dev_setup.sh.
-# PYTHON picks the interpreter that it is made from; PYTEST_ARGS goes to pytest.
+# PYTHON picks the interpreter that it is made from; PYTEST_ARGS goes to pytest; WORKLOADS, THREADS
+# and ROUNDS go to the benchmarks.
 
 SHELL := /bin/bash
 PYTHON ?= python3
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 PYTEST_ARGS ?=
+WORKLOADS ?=
+THREADS ?=
+ROUNDS ?=
 
 export PYTHON
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -12,14 +16,14 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PY := .venv/bin/python
 SETUP_INPUTS := pyproject.toml tools/dev_setup.sh tools/requirements.py
 PYTHON_SOURCES := python tests tools $(wildcard benchmarks examples)
-CPP_SOURCES = $(shell find cpp tests/cpp -name '*.h' -o -name '*.cpp')
+CPP_SOURCES = $(shell find cpp tests/cpp benchmarks -name '*.h' -o -name '*.cpp')
 # What pytest runs: the tests, and the examples in the package's docstrings and in the list of
 # differences.
 PYTEST_TARGETS := $(wildcard tests/python tests/conformance docs/differences.md) \
                   --pyargs mxtape --doctest-modules --doctest-glob='*.md'
 
-.PHONY: help build test test-cpp test-python lint derived format demo bench sanitize wheel \
-        record-conformance clean
+.PHONY: help build test test-cpp test-python lint derived format demo bench bench-micro \
+        bench-scaling bench-programs sanitize wheel record-conformance clean
 
 help:
 	@echo "make demo                 build, then run the examples"
@@ -28,7 +32,10 @@ help:
 	@echo "make lint | format        check or apply style"
 	@echo "make derived              write the type stubs and docs/operators.md again"
 	@echo "make sanitize             the tests under the address and undefined-behaviour sanitizers"
-	@echo "make bench                the benchmarks"
+	@echo "make bench                mxtape beside its peers: benchmarks/RESULTS.md"
+	@echo "                          WORKLOADS='mlp dot' THREADS=1 ROUNDS=5 narrow it or make it longer"
+	@echo "make bench-micro          the C++ kernels against what the processor can do"
+	@echo "make bench-scaling        cost against elements, tape and threads: benchmarks/SCALING.md"
 	@echo "make wheel                release wheels, tested, for each Python in PYTHONS"
 	@echo "make record-conformance   record the conformance values from MXNet 1.9.1 again"
 	@echo "make clean                remove what was built"
@@ -83,8 +90,20 @@ demo: build .venv/.stamp-examples
 	$(PY) examples/custom_logistic.py
 	$(PY) examples/convnet_digits.py
 
-bench: build
-	$(PY) benchmarks/run.py
+bench: bench-programs
+	$(PY) benchmarks/run.py $(if $(WORKLOADS),--workloads $(foreach w,$(WORKLOADS),'$(w)')) \
+	  $(if $(THREADS),--threads $(THREADS)) $(if $(ROUNDS),--rounds $(ROUNDS))
+
+bench-micro: bench-programs
+	$(if $(THREADS),OMP_NUM_THREADS=$(THREADS)) build/dev/benchmarks/micro/mxtape_micro
+
+bench-scaling: build
+	$(PY) benchmarks/scaling.py $(if $(THREADS),--threads $(THREADS))
+
+# Not part of any other build.
+bench-programs: build
+	cmake --preset dev -DMXTAPE_BENCHMARKS=ON >/dev/null
+	cmake --build --preset dev -j $(JOBS) --target mxtape_machine mxtape_micro
 
 sanitize: .venv/.stamp-build+test+lint
 	tools/sanitize.sh

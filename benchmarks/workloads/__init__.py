@@ -1,0 +1,42 @@
+"""The workloads, by name, in the order of the report."""
+
+from . import (
+    adam,
+    calls,
+    chain,
+    convolution,
+    dot,
+    elementwise,
+    embedding,
+    hessian_vector,
+    lstm_cell,
+    normalization,
+    operators,
+    package,
+    small_ops,
+    training,
+)
+
+# What `make bench` runs unless told otherwise.
+STANDARD = {
+    **small_ops.WORKLOADS,
+    **elementwise.WORKLOADS,
+    **training.WORKLOADS,
+    **convolution.BLOCK,
+    **lstm_cell.WORKLOADS,
+    **chain.BY_NUMBER,
+    **normalization.WORKLOADS,
+    **hessian_vector.WORKLOADS,
+    **dot.WORKLOADS,
+    **adam.WORKLOADS,
+    **embedding.WORKLOADS,
+    **calls.WORKLOADS,
+    **package.WORKLOADS,
+}
+
+WORKLOADS = {
+    **STANDARD,
+    **chain.BY_ARRAY,
+    **convolution.LAYER_WORKLOADS,
+    **operators.WORKLOADS,
+}
