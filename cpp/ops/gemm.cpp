@@ -24,7 +24,7 @@ constexpr int64_t kMatrixPiece = int64_t{1} << 20, kVectorPiece = int64_t{1} << 
 
 // Products from so many multiplications on share the panels of b between threads, if the result has
 // so many rows and columns; Eigen is as fast below, and with vectors.
-constexpr int64_t kPanels = int64_t{1} << 25, kLeast = 48;
+constexpr int64_t kPanels = int64_t{1} << 27, kLeast = 48;
 
 Plan make_plan(const Gemm& g) {
   const bool vector = g.m == 1 || g.n == 1;

@@ -18,26 +18,25 @@ namespace {
 
 constexpr int64_t kLanes = reduce::kLanes, kRun = reduce::kRun;
 
-// Sums of K functions over [0, n): f(i) -> std::array<A, K>. Lanes within blocks, blocks in double.
-template <size_t K, class A, class F>
-std::array<double, K> sums(int64_t n, F f) {
-  std::array<double, K> total{};
+// Sums of functions of i over [0, n). Lanes within blocks, blocks in double.
+template <class A, class... F>
+std::array<double, sizeof...(F)> sums(int64_t n, F... f) {
+  std::array<double, sizeof...(F)> total{};
   for (int64_t begin = 0; begin < n; begin += kRun) {
     const int64_t end = std::min(begin + kRun, n);
-    A lane[K][kLanes] = {};
+    A lane[sizeof...(F)][kLanes] = {};
+    const auto add = [](A* to, auto value, int64_t at, int64_t count) {
+#pragma omp simd
+      for (int64_t l = 0; l < count; ++l) to[l] += value(at + l);
+    };
     int64_t i = begin;
     for (; i + kLanes <= end; i += kLanes) {
-#pragma omp simd
-      for (int64_t l = 0; l < kLanes; ++l) {
-        const auto value = f(i + l);
-        for (size_t k = 0; k < K; ++k) lane[k][l] += value[k];
-      }
+      size_t k = 0;
+      (add(lane[k++], f, i, kLanes), ...);
     }
-    for (int64_t l = 0; i < end; ++i, ++l) {
-      const auto value = f(i);
-      for (size_t k = 0; k < K; ++k) lane[k][l] += value[k];
-    }
-    for (size_t k = 0; k < K; ++k) {
+    size_t k = 0;
+    (add(lane[k++], f, i, end - i), ...);
+    for (k = 0; k < sizeof...(F); ++k) {
       for (int64_t half = kLanes / 2; half > 0; half /= 2) {
         for (int64_t l = 0; l < half; ++l) lane[k][l] += lane[k][l + half];
       }
@@ -58,15 +57,12 @@ Moments<A> moments_of(const Normalization& norm, const A* x, int64_t n) {
   double squares;
   if (norm.center) {
     const auto count = static_cast<double>(n);
-    m.mean = static_cast<A>(sums<1, A>(n, [x](int64_t i) { return std::array{x[i]}; })[0] / count);
+    m.mean = static_cast<A>(sums<A>(n, [x](int64_t i) { return x[i]; })[0] / count);
     const A mean = m.mean;
-    squares = sums<1, A>(n, [x, mean](int64_t i) {
-      const A d = x[i] - mean;
-      return std::array{d * d};
-    })[0];
+    squares = sums<A>(n, [x, mean](int64_t i) { return (x[i] - mean) * (x[i] - mean); })[0];
     squares /= count;
   } else {
-    squares = sums<1, A>(n, [x](int64_t i) { return std::array{x[i] * x[i]}; })[0];
+    squares = sums<A>(n, [x](int64_t i) { return x[i] * x[i]; })[0];
   }
   const double s = std::sqrt(squares + norm.eps);
   m.s = static_cast<A>(s);
@@ -183,14 +179,11 @@ void backward(const Normalization& norm, const NDArray& head, const NDArray& x,
         const A* g = norm.groups ? nullptr : gammas.data();
         const A gain = norm.groups ? gammas[static_cast<size_t>(run % norm.groups)] : A(1);
         // The sums of w and of w * x^, where w is the head times gamma.
-        const auto s = g ? sums<2, A>(n,
-                                      [=](int64_t i) {
-                                        const A w = h[i] * g[i];
-                                        return std::array{w, w * ((from[i] - mean) * scale)};
-                                      })
-                         : sums<2, A>(n, [=](int64_t i) {
-                             return std::array{h[i], h[i] * ((from[i] - mean) * scale)};
-                           });
+        const auto normal = [=](int64_t i) { return (from[i] - mean) * scale; };
+        const auto s = g ? sums<A>(n, [=](int64_t i) { return h[i] * g[i]; },
+                                   [=](int64_t i) { return h[i] * g[i] * normal(i); })
+                         : sums<A>(n, [=](int64_t i) { return h[i]; },
+                                   [=](int64_t i) { return h[i] * normal(i); });
         const A s1 = norm.center ? static_cast<A>(s[0] / divisor) : A(0);
         const A s2 = static_cast<A>(s[1] / divisor);
         if (g) {

@@ -35,14 +35,22 @@ void parallel_chunks(int64_t n, int64_t grain, RangeBody body, void* context) {
     return;
   }
   std::exception_ptr error;
-#pragma omp parallel for schedule(static) num_threads(team)
-  for (int64_t c = 0; c < chunks; ++c) {
+  const auto run = [&](int64_t c) {
     try {
       body(context, c * grain, std::min(n, (c + 1) * grain));
     } catch (...) {
 #pragma omp critical(mxtape_parallel_error)
       if (!error) error = std::current_exception();
     }
+  };
+  // Many pieces are handed out one by one: a thread that is held up delays one of them only. Of few
+  // pieces each thread takes its share at once.
+  if (chunks >= 16 * team) {
+#pragma omp parallel for schedule(dynamic) num_threads(team)
+    for (int64_t c = 0; c < chunks; ++c) run(c);
+  } else {
+#pragma omp parallel for schedule(static) num_threads(team)
+    for (int64_t c = 0; c < chunks; ++c) run(c);
   }
   if (error) std::rethrow_exception(error);
 }
