@@ -127,22 +127,25 @@ void run_panels(const Gemm& g) {
   const Matrix b = g.transpose_b ? Matrix{b_data, 1, g.k} : Matrix{b_data, g.n, 1};
   const NDArray memory = NDArray::empty(Shape{Kernel::b_size(g.k, g.n)}, dtype_of<T>);
   T* panels = memory.data<T>();
-  constexpr int64_t kPacked = 4 * Kernel::kColumns, kChunk = 16 * Kernel::kColumns;
+  constexpr int64_t kPacked = 4 * Kernel::kColumns;
   parallel_for((g.n + kPacked - 1) / kPacked, 1, [&](int64_t begin, int64_t end) {
     Kernel::pack_b(b, g.k, g.n, begin * kPacked, std::min(end * kPacked, g.n), panels);
   });
   const int64_t tiles = (g.m + Kernel::kRows - 1) / Kernel::kRows;
   const int64_t blocks =
       Kernel::round_up((g.m + Kernel::kBlockRows - 1) / Kernel::kBlockRows, thread_count());
-  const int64_t chunks = (g.n + kChunk - 1) / kChunk;
+  // A block lays out its rows of a anew for every chunk of columns: few blocks get more chunks.
+  const int64_t wanted = blocks >= 8 * thread_count() ? 1 : 4;
+  const int64_t chunk_columns = Kernel::round_up((g.n + wanted - 1) / wanted, Kernel::kColumns);
+  const int64_t chunks = (g.n + chunk_columns - 1) / chunk_columns;
   parallel_for(blocks * chunks, 1, [&](int64_t begin, int64_t end) {
     const NDArray scratch = NDArray::empty(Shape{Kernel::kASize}, dtype_of<T>);
     for (int64_t t = begin; t < end; ++t) {
       const int64_t block = t / chunks, chunk = t % chunks;
       Kernel::multiply(a, panels, static_cast<const T*>(g.bias), g.k, g.n,
                        cut(tiles, blocks, block) * Kernel::kRows,
-                       std::min(cut(tiles, blocks, block + 1) * Kernel::kRows, g.m), chunk * kChunk,
-                       std::min((chunk + 1) * kChunk, g.n), static_cast<T*>(g.out),
+                       std::min(cut(tiles, blocks, block + 1) * Kernel::kRows, g.m), chunk * chunk_columns,
+                       std::min((chunk + 1) * chunk_columns, g.n), static_cast<T*>(g.out),
                        scratch.data<T>());
     }
   });

@@ -45,7 +45,7 @@ void parallel_chunks(int64_t n, int64_t grain, RangeBody body, void* context) {
   };
   // Many pieces are handed out one by one: a thread that is held up delays one of them only. Of few
   // pieces each thread takes its share at once.
-  if (chunks >= 16 * team) {
+  if (chunks >= 8 * team) {
 #pragma omp parallel for schedule(dynamic) num_threads(team)
     for (int64_t c = 0; c < chunks; ++c) run(c);
   } else {
