@@ -125,6 +125,12 @@ class PendingNodes {
        "retain_graph=True");
 }
 
+// Whether `array` is all of a buffer that nobody else can see.
+bool owns_memory(const NDArray& array) {
+  return array.storage()->unique() && array.byte_offset() == 0 &&
+         array.nbytes() == array.storage()->nbytes();
+}
+
 // One run of the reverse sweep.
 class Run {
  public:
@@ -182,6 +188,10 @@ class Run {
       any = true;
       if (leaf->req() == GradReq::kAdd) {
         installed_ops.add_in_place(leaf->grad(), value);
+      } else if (owns_memory(leaf->grad()) && owns_memory(value) && !value.storage()->deferred()) {
+        // Nobody can tell one buffer from another.
+        value.storage()->set_device(leaf->grad().storage()->device());
+        leaf->replace_grad(value.detached());
       } else {
         installed_ops.copy_into(leaf->grad(), value);
       }
@@ -320,8 +330,7 @@ class Run {
     NDArray& slot = pending_.at(edge.node).heads[edge.index];
     if (!slot.defined()) {
       slot = std::move(value);
-    } else if (!options_.create_graph && slot.storage()->unique() && slot.byte_offset() == 0 &&
-               slot.nbytes() == slot.storage()->nbytes()) {
+    } else if (!options_.create_graph && !slot.storage()->deferred() && owns_memory(slot)) {
       installed_ops.add_in_place(slot, value);
     } else {
       slot = installed_ops.add(slot, value);

@@ -82,6 +82,7 @@ class LeafNode final : public Node {
       : Node(true), grad_(std::move(grad)), shape_(std::move(shape)), dtype_(dtype), req_(req) {}
 
   const NDArray& grad() const { return grad_; }
+  void replace_grad(NDArray grad) { grad_ = std::move(grad); }
   GradReq req() const { return req_; }
 
   std::string_view name() const override { return "variable"; }

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <mutex>
 #include <new>
+#include <utility>
 #include <vector>
 
 #include "core/error.h"
@@ -212,7 +213,38 @@ Ref<Storage> Storage::borrow(void* data, size_t nbytes, Deleter deleter, void* c
   return storage;
 }
 
+Ref<Storage> Storage::defer(size_t nbytes, Ref<RefCounted> source) {
+  Ref<Storage> storage = allocate(0);
+  storage->nbytes_ = nbytes;
+  storage->source_ = source.release();
+  storage->data_ = nullptr;
+  return storage;
+}
+
+char* Storage::computed() const {
+  compute_(const_cast<Storage&>(*this));
+  return data_.load(std::memory_order_acquire);
+}
+
+Ref<RefCounted> Storage::resolve(Ref<Storage> memory) noexcept {
+  Ref<RefCounted> source(source_);
+  std::exchange(source_, nullptr)->unref();
+  char* data = memory->data();
+  deleter_ = drop_memory;
+  context_ = memory.release();
+  data_.store(data, std::memory_order_release);
+  return source;
+}
+
+bool Storage::ref_if_alive() const noexcept {
+  uint32_t count = refs_.load(std::memory_order_relaxed);
+  while (count && !refs_.compare_exchange_weak(count, count + 1, std::memory_order_acq_rel)) {
+  }
+  return count != 0;
+}
+
 void Storage::dispose() noexcept {
+  if (source_) source_->unref();
   if (deleter_) deleter_(context_);
   const int size_class = size_class_;
   this->~Storage();

@@ -9,7 +9,8 @@
 namespace mxtape {
 
 // A reference-counted buffer, 64-byte aligned. Memory of its own follows this header in one block
-// from the pool; foreign memory is borrowed and given back through a deleter.
+// from the pool; foreign memory is borrowed and given back through a deleter. The memory of a
+// deferred storage comes when it is first asked for: see runtime/fusion.h.
 class alignas(64) Storage {
  public:
   using Deleter = void (*)(void* context);
@@ -18,16 +19,38 @@ class alignas(64) Storage {
   static Ref<Storage> allocate(size_t nbytes);
   // Memory of somebody else; `deleter(context)` runs when the last reference goes.
   static Ref<Storage> borrow(void* data, size_t nbytes, Deleter deleter, void* context);
+  // Memory that comes when it is first asked for: `source` says from what.
+  static Ref<Storage> defer(size_t nbytes, Ref<RefCounted> source);
+  // What resolves a deferred storage.
+  using Compute = void (*)(Storage& storage);
+  static void set_compute(Compute compute) noexcept { compute_ = compute; }
 
   void ref() const noexcept { refs_.fetch_add(1, std::memory_order_relaxed); }
   void unref() const noexcept {
     if (refs_.fetch_sub(1, std::memory_order_acq_rel) == 1) const_cast<Storage*>(this)->dispose();
   }
-  // Whether nobody but the one owner can see the memory; of borrowed memory nobody knows.
-  bool unique() const noexcept { return refs_.load(std::memory_order_acquire) == 1 && !deleter_; }
+  // A reference from a pointer that is not counted: false when the storage is on its way out.
+  bool ref_if_alive() const noexcept;
+  uint32_t ref_count() const noexcept { return refs_.load(std::memory_order_acquire); }
+  // Whether nobody but the one owner can see the memory; of foreign memory nobody knows.
+  bool unique() const noexcept { return ref_count() == 1 && !foreign(); }
+  // Whether memory is written to behind this class's back: borrowed, or lent to another library.
+  bool foreign() const noexcept { return lent_ || (deleter_ && deleter_ != drop_memory); }
+  void set_lent() noexcept { lent_ = true; }
 
-  char* data() const noexcept { return data_; }
+  char* data() const {
+    char* data = data_.load(std::memory_order_acquire);
+    return data ? data : computed();
+  }
   size_t nbytes() const noexcept { return nbytes_; }
+
+  bool deferred() const noexcept { return !data_.load(std::memory_order_acquire); }
+  // Of a deferred storage; the caller sees to it that nobody resolves it meanwhile.
+  RefCounted* source() const noexcept { return source_; }
+  // The memory is there now. The source is returned, for the caller to drop.
+  Ref<RefCounted> resolve(Ref<Storage> memory) noexcept;
+  // How many deferred computations will read the memory: they must run before it is written to.
+  std::atomic<uint32_t>& readers() noexcept { return readers_; }
 
   // Counts in-place writes, so that the tape can tell when what it saved has changed.
   uint32_t version() const noexcept { return version_.load(std::memory_order_relaxed); }
@@ -40,15 +63,22 @@ class alignas(64) Storage {
  private:
   Storage() = default;
   void dispose() noexcept;
+  char* computed() const;
+  static void drop_memory(void* memory) { static_cast<Storage*>(memory)->unref(); }
+
+  static inline Compute compute_ = nullptr;
 
   mutable std::atomic<uint32_t> refs_{0};
   std::atomic<uint32_t> version_{0};
-  char* data_ = nullptr;
+  std::atomic<char*> data_{nullptr};
   size_t nbytes_ = 0;
   Deleter deleter_ = nullptr;
   void* context_ = nullptr;
+  RefCounted* source_ = nullptr;
+  std::atomic<uint32_t> readers_{0};
   int16_t size_class_ = -1;
   uint16_t device_ = 0;
+  std::atomic<bool> lent_{false};
 };
 
 // What arrays hold, and what waits for new ones in the shared cache and the calling thread's. What

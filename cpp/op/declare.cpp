@@ -33,25 +33,31 @@ void infer_same_floating(InferCall& call) {
   infer_same_shape(call);
 }
 
-void run_pointwise(const KernelCall& call) {
-  TileOperand operands[4];
-  for (size_t i = 0; i < call.input_count(); ++i) operands[i].array = &call.in(i);
-  const TileFunction& tile = call.op().tile;
-  const Params* params = call.raw_params();
-  run_tiles(tile, tile.compute_dtype(call.in(call.input_count() - 1).dtype()),
-            {operands, call.input_count()}, call.out(), params ? params->data() : nullptr);
+size_t array_operands(const OpSchema&, Inputs inputs, const Params*, DType, TileOperand* operands) {
+  for (size_t i = 0; i < inputs.size(); ++i) operands[i].array = &inputs[i];
+  return inputs.size();
 }
 
-void run_pointwise_scalar(const KernelCall& call) {
-  const TileFunction& tile = call.op().tile;
-  double scalar = call.params<ScalarParams>().scalar;
+size_t scalar_operands(const OpSchema& op, Inputs inputs, const Params* params, DType dtype,
+                       TileOperand* operands) {
+  double scalar = params->as<ScalarParams>().scalar;
   // An integer array takes the integer part of the number, as in MXNet.
-  if (!is_floating(call.out().dtype())) scalar = std::trunc(scalar);
-  TileOperand operands[2];
-  const bool reversed = call.op().reversed_scalar;
-  operands[reversed ? 1 : 0].array = &call.in(0);
-  operands[reversed ? 0 : 1].scalar = scalar;
-  run_tiles(tile, tile.compute_dtype(call.out().dtype()), operands, call.out(), nullptr);
+  if (!is_floating(dtype)) scalar = std::trunc(scalar);
+  operands[op.reversed_scalar ? 1 : 0].array = &inputs[0];
+  operands[op.reversed_scalar ? 0 : 1].scalar = scalar;
+  return 2;
+}
+
+void run_pointwise(const KernelCall& call) {
+  TileOperand operands[4];
+  const OpSchema& op = call.op();
+  const Params* params = call.raw_params();
+  // A boolean array and a number are computed in the type of the result.
+  const bool scalar = op.tile_operands == scalar_operands;
+  const DType dtype = scalar ? call.out().dtype() : call.in(call.input_count() - 1).dtype();
+  const size_t count = op.tile_operands(op, call.inputs(), params, call.out().dtype(), operands);
+  run_tiles(op.tile, op.tile.compute_dtype(dtype), {operands, count}, call.out(),
+            params ? params->data() : nullptr);
 }
 
 void zero_gradient(Vjp& v) {

@@ -62,7 +62,10 @@ void infer_same_shape(InferCall& call);           // output like input 0
 void infer_same_floating(InferCall& call);        // the same, floating point only
 // Kernels that pointwise operators share.
 void run_pointwise(const KernelCall& call);
-void run_pointwise_scalar(const KernelCall& call);
+size_t array_operands(const OpSchema& op, Inputs inputs, const Params* params, DType dtype,
+                      TileOperand* operands);
+size_t scalar_operands(const OpSchema& op, Inputs inputs, const Params* params, DType dtype,
+                       TileOperand* operands);
 // A gradient of zeros for every input that wants one.
 void zero_gradient(Vjp& v);
 
@@ -116,13 +119,14 @@ class OpDeclaration {
     op_->kernel = f;
     return *this;
   }
-  // A pointwise operator of arrays of one shape.
-  OpDeclaration& pointwise(TileFunction f, int cost = 1) {
+  // A pointwise operator of arrays, or of what `operands` makes of them and the parameters.
+  OpDeclaration& pointwise(TileFunction f, int cost = 1, TileOperandsFn operands = array_operands) {
     op_->tile = f;
     op_->tile.cost = cost;
     op_->has_tile = true;
     if (!op_->infer) op_->infer = infer_pointwise;
     op_->kernel = run_pointwise;
+    op_->tile_operands = operands;
     return *this;
   }
   template <class F>
@@ -183,6 +187,16 @@ class OpDeclaration {
   // when an output is the very view that is an input.
   OpDeclaration& in_place() {
     op_->in_place = true;
+    return *this;
+  }
+  // The output is a copy of input 0 along broadcast axes.
+  OpDeclaration& broadcast() {
+    op_->is_broadcast = true;
+    return *this;
+  }
+  // The kernel reads each element of input 0 once, through a fusion::Stream.
+  OpDeclaration& streams() {
+    op_->streams = true;
     return *this;
   }
   OpDeclaration& random() {

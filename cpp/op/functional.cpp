@@ -16,12 +16,8 @@ const fn::Op sum_op{"sum"}, cast_op{"Cast"}, broadcast_op{"broadcast_to"},
 
 NDArray full(const Shape& shape, DType dtype, double value) {
   NDArray out = NDArray::empty(shape, dtype);
-  dispatch(dtype, [&](auto tag) {
-    using T = typename decltype(tag)::type;
-    T* data = out.data<T>();
-    const T element = convert_value<T>(value);
-    parallel_for(out.size(), 1 << 18,
-                 [&](int64_t begin, int64_t end) { std::fill(data + begin, data + end, element); });
+  parallel_for(out.size(), 1 << 18, [&](int64_t begin, int64_t end) {
+    fill(dtype, value, out.bytes() + static_cast<size_t>(begin) * item_size(dtype), end - begin);
   });
   return out;
 }

@@ -4,30 +4,14 @@
 #include "op/functional.h"
 #include "op/op_node.h"
 #include "op/registry.h"
+#include "runtime/blocking.h"
+#include "runtime/fusion.h"
 
 namespace mxtape {
 namespace {
 
 // More outputs than a call can have: their number may come from a parameter.
 constexpr size_t kMaxOutputs = size_t{1} << 20;
-
-// Bytes above which a kernel runs with the interpreter's lock released.
-constexpr size_t kBlockingBytes = size_t{1} << 17;
-
-BlockingHooks blocking_hooks;
-
-class BlockingScope {
- public:
-  explicit BlockingScope(bool large) {
-    if (large && blocking_hooks.enter) token_ = blocking_hooks.enter();
-  }
-  ~BlockingScope() {
-    if (token_) blocking_hooks.leave(token_);
-  }
-
- private:
-  void* token_ = nullptr;
-};
 
 std::string input_names(const OpSchema& op, size_t count, const Params* params) {
   std::string names;
@@ -116,9 +100,17 @@ void check_recordable(const OpSchema& op, Inputs inputs, std::span<const NDArray
   }
 }
 
-}  // namespace
+// A pointwise call over large arrays may wait for others to run with it: undefined if it may not.
+NDArray deferred_result(const OpSchema& op, Inputs inputs, const Params* params,
+                        const OutputSpec& spec) {
+  if (op.is_broadcast) return fusion::defer_broadcast(inputs[0], spec.shape);
+  TileOperand operands[4];
+  const size_t count = op.tile_operands(op, inputs, params, spec.dtype, operands);
+  return fusion::defer(op.tile, spec.dtype, {operands, count}, spec.shape,
+                       params ? params->data() : nullptr, const_cast<Params*>(params));
+}
 
-void set_blocking_hooks(const BlockingHooks& hooks) { blocking_hooks = hooks; }
+}  // namespace
 
 void check_writable(const NDArray& array, std::string_view op) {
   if (!autograd::is_recording() || !autograd::on_tape(array)) return;
@@ -153,10 +145,16 @@ void invoke(const OpSchema& op, Inputs inputs, const Ref<Params>& params, Output
   Outputs spare;
   SmallVector<size_t, 2> copied;
   size_t bytes = 0;
+  bool waits = false;
   for (size_t i = 0; i < count; ++i) {
     // What inference made of the parameters may be below zero, or too much.
-    bytes += static_cast<size_t>(checked_size(specs[i].shape, op.name)) * item_size(specs[i].dtype);
-    if (i >= given) {
+    const int64_t size = checked_size(specs[i].shape, op.name);
+    bytes += static_cast<size_t>(size) * item_size(specs[i].dtype);
+    if (!given && (op.tile_operands || op.is_broadcast) && fusion::is_large(size)) {
+      outputs.push_back(deferred_result(op, inputs, params.get(), specs[i]));
+      waits = outputs[i].defined();
+      if (!waits) outputs[i] = NDArray::empty(std::move(specs[i].shape), specs[i].dtype);
+    } else if (i >= given) {
       outputs.push_back(NDArray::empty(std::move(specs[i].shape), specs[i].dtype));
     } else if (must_not_alias(op, inputs, outputs[i])) {
       spare.push_back(outputs[i]);
@@ -170,8 +168,13 @@ void invoke(const OpSchema& op, Inputs inputs, const Ref<Params>& params, Output
       outputs[i].storage()->set_device(inputs[0].storage()->device());
     }
   }
-  {
-    BlockingScope scope(bytes > kBlockingBytes);
+  if (!waits) {
+    const BlockingScope scope(bytes);
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      if (op.mutates && mutated(i)) fusion::before_write(inputs[i]);
+      if (!op.tile_operands && !(op.streams && i == 0)) inputs[i].storage()->data();
+    }
+    for (size_t i = 0; i < given; ++i) fusion::before_write(outputs[i]);
     const KernelCall call(op, inputs, outputs, params.get());
     op.kernel(call);
     for (size_t k = 0; k < copied.size(); ++k) {

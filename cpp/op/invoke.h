@@ -24,13 +24,6 @@ void record_view(const OpSchema& op, const NDArray& input, const Ref<Params>& pa
 // Throws when recording is on and `array` is in a recorded graph: it may not be written in place.
 void check_writable(const NDArray& array, std::string_view op);
 
-// Called around kernels that are large enough for other threads to want the interpreter.
-struct BlockingHooks {
-  void* (*enter)() = nullptr;
-  void (*leave)(void*) = nullptr;
-};
-void set_blocking_hooks(const BlockingHooks& hooks);
-
 // Gives the backward executor the operators that it needs.
 void install_gradient_ops();
 

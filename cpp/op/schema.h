@@ -142,6 +142,10 @@ using InputsFn = uint32_t (*)(const Params*);
 // Whether a call changes input `i` of `count` in place.
 using MutatesFn = bool (*)(size_t i, size_t count, const Params*);
 
+// Fills in the operands of a pointwise call of `op` and gives their number.
+using TileOperandsFn = size_t (*)(const OpSchema& op, Inputs inputs, const Params* params,
+                                  DType dtype, TileOperand* operands);
+
 // What a node keeps of an input or an output.
 enum class Keep : uint8_t { kNothing, kShape, kData };
 
@@ -180,6 +184,11 @@ struct OpSchema {
   TileFunction tile;
   bool has_tile = false;
   bool reversed_scalar = false;
+  // The operands of a pointwise call: calls over large arrays wait (runtime/fusion.h), others give
+  // them to the kernel.
+  TileOperandsFn tile_operands = nullptr;
+  bool is_broadcast = false;  // the output is a copy of input 0 along broadcast axes
+  bool streams = false;       // the kernel reads input 0 through a fusion::Stream
 
   VjpFn vjp = nullptr;
   std::string no_grad_reason;

@@ -6,6 +6,7 @@
 
 #include "op/declare.h"
 #include "runtime/convert.h"
+#include "runtime/fusion.h"
 
 // Batch normalisation. Its outputs are the result, the mean, and istd = 1 / sqrt(var + eps).
 namespace mxtape {
@@ -113,6 +114,7 @@ void infer_batch_norm(InferCall& call) {
 void set_to_one(const NDArray& gamma, std::vector<double>& values) {
   if (std::all_of(values.begin(), values.end(), [](double v) { return v == 1; })) return;
   std::fill(values.begin(), values.end(), 1);
+  fusion::before_write(gamma);
   from_doubles(values, gamma);
   gamma.storage()->bump_version();
 }

@@ -81,7 +81,9 @@ void declare_form(const char* name, const std::vector<const char*>& aliases,
   if (!name) return;
   OpDeclaration op(name);
   for (const char* alias : aliases) op.alias(alias);
-  op.pointwise(family.tile, family.cost).doc(family.doc).sample(family.low, family.high);
+  op.pointwise(family.tile, family.cost, form < 2 ? array_operands : scalar_operands)
+      .doc(family.doc)
+      .sample(family.low, family.high);
   const BinaryKeeps& keeps = family.keeps;
   if (form < 2) {
     op.inputs("lhs", "rhs").vjp(arrays_vjp<Left, Right>).sample(family.low, family.high);
@@ -93,7 +95,7 @@ void declare_form(const char* name, const std::vector<const char*>& aliases,
       op.infer(family.logical ? infer_pointwise_broadcast : infer_broadcast);
     }
   } else {
-    op.inputs("data").params<ScalarParams>().infer(infer_scalar).kernel(run_pointwise_scalar);
+    op.inputs("data").params<ScalarParams>().infer(infer_scalar);
     op.vjp(form == 2 ? scalar_vjp<Left, Right> : reversed_vjp<Left, Right>);
     op.keep_inputs({form == 2 ? keeps.scalar : keeps.reversed});
     op.schema().reversed_scalar = form == 3;

@@ -5,6 +5,7 @@
 #include <Eigen/Core>
 
 #include "core/ndarray.h"
+#include "ops/gemm_kernel.h"
 #include "runtime/convert.h"
 #include "runtime/parallel.h"
 
@@ -20,6 +21,10 @@ struct Plan {
 // Multiplications that make a piece worth handing to a thread. A product with a vector is bound by
 // memory and earns one earlier.
 constexpr int64_t kMatrixPiece = int64_t{1} << 20, kVectorPiece = int64_t{1} << 16;
+
+// Products from so many multiplications on share the panels of b between threads, if the result has
+// so many rows and columns; Eigen is as fast below, and with vectors.
+constexpr int64_t kPanels = int64_t{1} << 25, kLeast = 48;
 
 Plan make_plan(const Gemm& g) {
   const bool vector = g.m == 1 || g.n == 1;
@@ -111,8 +116,44 @@ void sum_pieces(const T* pieces, int64_t depth, const T* bias, int64_t columns, 
   });
 }
 
+// A large product: b is laid out in panels once for all threads. Since an element's bits do not
+// depend on the block that it is computed in, the blocks may depend on the number of threads.
+template <class T>
+void run_panels(const Gemm& g) {
+  using Kernel = GemmKernel<T>;
+  using Matrix = typename Kernel::Matrix;
+  const auto *a_data = static_cast<const T*>(g.a), *b_data = static_cast<const T*>(g.b);
+  const Matrix a = g.transpose_a ? Matrix{a_data, 1, g.m} : Matrix{a_data, g.k, 1};
+  const Matrix b = g.transpose_b ? Matrix{b_data, 1, g.k} : Matrix{b_data, g.n, 1};
+  const NDArray memory = NDArray::empty(Shape{Kernel::b_size(g.k, g.n)}, dtype_of<T>);
+  T* panels = memory.data<T>();
+  constexpr int64_t kPacked = 4 * Kernel::kColumns, kChunk = 16 * Kernel::kColumns;
+  parallel_for((g.n + kPacked - 1) / kPacked, 1, [&](int64_t begin, int64_t end) {
+    Kernel::pack_b(b, g.k, g.n, begin * kPacked, std::min(end * kPacked, g.n), panels);
+  });
+  const int64_t tiles = (g.m + Kernel::kRows - 1) / Kernel::kRows;
+  const int64_t blocks =
+      Kernel::round_up((g.m + Kernel::kBlockRows - 1) / Kernel::kBlockRows, thread_count());
+  const int64_t chunks = (g.n + kChunk - 1) / kChunk;
+  parallel_for(blocks * chunks, 1, [&](int64_t begin, int64_t end) {
+    const NDArray scratch = NDArray::empty(Shape{Kernel::kASize}, dtype_of<T>);
+    for (int64_t t = begin; t < end; ++t) {
+      const int64_t block = t / chunks, chunk = t % chunks;
+      Kernel::multiply(a, panels, static_cast<const T*>(g.bias), g.k, g.n,
+                       cut(tiles, blocks, block) * Kernel::kRows,
+                       std::min(cut(tiles, blocks, block + 1) * Kernel::kRows, g.m), chunk * kChunk,
+                       std::min((chunk + 1) * kChunk, g.n), static_cast<T*>(g.out),
+                       scratch.data<T>());
+    }
+  });
+}
+
 template <class T>
 void run(const Gemm& g) {
+  if (g.batch == 1 && g.m * g.n * g.k >= kPanels && g.m >= kLeast && g.n >= kLeast &&
+      make_plan(g).depth == 1) {
+    return run_panels<T>(g);
+  }
   const T *a = static_cast<const T*>(g.a), *b = static_cast<const T*>(g.b);
   const T* bias = static_cast<const T*>(g.bias);
   T* out = static_cast<T*>(g.out);

@@ -101,7 +101,7 @@ void sum_kernel(const KernelCall& call) {
   if (in.dtype() == DType::kBool) return reduce::run_any(layout, in, out);
   reduce::dispatch_wrapping(in.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
-    reduce::run<reduce::Sum<T>>(layout, in.data<T>(), out.data<T>(), CastTo<T>{});
+    reduce::run_streamed<reduce::Sum<T>>(layout, in, out.data<T>(), CastTo<T>{});
   });
 }
 
@@ -111,6 +111,7 @@ OP(sum)
     .params<ReduceParams>()
     .infer(infer_reduce)
     .kernel(sum_kernel)
+    .streams()
     .keep_input(0, Keep::kShape)
     .vjp([](Vjp& v) { v.grad(0, spread(v.head(), v.input_shape(0), axes_of(v))); })
     .method()
@@ -163,6 +164,7 @@ OP(mean)
     .inputs("data")
     .params<ReduceParams>()
     .infer(infer_reduce)
+    .streams()
     .kernel([](const KernelCall& call) {
       const Layout layout(call.in(0).shape(), axes_of(call));
       const NDArray &in = call.in(0), &out = call.out();
@@ -177,7 +179,7 @@ OP(mean)
             return static_cast<T>(count ? total / count : 0);
           });
         } else {
-          reduce::run<reduce::Sum<T>>(layout, in.data<T>(), out.data<T>(), [count](double total) {
+          reduce::run_streamed<reduce::Sum<T>>(layout, in, out.data<T>(), [count](double total) {
             return CastTo<T>{}(total / static_cast<double>(count));
           });
         }

@@ -7,6 +7,7 @@
 #include "core/small_vector.h"
 #include "op/common_params.h"
 #include "op/declare.h"
+#include "runtime/fusion.h"
 #include "runtime/parallel.h"
 
 // How reductions walk an array, whatever they compute. The order in which elements are combined
@@ -122,6 +123,33 @@ inline constexpr int64_t kPiece = 1 << 16;  // elements of a piece of one huge o
 inline constexpr int64_t kFewOutputs = 64;  // with fewer, huge outputs are cut into pieces
 inline constexpr int64_t kGrain = 1 << 15;  // elements worth a thread
 
+// Where elements are read from. A reader gives n of them from position `offset` on, n <= kRun; it
+// is one thread's, and keeps up to four pieces at once.
+template <class T>
+struct Memory {
+  using Element = T;
+  const T* data;
+  struct Reader {
+    const T* data;
+    const T* at(int64_t offset, int64_t, int = 0) const { return data + offset; }
+  };
+  Reader reader() const { return {data}; }
+};
+template <class T>
+struct Streamed {
+  using Element = T;
+  const TileProgram& program;
+  struct Reader {
+    TileProgram::Cursor cursor;
+    const T* at(int64_t offset, int64_t n, int slot = 0) {
+      return static_cast<const T*>(cursor.at(offset, n, slot));
+    }
+  };
+  Reader reader() const { return {TileProgram::Cursor(program, 4)}; }
+};
+// A program is run for pieces of at least so many elements.
+inline constexpr int64_t kStreamed = 256;
+
 // An Op says how elements become accumulators and how those combine:
 //   using Narrow, Wide          accumulators within a run and across runs
 //   load(T) -> Narrow, identity<V>(), combine(V, V)
@@ -146,27 +174,36 @@ typename Op::Narrow fold_block(const T* x, int64_t n) {
   return total;
 }
 
-template <class Op, class T>
-typename Op::Wide fold_run(const T* x, int64_t n) {
+template <class Op, class Reader>
+typename Op::Wide fold_run(Reader& x, int64_t at, int64_t n) {
   using Wide = typename Op::Wide;
-  Wide total = static_cast<Wide>(fold_block<Op>(x, std::min(n, kRun)));
-  for (int64_t i = kRun; i < n; i += kRun) {
-    total = Op::combine(total, static_cast<Wide>(fold_block<Op>(x + i, std::min(n - i, kRun))));
-  }
+  const auto block = [&](int64_t i) {
+    const int64_t m = std::min(n - i, kRun);
+    return static_cast<Wide>(fold_block<Op>(x.at(at + i, m), m));
+  };
+  Wide total = block(0);
+  for (int64_t i = kRun; i < n; i += kRun) total = Op::combine(total, block(i));
   return total;
 }
 
-// Folds reduced elements [begin, end) of the output that starts at `x`.
 template <class Op, class T>
-typename Op::Wide fold_runs(const Layout& layout, const T* x, int64_t begin, int64_t end) {
+typename Op::Wide fold_run(const T* x, int64_t n) {
+  typename Memory<T>::Reader reader{x};
+  return fold_run<Op>(reader, 0, n);
+}
+
+// Folds reduced elements [begin, end) of the output whose elements start at `first`.
+template <class Op, class Reader>
+typename Op::Wide fold_runs(const Layout& layout, Reader& x, int64_t first, int64_t begin,
+                            int64_t end) {
   using Wide = typename Op::Wide;
-  if (layout.reduced.depth() == 0) return fold_run<Op>(x + begin, end - begin);
+  if (layout.reduced.depth() == 0) return fold_run<Op>(x, first + begin, end - begin);
   Wide total = Op::template identity<Wide>();
   Walk::Cursor run(layout.reduced, begin / layout.inner);
   int64_t at = begin % layout.inner;
   while (begin < end) {
     const int64_t n = std::min(layout.inner - at, end - begin);
-    total = Op::combine(total, fold_run<Op>(x + run.offset() + at, n));
+    total = Op::combine(total, fold_run<Op>(x, first + run.offset() + at, n));
     run.next();
     begin += n;
     at = 0;
@@ -174,18 +211,19 @@ typename Op::Wide fold_runs(const Layout& layout, const T* x, int64_t begin, int
   return total;
 }
 
-template <class Op, class T, class Finish>
-void reduce_runs(const Layout& layout, const T* in, T* out, Finish finish) {
+template <class Op, class Source, class T, class Finish>
+void reduce_runs(const Layout& layout, const Source& in, T* out, Finish finish) {
   using Wide = typename Op::Wide;
   if (layout.outputs < kFewOutputs && layout.count > 2 * kPiece) {
     const int64_t pieces = (layout.count + kPiece - 1) / kPiece;
     std::vector<Wide> part(static_cast<size_t>(pieces * layout.outputs));
     parallel_for(pieces * layout.outputs, 1, [&](int64_t first, int64_t last) {
+      auto reader = in.reader();
       for (int64_t i = first; i < last; ++i) {
         const int64_t begin = i % pieces * kPiece;
-        const T* x = in + Walk::Cursor(layout.kept, i / pieces).offset();
+        const int64_t start = Walk::Cursor(layout.kept, i / pieces).offset();
         part[static_cast<size_t>(i)] =
-            fold_runs<Op>(layout, x, begin, std::min(begin + kPiece, layout.count));
+            fold_runs<Op>(layout, reader, start, begin, std::min(begin + kPiece, layout.count));
       }
     });
     for (int64_t o = 0; o < layout.outputs; ++o) {
@@ -198,17 +236,19 @@ void reduce_runs(const Layout& layout, const T* in, T* out, Finish finish) {
   }
   const int64_t grain = std::max<int64_t>(1, kGrain / layout.count);
   parallel_for(layout.outputs, grain, [&](int64_t first, int64_t last) {
+    auto reader = in.reader();
     Walk::Cursor kept(layout.kept, first);
     for (int64_t o = first; o < last; ++o, kept.next()) {
-      out[o] = finish(fold_runs<Op>(layout, in + kept.offset(), 0, layout.count));
+      out[o] = finish(fold_runs<Op>(layout, reader, kept.offset(), 0, layout.count));
     }
   });
 }
 
-// Folds rows [begin, end) of `rows`, each `width` contiguous elements, into total[0, width).
-template <class Op, class T>
-void fold_rows(const Walk& rows, const T* x, int64_t begin, int64_t end, int64_t width,
-               typename Op::Wide* total) {
+// Folds rows [begin, end) of `rows`, each `width` contiguous elements, into total[0, width). The
+// rows start at `first`.
+template <class Op, class T, class Reader>
+void fold_rows(const Walk& rows, Reader& x, int64_t first, int64_t begin, int64_t end,
+               int64_t width, typename Op::Wide* total) {
   using Narrow = typename Op::Narrow;
   using Wide = typename Op::Wide;
   std::fill_n(total, width, Op::template identity<Wide>());
@@ -220,8 +260,8 @@ void fold_rows(const Walk& rows, const T* x, int64_t begin, int64_t end, int64_t
     std::fill_n(narrow, width, Op::template identity<Narrow>());
     for (; begin + 4 <= stop; begin += 4) {
       const T* p[4];
-      for (const T*& at : p) {
-        at = x + row.offset();
+      for (int i = 0; i < 4; ++i) {
+        p[i] = x.at(first + row.offset(), width, i);
         row.next();
       }
       const T *p0 = p[0], *p1 = p[1], *p2 = p[2], *p3 = p[3];
@@ -233,7 +273,7 @@ void fold_rows(const Walk& rows, const T* x, int64_t begin, int64_t end, int64_t
       }
     }
     for (; begin < stop; ++begin, row.next()) {
-      const T* p = x + row.offset();
+      const T* p = x.at(first + row.offset(), width);
 #pragma omp simd
       for (int64_t j = 0; j < width; ++j) narrow[j] = Op::combine(narrow[j], Op::load(p[j]));
     }
@@ -245,8 +285,9 @@ void fold_rows(const Walk& rows, const T* x, int64_t begin, int64_t end, int64_t
 }
 
 // The same for a few columns in contiguous rows: several rows are taken as one wide row.
-template <class Op, class T>
-void fold_narrow_rows(const T* x, int64_t rows, int64_t width, typename Op::Wide* total) {
+template <class Op, class T, class Reader>
+void fold_narrow_rows(Reader& x, int64_t first, int64_t rows, int64_t width,
+                      typename Op::Wide* total) {
   using Wide = typename Op::Wide;
   const int64_t merged = 64 / width;
   Walk wide, rest;
@@ -254,30 +295,30 @@ void fold_narrow_rows(const T* x, int64_t rows, int64_t width, typename Op::Wide
   rest.add(rows % merged, width);
   alignas(64) Wide part[64];
   if (wide.size() > 0) {
-    fold_rows<Op>(wide, x, 0, wide.size(), width * merged, part);
+    fold_rows<Op, T>(wide, x, first, 0, wide.size(), width * merged, part);
   } else {
     std::fill_n(part, width * merged, Op::template identity<Wide>());
   }
-  fold_rows<Op>(rest, x + wide.size() * width * merged, 0, rest.size(), width, total);
+  fold_rows<Op, T>(rest, x, first + wide.size() * width * merged, 0, rest.size(), width, total);
   for (int64_t m = 0; m < merged; ++m) {
     for (int64_t j = 0; j < width; ++j) total[j] = Op::combine(total[j], part[m * width + j]);
   }
 }
 
-template <class Op, class T, class Finish>
-void reduce_columns(const Layout& layout, const T* in, T* out, Finish finish) {
+template <class Op, class Source, class T, class Finish>
+void reduce_columns(const Layout& layout, const Source& in, T* out, Finish finish) {
   using Wide = typename Op::Wide;
   const int64_t columns = layout.inner, rows = layout.count;
   const int64_t tiles = (columns + kColumns - 1) / kColumns, tasks = layout.kept.size() * tiles;
   // Merging pays where many rows are merged.
   const bool merge_rows = columns <= 32 && layout.reduced.depth() == 1 && rows * columns >= 256;
-  auto fold = [&](int64_t task, int64_t begin, int64_t end, Wide* total) {
+  auto fold = [&](auto& reader, int64_t task, int64_t begin, int64_t end, Wide* total) {
     const int64_t first = task % tiles * kColumns, width = std::min(columns - first, kColumns);
-    const T* x = in + Walk::Cursor(layout.kept, task / tiles).offset() + first;
+    const int64_t start = Walk::Cursor(layout.kept, task / tiles).offset() + first;
     if (merge_rows) {
-      fold_narrow_rows<Op>(x + begin * columns, end - begin, width, total);
+      fold_narrow_rows<Op, T>(reader, start + begin * columns, end - begin, width, total);
     } else {
-      fold_rows<Op>(layout.reduced, x, begin, end, width, total);
+      fold_rows<Op, T>(layout.reduced, reader, start, begin, end, width, total);
     }
   };
   auto store = [&](int64_t task, const Wide* total) {
@@ -293,9 +334,10 @@ void reduce_columns(const Layout& layout, const T* in, T* out, Finish finish) {
     const int64_t pieces = (rows + piece - 1) / piece;
     std::vector<Wide> part(static_cast<size_t>(tasks * pieces * width));
     parallel_for(tasks * pieces, 1, [&](int64_t first, int64_t last) {
+      auto reader = in.reader();
       for (int64_t i = first; i < last; ++i) {
         const int64_t begin = i % pieces * piece;
-        fold(i / pieces, begin, std::min(begin + piece, rows), part.data() + i * width);
+        fold(reader, i / pieces, begin, std::min(begin + piece, rows), part.data() + i * width);
       }
     });
     for (int64_t task = 0; task < tasks; ++task) {
@@ -312,16 +354,16 @@ void reduce_columns(const Layout& layout, const T* in, T* out, Finish finish) {
   const int64_t grain = std::max<int64_t>(1, kGrain / (rows * width));
   parallel_for(tasks, grain, [&](int64_t first, int64_t last) {
     alignas(64) Wide total[kColumns];
+    auto reader = in.reader();
     for (int64_t task = first; task < last; ++task) {
-      fold(task, 0, rows, total);
+      fold(reader, task, 0, rows, total);
       store(task, total);
     }
   });
 }
 
-// Reduces `in` over the axes of the layout; finish(Wide) -> T makes an element of the result.
-template <class Op, class T, class Finish>
-void run(const Layout& layout, const T* in, T* out, Finish finish) {
+template <class Op, class Source, class T, class Finish>
+void run_from(const Layout& layout, const Source& in, T* out, Finish finish) {
   if (layout.outputs == 0) return;
   if (layout.count == 0) {
     std::fill_n(out, layout.outputs, finish(Op::template identity<typename Op::Wide>()));
@@ -330,6 +372,26 @@ void run(const Layout& layout, const T* in, T* out, Finish finish) {
   } else {
     reduce_columns<Op>(layout, in, out, finish);
   }
+}
+
+// Reduces `in` over the axes of the layout; finish(Wide) -> T makes an element of the result.
+template <class Op, class T, class Finish>
+void run(const Layout& layout, const T* in, T* out, Finish finish) {
+  run_from<Op>(layout, Memory<T>{in}, out, finish);
+}
+// The same for the kernel of an operator that streams().
+template <class Op, class T, class Finish>
+void run_streamed(const Layout& layout, const NDArray& in, T* out, Finish finish) {
+  if constexpr (std::is_same_v<T, float> || std::is_same_v<T, double>) {
+    if (layout.inner >= kStreamed && in.storage()->deferred()) {
+      fusion::Stream stream(in);
+      if (stream.program()) {
+        run_from<Op>(layout, Streamed<T>{*stream.program()}, out, finish);
+        return stream.finish();
+      }
+    }
+  }
+  run<Op>(layout, in.data<T>(), out, finish);
 }
 
 // ---- what reductions compute

@@ -5,6 +5,7 @@
 #include "op/declare.h"
 #include "ops/reshape.h"
 #include "runtime/convert.h"
+#include "runtime/fusion.h"
 #include "runtime/parallel.h"
 
 // Operators that copy or reinterpret an array without computing on it.
@@ -109,6 +110,15 @@ void copy_bytes(const NDArray& from, const NDArray& to) {
 }  // namespace
 
 void copy_kernel(const KernelCall& call) { copy_bytes(call.in(0), call.out()); }
+
+// What waits is computed where it is copied to.
+void streamed_copy_kernel(const KernelCall& call) {
+  static const TileFunction same = floating_tile<1>([](auto x) { return x; });
+  const NDArray& in = call.in(0);
+  if (!fusion::waits(in, call.out().shape())) return copy_kernel(call);
+  const TileOperand operand{&in};
+  run_tiles(same, in.dtype(), {&operand, 1}, call.out(), nullptr);
+}
 void reshape_vjp(Vjp& v) { v.grad(0, reshape(v.head(), v.input_shape(0))); }
 
 namespace {
@@ -143,7 +153,8 @@ OP(_copy)
     .alias("identity")
     .inputs("data")
     .infer(infer_same_shape)
-    .kernel(copy_kernel)
+    .kernel(streamed_copy_kernel)
+    .streams()
     .vjp([](Vjp& v) { v.grad(0, v.head()); })
     .doc("A copy of the array.")
     .example(R"(

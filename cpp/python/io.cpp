@@ -3,6 +3,7 @@
 #include "io/dlpack.h"
 #include "io/params_file.h"
 #include "python/ndarray_type.h"
+#include "runtime/fusion.h"
 
 namespace py = pybind11;
 
@@ -75,6 +76,9 @@ py::object make_capsule(Managed* tensor) {
 // A capsule for one consumer, who may write when `write` is set.
 py::object to_capsule(py::handle x, bool write, bool versioned) {
   const NDArray& array = as_array(x);
+  // Who gets the memory may write to it, now or later.
+  fusion::before_write(array);
+  array.storage()->set_lent();
   if (write) array.storage()->bump_version();
   return versioned ? make_capsule(io::to_dlpack_versioned(array))
                    : make_capsule(io::to_dlpack(array));

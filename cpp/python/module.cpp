@@ -1,9 +1,13 @@
 #include <pybind11/stl.h>
 
+#include <cstdlib>
+
 #include "op/functional.h"
 #include "op/invoke.h"
 #include "ops/reshape.h"
 #include "python/ndarray_type.h"
+#include "runtime/blocking.h"
+#include "runtime/fusion.h"
 #include "runtime/parallel.h"
 #include "runtime/random.h"
 
@@ -12,7 +16,7 @@ namespace py = pybind11;
 namespace mxtape::python {
 namespace {
 
-void* release_gil() { return PyEval_SaveThread(); }
+void* release_gil() { return PyGILState_Check() ? PyEval_SaveThread() : nullptr; }
 void acquire_gil(void* state) { PyEval_RestoreThread(static_cast<PyThreadState*>(state)); }
 
 // x.reshape(shape): a view, with MXNet's special codes.
@@ -49,7 +53,7 @@ PYBIND11_MODULE(MXTAPE_MODULE_NAME, m) {
   init_sites(m);
   init_graph(m);
   init_io(m);
-  set_blocking_hooks({release_gil, acquire_gil});
+  blocking_hooks = {release_gil, acquire_gil};
   m.def("reshape_view", reshape_view);
   m.def("reshape_to", reshape_to);
   m.def("empty", [](const std::vector<int64_t>& dims, py::handle dtype) {
@@ -70,6 +74,12 @@ PYBIND11_MODULE(MXTAPE_MODULE_NAME, m) {
     const int device = as_array(x).storage()->device();
     return py::make_tuple((device >> 8) + 1, device & 0xff);
   });
+  m.def("wait_to_read", [](py::handle x) { as_array(x).bytes(); });
+  m.def("waitall", fusion::run_all);
+  m.def("set_fusion_threshold", fusion::set_threshold);
+  if (const char* elements = std::getenv("MXTAPE_FUSE_ABOVE")) {
+    fusion::set_threshold(std::atoll(elements));
+  }
   m.def("address", [](py::handle x) { return reinterpret_cast<uintptr_t>(as_array(x).bytes()); });
   m.def("shares_memory",
         [](py::handle a, py::handle b) { return as_array(a).storage() == as_array(b).storage(); });

@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include "python/ndarray_type.h"
+#include "runtime/fusion.h"
 
 namespace py = pybind11;
 
@@ -60,6 +61,7 @@ py::array as_numpy(py::handle self) {
 // rules.
 void write(py::handle self, const py::function& writer) {
   const NDArray array = as_array(self);
+  fusion::before_write(array);
   Storage* storage = array.storage().get();
   storage->ref();
   const py::capsule owner(storage, [](void* p) { static_cast<Storage*>(p)->unref(); });

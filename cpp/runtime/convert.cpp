@@ -20,4 +20,11 @@ void convert(DType from_dtype, const void* from, DType to_dtype, void* to, int64
   });
 }
 
+void fill(DType dtype, double value, void* to, int64_t n) {
+  dispatch(dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    std::fill_n(static_cast<T*>(to), n, convert_value<T>(value));
+  });
+}
+
 }  // namespace mxtape

@@ -11,6 +11,8 @@ namespace mxtape {
 // to[i] = from[i] for n contiguous elements. Floating to integer truncates toward zero; anything to
 // bool asks whether it is not zero.
 void convert(DType from_dtype, const void* from, DType to_dtype, void* to, int64_t n);
+// to[i] = value for n contiguous elements.
+void fill(DType dtype, double value, void* to, int64_t n);
 
 template <class To, class From>
 To convert_value(From value) {

@@ -126,13 +126,22 @@ TEST(Backward, GradReqActsOncePerRun) {
   }
 }
 
-TEST(Backward, TheBufferStaysTheSame) {
+TEST(Backward, ABufferThatSomebodyHoldsStaysTheSame) {
+  const NDArray x = variable({1, 2});
+  const NDArray held = autograd::leaf_of(x)->grad();
+  const uint32_t version = held.storage()->version();
+  backward({{recorded([&] { return x + 1.0; })}}, {}, {});
+  EXPECT_EQ(autograd::leaf_of(x)->grad().storage(), held.storage());
+  EXPECT_GT(held.storage()->version(), version);
+  EXPECT_EQ(elements(held), (Values{1, 1}));
+}
+
+TEST(Backward, ABufferThatNobodyHoldsIsReplaced) {
   const NDArray x = variable({1, 2});
   const char* address = autograd::leaf_of(x)->grad().bytes();
-  const uint32_t version = autograd::leaf_of(x)->grad().storage()->version();
-  backward({{recorded([&] { return x + 1.0; })}}, {}, {});
-  EXPECT_EQ(autograd::leaf_of(x)->grad().bytes(), address);
-  EXPECT_GT(autograd::leaf_of(x)->grad().storage()->version(), version);
+  backward({{recorded([&] { return x * 3.0; })}}, {}, {});
+  EXPECT_NE(autograd::leaf_of(x)->grad().bytes(), address) << "no copy is made";
+  EXPECT_EQ(grad_of(x), (Values{3, 3}));
 }
 
 TEST(Backward, OnlyNullVariablesAreAnError) {

@@ -101,6 +101,16 @@ TEST(Gemm, CutIntoBlocks) {
   }
 }
 
+TEST(Gemm, LargeProducts) {
+  for (int t = 0; t < 4; ++t) {
+    const bool ta = t & 1, tb = t & 2;
+    check<float>({401, 523, 300, ta, tb, 1, true}, 2e-6);
+    check<double>({351, 333, 300, ta, tb, 1, t > 1}, 1e-14);
+    check<float>({49, 1500, 700, ta, tb}, 5e-6);
+    check<double>({1500, 48, 513, ta, tb}, 1e-14);
+  }
+}
+
 TEST(Gemm, LongSumsAreCut) {
   for (int t = 0; t < 4; ++t) {
     const bool ta = t & 1, tb = t & 2;
@@ -138,6 +148,7 @@ TEST(Gemm, EmptySumGivesTheBias) {
 TEST(Gemm, BitsDoNotDependOnThreads) {
   const int before = thread_count();
   const Case cases[] = {{301, 517, 129, false, true, 1, true}, {10, 30, 20011, true, false},
+                        {401, 523, 300, true, true, 1, true},  {601, 300, 500, false, false},
                         {1, 1, 300007, false, false},          {700, 1, 900, false, false},
                         {1, 900, 700, false, false},           {65, 130, 140, false, false, 5}};
   for (const Case& c : cases) {

@@ -9,6 +9,7 @@
 #include "core/error.h"
 #include "op/functional.h"
 #include "runtime/convert.h"
+#include "runtime/fusion.h"
 #include "runtime/parallel.h"
 
 // What several unit tests need.
@@ -31,6 +32,18 @@ inline std::vector<double> elements(const NDArray& x) {
   convert(x.dtype(), x.bytes(), DType::kFloat64, values.data(), x.size());
   return values;
 }
+
+// From how many elements on pointwise calls wait, while this lives; -1: none does.
+class FuseAbove {
+ public:
+  explicit FuseAbove(int64_t elements) : before_(fusion::set_threshold(elements)) {}
+  FuseAbove(const FuseAbove&) = delete;
+  FuseAbove& operator=(const FuseAbove&) = delete;
+  ~FuseAbove() { fusion::set_threshold(before_); }
+
+ private:
+  int64_t before_;
+};
 
 // A variable with a gradient buffer that holds `initial` everywhere.
 inline NDArray variable(const std::vector<double>& values,

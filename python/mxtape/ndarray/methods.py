@@ -266,7 +266,8 @@ class _Methods(_Native):
         return self
 
     def wait_to_read(self):
-        """Waits until the values are there, which they always are."""
+        """Computes the values now, if a pointwise call on large arrays has left them for later."""
+        _core.wait_to_read(self)
 
     def detach(self):
         """The same memory, off the recorded graph."""

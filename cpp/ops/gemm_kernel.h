@@ -1,0 +1,159 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+
+// A product of matrices on one core, as in Goto and van de Geijn, "Anatomy of high-performance
+// matrix multiplication" (ACM TOMS 34, 2008): both operands are laid out in panels, a panel of b
+// stays in the L1 cache and a block of a in the L2 cache, and a tile of the result in registers.
+//
+// An element of the result is summed over k in blocks of kDepth, in their order, and within a block
+// one by one: its bits do not depend on where in the matrix it stands, or on how the rows and
+// columns are shared out.
+namespace mxtape {
+
+template <class T>
+class GemmKernel {
+#if defined(__AVX512F__)
+  static constexpr int kBytes = 64;
+  static constexpr int kTileRows = 12;
+#elif defined(__AVX__)
+  static constexpr int kBytes = 32;
+  static constexpr int kTileRows = 6;
+#else
+  static constexpr int kBytes = 16;
+  static constexpr int kTileRows = 6;
+#endif
+  static constexpr int kLanes = kBytes / static_cast<int>(sizeof(T)), kVectors = 2;
+  typedef T Vector __attribute__((vector_size(kBytes), aligned(alignof(T)), may_alias));
+
+ public:
+  static constexpr int64_t kRows = kTileRows;                      // of a tile
+  static constexpr int64_t kColumns = int64_t{kLanes} * kVectors;  // of a tile
+  static constexpr int64_t kDepth = 256;                           // elements of k in a panel
+  static constexpr int64_t kBlockRows = 48;  // rows of a that are laid out at once
+
+  // A matrix as it is stored: element (i, j) is at data[i * row + j * column]; row or column is 1.
+  struct Matrix {
+    const T* data;
+    int64_t row, column;
+    const T* at(int64_t i, int64_t j) const { return data + i * row + j * column; }
+  };
+
+  static int64_t round_up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
+  // Elements of scratch memory for the panels of b[k, n], and for those of a block of a.
+  static int64_t b_size(int64_t k, int64_t n) { return k * round_up(n, kColumns); }
+  static constexpr int64_t kASize = kDepth * (kBlockRows + kRows);
+
+  // Lays out columns [j0, j1) of b[k, n], j0 a multiple of kColumns, in its panels: blocks of
+  // kDepth rows, in each a panel for every kColumns columns, in it row by row.
+  static void pack_b(const Matrix& b, int64_t k, int64_t n, int64_t j0, int64_t j1, T* panels) {
+    const int64_t padded = round_up(n, kColumns);
+    for (int64_t p = 0; p < k; p += kDepth) {
+      const int64_t depth = std::min(kDepth, k - p);
+      for (int64_t j = j0; j < j1; j += kColumns) {
+        pack<kColumns>(b.at(p, j), b.row, b.column, depth, std::min(kColumns, n - j),
+                       panels + p * padded + j * depth);
+      }
+    }
+  }
+
+  // Rows [i0, i1) and columns [j0, j1) of c = a b + bias, j0 a multiple of kColumns. `scratch` has
+  // kASize elements.
+  static void multiply(const Matrix& a, const T* b_panels, const T* bias, int64_t k, int64_t n,
+                       int64_t i0, int64_t i1, int64_t j0, int64_t j1, T* c, T* scratch) {
+    const int64_t padded = round_up(n, kColumns);
+    for (int64_t i = i0; i < i1; i += kBlockRows) {
+      const int64_t rows = std::min(kBlockRows, i1 - i);
+      for (int64_t p = 0; p < k; p += kDepth) {
+        const int64_t depth = std::min(kDepth, k - p);
+        for (int64_t r = 0; r < rows; r += kRows) {
+          pack<kRows>(a.at(i + r, p), a.column, a.row, depth, std::min(kRows, rows - r),
+                      scratch + r * depth);
+        }
+        for (int64_t j = j0; j < j1; j += kColumns) {
+          const T* panel = b_panels + p * padded + j * depth;
+          const int64_t width = std::min(kColumns, j1 - j);
+          for (int64_t r = 0; r < rows; r += kRows) {
+            T* to = c + (i + r) * n + j;
+            const T* start = p == 0 ? nullptr : to;
+            tile(scratch + r * depth, panel, depth, std::min(kRows, rows - r), width, start, n,
+                 p == 0 && bias ? bias + j : nullptr, to);
+          }
+        }
+      }
+    }
+  }
+
+ private:
+  // `depth` rows of `Width` elements side by side, of which `width` come from the matrix and the
+  // rest are 0. Element (p, w) of the matrix is at from[p * row + w * column].
+  template <int64_t Width>
+  static void pack(const T* from, int64_t row, int64_t column, int64_t depth, int64_t width,
+                   T* to) {
+    if (width < Width) std::memset(to, 0, static_cast<size_t>(depth * Width) * sizeof(T));
+    if (column == 1) {
+      for (int64_t p = 0; p < depth; ++p) {
+        if (width == Width) {
+          std::memcpy(to + p * Width, from + p * row, Width * sizeof(T));
+        } else {
+          std::memcpy(to + p * Width, from + p * row, static_cast<size_t>(width) * sizeof(T));
+        }
+      }
+      return;
+    }
+    for (int64_t p = 0; p < depth; p += 8) {  // as many lines of each column as stay in the cache
+      const int64_t stop = std::min(p + 8, depth);
+      for (int64_t w = 0; w < width; ++w) {
+        const T* line = from + w * column;
+        for (int64_t q = p; q < stop; ++q) to[q * Width + w] = line[q * row];
+      }
+    }
+  }
+
+  static void tile(const T* a, const T* b, int64_t depth, int64_t rows, int64_t width,
+                   const T* start, int64_t stride, const T* bias, T* out) {
+    Vector sum[kTileRows][kVectors];
+    for (auto& row : sum) {
+      for (auto& v : row) v = Vector{};
+    }
+    for (int64_t p = 0; p < depth; ++p, a += kRows, b += kColumns) {
+      const Vector b0 = load(b), b1 = load(b + kLanes);
+#pragma GCC unroll 16
+      for (int r = 0; r < kTileRows; ++r) {
+        const Vector factor = a[r] - Vector{};
+        sum[r][0] += factor * b0;
+        sum[r][1] += factor * b1;
+      }
+    }
+    if (rows == kRows && width == kColumns) {
+#pragma GCC unroll 16
+      for (int r = 0; r < kTileRows; ++r) {
+        for (int v = 0; v < kVectors; ++v) {
+          if (start) sum[r][v] += load(start + r * stride + v * kLanes);
+          if (bias) sum[r][v] += load(bias + v * kLanes);
+          store(out + r * stride + v * kLanes, sum[r][v]);
+        }
+      }
+      return;
+    }
+    alignas(64) T edge[kRows * kColumns];
+    for (int r = 0; r < kTileRows; ++r) {
+      for (int v = 0; v < kVectors; ++v) store(edge + r * kColumns + v * kLanes, sum[r][v]);
+    }
+    for (int64_t r = 0; r < rows; ++r) {
+      for (int64_t w = 0; w < width; ++w) {
+        T value = edge[r * kColumns + w];
+        if (start) value += start[r * stride + w];
+        if (bias) value += bias[w];
+        out[r * stride + w] = value;
+      }
+    }
+  }
+
+  static Vector load(const T* at) { return *reinterpret_cast<const Vector*>(at); }
+  static void store(T* at, Vector value) { *reinterpret_cast<Vector*>(at) = value; }
+};
+
+}  // namespace mxtape

@@ -1,0 +1,255 @@
+#include "runtime/tile_program.h"
+
+#include <algorithm>
+
+#include "runtime/convert.h"
+#include "runtime/parallel.h"
+
+namespace mxtape {
+namespace {
+
+constexpr int64_t kThreadWork = 65536;  // element-costs below which a second thread costs more
+constexpr size_t kTileBytes = TileProgram::kTile * sizeof(double);
+
+// Copies n elements from linear index `begin` on, in the order of the output.
+template <class T>
+void gather_elements(const T* data, const Shape& extents, const Shape& strides, int64_t begin,
+                     int64_t n, T* out) {
+  const int ndim = extents.ndim();
+  Shape index(ndim, 0);
+  int64_t rest = begin, offset = 0;
+  for (int d = ndim - 1; d >= 0; --d) {
+    index[d] = rest % extents[d];
+    rest /= extents[d];
+    offset += index[d] * strides[d];
+  }
+  const int64_t inner = extents[ndim - 1], step = strides[ndim - 1];
+  while (n > 0) {
+    const int64_t run = std::min(n, inner - index[ndim - 1]);
+    if (step == 0) {
+      std::fill_n(out, run, data[offset]);
+    } else {
+      std::copy_n(data + offset, run, out);
+    }
+    out += run;
+    n -= run;
+    offset += (run - 1) * step;
+    index[ndim - 1] += run - 1;
+    for (int d = ndim - 1; d >= 0; --d) {
+      offset += strides[d];
+      if (++index[d] < extents[d]) break;
+      offset -= strides[d] * extents[d];
+      index[d] = 0;
+    }
+  }
+}
+
+void fill_with(const NDArray& array, DType compute, void* out, int64_t n) {
+  dispatch(array.dtype(), [&](auto from) {
+    dispatch(compute, [&](auto to) {
+      using From = typename decltype(from)::type;
+      using To = typename decltype(to)::type;
+      std::fill_n(static_cast<To*>(out), n, convert_value<To>(*array.data<From>()));
+    });
+  });
+}
+
+}  // namespace
+
+int TileProgram::add(Value value) {
+  values_.push_back(value);
+  return static_cast<int>(values_.size()) - 1;
+}
+
+int TileProgram::constant(double value) { return add({.kind = Kind::kConstant, .number = value}); }
+
+int TileProgram::load(const NDArray& array, const Shape& shape) {
+  if (array.shape() == shape || (array.size() == 1 && n_ == 1)) {
+    if (array.dtype() == compute_) return add({.kind = Kind::kMemory, .memory = array.bytes()});
+    return add({.kind = Kind::kConvert, .array = &array});
+  }
+  if (array.size() == 1) return add({.kind = Kind::kConstant, .array = &array});
+  Gather& gather = gathers_.emplace_back();
+  const Shape& in = array.shape();
+  const int lead = shape.ndim() - in.ndim();
+  gather.extents = gather.strides = Shape(shape.ndim(), 1);
+  // From the innermost axis outwards, neighbours merged where the input steps through them evenly.
+  int at = shape.ndim();
+  int64_t step = 1;
+  for (int d = shape.ndim() - 1; d >= 0; --d) {
+    if (shape[d] == 1) continue;
+    const int64_t extent = d < lead ? 1 : in[d - lead];
+    const int64_t stride = extent == 1 ? 0 : step;
+    if (at < shape.ndim() && stride == gather.strides[at] * gather.extents[at]) {
+      gather.extents[at] *= shape[d];
+    } else {
+      --at;
+      gather.extents[at] = shape[d];
+      gather.strides[at] = stride;
+    }
+    step *= extent;
+  }
+  const auto tail = [&](const Shape& all) {
+    return Shape(all.dims().subspan(static_cast<size_t>(at)));
+  };
+  gather.extents = tail(gather.extents);
+  gather.strides = tail(gather.strides);
+  return add(
+      {.kind = Kind::kGather, .array = &array, .gather = static_cast<int>(gathers_.size()) - 1});
+}
+
+int TileProgram::step(TileKernel kernel, const void* params, int cost,
+                      std::span<const int> inputs) {
+  const int value = add({.kind = Kind::kStep});
+  Step& step = steps_.emplace_back();
+  step.kernel = kernel;
+  step.params = params;
+  step.arity = static_cast<int16_t>(inputs.size());
+  step.value = static_cast<int16_t>(value);
+  for (size_t i = 0; i < inputs.size(); ++i) step.inputs[i] = static_cast<int16_t>(inputs[i]);
+  cost_ += std::max(1, cost);
+  return value;
+}
+
+void TileProgram::store(int value, const NDArray& out) {
+  Value& v = values_[static_cast<size_t>(value)];
+  if (v.kind == Kind::kStep && out.dtype() == compute_ && !v.memory) {
+    v.memory = out.bytes();
+  } else {
+    converted_.push_back({static_cast<int16_t>(value), out.bytes(), out.dtype()});
+  }
+}
+
+// Gives scratch tiles to what is not read or computed in place; those of values that no later step
+// reads are used again.
+void TileProgram::prepare() {
+  SmallVector<int, 16> last(values_.size());
+  const int end = static_cast<int>(steps_.size());
+  for (int s = 0; s < end; ++s) {
+    const Step& step = steps_[static_cast<size_t>(s)];
+    for (int i = 0; i < step.arity; ++i) last[static_cast<size_t>(step.inputs[i])] = s;
+    last[static_cast<size_t>(step.value)] = s;
+  }
+  for (const Store& store : converted_) last[static_cast<size_t>(store.value)] = end;
+  SmallVector<int16_t, 16> unused;
+  const auto take = [&](Value& value) {
+    if (unused.empty()) {
+      value.scratch = static_cast<int16_t>(scratch_count_++);
+    } else {
+      value.scratch = unused.back();
+      unused.resize(unused.size() - 1);
+    }
+  };
+  // Inputs are brought in at the start of a tile and constants once for all.
+  for (Value& value : values_) {
+    if (value.kind != Kind::kStep && value.kind != Kind::kMemory) take(value);
+  }
+  for (int s = 0; s < end; ++s) {
+    const Step& step = steps_[static_cast<size_t>(s)];
+    Value& value = values_[static_cast<size_t>(step.value)];
+    if (!value.memory && s + 1 < end) take(value);
+    for (int i = 0; i < step.arity; ++i) {
+      const auto input = static_cast<size_t>(step.inputs[i]);
+      const Value& v = values_[input];
+      if (last[input] != s || v.scratch < 0 || v.kind == Kind::kConstant) continue;
+      // What is brought in is there from the start of a tile to its end.
+      if (v.kind == Kind::kStep) unused.push_back(v.scratch);
+      last[input] = -1;
+    }
+  }
+}
+
+TileProgram::Cursor::Cursor(const TileProgram& program, int slots) : program_(program) {
+  const auto tiles = static_cast<size_t>(program.scratch_count_ + slots);
+  registers_ = local_;
+  if (tiles * kTileBytes > sizeof local_) {
+    memory_ = NDArray::empty({static_cast<int64_t>(tiles * kTileBytes)}, DType::kUint8);
+    registers_ = memory_.bytes();
+  }
+  slots_ = registers_ + static_cast<size_t>(program.scratch_count_) * kTileBytes;
+  const int64_t n = std::min(kTile, program.n_);
+  for (const Value& value : program.values_) {
+    if (value.kind != Kind::kConstant) continue;
+    char* tile = registers_ + static_cast<size_t>(value.scratch) * kTileBytes;
+    if (value.array) {
+      fill_with(*value.array, program.compute_, tile, n);
+    } else {
+      fill(program.compute_, value.number, tile, n);
+    }
+  }
+}
+
+void TileProgram::Cursor::compute(int64_t begin, int64_t n, void* last) {
+  const TileProgram& p = program_;
+  const auto position = static_cast<size_t>(begin);
+  const auto place = [&](const Value& value) -> char* {
+    if (value.scratch >= 0) return registers_ + static_cast<size_t>(value.scratch) * kTileBytes;
+    return value.memory ? value.memory + position * p.width_ : static_cast<char*>(last);
+  };
+  alignas(64) char raw[kTileBytes];
+  for (const Value& value : p.values_) {
+    if (value.kind == Kind::kConvert) {
+      const NDArray& array = *value.array;
+      convert(array.dtype(), array.bytes() + position * item_size(array.dtype()), p.compute_,
+              place(value), n);
+    } else if (value.kind == Kind::kGather) {
+      const NDArray& array = *value.array;
+      const Gather& gather = p.gathers_[static_cast<size_t>(value.gather)];
+      const bool same = array.dtype() == p.compute_;
+      char* to = same ? place(value) : raw;
+      dispatch_by_size(array.dtype(), [&](auto tag) {
+        using T = typename decltype(tag)::type;
+        gather_elements(array.data<T>(), gather.extents, gather.strides, begin, n,
+                        reinterpret_cast<T*>(to));
+      });
+      if (!same) convert(array.dtype(), raw, p.compute_, place(value), n);
+    }
+  }
+  for (const Step& step : p.steps_) {
+    const void* in[kMaxInputs];
+    for (int i = 0; i < step.arity; ++i) {
+      in[i] = place(p.values_[static_cast<size_t>(step.inputs[i])]);
+    }
+    step.kernel(in, place(p.values_[static_cast<size_t>(step.value)]), n, step.params);
+  }
+  for (const Store& store : p.converted_) {
+    convert(p.compute_, place(p.values_[static_cast<size_t>(store.value)]), store.dtype,
+            store.memory + position * item_size(store.dtype), n);
+  }
+}
+
+const void* TileProgram::Cursor::at(int64_t begin, int64_t n, int slot) {
+  char* last = slots_ + static_cast<size_t>(slot) * kTileBytes;
+  compute(begin, n, last);
+  const Value& value =
+      program_.values_[static_cast<size_t>(program_.steps_[program_.steps_.size() - 1].value)];
+  return value.memory ? value.memory + static_cast<size_t>(begin) * program_.width_ : last;
+}
+
+int64_t TileProgram::grain() const {
+  return std::max<int64_t>(kTile, kThreadWork / std::max(1, cost_) / kTile * kTile);
+}
+
+void TileProgram::run() {
+  prepare();
+  const bool in_place = scratch_count_ == 0 && converted_.empty() && steps_.size() == 1;
+  parallel_for(n_, grain(), [&](int64_t begin, int64_t end) {
+    if (in_place) {  // one instruction over the arrays themselves needs no tiles
+      const Step& step = steps_[0];
+      const auto offset = static_cast<size_t>(begin) * width_;
+      const void* in[kMaxInputs];
+      for (int i = 0; i < step.arity; ++i) {
+        in[i] = values_[static_cast<size_t>(step.inputs[i])].memory + offset;
+      }
+      char* out = values_[static_cast<size_t>(step.value)].memory + offset;
+      step.kernel(in, out, end - begin, step.params);
+      return;
+    }
+    Cursor cursor(*this);
+    for (int64_t at = begin; at < end; at += kTile) {
+      cursor.compute(at, std::min(kTile, end - at), cursor.slots_);
+    }
+  });
+}
+
+}  // namespace mxtape

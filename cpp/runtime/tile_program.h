@@ -1,0 +1,108 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "core/small_vector.h"
+#include "runtime/tile.h"
+
+namespace mxtape {
+
+// A straight line of pointwise instructions over arrays of n elements. It runs tile by tile: a tile
+// of each value stays in the cache while all instructions pass over it, and only what is stored
+// goes to memory. All values are of one type, in which the program computes.
+//
+//   TileProgram program(DType::kFloat32, n);
+//   int x = program.load(a, shape), y = program.constant(2);
+//   program.store(program.step(kernel, nullptr, cost, {x, y}), out);
+//   program.run();
+class TileProgram {
+ public:
+  static constexpr int64_t kTile =
+      1024;  // elements: a tile of doubles is a quarter of the L1 cache
+  static constexpr size_t kMaxInputs = 8;
+
+  TileProgram(DType compute, int64_t n) : compute_(compute), width_(item_size(compute)), n_(n) {}
+
+  // Values, by number. `array` broadcasts to `shape`, which has n elements; it and what `params`
+  // points to must outlive the program.
+  int constant(double value);
+  int load(const NDArray& array, const Shape& shape);
+  int step(TileKernel kernel, const void* params, int cost, std::span<const int> inputs);
+  // Writes a value to `out`, contiguous, converted to its type. The memory may be that of an input
+  // element for element, if the program reads it nowhere else.
+  void store(int value, const NDArray& out);
+
+  // Computes all that is stored.
+  void run();
+
+  // For a reader who takes the value of the last step piece by piece, over every element once: the
+  // stores are done on the way.
+  void prepare();
+  class Cursor {
+   public:
+    // `program` is prepared. Up to `slots` pieces can be looked at at once.
+    explicit Cursor(const TileProgram& program, int slots = 1);
+    // The last step's value at [begin, begin + n), n <= kTile.
+    const void* at(int64_t begin, int64_t n, int slot = 0);
+
+   private:
+    friend class TileProgram;
+    char* place(const TileProgram& program, size_t i, int64_t begin) const;
+    void compute(int64_t begin, int64_t n, void* last);
+
+    const TileProgram& program_;
+    NDArray memory_;
+    char* registers_ = nullptr;
+    char* slots_ = nullptr;
+    alignas(64) char local_[5 * kTile * sizeof(double)];
+  };
+
+  int64_t size() const { return n_; }
+  DType dtype() const { return compute_; }
+  int cost() const { return cost_; }
+
+ private:
+  friend class Cursor;
+  enum class Kind : uint8_t { kConstant, kMemory, kGather, kConvert, kStep };
+  struct Value {
+    Kind kind;
+    // A tile of scratch memory, or -1 where the value is read or computed in place, at `memory`.
+    int16_t scratch = -1;
+    char* memory = nullptr;
+    double number = 0;
+    const NDArray* array = nullptr;
+    int gather = 0;
+  };
+  // A broadcast input: strides in elements, 0 where it repeats; neighbouring axes are merged.
+  struct Gather {
+    Shape extents, strides;
+  };
+  struct Step {
+    TileKernel kernel;
+    const void* params;
+    int16_t inputs[kMaxInputs];
+    int16_t arity;
+    int16_t value;
+  };
+  struct Store {
+    int16_t value;
+    char* memory;
+    DType dtype;
+  };
+
+  int add(Value value);
+  int64_t grain() const;
+
+  DType compute_;
+  size_t width_;
+  int64_t n_;
+  int cost_ = 0;
+  int scratch_count_ = 0;
+  SmallVector<Value, 8> values_;
+  SmallVector<Gather, 2> gathers_;
+  SmallVector<Step, 4> steps_;
+  SmallVector<Store, 2> converted_;  // stores that need a conversion
+};
+
+}  // namespace mxtape

@@ -1,0 +1,262 @@
+"""Pointwise calls over large arrays wait and run together: nobody may be able to tell.
+
+The other tests run with waiting switched on too: MXTAPE_FUSE_ABOVE=1 makes every pointwise call
+wait, and the results have to be the same.
+"""
+
+import threading
+
+import numpy as np
+import pytest
+
+import mxtape as mx
+from mxtape import autograd, nd
+from mxtape._loader import core
+
+
+@pytest.fixture(autouse=True)
+def every_call_waits():
+    before = core.set_fusion_threshold(1)
+    yield
+    core.set_fusion_threshold(before)
+
+
+def ramp(*shape):
+    return nd.array(np.arange(np.prod(shape), dtype="float32").reshape(shape) / 7)
+
+
+def add_number(x):
+    x += 1
+
+
+def assign_all(x):
+    x[:] = 5
+
+
+def assign_part(x):
+    x[1:3] = 7
+
+
+def assign_mask(x):
+    x[np.arange(len(x)) % 2 == 0] = 7
+
+
+def assign_numpy(x):
+    x[:] = np.ones(x.shape, "float32")
+
+
+def assign_through_view(x):
+    x[2:5][:] = 9
+
+
+def out_argument(x):
+    nd.exp(x, out=x)
+
+
+def copy_to(x):
+    nd.zeros(x.shape).copyto(x)
+
+
+def optimizer(x):
+    nd.sgd_update(x, nd.ones(x.shape), lr=0.5, out=x)
+
+
+def state_of_optimizer(x):
+    nd.sgd_mom_update(nd.ones(x.shape), nd.ones(x.shape), x, lr=0.5, momentum=0.9)
+
+
+def random_numbers(x):
+    nd.random.uniform(0, 1, shape=x.shape, out=x)
+
+
+def dlpack(x):
+    array = np.from_dlpack(x)
+    try:
+        array += 1
+    except ValueError:  # NumPy takes the memory as read-only
+        nd.from_dlpack(x.to_dlpack_for_write())[:] = 3
+
+
+WRITERS = [
+    add_number,
+    assign_all,
+    assign_part,
+    assign_mask,
+    assign_numpy,
+    assign_through_view,
+    out_argument,
+    copy_to,
+    optimizer,
+    state_of_optimizer,
+    random_numbers,
+    dlpack,
+]
+
+
+@pytest.mark.parametrize("write", WRITERS, ids=lambda f: f.__name__)
+def test_what_waits_has_the_values_from_before_a_write(write):
+    x = ramp(12)
+    expected = x.asnumpy()
+    y = x * 2 + 1
+    part = x[2:9] * 3
+    write(x)
+    assert not np.array_equal(x.asnumpy(), expected)
+    np.testing.assert_allclose(y.asnumpy(), expected * 2 + 1, rtol=1e-6)
+    np.testing.assert_allclose(part.asnumpy(), expected[2:9] * 3, rtol=1e-6)
+
+
+@pytest.mark.parametrize("write", WRITERS, ids=lambda f: f.__name__)
+def test_what_waits_can_itself_be_written_to(write):
+    eager = ramp(12).asnumpy() * 2 + 1
+    x = ramp(12) * 2 + 1
+    mx.random.seed(3)
+    write(x)
+    reference = nd.array(eager)
+    mx.random.seed(3)
+    write(reference)
+    np.testing.assert_allclose(x.asnumpy(), reference.asnumpy(), rtol=1e-6)
+
+
+def test_running_statistics_are_read_before_they_change():
+    x, gamma, beta, mean, var = ramp(4, 3), nd.ones(3), nd.zeros(3), nd.zeros(3), nd.ones(3)
+    waiting = mean + 1, gamma * 2
+    gamma[:] = 4
+    with autograd.record():
+        nd.BatchNorm(x, gamma, beta, mean, var, fix_gamma=True)
+    assert (waiting[0].asnumpy() == 1).all()
+    assert (waiting[1].asnumpy() == 2).all()
+    assert (gamma.asnumpy() == 1).all()
+
+
+def test_memory_of_others_is_read_at_once():
+    owner = np.ones(8, "float32")
+    x = nd.from_dlpack(owner) if hasattr(owner, "__dlpack__") else nd.from_numpy(owner)
+    y = x + 1
+    try:
+        owner[:] = 5
+    except ValueError:
+        pytest.skip("the memory is read-only now")
+    assert (y.asnumpy() == 2).all()
+
+
+def loss(x, w):
+    h = nd.tanh(x * w + 0.5) * nd.sigmoid(x) - 0.1 * x**2
+    return (h - h.mean(axis=0, keepdims=True)).square().sum() + nd.broadcast_mul(h, w).mean()
+
+
+def gradients(order):
+    x, w = ramp(300, 5), nd.array([[0.1, 0.2, 0.3, 0.4, 0.5]])
+    x = x / 100
+    x.attach_grad()
+    w.attach_grad()
+    with autograd.record():
+        y = loss(x, w)
+        if order == 2:
+            y = sum((g * g).sum() for g in autograd.grad([y], [x, w], create_graph=True))
+    y.backward()
+    return [a.asnumpy() for a in (y, x.grad, w.grad)]
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_gradients_are_those_of_calls_that_do_not_wait(order):
+    fused = gradients(order)
+    core.set_fusion_threshold(-1)
+    for a, b in zip(fused, gradients(order)):
+        np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-6)
+
+
+def test_bits_do_not_depend_on_the_number_of_threads():
+    assert [a.tobytes() for a in gradients(2)] == [a.tobytes() for a in gradients(2)]
+    x = ramp(400, 1000)
+
+    def compute():
+        y = nd.exp(-x / 60000) * nd.sin(x)
+        return y.sum(axis=0).asnumpy(), y.mean().asnumpy(), y.asnumpy()
+
+    before = core.thread_count()
+    try:
+        results = []
+        for threads in (1, 2, 5):
+            core.set_thread_count(threads)
+            results.append([a.tobytes() for a in compute()])
+    finally:
+        core.set_thread_count(before)
+    assert results[0] == results[1] == results[2]
+
+
+def test_a_gradient_buffer_that_is_held_is_the_one_that_is_written():
+    x = ramp(6)
+    x.attach_grad()
+    held = x.grad
+    with autograd.record():
+        y = x * x
+    y.backward()
+    np.testing.assert_allclose(held.asnumpy(), 2 * x.asnumpy())
+    held[:] = 0
+    assert (x.grad.asnumpy() == 0).all()
+
+
+def test_the_gradient_buffer_may_be_read_by_the_graph():
+    x, w = ramp(6), ramp(6)
+    x.attach_grad()
+    w.attach_grad()
+    x.grad[:] = 3
+    w.grad[:] = 2
+    gx, gw = x.grad, w.grad
+    with autograd.record():
+        y = x * x.grad + w * x.grad + x * w.grad
+    y.backward()
+    assert (gx.asnumpy() == 5).all()
+    assert (gw.asnumpy() == 3).all()
+
+
+@pytest.mark.parametrize("req", ["write", "add"])
+def test_two_sweeps(req):
+    x = ramp(6)
+    x.attach_grad(req)
+    for _ in range(2):
+        with autograd.record():
+            y = nd.exp(x * 0.1)
+        y.backward()
+    factor = 2 if req == "add" else 1
+    expected = factor * 0.1 * np.exp(0.1 * x.asnumpy())
+    np.testing.assert_allclose(x.grad.asnumpy(), expected, rtol=1e-6)
+
+
+def test_waitall_and_wait_to_read():
+    x = nd.arange(5)
+    y, z = x + 1, x + 2
+    y.wait_to_read()
+    nd.waitall()
+    assert (z - y).asnumpy().tolist() == [1] * 5
+
+
+def test_threads_that_share_what_waits():
+    errors = []
+
+    def work(shared, number):
+        try:
+            for _ in range(200):
+                y = (shared * number).sum()
+                assert abs(y.asscalar() - number * 499500 * 2 / 7) < 1e-3 * number * 150000
+        except Exception as error:
+            errors.append(error)
+
+    for _ in range(5):
+        shared = ramp(1000) * 2
+        threads = [threading.Thread(target=work, args=(shared, n)) for n in range(1, 5)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert not errors
+
+
+def test_a_loop_holds_few_arrays():
+    array = 4 << 18
+    total = nd.zeros(1 << 18)
+    before = core.pool_stats()[0]
+    for i in range(100):
+        total = total + nd.full(1 << 18, i)
+        assert core.pool_stats()[0] - before < 12 * array
+    assert total[3].asscalar() == 4950
