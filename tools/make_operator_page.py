@@ -45,7 +45,7 @@ INTRODUCTION = """\
 # Operators
 
 Made by `tools/make_operator_page.py` from the registry; a test fails when it is out of date.
-`help(mx.nd.softmax)` shows an operator's parameters.
+`help(mx.nd.softmax)` shows an operator's parameters and an example.
 
 - **Data types**: those that a call takes: `all` are float16, float32, float64, uint8, int8, int32,
   int64 and bool; `floating` the first three. An operator of no array has a `dtype` parameter.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <string_view>
 #include <tuple>
 
 #include <Eigen/Core>
@@ -212,6 +213,12 @@ class OpDeclaration {
   }
   OpDeclaration& doc(const char* text) {
     op_->doc = text;
+    return *this;
+  }
+  // How the operator is called and what comes out, as a doctest in which `mx` is the package. A
+  // literal: the text is not copied.
+  OpDeclaration& example(std::string_view text) {
+    op_->example = text;
     return *this;
   }
   OpSchema& schema() { return *op_; }

@@ -165,6 +165,7 @@ struct OpSchema {
   std::string name;
   std::vector<std::string> aliases;
   std::string doc;
+  std::string_view example;  // a doctest; every public operator has one
   std::vector<InputSpec> inputs;
   bool variadic = false;    // any number of inputs, called inputs[0].name
   std::string count_param;  // the variadic operator's parameter for their number: num_args

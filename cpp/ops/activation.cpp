@@ -78,7 +78,14 @@ OP(Activation)
           return v.grad(0, g * (1.0 - fn::square(y)));
       }
     })
-    .doc("A function of each element, chosen by act_type.");
+    .doc("A function of each element, chosen by act_type.")
+    .example(R"(
+>>> x = mx.nd.array([-1, 0, 2])
+>>> mx.nd.Activation(x, act_type="relu").asnumpy().tolist()
+[0.0, 0.0, 2.0]
+>>> print(mx.nd.Activation(x, act_type="softrelu").asnumpy().round(4))
+[0.3133 0.6931 2.1269]
+)");
 
 // ---- Dropout
 
@@ -164,7 +171,16 @@ OP(Dropout)
       const NDArray mask = v.output(1).detached();
       v.grad(0, is_identity(mask) ? v.head() : v.head() * mask);
     })
-    .doc("In train mode sets elements to 0 with probability p and divides the others by 1 - p.");
+    .doc("In train mode sets elements to 0 with probability p and divides the others by 1 - p.")
+    .example(R"(
+>>> x = mx.nd.ones((100,))
+>>> mx.nd.Dropout(x, p=0.5).sum().asnumpy().tolist()  # outside train mode: x
+[100.0]
+>>> with mx.autograd.train_mode():
+...     y = mx.nd.Dropout(x, p=0.5)
+>>> sorted(set(y.asnumpy().tolist()))
+[0.0, 2.0]
+)");
 
 // ---- add_n
 
@@ -217,7 +233,12 @@ OP(add_n)
         if (v.needs(i)) v.grad(i, g);
       }
     })
-    .doc("Sum of any number of arrays of one shape and dtype.");
+    .doc("Sum of any number of arrays of one shape and dtype.")
+    .example(R"(
+>>> a, b, c = mx.nd.array([1, 2]), mx.nd.array([10, 20]), mx.nd.array([100, 200])
+>>> mx.nd.add_n(a, b, c).asnumpy().tolist()
+[111.0, 222.0]
+)");
 
 }  // namespace
 }  // namespace mxtape

@@ -130,7 +130,16 @@ const int add_family =
                               {}},
                     .tile = numeric_tile<2>([](auto a, auto b) { return a + b; }),
                     .keeps = {Keep::kShape, Keep::kNothing, Keep::kNothing},
-                    .doc = "Sum of two arrays, or of an array and a number."},
+                    .doc = "Sum of two arrays, or of an array and a number.",
+                    .example = R"(
+>>> column, row = mx.nd.array([[1], [2]]), mx.nd.array([[10, 20, 30]])
+>>> mx.nd.broadcast_add(column, row).asnumpy().tolist()
+[[11.0, 21.0, 31.0], [12.0, 22.0, 32.0]]
+)",
+                    .same_shape_example = R"(
+>>> mx.nd.elemwise_add(mx.nd.array([1, 2]), mx.nd.array([10, 20])).asnumpy().tolist()
+[11.0, 22.0]
+)"},
                    pass, pass);
 
 const int sub_family =
@@ -144,7 +153,16 @@ const int sub_family =
                               {"_RMinusScalar"}},
                     .tile = numeric_tile<2>([](auto a, auto b) { return a - b; }),
                     .keeps = {Keep::kShape, Keep::kNothing, Keep::kNothing},
-                    .doc = "Difference of two arrays, or of an array and a number."},
+                    .doc = "Difference of two arrays, or of an array and a number.",
+                    .example = R"(
+>>> x = mx.nd.array([[1, 2], [30, 40]])
+>>> mx.nd.broadcast_sub(x, mx.nd.array([[1], [30]])).asnumpy().tolist()
+[[0.0, 1.0], [0.0, 10.0]]
+)",
+                    .same_shape_example = R"(
+>>> mx.nd.elemwise_sub(mx.nd.array([1, 2]), mx.nd.array([10, 20])).asnumpy().tolist()
+[-9.0, -18.0]
+)"},
                    pass, [](auto, auto, auto g) { return -g; });
 
 const int mul_family = declare_binary(
@@ -158,7 +176,16 @@ const int mul_family = declare_binary(
                {}},
      .tile = numeric_tile<2>([](auto a, auto b) { return a * b; }),
      .keeps = {Keep::kData, Keep::kNothing, Keep::kNothing},
-     .doc = "Product, element by element."},
+     .doc = "Product, element by element.",
+     .example = R"(
+>>> x = mx.nd.array([[1, 2], [3, 4]])
+>>> mx.nd.broadcast_mul(x, mx.nd.array([[10], [100]])).asnumpy().tolist()
+[[10.0, 20.0], [300.0, 400.0]]
+)",
+     .same_shape_example = R"(
+>>> mx.nd.elemwise_mul(mx.nd.array([1, 2]), mx.nd.array([10, 20])).asnumpy().tolist()
+[10.0, 40.0]
+)"},
     [](auto, auto b, auto g) { return g * b; }, [](auto a, auto, auto g) { return g * a; });
 
 const int div_family = declare_binary(
@@ -180,8 +207,22 @@ const int div_family = declare_binary(
      }),
      .keeps = {Keep::kData, Keep::kNothing, Keep::kData},
      .low = 0.5,
-     .doc =
-         "Quotient, element by element; integers truncate toward zero, and divided by 0 give 0."},
+     .doc = "Quotient, element by element; integers truncate toward zero, and divided by 0 give 0.",
+     .example = R"(
+>>> x = mx.nd.array([[2, 4], [6, 8]])
+>>> mx.nd.broadcast_div(x, mx.nd.array([[2, 4]])).asnumpy().tolist()
+[[1.0, 1.0], [3.0, 2.0]]
+>>> whole = x.astype("int32")
+>>> mx.nd.broadcast_div(whole, mx.nd.array([[4], [0]], dtype="int32")).asnumpy().tolist()
+[[0, 1], [0, 0]]
+)",
+     .same_shape_example = R"(
+>>> mx.nd.elemwise_div(mx.nd.array([1, 9]), mx.nd.array([2, 3])).asnumpy().tolist()
+[0.5, 3.0]
+>>> x = mx.nd.array([7, -7, 7], dtype="int32")
+>>> mx.nd.elemwise_div(x, mx.nd.array([2, 2, 0], dtype="int32")).asnumpy().tolist()
+[3, -3, 0]
+)"},
     [](auto, auto b, auto g) { return masked_quotient(g, b); },
     [](auto a, auto b, auto g) { return masked_product(masked_quotient(g, fn::square(b)), -a); });
 
@@ -200,7 +241,12 @@ const int mod_family =
                     }),
                     .cost = 8,
                     .low = 0.5,
-                    .doc = "Remainder with the sign of the divisor; 0 where the divisor is 0."},
+                    .doc = "Remainder with the sign of the divisor; 0 where the divisor is 0.",
+                    .example = R"(
+>>> x, y = mx.nd.array([[7, -7]]), mx.nd.array([[4], [-4]])
+>>> mx.nd.broadcast_mod(x, y).asnumpy().tolist()
+[[3.0, 1.0], [-1.0, -3.0]]
+)"},
                    pass, [](auto a, auto b, auto g) { return -g * fn::floor(a / b); });
 
 const int power_family = declare_binary(
@@ -215,7 +261,12 @@ const int power_family = declare_binary(
      .tile = power_function(),
      .cost = 8,
      .low = 0.5,
-     .doc = "lhs raised to the power rhs."},
+     .doc = "lhs raised to the power rhs.",
+     .example = R"(
+>>> x = mx.nd.array([[2, 3]])
+>>> mx.nd.broadcast_power(x, mx.nd.array([[0], [2]])).asnumpy().tolist()
+[[1.0, 1.0], [4.0, 9.0]]
+)"},
     [](auto a, auto b, auto g) { 
       if constexpr (std::is_same_v<decltype(b), double>) {
         return masked_product(g, b == 2 ? a : fn::power(a, b - 1)) * b;
@@ -237,7 +288,12 @@ const int maximum_family = declare_binary(
                nullptr,
                {}},
      .tile = numeric_tile<2>([](auto a, auto b) { return (a >= b || a != a).select(a, b); }),
-     .doc = "The larger of two elements; at a tie the gradient goes to lhs."},
+     .doc = "The larger of two elements; at a tie the gradient goes to lhs.",
+     .example = R"(
+>>> x = mx.nd.array([[1, 5], [3, 7]])
+>>> mx.nd.broadcast_maximum(x, mx.nd.array([[2], [6]])).asnumpy().tolist()
+[[2.0, 5.0], [6.0, 7.0]]
+)"},
     [](auto a, auto b, auto g) { return g * fn::greater_equal(a, b); },
     [](auto a, auto b, auto g) { return g * fn::lesser(a, b); });
 
@@ -251,7 +307,12 @@ const int minimum_family = declare_binary(
                nullptr,
                {}},
      .tile = numeric_tile<2>([](auto a, auto b) { return (a <= b || a != a).select(a, b); }),
-     .doc = "The smaller of two elements; at a tie the gradient goes to lhs."},
+     .doc = "The smaller of two elements; at a tie the gradient goes to lhs.",
+     .example = R"(
+>>> x = mx.nd.array([[1, 5], [3, 7]])
+>>> mx.nd.broadcast_minimum(x, mx.nd.array([[2], [6]])).asnumpy().tolist()
+[[1.0, 2.0], [3.0, 6.0]]
+)"},
     [](auto a, auto b, auto g) { return g * fn::lesser_equal(a, b); },
     [](auto a, auto b, auto g) { return g * fn::greater(a, b); });
 
@@ -271,7 +332,13 @@ const int hypot_family = declare_binary(
      }),
      .cost = 8,
      .low = 0.5,
-     .doc = "sqrt(lhs**2 + rhs**2), without overflow on the way."},
+     .doc = "sqrt(lhs**2 + rhs**2), without overflow on the way.",
+     .example = R"(
+>>> x = mx.nd.array([[3, 5]])
+>>> print(mx.nd.broadcast_hypot(x, mx.nd.array([[4], [12]])).asnumpy().round(4))
+[[ 5.      6.4031]
+ [12.3693 13.    ]]
+)"},
     [](auto a, auto b, auto g) { return g * a / hypot(a, b); },
     [](auto a, auto b, auto g) { return g * b / hypot(a, b); });
 

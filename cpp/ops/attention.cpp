@@ -236,7 +236,12 @@ OP(_contrib_interleaved_matmul_selfatt_qk)
     })
     .doc(
         "Self-attention's scores, queries * keys^T / sqrt(depth): (batch * heads, length, length), "
-        "from projections (length, batch, heads * 3 * depth).");
+        "from projections (length, batch, heads * 3 * depth).")
+    .example(R"(
+>>> qkv = mx.nd.array([[1, 2, 5], [3, 4, 6]]).reshape((2, 1, 3))  # query, key, value
+>>> mx.nd.contrib.interleaved_matmul_selfatt_qk(qkv, heads=1).asnumpy().tolist()
+[[[2.0, 4.0], [6.0, 12.0]]]
+)");
 
 OP(_contrib_interleaved_matmul_selfatt_valatt)
     .inputs("queries_keys_values", "attention")
@@ -247,7 +252,14 @@ OP(_contrib_interleaved_matmul_selfatt_valatt)
     .vjp(attend_vjp<3>)
     .doc(
         "Self-attention's result, attention * values: (length, batch, heads * depth), from "
-        "projections (length, batch, heads * 3 * depth).");
+        "projections (length, batch, heads * 3 * depth).")
+    .example(R"(
+>>> qkv = mx.nd.array([[1, 2, 5], [3, 4, 6]]).reshape((2, 1, 3))  # query, key, value
+>>> attention = mx.nd.array([[[0.5, 0.5], [0, 1]]])
+>>> y = mx.nd.contrib.interleaved_matmul_selfatt_valatt(qkv, attention, heads=1)
+>>> y.asnumpy().ravel().tolist()
+[5.5, 6.0]
+)");
 
 OP(_contrib_interleaved_matmul_encdec_qk)
     .inputs("queries", "keys_values")
@@ -280,7 +292,13 @@ OP(_contrib_interleaved_matmul_encdec_qk)
     .doc(
         "Attention's scores, queries * keys^T / sqrt(depth): (batch * heads, queries, keys), from "
         "queries (length, batch, heads * depth) and keys_values (length, batch, heads * 2 * "
-        "depth).");
+        "depth).")
+    .example(R"(
+>>> q = mx.nd.array([1, 3]).reshape((2, 1, 1))  # two queries of depth 1
+>>> kv = mx.nd.array([[2, 5], [4, 6]]).reshape((2, 1, 2))  # two keys, each with its value
+>>> mx.nd.contrib.interleaved_matmul_encdec_qk(q, kv, heads=1).asnumpy().tolist()
+[[[2.0, 4.0], [6.0, 12.0]]]
+)");
 
 OP(_contrib_interleaved_matmul_encdec_valatt)
     .inputs("keys_values", "attention")
@@ -291,7 +309,14 @@ OP(_contrib_interleaved_matmul_encdec_valatt)
     .vjp(attend_vjp<2>)
     .doc(
         "Attention's result, attention * values: (queries, batch, heads * depth), from keys_values "
-        "(length, batch, heads * 2 * depth).");
+        "(length, batch, heads * 2 * depth).")
+    .example(R"(
+>>> kv = mx.nd.array([[2, 5], [4, 6]]).reshape((2, 1, 2))  # two keys, each with its value
+>>> attention = mx.nd.array([[[0.5, 0.5], [0, 1], [1, 0]]])  # three queries
+>>> y = mx.nd.contrib.interleaved_matmul_encdec_valatt(kv, attention, heads=1)
+>>> y.asnumpy().ravel().tolist()
+[5.5, 6.0, 5.0]
+)");
 
 }  // namespace
 }  // namespace mxtape

@@ -235,14 +235,52 @@ BATCH_NORM(BatchNorm, BatchNormParams, false)
     .doc(
         "Normalises each channel to mean 0 and variance 1, then multiplies by gamma and adds beta. "
         "In training mode the statistics are those of the batch, and moving_mean and moving_var "
-        "move toward them in place; otherwise the latter are used.");
+        "move toward them in place; otherwise the latter are used.")
+    .example(R"(
+>>> x = mx.nd.array([[1, 10], [3, 30]])  # two samples of two channels
+>>> gamma, beta, mean, var = mx.nd.ones(2), mx.nd.zeros(2), mx.nd.zeros(2), mx.nd.ones(2)
+>>> with mx.autograd.train_mode():
+...     y = mx.nd.BatchNorm(x, gamma, beta, mean, var, momentum=0.5)
+>>> print(y.asnumpy().round(2))
+[[-1. -1.]
+ [ 1.  1.]]
+>>> mean.asnumpy().tolist()  # half way to the batch's
+[1.0, 10.0]
+)");
 
-BATCH_NORM(BatchNorm_v1, BatchNormV1Params, false).doc("BatchNorm over axis 1.");
+BATCH_NORM(BatchNorm_v1, BatchNormV1Params, false).doc("BatchNorm over axis 1.").example(R"(
+>>> x = mx.nd.array([[[[1, 3]], [[10, 30]]]])  # one image of two channels
+>>> gamma, beta, mean, var = mx.nd.ones(2), mx.nd.zeros(2), mx.nd.zeros(2), mx.nd.ones(2)
+>>> with mx.autograd.train_mode():
+...     y = mx.nd.BatchNorm_v1(x, gamma, beta, mean, var)
+>>> print(y.asnumpy().round(2)[0, :, 0])
+[[-1.  1.]
+ [-1.  1.]]
+)");
 
 BATCH_NORM(_contrib_SyncBatchNorm, SyncBatchNormParams, false)
-    .doc("BatchNorm over axis 1 for several devices; with one it is BatchNorm.");
+    .doc("BatchNorm over axis 1 for several devices; with one it is BatchNorm.")
+    .example(R"(
+>>> x = mx.nd.array([[1, 10], [3, 30]])  # two samples of two channels
+>>> gamma, beta, mean, var = mx.nd.ones(2), mx.nd.zeros(2), mx.nd.zeros(2), mx.nd.ones(2)
+>>> with mx.autograd.train_mode():
+...     y = mx.nd.contrib.SyncBatchNorm(x, gamma, beta, mean, var, key="first")
+>>> print(y.asnumpy().round(2))
+[[-1. -1.]
+ [ 1.  1.]]
+)");
 
-BATCH_NORM(_contrib_BatchNormWithReLU, BatchNormParams, true).doc("relu(BatchNorm(...)).");
+BATCH_NORM(_contrib_BatchNormWithReLU, BatchNormParams, true)
+    .doc("relu(BatchNorm(...)).")
+    .example(R"(
+>>> x = mx.nd.array([[1, 10], [3, 30]])  # two samples of two channels
+>>> gamma, beta, mean, var = mx.nd.ones(2), mx.nd.zeros(2), mx.nd.zeros(2), mx.nd.ones(2)
+>>> with mx.autograd.train_mode():
+...     y = mx.nd.contrib.BatchNormWithReLU(x, gamma, beta, mean, var)
+>>> print(y.asnumpy().round(2))
+[[0. 0.]
+ [1. 1.]]
+)");
 
 void infer_backward(InferCall& call) {
   call.expect_floating();

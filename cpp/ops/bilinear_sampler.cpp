@@ -196,7 +196,15 @@ OP(GridGenerator)
     .doc(
         "The places to sample an image at, (N, 2, height, width): x and y, from -1 at the first "
         "pixel to 1 at the last. From affine matrices (N, 6), or from displacements in pixels, "
-        "(N, 2, height, width).");
+        "(N, 2, height, width).")
+    .example(R"(
+>>> identity = mx.nd.array([[1, 0, 0, 0, 1, 0]])
+>>> grid = mx.nd.GridGenerator(identity, transform_type="affine", target_shape=(2, 3))
+>>> grid[0, 0].asnumpy().tolist()  # x
+[[-1.0, 0.0, 1.0], [-1.0, 0.0, 1.0]]
+>>> grid[0, 1].asnumpy().tolist()  # y
+[[-1.0, -1.0, -1.0], [1.0, 1.0, 1.0]]
+)");
 
 // ---- sampling
 
@@ -382,7 +390,13 @@ OP(BilinearSampler)
     .vjp([](Vjp& v) { sample_vjp(v, SampleParams{}); })
     .doc(
         "The images of data, (N, channels, H, W), at the places of grid, (N, 2, h, w): x and y "
-        "from -1 to 1. Interpolates between the four pixels around; zero outside.");
+        "from -1 to 1. Interpolates between the four pixels around; zero outside.")
+    .example(R"(
+>>> image = mx.nd.array([[[[1, 2], [3, 4]]]])
+>>> grid = mx.nd.array([[[[0, 1]], [[0, -1]]]])  # the centre; a corner
+>>> mx.nd.BilinearSampler(image, grid).asnumpy().tolist()
+[[[[2.5, 2.0]]]]
+)");
 
 OP(_bilinear_sample)
     .inputs("data", "grid")
@@ -501,7 +515,14 @@ OP(SpatialTransformer)
     })
     .doc(
         "The images of data, (N, channels, H, W), at places that affine matrices loc, (N, 6), give "
-        "for every pixel of the target: GridGenerator, then BilinearSampler.");
+        "for every pixel of the target: GridGenerator, then BilinearSampler.")
+    .example(R"(
+>>> image = mx.nd.array([[[[1, 2, 3], [4, 5, 6]]]])
+>>> mirror = mx.nd.array([[-1, 0, 0, 0, 1, 0]])  # x becomes -x
+>>> how = dict(transform_type="affine", sampler_type="bilinear")
+>>> mx.nd.SpatialTransformer(image, mirror, target_shape=(2, 3), **how).asnumpy().tolist()
+[[[[3.0, 2.0, 1.0], [6.0, 5.0, 4.0]]]]
+)");
 
 }  // namespace
 }  // namespace mxtape

@@ -71,6 +71,8 @@ struct BinaryFamily {
   bool logical = false;  // also of boolean arrays
   double low = -2, high = 2;
   const char* doc;
+  std::string_view example = {};             // of the operator that broadcasts
+  std::string_view same_shape_example = {};  // of the one of equal shapes, where it is public
 };
 
 template <class Left, class Right>
@@ -86,6 +88,7 @@ void declare_form(const char* name, const std::vector<const char*>& aliases,
   if (form < 2) {
     op.inputs("lhs", "rhs").vjp(arrays_vjp<Left, Right>).sample(family.low, family.high);
     op.keep_inputs({keeps.arrays, keeps.arrays});
+    op.example(form == 0 ? family.same_shape_example : family.example);
     if (form == 0) {
       op.infer(family.logical ? infer_pointwise : infer_same);
     } else {

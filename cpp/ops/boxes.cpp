@@ -119,7 +119,12 @@ OP(_contrib_box_iou)
     })
     .zero_grad()
     .keep_input(1, Keep::kShape)
-    .doc("Intersection over union of every box of lhs, (..., 4), with every box of rhs, (..., 4).");
+    .doc("Intersection over union of every box of lhs, (..., 4), with every box of rhs, (..., 4).")
+    .example(R"(
+>>> a, b = mx.nd.array([[0, 0, 2, 2]]), mx.nd.array([[0, 0, 2, 1], [5, 5, 6, 6]])
+>>> mx.nd.contrib.box_iou(a, b).asnumpy().tolist()
+[[0.5, 0.0]]
+)");
 
 // ---- non-maximum suppression
 
@@ -247,7 +252,16 @@ OP(_contrib_box_nms)
     .doc(
         "Drops each box that overlaps one of a higher score; rows (class, score, coordinates) are "
         "in any order. The result has the boxes that stay, best first, then rows of -1. Gradients "
-        "flow to the rows that stay, as if their format was not changed.");
+        "flow to the rows that stay, as if their format was not changed.")
+    .example(R"(
+>>> boxes = mx.nd.array([[0, 0.5, 0, 0, 2, 2], [0, 0.75, 0, 0, 2, 1.5]])  # overlap: 3/4
+>>> print(mx.nd.contrib.box_nms(boxes).asnumpy())
+[[ 0.    0.75  0.    0.    2.    1.5 ]
+ [-1.   -1.   -1.   -1.   -1.   -1.  ]]
+>>> print(mx.nd.contrib.box_nms(boxes, overlap_thresh=0.8).asnumpy())
+[[0.   0.75 0.   0.   2.   1.5 ]
+ [0.   0.5  0.   0.   2.   2.  ]]
+)");
 
 OP(_box_rows)
     .inputs("data", "source", "target")
@@ -359,7 +373,15 @@ OP(_contrib_box_encode)
                   Keep::kShape})
     .doc(
         "Where samples are positive, the offsets of the matched boxes of reference from the "
-        "anchors, less means and divided by stds; and a mask of those places. Boxes are corners.");
+        "anchors, less means and divided by stds; and a mask of those places. Boxes are corners.")
+    .example(R"(
+>>> anchors, refs = mx.nd.array([[[4, 3, 6, 7]]]), mx.nd.array([[[5, 3, 7, 7]]])
+>>> samples, matches = mx.nd.array([[1]]), mx.nd.array([[0]])  # anchor 0 is box 0
+>>> means, stds = mx.nd.zeros(4), mx.nd.ones(4)
+>>> y, mask = mx.nd.contrib.box_encode(samples, matches, anchors, refs, means, stds)
+>>> y.asnumpy().tolist(), mask.asnumpy().tolist()
+([[[0.5, 0.0, 0.0, 0.0]]], [[[1.0, 1.0, 1.0, 1.0]]])
+)");
 
 template <class T>
 void decode(const KernelCall& call) {
@@ -404,7 +426,13 @@ OP(_contrib_box_decode)
     })
     .zero_grad()
     .keep_input(1, Keep::kShape)
-    .doc("Boxes, as corners, from their offsets from anchors: what box_encode gives, undone.");
+    .doc("Boxes, as corners, from their offsets from anchors: what box_encode gives, undone.")
+    .example(R"(
+>>> anchors = mx.nd.array([[[5, 5, 2, 4]]])  # centre, width and height
+>>> offsets = mx.nd.array([[[0.5, 0, 0, 0]]])  # half a width to the right
+>>> mx.nd.contrib.box_decode(offsets, anchors).asnumpy().tolist()
+[[[5.0, 3.0, 7.0, 7.0]]]
+)");
 
 // ---- matching
 
@@ -468,7 +496,13 @@ OP(_contrib_bipartite_matching)
     .zero_grad()
     .doc(
         "Pairs rows with columns, best score first, each once: for every row its column and for "
-        "every column its row, -1 for none.");
+        "every column its row, -1 for none.")
+    .example(R"(
+>>> scores = mx.nd.array([[0.5, 0.6], [0.1, 0.9], [0.2, 0.3]])
+>>> columns, rows = mx.nd.contrib.bipartite_matching(scores, threshold=0.2)
+>>> columns.asnumpy().tolist(), rows.asnumpy().tolist()  # row 0 gets what row 1 leaves
+([0.0, 1.0, -1.0], [0.0, 1.0])
+)");
 
 }  // namespace
 }  // namespace mxtape

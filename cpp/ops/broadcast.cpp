@@ -78,7 +78,14 @@ OP(broadcast_to)
     .keep_input(0, Keep::kShape)
     .vjp(broadcast_vjp)
     .method()
-    .doc("The array with its axes of extent 1 repeated to fill `shape`.");
+    .doc("The array with its axes of extent 1 repeated to fill `shape`.")
+    .example(R"(
+>>> x = mx.nd.array([[1], [2]])
+>>> mx.nd.broadcast_to(x, shape=(2, 3)).asnumpy().tolist()
+[[1.0, 1.0, 1.0], [2.0, 2.0, 2.0]]
+>>> mx.nd.broadcast_to(x, shape=(0, 4)).shape  # 0: as it is
+(2, 4)
+)");
 
 OP(broadcast_axis)
     .alias("broadcast_axes")
@@ -105,7 +112,12 @@ OP(broadcast_axis)
     .keep_input(0, Keep::kShape)
     .vjp(broadcast_vjp)
     .method()
-    .doc("The array with each of the given axes, of extent 1, repeated to the given size.");
+    .doc("The array with each of the given axes, of extent 1, repeated to the given size.")
+    .example(R"(
+>>> x = mx.nd.array([[[1], [2]]])  # shape (1, 2, 1)
+>>> mx.nd.broadcast_axis(x, axis=(0, 2), size=(2, 3)).asnumpy().tolist()
+[[[1.0, 1.0, 1.0], [2.0, 2.0, 2.0]], [[1.0, 1.0, 1.0], [2.0, 2.0, 2.0]]]
+)");
 
 OP(broadcast_like)
     .inputs("lhs", "rhs")
@@ -138,7 +150,12 @@ OP(broadcast_like)
     .keep_inputs({Keep::kShape, Keep::kShape})
     .vjp(broadcast_vjp)
     .method()
-    .doc("lhs with its axes of extent 1 repeated to the extents of rhs.");
+    .doc("lhs with its axes of extent 1 repeated to the extents of rhs.")
+    .example(R"(
+>>> x, y = mx.nd.array([[1], [2]]), mx.nd.zeros((2, 3))
+>>> mx.nd.broadcast_like(x, y).asnumpy().tolist()
+[[1.0, 1.0, 1.0], [2.0, 2.0, 2.0]]
+)");
 
 // For each axis of the result of tile: how often, and the extent that is repeated.
 void tile_axes(const Shape& in, const Ints& reps, Ints& times, Ints& extents) {
@@ -191,7 +208,12 @@ OP(tile)
       v.grad(0, reshape(g, v.input_shape(0)));
     })
     .method()
-    .doc("The whole array repeated `reps` times along each axis.");
+    .doc("The whole array repeated `reps` times along each axis.")
+    .example(R"(
+>>> x = mx.nd.array([[1, 2]])
+>>> mx.nd.tile(x, reps=(2, 2)).asnumpy().tolist()
+[[1.0, 2.0, 1.0, 2.0], [1.0, 2.0, 1.0, 2.0]]
+)");
 
 // The input seen as (before, extent, after), each of its `extent` slices repeated.
 Shape repeat_view(const Shape& in, const RepeatParams& p) {
@@ -242,7 +264,14 @@ OP(repeat)
       v.grad(0, reshape(sum(g, {2}, false), in));
     })
     .method()
-    .doc("Every element, or every slice along `axis`, repeated `repeats` times in place.");
+    .doc("Every element, or every slice along `axis`, repeated `repeats` times in place.")
+    .example(R"(
+>>> x = mx.nd.array([[1, 2], [3, 4]])
+>>> mx.nd.repeat(x, repeats=2).asnumpy().tolist()
+[1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 4.0, 4.0]
+>>> mx.nd.repeat(x, repeats=2, axis=1).asnumpy().tolist()
+[[1.0, 1.0, 2.0, 2.0], [3.0, 3.0, 4.0, 4.0]]
+)");
 
 }  // namespace
 }  // namespace mxtape

@@ -46,7 +46,11 @@ OP(_contrib_quadratic)
     .vjp([](Vjp& v) {
       v.grad(0, quadratic_grad({v.head(), v.input(0)}, v.params<QuadraticParams>()));
     })
-    .doc("a * data**2 + b * data + c.");
+    .doc("a * data**2 + b * data + c.")
+    .example(R"(
+>>> mx.nd.contrib.quadratic(mx.nd.array([0, 1, 2]), a=1, b=10, c=100).asnumpy().tolist()
+[100.0, 111.0, 124.0]
+)");
 
 OP(_contrib_backward_quadratic)
     .inputs("head", "data")
@@ -85,7 +89,11 @@ OP(_contrib_div_sqrt_dim)
       run_tiles(tile, tile.compute_dtype(x.dtype()), operands, call.out(), nullptr);
     })
     .vjp([](Vjp& v) { v.grad(0, div_sqrt_dim(v.head())); })
-    .doc("data divided by the square root of its last extent.");
+    .doc("data divided by the square root of its last extent.")
+    .example(R"(
+>>> mx.nd.contrib.div_sqrt_dim(mx.nd.array([[2, 4, 6, 8]])).asnumpy().tolist()
+[[1.0, 2.0, 3.0, 4.0]]
+)");
 
 // Straight-through estimators: the gradient passes as if the function were the identity.
 OP(_contrib_round_ste)
@@ -93,14 +101,32 @@ OP(_contrib_round_ste)
     .infer(infer_unary)
     .kernel([](const KernelCall& call) { run_tile(round_op, call.in(0), call.out()); })
     .vjp([](Vjp& v) { v.grad(0, v.head()); })
-    .doc("data rounded, with the gradient of the identity.");
+    .doc("data rounded, with the gradient of the identity.")
+    .example(R"(
+>>> x = mx.nd.array([0.4, 1.5])
+>>> x.attach_grad()
+>>> with mx.autograd.record():
+...     y = mx.nd.contrib.round_ste(x)
+>>> y.backward()
+>>> y.asnumpy().tolist(), x.grad.asnumpy().tolist()
+([0.0, 2.0], [1.0, 1.0])
+)");
 
 OP(_contrib_sign_ste)
     .inputs("data")
     .infer(infer_unary)
     .kernel([](const KernelCall& call) { run_tile(fn::sign, call.in(0), call.out()); })
     .vjp([](Vjp& v) { v.grad(0, v.head()); })
-    .doc("The sign of data, with the gradient of the identity.");
+    .doc("The sign of data, with the gradient of the identity.")
+    .example(R"(
+>>> x = mx.nd.array([-0.5, 3])
+>>> x.attach_grad()
+>>> with mx.autograd.record():
+...     y = mx.nd.contrib.sign_ste(x)
+>>> y.backward()
+>>> y.asnumpy().tolist(), x.grad.asnumpy().tolist()
+([-1.0, 1.0], [1.0, 1.0])
+)");
 
 OP(_contrib_gradientmultiplier)
     .inputs("data")
@@ -108,7 +134,16 @@ OP(_contrib_gradientmultiplier)
     .infer(infer_unary)
     .kernel(copy_kernel)
     .vjp([](Vjp& v) { v.grad(0, v.head() * v.params<ScalarParams>().scalar); })
-    .doc("data, with its gradient multiplied by `scalar`.");
+    .doc("data, with its gradient multiplied by `scalar`.")
+    .example(R"(
+>>> x = mx.nd.array([1, 2])
+>>> x.attach_grad()
+>>> with mx.autograd.record():
+...     y = mx.nd.contrib.gradientmultiplier(x, scalar=-0.5)
+>>> y.backward()
+>>> y.asnumpy().tolist(), x.grad.asnumpy().tolist()
+([1.0, 2.0], [-0.5, -0.5])
+)");
 
 // ---- numbers made after the shape of an array
 
@@ -148,7 +183,14 @@ OP(_contrib_arange_like)
       });
     })
     .zero_grad()
-    .doc("start, start + step, ... in data's shape, or as many as an axis of it has elements.");
+    .doc("start, start + step, ... in data's shape, or as many as an axis of it has elements.")
+    .example(R"(
+>>> x = mx.nd.zeros((2, 3))
+>>> mx.nd.contrib.arange_like(x, start=10).asnumpy().tolist()
+[[10.0, 11.0, 12.0], [13.0, 14.0, 15.0]]
+>>> mx.nd.contrib.arange_like(x, axis=1).asnumpy().tolist()
+[0.0, 1.0, 2.0]
+)");
 
 struct IndexArrayParams {
   OptInts axes;
@@ -192,7 +234,11 @@ OP(_contrib_index_array)
       }
     })
     .zero_grad()
-    .doc("The indices of each element of data, along a new last axis.");
+    .doc("The indices of each element of data, along a new last axis.")
+    .example(R"(
+>>> mx.nd.contrib.index_array(mx.nd.zeros((2, 2))).asnumpy().tolist()
+[[[0, 0], [0, 1]], [[1, 0], [1, 1]]]
+)");
 
 // ---- allclose
 
@@ -240,7 +286,14 @@ OP(_contrib_allclose)
       });
     })
     .no_grad("it answers a question")
-    .doc("1 when |a - b| <= atol + rtol * |b| everywhere, else 0, as uint8 of shape ().");
+    .doc("1 when |a - b| <= atol + rtol * |b| everywhere, else 0, as uint8 of shape ().")
+    .example(R"(
+>>> a = mx.nd.array([1, 2])
+>>> mx.nd.contrib.allclose(a, a + 1e-6).asnumpy().tolist()
+1
+>>> mx.nd.contrib.allclose(a, a + 1e-3).asnumpy().tolist()
+0
+)");
 
 // ---- rows that are picked or replaced
 
@@ -288,7 +341,12 @@ OP(_contrib_boolean_mask)
     .no_grad_inputs(1)
     .keep_inputs({Keep::kNothing, Keep::kData})
     .vjp([](Vjp& v) { v.grad(0, mask_grad(v.head(), v.input(1))); })
-    .doc("The rows of data at which index is not zero.");
+    .doc("The rows of data at which index is not zero.")
+    .example(R"(
+>>> x = mx.nd.array([[1, 2], [3, 4], [5, 6]])
+>>> mx.nd.contrib.boolean_mask(x, mx.nd.array([1, 0, 1])).asnumpy().tolist()
+[[1.0, 2.0], [5.0, 6.0]]
+)");
 
 OP(_backward_boolean_mask)
     .inputs("head", "index")
@@ -346,7 +404,12 @@ OP(_contrib_index_copy)
       }
       if (v.needs(2)) v.grad(2, gather_nd(g, index.viewed(Shape{1, index.size()})));
     })
-    .doc("old_tensor with the rows that index_vector names replaced by those of new_tensor.");
+    .doc("old_tensor with the rows that index_vector names replaced by those of new_tensor.")
+    .example(R"(
+>>> x, rows = mx.nd.zeros((3, 2)), mx.nd.array([[1, 2], [3, 4]])
+>>> mx.nd.contrib.index_copy(x, mx.nd.array([2, 0]), rows).asnumpy().tolist()
+[[3.0, 4.0], [0.0, 0.0], [1.0, 2.0]]
+)");
 
 }  // namespace
 }  // namespace mxtape

@@ -387,7 +387,18 @@ OP(Convolution)
         "A convolution layer over one to three spatial axes. data has shape (batch, channels, "
         "spatial axes), weight (num_filter, channels / num_group, kernel), bias (num_filter,). "
         "Each output is the sum of the products of the weight and the data under the kernel, plus "
-        "the filter's bias.");
+        "the filter's bias.")
+    .example(R"(
+>>> x = mx.nd.array([[[1, 2, 4, 8]]])  # one sample of one channel
+>>> weight, bias = mx.nd.array([[[-1, 1]]]), mx.nd.array([100])
+>>> y = mx.nd.Convolution(x, weight, bias, kernel=(2,), num_filter=1)
+>>> y.asnumpy().tolist()  # each element less the one before it: the kernel is not flipped
+[[[101.0, 102.0, 104.0]]]
+>>> mx.nd.Convolution(
+...     x, weight, kernel=(2,), stride=(2,), pad=(1,), num_filter=1, no_bias=True
+... ).asnumpy().tolist()
+[[[1.0, 2.0, -8.0]]]
+)");
 
 OP(Convolution_v1)
     .inputs("data", "weight", "bias")
@@ -397,7 +408,14 @@ OP(Convolution_v1)
     .kernel(run_convolution<ConvolutionV1Params>)
     .keep_inputs({Keep::kData, Keep::kData, Keep::kShape})
     .vjp(convolution_vjp<ConvolutionV1Params>)
-    .doc("Convolution over two spatial axes, under its old name.");
+    .doc("Convolution over two spatial axes, under its old name.")
+    .example(R"(
+>>> image = mx.nd.array([[[[1, 2, 3], [4, 5, 6]]]])
+>>> weight = mx.nd.ones((1, 1, 2, 2))
+>>> y = mx.nd.Convolution_v1(image, weight, kernel=(2, 2), num_filter=1, no_bias=True)
+>>> y.asnumpy().tolist()
+[[[[12.0, 16.0]]]]
+)");
 
 OP(Deconvolution)
     .inputs("data", "weight", "bias")
@@ -411,7 +429,16 @@ OP(Deconvolution)
         "A transposed convolution: the gradient of Convolution with respect to its data, as a "
         "layer. data has shape (batch, channels, spatial axes), weight (channels, num_filter / "
         "num_group, kernel), bias (num_filter,). The result's extents are (in - 1) * stride + "
-        "dilate * (kernel - 1) + 1 - 2 * pad + adj.");
+        "dilate * (kernel - 1) + 1 - 2 * pad + adj.")
+    .example(R"(
+>>> x = mx.nd.array([[[1, 2]]])
+>>> weight = mx.nd.array([[[1, 10, 100]]])  # added to the result, times each element of x
+>>> mx.nd.Deconvolution(x, weight, kernel=(3,), num_filter=1).asnumpy().tolist()
+[[[1.0, 12.0, 120.0, 200.0]]]
+>>> y = mx.nd.Deconvolution(x, weight, kernel=(3,), stride=(2,), num_filter=1)
+>>> y.asnumpy().tolist()
+[[[1.0, 10.0, 102.0, 20.0, 200.0]]]
+)");
 
 OP(_backward_Convolution_data)
     .inputs("head", "weight")

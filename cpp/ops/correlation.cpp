@@ -233,7 +233,15 @@ OP(Correlation)
     })
     .doc(
         "For patches of data1 and displacements of data2, the mean of the products of their "
-        "elements, or of absolute differences: (N, displacements, height, width).");
+        "elements, or of absolute differences: (N, displacements, height, width).")
+    .example(R"(
+>>> image, moved = mx.nd.zeros((1, 1, 3, 3)), mx.nd.zeros((1, 1, 3, 3))
+>>> image[0, 0, 1, 1] = 1
+>>> moved[0, 0, 1, 2] = 1  # the bright pixel, one to the right
+>>> found = mx.nd.Correlation(image, moved, max_displacement=1, pad_size=1)
+>>> found[0, :, 1, 1].reshape((3, 3)).asnumpy().tolist()  # of the middle, by displacement
+[[0.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]]
+)");
 
 OP(_backward_Correlation)
     .inputs("head", "data1", "data2")

@@ -393,7 +393,14 @@ OP(CTCLoss)
         "The connectionist temporal classification loss of each sequence: minus the logarithm of "
         "the probability that data, unnormalised scores of shape (steps, batch, classes), spells "
         "label, of shape (batch, labels). A sequence with too few steps for its labels has loss "
-        "0.");
+        "0.")
+    .example(R"(
+>>> scores = mx.nd.zeros((2, 1, 3))  # at two steps blank, 1 and 2 are equally likely
+>>> label = mx.nd.array([[1]])  # spelt by 3 of the 9 paths: 1 1, blank 1 and 1 blank
+>>> loss = mx.nd.CTCLoss(scores, label)
+>>> print(mx.nd.exp(-loss).asnumpy().round(4))
+[0.3333]
+)");
 
 }  // namespace
 }  // namespace mxtape

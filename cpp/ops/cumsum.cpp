@@ -90,7 +90,14 @@ OP(cumsum)
     .kernel(run_cumsum<false>)
     .keep_input(0, Keep::kShape)
     .vjp(cumsum_vjp<cumsum_from_end>)
-    .doc("Running sums along an axis; without one, a vector of those over all elements.");
+    .doc("Running sums along an axis; without one, a vector of those over all elements.")
+    .example(R"(
+>>> x = mx.nd.array([[1, 2], [3, 4]])
+>>> mx.nd.cumsum(x, axis=0).asnumpy().tolist()
+[[1.0, 2.0], [4.0, 6.0]]
+>>> mx.nd.cumsum(x).asnumpy().tolist()
+[1.0, 3.0, 6.0, 10.0]
+)");
 
 OP(_backward_cumsum)
     .inputs("a")

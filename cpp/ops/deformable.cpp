@@ -206,7 +206,15 @@ OP(_contrib_DeformableConvolution)
         "Convolution of images whose kernel reads between the pixels: every element of it at every "
         "place is displaced by offset, (N, groups * kernel * 2, height, width), vertically and "
         "then "
-        "horizontally. Zero outside.");
+        "horizontally. Zero outside.")
+    .example(R"(
+>>> image, weight = mx.nd.array([[[[1, 2, 3]]]]), mx.nd.ones((1, 1, 1, 1))
+>>> offset = mx.nd.array([[[[0, 0, 0]], [[1, 0.5, -2]]]])  # down, then to the right
+>>> y = mx.nd.contrib.DeformableConvolution(
+...     image, offset, weight, kernel=(1, 1), num_filter=1, no_bias=True)
+>>> y.asnumpy().tolist()
+[[[[2.0, 2.5, 1.0]]]]
+)");
 
 OP(_contrib_ModulatedDeformableConvolution)
     .inputs("data", "offset", "mask", "weight", "bias")
@@ -222,7 +230,15 @@ OP(_contrib_ModulatedDeformableConvolution)
     .doc(
         "DeformableConvolution, with what the kernel reads multiplied by mask, (N, groups * "
         "kernel, "
-        "height, width).");
+        "height, width).")
+    .example(R"(
+>>> image, weight = mx.nd.array([[[[1, 2, 3]]]]), mx.nd.ones((1, 1, 1, 1))
+>>> offset, mask = mx.nd.zeros((1, 2, 1, 3)), mx.nd.array([[[[1, 0.5, 0]]]])
+>>> y = mx.nd.contrib.ModulatedDeformableConvolution(
+...     image, offset, mask, weight, kernel=(1, 1), num_filter=1, no_bias=True)
+>>> y.asnumpy().tolist()
+[[[[1.0, 1.0, 0.0]]]]
+)");
 
 }  // namespace
 }  // namespace mxtape

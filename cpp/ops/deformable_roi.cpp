@@ -333,7 +333,16 @@ OP(_contrib_DeformablePSROIPooling)
     .vjp([](Vjp& v) { pooling_vjp(v, displaced(v.params<PartParams>())); })
     .doc(
         "The mean of bilinear samples of each bin of each region, from channels of its own, where "
-        "trans, (regions, 2 * classes, parts, parts), displaces bins across and down.");
+        "trans, (regions, 2 * classes, parts, parts), displaces bins across and down.")
+    .example(R"(
+>>> image = mx.nd.arange(16).reshape((1, 1, 4, 4))
+>>> rois = mx.nd.array([[0, 0, 0, 3, 3]])  # of image 0, all of it
+>>> options = dict(spatial_scale=1, output_dim=1, group_size=1, pooled_size=2)
+>>> y = mx.nd.contrib.DeformablePSROIPooling(
+...     image, rois, no_trans=True, sample_per_part=2, **options)
+>>> y.asnumpy().tolist()
+[[[[1.25, 3.0], [8.25, 10.0]]]]
+)");
 
 OP(_displaced_pooling)
     .inputs("data", "rois", "trans")

@@ -71,7 +71,12 @@ OP(depth_to_space)
     .method()
     .doc(
         "Channels as blocks of pixels: (batch, b * b * channels, height, width) becomes (batch, "
-        "channels, height * b, width * b).");
+        "channels, height * b, width * b).")
+    .example(R"(
+>>> x = mx.nd.array([1, 2, 3, 4]).reshape((1, 4, 1, 1))
+>>> mx.nd.depth_to_space(x, block_size=2).asnumpy().tolist()
+[[[[1.0, 2.0], [3.0, 4.0]]]]
+)");
 
 OP(space_to_depth)
     .inputs("data")
@@ -92,7 +97,13 @@ OP(space_to_depth)
     .method()
     .doc(
         "Blocks of pixels as channels: (batch, channels, height * b, width * b) becomes (batch, b "
-        "* b * channels, height, width).");
+        "* b * channels, height, width).")
+    .example(R"(
+>>> image = mx.nd.array([[[[1, 2], [3, 4]]]])
+>>> y = mx.nd.space_to_depth(image, block_size=2)
+>>> y.shape, y.asnumpy().ravel().tolist()
+((1, 4, 1, 1), [1.0, 2.0, 3.0, 4.0])
+)");
 
 }  // namespace
 }  // namespace mxtape

@@ -106,7 +106,16 @@ OP(diag)
     .method()
     .doc(
         "A diagonal of an array, as its last axis; of a vector, the square matrix that has it on a "
-        "diagonal.");
+        "diagonal.")
+    .example(R"(
+>>> x = mx.nd.array([[1, 2, 3], [4, 5, 6]])
+>>> mx.nd.diag(x).asnumpy().tolist()
+[1.0, 5.0]
+>>> mx.nd.diag(x, k=1).asnumpy().tolist()
+[2.0, 6.0]
+>>> mx.nd.diag(mx.nd.array([1, 2])).asnumpy().tolist()
+[[1.0, 0.0], [0.0, 2.0]]
+)");
 
 OP(_backward_diag)
     .inputs("data")

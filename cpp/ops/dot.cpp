@@ -105,7 +105,16 @@ OP(dot)
         "the "
         "first axis of rhs. transpose_a takes the first axis of lhs, transpose_b the last of rhs. "
         "Two "
-        "vectors give shape (1,).");
+        "vectors give shape (1,).")
+    .example(R"(
+>>> a, b = mx.nd.array([[1, 2], [3, 4]]), mx.nd.array([[1, 0], [0, 10]])
+>>> mx.nd.dot(a, b).asnumpy().tolist()
+[[1.0, 20.0], [3.0, 40.0]]
+>>> mx.nd.dot(a, b, transpose_a=True).asnumpy().tolist()
+[[1.0, 30.0], [2.0, 40.0]]
+>>> mx.nd.dot(mx.nd.ones((2, 3, 4)), mx.nd.ones((4, 5))).shape
+(2, 3, 5)
+)");
 
 // The last two axes of a batch_dot operand, and the batch before them.
 void infer_batch_dot(InferCall& call) {
@@ -156,7 +165,15 @@ OP(batch_dot)
     })
     .doc(
         "Matrix products over the last two axes, one for every index of the leading axes: "
-        "(..., m, k) by (..., k, n) gives (..., m, n).");
+        "(..., m, k) by (..., k, n) gives (..., m, n).")
+    .example(R"(
+>>> a = mx.nd.array([[[1, 2]], [[3, 4]]])  # two matrices of one row
+>>> b = mx.nd.array([[[1], [1]], [[10], [1]]])  # two of one column
+>>> mx.nd.batch_dot(a, b).asnumpy().tolist()
+[[[3.0]], [[34.0]]]
+>>> mx.nd.batch_dot(a, a, transpose_b=True).shape
+(2, 1, 1)
+)");
 
 }  // namespace
 }  // namespace mxtape

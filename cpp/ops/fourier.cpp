@@ -173,7 +173,12 @@ OP(_contrib_fft)
     .vjp([](Vjp& v) { v.grad(0, ifft({v.head()}, v.params<FourierParams>())); })
     .doc(
         "The discrete Fourier transform of real numbers along the last axis, which becomes twice "
-        "as long: real and imaginary parts take turns.");
+        "as long: real and imaginary parts take turns.")
+    .example(R"(
+>>> y = mx.nd.contrib.fft(mx.nd.array([[1, 2, 3, 4]]))  # 10, -2 + 2i, -2, -2 - 2i
+>>> print(y.asnumpy().round(4) + 0)  # + 0: no -0
+[[10.  0. -2.  2. -2.  0. -2. -2.]]
+)");
 
 OP(_contrib_ifft)
     .inputs("data")
@@ -183,7 +188,12 @@ OP(_contrib_ifft)
     .vjp([](Vjp& v) { v.grad(0, fft({v.head()}, v.params<FourierParams>())); })
     .doc(
         "The real part of the backward discrete Fourier transform along the last axis, whose real "
-        "and imaginary parts take turns; not divided by the number of elements.");
+        "and imaginary parts take turns; not divided by the number of elements.")
+    .example(R"(
+>>> y = mx.nd.contrib.fft(mx.nd.array([[1, 2, 3, 4]]))
+>>> print((mx.nd.contrib.ifft(y) / 4).asnumpy().round(4))
+[[1. 2. 3. 4.]]
+)");
 
 }  // namespace
 }  // namespace mxtape

@@ -88,7 +88,16 @@ OP(FullyConnected)
     .vjp(fully_connected_vjp)
     .doc(
         "A dense layer: data by the transpose of weight, plus bias. Weight has shape (num_hidden, "
-        "inputs); the result has num_hidden in place of data's flattened axes.");
+        "inputs); the result has num_hidden in place of data's flattened axes.")
+    .example(R"(
+>>> x = mx.nd.array([[1, 2]])
+>>> weight, bias = mx.nd.array([[1, 0], [0, 1], [1, 1]]), mx.nd.array([0, 0, 10])
+>>> mx.nd.FullyConnected(x, weight, bias, num_hidden=3).asnumpy().tolist()
+[[1.0, 2.0, 13.0]]
+>>> x = mx.nd.ones((4, 5, 2))  # only the last axis is the layer's without flatten
+>>> mx.nd.FullyConnected(x, weight, bias, num_hidden=3, flatten=False).shape
+(4, 5, 3)
+)");
 
 }  // namespace
 }  // namespace mxtape

@@ -51,7 +51,15 @@ OP(gather_nd)
     .vjp([](Vjp& v) {
       v.grad(0, scatter_add({v.head(), v.input(1)}, scatter_params(v.input_shape(0))));
     })
-    .doc("The elements or slices of data that the columns of indices, of shape (M, ...), name.");
+    .doc("The elements or slices of data that the columns of indices, of shape (M, ...), name.")
+    .example(R"(
+>>> x = mx.nd.array([[1, 2], [3, 4], [5, 6]])
+>>> indices = mx.nd.array([[0, 2], [1, 0]])  # x[0, 1] and x[2, 0]
+>>> mx.nd.gather_nd(x, indices).asnumpy().tolist()
+[2.0, 5.0]
+>>> mx.nd.gather_nd(x, mx.nd.array([[2, 0]])).asnumpy().tolist()  # x[2] and x[0]
+[[5.0, 6.0], [1.0, 2.0]]
+)");
 
 OP(_backward_gather_nd)
     .alias("_scatter_add_nd")
@@ -83,7 +91,12 @@ OP(scatter_nd)
     .vjp([](Vjp& v) { v.grad(0, gather_op(v.head(), v.input(1))); })
     .doc(
         "Zeros of the given shape with data written at the indices; of repeated ones the last "
-        "stays.");
+        "stays.")
+    .example(R"(
+>>> values, indices = mx.nd.array([7, 8]), mx.nd.array([[0, 1], [2, 0]])
+>>> mx.nd.scatter_nd(values, indices, shape=(2, 3)).asnumpy().tolist()
+[[0.0, 0.0, 7.0], [8.0, 0.0, 0.0]]
+)");
 
 OP(_scatter_set_nd)
     .inputs("lhs", "rhs", "indices")

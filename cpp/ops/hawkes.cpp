@@ -293,7 +293,15 @@ OP(_contrib_hawkesll)
         "Log likelihoods of a batch of marked self-exciting point processes, and their states at "
         "max_time. lda, the background intensities, and state have shape (batch, marks), alpha and "
         "beta (marks,), lags (the times between events) and marks (batch, events), valid_length "
-        "and max_time (batch,).");
+        "and max_time (batch,).")
+    .example(R"(
+>>> lda, alpha, beta = mx.nd.array([[2]]), mx.nd.array([0]), mx.nd.array([1])
+>>> lags, marks = mx.nd.array([[0.5, 0.5]]), mx.nd.array([[0, 0]], dtype="int32")
+>>> state, length, end = mx.nd.zeros((1, 1)), mx.nd.array([2]), mx.nd.array([3])
+>>> fit, state = mx.nd.contrib.hawkesll(lda, alpha, beta, state, lags, marks, length, end)
+>>> print(fit.asnumpy().round(4))  # alpha is 0: a Poisson process, 2 log(2) - 2 * 3
+[-4.6137]
+)");
 
 OP(_contrib_backward_hawkesll)
     .inputs("lda", "alpha", "beta", "state", "lags", "marks", "valid_length", "max_time",

@@ -129,7 +129,12 @@ OP(im2col)
     .vjp(im2col_vjp)
     .doc(
         "The elements of each image that lie under a moving kernel: (batch, channels * kernel, "
-        "positions), from data (batch, channels, spatial axes).");
+        "positions), from data (batch, channels, spatial axes).")
+    .example(R"(
+>>> image = mx.nd.array([[[[1, 2, 3]]]])
+>>> mx.nd.im2col(image, kernel=(1, 2)).asnumpy().tolist()  # a column for each place
+[[[1.0, 2.0], [2.0, 3.0]]]
+)");
 
 OP(col2im)
     .inputs("data")
@@ -139,7 +144,12 @@ OP(col2im)
     .vjp(col2im_vjp)
     .doc(
         "The adjoint of im2col: an image in which every element is the sum of those that im2col "
-        "would have taken from it.");
+        "would have taken from it.")
+    .example(R"(
+>>> x = mx.nd.array([[[1, 2], [10, 20]]])  # columns (1, 10) and (2, 20)
+>>> mx.nd.col2im(x, output_size=(1, 3), kernel=(1, 2)).asnumpy().tolist()
+[[[[1.0, 12.0, 20.0]]]]
+)");
 
 }  // namespace
 }  // namespace mxtape

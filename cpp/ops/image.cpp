@@ -71,7 +71,15 @@ OP(_image_to_tensor)
     .doc(
         "A picture of values in [0, 255], (height, width, channels), or a batch of them, as "
         "float32 "
-        "in [0, 1] with the channels first.");
+        "in [0, 1] with the channels first.")
+    .example(R"(
+>>> image = mx.nd.array([[[255, 0, 51], [0, 0, 0]]], dtype="uint8")  # one row of two
+>>> y = mx.nd.image.to_tensor(image)
+>>> y.shape
+(3, 1, 2)
+>>> print(y.asnumpy().round(4)[:, 0, 0])
+[1.  0.  0.2]
+)");
 
 double of_channel(const Floats& values, int64_t channel) {
   return values.size() == 1 ? values[0] : values[static_cast<size_t>(channel)];
@@ -131,7 +139,13 @@ OP(_image_normalize)
       });
       v.grad(0, v.head() / std);
     })
-    .doc("(data - mean) / std for each channel of (channels, height, width), or of a batch.");
+    .doc("(data - mean) / std for each channel of (channels, height, width), or of a batch.")
+    .example(R"(
+>>> image = mx.nd.ones((3, 1, 1))  # channels, height, width
+>>> y = mx.nd.image.normalize(image, mean=(0, 0.5, 1), std=(1, 0.25, 1))
+>>> y.asnumpy().ravel().tolist()
+[1.0, 2.0, 0.0]
+)");
 
 // The place and extents of what is cut out; the rest of the axes is as it is.
 Strided cropped(const Shape& in, const CropParams& p) {
@@ -179,7 +193,13 @@ OP(_image_crop)
       place.end.insert(place.end.end(), {p.y + p.height, p.x + p.width});
       v.grad(0, slice_assign({full(in, v.input_dtype(0), 0), v.head()}, place));
     })
-    .doc("A part of an image, or of every image of a batch.");
+    .doc("A part of an image, or of every image of a batch.")
+    .example(R"(
+>>> image = mx.nd.arange(6).reshape((2, 3, 1))  # height, width, channels
+>>> y = mx.nd.image.crop(image, x=1, y=0, width=2, height=2)
+>>> y[:, :, 0].asnumpy().tolist()
+[[1.0, 2.0], [4.0, 5.0]]
+)");
 
 // ---- mirrored
 
@@ -211,14 +231,24 @@ OP(_image_flip_left_right)
     .infer(infer_image)
     .kernel(run_flip<1>)
     .vjp([](Vjp& v) { v.grad(0, left_right(v.head())); })
-    .doc("An image, (height, width, channels), with its columns reversed.");
+    .doc("An image, (height, width, channels), with its columns reversed.")
+    .example(R"(
+>>> image = mx.nd.arange(6).reshape((2, 3, 1))
+>>> mx.nd.image.flip_left_right(image)[:, :, 0].asnumpy().tolist()
+[[2.0, 1.0, 0.0], [5.0, 4.0, 3.0]]
+)");
 
 OP(_image_flip_top_bottom)
     .inputs("data")
     .infer(infer_image)
     .kernel(run_flip<0>)
     .vjp([](Vjp& v) { v.grad(0, top_bottom(v.head())); })
-    .doc("An image, (height, width, channels), with its rows reversed.");
+    .doc("An image, (height, width, channels), with its rows reversed.")
+    .example(R"(
+>>> image = mx.nd.arange(6).reshape((2, 3, 1))
+>>> mx.nd.image.flip_top_bottom(image)[:, :, 0].asnumpy().tolist()
+[[3.0, 4.0, 5.0], [0.0, 1.0, 2.0]]
+)");
 
 // The second output says what was drawn.
 void infer_random_flip(InferCall& call) {
@@ -250,7 +280,13 @@ OP(_image_random_flip_left_right)
     .random()
     .keep_output(1)
     .vjp(random_flip_vjp<left_right>)
-    .doc("An image, or its mirror image: every second time.");
+    .doc("An image, or its mirror image: every second time.")
+    .example(R"(
+>>> image = mx.nd.arange(6).reshape((2, 3, 1))
+>>> y = mx.nd.image.random_flip_left_right(image)[:, :, 0].asnumpy().tolist()
+>>> y in ([[0, 1, 2], [3, 4, 5]], [[2, 1, 0], [5, 4, 3]])
+True
+)");
 
 OP(_image_random_flip_top_bottom)
     .inputs("data")
@@ -260,7 +296,13 @@ OP(_image_random_flip_top_bottom)
     .random()
     .keep_output(1)
     .vjp(random_flip_vjp<top_bottom>)
-    .doc("An image, or the same upside down: every second time.");
+    .doc("An image, or the same upside down: every second time.")
+    .example(R"(
+>>> image = mx.nd.arange(6).reshape((2, 3, 1))
+>>> y = mx.nd.image.random_flip_top_bottom(image)[:, :, 0].asnumpy().tolist()
+>>> y in ([[0, 1, 2], [3, 4, 5]], [[3, 4, 5], [0, 1, 2]])
+True
+)");
 
 }  // namespace
 }  // namespace mxtape

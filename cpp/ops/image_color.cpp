@@ -274,7 +274,13 @@ NDArray gray_weights(int64_t channels, DType dtype, int64_t count) {
 
 OP_FACTOR(_image_random_brightness, change_brightness)
     .vjp([](Vjp& v) { v.grad(0, v.head() * v.output(1)); })
-    .doc("An image times a random factor.");
+    .doc("An image times a random factor.")
+    .example(R"(
+>>> image = mx.nd.array([[[10, 20, 30]]])
+>>> y = mx.nd.image.random_brightness(image, min_factor=0.5, max_factor=0.5)
+>>> print(y.asnumpy().round(2))
+[[[ 5. 10. 15.]]]
+)");
 
 OP_FACTOR(_image_random_contrast, change_contrast)
     .vjp([](Vjp& v) {
@@ -283,7 +289,14 @@ OP_FACTOR(_image_random_contrast, change_contrast)
       const NDArray weights = gray_weights(in[2], v.input_dtype(0), in[0] * in[1]);
       v.grad(0, v.head() * factor + sum(v.head(), {}, true) * (1 - factor) * weights);
     })
-    .doc("An image's distance from its mean gray times a random factor.");
+    .doc("An image's distance from its mean gray times a random factor.")
+    .example(R"(
+>>> image = mx.nd.array([[[10, 10, 10], [30, 30, 30]]])  # two grays, around 20
+>>> y = mx.nd.image.random_contrast(image, min_factor=0.5, max_factor=0.5)
+>>> print(y.asnumpy().round(2))
+[[[15. 15. 15.]
+  [25. 25. 25.]]]
+)");
 
 OP_FACTOR(_image_random_saturation, change_saturation)
     .vjp([](Vjp& v) {
@@ -295,11 +308,23 @@ OP_FACTOR(_image_random_saturation, change_saturation)
       const NDArray factor = v.output(1), weights = gray_weights(3, v.input_dtype(0), 1);
       v.grad(0, v.head() * factor + sum(v.head(), {2}, true) * (1 - factor) * weights);
     })
-    .doc("Every pixel's distance from its gray times a random factor.");
+    .doc("Every pixel's distance from its gray times a random factor.")
+    .example(R"(
+>>> image = mx.nd.array([[[10, 20, 30]]])
+>>> y = mx.nd.image.random_saturation(image, min_factor=0, max_factor=0)  # gray
+>>> print(y.asnumpy().round(2))
+[[[18.15 18.15 18.15]]]
+)");
 
 OP_FACTOR(_image_random_hue, change_hue)
     .no_grad("hues are not differentiated")
-    .doc("An image with its hues turned by a random part of the circle; 1 is all around.");
+    .doc("An image with its hues turned by a random part of the circle; 1 is all around.")
+    .example(R"(
+>>> red = mx.nd.array([[[200, 100, 100]]])
+>>> y = mx.nd.image.random_hue(red, min_factor=1 / 3, max_factor=1 / 3)
+>>> print(y.asnumpy().round(2))
+[[[100. 200. 100.]]]
+)");
 
 OP(_image_random_color_jitter)
     .inputs("data")
@@ -334,7 +359,13 @@ OP(_image_random_color_jitter)
     })
     .random()
     .no_grad("hues are not differentiated")
-    .doc("An image with brightness, contrast, saturation and hue changed at random, in any order.");
+    .doc("An image with brightness, contrast, saturation and hue changed at random, in any order.")
+    .example(R"(
+>>> image = mx.nd.array([[[10, 20, 30]]])
+>>> options = dict(brightness=0.5, contrast=0.5, saturation=0.5, hue=0.5)
+>>> mx.nd.image.random_color_jitter(image, **options).shape
+(1, 1, 3)
+)");
 
 OP(_image_adjust_lighting)
     .inputs("data")
@@ -348,7 +379,12 @@ OP(_image_adjust_lighting)
       change_lighting(call.in(0), call.out(), call.params<AdjustLightingParams>().alpha.data());
     })
     .vjp([](Vjp& v) { v.grad(0, v.head()); })
-    .doc("An image plus alpha times the principal components of the colours of photographs.");
+    .doc("An image plus alpha times the principal components of the colours of photographs.")
+    .example(R"(
+>>> image = mx.nd.zeros((1, 1, 3))  # height, width, channels
+>>> print(mx.nd.image.adjust_lighting(image, alpha=(1, 0, 0)).asnumpy().round(2))
+[[[-31.47 -32.21 -32.37]]]
+)");
 
 OP(_image_random_lighting)
     .inputs("data")
@@ -363,7 +399,12 @@ OP(_image_random_lighting)
     })
     .random()
     .vjp([](Vjp& v) { v.grad(0, v.head()); })
-    .doc("adjust_lighting with alpha from a normal distribution.");
+    .doc("adjust_lighting with alpha from a normal distribution.")
+    .example(R"(
+>>> image = mx.nd.array([[[10, 20, 30]]])
+>>> mx.nd.image.random_lighting(image, alpha_std=0).asnumpy().tolist()
+[[[10.0, 20.0, 30.0]]]
+)");
 
 }  // namespace
 }  // namespace mxtape

@@ -301,7 +301,14 @@ OP(_image_resize)
       });
     })
     .no_grad("it makes training data of pictures; _contrib_BilinearResize2D has a gradient")
-    .doc("An image, (height, width, channels), or a batch of them, in another size.");
+    .doc("An image, (height, width, channels), or a batch of them, in another size.")
+    .example(R"(
+>>> image = mx.nd.array([[[0], [60]], [[120], [180]]])  # (2, 2, 1)
+>>> mx.nd.image.resize(image, size=(4, 2), interp=0)[:, :, 0].asnumpy().tolist()
+[[0.0, 0.0, 60.0, 60.0], [120.0, 120.0, 180.0, 180.0]]
+>>> mx.nd.image.resize(mx.nd.zeros((4, 8, 3)), size=2, keep_ratio=True).shape
+(2, 4, 3)
+)");
 
 }  // namespace
 }  // namespace mxtape

@@ -132,7 +132,14 @@ OP(Concat)
         start = end;
       }
     })
-    .doc("The arrays one behind the other along axis `dim`; their other extents are the same.");
+    .doc("The arrays one behind the other along axis `dim`; their other extents are the same.")
+    .example(R"(
+>>> a, b = mx.nd.array([[1, 2]]), mx.nd.array([[3, 4]])
+>>> mx.nd.Concat(a, b).asnumpy().tolist()
+[[1.0, 2.0, 3.0, 4.0]]
+>>> mx.nd.Concat(a, b, dim=0).asnumpy().tolist()
+[[1.0, 2.0], [3.0, 4.0]]
+)");
 
 OP(stack)
     .variadic("data", "num_args")
@@ -162,7 +169,14 @@ OP(stack)
         if (v.needs(i)) v.grad(i, reshape(slice_axis(g, axis, at, at + 1), in));
       }
     })
-    .doc("Arrays of one shape side by side along a new axis.");
+    .doc("Arrays of one shape side by side along a new axis.")
+    .example(R"(
+>>> a, b = mx.nd.array([1, 2]), mx.nd.array([3, 4])
+>>> mx.nd.stack(a, b).asnumpy().tolist()
+[[1.0, 2.0], [3.0, 4.0]]
+>>> mx.nd.stack(a, b, axis=1).asnumpy().tolist()
+[[1.0, 3.0], [2.0, 4.0]]
+)");
 
 Shape without_axis(const Shape& shape, int axis) {
   Ints rest(shape.begin(), shape.end());
@@ -218,7 +232,16 @@ OP(SliceChannel)
       split_vjp(v, axis, count, Ints(count, in[axis] / p.num_outputs));
     })
     .method()
-    .doc("The array cut into num_outputs equal parts along an axis, each a copy.");
+    .doc("The array cut into num_outputs equal parts along an axis, each a copy.")
+    .example(R"(
+>>> x = mx.nd.array([[1, 2], [3, 4]])
+>>> left, right = mx.nd.SliceChannel(x, num_outputs=2)
+>>> left.asnumpy().tolist(), right.asnumpy().tolist()
+([[1.0], [3.0]], [[2.0], [4.0]])
+>>> top, bottom = mx.nd.SliceChannel(x, num_outputs=2, axis=0, squeeze_axis=True)
+>>> top.asnumpy().tolist(), bottom.asnumpy().tolist()
+([1.0, 2.0], [3.0, 4.0])
+)");
 
 // Extents of the parts: of `sections` nearly equal ones, or between the given starts.
 Ints split_extents(int64_t extent, const SplitV2Params& p) {

@@ -96,7 +96,12 @@ OP(khatri_rao)
     .vjp(khatri_rao_vjp)
     .doc(
         "The Khatri-Rao product of matrices with the same number of columns: each column is the "
-        "Kronecker product of theirs.");
+        "Kronecker product of theirs.")
+    .example(R"(
+>>> a, b = mx.nd.array([[1, 2], [3, 4]]), mx.nd.array([[1, 10], [100, 1000]])
+>>> mx.nd.khatri_rao(a, b).asnumpy().tolist()
+[[1.0, 20.0], [100.0, 2000.0], [3.0, 40.0], [300.0, 4000.0]]
+)");
 
 // ---- count_sketch: each column of data, with a sign, is added to the column that its hash names.
 
@@ -199,7 +204,13 @@ OP(_contrib_count_sketch)
     .vjp(sketch_vjp<count_sketch_grad>)
     .doc(
         "The count sketch of data along its last axis: element i, times s[i], is added to element "
-        "h[i] of the result, which has out_dim of them.");
+        "h[i] of the result, which has out_dim of them.")
+    .example(R"(
+>>> x = mx.nd.array([[1, 2, 3]])
+>>> h, s = mx.nd.array([[0, 1, 0]]), mx.nd.array([[1, -1, 1]])
+>>> mx.nd.contrib.count_sketch(x, h, s, out_dim=2).asnumpy().tolist()
+[[4.0, -2.0]]
+)");
 
 OP(_backward_contrib_count_sketch)
     .inputs("data", "h", "s")

@@ -217,7 +217,15 @@ OP(LeakyReLU)
     })
     .doc(
         "x for positive elements and something small, chosen by act_type, for the others. rrelu "
-        "also returns its slopes.");
+        "also returns its slopes.")
+    .example(R"(
+>>> x = mx.nd.array([[-2, 2], [-4, 4]])
+>>> mx.nd.LeakyReLU(x, slope=0.25).asnumpy().tolist()
+[[-0.5, 2.0], [-1.0, 4.0]]
+>>> slopes = mx.nd.array([0.5, 1])  # prelu: one for each channel
+>>> mx.nd.LeakyReLU(x, slopes, act_type="prelu").asnumpy().tolist()
+[[-1.0, 2.0], [-2.0, 4.0]]
+)");
 
 OP(_backward_LeakyReLU)
     .inputs("head", "data")

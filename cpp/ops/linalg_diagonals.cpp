@@ -118,7 +118,14 @@ OP(_linalg_extractdiag)
       move_diagonals<true>(call.out(), call.in(0), call.params<DiagParams>().offset);
     })
     .vjp([](Vjp& v) { v.grad(0, makediag_op({v.head()}, v.params<DiagParams>())); })
-    .doc("A diagonal of each matrix, as a vector: (..., n, n) gives (..., n - |offset|).");
+    .doc("A diagonal of each matrix, as a vector: (..., n, n) gives (..., n - |offset|).")
+    .example(R"(
+>>> A = mx.nd.array([[1, 2, 3], [4, 5, 6], [7, 8, 9]])
+>>> mx.nd.linalg.extractdiag(A).asnumpy().tolist()
+[1.0, 5.0, 9.0]
+>>> mx.nd.linalg.extractdiag(A, offset=1).asnumpy().tolist()
+[2.0, 6.0]
+)");
 
 OP(_linalg_makediag)
     .alias("linalg_makediag")
@@ -135,7 +142,14 @@ OP(_linalg_makediag)
       move_diagonals<false>(call.in(0), call.out(), call.params<DiagParams>().offset);
     })
     .vjp([](Vjp& v) { v.grad(0, taken_out(extractdiag_op, v.head(), v.params<DiagParams>())); })
-    .doc("Matrices with the vectors in A on a diagonal and zeros elsewhere.");
+    .doc("Matrices with the vectors in A on a diagonal and zeros elsewhere.")
+    .example(R"(
+>>> x = mx.nd.array([1, 2])
+>>> mx.nd.linalg.makediag(x).asnumpy().tolist()
+[[1.0, 0.0], [0.0, 2.0]]
+>>> mx.nd.linalg.makediag(x, offset=1).asnumpy().tolist()
+[[0.0, 1.0, 0.0], [0.0, 0.0, 2.0], [0.0, 0.0, 0.0]]
+)");
 
 // ---- Triangles
 
@@ -182,7 +196,14 @@ OP(_linalg_extracttrian)
     .vjp([](Vjp& v) { v.grad(0, maketrian_op({v.head()}, v.params<TrianParams>())); })
     .doc(
         "A triangle of each matrix, as a vector: a lower triangle row by row, an upper one column "
-        "by column.");
+        "by column.")
+    .example(R"(
+>>> A = mx.nd.array([[1, 2, 3], [4, 5, 6], [7, 8, 9]])
+>>> mx.nd.linalg.extracttrian(A).asnumpy().tolist()
+[1.0, 4.0, 5.0, 7.0, 8.0, 9.0]
+>>> mx.nd.linalg.extracttrian(A, offset=-1).asnumpy().tolist()
+[4.0, 7.0, 8.0]
+)");
 
 OP(_linalg_maketrian)
     .alias("linalg_maketrian")
@@ -201,7 +222,14 @@ OP(_linalg_maketrian)
       move_triangles<false>(call.in(0), call.out(), call.params<TrianParams>());
     })
     .vjp([](Vjp& v) { v.grad(0, taken_out(extracttrian_op, v.head(), v.params<TrianParams>())); })
-    .doc("Matrices with the vectors in A as a triangle, as extracttrian takes it out.");
+    .doc("Matrices with the vectors in A as a triangle, as extracttrian takes it out.")
+    .example(R"(
+>>> x = mx.nd.array([1, 2, 3])
+>>> mx.nd.linalg.maketrian(x).asnumpy().tolist()
+[[1.0, 0.0], [2.0, 3.0]]
+>>> mx.nd.linalg.maketrian(x, lower=False).asnumpy().tolist()
+[[1.0, 2.0], [0.0, 3.0]]
+)");
 
 OP(_backward_linalg_triangle)
     .inputs("A")
@@ -270,7 +298,12 @@ OP(_linalg_sumlogdiag)
     })
     .doc(
         "The sum of the logarithms of each matrix's diagonal: half the log-determinant of the "
-        "matrix that it is the Cholesky factor of. A single matrix gives shape (1,).");
+        "matrix that it is the Cholesky factor of. A single matrix gives shape (1,).")
+    .example(R"(
+>>> L = mx.nd.array([[2, 0], [7, 4]])
+>>> print(mx.nd.linalg.sumlogdiag(L).asnumpy().round(4))  # log(2) + log(4)
+[2.0794]
+)");
 
 }  // namespace
 }  // namespace mxtape::linalg

@@ -71,7 +71,17 @@ OP(_linalg_gelqf)
     .doc(
         "The factors Q, with orthonormal rows, and L, lower triangular, of A = L Q, for matrices "
         "with at least as many columns as rows. The gradient needs rows that are linearly "
-        "independent. Gradient: Seeger et al., Auto-differentiating linear algebra, 2017.");
+        "independent. Gradient: Seeger et al., Auto-differentiating linear algebra, 2017.")
+    .example(R"(
+>>> A = mx.nd.array([[3, 4], [4, -3]])
+>>> Q, L = mx.nd.linalg.gelqf(A)
+>>> print(mx.nd.abs(L).asnumpy().round(4))
+[[5. 0.]
+ [0. 5.]]
+>>> print(mx.nd.linalg.gemm2(L, Q).asnumpy().round(4))
+[[ 3.  4.]
+ [ 4. -3.]]
+)");
 
 // ---- syevd
 
@@ -165,7 +175,16 @@ OP(_linalg_syevd)
         "Eigenvectors, as the rows of U, and eigenvalues L, in ascending order, of symmetric "
         "matrices: A = U' diag(L) U. Only the lower triangle of A is read; the gradient is "
         "symmetric. Eigenvalues that are equal add nothing to it through their vectors. Gradient: "
-        "M. Giles, Collected matrix derivative results, 2008.");
+        "M. Giles, Collected matrix derivative results, 2008.")
+    .example(R"(
+>>> U, L = mx.nd.linalg.syevd(mx.nd.array([[2, 1], [1, 2]]))
+>>> print(L.asnumpy().round(4))
+[1. 3.]
+>>> A = mx.nd.dot(mx.nd.dot(U.T, mx.nd.diag(L)), U)
+>>> print(A.asnumpy().round(4))
+[[2. 1.]
+ [1. 2.]]
+)");
 
 }  // namespace
 }  // namespace mxtape::linalg

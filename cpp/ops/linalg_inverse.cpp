@@ -80,7 +80,13 @@ OP(_linalg_inverse)
       const NDArray y = v.output();
       v.grad(0, multiply(multiply(y, v.head(), true), y, false, true, -1));
     })
-    .doc("The inverses of square matrices. A singular matrix is an error.");
+    .doc("The inverses of square matrices. A singular matrix is an error.")
+    .example(R"(
+>>> A = mx.nd.array([[2, 1], [1, 1]])
+>>> print(mx.nd.linalg.inverse(A).asnumpy().round(4))
+[[ 1. -1.]
+ [-1.  2.]]
+)");
 
 // ---- det and slogdet
 
@@ -190,7 +196,12 @@ OP(_linalg_det)
       const NDArray a = v.input(0);
       v.grad(0, over_matrices(v.head(), a.ndim()) * cofactor_op(a));
     })
-    .doc("The determinants of square matrices. A single matrix gives shape (1,).");
+    .doc("The determinants of square matrices. A single matrix gives shape (1,).")
+    .example(R"(
+>>> A = mx.nd.array([[[1, 2], [3, 4]], [[2, 0], [0, 5]]])
+>>> print(mx.nd.linalg.det(A).asnumpy().round(4))
+[-2. 10.]
+)");
 
 OP(_linalg_slogdet)
     .alias("linalg_slogdet")
@@ -219,7 +230,12 @@ OP(_linalg_slogdet)
     .doc(
         "The signs of the determinants of square matrices, 0 for a singular one, and the "
         "logarithms "
-        "of their absolute values.");
+        "of their absolute values.")
+    .example(R"(
+>>> sign, logarithm = mx.nd.linalg.slogdet(mx.nd.array([[0, 2], [1, 0]]))
+>>> print(sign.asnumpy(), logarithm.asnumpy().round(4))  # of -2
+[-1.] [0.6931]
+)");
 
 }  // namespace
 }  // namespace mxtape::linalg

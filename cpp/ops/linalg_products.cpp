@@ -180,7 +180,13 @@ OP(_linalg_gemm)
       product_vjp(v, without_c(p));
       if (v.needs(2)) v.grad(2, p.beta == 1 ? v.head() : v.head() * p.beta);
     })
-    .doc("alpha op(A) op(B) + beta C, matrix by matrix; op() transposes where it is asked to.");
+    .doc("alpha op(A) op(B) + beta C, matrix by matrix; op() transposes where it is asked to.")
+    .example(R"(
+>>> A, B = mx.nd.array([[1, 2], [3, 4]]), mx.nd.array([[1, 0], [0, 1]])
+>>> C = mx.nd.array([[100, 100], [100, 100]])
+>>> mx.nd.linalg.gemm(A, B, C, transpose_a=True, alpha=2, beta=0.5).asnumpy().tolist()
+[[52.0, 56.0], [54.0, 58.0]]
+)");
 
 OP(_linalg_gemm2)
     .alias("linalg_gemm2")
@@ -192,7 +198,14 @@ OP(_linalg_gemm2)
     .kernel([](const KernelCall& call) { run_product(call, call.params<Gemm2Params>(), 0); })
     .keep_inputs({Keep::kData, Keep::kData})
     .vjp([](Vjp& v) { product_vjp(v, v.params<Gemm2Params>()); })
-    .doc("alpha op(A) op(B), matrix by matrix; op() transposes where it is asked to.");
+    .doc("alpha op(A) op(B), matrix by matrix; op() transposes where it is asked to.")
+    .example(R"(
+>>> A, B = mx.nd.array([[1, 2], [3, 4]]), mx.nd.array([[1, 10]])
+>>> mx.nd.linalg.gemm2(A, B, transpose_b=True).asnumpy().tolist()
+[[21.0], [43.0]]
+>>> mx.nd.linalg.gemm2(mx.nd.ones((5, 2, 3)), mx.nd.ones((5, 3, 4))).shape
+(5, 2, 4)
+)");
 
 OP(_linalg_syrk)
     .alias("linalg_syrk")
@@ -232,7 +245,14 @@ OP(_linalg_syrk)
       v.grad(0, p.transpose ? multiply(a, g, false, false, p.alpha)
                             : multiply(g, a, false, false, p.alpha));
     })
-    .doc("alpha A A', matrix by matrix, where A' is A transposed; alpha A' A under transpose.");
+    .doc("alpha A A', matrix by matrix, where A' is A transposed; alpha A' A under transpose.")
+    .example(R"(
+>>> A = mx.nd.array([[1, 2], [3, 4]])
+>>> mx.nd.linalg.syrk(A).asnumpy().tolist()
+[[5.0, 11.0], [11.0, 25.0]]
+>>> mx.nd.linalg.syrk(A, transpose=True).asnumpy().tolist()
+[[10.0, 14.0], [14.0, 20.0]]
+)");
 
 }  // namespace
 }  // namespace mxtape::linalg

@@ -115,7 +115,15 @@ OP(_linalg_trmm)
     })
     .doc(
         "alpha op(A) B, or alpha B op(A) from the right side, with triangular matrices A: only one "
-        "triangle of A is read.");
+        "triangle of A is read.")
+    .example(R"(
+>>> A = mx.nd.array([[1, 99], [1, 2]])  # 99 is not read
+>>> B = mx.nd.array([[1, 10], [100, 1000]])
+>>> mx.nd.linalg.trmm(A, B).asnumpy().tolist()
+[[1.0, 10.0], [201.0, 2010.0]]
+>>> mx.nd.linalg.trmm(A, B, rightside=True).asnumpy().tolist()
+[[11.0, 20.0], [1100.0, 2000.0]]
+)");
 
 OP(_linalg_trsm)
     .alias("linalg_trsm")
@@ -149,7 +157,13 @@ OP(_linalg_trsm)
     .doc(
         "The solution X of op(A) X = alpha B, or of X op(A) = alpha B from the right side, with "
         "triangular matrices A: only one triangle of A is read. A zero on the diagonal of A gives "
-        "infinities. Gradient: M. Giles, Collected matrix derivative results, 2008.");
+        "infinities. Gradient: M. Giles, Collected matrix derivative results, 2008.")
+    .example(R"(
+>>> A = mx.nd.array([[1, 99], [1, 2]])  # 99 is not read
+>>> X = mx.nd.linalg.trsm(A, mx.nd.array([[1], [5]]))
+>>> X.asnumpy().tolist()
+[[1.0], [2.0]]
+)");
 
 // ---- potrf and potri
 
@@ -228,7 +242,17 @@ OP(_linalg_potrf)
         "The Cholesky factors of symmetric positive definite matrices: lower triangular L with "
         "L L' = A. Only the lower triangle of A is read; the gradient is symmetric. A matrix that "
         "is not positive definite is an error. Gradient: I. Murray, Differentiation of the "
-        "Cholesky decomposition, 2016.");
+        "Cholesky decomposition, 2016.")
+    .example(R"(
+>>> A = mx.nd.array([[4, 2], [2, 10]])
+>>> L = mx.nd.linalg.potrf(A)
+>>> print(L.asnumpy().round(4))
+[[2. 0.]
+ [1. 3.]]
+>>> print(mx.nd.linalg.gemm2(L, L, transpose_b=True).asnumpy().round(4))
+[[ 4.  2.]
+ [ 2. 10.]]
+)");
 
 template <class T>
 void inverse_from_cholesky(const KernelCall& call) {
@@ -275,7 +299,13 @@ OP(_linalg_potri)
     })
     .doc(
         "The inverses of the symmetric matrices whose Cholesky factors are given: (A A')^-1. Only "
-        "the lower triangle of A is read. A zero on its diagonal is an error.");
+        "the lower triangle of A is read. A zero on its diagonal is an error.")
+    .example(R"(
+>>> L = mx.nd.array([[1, 0], [1, 2]])  # of the matrix [[1, 1], [1, 5]]
+>>> print(mx.nd.linalg.potri(L).asnumpy().round(4))
+[[ 1.25 -0.25]
+ [-0.25  0.25]]
+)");
 
 }  // namespace
 }  // namespace mxtape::linalg

@@ -57,13 +57,31 @@ OpDeclaration regression(const char* name, KernelFn kernel, VjpFn vjp, const cha
     regression(
         "LinearRegressionOutput", copy_kernel,
         [](Vjp& v) { regression_vjp(v, [](auto x, auto label) { return x - label; }); },
-        "data; its gradient is that of half the squared distance from `label`."),
+        "data; its gradient is that of half the squared distance from `label`.")
+        .example(R"(
+>>> x, label = mx.nd.array([[1], [4]]), mx.nd.array([[0], [2]])
+>>> x.attach_grad()
+>>> with mx.autograd.record():
+...     y = mx.nd.LinearRegressionOutput(x, label)
+>>> y.backward()
+>>> y.asnumpy().tolist(), x.grad.asnumpy().tolist()  # the gradient is x - label
+([[1.0], [4.0]], [[1.0], [2.0]])
+)"),
     regression(
         "MAERegressionOutput", copy_kernel,
         [](Vjp& v) {
           regression_vjp(v, [](auto x, auto label) { return 2.0 * fn::greater(x, label) - 1.0; });
         },
-        "data; its gradient is that of the distance from `label`."),
+        "data; its gradient is that of the distance from `label`.")
+        .example(R"(
+>>> x, label = mx.nd.array([[1], [4]]), mx.nd.array([[2], [2]])
+>>> x.attach_grad()
+>>> with mx.autograd.record():
+...     y = mx.nd.MAERegressionOutput(x, label)
+>>> y.backward()
+>>> y.asnumpy().tolist(), x.grad.asnumpy().tolist()  # the gradient is sign(x - label)
+([[1.0], [4.0]], [[-1.0], [1.0]])
+)"),
     regression(
         "LogisticRegressionOutput",
         [](const KernelCall& call) {
@@ -75,7 +93,16 @@ OpDeclaration regression(const char* name, KernelFn kernel, VjpFn vjp, const cha
         [](Vjp& v) {
           regression_vjp(v, [](auto x, auto label) { return fn::sigmoid(x) - label; });
         },
-        "sigmoid(data); its gradient is that of the cross entropy with `label`.")};
+        "sigmoid(data); its gradient is that of the cross entropy with `label`.")
+        .example(R"(
+>>> x, label = mx.nd.array([[0], [0]]), mx.nd.array([[0], [1]])
+>>> x.attach_grad()
+>>> with mx.autograd.record():
+...     y = mx.nd.LogisticRegressionOutput(x, label)
+>>> y.backward()
+>>> y.asnumpy().tolist(), x.grad.asnumpy().tolist()  # the gradient is y - label
+([[0.5], [0.5]], [[0.5], [-0.5]])
+)")};
 
 // ---- SVMOutput
 
@@ -134,7 +161,16 @@ OP(SVMOutput)
         v.grad(0, fn::maximum(short_of, 0.0) * signs * (2 * factor));
       }
     })
-    .doc("data; its gradient is that of the hinge loss of scores, or of its square, with `label`.");
+    .doc("data; its gradient is that of the hinge loss of scores, or of its square, with `label`.")
+    .example(R"(
+>>> x, label = mx.nd.array([[0.5, 0.25, -2]]), mx.nd.array([0])
+>>> x.attach_grad()
+>>> with mx.autograd.record():
+...     y = mx.nd.SVMOutput(x, label, use_linear=True)
+>>> y.backward()
+>>> x.grad.asnumpy().tolist()  # of the scores that are on the wrong side of the margin
+[[-1.0, 1.0, 0.0]]
+)");
 
 // ---- MakeLoss
 
@@ -182,7 +218,16 @@ OP(MakeLoss)
       }
       v.grad(0, full(x.shape(), x.dtype(), scale));
     })
-    .doc("data, as a loss: its gradient is grad_scale, whatever flows into it.");
+    .doc("data, as a loss: its gradient is grad_scale, whatever flows into it.")
+    .example(R"(
+>>> x = mx.nd.array([3, 5])
+>>> x.attach_grad()
+>>> with mx.autograd.record():
+...     loss = mx.nd.MakeLoss(x * x, grad_scale=0.5)
+>>> loss.backward()
+>>> loss.asnumpy().tolist(), x.grad.asnumpy().tolist()  # 0.5 * 2 * x
+([9.0, 25.0], [3.0, 5.0])
+)");
 
 // ---- IdentityAttachKLSparseReg
 
@@ -267,7 +312,17 @@ OP(IdentityAttachKLSparseReg)
     })
     .doc(
         "data; its gradient gains that of the divergence of each unit's mean activation, a moving "
-        "average that train mode updates in place, from a target.");
+        "average that train mode updates in place, from a target.")
+    .example(R"(
+>>> x, average = mx.nd.array([[0.25], [0.75]]), mx.nd.zeros(1)
+>>> x.attach_grad()
+>>> options = dict(sparseness_target=0.25, penalty=1, momentum=0)
+>>> with mx.autograd.record():
+...     y = mx.nd.IdentityAttachKLSparseReg(x, average, **options)
+>>> y.backward()
+>>> x.grad.asnumpy().tolist()  # 1, and 1 more because the mean, 0.5, is above 0.25
+[[2.0], [2.0]]
+)");
 
 }  // namespace
 }  // namespace mxtape

@@ -133,7 +133,13 @@ OP(LRN)
     })
     .doc(
         "data * (knorm + alpha / nsize * the sum of squares of nsize neighbouring "
-        "channels)**(-beta).");
+        "channels)**(-beta).")
+    .example(R"(
+>>> x = mx.nd.array([1, 3, 0]).reshape((1, 3, 1, 1))
+>>> y = mx.nd.LRN(x, nsize=3, alpha=3, beta=1, knorm=10)  # x / (10 + sum of squares)
+>>> print(y.asnumpy().ravel().round(4))
+[0.05 0.15 0.  ]
+)");
 
 }  // namespace
 }  // namespace mxtape

@@ -32,7 +32,14 @@ OP(amp_cast)
     })
     .keep_input(0, Keep::kShape)
     .vjp([](Vjp& v) { v.grad(0, cast(v.head(), v.input_dtype(0))); })
-    .doc("A floating-point array in another dtype; others as they are.");
+    .doc("A floating-point array in another dtype; others as they are.")
+    .example(R"(
+>>> x = mx.nd.array([1, 2])
+>>> mx.nd.amp_cast(x, dtype="float16").dtype.__name__
+'float16'
+>>> mx.nd.amp_cast(x.astype("int32"), dtype="float16").dtype.__name__
+'int32'
+)");
 
 struct MulticastParams {
   int64_t num_outputs = 1;
@@ -78,7 +85,14 @@ OP(amp_multicast)
         if (v.needs(i) && v.has_head(i)) v.grad(i, cast(v.head(i), v.input_dtype(i)));
       }
     })
-    .doc("The floating-point arrays in the widest, or narrowest, of their dtypes.");
+    .doc("The floating-point arrays in the widest, or narrowest, of their dtypes.")
+    .example(R"(
+>>> a, b = mx.nd.ones((2,), dtype="float16"), mx.nd.ones((2,), dtype="float32")
+>>> [x.dtype.__name__ for x in mx.nd.amp_multicast(a, b, num_outputs=2)]
+['float32', 'float32']
+>>> [x.dtype.__name__ for x in mx.nd.amp_multicast(a, b, num_outputs=2, cast_narrow=True)]
+['float16', 'float16']
+)");
 
 // ---- checks and sums of many arrays
 
@@ -150,7 +164,13 @@ OP(all_finite)
       run_all_finite(call, call.params<AllFiniteParams>().init_output);
     })
     .no_grad("it answers a question")
-    .doc("1 when no element is infinite or NaN, else 0, of shape (1,).");
+    .doc("1 when no element is infinite or NaN, else 0, of shape (1,).")
+    .example(R"(
+>>> mx.nd.all_finite(mx.nd.array([1, 2])).asnumpy().tolist()
+[1.0]
+>>> mx.nd.all_finite(mx.nd.array([1, float("nan")])).asnumpy().tolist()
+[0.0]
+)");
 
 OP(multi_all_finite)
     .variadic("data", "")
@@ -166,7 +186,14 @@ OP(multi_all_finite)
       run_all_finite(call, call.params<MultiAllFiniteParams>().init_output);
     })
     .no_grad("it answers a question")
-    .doc("1 when no element of any of the arrays is infinite or NaN, else 0, of shape (1,).");
+    .doc("1 when no element of any of the arrays is infinite or NaN, else 0, of shape (1,).")
+    .example(R"(
+>>> a, b = mx.nd.array([1, 2]), mx.nd.array([float("inf")])
+>>> mx.nd.multi_all_finite(a, a, num_arrays=2).asnumpy().tolist()
+[1.0]
+>>> mx.nd.multi_all_finite(a, b, num_arrays=2).asnumpy().tolist()
+[0.0]
+)");
 
 void expect_num_arrays(InferCall& call) {
   call.expect(call.params<NumArraysParams>().num_arrays == static_cast<int64_t>(call.input_count()),
@@ -183,7 +210,13 @@ OP(reset_arrays)
       for (const NDArray& array : call.inputs()) fill_zero(array);
     })
     .no_grad("it writes in place")
-    .doc("Sets the arrays to zero, in place; returns nothing.");
+    .doc("Sets the arrays to zero, in place; returns nothing.")
+    .example(R"(
+>>> a, b = mx.nd.array([1, 2]), mx.nd.array([3])
+>>> y = mx.nd.reset_arrays(a, b, num_arrays=2)
+>>> a.asnumpy().tolist(), b.asnumpy().tolist()
+([0.0, 0.0], [0.0])
+)");
 
 template <class T>
 double sum_of_squares(const NDArray& x) {
@@ -234,7 +267,12 @@ OP(multi_sum_sq)
       }
     })
     .no_grad("sum(square(x)) has one")
-    .doc("The sum of squares of each array, as float32, of shape (number of arrays,).");
+    .doc("The sum of squares of each array, as float32, of shape (number of arrays,).")
+    .example(R"(
+>>> a, b = mx.nd.array([3, 4]), mx.nd.array([[1], [1], [1]])
+>>> mx.nd.multi_sum_sq(a, b, num_arrays=2).asnumpy().tolist()
+[25.0, 3.0]
+)");
 
 }  // namespace
 }  // namespace mxtape

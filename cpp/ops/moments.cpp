@@ -99,7 +99,12 @@ OP(moments)
       }
       if (grad.defined()) v.grad(0, grad / count);
     })
-    .doc("The mean and the variance of the elements along the axes.");
+    .doc("The mean and the variance of the elements along the axes.")
+    .example(R"(
+>>> mean, variance = mx.nd.moments(mx.nd.array([[1, 3], [10, 30]]), axes=(1,))
+>>> mean.asnumpy().tolist(), variance.asnumpy().tolist()
+([2.0, 20.0], [1.0, 100.0])
+)");
 
 }  // namespace
 }  // namespace mxtape

@@ -139,7 +139,12 @@ OP(_contrib_MultiBoxPrior)
     .zero_grad()
     .doc(
         "Boxes of some sizes and ratios around every pixel of data, (1, height * width * boxes, "
-        "4), as corners in parts of the image.");
+        "4), as corners in parts of the image.")
+    .example(R"(
+>>> map_ = mx.nd.zeros((1, 3, 1, 1))  # one pixel that stands for the whole image
+>>> mx.nd.contrib.MultiBoxPrior(map_, sizes=(0.5, 1), ratios=(1, 4)).asnumpy().tolist()
+[[[0.25, 0.25, 0.75, 0.75], [0.0, 0.0, 1.0, 1.0], [0.0, 0.375, 1.0, 0.625]]]
+)");
 
 // ---- targets
 
@@ -316,7 +321,15 @@ OP(_contrib_MultiBoxTarget)
     .doc(
         "What the predictions for every anchor should be: offsets to the labelled box that it is "
         "of, (N, anchors * 4), a mask of those, and classes, (N, anchors), where 0 is background. "
-        "The labels of an image end with its first class -1.");
+        "The labels of an image end with its first class -1.")
+    .example(R"(
+>>> anchors = mx.nd.array([[[0, 0, 0.5, 1], [0.5, 0, 1, 1]]])
+>>> label = mx.nd.array([[[0, 0.6, 0, 1, 1]]])  # an object of class 0, in the right half
+>>> target = mx.nd.contrib.MultiBoxTarget(anchors, label, mx.nd.zeros((1, 2, 2)))
+>>> offsets, mask, classes = (x.asnumpy() for x in target)
+>>> print(offsets[0, 4:].round(2), mask, classes)
+[ 1.    0.   -1.12  0.  ] [[0. 0. 0. 0. 1. 1. 1. 1.]] [[0. 1.]]
+)");
 
 // ---- detections
 
@@ -415,7 +428,14 @@ OP(_contrib_MultiBoxDetection)
     .keep_inputs({Keep::kShape, Keep::kShape, Keep::kShape})
     .doc(
         "Detections from predictions for anchors, (N, anchors, 6): rows (class, score, corners), "
-        "best first. A class of -1 marks a box that a better one suppressed; rows of -1 follow.");
+        "best first. A class of -1 marks a box that a better one suppressed; rows of -1 follow.")
+    .example(R"(
+>>> anchors = mx.nd.array([[[0, 0, 0.5, 1], [0.5, 0, 1, 1]]])
+>>> p = mx.nd.array([[[0.25, 0.5], [0.75, 0.5]]])  # of background and class 0, per anchor
+>>> boxes = mx.nd.contrib.MultiBoxDetection(p, mx.nd.zeros((1, 8)), anchors)
+>>> boxes[0].asnumpy().tolist()
+[[0.0, 0.75, 0.0, 0.0, 0.5, 1.0], [0.0, 0.5, 0.5, 0.0, 1.0, 1.0]]
+)");
 
 }  // namespace
 }  // namespace mxtape

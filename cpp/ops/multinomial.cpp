@@ -154,7 +154,13 @@ OP(_sample_multinomial)
     })
     .doc(
         "Indices drawn with the probabilities in the last axis of data, `shape` for each row, and "
-        "with get_prob the logarithms of their probabilities.");
+        "with get_prob the logarithms of their probabilities.")
+    .example(R"(
+>>> p = mx.nd.array([[0, 1, 0], [0.5, 0, 0.5]])  # a distribution for each row
+>>> x = mx.nd.sample_multinomial(p, shape=100)
+>>> x.shape, [sorted(set(row)) for row in x.asnumpy().tolist()]
+((2, 100), [[1], [0, 2]])
+)");
 
 }  // namespace
 }  // namespace mxtape

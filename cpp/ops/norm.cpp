@@ -166,7 +166,14 @@ OP(LayerNorm)
     })
     .doc(
         "(data - mean) / deviation * gamma + beta, with mean and deviation = sqrt(variance + eps) "
-        "taken along one axis; gamma and beta are vectors along it.");
+        "taken along one axis; gamma and beta are vectors along it.")
+    .example(R"(
+>>> x = mx.nd.array([[1, 3], [10, 30]])
+>>> y = mx.nd.LayerNorm(x, mx.nd.array([1, 1]), mx.nd.array([0, 100]))
+>>> print(y.asnumpy().round(2))
+[[ -1. 101.]
+ [ -1. 101.]]
+)");
 
 OP(_backward_LayerNorm)
     .inputs("head", "data", "gamma")
@@ -254,7 +261,13 @@ OP(GroupNorm)
     })
     .doc(
         "The channels of each sample in groups, each normalized to mean 0 and deviation 1, times "
-        "the group's gamma, plus its beta.");
+        "the group's gamma, plus its beta.")
+    .example(R"(
+>>> x = mx.nd.array([[[1], [3], [10], [30]]])  # one sample of four channels
+>>> y = mx.nd.GroupNorm(x, mx.nd.ones(2), mx.nd.zeros(2), num_groups=2)
+>>> print(y.asnumpy().round(2).ravel())
+[-1.  1. -1.  1.]
+)");
 
 OP(_backward_GroupNorm)
     .inputs("head", "data", "gamma")
@@ -315,7 +328,14 @@ OP(InstanceNorm)
     })
     .doc(
         "Each channel of each sample normalized to mean 0 and deviation 1, times the channel's "
-        "gamma, plus its beta.");
+        "gamma, plus its beta.")
+    .example(R"(
+>>> x = mx.nd.array([[[1, 3], [10, 30]]])  # one sample of two channels
+>>> y = mx.nd.InstanceNorm(x, mx.nd.array([1, 2]), mx.nd.array([0, 5]))
+>>> print(y.asnumpy().round(2))
+[[[-1.  1.]
+  [ 3.  7.]]]
+)");
 
 // ---- L2Normalization
 
@@ -368,7 +388,16 @@ OP(L2Normalization)
     .vjp([](Vjp& v) {
       v.grad(0, l2_grad({v.head(), v.input(0)}, v.params<L2NormalizationParams>()));
     })
-    .doc("data divided by sqrt(the sum of its squares + eps), the sum over what `mode` says.");
+    .doc("data divided by sqrt(the sum of its squares + eps), the sum over what `mode` says.")
+    .example(R"(
+>>> x = mx.nd.array([[[3, 0], [4, 1]]])
+>>> print(mx.nd.L2Normalization(x, mode="channel").asnumpy().round(4))
+[[[0.6 0. ]
+  [0.8 1. ]]]
+>>> print(mx.nd.L2Normalization(x, mode="spatial").asnumpy().round(4))
+[[[1.     0.    ]
+  [0.9701 0.2425]]]
+)");
 
 OP(_backward_L2Normalization)
     .inputs("head", "data")

@@ -169,7 +169,15 @@ OP(sgd_update)
     .no_grad(kStepNotDifferentiable)
     .doc(
         "A step of stochastic gradient descent: weight - lr * (clip(rescale_grad * grad) + wd * "
-        "weight). Give out=weight to change the weight itself.");
+        "weight). Give out=weight to change the weight itself.")
+    .example(R"(
+>>> weight, grad = mx.nd.array([1, 2]), mx.nd.array([0.5, -10])
+>>> mx.nd.sgd_update(weight, grad, lr=0.5, clip_gradient=2).asnumpy().tolist()
+[0.75, 3.0]
+>>> y = mx.nd.sgd_update(weight, grad, lr=0.5, wd=0.5, out=weight)
+>>> weight.asnumpy().tolist()
+[0.5, 6.5]
+)");
 
 OP(mp_sgd_update)
     .inputs("weight", "grad", "weight32")
@@ -181,7 +189,14 @@ OP(mp_sgd_update)
     .no_grad(kStepNotDifferentiable)
     .doc(
         "sgd_update computed on weight32, a float32 copy of the weight that changes in place; the "
-        "result is that copy in the weight's dtype.");
+        "result is that copy in the weight's dtype.")
+    .example(R"(
+>>> weight, grad = mx.nd.array([1], dtype="float16"), mx.nd.array([1], dtype="float16")
+>>> weight32 = mx.nd.array([1])
+>>> y = mx.nd.mp_sgd_update(weight, grad, weight32, lr=2.0**-13, out=weight)
+>>> weight.asnumpy().tolist(), weight32.asnumpy().tolist()  # too small a step for float16
+([1.0], [0.9998779296875])
+)");
 
 OP(sgd_mom_update)
     .inputs("weight", "grad", "mom")
@@ -193,7 +208,13 @@ OP(sgd_mom_update)
     .no_grad(kStepNotDifferentiable)
     .doc(
         "A step of gradient descent with momentum: mom = momentum * mom - lr * (clip(rescale_grad "
-        "* grad) + wd * weight), which changes in place, and the result is weight + mom.");
+        "* grad) + wd * weight), which changes in place, and the result is weight + mom.")
+    .example(R"(
+>>> weight, grad, mom = mx.nd.array([1]), mx.nd.array([2]), mx.nd.array([1])
+>>> y = mx.nd.sgd_mom_update(weight, grad, mom, lr=0.5, momentum=0.5, out=weight)
+>>> weight.asnumpy().tolist(), mom.asnumpy().tolist()
+([0.5], [-0.5])
+)");
 
 OP(mp_sgd_mom_update)
     .inputs("weight", "grad", "mom", "weight32")
@@ -203,7 +224,15 @@ OP(mp_sgd_mom_update)
     .mutates<2, 3>()
     .kernel(run_step<Momentum, MomentumParams, true>)
     .no_grad(kStepNotDifferentiable)
-    .doc("sgd_mom_update computed on weight32, a float32 copy that changes in place.");
+    .doc("sgd_mom_update computed on weight32, a float32 copy that changes in place.")
+    .example(R"(
+>>> weight, grad = mx.nd.array([1], dtype="float16"), mx.nd.array([2], dtype="float16")
+>>> mom, weight32 = mx.nd.array([1]), mx.nd.array([1])
+>>> options = dict(lr=0.5, momentum=0.5, out=weight)
+>>> y = mx.nd.mp_sgd_mom_update(weight, grad, mom, weight32, **options)
+>>> weight.asnumpy().tolist(), weight32.asnumpy().tolist(), mom.asnumpy().tolist()
+([0.5], [0.5], [-0.5])
+)");
 
 OP(nag_mom_update)
     .inputs("weight", "grad", "mom")
@@ -217,7 +246,13 @@ OP(nag_mom_update)
         "A step with Nesterov's momentum: with step = lr * (clip(rescale_grad * grad) + wd * "
         "weight), mom = momentum * mom - step changes in place, and the result is weight + "
         "momentum * mom - step. With out=weight, mom is then decayed by the new weight instead of "
-        "the old one.");
+        "the old one.")
+    .example(R"(
+>>> weight, grad, mom = mx.nd.array([1]), mx.nd.array([2]), mx.nd.array([1])
+>>> y = mx.nd.nag_mom_update(weight, grad, mom, lr=0.5, momentum=0.5, out=weight)
+>>> weight.asnumpy().tolist(), mom.asnumpy().tolist()
+([-0.25], [-0.5])
+)");
 
 OP(mp_nag_mom_update)
     .inputs("weight", "grad", "mom", "weight32")
@@ -227,7 +262,15 @@ OP(mp_nag_mom_update)
     .mutates<2, 3>()
     .kernel(run_nag<true>)
     .no_grad(kStepNotDifferentiable)
-    .doc("nag_mom_update computed on weight32, a float32 copy that changes in place.");
+    .doc("nag_mom_update computed on weight32, a float32 copy that changes in place.")
+    .example(R"(
+>>> weight, grad = mx.nd.array([1], dtype="float16"), mx.nd.array([2], dtype="float16")
+>>> mom, weight32 = mx.nd.array([1]), mx.nd.array([1])
+>>> options = dict(lr=0.5, momentum=0.5, out=weight)
+>>> y = mx.nd.mp_nag_mom_update(weight, grad, mom, weight32, **options)
+>>> weight.asnumpy().tolist(), weight32.asnumpy().tolist(), mom.asnumpy().tolist()
+([-0.25], [-0.25], [-0.5])
+)");
 
 OP(signsgd_update)
     .inputs("weight", "grad")
@@ -236,7 +279,12 @@ OP(signsgd_update)
     .in_place()
     .kernel(run_step<SignSgd, SignSgdParams>)
     .no_grad(kStepNotDifferentiable)
-    .doc("A step by the gradient's sign: (1 - lr * wd) * weight - lr * sign(grad).");
+    .doc("A step by the gradient's sign: (1 - lr * wd) * weight - lr * sign(grad).")
+    .example(R"(
+>>> weight, grad = mx.nd.array([1, 1, 1]), mx.nd.array([-100, 0, 0.01])
+>>> mx.nd.signsgd_update(weight, grad, lr=0.5).asnumpy().tolist()
+[1.5, 1.0, 0.5]
+)");
 
 OP(signum_update)
     .inputs("weight", "grad", "mom")
@@ -249,7 +297,14 @@ OP(signum_update)
     .doc(
         "A step by the sign of the momentum: mom = momentum * mom - (1 - momentum) * "
         "(clip(rescale_grad * grad) + wd * weight) changes in place, and the result is (1 - lr * "
-        "wd_lh) * weight + lr * sign(mom).");
+        "wd_lh) * weight + lr * sign(mom).")
+    .example(R"(
+>>> weight, grad, mom = mx.nd.array([1, 1]), mx.nd.array([4, -8]), mx.nd.zeros(2)
+>>> mx.nd.signum_update(weight, grad, mom, lr=0.5, momentum=0.75).asnumpy().tolist()
+[0.5, 1.5]
+>>> mom.asnumpy().tolist()
+[-1.0, 2.0]
+)");
 
 // ---- many arrays
 
@@ -343,23 +398,88 @@ OpDeclaration& declare_multi(OpDeclaration&& op) {
       declare_multi<step, master, params>(OpDeclaration(#name))
 
 OP_MULTI(multi_sgd_update, Sgd, false, MultiSgdParams<false>)
-    .doc("sgd_update of many arrays, given as weight, grad for each; returns the new weights.");
+    .doc("sgd_update of many arrays, given as weight, grad for each; returns the new weights.")
+    .example(R"(
+>>> v, v_grad = mx.nd.array([1]), mx.nd.array([1])
+>>> w, w_grad = mx.nd.array([2, 2]), mx.nd.array([2, 4])
+>>> options = dict(lrs=(1, 0.5), wds=(0, 0), num_weights=2)
+>>> y = mx.nd.multi_sgd_update(v, v_grad, w, w_grad, **options, out=[v, w])
+>>> v.asnumpy().tolist(), w.asnumpy().tolist()
+([0.0], [1.0, 0.0])
+)");
 OP_MULTI(multi_sgd_mom_update, Momentum, false, MultiSgdParams<true>)
-    .doc("sgd_mom_update of many arrays, given as weight, grad, mom for each.");
+    .doc("sgd_mom_update of many arrays, given as weight, grad, mom for each.")
+    .example(R"(
+>>> v, v_grad, v_mom = mx.nd.array([1]), mx.nd.array([1]), mx.nd.array([1])
+>>> w, w_grad, w_mom = mx.nd.array([2, 2]), mx.nd.array([2, 4]), mx.nd.array([0, 0])
+>>> options = dict(lrs=(1, 0.5), wds=(0, 0), momentum=0.5, num_weights=2, out=[v, w])
+>>> y = mx.nd.multi_sgd_mom_update(v, v_grad, v_mom, w, w_grad, w_mom, **options)
+>>> v.asnumpy().tolist(), w.asnumpy().tolist(), w_mom.asnumpy().tolist()
+([0.5], [1.0, 0.0], [-1.0, -2.0])
+)");
 OP_MULTI(multi_mp_sgd_update, Sgd, true, MultiSgdParams<false>)
-    .doc("mp_sgd_update of many arrays, given as weight, grad, weight32 for each.");
+    .doc("mp_sgd_update of many arrays, given as weight, grad, weight32 for each.")
+    .example(R"(
+>>> weight, grad = mx.nd.array([1], dtype="float16"), mx.nd.array([1], dtype="float16")
+>>> weight32 = mx.nd.array([1])
+>>> options = dict(lrs=(2.0**-13,), wds=(0,), num_weights=1, out=weight)
+>>> y = mx.nd.multi_mp_sgd_update(weight, grad, weight32, **options)
+>>> weight.asnumpy().tolist(), weight32.asnumpy().tolist()  # too small a step for float16
+([1.0], [0.9998779296875])
+)");
 OP_MULTI(multi_mp_sgd_mom_update, Momentum, true, MultiSgdParams<true>)
-    .doc("mp_sgd_mom_update of many arrays, given as weight, grad, mom, weight32 for each.");
+    .doc("mp_sgd_mom_update of many arrays, given as weight, grad, mom, weight32 for each.")
+    .example(R"(
+>>> weight, grad = mx.nd.array([1], dtype="float16"), mx.nd.array([2], dtype="float16")
+>>> mom, weight32 = mx.nd.array([1]), mx.nd.array([1])
+>>> options = dict(lrs=(0.5,), wds=(0,), momentum=0.5, num_weights=1, out=weight)
+>>> y = mx.nd.multi_mp_sgd_mom_update(weight, grad, mom, weight32, **options)
+>>> weight.asnumpy().tolist(), weight32.asnumpy().tolist(), mom.asnumpy().tolist()
+([0.5], [0.5], [-0.5])
+)");
 OP_MULTI(preloaded_multi_sgd_update, Sgd, false, PreloadedParams<false>)
     .doc(
         "multi_sgd_update whose learning rates and weight decays are the last two inputs, vectors "
-        "with a number for each weight.");
+        "with a number for each weight.")
+    .example(R"(
+>>> v, v_grad, w, w_grad = (mx.nd.array([x]) for x in (1, 1, 2, 4))
+>>> lrs, wds = mx.nd.array([1, 0.5]), mx.nd.array([0, 1])
+>>> step = mx.nd.preloaded_multi_sgd_update
+>>> y = step(v, v_grad, w, w_grad, lrs, wds, num_weights=2, out=[v, w])
+>>> v.asnumpy().tolist(), w.asnumpy().tolist()
+([0.0], [-1.0])
+)");
 OP_MULTI(preloaded_multi_sgd_mom_update, Momentum, false, PreloadedParams<true>)
-    .doc("multi_sgd_mom_update with learning rates and weight decays as the last two inputs.");
+    .doc("multi_sgd_mom_update with learning rates and weight decays as the last two inputs.")
+    .example(R"(
+>>> weight, grad, mom = mx.nd.array([1]), mx.nd.array([2]), mx.nd.array([1])
+>>> lrs, wds = mx.nd.array([0.5]), mx.nd.zeros(1)
+>>> step = mx.nd.preloaded_multi_sgd_mom_update
+>>> y = step(weight, grad, mom, lrs, wds, momentum=0.5, out=weight)
+>>> weight.asnumpy().tolist(), mom.asnumpy().tolist()
+([0.5], [-0.5])
+)");
 OP_MULTI(preloaded_multi_mp_sgd_update, Sgd, true, PreloadedParams<false>)
-    .doc("multi_mp_sgd_update with learning rates and weight decays as the last two inputs.");
+    .doc("multi_mp_sgd_update with learning rates and weight decays as the last two inputs.")
+    .example(R"(
+>>> weight, grad = mx.nd.array([1], dtype="float16"), mx.nd.array([1], dtype="float16")
+>>> weight32, lrs, wds = mx.nd.array([1]), mx.nd.array([2.0**-13]), mx.nd.zeros(1)
+>>> step = mx.nd.preloaded_multi_mp_sgd_update
+>>> y = step(weight, grad, weight32, lrs, wds, num_weights=1, out=weight)
+>>> weight.asnumpy().tolist(), weight32.asnumpy().tolist()  # too small a step for float16
+([1.0], [0.9998779296875])
+)");
 OP_MULTI(preloaded_multi_mp_sgd_mom_update, Momentum, true, PreloadedParams<true>)
-    .doc("multi_mp_sgd_mom_update with learning rates and weight decays as the last two inputs.");
+    .doc("multi_mp_sgd_mom_update with learning rates and weight decays as the last two inputs.")
+    .example(R"(
+>>> weight, grad = mx.nd.array([1], dtype="float16"), mx.nd.array([2], dtype="float16")
+>>> mom, weight32 = mx.nd.array([1]), mx.nd.array([1])
+>>> lrs, wds = mx.nd.array([0.5]), mx.nd.zeros(1)
+>>> step = mx.nd.preloaded_multi_mp_sgd_mom_update
+>>> y = step(weight, grad, mom, weight32, lrs, wds, momentum=0.5, out=weight)
+>>> weight.asnumpy().tolist(), weight32.asnumpy().tolist(), mom.asnumpy().tolist()
+([0.5], [0.5], [-0.5])
+)");
 
 }  // namespace
 }  // namespace mxtape

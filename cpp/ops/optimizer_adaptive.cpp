@@ -74,7 +74,14 @@ OP(adam_update)
     .no_grad(kStepNotDifferentiable)
     .doc(
         "A step of Adam without bias correction, of the gradient clip(rescale_grad * grad + wd * "
-        "weight). mean and var change in place.");
+        "weight). mean and var change in place.")
+    .example(R"(
+>>> weight, grad, mean, var = (mx.nd.array([x]) for x in (1, 4, 0, 0))
+>>> options = dict(lr=0.125, beta1=0.5, beta2=0.75, out=weight)
+>>> y = mx.nd.adam_update(weight, grad, mean, var, **options)
+>>> print(weight.asnumpy().round(4), mean.asnumpy(), var.asnumpy())
+[0.875] [2.] [4.]
+)");
 
 // ---- AdamW: the decay is apart from the gradient, which an array rescales
 
@@ -313,7 +320,13 @@ OP(rmsprop_update)
     .no_grad(kStepNotDifferentiable)
     .doc(
         "A step of RMSProp: weight - lr * g / sqrt(n + epsilon), where g = clip(rescale_grad * "
-        "grad + wd * weight) and n, the running mean of its squares, changes in place.");
+        "grad + wd * weight) and n, the running mean of its squares, changes in place.")
+    .example(R"(
+>>> weight, grad, n = mx.nd.array([1]), mx.nd.array([4]), mx.nd.array([0])
+>>> y = mx.nd.rmsprop_update(weight, grad, n, lr=0.25, gamma1=0.75)
+>>> print(y.asnumpy().round(4), n.asnumpy())
+[0.5] [4.]
+)");
 
 OP(rmspropalex_update)
     .inputs("weight", "grad", "n", "g", "delta")
@@ -326,7 +339,13 @@ OP(rmspropalex_update)
     .doc(
         "A step of centred RMSProp with momentum: n and g, the running means of squared gradients "
         "and of gradients, and delta = gamma2 * delta - lr * gradient / sqrt(n - g * g + epsilon) "
-        "change in place; the result is weight + delta.");
+        "change in place; the result is weight + delta.")
+    .example(R"(
+>>> weight, grad, n, g, delta = (mx.nd.array([x]) for x in (1, 4, 0, 0, 0))
+>>> y = mx.nd.rmspropalex_update(weight, grad, n, g, delta, lr=0.25, gamma1=0.5)
+>>> print(y.asnumpy().round(4), n.asnumpy(), g.asnumpy(), delta.asnumpy().round(4))
+[0.5] [8.] [2.] [-0.5]
+)");
 
 // ---- FTRL
 
@@ -377,7 +396,13 @@ OP(ftrl_update)
     .doc(
         "A step of FTRL-proximal: with g = clip(rescale_grad * grad), z grows by g - (sqrt(n + g * "
         "g) - sqrt(n)) * weight / lr and n by g * g, in place; the weight is 0 where |z| is at "
-        "most lamda1, and (sign(z) * lamda1 - z) / ((beta + sqrt(n)) / lr + wd) elsewhere.");
+        "most lamda1, and (sign(z) * lamda1 - z) / ((beta + sqrt(n)) / lr + wd) elsewhere.")
+    .example(R"(
+>>> weight, grad, z, n = (mx.nd.array([x]) for x in (0.5, 4, 0, 0))
+>>> y = mx.nd.ftrl_update(weight, grad, z, n, lr=1, lamda1=1, beta=1)
+>>> print(y.asnumpy().round(4), z.asnumpy(), n.asnumpy())
+[-0.2] [2.] [16.]
+)");
 
 // ---- FTML
 
@@ -435,7 +460,13 @@ OP(ftml_update)
     .no_grad(kStepNotDifferentiable)
     .doc(
         "A step of FTML (follow the moving leader), of the gradient clip(rescale_grad * grad + wd "
-        "* weight). d, v and z change in place.");
+        "* weight). d, v and z change in place.")
+    .example(R"(
+>>> weight, grad, d, v, z = (mx.nd.array([x]) for x in (1, 2, 0, 0, 0))
+>>> y = mx.nd.ftml_update(weight, grad, d, v, z, lr=0.5, t=1, out=weight)
+>>> print(weight.asnumpy().round(4), d.asnumpy().round(4), v.asnumpy().round(4))
+[0.5] [1.6] [0.004]
+)");
 
 // ---- AdaGrad with one rate for each row
 
@@ -499,7 +530,14 @@ OP(_contrib_group_adagrad_update)
     .doc(
         "A step of AdaGrad with one history for each row: history grows by the mean of the row's "
         "squared gradients, in place, and the result is weight - lr * grad / sqrt(history + "
-        "epsilon).");
+        "epsilon).")
+    .example(R"(
+>>> weight, grad = mx.nd.array([[1, 1], [1, 1]]), mx.nd.array([[2, 2], [0, 8]])
+>>> history = mx.nd.zeros((2, 1))
+>>> y = mx.nd.contrib.group_adagrad_update(weight, grad, history, lr=0.5, epsilon=0)
+>>> print(history.asnumpy().ravel(), y.asnumpy().round(4).ravel())
+[ 4. 32.] [0.5    0.5    1.     0.2929]
+)");
 
 }  // namespace
 }  // namespace mxtape

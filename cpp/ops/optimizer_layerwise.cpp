@@ -113,7 +113,13 @@ OP(lamb_update_phase1)
     .no_grad(kStepNotDifferentiable)
     .doc(
         "The direction of a step of LAMB: Adam's of the gradient clip(rescale_grad * grad), plus "
-        "wd * weight. mean and var change in place.");
+        "wd * weight. mean and var change in place.")
+    .example(R"(
+>>> weight, grad, mean, var = (mx.nd.array([x]) for x in (1, 4, 0, 0))
+>>> g = mx.nd.lamb_update_phase1(weight, grad, mean, var, t=1, wd=0.5)
+>>> print(g.asnumpy().round(4))  # on the first step Adam's part is the sign of grad
+[1.5]
+)");
 
 OP(mp_lamb_update_phase1)
     .inputs("weight", "grad", "mean", "var", "weight32")
@@ -135,7 +141,14 @@ OP(mp_lamb_update_phase1)
       });
     })
     .no_grad(kStepNotDifferentiable)
-    .doc("lamb_update_phase1 computed on weight32, a float32 copy of the weight, in float32.");
+    .doc("lamb_update_phase1 computed on weight32, a float32 copy of the weight, in float32.")
+    .example(R"(
+>>> weight, grad = mx.nd.array([1], dtype="float16"), mx.nd.array([4], dtype="float16")
+>>> mean, var, weight32 = mx.nd.zeros(1), mx.nd.zeros(1), mx.nd.array([1])
+>>> g = mx.nd.mp_lamb_update_phase1(weight, grad, mean, var, weight32, t=1, wd=0.5)
+>>> print(g.dtype.__name__, g.asnumpy().round(4))
+float32 [1.5]
+)");
 
 void expect_norms(const InferCall& call) {
   for (size_t i : {size_t{2}, size_t{3}}) {
@@ -164,7 +177,13 @@ OP(lamb_update_phase2)
     .doc(
         "The second phase of a step of LAMB: weight - lr * r1 / r2 * g, where r1 is the norm of "
         "the weight, within bounds, and r2 that of the direction g; without the ratio where one "
-        "of them is 0.");
+        "of them is 0.")
+    .example(R"(
+>>> weight, g = mx.nd.array([3, 4]), mx.nd.array([0, 2])
+>>> y = mx.nd.lamb_update_phase2(weight, g, weight.norm(), g.norm(), lr=0.5)
+>>> y.asnumpy().tolist()  # the step is half as long as the weight
+[3.0, 1.5]
+)");
 
 OP(mp_lamb_update_phase2)
     .inputs("weight", "g", "r1", "r2", "weight32")
@@ -191,7 +210,15 @@ OP(mp_lamb_update_phase2)
       });
     })
     .no_grad(kStepNotDifferentiable)
-    .doc("lamb_update_phase2 computed on weight32, a float32 copy that changes in place.");
+    .doc("lamb_update_phase2 computed on weight32, a float32 copy that changes in place.")
+    .example(R"(
+>>> weight, weight32 = mx.nd.array([1], dtype="float16"), mx.nd.array([1])
+>>> g, norm, norm_g = mx.nd.array([0.25]), mx.nd.array([1]), mx.nd.array([0.25])
+>>> step = mx.nd.mp_lamb_update_phase2
+>>> y = step(weight, g, norm, norm_g, weight32, lr=2.0**-13, out=weight)
+>>> weight.asnumpy().tolist(), weight32.asnumpy().tolist()  # too small a step for float16
+([1.0], [0.9998779296875])
+)");
 
 // ---- both phases, of many arrays
 
@@ -353,7 +380,13 @@ OP(multi_lars)
     .no_grad(kStepNotDifferentiable)
     .doc(
         "Learning rates by LARS from the squared norms of weights and gradients: lr * eta * |w| / "
-        "(|g| * rescale_grad + wd * |w| + eps), or lr where a norm is 0.");
+        "(|g| * rescale_grad + wd * |w| + eps), or lr where a norm is 0.")
+    .example(R"(
+>>> lrs, wds = mx.nd.array([1, 1]), mx.nd.zeros(2)
+>>> weights, grads = mx.nd.array([16, 16]), mx.nd.array([4, 0])  # squared norms
+>>> mx.nd.multi_lars(lrs, weights, grads, wds, eta=0.25, eps=0).asnumpy().tolist()
+[0.5, 1.0]
+)");
 
 }  // namespace
 }  // namespace mxtape

@@ -220,7 +220,16 @@ OP(Pad)
     .method()
     .doc(
         "Images of 2 or 3 axes, after those of batch and channels, with a border added; a negative "
-        "width takes away.");
+        "width takes away.")
+    .example(R"(
+>>> image = mx.nd.array([[[[1, 2], [3, 4]]]])
+>>> width = (0, 0, 0, 0, 0, 1, 1, 0)  # a row below, a column to the left
+>>> y = mx.nd.Pad(image, mode="constant", pad_width=width, constant_value=9)
+>>> y[0, 0].asnumpy().tolist()
+[[9.0, 1.0, 2.0], [9.0, 3.0, 4.0], [9.0, 9.0, 9.0]]
+>>> mx.nd.Pad(image, mode="edge", pad_width=width)[0, 0].asnumpy().tolist()
+[[1.0, 1.0, 2.0], [3.0, 3.0, 4.0], [3.0, 3.0, 4.0]]
+)");
 
 OP(_backward_Pad)
     .inputs("head")
@@ -322,7 +331,14 @@ OP(Crop)
         v.grad(1, full(v.input_shape(1), v.input_dtype(1), 0));
       }
     })
-    .doc("A rectangle of each image: of size h_w, or of the size of the second array's images.");
+    .doc("A rectangle of each image: of size h_w, or of the size of the second array's images.")
+    .example(R"(
+>>> image = mx.nd.arange(16).reshape((1, 1, 4, 4))
+>>> mx.nd.Crop(image, offset=(0, 1), h_w=(2, 2)).asnumpy().tolist()
+[[[[1.0, 2.0], [5.0, 6.0]]]]
+>>> mx.nd.Crop(image, mx.nd.zeros((1, 1, 2, 2)), center_crop=True).asnumpy().tolist()
+[[[[5.0, 6.0], [9.0, 10.0]]]]
+)");
 
 }  // namespace
 }  // namespace mxtape

@@ -254,11 +254,27 @@ OpDeclaration& declare_pooling(OpDeclaration&& op) {
     declare_pooling<PoolingParams>(OpDeclaration("Pooling"))
         .doc(
             "Slides a window over the spatial axes of data and reduces what is under it. Data has "
-            "axes for the batch, the channels and 1 to 3 spatial axes.");
+            "axes for the batch, the channels and 1 to 3 spatial axes.")
+        .example(R"(
+>>> x = mx.nd.array([[[1, 5, 2, 4, 9]]])
+>>> mx.nd.Pooling(x, kernel=(2,), stride=(2,)).asnumpy().tolist()
+[[[5.0, 4.0]]]
+>>> mx.nd.Pooling(x, kernel=(2,), stride=(2,), pool_type="avg").asnumpy().tolist()
+[[[3.0, 3.0]]]
+>>> y = mx.nd.Pooling(x, kernel=(2,), stride=(2,), pooling_convention="full")
+>>> y.asnumpy().tolist()  # also the window that sticks out
+[[[5.0, 4.0, 9.0]]]
+)");
 
 [[maybe_unused]] const OpDeclaration pooling_v1 =
     declare_pooling<PoolingV1Params>(OpDeclaration("Pooling_v1"))
-        .doc("Pooling as it was: a mean always divides by the size of the window.");
+        .doc("Pooling as it was: a mean always divides by the size of the window.")
+        .example(R"(
+>>> image = mx.nd.array([[[[4, 8], [12, 16]]]])
+>>> options = dict(kernel=(2, 2), stride=(2, 2), pad=(1, 1), pool_type="avg")
+>>> mx.nd.Pooling_v1(image, **options).asnumpy().tolist()  # every window has one pixel
+[[[[1.0, 2.0], [3.0, 4.0]]]]
+)");
 
 // ---- the parts of gradients
 

@@ -237,7 +237,14 @@ OP(_contrib_Proposal)
     .vjp(zero_gradient)
     .doc(
         "Regions (0, x1, y1, x2, y2) that may hold an object, best first: boxes around the cells "
-        "of a map, moved by bbox_pred and ordered by the second half of cls_prob.");
+        "of a map, moved by bbox_pred and ordered by the second half of cls_prob.")
+    .example(R"(
+>>> p = mx.nd.array([[[[0.8, 0.1]], [[0.2, 0.9]]]])  # background and object, in two cells
+>>> move, info = mx.nd.zeros((1, 4, 1, 2)), mx.nd.array([[16, 32, 1]])
+>>> options = dict(scales=(1,), ratios=(1,), rpn_min_size=1, rpn_post_nms_top_n=2)
+>>> mx.nd.contrib.Proposal(p, move, info, **options).asnumpy().tolist()
+[[0.0, 16.0, 0.0, 31.0, 15.0], [0.0, 0.0, 0.0, 15.0, 15.0]]
+)");
 
 OP(_contrib_MultiProposal)
     .inputs("cls_prob", "bbox_pred", "im_info")
@@ -247,7 +254,14 @@ OP(_contrib_MultiProposal)
     .kernel(run_proposal)
     .keep_inputs({Keep::kShape, Keep::kShape, Keep::kShape})
     .vjp(zero_gradient)
-    .doc("Proposal for several images, whose regions (image, x1, y1, x2, y2) follow each other.");
+    .doc("Proposal for several images, whose regions (image, x1, y1, x2, y2) follow each other.")
+    .example(R"(
+>>> p = mx.nd.array([[[[0.9]], [[0.1]]], [[[0.2]], [[0.8]]]])  # two images, one cell each
+>>> move, info = mx.nd.zeros((2, 4, 1, 1)), mx.nd.array([[16, 16, 1], [16, 16, 1]])
+>>> options = dict(scales=(1,), ratios=(1,), rpn_min_size=1, rpn_post_nms_top_n=1)
+>>> mx.nd.contrib.MultiProposal(p, move, info, **options).asnumpy().tolist()
+[[0.0, 0.0, 0.0, 15.0, 15.0], [1.0, 0.0, 0.0, 15.0, 15.0]]
+)");
 
 }  // namespace
 }  // namespace mxtape

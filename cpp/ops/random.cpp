@@ -224,50 +224,122 @@ void run_like(const KernelCall& call) {
 
 OP_RANDOM(_random_uniform, Uniform)
     .alias("uniform", "random_uniform")
-    .doc("Random numbers spread evenly over [low, high).");
+    .doc("Random numbers spread evenly over [low, high).")
+    .example(R"(
+>>> x = mx.nd.random_uniform(low=2, high=3, shape=(10000,))
+>>> bool(x.min() >= 2), bool(x.max() < 3), bool(abs(x.mean() - 2.5) < 0.05)
+(True, True, True)
+)");
 OP_RANDOM(_random_normal, Normal)
     .alias("normal", "random_normal")
-    .doc("Random numbers from the normal distribution.");
+    .doc("Random numbers from the normal distribution.")
+    .example(R"(
+>>> x = mx.nd.random_normal(loc=5, scale=2, shape=(100, 100))
+>>> x.shape, bool(abs(x.mean() - 5) < 0.3), bool(abs((x - 5).norm() / 100 - 2) < 0.2)
+((100, 100), True, True)
+)");
 OP_RANDOM(_random_exponential, Exponential)
     .alias("random_exponential")
-    .doc("Random numbers from the exponential distribution of rate lam.");
+    .doc("Random numbers from the exponential distribution of rate lam.")
+    .example(R"(
+>>> x = mx.nd.random_exponential(lam=4, shape=(10000,))  # of mean 1 / lam
+>>> bool(x.min() >= 0), bool(abs(x.mean() - 0.25) < 0.05)
+(True, True)
+)");
 OP_RANDOM(_random_gamma, Gamma)
     .alias("random_gamma")
-    .doc("Random numbers from the gamma distribution of shape alpha and scale beta.");
+    .doc("Random numbers from the gamma distribution of shape alpha and scale beta.")
+    .example(R"(
+>>> x = mx.nd.random_gamma(alpha=9, beta=0.5, shape=(10000,))  # of mean alpha * beta
+>>> bool(x.min() >= 0), bool(abs(x.mean() - 4.5) < 0.2)
+(True, True)
+)");
 OP_RANDOM(_random_poisson, Poisson)
     .alias("random_poisson")
-    .doc("Random counts from the Poisson distribution of mean lam, as floating-point numbers.");
+    .doc("Random counts from the Poisson distribution of mean lam, as floating-point numbers.")
+    .example(R"(
+>>> x = mx.nd.random_poisson(lam=4, shape=(10000,))
+>>> bool((x == x.floor()).min()), bool(abs(x.mean() - 4) < 0.3)
+(True, True)
+)");
 
 OP_RANDOM(_random_negative_binomial, NegativeBinomial)
     .alias("random_negative_binomial")
     .doc(
         "Random counts of failures before k successes of probability p, as floating-point "
-        "numbers.");
+        "numbers.")
+    .example(R"(
+>>> x = mx.nd.random_negative_binomial(k=3, p=0.5, shape=(10000,))  # mean k * (1 - p) / p
+>>> bool((x == x.floor()).min()), bool(abs(x.mean() - 3) < 0.3)
+(True, True)
+)");
 OP_RANDOM(_random_generalized_negative_binomial, GeneralizedNegativeBinomial)
     .alias("random_generalized_negative_binomial")
     .doc(
         "Random counts from the negative binomial distribution of mean mu and dispersion alpha, as "
-        "floating-point numbers.");
+        "floating-point numbers.")
+    .example(R"(
+>>> x = mx.nd.random_generalized_negative_binomial(mu=4, alpha=0.5, shape=(10000,))
+>>> bool((x == x.floor()).min()), bool(abs(x.mean() - 4) < 0.5)
+(True, True)
+)");
 
 OP_RANDOM_LIKE(_random_uniform_like, Uniform)
-    .doc("Random numbers spread evenly over [low, high), in the shape and dtype of data.");
+    .doc("Random numbers spread evenly over [low, high), in the shape and dtype of data.")
+    .example(R"(
+>>> x = mx.nd.random.uniform_like(mx.nd.zeros((2, 5)), low=2, high=3)
+>>> x.shape, bool(x.min() >= 2), bool(x.max() < 3)
+((2, 5), True, True)
+)");
 OP_RANDOM_LIKE(_random_normal_like, Normal)
-    .doc("Random numbers from the normal distribution, in the shape and dtype of data.");
+    .doc("Random numbers from the normal distribution, in the shape and dtype of data.")
+    .example(R"(
+>>> like = mx.nd.zeros((100, 100), dtype="float64")
+>>> x = mx.nd.random.normal_like(like, loc=5, scale=2)
+>>> x.shape, x.dtype.__name__, bool(abs(x.mean() - 5) < 0.3)
+((100, 100), 'float64', True)
+)");
 OP_RANDOM_LIKE(_random_exponential_like, Exponential)
-    .doc("Random numbers from the exponential distribution, in the shape and dtype of data.");
+    .doc("Random numbers from the exponential distribution, in the shape and dtype of data.")
+    .example(R"(
+>>> x = mx.nd.random.exponential_like(mx.nd.zeros((100, 100)), lam=4)  # of mean 1 / lam
+>>> x.shape, bool(abs(x.mean() - 0.25) < 0.05)
+((100, 100), True)
+)");
 OP_RANDOM_LIKE(_random_gamma_like, Gamma)
-    .doc("Random numbers from the gamma distribution, in the shape and dtype of data.");
+    .doc("Random numbers from the gamma distribution, in the shape and dtype of data.")
+    .example(R"(
+>>> x = mx.nd.random.gamma_like(mx.nd.zeros((100, 100)), alpha=9, beta=0.5)
+>>> x.shape, bool(abs(x.mean() - 4.5) < 0.2)
+((100, 100), True)
+)");
 OP_RANDOM_LIKE(_random_poisson_like, Poisson)
-    .doc("Random counts from the Poisson distribution, in the shape and dtype of data.");
+    .doc("Random counts from the Poisson distribution, in the shape and dtype of data.")
+    .example(R"(
+>>> x = mx.nd.random.poisson_like(mx.nd.zeros((100, 100)), lam=4)
+>>> x.shape, bool((x == x.floor()).min()), bool(abs(x.mean() - 4) < 0.3)
+((100, 100), True, True)
+)");
 
 OP_RANDOM_LIKE(_random_negative_binomial_like, NegativeBinomial)
     .doc(
         "Random counts of failures before k successes of probability p, in the shape and dtype of "
-        "data.");
+        "data.")
+    .example(R"(
+>>> x = mx.nd.random.negative_binomial_like(mx.nd.zeros((100, 100)), k=3, p=0.5)
+>>> x.shape, bool((x == x.floor()).min()), bool(abs(x.mean() - 3) < 0.3)
+((100, 100), True, True)
+)");
 OP_RANDOM_LIKE(_random_generalized_negative_binomial_like, GeneralizedNegativeBinomial)
     .doc(
         "Random counts from the negative binomial distribution of mean mu and dispersion alpha, in "
-        "the shape and dtype of data.");
+        "the shape and dtype of data.")
+    .example(R"(
+>>> like = mx.nd.zeros((100, 100))
+>>> x = mx.nd.random.generalized_negative_binomial_like(like, mu=4, alpha=0.5)
+>>> x.shape, bool((x == x.floor()).min()), bool(abs(x.mean() - 4) < 0.5)
+((100, 100), True, True)
+)");
 
 // ---- integers
 
@@ -306,7 +378,12 @@ OP(_random_randint)
     })
     .random()
     .no_grad(kNoInputs)
-    .doc("Random integers, all of [low, high) equally likely.");
+    .doc("Random integers, all of [low, high) equally likely.")
+    .example(R"(
+>>> x = mx.nd.random_randint(0, 3, shape=(1000,))
+>>> x.dtype.__name__, sorted(set(x.asnumpy().tolist()))
+('int32', [0, 1, 2])
+)");
 
 // ---- with arrays of parameters: result[i, ...] is drawn with the i-th parameters
 
@@ -375,7 +452,12 @@ OP_SAMPLE(_sample_uniform, "low", "high")
         return low < high ? std::min(x, largest_below(high, low, dtype)) : x;
       });
     })
-    .doc("For every pair of low and high, random numbers spread evenly between them.");
+    .doc("For every pair of low and high, random numbers spread evenly between them.")
+    .example(R"(
+>>> x = mx.nd.sample_uniform(mx.nd.array([0, 10]), mx.nd.array([1, 20]), shape=1000)
+>>> x.shape, bool(x[0].max() < 1), bool(x[1].min() >= 10)
+((2, 1000), True, True)
+)");
 
 OP_SAMPLE(_sample_normal, "mu", "sigma")
     .alias("sample_normal")
@@ -386,7 +468,13 @@ OP_SAMPLE(_sample_normal, "mu", "sigma")
     })
     .doc(
         "For every pair of mean mu and deviation sigma, random numbers from that normal "
-        "distribution.");
+        "distribution.")
+    .example(R"(
+>>> mu, sigma = mx.nd.array([0, 1000]), mx.nd.array([1, 10])
+>>> x = mx.nd.sample_normal(mu, sigma, shape=(100, 100))
+>>> x.shape, bool(((x.mean(axis=(1, 2)) - mu) / sigma).abs().max() < 0.1)
+((2, 100, 100), True)
+)");
 
 OP_SAMPLE(_sample_exponential, "lam")
     .alias("sample_exponential")
@@ -394,7 +482,12 @@ OP_SAMPLE(_sample_exponential, "lam")
       transform_standard(call, Standard::kExponential,
                          [](double lam, double, double x) { return x / lam; });
     })
-    .doc("For every rate lam, random numbers from that exponential distribution.");
+    .doc("For every rate lam, random numbers from that exponential distribution.")
+    .example(R"(
+>>> x = mx.nd.sample_exponential(mx.nd.array([1, 100]), shape=10000)
+>>> x.shape, bool((x.mean(axis=1) * mx.nd.array([1, 100]) - 1).abs().max() < 0.2)
+((2, 10000), True)
+)");
 
 OP_SAMPLE(_sample_gamma, "alpha", "beta")
     .alias("sample_gamma")
@@ -407,7 +500,13 @@ OP_SAMPLE(_sample_gamma, "alpha", "beta")
     })
     .doc(
         "For every pair of shape alpha and scale beta, random numbers from that gamma "
-        "distribution.");
+        "distribution.")
+    .example(R"(
+>>> alpha, beta = mx.nd.array([4, 9]), mx.nd.array([10, 1])
+>>> x = mx.nd.sample_gamma(alpha, beta, shape=10000)
+>>> x.shape, bool((x.mean(axis=1) / (alpha * beta) - 1).abs().max() < 0.1)
+((2, 10000), True)
+)");
 
 OP_SAMPLE(_sample_poisson, "lam")
     .alias("sample_poisson")
@@ -416,7 +515,13 @@ OP_SAMPLE(_sample_poisson, "lam")
       fill_sampled(call,
                    [&](double lam, double, int64_t i) { return draw_poisson(lam, stream, i); });
     })
-    .doc("For every mean lam, random counts from that Poisson distribution.");
+    .doc("For every mean lam, random counts from that Poisson distribution.")
+    .example(R"(
+>>> lam = mx.nd.array([[1, 10], [100, 1000]])
+>>> x = mx.nd.sample_poisson(lam, shape=10000)
+>>> x.shape, bool((x.mean(axis=2) / lam - 1).abs().max() < 0.1)
+((2, 2, 10000), True)
+)");
 
 OP_SAMPLE(_sample_negative_binomial, "k", "p")
     .alias("sample_negative_binomial")
@@ -427,7 +532,13 @@ OP_SAMPLE(_sample_negative_binomial, "k", "p")
     })
     .doc(
         "For every pair of k and p, random counts of failures before k successes of probability "
-        "p.");
+        "p.")
+    .example(R"(
+>>> k, p = mx.nd.array([1, 40]), mx.nd.array([0.5, 0.4])
+>>> x = mx.nd.sample_negative_binomial(k, p, shape=10000)
+>>> x.shape, bool((x.mean(axis=1) / mx.nd.array([1, 60]) - 1).abs().max() < 0.2)
+((2, 10000), True)
+)");
 
 OP_SAMPLE(_sample_generalized_negative_binomial, "mu", "alpha")
     .alias("sample_generalized_negative_binomial")
@@ -439,7 +550,13 @@ OP_SAMPLE(_sample_generalized_negative_binomial, "mu", "alpha")
     })
     .doc(
         "For every pair of mean mu and dispersion alpha, random counts from that negative binomial "
-        "distribution.");
+        "distribution.")
+    .example(R"(
+>>> mu, alpha = mx.nd.array([2, 50]), mx.nd.array([0.5, 0.1])
+>>> x = mx.nd.sample_generalized_negative_binomial(mu, alpha, shape=10000)
+>>> x.shape, bool((x.mean(axis=1) / mu - 1).abs().max() < 0.15)
+((2, 10000), True)
+)");
 
 // ---- permutation
 
@@ -476,7 +593,12 @@ OP(_shuffle)
     })
     .random()
     .no_grad("the order that was drawn is not kept")
-    .doc("The rows of the leading axis in a random order.");
+    .doc("The rows of the leading axis in a random order.")
+    .example(R"(
+>>> x = mx.nd.array([[1, 10], [2, 20], [3, 30]])
+>>> sorted(mx.nd.shuffle(x).asnumpy().tolist())  # rows stay whole
+[[1.0, 10.0], [2.0, 20.0], [3.0, 30.0]]
+)");
 
 }  // namespace
 }  // namespace mxtape

@@ -212,21 +212,62 @@ void pdf_vjp(Vjp& v) {
       .vjp(pdf_vjp<density>)
 
 OP_PDF(uniform, UniformPdf, "low", "high")
-    .doc("Density of the uniform distribution over [low, high], at samples in that range.");
+    .doc("Density of the uniform distribution over [low, high], at samples in that range.")
+    .example(R"(
+>>> x, low, high = mx.nd.array([[0, 1], [2, 4]]), mx.nd.array([0, 1]), mx.nd.array([2, 5])
+>>> print(mx.nd.random_pdf_uniform(x, low, high).asnumpy().round(4))  # one range per row
+[[0.5  0.5 ]
+ [0.25 0.25]]
+)");
 OP_PDF(normal, NormalPdf, "mu", "sigma")
-    .doc("Density of the normal distribution of mean mu and deviation sigma.");
+    .doc("Density of the normal distribution of mean mu and deviation sigma.")
+    .example(R"(
+>>> x, mu, sigma = mx.nd.array([[0, 1]]), mx.nd.array([0]), mx.nd.array([1])
+>>> print(mx.nd.random_pdf_normal(x, mu, sigma).asnumpy().round(4))
+[[0.3989 0.242 ]]
+>>> print(mx.nd.random_pdf_normal(x, mu, sigma, is_log=True).asnumpy().round(4))
+[[-0.9189 -1.4189]]
+)");
 OP_PDF(gamma, GammaPdf, "alpha", "beta")
-    .doc("Density of the gamma distribution of shape alpha and rate beta.");
+    .doc("Density of the gamma distribution of shape alpha and rate beta.")
+    .example(R"(
+>>> x = mx.nd.array([[0.5, 1, 2]])
+>>> alpha, beta = mx.nd.array([2]), mx.nd.array([3])
+>>> print(mx.nd.random_pdf_gamma(x, alpha, beta).asnumpy().round(4))  # 9 x exp(-3 x)
+[[1.0041 0.4481 0.0446]]
+)");
 OP_PDF(exponential, ExponentialPdf, "lam")
-    .doc("Density of the exponential distribution of rate lam, at samples that are not negative.");
+    .doc("Density of the exponential distribution of rate lam, at samples that are not negative.")
+    .example(R"(
+>>> x, rates = mx.nd.array([[0, 1], [0, 1]]), mx.nd.array([1, 2])  # a rate for each row
+>>> print(mx.nd.random_pdf_exponential(x, rates).asnumpy().round(4))
+[[1.     0.3679]
+ [2.     0.2707]]
+)");
 OP_PDF(poisson, PoissonPdf, "lam")
-    .doc("Probability of counts under the Poisson distribution of mean lam.");
+    .doc("Probability of counts under the Poisson distribution of mean lam.")
+    .example(R"(
+>>> counts, lam = mx.nd.array([[0, 1, 2]]), mx.nd.array([1])
+>>> print(mx.nd.random_pdf_poisson(counts, lam).asnumpy().round(4))
+[[0.3679 0.3679 0.1839]]
+)");
 OP_PDF(negative_binomial, NegativeBinomialPdf, "k", "p")
-    .doc("Probability of counts of failures before k successes that have probability p each.");
+    .doc("Probability of counts of failures before k successes that have probability p each.")
+    .example(R"(
+>>> counts, k, p = mx.nd.array([[0, 1, 2]]), mx.nd.array([1]), mx.nd.array([0.25])
+>>> print(mx.nd.random_pdf_negative_binomial(counts, k, p).asnumpy().round(4))
+[[0.25   0.1875 0.1406]]
+)");
 OP_PDF(generalized_negative_binomial, GeneralizedNegativeBinomialPdf, "mu", "alpha")
     .doc(
         "Probability of counts under the negative binomial distribution of mean mu and dispersion "
-        "alpha: that of k = 1 / alpha and p = 1 / (mu * alpha + 1).");
+        "alpha: that of k = 1 / alpha and p = 1 / (mu * alpha + 1).")
+    .example(R"(
+>>> counts, mu, alpha = mx.nd.array([[0, 1, 2]]), mx.nd.array([1]), mx.nd.array([1])
+>>> p = mx.nd.random_pdf_generalized_negative_binomial(counts, mu, alpha)
+>>> print(p.asnumpy().round(4))
+[[0.5   0.25  0.125]]
+)");
 
 // ---- Dirichlet: a sample is a vector
 
@@ -305,7 +346,13 @@ OP(_random_pdf_dirichlet)
         v.grad(1, reshape(sum_to(grad, wide), shape));
       }
     })
-    .doc("Density of the Dirichlet distribution of concentrations alpha; samples are vectors.");
+    .doc("Density of the Dirichlet distribution of concentrations alpha; samples are vectors.")
+    .example(R"(
+>>> x = mx.nd.array([[0.5, 0.25, 0.25]])  # a distribution over three classes
+>>> alpha = mx.nd.array([1, 1, 1])  # all are equally likely: 2 per unit of area
+>>> print(mx.nd.random_pdf_dirichlet(x, alpha).asnumpy().round(4))
+[2.]
+)");
 
 }  // namespace
 }  // namespace mxtape

@@ -68,7 +68,12 @@ OP(ravel_multi_index)
     .zero_grad()
     .doc(
         "For each column of data, of shape (axes, n), the number of the element that it names in "
-        "an array of the given shape. Not checked against the shape; in data's dtype.");
+        "an array of the given shape. Not checked against the shape; in data's dtype.")
+    .example(R"(
+>>> indices = mx.nd.array([[0, 2], [1, 0]])  # of [0, 1] and of [2, 0]
+>>> mx.nd.ravel_multi_index(indices, shape=(3, 4)).asnumpy().tolist()
+[1.0, 8.0]
+)");
 
 OP(unravel_index)
     .alias("_unravel_index")
@@ -98,7 +103,11 @@ OP(unravel_index)
     .zero_grad()
     .doc(
         "For each number of an element of an array of the given shape, its index along each axis: "
-        "axis 0 of the result counts the axes. In data's dtype.");
+        "axis 0 of the result counts the axes. In data's dtype.")
+    .example(R"(
+>>> mx.nd.unravel_index(mx.nd.array([1, 8]), shape=(3, 4)).asnumpy().tolist()
+[[0.0, 2.0], [1.0, 0.0]]
+)");
 
 }  // namespace
 }  // namespace mxtape

@@ -115,7 +115,14 @@ OP(sum)
     .keep_input(0, Keep::kShape)
     .vjp([](Vjp& v) { v.grad(0, spread(v.head(), v.input_shape(0), axes_of(v))); })
     .method()
-    .doc("Sum over the given axes, in the input's dtype; a result over all axes has shape (1,).");
+    .doc("Sum over the given axes, in the input's dtype; a result over all axes has shape (1,).")
+    .example(R"(
+>>> x = mx.nd.array([[1, 2], [3, 4]])
+>>> mx.nd.sum(x).asnumpy().tolist(), mx.nd.sum(x, axis=1).asnumpy().tolist()
+([10.0], [3.0, 7.0])
+>>> mx.nd.sum(x, axis=1, exclude=True).asnumpy().tolist()  # over all axes but 1
+[4.0, 6.0]
+)");
 
 OP(nansum)
     .inputs("data")
@@ -136,7 +143,12 @@ OP(nansum)
       v.grad(0, spread(v.head(), x.shape(), axes_of(v)) * fn::equal(x, x));
     })
     .method()
-    .doc("Sum over the given axes without the elements that are NaN.");
+    .doc("Sum over the given axes without the elements that are NaN.")
+    .example(R"(
+>>> x = mx.nd.array([[2, float("nan")], [3, 4]])
+>>> mx.nd.nansum(x).asnumpy().tolist(), mx.nd.nansum(x, axis=1).asnumpy().tolist()
+([9.0], [2.0, 7.0])
+)");
 
 // Integers are summed without wrapping around, then divided.
 template <class T>
@@ -181,7 +193,14 @@ OP(mean)
       v.grad(0, spread(v.head() / count, shape, axes));
     })
     .method()
-    .doc("Mean over the given axes, in the input's dtype: integers truncate toward zero.");
+    .doc("Mean over the given axes, in the input's dtype: integers truncate toward zero.")
+    .example(R"(
+>>> x = mx.nd.array([[1, 5], [3, 2]])
+>>> mx.nd.mean(x).asnumpy().tolist(), mx.nd.mean(x, axis=0).asnumpy().tolist()
+([2.75], [2.0, 3.5])
+>>> mx.nd.mean(x.astype("int32")).asnumpy().tolist()  # of 2.75
+[2]
+)");
 
 // ---- norm
 
@@ -294,7 +313,14 @@ OP(norm)
     .method()
     .doc(
         "Norm of order 1 or 2 over the given axes, in the input's dtype or out_dtype; its gradient "
-        "at 0 is 0.");
+        "at 0 is 0.")
+    .example(R"(
+>>> x = mx.nd.array([[3, 4], [0, -2]])
+>>> mx.nd.norm(x, axis=1).asnumpy().tolist()
+[5.0, 2.0]
+>>> mx.nd.norm(x, ord=1).asnumpy().tolist()
+[9.0]
+)");
 
 }  // namespace
 }  // namespace mxtape

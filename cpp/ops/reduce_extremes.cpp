@@ -37,7 +37,14 @@ OP(max)
     .method()
     .doc(
         "Largest element over the given axes; NaN if one is. Every tied element gets the "
-        "gradient.");
+        "gradient.")
+    .example(R"(
+>>> x = mx.nd.array([[1, 5], [3, 2]])
+>>> mx.nd.max(x).asnumpy().tolist(), mx.nd.max(x, axis=1).asnumpy().tolist()
+([5.0], [5.0, 3.0])
+>>> mx.nd.max(x, axis=1, exclude=True).asnumpy().tolist()  # over all axes but 1
+[3.0, 5.0]
+)");
 
 OP(min)
     .alias("min_axis")
@@ -51,7 +58,14 @@ OP(min)
     .method()
     .doc(
         "Smallest element over the given axes; NaN if one is. Every tied element gets the "
-        "gradient.");
+        "gradient.")
+    .example(R"(
+>>> x = mx.nd.array([[1, 5], [3, 2]])
+>>> mx.nd.min(x).asnumpy().tolist(), mx.nd.min(x, axis=1).asnumpy().tolist()
+([1.0], [1.0, 2.0])
+>>> mx.nd.min(x, axis=1, keepdims=True).shape
+(2, 1)
+)");
 
 // ---- where
 
@@ -208,7 +222,16 @@ OP(argmax)
     .method()
     .doc(
         "Index of the first largest element along an axis, in the input's dtype; a NaN is "
-        "largest.");
+        "largest.")
+    .example(R"(
+>>> x = mx.nd.array([[1, 9, 9], [7, 3, 5]])
+>>> mx.nd.argmax(x, axis=1).asnumpy().tolist()  # the first of equals; as floats
+[1.0, 0.0]
+>>> mx.nd.argmax(x, axis=0).asnumpy().tolist()
+[1.0, 0.0, 0.0]
+>>> mx.nd.argmax(x).asnumpy().tolist()  # of all elements in order
+[1.0]
+)");
 
 OP(argmin)
     .inputs("data")
@@ -219,7 +242,14 @@ OP(argmin)
     .method()
     .doc(
         "Index of the first smallest element along an axis, in the input's dtype; a NaN is "
-        "smallest.");
+        "smallest.")
+    .example(R"(
+>>> x = mx.nd.array([[1, 9, 1], [7, 3, 5]])
+>>> mx.nd.argmin(x, axis=1).asnumpy().tolist()  # the first of equals; as floats
+[0.0, 1.0]
+>>> mx.nd.argmin(x, axis=1, keepdims=True).shape
+(2, 1)
+)");
 
 OP(argmax_channel)
     .inputs("data")
@@ -237,7 +267,12 @@ OP(argmax_channel)
     })
     .zero_grad()
     .method()
-    .doc("Index of the first largest element along axis 1, in the input's dtype.");
+    .doc("Index of the first largest element along axis 1, in the input's dtype.")
+    .example(R"(
+>>> x = mx.nd.array([[1, 9, 9], [7, 3, 5]])
+>>> mx.nd.argmax_channel(x).asnumpy().tolist()
+[1.0, 0.0]
+)");
 
 }  // namespace
 }  // namespace mxtape

@@ -158,7 +158,12 @@ OP(prod)
     .keep_input()
     .vjp([](Vjp& v) { v.grad(0, product_gradient(v, v.input(0))); })
     .method()
-    .doc("Product over the given axes, in the input's dtype.");
+    .doc("Product over the given axes, in the input's dtype.")
+    .example(R"(
+>>> x = mx.nd.array([[1, 2], [3, 4]])
+>>> mx.nd.prod(x).asnumpy().tolist(), mx.nd.prod(x, axis=0).asnumpy().tolist()
+([24.0], [3.0, 8.0])
+)");
 
 OP(nanprod)
     .inputs("data")
@@ -179,7 +184,12 @@ OP(nanprod)
       v.grad(0, product_gradient(v, fn::where(there, x, fn::ones_like(x))) * there);
     })
     .method()
-    .doc("Product over the given axes without the elements that are NaN.");
+    .doc("Product over the given axes without the elements that are NaN.")
+    .example(R"(
+>>> x = mx.nd.array([[2, float("nan")], [3, 4]])
+>>> mx.nd.nanprod(x).asnumpy().tolist(), mx.nd.nanprod(x, axis=1).asnumpy().tolist()
+([24.0], [2.0, 12.0])
+)");
 
 }  // namespace
 }  // namespace mxtape

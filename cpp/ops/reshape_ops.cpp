@@ -44,7 +44,11 @@ OP(Flatten)
     .keep_input(0, Keep::kShape)
     .vjp(reshape_vjp)
     .method()
-    .doc("A copy with the first axis kept and all others merged into one.");
+    .doc("A copy with the first axis kept and all others merged into one.")
+    .example(R"(
+>>> mx.nd.Flatten(mx.nd.zeros((2, 3, 4))).shape
+(2, 12)
+)");
 
 OP(expand_dims)
     .inputs("data")
@@ -61,7 +65,12 @@ OP(expand_dims)
     .keep_input(0, Keep::kShape)
     .vjp(reshape_vjp)
     .method()
-    .doc("A copy with a new axis of extent 1.");
+    .doc("A copy with a new axis of extent 1.")
+    .example(R"(
+>>> x = mx.nd.zeros((2, 3))
+>>> mx.nd.expand_dims(x, axis=1).shape, mx.nd.expand_dims(x, axis=-1).shape
+((2, 1, 3), (2, 3, 1))
+)");
 
 OP(squeeze)
     .inputs("data")
@@ -93,7 +102,12 @@ OP(squeeze)
     .keep_input(0, Keep::kShape)
     .vjp(reshape_vjp)
     .method()
-    .doc("A copy without the given axes of extent 1.");
+    .doc("A copy without the given axes of extent 1.")
+    .example(R"(
+>>> x = mx.nd.zeros((1, 2, 1))
+>>> mx.nd.squeeze(x).shape, mx.nd.squeeze(x, axis=0).shape
+((2,), (2, 1))
+)");
 
 OP(reshape_like)
     .inputs("lhs", "rhs")
@@ -130,7 +144,15 @@ OP(reshape_like)
       if (v.needs(1)) v.grad(1, full(v.input_shape(1), v.input_dtype(1), 0));
     })
     .method()
-    .doc("A copy of lhs in the shape of rhs, or with some of its axes replaced by some of rhs.");
+    .doc("A copy of lhs in the shape of rhs, or with some of its axes replaced by some of rhs.")
+    .example(R"(
+>>> x = mx.nd.array([1, 2, 3, 4])
+>>> mx.nd.reshape_like(x, mx.nd.zeros((2, 2))).asnumpy().tolist()
+[[1.0, 2.0], [3.0, 4.0]]
+>>> options = dict(lhs_begin=0, lhs_end=1, rhs_begin=1, rhs_end=3)
+>>> mx.nd.reshape_like(mx.nd.zeros((6, 5)), mx.nd.zeros((9, 2, 3)), **options).shape
+(2, 3, 5)
+)");
 
 OP(shape_array)
     .inputs("data")
@@ -141,7 +163,11 @@ OP(shape_array)
     })
     .zero_grad()
     .method()
-    .doc("The extents of the array as a one-dimensional int64 array.");
+    .doc("The extents of the array as a one-dimensional int64 array.")
+    .example(R"(
+>>> mx.nd.shape_array(mx.nd.zeros((2, 3))).asnumpy().tolist()
+[2, 3]
+)");
 
 OP(size_array)
     .inputs("data")
@@ -149,7 +175,11 @@ OP(size_array)
     .kernel([](const KernelCall& call) { *call.out().data<int64_t>() = call.in(0).size(); })
     .zero_grad()
     .method()
-    .doc("The number of elements as an int64 array of shape (1,).");
+    .doc("The number of elements as an int64 array of shape (1,).")
+    .example(R"(
+>>> mx.nd.size_array(mx.nd.zeros((2, 3))).asnumpy().tolist()
+[6]
+)");
 
 }  // namespace
 }  // namespace mxtape

@@ -62,7 +62,14 @@ OP(_contrib_AdaptiveAvgPooling2D)
       v.grad(0, pool_sum_adjoint_op(
                     {v.head()}, adaptive_geometry(v.params<AdaptiveParams>(), v.input_shape(0))));
     })
-    .doc("Means over output_size windows of nearly equal size that together cover each image.");
+    .doc("Means over output_size windows of nearly equal size that together cover each image.")
+    .example(R"(
+>>> image = mx.nd.array([[[[1, 2, 3], [4, 5, 6]]]])
+>>> mx.nd.contrib.AdaptiveAvgPooling2D(image, output_size=(1, 2)).asnumpy().tolist()
+[[[[3.0, 4.0]]]]
+>>> mx.nd.contrib.AdaptiveAvgPooling2D(image).asnumpy().tolist()  # one mean of all
+[[[[3.5]]]]
+)");
 
 // ---- bilinear interpolation
 
@@ -312,7 +319,16 @@ OP(_contrib_BilinearResize2D)
       r.out = {head.shape()[2], head.shape()[3]};
       v.grad(0, resize_adjoint_op({head}, r));
     })
-    .doc("Images in another size, by bilinear interpolation.");
+    .doc("Images in another size, by bilinear interpolation.")
+    .example(R"(
+>>> image = mx.nd.array([[[[0, 4]]]])
+>>> y = mx.nd.contrib.BilinearResize2D(image, height=1, width=5)
+>>> y.asnumpy().tolist()  # corners keep their values
+[[[[0.0, 1.0, 2.0, 3.0, 4.0]]]]
+>>> y = mx.nd.contrib.BilinearResize2D(image, height=1, width=4, align_corners=False)
+>>> y.asnumpy().tolist()
+[[[[0.0, 1.0, 3.0, 4.0]]]]
+)");
 
 }  // namespace
 }  // namespace mxtape

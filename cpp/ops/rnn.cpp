@@ -281,7 +281,15 @@ OP(RNN)
         "then for each the two biases. The gates are in the order input, forget, cell, output "
         "(lstm) or reset, update, new (gru). The result has shape (steps, batch, directions * "
         "size); with state_outputs the last states follow. Past a sequence's length it is 0, and "
-        "the states are those at its end.");
+        "the states are those at its end.")
+    .example(R"(
+>>> x = mx.nd.array([1, 2, 3]).reshape((3, 1, 1))  # three steps of one number
+>>> parameters = mx.nd.array([1, 1, 0, 0])  # weights of input and state, two biases
+>>> state = mx.nd.zeros((1, 1, 1))
+>>> y = mx.nd.RNN(x, parameters, state, mode="rnn_relu", state_size=1, num_layers=1)
+>>> y.asnumpy().ravel().tolist()  # with these weights, a running sum
+[1.0, 3.0, 6.0]
+)");
 
 OP(_backward_RNN)
     .inputs("data", "parameters", "state", "state_cell", "sequence_length", "output", "reserve",

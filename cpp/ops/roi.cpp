@@ -240,7 +240,13 @@ OP(ROIPooling)
     })
     .doc(
         "The largest element of each bin of each region, (regions, channels, height, width); 0 "
-        "where a bin is outside the image.");
+        "where a bin is outside the image.")
+    .example(R"(
+>>> image = mx.nd.arange(16).reshape((1, 1, 4, 4))
+>>> rois = mx.nd.array([[0, 0, 0, 3, 3]])  # of image 0: x and y of two corners
+>>> mx.nd.ROIPooling(image, rois, pooled_size=(2, 2), spatial_scale=1).asnumpy().tolist()
+[[[[5.0, 7.0], [13.0, 15.0]]]]
+)");
 
 void infer_maxima(InferCall& call, const Shape& images, const Shape& pooled) {
   expect_regions(call, images, false);
@@ -494,7 +500,14 @@ OP(_contrib_ROIAlign)
     })
     .doc(
         "The mean of bilinear samples of each bin of each region, (regions, channels, height, "
-        "width); 0 for a region of image -1.");
+        "width); 0 for a region of image -1.")
+    .example(R"(
+>>> image = mx.nd.arange(16).reshape((1, 1, 4, 4))
+>>> rois = mx.nd.array([[0, 0, 0, 2, 2]])  # of image 0, from (0, 0) to (2, 2)
+>>> options = dict(pooled_size=(1, 2), spatial_scale=1, sample_ratio=1)
+>>> mx.nd.contrib.ROIAlign(image, rois, **options).asnumpy().tolist()
+[[[[4.5, 5.5]]]]
+)");
 
 OP(_backward_ROIAlign)
     .inputs("head", "rois")

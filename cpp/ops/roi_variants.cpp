@@ -179,7 +179,14 @@ OP(_contrib_PSROIPooling)
     .doc(
         "The mean of each bin of each region, (regions, output_dim, pooled_size, pooled_size), "
         "where "
-        "every part of a region has channels of its own.");
+        "every part of a region has channels of its own.")
+    .example(R"(
+>>> image = mx.nd.array([1, 2, 3, 4]).reshape((1, 4, 1, 1)).broadcast_to((1, 4, 2, 2))
+>>> rois = mx.nd.array([[0, 0, 0, 1, 1]])  # each of its four parts reads its own channel
+>>> options = dict(spatial_scale=1, output_dim=1, pooled_size=2)
+>>> mx.nd.contrib.PSROIPooling(image, rois, **options).asnumpy().tolist()
+[[[[1.0, 2.0], [3.0, 4.0]]]]
+)");
 
 OP(_backward_PSROIPooling)
     .inputs("head", "rois")
@@ -329,7 +336,15 @@ OP(_contrib_RROIAlign)
     .no_grad("it is for inference")
     .doc(
         "ROIAlign of regions that are turned: rows (image, x and y of the centre, width, height, "
-        "degrees).");
+        "degrees).")
+    .example(R"(
+>>> image = mx.nd.arange(25).reshape((1, 1, 5, 5))
+>>> rois = mx.nd.array([[0, 2, 2, 2, 2, 0], [0, 2, 2, 2, 2, 90]])  # around (2, 2)
+>>> options = dict(pooled_size=(1, 2), spatial_scale=1, sampling_ratio=1)
+>>> print(mx.nd.contrib.RROIAlign(image, rois, **options).asnumpy().round(4)[:, 0, 0])
+[[11.5 12.5]
+ [14.5  9.5]]
+)");
 
 }  // namespace
 }  // namespace mxtape

@@ -151,7 +151,14 @@ OP(SequenceMask)
       p.value = 0;
       v.grad(0, with_lengths(v, mask_op, v.head(), p));
     })
-    .doc("Sequences with what comes after their lengths replaced by `value`.");
+    .doc("Sequences with what comes after their lengths replaced by `value`.")
+    .example(R"(
+>>> x = mx.nd.array([[1, 2], [3, 4], [5, 6]])  # three steps of two sequences
+>>> lengths = mx.nd.array([1, 2])
+>>> y = mx.nd.SequenceMask(x, lengths, use_sequence_length=True, value=-1)
+>>> y.asnumpy().tolist()
+[[1.0, 2.0], [-1.0, 4.0], [-1.0, -1.0]]
+)");
 
 Shape without_steps(const Shape& data, int64_t axis) {
   Ints dims(data.begin(), data.end());
@@ -201,7 +208,15 @@ OP(SequenceLast)
       v.grad(0, with_lengths(v, last_grad, v.head(),
                              SequenceLastGradParams{p.use_sequence_length, p.axis, steps}));
     })
-    .doc("The last step of each sequence.");
+    .doc("The last step of each sequence.")
+    .example(R"(
+>>> x = mx.nd.array([[1, 2], [3, 4], [5, 6]])  # three steps of two sequences
+>>> mx.nd.SequenceLast(x).asnumpy().tolist()
+[5.0, 6.0]
+>>> lengths = mx.nd.array([1, 2])
+>>> mx.nd.SequenceLast(x, lengths, use_sequence_length=True).asnumpy().tolist()
+[1.0, 4.0]
+)");
 
 OP(_backward_SequenceLast)
     .inputs("head", "sequence_length")
@@ -277,7 +292,13 @@ OP(SequenceReverse)
     .vjp([](Vjp& v) {
       v.grad(0, with_lengths(v, reverse_op, v.head(), v.params<SequenceParams>()));
     })
-    .doc("Sequences with the order of their steps, up to their lengths, reversed.");
+    .doc("Sequences with the order of their steps, up to their lengths, reversed.")
+    .example(R"(
+>>> x = mx.nd.array([[1, 2], [3, 4], [5, 6]])  # three steps of two sequences
+>>> lengths = mx.nd.array([2, 3])
+>>> mx.nd.SequenceReverse(x, lengths, use_sequence_length=True).asnumpy().tolist()
+[[3.0, 6.0], [1.0, 4.0], [5.0, 2.0]]
+)");
 
 }  // namespace
 }  // namespace mxtape

@@ -150,7 +150,14 @@ OP(slice)
     .keep_input(0, Keep::kShape)
     .vjp([](Vjp& v) { slice_vjp(v, v.input_shape(0), v.params<SliceParams>()); })
     .method()
-    .doc("A copy of the part of the array that begin, end and step select along its leading axes.");
+    .doc("A copy of the part of the array that begin, end and step select along its leading axes.")
+    .example(R"(
+>>> x = mx.nd.array([[1, 2, 3], [4, 5, 6]])
+>>> mx.nd.slice(x, begin=(0, 1), end=(1, 3)).asnumpy().tolist()
+[[2.0, 3.0]]
+>>> mx.nd.slice(x, begin=(None, -1), end=(None, None), step=(1, -2)).asnumpy().tolist()
+[[3.0, 1.0], [6.0, 4.0]]
+)");
 
 OP(_backward_slice)
     .inputs("data")
@@ -190,7 +197,14 @@ OP(slice_axis)
       slice_vjp(v, in, slice_axis_range(in, v.params<SliceAxisParams>(), "slice_axis"));
     })
     .method()
-    .doc("A copy of the elements [begin, end) along one axis.");
+    .doc("A copy of the elements [begin, end) along one axis.")
+    .example(R"(
+>>> x = mx.nd.array([[1, 2, 3], [4, 5, 6]])
+>>> mx.nd.slice_axis(x, axis=1, begin=1, end=None).asnumpy().tolist()
+[[2.0, 3.0], [5.0, 6.0]]
+>>> mx.nd.slice_axis(x, axis=0, begin=-1, end=2).asnumpy().tolist()
+[[4.0, 5.0, 6.0]]
+)");
 
 OP(slice_like)
     .inputs("data", "shape_like")
@@ -222,7 +236,14 @@ OP(slice_like)
       if (v.needs(1)) v.grad(1, full(like, v.input_dtype(1), 0));
     })
     .method()
-    .doc("A copy of the leading part of data that has the extents of shape_like along `axes`.");
+    .doc("A copy of the leading part of data that has the extents of shape_like along `axes`.")
+    .example(R"(
+>>> x, like = mx.nd.array([[1, 2, 3], [4, 5, 6]]), mx.nd.zeros((1, 2))
+>>> mx.nd.slice_like(x, like).asnumpy().tolist()
+[[1.0, 2.0]]
+>>> mx.nd.slice_like(x, like, axes=(1,)).asnumpy().tolist()
+[[1.0, 2.0], [4.0, 5.0]]
+)");
 
 // Output 0 starts as input 0: in place when the caller gives them as one array.
 void start_from_input(const KernelCall& call) {

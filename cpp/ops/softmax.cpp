@@ -151,7 +151,20 @@ OP(softmax)
     .keep_output()
     .vjp(softmax_vjp<1, false>)
     .method()
-    .doc("exp(data / temperature) divided by its sum along the axis.");
+    .doc("exp(data / temperature) divided by its sum along the axis.")
+    .example(R"(
+>>> x = mx.nd.array([[0, 0], [1, 3]])
+>>> print(mx.nd.softmax(x).asnumpy().round(4))
+[[0.5    0.5   ]
+ [0.1192 0.8808]]
+>>> print(mx.nd.softmax(x, axis=0).asnumpy().round(4))
+[[0.2689 0.0474]
+ [0.7311 0.9526]]
+>>> length = mx.nd.array([1, 2], dtype="int32")  # how much of each row counts
+>>> print(mx.nd.softmax(x, length, use_length=True).asnumpy().round(4))
+[[1.     0.    ]
+ [0.1192 0.8808]]
+)");
 
 OP(softmin)
     .inputs("data")
@@ -162,7 +175,12 @@ OP(softmin)
     .keep_output()
     .vjp(softmax_vjp<-1, false>)
     .method()
-    .doc("exp(-data / temperature) divided by its sum along the axis.");
+    .doc("exp(-data / temperature) divided by its sum along the axis.")
+    .example(R"(
+>>> print(mx.nd.softmin(mx.nd.array([[0, 0], [1, 3]])).asnumpy().round(4))
+[[0.5    0.5   ]
+ [0.8808 0.1192]]
+)");
 
 OP(log_softmax)
     .inputs("data")
@@ -173,7 +191,16 @@ OP(log_softmax)
     .keep_output()
     .vjp(softmax_vjp<1, true>)
     .method()
-    .doc("The logarithm of softmax, computed without taking one of 0.");
+    .doc("The logarithm of softmax, computed without taking one of 0.")
+    .example(R"(
+>>> x = mx.nd.array([[0, 0], [1, 3]])
+>>> print(mx.nd.log_softmax(x).asnumpy().round(4))
+[[-0.6931 -0.6931]
+ [-2.1269 -0.1269]]
+>>> x = mx.nd.array([0, 1000])  # softmax gives 0 and 1
+>>> mx.nd.log_softmax(x).asnumpy()[0].tolist()
+-1000.0
+)");
 
 // ---- SoftmaxActivation
 
@@ -214,7 +241,13 @@ OP(SoftmaxActivation)
                                      SoftmaxGradParams{1, 1}),
                         y.shape()));
     })
-    .doc("Softmax over the channels, or over the last axis.");
+    .doc("Softmax over the channels, or over the last axis.")
+    .example(R"(
+>>> x = mx.nd.array([[[0, 1], [0, 0]]])  # one sample of two channels
+>>> print(mx.nd.SoftmaxActivation(x, mode="channel").asnumpy().round(4))
+[[[0.5    0.7311]
+  [0.5    0.2689]]]
+)");
 
 // ---- SoftmaxOutput
 
@@ -387,7 +420,16 @@ OP(SoftmaxOutput)
     })
     .doc(
         "Softmax whose gradient is that of the cross entropy with `label`, whatever flows into "
-        "it.");
+        "it.")
+    .example(R"(
+>>> x, label = mx.nd.zeros((1, 4)), mx.nd.array([2])
+>>> x.attach_grad()
+>>> with mx.autograd.record():
+...     y = mx.nd.SoftmaxOutput(x, label)
+>>> y.backward()
+>>> y.asnumpy().tolist(), x.grad.asnumpy().tolist()
+([[0.25, 0.25, 0.25, 0.25]], [[0.25, 0.25, -0.75, 0.25]])
+)");
 
 // ---- softmax_cross_entropy
 
@@ -434,7 +476,12 @@ OP(softmax_cross_entropy)
       const NDArray y = softmax_op({v.input(0)}, SoftmaxParams{});
       v.grad(0, output_grad({y, v.input(1)}, SoftmaxOutputGradParams{}) * v.head());
     })
-    .doc("The sum over rows of -log softmax(data)[label], of shape (1,).");
+    .doc("The sum over rows of -log softmax(data)[label], of shape (1,).")
+    .example(R"(
+>>> x, label = mx.nd.array([[0, 0], [0, 0]]), mx.nd.array([1, 0])
+>>> print(mx.nd.softmax_cross_entropy(x, label).asnumpy().round(4))  # 2 log(2)
+[1.3863]
+)");
 
 }  // namespace
 }  // namespace mxtape

@@ -449,7 +449,16 @@ OP(sort)
     .method()
     .doc(
         "The elements in order along an axis; a NaN is larger than every number. Without an axis, "
-        "a vector of all of them.");
+        "a vector of all of them.")
+    .example(R"(
+>>> x = mx.nd.array([[3, 1], [2, 4]])
+>>> mx.nd.sort(x).asnumpy().tolist()
+[[1.0, 3.0], [2.0, 4.0]]
+>>> mx.nd.sort(x, axis=0, is_ascend=False).asnumpy().tolist()
+[[3.0, 4.0], [2.0, 1.0]]
+>>> mx.nd.sort(x, axis=None).asnumpy().tolist()
+[1.0, 2.0, 3.0, 4.0]
+)");
 
 OP(argsort)
     .inputs("data")
@@ -467,7 +476,14 @@ OP(argsort)
     })
     .zero_grad()
     .method()
-    .doc("The indices that sort along an axis: sort() gives the elements at them.");
+    .doc("The indices that sort along an axis: sort() gives the elements at them.")
+    .example(R"(
+>>> x = mx.nd.array([30, 10, 20])
+>>> mx.nd.argsort(x).asnumpy().tolist()
+[1.0, 2.0, 0.0]
+>>> mx.nd.argsort(x, is_ascend=False, dtype="int32").asnumpy().tolist()
+[0, 2, 1]
+)");
 
 OP(topk)
     .inputs("data")
@@ -510,7 +526,16 @@ OP(topk)
     .method()
     .doc(
         "The k largest elements along an axis, largest first, or the smallest; equal ones in their "
-        "order, a NaN larger than every number.");
+        "order, a NaN larger than every number.")
+    .example(R"(
+>>> x = mx.nd.array([[1, 5, 3], [8, 2, 4]])
+>>> mx.nd.topk(x, k=2).asnumpy().tolist()  # indices; see ret_typ
+[[1.0, 2.0], [0.0, 2.0]]
+>>> mx.nd.topk(x, k=2, ret_typ="value").asnumpy().tolist()
+[[5.0, 3.0], [8.0, 4.0]]
+>>> mx.nd.topk(x, k=2, ret_typ="mask").asnumpy().tolist()
+[[0.0, 1.0, 1.0], [1.0, 0.0, 1.0]]
+)");
 
 }  // namespace
 }  // namespace mxtape

@@ -29,7 +29,11 @@ OP(cast_storage)
       if (in.size() > 0) copy_strided(in, dense(in), out, dense(out));
     })
     .vjp([](Vjp& v) { v.grad(0, v.head()); })
-    .doc("A copy of the array in another storage type: 'default'.");
+    .doc("A copy of the array in another storage type: 'default'.")
+    .example(R"(
+>>> mx.nd.cast_storage(mx.nd.array([1, 2]), stype="default").asnumpy().tolist()
+[1.0, 2.0]
+)");
 
 }  // namespace
 }  // namespace mxtape

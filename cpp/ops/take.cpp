@@ -138,7 +138,16 @@ OP(take)
     .method()
     .doc(
         "The slices of `a` along an axis that the indices name; the indices' shape replaces the "
-        "axis.");
+        "axis.")
+    .example(R"(
+>>> x = mx.nd.array([[1, 2], [3, 4], [5, 6]])
+>>> mx.nd.take(x, mx.nd.array([2, 0])).asnumpy().tolist()
+[[5.0, 6.0], [1.0, 2.0]]
+>>> mx.nd.take(x, mx.nd.array([-1, 9])).asnumpy().tolist()  # clipped to the rows
+[[1.0, 2.0], [5.0, 6.0]]
+>>> mx.nd.take(x, mx.nd.array([-1]), axis=1, mode="wrap").asnumpy().tolist()
+[[2.0], [4.0], [6.0]]
+)");
 
 OP(_backward_take)
     .inputs("data", "indices")
@@ -193,7 +202,13 @@ OP(Embedding)
       v.grad(1, take_grad({v.head(), v.input(0)},
                           TakeGradParams{Ints(weight.begin(), weight.end()), 0, IndexMode::kClip}));
     })
-    .doc("The rows of weight that the indices in data name, clipped to its rows.");
+    .doc("The rows of weight that the indices in data name, clipped to its rows.")
+    .example(R"(
+>>> weight = mx.nd.array([[0, 1], [10, 11], [20, 21]])
+>>> indices = mx.nd.array([2, 0])
+>>> mx.nd.Embedding(indices, weight, input_dim=3, output_dim=2).asnumpy().tolist()
+[[20.0, 21.0], [0.0, 1.0]]
+)");
 
 // The shape of one element for each row along `axis`.
 Shape picked_shape(const Shape& in, int axis, bool keepdims) {
@@ -265,7 +280,16 @@ OP(pick)
                           PickGradParams{Ints(in.begin(), in.end()), *p.axis, p.mode}));
     })
     .method()
-    .doc("From each row along an axis, the element that the index array names.");
+    .doc("From each row along an axis, the element that the index array names.")
+    .example(R"(
+>>> x = mx.nd.array([[1, 2, 3], [4, 5, 6]])
+>>> mx.nd.pick(x, mx.nd.array([0, 2])).asnumpy().tolist()
+[1.0, 6.0]
+>>> mx.nd.pick(x, mx.nd.array([9, -1])).asnumpy().tolist()  # clipped to the row
+[3.0, 4.0]
+>>> mx.nd.pick(x, mx.nd.array([0, 1, 0]), axis=0).asnumpy().tolist()
+[1.0, 5.0, 3.0]
+)");
 
 OP(_backward_pick)
     .inputs("data", "index")
@@ -330,8 +354,12 @@ OP(batch_take)
       v.grad(0,
              reshape(pick_grad({g, index}, PickGradParams{Ints(table.begin(), table.end())}), in));
     })
-    .doc(
-        "From each row along the last axis, the element that its index names, clipped to the row.");
+    .doc("From each row along the last axis, the element that its index names, clipped to the row.")
+    .example(R"(
+>>> x = mx.nd.array([[1, 2], [3, 4], [5, 6]])
+>>> mx.nd.batch_take(x, mx.nd.array([0, 1, 0], dtype="int32")).asnumpy().tolist()
+[1.0, 4.0, 5.0]
+)");
 
 OP(one_hot)
     .inputs("indices")
@@ -367,7 +395,11 @@ OP(one_hot)
     .method()
     .doc(
         "Each index as a row of off_value with on_value at the index; rows of off_value out of "
-        "range.");
+        "range.")
+    .example(R"(
+>>> mx.nd.one_hot(mx.nd.array([2, 0, 3]), depth=3).asnumpy().tolist()
+[[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
+)");
 
 OP(fill_element_0index)
     .inputs("lhs", "mhs", "rhs")
@@ -396,7 +428,12 @@ OP(fill_element_0index)
     .no_grad("MXNet has none; one_hot() and where() give a result that has one")
     .doc(
         "The matrix lhs with one element of each row replaced: the one that rhs names, by that of "
-        "mhs. Rows whose index is outside stay as they are.");
+        "mhs. Rows whose index is outside stay as they are.")
+    .example(R"(
+>>> x, values, columns = mx.nd.zeros((2, 3)), mx.nd.array([7, 8]), mx.nd.array([2, 0])
+>>> mx.nd.fill_element_0index(x, values, columns).asnumpy().tolist()
+[[0.0, 0.0, 7.0], [8.0, 0.0, 0.0]]
+)");
 
 }  // namespace
 }  // namespace mxtape

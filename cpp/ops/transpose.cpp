@@ -90,7 +90,14 @@ OP(transpose)
       v.grad(0, transpose({v.head()}, TransposeParams{inverse}));
     })
     .method()
-    .doc("The array with its axes in another order; without axes, in reverse order.");
+    .doc("The array with its axes in another order; without axes, in reverse order.")
+    .example(R"(
+>>> mx.nd.transpose(mx.nd.array([[1, 2], [3, 4]])).asnumpy().tolist()
+[[1.0, 3.0], [2.0, 4.0]]
+>>> x = mx.nd.zeros((2, 3, 4))
+>>> mx.nd.transpose(x).shape, mx.nd.transpose(x, axes=(0, 2, 1)).shape
+((4, 3, 2), (2, 4, 3))
+)");
 
 OP(SwapAxis)
     .alias("swapaxes")
@@ -106,7 +113,13 @@ OP(SwapAxis)
     })
     .vjp([](Vjp& v) { v.grad(0, swap_axis({v.head()}, v.params<SwapAxisParams>())); })
     .method()
-    .doc("The array with two of its axes exchanged.");
+    .doc("The array with two of its axes exchanged.")
+    .example(R"(
+>>> mx.nd.SwapAxis(mx.nd.zeros((2, 3, 4)), dim1=0, dim2=2).shape
+(4, 3, 2)
+>>> mx.nd.SwapAxis(mx.nd.array([[1, 2], [3, 4]]), 0, 1).asnumpy().tolist()
+[[1.0, 3.0], [2.0, 4.0]]
+)");
 
 OP(reverse)
     .alias("flip")
@@ -132,7 +145,14 @@ OP(reverse)
     })
     .vjp([](Vjp& v) { v.grad(0, reverse({v.head()}, v.params<ReverseParams>())); })
     .method()
-    .doc("The array with the order of its elements reversed along the given axes.");
+    .doc("The array with the order of its elements reversed along the given axes.")
+    .example(R"(
+>>> x = mx.nd.array([[1, 2], [3, 4]])
+>>> mx.nd.reverse(x, axis=1).asnumpy().tolist()
+[[2.0, 1.0], [4.0, 3.0]]
+>>> mx.nd.reverse(x, axis=(0, 1)).asnumpy().tolist()
+[[4.0, 3.0], [2.0, 1.0]]
+)");
 
 }  // namespace
 }  // namespace mxtape

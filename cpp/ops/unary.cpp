@@ -13,48 +13,105 @@ OP_UNARY(negative)
     .alias("_np_negative")
     .pointwise_numeric([](auto x) { return -x; })
     .vjp([](Vjp& v) { v.grad(0, -v.head()); })
-    .doc("-x.");
+    .doc("-x.")
+    .example(R"(
+>>> mx.nd.negative(mx.nd.array([1, -2])).asnumpy().tolist()
+[-1.0, 2.0]
+)");
 OP_UNARY(abs)
     .pointwise_numeric(ELEMENTS(x < T(0) ? -x : x))
     .GRAD_X(g* fn::sign(x))
-    .doc("Absolute value; its gradient at 0 is 0.");
+    .doc("Absolute value; its gradient at 0 is 0.")
+    .example(R"(
+>>> mx.nd.abs(mx.nd.array([-2, 0, 3])).asnumpy().tolist()
+[2.0, 0.0, 3.0]
+)");
 OP_UNARY(sign)
     .pointwise_numeric(ELEMENTS(T(x > T(0)) - T(x < T(0))))
     .zero_grad()
-    .doc("-1, 0 or 1 by the sign of x.");
-OP_UNARY(square).pointwise_numeric([](auto x) { return x * x; }).GRAD_X(2.0 * g * x).doc("x * x.");
+    .doc("-1, 0 or 1 by the sign of x.")
+    .example(R"(
+>>> mx.nd.sign(mx.nd.array([-3, 0, 0.5])).asnumpy().tolist()
+[-1.0, 0.0, 1.0]
+)");
+OP_UNARY(square)
+    .pointwise_numeric([](auto x) { return x * x; })
+    .GRAD_X(2.0 * g * x)
+    .doc("x * x.")
+    .example(R"(
+>>> mx.nd.square(mx.nd.array([-3, 0.5])).asnumpy().tolist()
+[9.0, 0.25]
+)");
 OP_UNARY(reciprocal)
     .pointwise([](auto x) { return x.inverse(); })
     .sample(0.5, 3)
     .GRAD_X(-masked_quotient(g, fn::square(x)))
-    .doc("1 / x.");
+    .doc("1 / x.")
+    .example(R"(
+>>> mx.nd.reciprocal(mx.nd.array([2, -4])).asnumpy().tolist()
+[0.5, -0.25]
+)");
 
 // ---- rounding: piecewise constant, with gradient 0
 OP_UNARY(round)
     .pointwise(ELEMENTS(std::round(x)))
     .zero_grad()
-    .doc("The nearest integer; halves go away from zero.");
+    .doc("The nearest integer; halves go away from zero.")
+    .example(R"(
+>>> mx.nd.round(mx.nd.array([-1.5, 0.5, 1.4])).asnumpy().tolist()
+[-2.0, 1.0, 1.0]
+)");
 OP_UNARY(rint)
     .pointwise(ELEMENTS(x - std::floor(x) <= std::ceil(x) - x ? std::floor(x) : std::ceil(x)))
     .zero_grad()
-    .doc("The nearest integer; halves go down.");
+    .doc("The nearest integer; halves go down.")
+    .example(R"(
+>>> mx.nd.rint(mx.nd.array([-1.6, 0.5, 1.5, 1.7])).asnumpy().tolist()
+[-2.0, 0.0, 1.0, 2.0]
+)");
 OP_UNARY(ceil)
     .pointwise([](auto x) { return x.ceil(); })
     .zero_grad()
-    .doc("The least integer that is not below x.");
+    .doc("The least integer that is not below x.")
+    .example(R"(
+>>> mx.nd.ceil(mx.nd.array([-1.5, 1.2, 2])).asnumpy().tolist()
+[-1.0, 2.0, 2.0]
+)");
 OP_UNARY(floor)
     .pointwise([](auto x) { return x.floor(); })
     .zero_grad()
-    .doc("The greatest integer that is not above x.");
-OP_UNARY(trunc).pointwise(ELEMENTS(std::trunc(x))).zero_grad().doc("x without its fraction.");
-OP_UNARY(fix).pointwise(ELEMENTS(std::trunc(x))).zero_grad().doc("x rounded toward zero.");
+    .doc("The greatest integer that is not above x.")
+    .example(R"(
+>>> mx.nd.floor(mx.nd.array([-1.5, 1.2, 2])).asnumpy().tolist()
+[-2.0, 1.0, 2.0]
+)");
+OP_UNARY(trunc)
+    .pointwise(ELEMENTS(std::trunc(x)))
+    .zero_grad()
+    .doc("x without its fraction.")
+    .example(R"(
+>>> mx.nd.trunc(mx.nd.array([-1.7, 1.7])).asnumpy().tolist()
+[-1.0, 1.0]
+)");
+OP_UNARY(fix)
+    .pointwise(ELEMENTS(std::trunc(x)))
+    .zero_grad()
+    .doc("x rounded toward zero.")
+    .example(R"(
+>>> mx.nd.fix(mx.nd.array([-1.7, 1.7])).asnumpy().tolist()
+[-1.0, 1.0]
+)");
 
 // ---- with parameters
 OP_UNARY(logical_not)
     .infer(infer_same_shape)
     .pointwise_numeric(ELEMENTS(x == T(0)))
     .zero_grad()
-    .doc("1 where x is 0, else 0, in the input's dtype.");
+    .doc("1 where x is 0, else 0, in the input's dtype.")
+    .example(R"(
+>>> mx.nd.logical_not(mx.nd.array([0, 1, -2])).asnumpy().tolist()
+[1.0, 0.0, 0.0]
+)");
 
 struct ClipParams {
   double a_min = 0, a_max = 0;
@@ -81,7 +138,16 @@ OP_UNARY(clip)
       const NDArray x = v.input(0);
       v.grad(0, v.head() * (fn::greater_equal(x, p.a_min) * fn::lesser_equal(x, p.a_max)));
     })
-    .doc("x limited to [a_min, a_max]; the gradient passes inside and at the borders.");
+    .doc("x limited to [a_min, a_max]; the gradient passes inside and at the borders.")
+    .example(R"(
+>>> x = mx.nd.array([-1, 1, 2, 3])
+>>> x.attach_grad()
+>>> with mx.autograd.record():
+...     y = mx.nd.clip(x, 0, 2)
+>>> y.backward()
+>>> y.asnumpy().tolist(), x.grad.asnumpy().tolist()
+([0.0, 1.0, 2.0, 2.0], [0.0, 1.0, 1.0, 0.0])
+)");
 
 struct SmoothL1Params {
   double scalar = 1;
@@ -107,7 +173,11 @@ OP_UNARY(smooth_l1)
       const NDArray inside = fn::lesser(fn::abs(x), 1 / s2);
       v.grad(0, v.head() * (inside * x * s2 + (1.0 - inside) * fn::sign(x)));
     })
-    .doc("Huber's loss: (sigma x)**2 / 2 near 0 and |x| - 0.5 / sigma**2 beyond.");
+    .doc("Huber's loss: (sigma x)**2 / 2 near 0 and |x| - 0.5 / sigma**2 beyond.")
+    .example(R"(
+>>> mx.nd.smooth_l1(mx.nd.array([-3, 0.5, 2])).asnumpy().tolist()
+[2.5, 0.125, 1.5]
+)");
 
 // ---- constants in the shape of an array
 OP(zeros_like)
@@ -116,7 +186,11 @@ OP(zeros_like)
     .zero_grad()
     .method()
     .kernel([](const KernelCall& call) { std::memset(call.out().bytes(), 0, call.out().nbytes()); })
-    .doc("Zeros of the input's shape and dtype.");
+    .doc("Zeros of the input's shape and dtype.")
+    .example(R"(
+>>> mx.nd.zeros_like(mx.nd.array([[3, 4]])).asnumpy().tolist()
+[[0.0, 0.0]]
+)");
 OP(ones_like)
     .inputs("data")
     .infer(infer_same_shape)
@@ -128,7 +202,11 @@ OP(ones_like)
         std::fill_n(call.out().data<T>(), call.out().size(), static_cast<T>(1));
       });
     })
-    .doc("Ones of the input's shape and dtype.");
+    .doc("Ones of the input's shape and dtype.")
+    .example(R"(
+>>> mx.nd.ones_like(mx.nd.array([[3, 4]])).asnumpy().tolist()
+[[1.0, 1.0]]
+)");
 
 }  // namespace
 }  // namespace mxtape

@@ -353,7 +353,12 @@ OP(UpSampling)
     .doc(
         "Images `scale` times as high and wide: elements repeated, or spread by a weight of shape "
         "(channels, 1, k, k) with k = 2 * scale - scale % 2. Several inputs are enlarged to one "
-        "size.");
+        "size.")
+    .example(R"(
+>>> image = mx.nd.array([[[[1, 2]]]])
+>>> mx.nd.UpSampling(image, scale=2, sample_type="nearest").asnumpy().tolist()
+[[[[1.0, 1.0, 2.0, 2.0], [1.0, 1.0, 2.0, 2.0]]]]
+)");
 
 }  // namespace
 }  // namespace mxtape

@@ -133,7 +133,18 @@ OP(Reshape)
     .vjp(reshape_vjp)
     .doc(
         "A copy of the array in another shape of the same size. The method x.reshape() gives a "
-        "view.");
+        "view.")
+    .example(R"(
+>>> x = mx.nd.zeros((2, 3, 4))
+>>> mx.nd.Reshape(x, shape=(4, -1)).shape  # -1: what remains
+(4, 6)
+>>> mx.nd.Reshape(x, shape=(0, -1)).shape  # 0: as it was
+(2, 12)
+>>> mx.nd.Reshape(x, shape=(-3, -2)).shape  # -3: two axes merged; -2: the others
+(6, 4)
+>>> mx.nd.Reshape(x, shape=(0, 0, -4, 2, -1)).shape  # -4: an axis split in two
+(2, 3, 2, 2)
+)");
 
 OP(_copy)
     .alias("identity")
@@ -142,7 +153,14 @@ OP(_copy)
     .kernel(streamed_copy_kernel)
     .streams()
     .vjp([](Vjp& v) { v.grad(0, v.head()); })
-    .doc("A copy of the array.");
+    .doc("A copy of the array.")
+    .example(R"(
+>>> x = mx.nd.array([1, 2])
+>>> y = mx.nd.identity(x)
+>>> x[:] = 0
+>>> y.asnumpy().tolist()
+[1.0, 2.0]
+)");
 
 OP(_identity_with_attr_like_rhs)
     .inputs("lhs", "rhs")
@@ -164,7 +182,16 @@ OP(BlockGrad)
     .infer(infer_same_shape)
     .kernel(copy_kernel)
     .zero_grad()
-    .doc("A copy of the array through which no gradient flows.");
+    .doc("A copy of the array through which no gradient flows.")
+    .example(R"(
+>>> x = mx.nd.array([3])
+>>> x.attach_grad()
+>>> with mx.autograd.record():
+...     y = mx.nd.BlockGrad(x) * x  # the first factor counts as a constant
+>>> y.backward()
+>>> y.asnumpy().tolist(), x.grad.asnumpy().tolist()
+([9.0], [3.0])
+)");
 
 OP(make_loss)
     .inputs("data")
@@ -172,7 +199,16 @@ OP(make_loss)
     .kernel(copy_kernel)
     .keep_input(0, Keep::kShape)
     .vjp([](Vjp& v) { v.grad(0, full(v.input_shape(0), v.input_dtype(0), 1)); })
-    .doc("A copy of the array that starts a gradient of ones, whatever flows into it.");
+    .doc("A copy of the array that starts a gradient of ones, whatever flows into it.")
+    .example(R"(
+>>> x = mx.nd.array([3, 5])
+>>> x.attach_grad()
+>>> with mx.autograd.record():
+...     y = mx.nd.make_loss(x * x) * 1000  # what comes after the loss does not count
+>>> y.backward()
+>>> x.grad.asnumpy().tolist()
+[6.0, 10.0]
+)");
 
 OP(Cast)
     .alias("cast")
@@ -190,7 +226,12 @@ OP(Cast)
     .keep_input(0, Keep::kShape)
     .vjp([](Vjp& v) { v.grad(0, cast(v.head(), v.input_dtype(0))); })
     .method()
-    .doc("The array in another data type; floating to integer truncates toward zero.");
+    .doc("The array in another data type; floating to integer truncates toward zero.")
+    .example(R"(
+>>> x = mx.nd.Cast(mx.nd.array([1.7, -1.7]), dtype="int32")
+>>> x.dtype.__name__, x.asnumpy().tolist()
+('int32', [1, -1])
+)");
 
 }  // namespace
 }  // namespace mxtape

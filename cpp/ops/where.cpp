@@ -66,7 +66,14 @@ OP(where)
     })
     .doc(
         "The element of x where the condition is not zero, of y elsewhere; row by row for a "
-        "one-dimensional condition.");
+        "one-dimensional condition.")
+    .example(R"(
+>>> x, y = mx.nd.array([[1, 2], [3, 4]]), mx.nd.array([[10, 20], [30, 40]])
+>>> mx.nd.where(mx.nd.array([[1, 0], [0, 1]]), x, y).asnumpy().tolist()
+[[1.0, 20.0], [30.0, 4.0]]
+>>> mx.nd.where(mx.nd.array([0, 1]), x, y).asnumpy().tolist()  # a choice for each row
+[[10.0, 20.0], [3.0, 4.0]]
+)");
 
 }  // namespace
 }  // namespace mxtape

@@ -132,6 +132,7 @@ py::dict describe_op(const std::string& name) {
   info["name"] = op.name;
   info["aliases"] = op.aliases;
   info["doc"] = op.doc;
+  info["example"] = op.example;
   py::list inputs;
   for (const InputSpec& input : op.inputs)
     inputs.append(py::make_tuple(input.name, input.optional));

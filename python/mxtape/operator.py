@@ -384,6 +384,19 @@ def Custom(*args, op_type=None, out=None, name=None, **kwargs):
     MXNetError
         When there is no such operator, or arrays are missing, too many or of other shapes than
         ``infer_shape`` says. What the operator's methods raise is passed on.
+
+    Examples
+    --------
+    >>> import mxtape as mx
+    >>> class Double(mx.operator.CustomOp):
+    ...     def forward(self, is_train, req, in_data, out_data, aux):
+    ...         self.assign(out_data[0], req[0], in_data[0] * 2)
+    >>> @mx.operator.register("twice_as_much")
+    ... class DoubleProp(mx.operator.CustomOpProp):
+    ...     def create_operator(self, ctx, shapes, dtypes):
+    ...         return Double()
+    >>> mx.nd.Custom(mx.nd.array([1, 2]), op_type="twice_as_much").asnumpy().tolist()
+    [2.0, 4.0]
     """
     if op_type is None:
         raise MXNetError("Custom: required parameter op_type is missing")

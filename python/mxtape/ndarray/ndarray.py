@@ -414,7 +414,8 @@ def waitall():
 # ---- functions of two arrays, or of an array and a number
 
 
-def _binary(name, arrays, scalar, reversed_scalar, on_numbers, doc):
+def _binary(name, arrays, scalar, reversed_scalar, on_numbers, doc, with_two):
+    """`with_two`: what the function gives for the array [7, 2, 0] and the number 2."""
     arrays, scalar = register.get(arrays), register.get(scalar)
     reversed_scalar = register.get(reversed_scalar)
 
@@ -446,7 +447,10 @@ def _binary(name, arrays, scalar, reversed_scalar, on_numbers, doc):
         function.__name__ = function.__qualname__ = name
     function.__doc__ = (
         f"{doc}\n\nArrays broadcast against each other.\n\nParameters\n----------\n"
-        f"{names[0]}, {names[1]} : NDArray or float\n    The operands.\n"
+        f"{names[0]}, {names[1]} : NDArray or float\n    The operands.\n\n"
+        "Examples\n--------\n>>> import mxtape as mx\n"
+        f">>> mx.nd.{name}(mx.nd.array([7, 2, 0]), 2).asnumpy().tolist()\n"
+        f"{[float(value) for value in with_two]}\n"
     )
     return function
 
@@ -456,29 +460,77 @@ def _logical(function):
 
 
 add = _binary(
-    "add", "broadcast_add", "_plus_scalar", "_plus_scalar", lambda x, y: x + y, "lhs + rhs."
+    "add",
+    "broadcast_add",
+    "_plus_scalar",
+    "_plus_scalar",
+    lambda x, y: x + y,
+    "lhs + rhs.",
+    [9, 4, 2],
 )
 subtract = _binary(
-    "subtract", "broadcast_sub", "_minus_scalar", "_rminus_scalar", lambda x, y: x - y, "lhs - rhs."
+    "subtract",
+    "broadcast_sub",
+    "_minus_scalar",
+    "_rminus_scalar",
+    lambda x, y: x - y,
+    "lhs - rhs.",
+    [5, 0, -2],
 )
 multiply = _binary(
-    "multiply", "broadcast_mul", "_mul_scalar", "_mul_scalar", lambda x, y: x * y, "lhs * rhs."
+    "multiply",
+    "broadcast_mul",
+    "_mul_scalar",
+    "_mul_scalar",
+    lambda x, y: x * y,
+    "lhs * rhs.",
+    [14, 4, 0],
 )
 divide = _binary(
-    "divide", "broadcast_div", "_div_scalar", "_rdiv_scalar", lambda x, y: x / y, "lhs / rhs."
+    "divide",
+    "broadcast_div",
+    "_div_scalar",
+    "_rdiv_scalar",
+    lambda x, y: x / y,
+    "lhs / rhs.",
+    [3.5, 1, 0],
 )
 true_divide = divide
 modulo = _binary(
-    "modulo", "broadcast_mod", "_mod_scalar", "_rmod_scalar", lambda x, y: x % y, "lhs % rhs."
+    "modulo",
+    "broadcast_mod",
+    "_mod_scalar",
+    "_rmod_scalar",
+    lambda x, y: x % y,
+    "lhs % rhs.",
+    [1, 0, 0],
 )
 power = _binary(
-    "power", "broadcast_power", "_power_scalar", "_rpower_scalar", pow, "base to the power exp."
+    "power",
+    "broadcast_power",
+    "_power_scalar",
+    "_rpower_scalar",
+    pow,
+    "base to the power exp.",
+    [49, 4, 0],
 )
 maximum = _binary(
-    "maximum", "broadcast_maximum", "_maximum_scalar", "_maximum_scalar", max, "The larger operand."
+    "maximum",
+    "broadcast_maximum",
+    "_maximum_scalar",
+    "_maximum_scalar",
+    max,
+    "The larger operand.",
+    [7, 2, 2],
 )
 minimum = _binary(
-    "minimum", "broadcast_minimum", "_minimum_scalar", "_minimum_scalar", min, "The lesser operand."
+    "minimum",
+    "broadcast_minimum",
+    "_minimum_scalar",
+    "_minimum_scalar",
+    min,
+    "The lesser operand.",
+    [2, 2, 0],
 )
 equal = _binary(
     "equal",
@@ -487,6 +539,7 @@ equal = _binary(
     "_equal_scalar",
     lambda x, y: int(x == y),
     "1 where lhs == rhs, else 0.",
+    [0, 1, 0],
 )
 not_equal = _binary(
     "not_equal",
@@ -495,6 +548,7 @@ not_equal = _binary(
     "_not_equal_scalar",
     lambda x, y: int(x != y),
     "1 where lhs != rhs, else 0.",
+    [1, 0, 1],
 )
 greater = _binary(
     "greater",
@@ -503,6 +557,7 @@ greater = _binary(
     "_lesser_scalar",
     lambda x, y: int(x > y),
     "1 where lhs > rhs, else 0.",
+    [1, 0, 0],
 )
 greater_equal = _binary(
     "greater_equal",
@@ -511,6 +566,7 @@ greater_equal = _binary(
     "_lesser_equal_scalar",
     lambda x, y: int(x >= y),
     "1 where lhs >= rhs, else 0.",
+    [1, 1, 0],
 )
 lesser = _binary(
     "lesser",
@@ -519,6 +575,7 @@ lesser = _binary(
     "_greater_scalar",
     lambda x, y: int(x < y),
     "1 where lhs < rhs, else 0.",
+    [0, 0, 1],
 )
 lesser_equal = _binary(
     "lesser_equal",
@@ -527,6 +584,7 @@ lesser_equal = _binary(
     "_greater_equal_scalar",
     lambda x, y: int(x <= y),
     "1 where lhs <= rhs, else 0.",
+    [0, 1, 1],
 )
 logical_and = _binary(
     "logical_and",
@@ -535,6 +593,7 @@ logical_and = _binary(
     "_logical_and_scalar",
     _logical(lambda x, y: x and y),
     "1 where both are not 0, else 0.",
+    [1, 1, 0],
 )
 logical_or = _binary(
     "logical_or",
@@ -543,6 +602,7 @@ logical_or = _binary(
     "_logical_or_scalar",
     _logical(lambda x, y: x or y),
     "1 where one is not 0, else 0.",
+    [1, 1, 1],
 )
 logical_xor = _binary(
     "logical_xor",
@@ -551,4 +611,5 @@ logical_xor = _binary(
     "_logical_xor_scalar",
     _logical(lambda x, y: x != y),
     "1 where exactly one is not 0, else 0.",
+    [0, 0, 1],
 )

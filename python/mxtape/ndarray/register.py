@@ -140,6 +140,8 @@ def doc_of(name):
     lines += ["name : str, optional", "    Accepted for compatibility."]
     if not info["has_gradient"]:
         lines += ["", fill(f"No gradient: {info['no_grad_reason']}.", 88)]
+    if info["example"]:
+        lines += ["", "Examples", "--------", ">>> import mxtape as mx", info["example"].strip()]
     return "\n".join(lines)
 
 
