@@ -267,7 +267,7 @@ const int power_family = declare_binary(
 >>> mx.nd.broadcast_power(x, mx.nd.array([[0], [2]])).asnumpy().tolist()
 [[1.0, 1.0], [4.0, 9.0]]
 )"},
-    [](auto a, auto b, auto g) { 
+    [](auto a, auto b, auto g) {
       if constexpr (std::is_same_v<decltype(b), double>) {
         return masked_product(g, b == 2 ? a : fn::power(a, b - 1)) * b;
       } else {

@@ -144,9 +144,9 @@ void run_panels(const Gemm& g) {
       const int64_t block = t / chunks, chunk = t % chunks;
       Kernel::multiply(a, panels, static_cast<const T*>(g.bias), g.k, g.n,
                        cut(tiles, blocks, block) * Kernel::kRows,
-                       std::min(cut(tiles, blocks, block + 1) * Kernel::kRows, g.m), chunk * chunk_columns,
-                       std::min((chunk + 1) * chunk_columns, g.n), static_cast<T*>(g.out),
-                       scratch.data<T>());
+                       std::min(cut(tiles, blocks, block + 1) * Kernel::kRows, g.m),
+                       chunk * chunk_columns, std::min((chunk + 1) * chunk_columns, g.n),
+                       static_cast<T*>(g.out), scratch.data<T>());
     }
   });
 }

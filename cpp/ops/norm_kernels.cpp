@@ -180,10 +180,12 @@ void backward(const Normalization& norm, const NDArray& head, const NDArray& x,
         const A gain = norm.groups ? gammas[static_cast<size_t>(run % norm.groups)] : A(1);
         // The sums of w and of w * x^, where w is the head times gamma.
         const auto normal = [=](int64_t i) { return (from[i] - mean) * scale; };
-        const auto s = g ? sums<A>(n, [=](int64_t i) { return h[i] * g[i]; },
-                                   [=](int64_t i) { return h[i] * g[i] * normal(i); })
-                         : sums<A>(n, [=](int64_t i) { return h[i]; },
-                                   [=](int64_t i) { return h[i] * normal(i); });
+        const auto s = g ? sums<A>(
+                               n, [=](int64_t i) { return h[i] * g[i]; },
+                               [=](int64_t i) { return h[i] * g[i] * normal(i); })
+                         : sums<A>(
+                               n, [=](int64_t i) { return h[i]; },
+                               [=](int64_t i) { return h[i] * normal(i); });
         const A s1 = norm.center ? static_cast<A>(s[0] / divisor) : A(0);
         const A s2 = static_cast<A>(s[1] / divisor);
         if (g) {

@@ -177,8 +177,8 @@ size_t TileProgram::Cursor::tile_bytes(const TileProgram& program) {
 
 TileProgram::Cursor::Cursor(const TileProgram& program, int slots) : program_(program) {
   const size_t part = part_bytes(program), tile = tile_bytes(program);
-  const size_t bytes = static_cast<size_t>(program.scratch_count_) * part +
-                       static_cast<size_t>(slots) * tile;
+  const size_t bytes =
+      static_cast<size_t>(program.scratch_count_) * part + static_cast<size_t>(slots) * tile;
   registers_ = local_;
   if (bytes > sizeof local_) {
     memory_ = NDArray::empty({static_cast<int64_t>(bytes)}, DType::kUint8);
@@ -243,8 +243,8 @@ void TileProgram::Cursor::compute(int64_t begin, int64_t n, void* last) {
     if (!p.values_[static_cast<size_t>(step.value)].uniform) run_step(step, begin, n, last);
   }
   for (const Store& store : p.converted_) {
-    convert(p.compute_, place(p.values_[static_cast<size_t>(store.value)], begin, last), store.dtype,
-            store.memory + position * item_size(store.dtype), n);
+    convert(p.compute_, place(p.values_[static_cast<size_t>(store.value)], begin, last),
+            store.dtype, store.memory + position * item_size(store.dtype), n);
   }
 }
 
