@@ -59,7 +59,8 @@ def test_example(name):
     assert any(call in example.source for example in examples for call in own), (
         f"the example of {name} does not call {' or '.join(own)}"
     )
-    assert max(map(len, docstring.splitlines())) <= 92
+    # The names that a parameter may be set to stay on one line.
+    assert all(len(line) <= 92 or " : {" in line for line in docstring.splitlines())
     assert failures(docstring, name) == ""
 
 
