@@ -7,7 +7,9 @@ import numpy as np
 from .declaration import MX, OfPeers, Program, Workload
 from .support import double, generator, normal
 
-RATE, BETA1, BETA2, EPSILON = 1e-3, 0.9, 0.999, 1e-8
+# So small an epsilon that it does not matter whether it is added before or after the correction of
+# the averages: PyTorch does the latter.
+RATE, BETA1, BETA2, EPSILON = 1e-3, 0.9, 0.999, 1e-12
 CHECKED_STEPS = 3
 
 
@@ -40,7 +42,7 @@ def mx(mx, sizes, given):
     def step():
         steps[0] += 1
         rate = corrected_rate(steps[0])
-        nd.adam_update(w, gradient, mean, square, lr=rate, out=w)
+        nd.adam_update(w, gradient, mean, square, lr=rate, epsilon=EPSILON, out=w)
         w.wait_to_read()
 
     return Program(step, lambda: {"w": w.asnumpy()})
