@@ -217,6 +217,7 @@ Ref<Storage> Storage::defer(size_t nbytes, Ref<RefCounted> source) {
   Ref<Storage> storage = allocate(0);
   storage->nbytes_ = nbytes;
   storage->source_ = source.release();
+  storage->deleter_ = drop_memory;  // from the start: others may ask meanwhile if it is foreign
   storage->data_ = nullptr;
   return storage;
 }
@@ -230,7 +231,6 @@ Ref<RefCounted> Storage::resolve(Ref<Storage> memory) noexcept {
   Ref<RefCounted> source(source_);
   std::exchange(source_, nullptr)->unref();
   char* data = memory->data();
-  deleter_ = drop_memory;
   context_ = memory.release();
   data_.store(data, std::memory_order_release);
   return source;
@@ -244,8 +244,11 @@ bool Storage::ref_if_alive() const noexcept {
 }
 
 void Storage::dispose() noexcept {
-  if (source_) source_->unref();
-  if (deleter_) deleter_(context_);
+  if (source_) {
+    source_->unref();
+  } else if (deleter_) {
+    deleter_(context_);
+  }
   const int size_class = size_class_;
   this->~Storage();
   forbid(behind_link(this), class_bytes(size_class) - sizeof(FreeBlock));

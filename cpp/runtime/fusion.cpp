@@ -1,7 +1,6 @@
 #include "runtime/fusion.h"
 
 #include <algorithm>
-#include <atomic>
 #include <condition_variable>
 #include <limits>
 #include <mutex>
@@ -10,7 +9,6 @@
 #include <vector>
 
 #include "runtime/blocking.h"
-#include "runtime/convert.h"
 
 namespace mxtape::fusion {
 namespace {
@@ -154,15 +152,15 @@ class Plan {
           uses += operand.array.storage().get() == storage;
         }
       }
-      bool argument = false;
+      bool kept = storage == wanted, argument = false;
       for (const TileOperand& handle : handles) {
         argument = argument || (handle.array && handle.array->storage().get() == storage);
       }
       if (argument) {
         ++uses;
-        if (std::exchange(step.call->seen, true)) wanted = storage;
+        kept = kept || std::exchange(step.call->seen, true);
       }
-      if (storage == wanted || storage->ref_count() > uses) {
+      if (kept || storage->ref_count() > uses) {
         step.memory = Storage::allocate(storage->nbytes());
         program_.store(step.value, NDArray(step.memory, 0, step.call->shape, step.call->dtype));
       }
@@ -204,7 +202,7 @@ class Plan {
 
 namespace {
 
-// Calls build(lock) -> Plan or nothing until no other thread is computing a part of the plan.
+// Calls build(busy) -> Plan or nothing until no other thread is computing a part of the plan.
 template <class Build>
 std::unique_ptr<Plan> plan_when_idle(Build&& build) {
   std::unique_lock lock(state().mutex);
