@@ -7,6 +7,10 @@
 #include <utility>
 #include <vector>
 
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
+
 #include "core/error.h"
 
 #ifdef __SANITIZE_ADDRESS__
@@ -60,8 +64,22 @@ char* behind_link(void* block) { return static_cast<char*>(block) + sizeof(FreeB
 std::atomic<size_t> system_bytes{0};
 std::atomic<size_t> cached_bytes{0};  // in the shared cache
 
+// Large blocks ask for huge pages: fewer faults when first written, fewer misses of the TLB after.
+// It is a wish: where the system refuses, small pages do.
+void* aligned_memory(size_t bytes) {
+#ifdef MADV_HUGEPAGE
+  constexpr size_t kHugePage = size_t{2} << 20;
+  if (bytes >= 2 * kHugePage) {
+    void* block = std::aligned_alloc(kHugePage, bytes);
+    if (block) madvise(block, bytes, MADV_HUGEPAGE);
+    return block;
+  }
+#endif
+  return std::aligned_alloc(kAlign, bytes);
+}
+
 void* system_allocate(size_t bytes) {
-  void* block = std::aligned_alloc(kAlign, bytes);
+  void* block = aligned_memory(bytes);
   if (block) system_bytes.fetch_add(bytes, std::memory_order_relaxed);
   return block;
 }
