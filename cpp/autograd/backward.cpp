@@ -187,13 +187,13 @@ class Run {
       if (leaf->req() == GradReq::kNull) continue;
       any = true;
       if (leaf->req() == GradReq::kAdd) {
-        installed_ops.add_in_place(leaf->grad(), value);
+        installed_ops.add_in_place(leaf->grad(), std::move(value));
       } else if (owns_memory(leaf->grad()) && owns_memory(value) && !value.storage()->deferred()) {
         // Nobody can tell one buffer from another.
         value.storage()->set_device(leaf->grad().storage()->device());
         leaf->replace_grad(value.detached());
       } else {
-        installed_ops.copy_into(leaf->grad(), value);
+        installed_ops.copy_into(leaf->grad(), std::move(value));
       }
     }
     if (!any) {
@@ -331,7 +331,7 @@ class Run {
     if (!slot.defined()) {
       slot = std::move(value);
     } else if (!options_.create_graph && !slot.storage()->deferred() && owns_memory(slot)) {
-      installed_ops.add_in_place(slot, value);
+      installed_ops.add_in_place(slot, std::move(value));
     } else {
       slot = installed_ops.add(slot, value);
     }

@@ -13,8 +13,9 @@ namespace mxtape::autograd {
 struct GradientOps {
   NDArray (*add)(const NDArray& a, const NDArray& b) = nullptr;
   NDArray (*copy)(const NDArray& value) = nullptr;
-  void (*add_in_place)(const NDArray& target, const NDArray& value) = nullptr;
-  void (*copy_into)(const NDArray& target, const NDArray& value) = nullptr;
+  // These take the handle: a value that waits and that nobody else holds goes to the target alone.
+  void (*add_in_place)(const NDArray& target, NDArray value) = nullptr;
+  void (*copy_into)(const NDArray& target, NDArray value) = nullptr;
   NDArray (*fill_like)(const Shape& shape, DType dtype, double value) = nullptr;
   // `value` as a recorded function, constant, of `variable`.
   NDArray (*tie)(const NDArray& value, const NDArray& variable) = nullptr;

@@ -128,15 +128,30 @@ struct Saved {
   int64_t byte_offset = 0;
   Shape shape;
   DType dtype = DType::kFloat32;
+  bool deferred = false;  // when it was saved: it is among the storage's saves()
   uint32_t version = 0;
 
   static Saved data(const NDArray& array) {
-    return {array.storage(), array.byte_offset(), array.shape(), array.dtype(),
-            array.storage()->version()};
+    Saved saved(array.shape(), array.dtype());
+    saved.storage = array.storage();
+    saved.byte_offset = array.byte_offset();
+    saved.version = saved.storage->version();
+    saved.deferred = saved.storage->deferred();
+    if (saved.deferred) saved.storage->saves().fetch_add(1, std::memory_order_relaxed);
+    return saved;
   }
-  static Saved meta(const NDArray& array) { return {nullptr, 0, array.shape(), array.dtype(), 0}; }
+  static Saved meta(const NDArray& array) { return {array.shape(), array.dtype()}; }
+  Saved(Saved&&) = default;
+  Saved& operator=(Saved&&) = delete;
+  ~Saved() {
+    if (deferred && storage) storage->saves().fetch_sub(1, std::memory_order_relaxed);
+  }
+
   bool stale() const { return storage && storage->version() != version; }
   NDArray array() const { return NDArray(storage, byte_offset, shape, dtype); }
+
+ private:
+  Saved(const Shape& shape, DType dtype) : shape(shape), dtype(dtype) {}
 };
 
 // Raises, warns or keeps silent about a saved array that was changed in place since.

@@ -51,6 +51,8 @@ class alignas(64) Storage {
   Ref<RefCounted> resolve(Ref<Storage> memory) noexcept;
   // How many deferred computations will read the memory: they must run before it is written to.
   std::atomic<uint32_t>& readers() noexcept { return readers_; }
+  // How many of the references are the tape's, taken while the storage was deferred.
+  std::atomic<uint32_t>& saves() noexcept { return saves_; }
 
   // Counts in-place writes, so that the tape can tell when what it saved has changed.
   uint32_t version() const noexcept { return version_.load(std::memory_order_relaxed); }
@@ -75,7 +77,7 @@ class alignas(64) Storage {
   Deleter deleter_ = nullptr;
   void* context_ = nullptr;
   RefCounted* source_ = nullptr;
-  std::atomic<uint32_t> readers_{0};
+  std::atomic<uint32_t> readers_{0}, saves_{0};
   int16_t size_class_ = -1;
   uint16_t device_ = 0;
   std::atomic<bool> lent_{false};

@@ -123,7 +123,6 @@ class OpDeclaration {
   OpDeclaration& pointwise(TileFunction f, int cost = 1, TileOperandsFn operands = array_operands) {
     op_->tile = f;
     op_->tile.cost = cost;
-    op_->has_tile = true;
     if (!op_->infer) op_->infer = infer_pointwise;
     op_->kernel = run_pointwise;
     op_->tile_operands = operands;

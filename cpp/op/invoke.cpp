@@ -39,7 +39,8 @@ bool same_view(const NDArray& a, const NDArray& b) {
 // Whether writing `out` while reading the inputs would spoil them.
 bool must_not_alias(const OpSchema& op, Inputs inputs, const NDArray& out) {
   for (const NDArray& input : inputs) {
-    const bool allowed = op.has_tile || (op.in_place && (op.variadic || &input == &inputs[0]));
+    const bool allowed =
+        op.is_pointwise() || (op.in_place && (op.variadic || &input == &inputs[0]));
     if (input.storage() == out.storage() && !(allowed && same_view(input, out))) return true;
   }
   return false;
@@ -224,18 +225,20 @@ void install_gradient_ops() {
     static const OpSchema& op = find_op("_copy");
     return invoke(op, {value});
   };
-  ops.add_in_place = [](const NDArray& target, const NDArray& value) {
+  ops.add_in_place = [](const NDArray& target, NDArray value) {
     static const OpSchema& op = find_op("elemwise_add");
     const autograd::StateScope quiet(false, false);
     const NDArray inputs[] = {target.detached(), value.detached()};
+    value = NDArray();
     Outputs outputs;
     outputs.push_back(target.detached());
     invoke(op, inputs, nullptr, outputs);
   };
-  ops.copy_into = [](const NDArray& target, const NDArray& value) {
+  ops.copy_into = [](const NDArray& target, NDArray value) {
     static const OpSchema& op = find_op("_copy");
     const autograd::StateScope quiet(false, false);
     const NDArray inputs[] = {value.detached()};
+    value = NDArray();
     Outputs outputs;
     outputs.push_back(target.detached());
     invoke(op, inputs, nullptr, outputs);

@@ -182,11 +182,11 @@ struct OpSchema {
   KernelFn kernel = nullptr;
   // A pointwise operator: one tile function serves every shape; `kernel` and `infer` are derived.
   TileFunction tile;
-  bool has_tile = false;
   bool reversed_scalar = false;
   // The operands of a pointwise call: calls over large arrays wait (runtime/fusion.h), others give
   // them to the kernel.
   TileOperandsFn tile_operands = nullptr;
+  bool is_pointwise() const { return tile_operands != nullptr; }
   bool is_broadcast = false;  // the output is a copy of input 0 along broadcast axes
   bool streams = false;       // the kernel reads input 0 through a fusion::Stream
 

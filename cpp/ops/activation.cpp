@@ -3,7 +3,7 @@
 
 #include "core/floating.h"
 #include "op/common_params.h"
-#include "op/declare.h"
+#include "ops/unary.h"
 #include "runtime/convert.h"
 #include "runtime/parallel.h"
 #include "runtime/random.h"
@@ -67,15 +67,15 @@ OP(Activation)
       const NDArray y = v.output(0), g = v.head();
       switch (v.params<ActivationParams>().act_type) {
         case ActType::kRelu:
-          return v.grad(0, g * fn::greater(y, 0.0));
+          return v.grad(0, relu_grad(g, y));
         case ActType::kSigmoid:
-          return v.grad(0, g * y * (1.0 - y));
+          return v.grad(0, sigmoid_grad(g, y));
         case ActType::kSoftrelu:
           return v.grad(0, -g * expm1(-y));
         case ActType::kSoftsign:
           return v.grad(0, g * fn::square(1.0 - fn::abs(y)));
         case ActType::kTanh:
-          return v.grad(0, g * (1.0 - fn::square(y)));
+          return v.grad(0, tanh_grad(g, y));
       }
     })
     .doc("A function of each element, chosen by act_type.")

@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "ops/binary.h"
+#include "ops/exponential.h"
 #include "ops/masked.h"
 
 namespace mxtape {
@@ -69,7 +70,7 @@ void power_of_floats(Eigen::Map<const Eigen::ArrayXf> a, Eigen::Map<const Eigen:
       special |= !(x[k] > 0 && x[k] <= kMax && y[k] >= -kMax && y[k] <= kMax);
     }
     if (!special) {
-      to = (y.cast<double>() * x.cast<double>().log()).exp().cast<float>();
+      to = (y.cast<double>() * x.cast<double>().log()).unaryExpr(Exp()).cast<float>();
     } else {
       to = x.binaryExpr(y, [](float u, float v) {
         return static_cast<float>(std::pow(static_cast<double>(u), static_cast<double>(v)));
@@ -269,7 +270,7 @@ const int power_family = declare_binary(
 )"},
     [](auto a, auto b, auto g) {
       if constexpr (std::is_same_v<decltype(b), double>) {
-        return masked_product(g, b == 2 ? a : fn::power(a, b - 1)) * b;
+        return b == 2 ? masked_product(g * 2.0, a) : masked_product(g, fn::power(a, b - 1)) * b;
       } else {
         return masked_product(g, fn::power(a, b - 1.0)) * b;
       }

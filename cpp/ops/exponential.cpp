@@ -1,3 +1,5 @@
+#include "ops/exponential.h"
+
 #include <cmath>
 #include <numbers>
 
@@ -9,7 +11,7 @@ namespace {
 
 // ---- exponentials and logarithms
 OP_UNARY(exp)
-    .pointwise([](auto x) { return x.exp(); }, 4)
+    .pointwise([](auto x) { return x.unaryExpr(Exp()); }, 4)
     .GRAD_Y(g* y)
     .doc("e to the power x.")
     .example(R"(
@@ -108,13 +110,8 @@ OP_UNARY(rcbrt)
 
 // ---- activations
 OP_UNARY(sigmoid)
-    .pointwise(
-        [](auto x) {
-          using T = typename decltype(x)::Scalar;
-          return ((-x).exp() + T(1)).inverse();
-        },
-        5)
-    .GRAD_Y(g * y * (1.0 - y))
+    .pointwise([](auto x) { return x.unaryExpr(Sigmoid()); }, 5)
+    .GRAD_Y(sigmoid_grad(g, y))
     .doc("1 / (1 + exp(-x)).")
     .example(R"(
 >>> print(mx.nd.sigmoid(mx.nd.array([-2, 0, 2])).asnumpy().round(4))
@@ -122,7 +119,7 @@ OP_UNARY(sigmoid)
 )");
 OP_UNARY(relu)
     .pointwise_numeric(ELEMENTS(x > T(0) || x != x ? x : T(0)))
-    .GRAD_Y(g* fn::greater(y, 0.0))
+    .GRAD_Y(relu_grad(g, y))
     .doc("max(x, 0); its gradient at 0 is 0.")
     .example(R"(
 >>> x = mx.nd.array([-1, 0, 2])
@@ -133,6 +130,31 @@ OP_UNARY(relu)
 >>> y.asnumpy().tolist(), x.grad.asnumpy().tolist()
 ([0.0, 0.0, 2.0], [0.0, 0.0, 1.0])
 )");
+OP(_backward_sigmoid)
+    .inputs("head", "output")
+    .pointwise(floating_tile<2>([](auto g, auto y) {
+      using T = typename decltype(y)::Scalar;
+      return g * y * (T(1) - y);
+    }))
+    .keep_inputs({Keep::kData, Keep::kData})
+    .vjp([](Vjp& v) {
+      const NDArray g = v.input(0), y = v.input(1), h = v.head();
+      if (v.needs(0)) v.grad(0, sigmoid_grad(h, y));
+      if (v.needs(1)) v.grad(1, g * h * (1.0 - 2.0 * y));
+    })
+    .doc("The gradient of y = sigmoid(x): head * y * (1 - y).");
+OP(_backward_relu)
+    .inputs("head", "output")
+    .pointwise(numeric_tile<2>([](auto g, auto y) {
+      using T = typename decltype(y)::Scalar;
+      return (y > T(0)).select(g, T(0));
+    }))
+    .keep_inputs({Keep::kData, Keep::kData})
+    .vjp([](Vjp& v) {
+      if (v.needs(0)) v.grad(0, relu_grad(v.head(), v.input(1)));
+      if (v.needs(1)) v.grad(1, full(v.input_shape(1), v.input_dtype(1), 0));
+    })
+    .doc("The gradient of y = relu(x): head where y is above 0, else 0.");
 OP_UNARY(softsign)
     .pointwise([](auto x) {
       using T = typename decltype(x)::Scalar;

@@ -27,6 +27,8 @@ class GemmKernel {
 #endif
   static constexpr int kLanes = kBytes / static_cast<int>(sizeof(T)), kVectors = 2;
   typedef T Vector __attribute__((vector_size(kBytes), aligned(alignof(T)), may_alias));
+  static constexpr int kQuad = 16 / static_cast<int>(sizeof(T));
+  typedef T Quad __attribute__((vector_size(16), aligned(alignof(T)), may_alias));
 
  public:
   static constexpr int64_t kRows = kTileRows;                      // of a tile
@@ -103,11 +105,59 @@ class GemmKernel {
       }
       return;
     }
-    for (int64_t p = 0; p < depth; p += 8) {  // as many lines of each column as stay in the cache
-      const int64_t stop = std::min(p + 8, depth);
-      for (int64_t w = 0; w < width; ++w) {
+    // Columns are contiguous: a cache line of a few of them at a time, transposed in registers.
+    constexpr int64_t kLine = 64 / static_cast<int64_t>(sizeof(T));
+    for (int64_t p = 0; p < depth; p += kLine) {
+      const int64_t stop = std::min(p + kLine, depth);
+      int64_t w = 0;
+      while (w < width) {
         const T* line = from + w * column;
-        for (int64_t q = p; q < stop; ++q) to[q * Width + w] = line[q * row];
+        const int64_t count = width - w >= kQuad ? kQuad : width - w >= 2 ? 2 : 1;
+        int64_t q = p;
+        if (count > 1) {
+          for (; q + kQuad <= stop; q += kQuad) {
+            if (count == kQuad) {
+              transpose<kQuad>(line + q, column, to + q * Width + w, Width);
+            } else {
+              transpose<2>(line + q, column, to + q * Width + w, Width);
+            }
+          }
+        }
+        for (; q < stop; ++q) {
+          for (int64_t i = 0; i < count; ++i) to[q * Width + w + i] = line[q + i * column];
+        }
+        w += count;
+      }
+    }
+  }
+
+  // kQuad elements each of `Lines` lines, to kQuad lines of `Lines` elements.
+  template <int Lines>
+  static void transpose(const T* from, int64_t stride, T* to, int64_t to_stride) {
+    const auto line = [&](int i) { return load_as<Quad>(from + i * stride); };
+    const auto put = [&](int i, Quad value) {
+      std::memcpy(to + i * to_stride, &value, Lines * sizeof(T));
+    };
+    const Quad a = line(0), b = line(1);
+    if constexpr (kQuad == 2) {
+      put(0, __builtin_shufflevector(a, b, 0, 2));
+      put(1, __builtin_shufflevector(a, b, 1, 3));
+    } else {
+      const Quad ab01 = __builtin_shufflevector(a, b, 0, 4, 1, 5);
+      const Quad ab23 = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+      if constexpr (Lines == 2) {
+        put(0, ab01);
+        put(1, __builtin_shufflevector(ab01, ab01, 2, 3, 2, 3));
+        put(2, ab23);
+        put(3, __builtin_shufflevector(ab23, ab23, 2, 3, 2, 3));
+      } else {
+        const Quad c = line(2), d = line(3);
+        const Quad cd01 = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+        const Quad cd23 = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+        put(0, __builtin_shufflevector(ab01, cd01, 0, 1, 4, 5));
+        put(1, __builtin_shufflevector(ab01, cd01, 2, 3, 6, 7));
+        put(2, __builtin_shufflevector(ab23, cd23, 0, 1, 4, 5));
+        put(3, __builtin_shufflevector(ab23, cd23, 2, 3, 6, 7));
       }
     }
   }
@@ -152,7 +202,11 @@ class GemmKernel {
     }
   }
 
-  static Vector load(const T* at) { return *reinterpret_cast<const Vector*>(at); }
+  template <class V>
+  static V load_as(const T* at) {
+    return *reinterpret_cast<const V*>(at);
+  }
+  static Vector load(const T* at) { return load_as<Vector>(at); }
   static void store(T* at, Vector value) { *reinterpret_cast<Vector*>(at) = value; }
 };
 

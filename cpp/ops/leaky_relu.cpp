@@ -5,6 +5,7 @@
 #include "core/floating.h"
 #include "op/common_params.h"
 #include "op/declare.h"
+#include "ops/exponential.h"
 #include "runtime/parallel.h"
 #include "runtime/random.h"
 
@@ -76,17 +77,18 @@ const TileFunction leaky_grad = floating_tile<2, Slope>([](const Slope& p, auto 
 });
 const TileFunction elu_grad = floating_tile<2, Slope>([](const Slope& p, auto g, auto x) {
   using T = typename decltype(x)::Scalar;
-  return (x > T(0)).select(g, g * x.cwiseMin(T(0)).exp() * static_cast<T>(p.slope));
+  return (x > T(0)).select(g, g * x.cwiseMin(T(0)).unaryExpr(Exp()) * static_cast<T>(p.slope));
 });
 const TileFunction selu_grad = floating_tile<2, Slope>([](const Slope&, auto g, auto x) {
   using T = typename decltype(x)::Scalar;
-  return (x > T(0)).select(g * static_cast<T>(kSeluScale),
-                           g * x.cwiseMin(T(0)).exp() * static_cast<T>(kSeluScale * kSeluAlpha));
+  return (x > T(0)).select(
+      g * static_cast<T>(kSeluScale),
+      g * x.cwiseMin(T(0)).unaryExpr(Exp()) * static_cast<T>(kSeluScale * kSeluAlpha));
 });
 const TileFunction gelu_grad = floating_tile<2, Slope>([](const Slope&, auto g, auto x) {
   using T = typename decltype(x)::Scalar;
   return g * (T(0.5) * (T(1) + (x * T(kRootHalf)).erf()) +
-              x * T(kNormalDensity) * (T(-0.5) * x * x).exp());
+              x * T(kNormalDensity) * (T(-0.5) * x * x).unaryExpr(Exp()));
 });
 
 const TileFunction& forward_tile(LeakyType type) {

@@ -4,6 +4,7 @@
 
 #include "core/floating.h"
 #include "op/declare.h"
+#include "ops/exponential.h"
 #include "ops/reduce.h"
 #include "ops/strided.h"
 #include "runtime/parallel.h"
@@ -116,7 +117,7 @@ OP(LRN)
             [=](const T* x, A* sum, T* to, int64_t n) {
               Row<A> scale(sum, n);
               // A power, in functions that Eigen has packets of.
-              scale = ((scale * weight + knorm).log() * power).exp();
+              scale = ((scale * weight + knorm).log() * power).unaryExpr(Exp());
               for (int64_t i = 0; i < n; ++i) to[i] = static_cast<T>(static_cast<A>(x[i]) * sum[i]);
             });
       });

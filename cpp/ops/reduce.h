@@ -127,7 +127,6 @@ inline constexpr int64_t kGrain = 1 << 15;  // elements worth a thread
 // is one thread's, and keeps up to four pieces at once.
 template <class T>
 struct Memory {
-  using Element = T;
   const T* data;
   struct Reader {
     const T* data;
@@ -137,7 +136,6 @@ struct Memory {
 };
 template <class T>
 struct Streamed {
-  using Element = T;
   const TileProgram& program;
   struct Reader {
     TileProgram::Cursor cursor;

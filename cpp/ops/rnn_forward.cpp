@@ -1,5 +1,6 @@
 #include <cmath>
 
+#include "ops/exponential.h"
 #include "ops/gemm.h"
 #include "ops/lanes.h"
 #include "ops/packed_product.h"
@@ -15,7 +16,7 @@ namespace {
 
 template <class T>
 Lanes<T> logistic(const Lanes<T>& x) {
-  return ((-x).exp() + T(1)).inverse();
+  return x.unaryExpr(Sigmoid());
 }
 
 template <class T>

@@ -5,6 +5,7 @@
 #include <Eigen/Core>
 
 #include "core/floating.h"
+#include "ops/exponential.h"
 #include "ops/reduce.h"
 #include "ops/softmax.h"
 #include "runtime/convert.h"
@@ -27,7 +28,7 @@ double exp_sum(const A* x, A* y, int64_t n, A top, A scale) {
   double total = 0;
   for (int64_t i = 0; i < n; i += kRun) {
     const int64_t m = std::min(kRun, n - i);
-    Map<A>(y + i, m) = ((ConstMap<A>(x + i, m) - top) * scale).exp();
+    Map<A>(y + i, m) = ((ConstMap<A>(x + i, m) - top) * scale).unaryExpr(Exp());
     total += static_cast<double>(reduce::fold_block<reduce::Sum<A>>(y + i, m));
   }
   return total;
@@ -76,7 +77,7 @@ void softmax_columns(const A* x, int64_t x_row, A* y, int64_t y_row, int64_t n, 
   }
   total.setZero();
   for (int64_t i = 0; i < n; ++i) {
-    e = ((ConstMap<A>(x + i * x_row, width) - top) * scale).exp();
+    e = ((ConstMap<A>(x + i * x_row, width) - top) * scale).unaryExpr(Exp());
     if (!log) Map<A>(y + i * y_row, width) = e;
     total += e.template cast<double>();
   }
@@ -233,7 +234,7 @@ void backward(const AxisView& view, const NDArray& head, const NDArray& y, const
         const Eigen::Array<A, Eigen::Dynamic, 1, 0, kTile, 1> mean = total.template cast<A>();
         for (int64_t i = 0; i < n; ++i) {
           if (log) {
-            row(out, i) = scale * (row(head, i) - row(y, i).exp() * mean);
+            row(out, i) = scale * (row(head, i) - row(y, i).unaryExpr(Exp()) * mean);
           } else {
             row(out, i) = scale * row(y, i) * (row(head, i) - mean);
           }
@@ -252,7 +253,7 @@ void backward(const AxisView& view, const NDArray& head, const NDArray& y, const
       Map<A> result(to.place(at, n, inner), n);
       const ConstMap<A> hs(h, n), ps(p, n);
       if (log) {
-        result = scale * (hs - ps.exp() * total);
+        result = scale * (hs - ps.unaryExpr(Exp()) * total);
       } else {
         result = scale * ps * (hs - total);
       }

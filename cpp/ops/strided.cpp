@@ -4,13 +4,10 @@
 #include <cstdint>
 #include <cstring>
 
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
-
 #include <Eigen/Core>
 
 #include "runtime/parallel.h"
+#include "runtime/past_cache.h"
 
 namespace mxtape {
 namespace {
@@ -288,22 +285,16 @@ void gather_strided(const NDArray& from, const Strided& source, const NDArray& t
 
 void fill_zero(const NDArray& array) {
   char* data = array.bytes();
-  // What the cache will not hold anyway is written past it: it need not be read first.
-  constexpr size_t kBeyondCache = size_t{16} << 20;
-  const bool stream = array.nbytes() >= kBeyondCache && reinterpret_cast<uintptr_t>(data) % 16 == 0;
+  const bool past_cache = goes_past_cache(data, array.nbytes());
   parallel_for(static_cast<int64_t>(array.nbytes()), int64_t{1} << 20,
                [&](int64_t begin, int64_t end) {
-                 char* to = data + begin;
-                 auto n = static_cast<size_t>(end - begin);
-#ifdef __SSE2__
-                 for (; stream && n >= 64; to += 64, n -= 64) {
-                   for (int i = 0; i < 64; i += 16) {
-                     _mm_stream_si128(reinterpret_cast<__m128i*>(to + i), _mm_setzero_si128());
-                   }
+                 const auto n = static_cast<size_t>(end - begin);
+                 if (!past_cache) {
+                   std::memset(data + begin, 0, n);
+                   return;
                  }
-                 if (stream) _mm_sfence();
-#endif
-                 std::memset(to, 0, n);
+                 write_past_cache(data + begin, nullptr, n);
+                 end_past_cache();
                });
 }
 

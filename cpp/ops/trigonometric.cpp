@@ -101,12 +101,25 @@ OP_UNARY(cosh)
 )");
 OP_UNARY(tanh)
     .pointwise([](auto x) { return x.tanh(); }, 6)
-    .GRAD_Y(g * (1.0 - fn::square(y)))
+    .GRAD_Y(tanh_grad(g, y))
     .doc("Hyperbolic tangent.")
     .example(R"(
 >>> print(mx.nd.tanh(mx.nd.array([-1, 0, 100])).asnumpy().round(4))
 [-0.7616  0.      1.    ]
 )");
+OP(_backward_tanh)
+    .inputs("head", "output")
+    .pointwise(floating_tile<2>([](auto g, auto y) {
+      using T = typename decltype(y)::Scalar;
+      return g * (T(1) - y * y);
+    }))
+    .keep_inputs({Keep::kData, Keep::kData})
+    .vjp([](Vjp& v) {
+      const NDArray g = v.input(0), y = v.input(1), h = v.head();
+      if (v.needs(0)) v.grad(0, tanh_grad(h, y));
+      if (v.needs(1)) v.grad(1, g * h * y * -2.0);
+    })
+    .doc("The gradient of y = tanh(x): head * (1 - y^2).");
 OP_UNARY(arcsinh)
     .pointwise(ELEMENTS(std::asinh(x)), 8)
     .GRAD_X(g* fn::rsqrt(fn::square(x) + 1.0))

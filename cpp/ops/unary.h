@@ -21,3 +21,10 @@
     const NDArray y = v.output(0), g = v.head(); \
     v.grad(0, expression);                       \
   })
+namespace mxtape {
+
+// Gradients of (head, output) that take one pass.
+inline const fn::Op relu_grad{"_backward_relu"}, sigmoid_grad{"_backward_sigmoid"},
+    tanh_grad{"_backward_tanh"};
+
+}  // namespace mxtape

@@ -155,7 +155,7 @@ py::dict describe_op(const std::string& name) {
   info["mutates"] = op.mutates != nullptr;
   info["random"] = op.random;
   info["method"] = op.is_method;
-  info["pointwise"] = op.has_tile;
+  info["pointwise"] = op.is_pointwise();
   py::list samples;
   for (const SampleDomain& s : op.samples) samples.append(py::make_tuple(s.low, s.high));
   info["samples"] = samples;

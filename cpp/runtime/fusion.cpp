@@ -4,6 +4,7 @@
 #include <condition_variable>
 #include <limits>
 #include <mutex>
+#include <new>
 #include <pthread.h>
 #include <utility>
 #include <vector>
@@ -17,6 +18,12 @@ namespace {
 constexpr int kMaxSteps = 64;
 constexpr int kMaxArrays = 8;
 constexpr size_t kMaxBytes = size_t{1} << 30;
+
+// What is spent on an element rather than to keep it for the tape: about what it takes to write it
+// to memory and to read it again. The cheapest instruction costs 1; the functions that cost more
+// than kCheapStep, or in float64 more than 1, are not vectorised.
+constexpr int kCheapStep = 6;
+int cheap(DType dtype) { return dtype == DType::kFloat32 ? 10 : 3; }
 
 struct Operand {
   NDArray array;  // off the tape; undefined for a number
@@ -32,13 +39,13 @@ struct State {
   Waiting* first = nullptr;
   uint64_t walk = 0;
 };
+void restart_in_child();
 // Never destroyed: arrays may outlive every other static object.
 State& state() {
   static auto* state = [] {
-    auto* made = new State;
     pthread_atfork([] { fusion::state().mutex.lock(); }, [] { fusion::state().mutex.unlock(); },
-                   [] { fusion::state().mutex.unlock(); });
-    return made;
+                   restart_in_child);
+    return new State;
   }();
   return *state;
 }
@@ -83,6 +90,15 @@ class Waiting final : public RefCounted {
  private:
   Waiting *previous_ = nullptr, *next_ = nullptr;
 };
+
+// A forked child has one thread, which is not the one that locked the mutex in the eyes of the
+// system, and none that would finish what others were computing.
+void restart_in_child() {
+  State& s = state();
+  new (&s.mutex) std::recursive_mutex;
+  new (&s.done) std::condition_variable_any;
+  for (Waiting* w = s.first; w; w = w->next()) w->running = false;
+}
 
 Waiting* waiting(const NDArray& array) { return static_cast<Waiting*>(array.storage()->source()); }
 
@@ -142,10 +158,12 @@ class Plan {
 
   // Gives memory to `wanted`, to what somebody outside the program can see, and to what is asked
   // for again without having been kept. To be looked at through one of `handles` does not count:
-  // these are the arguments of the call that the program is for, and mostly nothing after it.
+  // these are the arguments of the call that the program is for, and mostly nothing after it. What
+  // the tape alone holds goes on waiting where it is cheap to compute again.
   void start(const Storage* wanted, std::span<const TileOperand> handles) {
     for (Step& step : steps_) {
-      const Storage* storage = step.storage.get();
+      Storage* storage = step.storage.get();
+      weigh(step);
       uint32_t uses = 1;  // the plan's
       for (const Step& user : steps_) {
         for (const Operand& operand : user.call->operands) {
@@ -160,7 +178,8 @@ class Plan {
         ++uses;
         kept = kept || std::exchange(step.call->seen, true);
       }
-      if (kept || storage->ref_count() > uses) {
+      const uint32_t held = storage->ref_count();
+      if (kept || (held > uses && !(step.cheap && held <= uses + storage->saves().load()))) {
         step.memory = Storage::allocate(storage->nbytes());
         program_.store(step.value, NDArray(step.memory, 0, step.call->shape, step.call->dtype));
       }
@@ -182,7 +201,37 @@ class Plan {
     Waiting* call;
     int value;
     Ref<Storage> memory = nullptr;
+    // What it takes to compute it anew: instructions, and the one large array that is read.
+    int cost = 0;
+    const Storage* source = nullptr;
+    bool cheap = false;
   };
+
+  // Of a step whose operands' steps have been weighed and given their memory.
+  void weigh(Step& step) {
+    step.cost = std::max(1, step.call->cost);
+    step.cheap = step.cost <= kCheapStep;
+    const auto reads = [&step](const Storage* source) {
+      if (source && step.source && source != step.source) step.cheap = false;
+      if (source) step.source = source;
+    };
+    for (const Operand& operand : step.call->operands) {
+      if (!operand.array.defined()) continue;
+      const Storage* storage = operand.array.storage().get();
+      const Step* made = nullptr;
+      for (const Step& other : steps_) {
+        if (other.storage.get() == storage) made = &other;
+      }
+      if (made && !made->memory) {
+        step.cost += made->cost;
+        step.cheap = step.cheap && made->cheap;
+        reads(made->source);
+      } else if (storage->nbytes() > step.storage->nbytes() / 8) {
+        reads(storage);
+      }
+    }
+    step.cheap = step.cheap && step.cost <= cheap(step.call->dtype);
+  }
 
   int load(const NDArray& array, const Shape& shape) {
     for (const auto& [memory, value] : loads_) {

@@ -4,6 +4,7 @@
 
 #include "runtime/convert.h"
 #include "runtime/parallel.h"
+#include "runtime/past_cache.h"
 
 namespace mxtape {
 namespace {
@@ -121,10 +122,13 @@ int TileProgram::step(TileKernel kernel, const void* params, int cost,
 
 void TileProgram::store(int value, const NDArray& out) {
   Value& v = values_[static_cast<size_t>(value)];
-  if (v.kind == Kind::kStep && !v.uniform && out.dtype() == compute_ && !v.memory) {
+  const bool same = out.dtype() == compute_;
+  const bool past_cache = same && goes_past_cache(out.bytes(), out.nbytes());
+  past_cache_ = past_cache_ || past_cache;
+  if (v.kind == Kind::kStep && !v.uniform && same && !v.memory && !past_cache) {
     v.memory = out.bytes();
   } else {
-    converted_.push_back({static_cast<int16_t>(value), out.bytes(), out.dtype()});
+    copied_.push_back({static_cast<int16_t>(value), past_cache, out.bytes(), out.dtype()});
   }
 }
 
@@ -138,7 +142,7 @@ void TileProgram::prepare() {
     for (int i = 0; i < step.arity; ++i) last[static_cast<size_t>(step.inputs[i])] = s;
     last[static_cast<size_t>(step.value)] = s;
   }
-  for (const Store& store : converted_) last[static_cast<size_t>(store.value)] = end;
+  for (const Store& store : copied_) last[static_cast<size_t>(store.value)] = end;
   SmallVector<int16_t, 16> unused;
   const auto take = [&](Value& value) {
     if (unused.empty()) {
@@ -196,25 +200,28 @@ TileProgram::Cursor::Cursor(const TileProgram& program, int slots) : program_(pr
     }
   }
   for (const Step& step : program.steps_) {
-    if (program.values_[static_cast<size_t>(step.value)].uniform) run_step(step, 0, n, slots_);
+    const Value& value = program.values_[static_cast<size_t>(step.value)];
+    const void* in[kMaxInputs];
+    for (int i = 0; i < step.arity; ++i) {
+      const Place input = place(program.values_[static_cast<size_t>(step.inputs[i])]);
+      if (!value.uniform) places_.push_back(input);
+      in[i] = input.base;
+    }
+    if (value.uniform) {
+      step.kernel(in, place(value).base, n, step.params);
+    } else {
+      places_.push_back(place(value));
+    }
   }
 }
 
-char* TileProgram::Cursor::place(const Value& value, int64_t begin, void* last) const {
-  if (value.scratch >= 0) {
-    return registers_ + static_cast<size_t>(value.scratch) * part_bytes(program_);
-  }
-  return value.memory ? value.memory + static_cast<size_t>(begin) * program_.width_
-                      : static_cast<char*>(last);
+TileProgram::Cursor::~Cursor() {
+  if (program_.past_cache_) end_past_cache();
 }
 
-void TileProgram::Cursor::run_step(const Step& step, int64_t begin, int64_t n, void* last) {
-  const void* in[kMaxInputs];
-  for (int i = 0; i < step.arity; ++i) {
-    in[i] = place(program_.values_[static_cast<size_t>(step.inputs[i])], begin, last);
-  }
-  char* out = place(program_.values_[static_cast<size_t>(step.value)], begin, last);
-  step.kernel(in, out, n, step.params);
+TileProgram::Cursor::Place TileProgram::Cursor::place(const Value& value) const {
+  if (value.scratch < 0) return {value.memory, program_.width_};
+  return {registers_ + static_cast<size_t>(value.scratch) * part_bytes(program_), 0};
 }
 
 void TileProgram::Cursor::compute(int64_t begin, int64_t n, void* last) {
@@ -239,10 +246,21 @@ void TileProgram::Cursor::compute(int64_t begin, int64_t n, void* last) {
       if (!same) convert(array.dtype(), raw, p.compute_, place(value, begin, last), n);
     }
   }
+  const Place* next = places_.begin();
   for (const Step& step : p.steps_) {
-    if (!p.values_[static_cast<size_t>(step.value)].uniform) run_step(step, begin, n, last);
+    if (p.values_[static_cast<size_t>(step.value)].uniform) continue;
+    const void* in[kMaxInputs];
+    for (int i = 0; i < step.arity; ++i) in[i] = next++->at(begin);
+    const Place& out = *next++;
+    step.kernel(in, out.base ? out.at(begin) : last, n, step.params);
   }
-  for (const Store& store : p.converted_) {
+  for (const Store& store : p.copied_) {
+    if (store.past_cache) {
+      write_past_cache(store.memory + position * p.width_,
+                       place(p.values_[static_cast<size_t>(store.value)], begin, last),
+                       static_cast<size_t>(n) * p.width_);
+      continue;
+    }
     convert(p.compute_, place(p.values_[static_cast<size_t>(store.value)], begin, last),
             store.dtype, store.memory + position * item_size(store.dtype), n);
   }
@@ -257,13 +275,15 @@ const void* TileProgram::Cursor::at(int64_t begin, int64_t n, int slot) {
   return place(program_.values_[static_cast<size_t>(root.value)], begin, last);
 }
 
+// Pieces of a large program are large: a cursor is made for each.
 int64_t TileProgram::grain() const {
-  return std::max<int64_t>(kTile, kThreadWork / std::max(1, cost_) / kTile * kTile);
+  const int64_t worth = std::max<int64_t>(kTile, kThreadWork / std::max(1, cost_) / kTile * kTile);
+  return std::max(worth, std::min<int64_t>(n_ / 64, 1 << 16) / kTile * kTile);
 }
 
 void TileProgram::run() {
   prepare();
-  const bool in_place = scratch_count_ == 0 && converted_.empty() && steps_.size() == 1;
+  const bool in_place = scratch_count_ == 0 && copied_.empty() && steps_.size() == 1;
   parallel_for(n_, grain(), [&](int64_t begin, int64_t end) {
     if (in_place) {  // one instruction over the arrays themselves needs no tiles
       const Step& step = steps_[0];

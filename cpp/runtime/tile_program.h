@@ -64,19 +64,33 @@ class TileProgram {
    public:
     // `program` is prepared. Up to `slots` pieces can be looked at at once.
     explicit Cursor(const TileProgram& program, int slots = 1);
+    ~Cursor();
+    Cursor(const Cursor&) = delete;
+    Cursor& operator=(const Cursor&) = delete;
     // The last step's value at [begin, begin + n), n <= kTile.
     const void* at(int64_t begin, int64_t n, int slot = 0);
 
    private:
     friend class TileProgram;
+    // Where a value is: `bytes` further for each element, which is 0 in scratch memory. The last
+    // step's value, without a place, is where the caller wants it.
+    struct Place {
+      char* base;
+      size_t bytes;
+      char* at(int64_t begin) const { return base + static_cast<size_t>(begin) * bytes; }
+    };
     static size_t part_bytes(const TileProgram& program);
     static size_t tile_bytes(const TileProgram& program);
-    void run_step(const Step& step, int64_t begin, int64_t n, void* last);
-    char* place(const Value& value, int64_t begin, void* last) const;
+    Place place(const Value& value) const;
+    char* place(const Value& value, int64_t begin, void* last) const {
+      const Place found = place(value);
+      return found.base ? found.at(begin) : static_cast<char*>(last);
+    }
     void compute(int64_t begin, int64_t n, void* last);
 
     const TileProgram& program_;
     NDArray memory_;
+    SmallVector<Place, 16> places_;  // of each step that runs: its inputs, its value
     char* registers_ = nullptr;
     char* slots_ = nullptr;
     alignas(64) char local_[4 * kTile * sizeof(double)];
@@ -93,6 +107,7 @@ class TileProgram {
   };
   struct Store {
     int16_t value;
+    bool past_cache;
     char* memory;
     DType dtype;
   };
@@ -104,11 +119,12 @@ class TileProgram {
   size_t width_;
   int64_t n_;
   int cost_ = 0;
+  bool past_cache_ = false;
   int scratch_count_ = 0;
   SmallVector<Value, 8> values_;
   SmallVector<Gather, 2> gathers_;
   SmallVector<Step, 4> steps_;
-  SmallVector<Store, 2> converted_;  // stores that need a conversion
+  SmallVector<Store, 2> copied_;  // stores of what is computed elsewhere
 };
 
 }  // namespace mxtape

@@ -2,10 +2,13 @@
 
 #include <cmath>
 #include <thread>
+#include <unistd.h>
 #include <vector>
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
 
+#include "autograd/node.h"
 #include "op/functional.h"
 #include "support.h"
 
@@ -143,6 +146,55 @@ TEST_F(Fusion, ManyThreadsReadOneThing) {
     for (std::thread& thread : threads) thread.join();
     for (int t = 0; t < 6; ++t) EXPECT_NEAR(got[static_cast<size_t>(t)], t, 1e-5);
   }
+}
+
+TEST_F(Fusion, AForkedChildComputesWhatWaits) {
+  const NDArray y = ramp({70000}) * 2.0;
+  ASSERT_TRUE(waits(y)) << "what waits is there before the fork";
+  const pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    alarm(30);
+    const NDArray z = y + 1.0;
+    _exit(z.data<float>()[5] == y.data<float>()[5] + 1 ? 0 : 1);
+  }
+  int status = -1;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status)) << "the child hung, signal " << WTERMSIG(status);
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+}
+
+// What a node saves is a second holder of a waiting result.
+TEST_F(Fusion, WhatTheTapeAloneHoldsIsComputedAgain) {
+  const NDArray x = ramp({2000}), z = ramp({2000});
+  const fn::Op erf{"erf"};
+  NDArray cheap = fn::tanh(x * 0.5), mixed = x * z, dear = erf(x);
+  std::vector<autograd::Saved> tape;
+  for (const NDArray& array : {cheap, mixed, dear}) tape.push_back(autograd::Saved::data(array));
+  const NDArray y = cheap + mixed + dear;
+  const float expected = std::tanh(x.data<float>()[7] * 0.5f);
+  cheap = mixed = dear = NDArray();
+  y.bytes();
+  EXPECT_TRUE(tape[0].storage->deferred());
+  EXPECT_FALSE(tape[1].storage->deferred()) << "it reads two arrays: to keep them takes more";
+  EXPECT_FALSE(tape[2].storage->deferred()) << "erf takes longer than to read it from memory";
+  EXPECT_NEAR(tape[0].array().data<float>()[7], expected, 1e-6);
+  EXPECT_FALSE(tape[0].storage->deferred());
+}
+
+TEST_F(Fusion, LongChainsAreKeptInPlaces) {
+  NDArray y = ramp({2000});
+  std::vector<autograd::Saved> tape;
+  for (int i = 0; i < 12; ++i) {
+    y = fn::sin(y);
+    tape.push_back(autograd::Saved::data(y));
+  }
+  (y + 1.0).bytes();
+  y = NDArray();
+  int kept = 0;
+  for (const autograd::Saved& saved : tape) kept += !saved.storage->deferred();
+  EXPECT_GE(kept, 4) << "to compute the last anew would take all others";
+  EXPECT_LE(kept, 8);
 }
 
 TEST_F(Fusion, NothingIsLeftBehind) {

@@ -88,7 +88,7 @@ TEST(Registry, ParametersAreNamedOnceAndDescribed) {
 
 TEST(Registry, PointwiseOperatorsComputeInFloatingPoint) {
   for (const OpSchema* op : operators()) {
-    if (!op->has_tile) continue;
+    if (!op->is_pointwise()) continue;
     SCOPED_TRACE(op->name);
     EXPECT_TRUE(op->tile.kernels[static_cast<int>(DType::kFloat32)]);
     EXPECT_TRUE(op->tile.kernels[static_cast<int>(DType::kFloat64)]);

@@ -260,3 +260,44 @@ def test_a_loop_holds_few_arrays():
         total = total + nd.full(1 << 18, i)
         assert core.pool_stats()[0] - before < 12 * array
     assert total[3].asscalar() == 4950
+
+
+def gradients_with_a_write_between(dtype):
+    """Gradients of two sweeps over one tape, the variable overwritten between them."""
+    x = nd.array(np.linspace(-2, 2, 3000), dtype=dtype)
+    x.attach_grad()
+    with autograd.record():
+        s = (nd.tanh(1.1 * x + 0.3) * nd.sigmoid(x) - nd.relu(x) * nd.exp(-x)).sum()
+    s.backward(retain_graph=True)
+    first = x.grad.asnumpy()
+    x[:] = 7
+    s.backward()
+    return first, x.grad.asnumpy()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_what_the_tape_alone_holds_is_as_it_was(dtype):
+    waiting = gradients_with_a_write_between(dtype)
+    np.testing.assert_array_equal(*waiting)
+    core.set_fusion_threshold(-1)
+    at_once = gradients_with_a_write_between(dtype)
+    for ours, theirs in zip(waiting, at_once):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("shape", [(5, 1_000_003), (4_200_001,), (3, 1401, 1001)])
+def test_results_beyond_the_cache(shape):
+    """They are written past it, in pieces that need not start where a cache line does."""
+    a = np.random.RandomState(0).uniform(-1, 1, shape).astype("float32")
+    x = nd.array(a)
+    y = nd.tanh(x) * 2 + x
+    total = y.sum(axis=-1)
+    expected = np.tanh(a) * 2 + a
+    np.testing.assert_allclose(y.asnumpy(), expected, rtol=1e-5, atol=1e-6)
+    sums = expected.sum(-1).ravel()
+    np.testing.assert_allclose(total.asnumpy().ravel(), sums, rtol=1e-3, atol=1e-3)
+    x.attach_grad()
+    with autograd.record():
+        s = (x * x).sum()
+    s.backward()
+    np.testing.assert_array_equal(x.grad.asnumpy(), 2 * a)

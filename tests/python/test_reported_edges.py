@@ -237,3 +237,44 @@ def test_arcsinh_twice():
 def test_arccosh_twice():
     x = np.array([1.1, 1.5, 4.0])
     np.testing.assert_allclose(second(nd.arccosh, x), -x / (x**2 - 1) ** 1.5, rtol=1e-10)
+
+
+# ---- exponentials where numbers end, in the vectorised part of an array and in its tail
+
+
+@pytest.mark.parametrize("count", [1, 7, 16, 33])
+@pytest.mark.parametrize(
+    ("dtype", "points"),
+    [
+        ("float32", [-np.inf, -1e30, -104.5, -100, -90, -87, 88.5, 89, 1e30, np.inf, np.nan]),
+        ("float64", [-np.inf, -1e30, -746, -740, -720, -700, 709.5, 710, 1e30, np.inf, np.nan]),
+    ],
+)
+def test_exponentials_of_extremes(dtype, points, count):
+    for point in points:
+        x = np.full(count, point, dtype)
+        with np.errstate(over="ignore"):
+            exact = np.exp(x)
+        # Subnormal numbers have few digits, of which the last may differ.
+        least = np.finfo(dtype).smallest_subnormal
+        np.testing.assert_allclose(nd.exp(nd.array(x, dtype=dtype)).asnumpy(), exact, 1e-6, least)
+        with np.errstate(over="ignore"):
+            exact = 1 / (1 + np.exp(-x))
+        result = nd.sigmoid(nd.array(x, dtype=dtype)).asnumpy()
+        np.testing.assert_allclose(result, exact, 1e-6, least)
+
+
+def test_softmax_of_what_is_cut_off_is_zero():
+    x = np.zeros((2, 40), "float32")
+    x[:, 5:33] = -np.inf
+    y = nd.softmax(nd.array(x)).asnumpy()
+    assert (y[:, 5:33] == 0).all()
+    np.testing.assert_allclose(y.sum(axis=1), 1, rtol=1e-6)
+
+
+def test_exponentials_do_not_depend_on_the_place_in_the_array():
+    x = np.linspace(-30, 30, 1001).astype("float32")
+    for function in (nd.exp, nd.sigmoid):
+        whole = function(nd.array(x)).asnumpy()
+        for start in (1, 3, 990):
+            np.testing.assert_array_equal(function(nd.array(x[start:])).asnumpy(), whole[start:])
