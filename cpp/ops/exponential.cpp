@@ -1,6 +1,7 @@
 #include "ops/exponential.h"
 
 #include <cmath>
+#include <limits>
 #include <numbers>
 
 #include "ops/masked.h"
@@ -8,6 +9,29 @@
 
 namespace mxtape {
 namespace {
+
+// Eigen's packets take subnormal numbers for the least normal one.
+template <class T>
+void log_tile(const void* const* in, void* out, int64_t n, const void*) {
+  using Array = Eigen::Array<T, Eigen::Dynamic, 1>;
+  const Eigen::Map<const Array> x(static_cast<const T*>(in[0]), n);
+  Eigen::Map<Array> y(static_cast<T*>(out), n);
+  constexpr T kLeast = std::numeric_limits<T>::min();
+  int subnormal = 0;
+  for (int64_t i = 0; i < n; ++i) subnormal |= x[i] > T(0) && x[i] < kLeast;
+  if (subnormal) {
+    y = x.unaryExpr([](T v) { return std::log(v); });
+  } else {
+    y = x.log();
+  }
+}
+
+TileFunction log_function() {
+  TileFunction f;
+  f.kernels[static_cast<int>(DType::kFloat32)] = log_tile<float>;
+  f.kernels[static_cast<int>(DType::kFloat64)] = log_tile<double>;
+  return f;
+}
 
 // ---- exponentials and logarithms
 OP_UNARY(exp)
@@ -30,7 +54,7 @@ OP_UNARY(expm1)
 1.0
 )");
 OP_UNARY(log)
-    .pointwise([](auto x) { return x.log(); }, 4)
+    .pointwise(log_function(), 4)
     .sample(0.3, 4)
     .GRAD_X(masked_quotient(g, x))
     .doc("Natural logarithm.")

@@ -264,6 +264,14 @@ def test_exponentials_of_extremes(dtype, points, count):
         np.testing.assert_allclose(result, exact, 1e-6, least)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_logarithms_of_the_smallest_numbers(dtype):
+    info = np.finfo(dtype)
+    x = np.array([info.tiny, info.tiny / 3, info.smallest_subnormal, 0, 1, np.inf] * 5, dtype)
+    with np.errstate(divide="ignore"):
+        np.testing.assert_allclose(nd.log(nd.array(x, dtype=dtype)).asnumpy(), np.log(x), 1e-6)
+
+
 def test_softmax_of_what_is_cut_off_is_zero():
     x = np.zeros((2, 40), "float32")
     x[:, 5:33] = -np.inf
