@@ -6,7 +6,6 @@ ROWS = [
     Row("Activation", [(3, 4)], {"act_type": act})
     for act in ("relu", "sigmoid", "softrelu", "softsign", "tanh")
 ]
-ROWS += [Row(f"_backward_{name}", [(3, 4), (3, 4)]) for name in ("relu", "sigmoid", "tanh")]
 ROWS += [
     Row("Dropout", [(3, 4)], {"p": 0.0, "mode": "always"}),
     Row("Dropout", [(3, 4)], {"p": 1.0, "mode": "always"}, note="drops everything: gradient 0"),
