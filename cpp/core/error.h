@@ -1,6 +1,7 @@
 #pragma once
 
-#include <sstream>
+#include <initializer_list>
+#include <ostream>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -20,21 +21,49 @@ class Error : public std::runtime_error {
   ErrorKind kind_;
 };
 
+// One part of a message, by reference: anything that prints. Messages are made of these so that the
+// code which prints exists once for each type, and not for each message.
+class MessagePart {
+ public:
+  template <class T>
+  explicit MessagePart(const T& value) : value_(&value), print_(print<T>) {}
+  explicit MessagePart(const char* text) : value_(text), print_(print_text) {}
+
+  friend std::ostream& operator<<(std::ostream& out, const MessagePart& part) {
+    part.print_(out, part.value_);
+    return out;
+  }
+
+ private:
+  template <class T>
+  static void print(std::ostream& out, const void* value) {
+    out << *static_cast<const T*>(value);
+  }
+  static void print_text(std::ostream& out, const void* text) {
+    out << static_cast<const char*>(text);
+  }
+
+  const void* value_;
+  void (*print_)(std::ostream&, const void*);
+};
+
+using MessageParts = std::initializer_list<MessagePart>;
+std::string joined(MessageParts parts);
+[[noreturn, gnu::cold]] void fail_with(ErrorKind kind, MessageParts parts);
+
 template <class... Parts>
-std::string str_cat(const Parts&... parts) {
-  std::ostringstream out;
-  (out << ... << parts);
-  return out.str();
+[[gnu::cold]] std::string str_cat(const Parts&... parts) {
+  return joined({MessagePart(parts)...});
 }
 
 template <class... Parts>
-[[noreturn]] void fail(const Parts&... parts) {
-  throw Error(str_cat(parts...));
+[[noreturn, gnu::cold]] void fail(const Parts&... parts) {
+  fail_with(ErrorKind::kMXNet, {MessagePart(parts)...});
 }
 
 template <class... Parts>
-[[noreturn]] void fail_as(ErrorKind kind, const Parts&... parts) {
-  throw Error(kind, str_cat(parts...));
+[[noreturn, gnu::cold]] void fail_as(ErrorKind kind, const Parts&... parts) {
+  fail_with(kind, {MessagePart(parts)...});
 }
 
 }  // namespace mxtape

@@ -245,4 +245,13 @@ void parse_field(const ParamField& field, std::string_view text, void* data, std
   fail(op, ": invalid value '", text, "' for parameter ", field.name, expected);
 }
 
+void detail::FieldCollector::add(const char* name, ParamType type, const void* value,
+                                 const char* doc, Choices choices, bool required) {
+  const auto offset =
+      static_cast<size_t>(static_cast<const char*>(value) - static_cast<const char*>(base_));
+  ParamField field{name, type, offset, required, {choices.begin(), choices.end()}, "", doc};
+  if (!required) field.default_text = print_field(field, base_);
+  fields_.push_back(std::move(field));
+}
+
 }  // namespace mxtape

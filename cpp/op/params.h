@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -36,7 +37,8 @@ enum class ParamType : uint8_t {
   kFloats,
 };
 
-using Choices = std::vector<std::string>;
+// The literals that a parameter of an enumeration takes, in the order of its values.
+using Choices = std::initializer_list<const char*>;
 
 // One declared parameter of an operator: all that the border needs to bind, check and print it.
 struct ParamField {
@@ -44,7 +46,7 @@ struct ParamField {
   ParamType type;
   size_t offset;
   bool required = false;
-  Choices choices;
+  std::vector<std::string> choices;
   std::string default_text;
   std::string doc;
 };
@@ -117,28 +119,21 @@ class FieldCollector {
 
   template <class T>
   void operator()(const char* name, const T& value, const char* doc, Choices choices = {}) {
-    add(name, value, doc, std::move(choices), false);
+    add(name, type_of(value), &value, doc, choices, false);
   }
   template <class T>
   void required(const char* name, const T& value, const char* doc, Choices choices = {}) {
-    add(name, value, doc, std::move(choices), true);
+    add(name, type_of(value), &value, doc, choices, true);
   }
 
  private:
   template <class T>
-  void add(const char* name, const T& value, const char* doc, Choices choices, bool required) {
+  static constexpr ParamType type_of(const T&) {
     static_assert(param_type<T>() != ParamType::kEnum || sizeof(T) == sizeof(int32_t));
-    ParamField field{name,
-                     param_type<T>(),
-                     static_cast<size_t>(reinterpret_cast<const char*>(&value) -
-                                         static_cast<const char*>(base_)),
-                     required,
-                     std::move(choices),
-                     "",
-                     doc};
-    if (!required) field.default_text = print_field(field, base_);
-    fields_.push_back(std::move(field));
+    return param_type<T>();
   }
+  void add(const char* name, ParamType type, const void* value, const char* doc, Choices choices,
+           bool required);
 
   const void* base_;
   std::vector<ParamField>& fields_;
@@ -158,7 +153,7 @@ const ParamsInfo* params_info() {
    private:
     P value_;
   };
-  static const ParamsInfo info = [] {
+  static const ParamsInfo info = []() __attribute__((cold)) {
     ParamsInfo made;
     P defaults;
     detail::FieldCollector collector(&defaults, made.fields);

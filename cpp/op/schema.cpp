@@ -8,14 +8,14 @@ namespace mxtape {
 std::string_view InferCall::name() const { return op_.name; }
 std::string_view KernelCall::name() const { return op_.name; }
 
-std::string InferCall::describe(const std::string& message) const {
-  std::string text = op_.name + ": " + message + " [given";
+void InferCall::fail_with(MessageParts parts) const {
+  std::string text = op_.name + ": " + joined(parts) + " [given";
   for (size_t i = 0; i < inputs_.size(); ++i) {
     text += str_cat(i ? ", " : " ", op_.input_name(i, params_), " ", inputs_[i].shape(), " ",
                     inputs_[i].dtype());
   }
   if (params_ && params_->given) text += (inputs_.empty() ? " " : "; ") + print_given(*params_);
-  return text + "]";
+  throw Error(text + "]");
 }
 
 void InferCall::expect_same_dtype() const {

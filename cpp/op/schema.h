@@ -46,8 +46,8 @@ class InferCall {
 
   // Throws an Error that names the operator and the inputs' shapes and dtypes.
   template <class... Parts>
-  [[noreturn]] void fail(const Parts&... parts) const {
-    throw Error(describe(str_cat(parts...)));
+  [[noreturn, gnu::cold]] void fail(const Parts&... parts) const {
+    fail_with({MessagePart(parts)...});
   }
   template <class... Parts>
   void expect(bool condition, const Parts&... parts) const {
@@ -61,7 +61,7 @@ class InferCall {
   void expect_floating(size_t i = 0) const;
 
  private:
-  std::string describe(const std::string& message) const;
+  [[noreturn, gnu::cold]] void fail_with(MessageParts parts) const;
 
   const OpSchema& op_;
   Inputs inputs_;

@@ -253,21 +253,20 @@ double scaled_norm(const Layout& layout, const double* x, int64_t o) {
 }
 
 void norms(const Layout& layout, const NDArray& in, const NDArray& out, int64_t ord) {
-  dispatch(in.dtype(), [&](auto tag) {
+  dispatch_floating(in.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
-    if constexpr (std::is_same_v<T, bool>) {
-      reduce::run_any(layout, in, out);
-    } else if (const T* x = in.data<T>(); ord == 1) {
+    const T* x = in.data<T>();
+    if (ord == 1) {
       reduce::run<SizeSum<T>>(layout, x, out.data<T>(),
                               [](double total) { return convert_value<T>(total); });
-    } else {
-      reduce::run<SquareSum<T>>(layout, x, out.data<T>(),
-                                [](double total) { return convert_value<T>(std::sqrt(total)); });
-      if constexpr (std::is_same_v<T, double>) {
-        double* y = out.data<double>();
-        for (int64_t o = 0; layout.count > 0 && o < layout.outputs; ++o) {
-          if (!(y[o] < 1e150 && y[o] > 1e-140)) y[o] = scaled_norm(layout, x, o);
-        }
+      return;
+    }
+    reduce::run<SquareSum<T>>(layout, x, out.data<T>(),
+                              [](double total) { return convert_value<T>(std::sqrt(total)); });
+    if constexpr (std::is_same_v<T, double>) {
+      double* y = out.data<double>();
+      for (int64_t o = 0; layout.count > 0 && o < layout.outputs; ++o) {
+        if (!(y[o] < 1e150 && y[o] > 1e-140)) y[o] = scaled_norm(layout, x, o);
       }
     }
   });
@@ -277,8 +276,9 @@ void norm_kernel(const KernelCall& call) {
   const auto& p = call.params<NormParams>();
   const NDArray &in = call.in(0), &out = call.out();
   const Layout layout(in.shape(), reduced_axes(p.axis, false, in.ndim(), call.name()));
-  if (out.dtype() == in.dtype()) return norms(layout, in, out, p.ord);
-  // Another type of result: through the widest one.
+  if (in.dtype() == DType::kBool) return reduce::run_any(layout, in, out);
+  if (out.dtype() == in.dtype() && is_floating(in.dtype())) return norms(layout, in, out, p.ord);
+  // Integers, or another type of result: through the widest one.
   const NDArray wide = NDArray::empty(in.shape(), DType::kFloat64);
   const NDArray result = NDArray::empty(out.shape(), DType::kFloat64);
   convert(in.dtype(), in.bytes(), wide.dtype(), wide.bytes(), in.size());

@@ -192,8 +192,8 @@ typename Op::Wide fold_run(const T* x, int64_t n) {
 
 // Folds reduced elements [begin, end) of the output whose elements start at `first`.
 template <class Op, class Reader>
-typename Op::Wide fold_runs(const Layout& layout, Reader& x, int64_t first, int64_t begin,
-                            int64_t end) {
+[[gnu::noinline]] typename Op::Wide fold_runs(const Layout& layout, Reader& x, int64_t first,
+                                              int64_t begin, int64_t end) {
   using Wide = typename Op::Wide;
   if (layout.reduced.depth() == 0) return fold_run<Op>(x, first + begin, end - begin);
   Wide total = Op::template identity<Wide>();
@@ -245,8 +245,8 @@ void reduce_runs(const Layout& layout, const Source& in, T* out, Finish finish) 
 // Folds rows [begin, end) of `rows`, each `width` contiguous elements, into total[0, width). The
 // rows start at `first`.
 template <class Op, class T, class Reader>
-void fold_rows(const Walk& rows, Reader& x, int64_t first, int64_t begin, int64_t end,
-               int64_t width, typename Op::Wide* total) {
+[[gnu::noinline]] void fold_rows(const Walk& rows, Reader& x, int64_t first, int64_t begin,
+                                 int64_t end, int64_t width, typename Op::Wide* total) {
   using Narrow = typename Op::Narrow;
   using Wide = typename Op::Wide;
   std::fill_n(total, width, Op::template identity<Wide>());
@@ -284,8 +284,8 @@ void fold_rows(const Walk& rows, Reader& x, int64_t first, int64_t begin, int64_
 
 // The same for a few columns in contiguous rows: several rows are taken as one wide row.
 template <class Op, class T, class Reader>
-void fold_narrow_rows(Reader& x, int64_t first, int64_t rows, int64_t width,
-                      typename Op::Wide* total) {
+[[gnu::noinline]] void fold_narrow_rows(Reader& x, int64_t first, int64_t rows, int64_t width,
+                                        typename Op::Wide* total) {
   using Wide = typename Op::Wide;
   const int64_t merged = 64 / width;
   Walk wide, rest;

@@ -90,7 +90,7 @@ TEST(Params, FieldsAreDescribed) {
     types.insert(field.type);
   }
   EXPECT_EQ(types.size(), static_cast<size_t>(ParamType::kFloats) + 1);
-  EXPECT_EQ(field_called("mode").choices, (Choices{"clip", "wrap", "raise"}));
+  EXPECT_EQ(field_called("mode").choices, (std::vector<std::string>{"clip", "wrap", "raise"}));
 }
 
 TEST(Params, DefaultsArePrinted) {
