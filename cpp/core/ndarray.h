@@ -22,10 +22,7 @@ class NDArray {
         dtype_(dtype) {}
 
   // Uninitialised memory for `shape`.
-  static NDArray empty(Shape shape, DType dtype) {
-    const size_t nbytes = static_cast<size_t>(shape.size()) * item_size(dtype);
-    return NDArray(Storage::allocate(nbytes), 0, std::move(shape), dtype);
-  }
+  static NDArray empty(Shape shape, DType dtype);
 
   bool defined() const { return static_cast<bool>(storage_); }
   const Shape& shape() const { return shape_; }
@@ -42,16 +39,9 @@ class NDArray {
   }
 
   // A view with the same elements in another shape of the same size; it has no edge.
-  NDArray viewed(Shape shape) const {
-    return NDArray(storage_, byte_offset_, std::move(shape), dtype_);
-  }
+  NDArray viewed(Shape shape) const;
   // Rows [begin, end) of the leading axis; shares memory, has no edge.
-  NDArray rows(int64_t begin, int64_t end) const {
-    const int64_t row = shape_.product(1, shape_.ndim()) * static_cast<int64_t>(item_size(dtype_));
-    Shape shape = shape_;
-    shape[0] = end - begin;
-    return NDArray(storage_, byte_offset_ + begin * row, std::move(shape), dtype_);
-  }
+  NDArray rows(int64_t begin, int64_t end) const;
   // The same array off the tape.
   NDArray detached() const { return viewed(shape_); }
 

@@ -7,6 +7,17 @@
 
 namespace mxtape {
 
+void Shape::assign(const int64_t* dims, int ndim) {
+  reserve(ndim);
+  if (ndim) std::memcpy(data(), dims, sizeof(int64_t) * static_cast<size_t>(ndim));
+}
+
+int64_t Shape::product(int first, int last) const {
+  int64_t n = 1;
+  for (int i = first; i < last; ++i) n *= data()[i];
+  return n;
+}
+
 std::string Shape::str() const {
   std::string text = "(";
   for (int i = 0; i < ndim_; ++i) {

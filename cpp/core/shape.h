@@ -29,7 +29,7 @@ class Shape {
     reserve(ndim);
     for (int i = 0; i < ndim; ++i) data()[i] = fill;
   }
-  Shape(const Shape& other) { assign(other.data(), other.ndim_); }
+  Shape(const Shape& other) { copy(other); }
   Shape(Shape&& other) noexcept {
     std::memcpy(static_cast<void*>(this), &other, sizeof(Shape));
     other.ndim_ = 0;
@@ -37,7 +37,7 @@ class Shape {
   Shape& operator=(const Shape& other) {
     if (this != &other) {
       clear();
-      assign(other.data(), other.ndim_);
+      copy(other);
     }
     return *this;
   }
@@ -62,11 +62,7 @@ class Shape {
 
   int64_t size() const { return product(0, ndim_); }
   // Product of the extents in [first, last).
-  int64_t product(int first, int last) const {
-    int64_t n = 1;
-    for (int i = first; i < last; ++i) n *= data()[i];
-    return n;
-  }
+  int64_t product(int first, int last) const;
 
   bool operator==(const Shape& other) const {
     return ndim_ == other.ndim_ &&
@@ -81,9 +77,13 @@ class Shape {
     ndim_ = ndim;
     if (ndim > kInline) heap_ = new int64_t[static_cast<size_t>(ndim)];
   }
-  void assign(const int64_t* dims, int ndim) {
-    reserve(ndim);
-    if (ndim) std::memcpy(data(), dims, sizeof(int64_t) * static_cast<size_t>(ndim));
+  void assign(const int64_t* dims, int ndim);
+  void copy(const Shape& other) {
+    if (other.ndim_ <= kInline) {
+      std::memcpy(static_cast<void*>(this), &other, sizeof(Shape));
+    } else {
+      assign(other.heap_, other.ndim_);
+    }
   }
   void clear() {
     if (ndim_ > kInline) delete[] heap_;

@@ -66,4 +66,56 @@ void zero_gradient(Vjp& v) {
   }
 }
 
+OpDeclaration::OpDeclaration(std::string_view name) : op_(&Registry::get().add(name)) {}
+
+OpDeclaration& OpDeclaration::set_inputs(std::initializer_list<const char*> names) {
+  op_->inputs.clear();
+  for (const char* name : names) op_->inputs.push_back(InputSpec{name, false});
+  return *this;
+}
+
+OpDeclaration& OpDeclaration::optional_inputs(size_t always, InputsFn used) {
+  for (size_t i = always; i < op_->inputs.size(); ++i) op_->inputs[i].optional = true;
+  op_->used_inputs = used;
+  return *this;
+}
+
+OpDeclaration& OpDeclaration::variadic(const char* name, const char* count_param) {
+  op_->variadic = true;
+  op_->count_param = count_param;
+  return set_inputs({name});
+}
+
+OpDeclaration& OpDeclaration::add_aliases(std::initializer_list<const char*> names) {
+  op_->aliases.insert(op_->aliases.end(), names.begin(), names.end());
+  return *this;
+}
+
+OpDeclaration& OpDeclaration::set_no_grad_inputs(std::initializer_list<uint8_t> inputs) {
+  op_->no_grad_inputs = inputs;
+  return *this;
+}
+
+OpDeclaration& OpDeclaration::keep_input(size_t i, Keep keep) {
+  if (op_->keep_inputs.size() <= i) op_->keep_inputs.resize(i + 1, Keep::kNothing);
+  op_->keep_inputs[i] = keep;
+  return *this;
+}
+
+OpDeclaration& OpDeclaration::keep_inputs(std::initializer_list<Keep> keep) {
+  op_->keep_inputs = keep;
+  return *this;
+}
+
+OpDeclaration& OpDeclaration::keep_output(size_t i, Keep keep) {
+  if (op_->keep_outputs.size() <= i) op_->keep_outputs.resize(i + 1, Keep::kShape);
+  op_->keep_outputs[i] = keep;
+  return *this;
+}
+
+OpDeclaration& OpDeclaration::sample(double low, double high) {
+  op_->samples.push_back({low, high});
+  return *this;
+}
+
 }  // namespace mxtape

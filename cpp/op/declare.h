@@ -1,5 +1,6 @@
 #pragma once
 
+#include <initializer_list>
 #include <string_view>
 #include <tuple>
 
@@ -71,30 +72,19 @@ void zero_gradient(Vjp& v);
 
 class OpDeclaration {
  public:
-  explicit OpDeclaration(std::string_view name) : op_(&Registry::get().add(name)) {}
+  explicit OpDeclaration(std::string_view name);
 
   template <class... Names>
   OpDeclaration& inputs(Names... names) {
-    op_->inputs = {InputSpec{names, false}...};
-    return *this;
+    return set_inputs({names...});
   }
   // The parameters say which inputs a call takes (bit i for input i). The first `always` of them
   // are in every call.
-  OpDeclaration& optional_inputs(size_t always, InputsFn used) {
-    for (size_t i = always; i < op_->inputs.size(); ++i) op_->inputs[i].optional = true;
-    op_->used_inputs = used;
-    return *this;
-  }
-  OpDeclaration& variadic(const char* name, const char* count_param) {
-    op_->inputs = {InputSpec{name, false}};
-    op_->variadic = true;
-    op_->count_param = count_param;
-    return *this;
-  }
+  OpDeclaration& optional_inputs(size_t always, InputsFn used);
+  OpDeclaration& variadic(const char* name, const char* count_param);
   template <class... Names>
   OpDeclaration& alias(Names... names) {
-    (op_->aliases.emplace_back(names), ...);
-    return *this;
+    return add_aliases({names...});
   }
   template <class P>
   OpDeclaration& params() {
@@ -149,23 +139,11 @@ class OpDeclaration {
   // Inputs that are indices or labels.
   template <class... I>
   OpDeclaration& no_grad_inputs(I... i) {
-    op_->no_grad_inputs = {static_cast<uint8_t>(i)...};
-    return *this;
+    return set_no_grad_inputs({static_cast<uint8_t>(i)...});
   }
-  OpDeclaration& keep_input(size_t i = 0, Keep keep = Keep::kData) {
-    if (op_->keep_inputs.size() <= i) op_->keep_inputs.resize(i + 1, Keep::kNothing);
-    op_->keep_inputs[i] = keep;
-    return *this;
-  }
-  OpDeclaration& keep_inputs(std::initializer_list<Keep> keep) {
-    op_->keep_inputs = keep;
-    return *this;
-  }
-  OpDeclaration& keep_output(size_t i = 0, Keep keep = Keep::kData) {
-    if (op_->keep_outputs.size() <= i) op_->keep_outputs.resize(i + 1, Keep::kShape);
-    op_->keep_outputs[i] = keep;
-    return *this;
-  }
+  OpDeclaration& keep_input(size_t i = 0, Keep keep = Keep::kData);
+  OpDeclaration& keep_inputs(std::initializer_list<Keep> keep);
+  OpDeclaration& keep_output(size_t i = 0, Keep keep = Keep::kData);
 
   // Inputs that a call changes in place. One that is in no_grad_inputs too may be a variable of
   // the graph: running statistics.
@@ -206,16 +184,13 @@ class OpDeclaration {
     op_->is_method = true;
     return *this;
   }
-  OpDeclaration& sample(double low, double high) {
-    op_->samples.push_back({low, high});
-    return *this;
-  }
-  OpDeclaration& doc(const char* text) {
+  OpDeclaration& sample(double low, double high);
+  // A literal, as is the example: the texts are not copied.
+  OpDeclaration& doc(std::string_view text) {
     op_->doc = text;
     return *this;
   }
-  // How the operator is called and what comes out, as a doctest in which `mx` is the package. A
-  // literal: the text is not copied.
+  // How the operator is called and what comes out, as a doctest in which `mx` is the package.
   OpDeclaration& example(std::string_view text) {
     op_->example = text;
     return *this;
@@ -223,6 +198,10 @@ class OpDeclaration {
   OpSchema& schema() { return *op_; }
 
  private:
+  OpDeclaration& set_inputs(std::initializer_list<const char*> names);
+  OpDeclaration& add_aliases(std::initializer_list<const char*> names);
+  OpDeclaration& set_no_grad_inputs(std::initializer_list<uint8_t> inputs);
+
   OpSchema* op_;
 };
 

@@ -164,7 +164,7 @@ struct SampleDomain {
 struct OpSchema {
   std::string name;
   std::vector<std::string> aliases;
-  std::string doc;
+  std::string_view doc;
   std::string_view example;  // a doctest; every public operator has one
   std::vector<InputSpec> inputs;
   bool variadic = false;    // any number of inputs, called inputs[0].name
