@@ -22,15 +22,16 @@ struct Plan {
 // memory and earns one earlier.
 constexpr int64_t kMatrixPiece = int64_t{1} << 20, kVectorPiece = int64_t{1} << 16;
 
-// Products from so many multiplications on share the panels of b between threads, if the result has
-// so many rows and columns; Eigen is as fast below, and with vectors.
-constexpr int64_t kPanels = int64_t{1} << 27, kLeast = 48;
+// Products from so many multiplications on are GemmKernel's, if the result has so many rows and
+// columns; Eigen is as fast below, and with vectors.
+constexpr int64_t kOwn = int64_t{1} << 22, kLeast = 48;
+// With so few rows, a is read where it lies.
+constexpr int64_t kFewRows = 256;
 
 Plan make_plan(const Gemm& g) {
   const bool vector = g.m == 1 || g.n == 1;
   const int64_t work = g.m * g.n * g.k, piece = vector ? kVectorPiece : kMatrixPiece;
-  // Every block packs its operands anew: large products get large blocks.
-  const int64_t edge = vector ? 16 : work >= int64_t{1} << 27 ? 256 : 64;
+  const int64_t edge = vector ? 16 : 64;
   const int64_t wanted = std::clamp<int64_t>(work / piece, 1, std::max<int64_t>(16, work >> 28));
   Plan plan;
   while (plan.blocks() < wanted) {
@@ -116,15 +117,31 @@ void sum_pieces(const T* pieces, int64_t depth, const T* bias, int64_t columns, 
   });
 }
 
-// A large product: b is laid out in panels once for all threads. Since an element's bits do not
-// depend on the block that it is computed in, the blocks may depend on the number of threads.
+// A product by GemmKernel. Since an element's bits do not depend on the block that it is computed
+// in, the blocks may depend on the number of threads.
 template <class T>
-void run_panels(const Gemm& g) {
+void run_own(const Gemm& g) {
   using Kernel = GemmKernel<T>;
   using Matrix = typename Kernel::Matrix;
   const auto *a_data = static_cast<const T*>(g.a), *b_data = static_cast<const T*>(g.b);
+  const auto* bias = static_cast<const T*>(g.bias);
+  auto* out = static_cast<T*>(g.out);
   const Matrix a = g.transpose_a ? Matrix{a_data, 1, g.m} : Matrix{a_data, g.k, 1};
   const Matrix b = g.transpose_b ? Matrix{b_data, 1, g.k} : Matrix{b_data, g.n, 1};
+  const int64_t widths = (g.n + Kernel::kColumns - 1) / Kernel::kColumns;
+  if (!g.transpose_a && g.m <= kFewRows && widths >= 2 * thread_count()) {
+    // Each thread lays out the columns of b that it takes.
+    const int64_t each = std::max<int64_t>(1, widths / (4 * thread_count())) * Kernel::kColumns;
+    parallel_for((g.n + each - 1) / each, 1, [&](int64_t begin, int64_t end) {
+      const NDArray scratch = NDArray::empty(Shape{Kernel::columns_size(each)}, dtype_of<T>);
+      for (int64_t t = begin; t < end; ++t) {
+        Kernel::multiply_columns(a, b, bias, g.m, g.k, g.n, t * each, std::min((t + 1) * each, g.n),
+                                 out, scratch.data<T>());
+      }
+    });
+    return;
+  }
+  // b is laid out once for all threads.
   const NDArray memory = NDArray::empty(Shape{Kernel::b_size(g.k, g.n)}, dtype_of<T>);
   T* panels = memory.data<T>();
   constexpr int64_t kPacked = 4 * Kernel::kColumns;
@@ -135,27 +152,26 @@ void run_panels(const Gemm& g) {
   const int64_t blocks =
       Kernel::round_up((g.m + Kernel::kBlockRows - 1) / Kernel::kBlockRows, thread_count());
   // A block lays out its rows of a anew for every chunk of columns: few blocks get more chunks.
-  const int64_t wanted = blocks >= 8 * thread_count() ? 1 : 4;
+  const int64_t wanted = (2 * thread_count() + blocks - 1) / blocks;
   const int64_t chunk_columns = Kernel::round_up((g.n + wanted - 1) / wanted, Kernel::kColumns);
   const int64_t chunks = (g.n + chunk_columns - 1) / chunk_columns;
   parallel_for(blocks * chunks, 1, [&](int64_t begin, int64_t end) {
     const NDArray scratch = NDArray::empty(Shape{Kernel::kASize}, dtype_of<T>);
     for (int64_t t = begin; t < end; ++t) {
       const int64_t block = t / chunks, chunk = t % chunks;
-      Kernel::multiply(a, panels, static_cast<const T*>(g.bias), g.k, g.n,
-                       cut(tiles, blocks, block) * Kernel::kRows,
+      Kernel::multiply(a, panels, bias, g.k, g.n, cut(tiles, blocks, block) * Kernel::kRows,
                        std::min(cut(tiles, blocks, block + 1) * Kernel::kRows, g.m),
-                       chunk * chunk_columns, std::min((chunk + 1) * chunk_columns, g.n),
-                       static_cast<T*>(g.out), scratch.data<T>());
+                       chunk * chunk_columns, std::min((chunk + 1) * chunk_columns, g.n), out,
+                       scratch.data<T>());
     }
   });
 }
 
 template <class T>
 void run(const Gemm& g) {
-  if (g.batch == 1 && g.m * g.n * g.k >= kPanels && g.m >= kLeast && g.n >= kLeast &&
+  if (g.batch == 1 && g.m * g.n * g.k >= kOwn && g.m >= kLeast && g.n >= kLeast &&
       make_plan(g).depth == 1) {
-    return run_panels<T>(g);
+    return run_own<T>(g);
   }
   const T *a = static_cast<const T*>(g.a), *b = static_cast<const T*>(g.b);
   const T* bias = static_cast<const T*>(g.bias);

@@ -8,8 +8,8 @@
 // matrix multiplication" (ACM TOMS 34, 2008): both operands are laid out in panels, a panel of b
 // stays in the L1 cache and a block of a in the L2 cache, and a tile of the result in registers.
 //
-// An element of the result is summed over k in blocks of kDepth, in their order, and within a block
-// one by one: its bits do not depend on where in the matrix it stands, or on how the rows and
+// An element of the result is summed over k in blocks of depth_of(k), in their order, and within a
+// block one by one: its bits do not depend on where in the matrix it stands, or on how the rows and
 // columns are shared out.
 namespace mxtape {
 
@@ -33,7 +33,7 @@ class GemmKernel {
  public:
   static constexpr int64_t kRows = kTileRows;                      // of a tile
   static constexpr int64_t kColumns = int64_t{kLanes} * kVectors;  // of a tile
-  static constexpr int64_t kDepth = 256;                           // elements of k in a panel
+  static constexpr int64_t kDepth = 320;     // at most, elements of k in a panel
   static constexpr int64_t kBlockRows = 48;  // rows of a that are laid out at once
 
   // A matrix as it is stored: element (i, j) is at data[i * row + j * column]; row or column is 1.
@@ -44,16 +44,23 @@ class GemmKernel {
   };
 
   static int64_t round_up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
-  // Elements of scratch memory for the panels of b[k, n], and for those of a block of a.
+  // Blocks of one length: a short last one would load and store the result for little work.
+  static int64_t depth_of(int64_t k) {
+    const int64_t blocks = std::max<int64_t>(1, (k + kDepth - 1) / kDepth);
+    return (k + blocks - 1) / blocks;
+  }
+  // Elements of scratch memory for the panels of b[k, n], for those of a block of a, and for those
+  // of `columns` columns of b in a block of k.
   static int64_t b_size(int64_t k, int64_t n) { return k * round_up(n, kColumns); }
   static constexpr int64_t kASize = kDepth * (kBlockRows + kRows);
+  static int64_t columns_size(int64_t columns) { return kDepth * round_up(columns, kColumns); }
 
   // Lays out columns [j0, j1) of b[k, n], j0 a multiple of kColumns, in its panels: blocks of
-  // kDepth rows, in each a panel for every kColumns columns, in it row by row.
+  // depth_of(k) rows, in each a panel for every kColumns columns, in it row by row.
   static void pack_b(const Matrix& b, int64_t k, int64_t n, int64_t j0, int64_t j1, T* panels) {
-    const int64_t padded = round_up(n, kColumns);
-    for (int64_t p = 0; p < k; p += kDepth) {
-      const int64_t depth = std::min(kDepth, k - p);
+    const int64_t padded = round_up(n, kColumns), step = depth_of(k);
+    for (int64_t p = 0; p < k; p += step) {
+      const int64_t depth = std::min(step, k - p);
       for (int64_t j = j0; j < j1; j += kColumns) {
         pack<kColumns>(b.at(p, j), b.row, b.column, depth, std::min(kColumns, n - j),
                        panels + p * padded + j * depth);
@@ -65,11 +72,11 @@ class GemmKernel {
   // kASize elements.
   static void multiply(const Matrix& a, const T* b_panels, const T* bias, int64_t k, int64_t n,
                        int64_t i0, int64_t i1, int64_t j0, int64_t j1, T* c, T* scratch) {
-    const int64_t padded = round_up(n, kColumns);
+    const int64_t padded = round_up(n, kColumns), step = depth_of(k);
     for (int64_t i = i0; i < i1; i += kBlockRows) {
       const int64_t rows = std::min(kBlockRows, i1 - i);
-      for (int64_t p = 0; p < k; p += kDepth) {
-        const int64_t depth = std::min(kDepth, k - p);
+      for (int64_t p = 0; p < k; p += step) {
+        const int64_t depth = std::min(step, k - p);
         for (int64_t r = 0; r < rows; r += kRows) {
           pack<kRows>(a.at(i + r, p), a.column, a.row, depth, std::min(kRows, rows - r),
                       scratch + r * depth);
@@ -80,9 +87,32 @@ class GemmKernel {
           for (int64_t r = 0; r < rows; r += kRows) {
             T* to = c + (i + r) * n + j;
             const T* start = p == 0 ? nullptr : to;
-            tile(scratch + r * depth, panel, depth, std::min(kRows, rows - r), width, start, n,
-                 p == 0 && bias ? bias + j : nullptr, to);
+            tile(Packed{scratch + r * depth}, panel, depth, std::min(kRows, rows - r), width, start,
+                 n, p == 0 && bias ? bias + j : nullptr, to);
           }
+        }
+      }
+    }
+  }
+
+  // Columns [j0, j1) of c = a b + bias for an a of few rows, contiguous along k: it is read where
+  // it lies. `scratch` has columns_size(j1 - j0) elements.
+  static void multiply_columns(const Matrix& a, const Matrix& b, const T* bias, int64_t m,
+                               int64_t k, int64_t n, int64_t j0, int64_t j1, T* c, T* scratch) {
+    const int64_t step = depth_of(k);
+    for (int64_t p = 0; p < k; p += step) {
+      const int64_t depth = std::min(step, k - p);
+      for (int64_t j = j0; j < j1; j += kColumns) {
+        pack<kColumns>(b.at(p, j), b.row, b.column, depth, std::min(kColumns, j1 - j),
+                       scratch + (j - j0) * depth);
+      }
+      for (int64_t j = j0; j < j1; j += kColumns) {
+        for (int64_t i = 0; i < m; i += kRows) {
+          T* to = c + i * n + j;
+          const int64_t rows = std::min(kRows, m - i);
+          tile(InRows(a.at(i, p), a.row, rows), scratch + (j - j0) * depth, depth, rows,
+               std::min(kColumns, j1 - j), p == 0 ? nullptr : to, n,
+               p == 0 && bias ? bias + j : nullptr, to);
         }
       }
     }
@@ -162,17 +192,35 @@ class GemmKernel {
     }
   }
 
-  static void tile(const T* a, const T* b, int64_t depth, int64_t rows, int64_t width,
-                   const T* start, int64_t stride, const T* bias, T* out) {
+  // Where a tile's kRows elements of a are: behind each other in a panel, or each in its row. Of
+  // fewer than kRows rows the last is taken more than once.
+  struct Packed {
+    const T* a;
+    T at(int r) const { return a[r]; }
+    void next() { a += kRows; }
+  };
+  struct InRows {
+    const T* a[kTileRows];
+    int64_t p = 0;
+    InRows(const T* first, int64_t stride, int64_t rows) {
+      for (int64_t r = 0; r < kRows; ++r) a[r] = first + std::min(r, rows - 1) * stride;
+    }
+    T at(int r) const { return a[r][p]; }
+    void next() { ++p; }
+  };
+
+  template <class A>
+  static void tile(A a, const T* b, int64_t depth, int64_t rows, int64_t width, const T* start,
+                   int64_t stride, const T* bias, T* out) {
     Vector sum[kTileRows][kVectors];
     for (auto& row : sum) {
       for (auto& v : row) v = Vector{};
     }
-    for (int64_t p = 0; p < depth; ++p, a += kRows, b += kColumns) {
+    for (int64_t p = 0; p < depth; ++p, a.next(), b += kColumns) {
       const Vector b0 = load(b), b1 = load(b + kLanes);
 #pragma GCC unroll 16
       for (int r = 0; r < kTileRows; ++r) {
-        const Vector factor = a[r] - Vector{};
+        const Vector factor = a.at(r) - Vector{};
         sum[r][0] += factor * b0;
         sum[r][1] += factor * b1;
       }

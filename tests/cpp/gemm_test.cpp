@@ -108,6 +108,8 @@ TEST(Gemm, LargeProducts) {
     check<double>({351, 333, 300, ta, tb, 1, t > 1}, 1e-14);
     check<float>({49, 1500, 700, ta, tb}, 5e-6);
     check<double>({1500, 48, 513, ta, tb}, 1e-14);
+    check<float>({131, 517, 784, ta, tb, 1, t > 1}, 5e-6);
+    check<double>({256, 77, 641, ta, tb, 1, true}, 1e-14);
   }
 }
 
@@ -150,7 +152,8 @@ TEST(Gemm, BitsDoNotDependOnThreads) {
   const Case cases[] = {{301, 517, 129, false, true, 1, true}, {10, 30, 20011, true, false},
                         {401, 523, 300, true, true, 1, true},  {601, 300, 500, false, false},
                         {1, 1, 300007, false, false},          {700, 1, 900, false, false},
-                        {1, 900, 700, false, false},           {65, 130, 140, false, false, 5}};
+                        {1, 900, 700, false, false},           {65, 130, 140, false, false, 5},
+                        {131, 517, 784, false, true, 1, true}, {200, 90, 600, false, false}};
   for (const Case& c : cases) {
     const auto a = numbers<float>(c.batch * c.m * c.k, 1),
                b = numbers<float>(c.batch * c.k * c.n, 2);
