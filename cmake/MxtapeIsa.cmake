@@ -51,10 +51,6 @@ function(mxtape_isa_flags isa out_flags out_definitions)
     list(JOIN cpu_flags "," cpu_flags)
     set(definitions MXTAPE_NATIVE_CPU="${cpu_flags}")
   endif()
-  # Processors of before 2013: less code in the wheel for all, rather than a tenth more speed for them.
-  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND isa STREQUAL "x86-64-v2")
-    list(APPEND flags "$<$<CONFIG:Release>:-O2;-ftree-vectorize;-fvect-cost-model=dynamic>")
-  endif()
   # GCC's own AVX-512 header warns of itself before GCC 13 (GCC bug 105593).
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13
      AND (isa STREQUAL "x86-64-v4" OR "${cpu_flags}" MATCHES "avx512"))

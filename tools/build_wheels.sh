@@ -56,7 +56,7 @@ for python in "${pythons[@]}"; do
     --config-settings=build-dir="$work/cmake" .
 
   echo "== CPython $version: repair"
-  auditwheel repair --wheel-dir wheelhouse dist/mxtape-*-"$tag"-*.whl
+  auditwheel repair --zip-compression-level 9 --wheel-dir wheelhouse dist/mxtape-*-"$tag"-*.whl
   wheel=$(ls wheelhouse/mxtape-*-"$tag"-*.whl)
 
   echo "== CPython $version: test $(basename "$wheel")"
