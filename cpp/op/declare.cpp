@@ -66,6 +66,16 @@ void zero_gradient(Vjp& v) {
   }
 }
 
+namespace {
+
+// `others`: what is kept of those before i that nothing was said of.
+void set_keep(std::vector<Keep>& kept, size_t i, Keep keep, Keep others) {
+  if (kept.size() <= i) kept.resize(i + 1, others);
+  kept[i] = keep;
+}
+
+}  // namespace
+
 OpDeclaration::OpDeclaration(std::string_view name) : op_(&Registry::get().add(name)) {}
 
 OpDeclaration& OpDeclaration::set_inputs(std::initializer_list<const char*> names) {
@@ -97,8 +107,7 @@ OpDeclaration& OpDeclaration::set_no_grad_inputs(std::initializer_list<uint8_t> 
 }
 
 OpDeclaration& OpDeclaration::keep_input(size_t i, Keep keep) {
-  if (op_->keep_inputs.size() <= i) op_->keep_inputs.resize(i + 1, Keep::kNothing);
-  op_->keep_inputs[i] = keep;
+  set_keep(op_->keep_inputs, i, keep, Keep::kNothing);
   return *this;
 }
 
@@ -108,8 +117,7 @@ OpDeclaration& OpDeclaration::keep_inputs(std::initializer_list<Keep> keep) {
 }
 
 OpDeclaration& OpDeclaration::keep_output(size_t i, Keep keep) {
-  if (op_->keep_outputs.size() <= i) op_->keep_outputs.resize(i + 1, Keep::kShape);
-  op_->keep_outputs[i] = keep;
+  set_keep(op_->keep_outputs, i, keep, Keep::kShape);
   return *this;
 }
 

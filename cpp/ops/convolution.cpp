@@ -98,7 +98,7 @@ void check_layer(const InferCall& call, const WindowParams& window,
   expect_groups(call, layer.num_group);
   call.expect(layer.workspace >= 0, "workspace must not be negative");
   if (layer.layout != LayoutType::kNone) {
-    const std::string given =
+    const std::string_view given =
         layout_choices(layer.layout).begin()[static_cast<size_t>(layer.layout)];
     const char* const fitting[] = {"NCW", "NCHW", "NCDHW"};
     call.expect(given == fitting[window.axes() - 1], "with ", window.axes(),

@@ -84,7 +84,7 @@ void infer_layer(InferCall& call) {
     call.expect(call.shape(2) == mask, "mask must have shape ", mask);
   }
   call.expect(p.workspace >= 0, "workspace must not be negative");
-  const std::string layout = kLayouts.begin()[static_cast<size_t>(p.layout)];
+  const std::string_view layout = kLayouts.begin()[static_cast<size_t>(p.layout)];
   call.expect(layout == "None" || layout == "NCHW", "layout must be NCHW");
   call.expect(p.num_group >= 1, "num_group must be positive");
   call.expect(data[1] % p.num_group == 0, "the number of channels, ", data[1],

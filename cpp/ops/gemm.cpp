@@ -31,7 +31,8 @@ constexpr int64_t kFewRows = 256;
 Plan make_plan(const Gemm& g) {
   const bool vector = g.m == 1 || g.n == 1;
   const int64_t work = g.m * g.n * g.k, piece = vector ? kVectorPiece : kMatrixPiece;
-  const int64_t edge = vector ? 16 : 64;
+  // Large products gain more from whole tiles than from many pieces.
+  const int64_t edge = vector ? 16 : work >= int64_t{1} << 27 ? 256 : 64;
   const int64_t wanted = std::clamp<int64_t>(work / piece, 1, std::max<int64_t>(16, work >> 28));
   Plan plan;
   while (plan.blocks() < wanted) {
@@ -117,31 +118,28 @@ void sum_pieces(const T* pieces, int64_t depth, const T* bias, int64_t columns, 
   });
 }
 
-// A product by GemmKernel. Since an element's bits do not depend on the block that it is computed
-// in, the blocks may depend on the number of threads.
 template <class T>
-void run_own(const Gemm& g) {
+using Matrix = typename GemmKernel<T>::Matrix;
+
+// Few rows of a: each thread lays out the columns of b that it takes.
+template <class T>
+void run_columns(const Gemm& g, const Matrix<T>& a, const Matrix<T>& b, const T* bias, T* out) {
   using Kernel = GemmKernel<T>;
-  using Matrix = typename Kernel::Matrix;
-  const auto *a_data = static_cast<const T*>(g.a), *b_data = static_cast<const T*>(g.b);
-  const auto* bias = static_cast<const T*>(g.bias);
-  auto* out = static_cast<T*>(g.out);
-  const Matrix a = g.transpose_a ? Matrix{a_data, 1, g.m} : Matrix{a_data, g.k, 1};
-  const Matrix b = g.transpose_b ? Matrix{b_data, 1, g.k} : Matrix{b_data, g.n, 1};
-  const int64_t widths = (g.n + Kernel::kColumns - 1) / Kernel::kColumns;
-  if (!g.transpose_a && g.m <= kFewRows && widths >= 2 * thread_count()) {
-    // Each thread lays out the columns of b that it takes.
-    const int64_t each = std::max<int64_t>(1, widths / (4 * thread_count())) * Kernel::kColumns;
-    parallel_for((g.n + each - 1) / each, 1, [&](int64_t begin, int64_t end) {
-      const NDArray scratch = NDArray::empty(Shape{Kernel::columns_size(each)}, dtype_of<T>);
-      for (int64_t t = begin; t < end; ++t) {
-        Kernel::multiply_columns(a, b, bias, g.m, g.k, g.n, t * each, std::min((t + 1) * each, g.n),
-                                 out, scratch.data<T>());
-      }
-    });
-    return;
-  }
-  // b is laid out once for all threads.
+  const int64_t panels = (g.n + Kernel::kColumns - 1) / Kernel::kColumns;
+  const int64_t each = std::max<int64_t>(1, panels / (4 * thread_count())) * Kernel::kColumns;
+  parallel_for((g.n + each - 1) / each, 1, [&](int64_t begin, int64_t end) {
+    const NDArray scratch = NDArray::empty(Shape{Kernel::columns_size(each)}, dtype_of<T>);
+    for (int64_t t = begin; t < end; ++t) {
+      Kernel::multiply_columns(a, b, bias, g.m, g.k, g.n, t * each, std::min((t + 1) * each, g.n),
+                               out, scratch.data<T>());
+    }
+  });
+}
+
+// Many: b is laid out once for all threads.
+template <class T>
+void run_panels(const Gemm& g, const Matrix<T>& a, const Matrix<T>& b, const T* bias, T* out) {
+  using Kernel = GemmKernel<T>;
   const NDArray memory = NDArray::empty(Shape{Kernel::b_size(g.k, g.n)}, dtype_of<T>);
   T* panels = memory.data<T>();
   constexpr int64_t kPacked = 4 * Kernel::kColumns;
@@ -167,16 +165,34 @@ void run_own(const Gemm& g) {
   });
 }
 
+// A product by GemmKernel. Since an element's bits do not depend on the block that it is computed
+// in, the blocks may depend on the number of threads.
+template <class T>
+void run_own(const Gemm& g) {
+  const auto *a_data = static_cast<const T*>(g.a), *b_data = static_cast<const T*>(g.b);
+  const Matrix<T> a = g.transpose_a ? Matrix<T>{a_data, 1, g.m} : Matrix<T>{a_data, g.k, 1};
+  const Matrix<T> b = g.transpose_b ? Matrix<T>{b_data, 1, g.k} : Matrix<T>{b_data, g.n, 1};
+  const auto* bias = static_cast<const T*>(g.bias);
+  auto* out = static_cast<T*>(g.out);
+  // Two panels for each thread at least: otherwise the rows are cut too.
+  const bool wide = g.n > (2 * thread_count() - 1) * GemmKernel<T>::kColumns;
+  if (!g.transpose_a && g.m <= kFewRows && wide) {
+    run_columns<T>(g, a, b, bias, out);
+  } else {
+    run_panels<T>(g, a, b, bias, out);
+  }
+}
+
 template <class T>
 void run(const Gemm& g) {
+  const Plan plan = make_plan(g);
   if (g.batch == 1 && g.m * g.n * g.k >= kOwn && g.m >= kLeast && g.n >= kLeast &&
-      make_plan(g).depth == 1) {
+      plan.depth == 1) {
     return run_own<T>(g);
   }
   const T *a = static_cast<const T*>(g.a), *b = static_cast<const T*>(g.b);
   const T* bias = static_cast<const T*>(g.bias);
   T* out = static_cast<T*>(g.out);
-  const Plan plan = make_plan(g);
   if (plan.depth > 1) {
     const NDArray scratch = NDArray::empty(Shape{plan.depth, g.m, g.n}, dtype_of<T>);
     T* pieces = scratch.data<T>();

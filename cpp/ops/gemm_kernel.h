@@ -61,10 +61,7 @@ class GemmKernel {
     const int64_t padded = round_up(n, kColumns), step = depth_of(k);
     for (int64_t p = 0; p < k; p += step) {
       const int64_t depth = std::min(step, k - p);
-      for (int64_t j = j0; j < j1; j += kColumns) {
-        pack<kColumns>(b.at(p, j), b.row, b.column, depth, std::min(kColumns, n - j),
-                       panels + p * padded + j * depth);
-      }
+      pack_columns(b, p, depth, j0, j1, panels + p * padded + j0 * depth);
     }
   }
 
@@ -83,13 +80,9 @@ class GemmKernel {
         }
         for (int64_t j = j0; j < j1; j += kColumns) {
           const T* panel = b_panels + p * padded + j * depth;
-          const int64_t width = std::min(kColumns, j1 - j);
-          for (int64_t r = 0; r < rows; r += kRows) {
-            T* to = c + (i + r) * n + j;
-            const T* start = p == 0 ? nullptr : to;
-            tile(Packed{scratch + r * depth}, panel, depth, std::min(kRows, rows - r), width, start,
-                 n, p == 0 && bias ? bias + j : nullptr, to);
-          }
+          const auto rows_at = [&](int64_t r, int64_t) { return Packed{scratch + r * depth}; };
+          tiles(rows_at, panel, depth, rows, std::min(kColumns, j1 - j), p > 0,
+                bias ? bias + j : nullptr, n, c + i * n + j);
         }
       }
     }
@@ -102,23 +95,25 @@ class GemmKernel {
     const int64_t step = depth_of(k);
     for (int64_t p = 0; p < k; p += step) {
       const int64_t depth = std::min(step, k - p);
+      pack_columns(b, p, depth, j0, j1, scratch);
+      const auto rows_at = [&](int64_t i, int64_t rows) { return InRows(a.at(i, p), a.row, rows); };
       for (int64_t j = j0; j < j1; j += kColumns) {
-        pack<kColumns>(b.at(p, j), b.row, b.column, depth, std::min(kColumns, j1 - j),
-                       scratch + (j - j0) * depth);
-      }
-      for (int64_t j = j0; j < j1; j += kColumns) {
-        for (int64_t i = 0; i < m; i += kRows) {
-          T* to = c + i * n + j;
-          const int64_t rows = std::min(kRows, m - i);
-          tile(InRows(a.at(i, p), a.row, rows), scratch + (j - j0) * depth, depth, rows,
-               std::min(kColumns, j1 - j), p == 0 ? nullptr : to, n,
-               p == 0 && bias ? bias + j : nullptr, to);
-        }
+        tiles(rows_at, scratch + (j - j0) * depth, depth, m, std::min(kColumns, j1 - j), p > 0,
+              bias ? bias + j : nullptr, n, c + j);
       }
     }
   }
 
  private:
+  // Panels of columns [j0, j1) of b in rows [p, p + depth).
+  static void pack_columns(const Matrix& b, int64_t p, int64_t depth, int64_t j0, int64_t j1,
+                           T* panels) {
+    for (int64_t j = j0; j < j1; j += kColumns) {
+      pack<kColumns>(b.at(p, j), b.row, b.column, depth, std::min(kColumns, j1 - j),
+                     panels + (j - j0) * depth);
+    }
+  }
+
   // `depth` rows of `Width` elements side by side, of which `width` come from the matrix and the
   // rest are 0. Element (p, w) of the matrix is at from[p * row + w * column].
   template <int64_t Width>
@@ -208,6 +203,19 @@ class GemmKernel {
     T at(int r) const { return a[r][p]; }
     void next() { ++p; }
   };
+
+  // The tiles of one panel of b, below each other: `rows` rows of c from `out` on, `stride` apart.
+  // They are added to what is there, or begin with the bias. rows_at(r, count) is where a's are.
+  template <class RowsAt>
+  static void tiles(const RowsAt& rows_at, const T* panel, int64_t depth, int64_t rows,
+                    int64_t width, bool add, const T* bias, int64_t stride, T* out) {
+    for (int64_t r = 0; r < rows; r += kRows) {
+      const int64_t count = std::min(kRows, rows - r);
+      T* to = out + r * stride;
+      tile(rows_at(r, count), panel, depth, count, width, add ? to : nullptr, stride,
+           add ? nullptr : bias, to);
+    }
+  }
 
   template <class A>
   static void tile(A a, const T* b, int64_t depth, int64_t rows, int64_t width, const T* start,

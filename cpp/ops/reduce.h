@@ -190,6 +190,8 @@ typename Op::Wide fold_run(const T* x, int64_t n) {
   return fold_run<Op>(reader, 0, n);
 }
 
+// The folds are not inlined, which would repeat them at each of their uses.
+
 // Folds reduced elements [begin, end) of the output whose elements start at `first`.
 template <class Op, class Reader>
 [[gnu::noinline]] typename Op::Wide fold_runs(const Layout& layout, Reader& x, int64_t first,
