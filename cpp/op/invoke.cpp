@@ -111,6 +111,26 @@ NDArray deferred_result(const OpSchema& op, Inputs inputs, const Params* params,
                        params ? params->data() : nullptr, const_cast<Params*>(params));
 }
 
+class LateReduction final : public fusion::Reduction {
+ public:
+  LateReduction(const OpSchema& op, Ref<Params> params) : op_(op), params_(std::move(params)) {}
+  void run(const NDArray& in, const NDArray& out) const override {
+    const NDArray* inputs[] = {&in};
+    op_.kernel(KernelCall(op_, Inputs(inputs, 1), {&out, 1}, params_.get()));
+  }
+
+ private:
+  const OpSchema& op_;
+  Ref<Params> params_;
+};
+
+// The same for a reduction of what waits to one number.
+NDArray deferred_reduction(const OpSchema& op, Inputs inputs, const Ref<Params>& params,
+                           const OutputSpec& spec) {
+  if (!inputs[0].storage()->deferred() || spec.dtype != inputs[0].dtype()) return NDArray();
+  return fusion::defer_reduction(inputs[0], spec.shape, make_ref<LateReduction>(op, params));
+}
+
 }  // namespace
 
 void check_writable(const NDArray& array, std::string_view op) {
@@ -153,6 +173,10 @@ void invoke(const OpSchema& op, Inputs inputs, const Ref<Params>& params, Output
     bytes += static_cast<size_t>(size) * item_size(specs[i].dtype);
     if (!given && (op.tile_operands || op.is_broadcast) && fusion::is_large(size)) {
       outputs.push_back(deferred_result(op, inputs, params.get(), specs[i]));
+      waits = outputs[i].defined();
+      if (!waits) outputs[i] = NDArray::empty(std::move(specs[i].shape), specs[i].dtype);
+    } else if (!given && op.streams && size == 1) {
+      outputs.push_back(deferred_reduction(op, inputs, params, specs[i]));
       waits = outputs[i].defined();
       if (!waits) outputs[i] = NDArray::empty(std::move(specs[i].shape), specs[i].dtype);
     } else if (i >= given) {

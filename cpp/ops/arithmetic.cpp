@@ -166,6 +166,12 @@ const int sub_family =
 )"},
                    pass, [](auto, auto, auto g) { return -g; });
 
+TileFunction product_function() {
+  TileFunction f = numeric_tile<2>([](auto a, auto b) { return a * b; });
+  f.product = true;
+  return f;
+}
+
 const int mul_family = declare_binary(
     {.names = {"elemwise_mul",
                {"_mul", "_Mul"},
@@ -175,7 +181,7 @@ const int mul_family = declare_binary(
                {"_MulScalar", "_contrib_backward_gradientmultiplier"},
                nullptr,
                {}},
-     .tile = numeric_tile<2>([](auto a, auto b) { return a * b; }),
+     .tile = product_function(),
      .keeps = {Keep::kData, Keep::kNothing, Keep::kNothing},
      .doc = "Product, element by element.",
      .example = R"(

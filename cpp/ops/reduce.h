@@ -145,8 +145,6 @@ struct Streamed {
   };
   Reader reader() const { return {TileProgram::Cursor(program, 4)}; }
 };
-// A program is run for pieces of at least so many elements.
-inline constexpr int64_t kStreamed = 256;
 
 // An Op says how elements become accumulators and how those combine:
 //   using Narrow, Wide          accumulators within a run and across runs
@@ -383,7 +381,7 @@ void run(const Layout& layout, const T* in, T* out, Finish finish) {
 template <class Op, class T, class Finish>
 void run_streamed(const Layout& layout, const NDArray& in, T* out, Finish finish) {
   if constexpr (std::is_same_v<T, float> || std::is_same_v<T, double>) {
-    if (layout.inner >= kStreamed && in.storage()->deferred()) {
+    if (layout.inner >= fusion::kStreamed && in.storage()->deferred()) {
       fusion::Stream stream(in);
       if (stream.program()) {
         run_from<Op>(layout, Streamed<T>{*stream.program()}, out, finish);

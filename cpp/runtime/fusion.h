@@ -19,7 +19,7 @@ namespace mxtape::fusion {
 int64_t set_threshold(int64_t elements);
 inline std::atomic<int64_t> threshold{1 << 16};
 inline bool is_large(int64_t elements) {
-  return elements >= threshold.load(std::memory_order_relaxed) && elements > 0;
+  return elements >= threshold.load(std::memory_order_relaxed) && elements > 1;
 }
 
 // A pointwise call in `dtype` that waits, or an undefined array if it must run at once. `owner`
@@ -29,6 +29,20 @@ NDArray defer(const TileFunction& f, DType dtype, std::span<const TileOperand> i
 
 // A copy of `array` along broadcast axes that waits, or an undefined array.
 NDArray defer_broadcast(const NDArray& array, const Shape& shape);
+
+// The kernel of a reduction to one number, which reads `in` through a Stream if that is of so many
+// elements.
+inline constexpr int64_t kStreamed = 256;
+class Reduction : public RefCounted {
+ public:
+  virtual void run(const NDArray& in, const NDArray& out) const = 0;
+};
+
+// The result, of `shape`, of a reduction of an array that waits, to wait with it, or an undefined
+// array. It runs when somebody asks for it, or with the first program that computes a part of what
+// it reads: mostly the gradient. One reduction waits at a time, so that numbers that nobody looks
+// at do not keep what they are made of.
+NDArray defer_reduction(const NDArray& in, const Shape& shape, Ref<Reduction> reduction);
 
 // Whether `array` waits and is a part of a program whose elements are those of `shape`.
 bool waits(const NDArray& array, const Shape& shape);
@@ -65,6 +79,7 @@ class Stream {
 
  private:
   std::unique_ptr<Plan> plan_;
+  Plan* shared_ = nullptr;  // that of a reduction which runs with it
 };
 
 }  // namespace mxtape::fusion

@@ -18,6 +18,8 @@ struct TileFunction {
   TileKernel kernels[kDTypeCount] = {};
   // Relative cost of an element: how early threads pay off.
   int cost = 1;
+  // Whether it is the product of two numbers, of which one is often 1.
+  bool product = false;
 
   // The type in which arrays of `dtype` are computed.
   DType compute_dtype(DType dtype) const {

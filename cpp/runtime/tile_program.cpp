@@ -137,6 +137,7 @@ void TileProgram::store(int value, const NDArray& out) {
 void TileProgram::prepare() {
   SmallVector<int, 16> last(values_.size());
   const int end = static_cast<int>(steps_.size());
+  if (read_ < 0 && end > 0) read_ = steps_[static_cast<size_t>(end - 1)].value;
   for (int s = 0; s < end; ++s) {
     const Step& step = steps_[static_cast<size_t>(s)];
     for (int i = 0; i < step.arity; ++i) last[static_cast<size_t>(step.inputs[i])] = s;
@@ -160,7 +161,7 @@ void TileProgram::prepare() {
     const Step& step = steps_[static_cast<size_t>(s)];
     Value& value = values_[static_cast<size_t>(step.value)];
     if (value.uniform) continue;
-    if (!value.memory && s + 1 < end) take(value);
+    if (!value.memory && step.value != read_) take(value);
     for (int i = 0; i < step.arity; ++i) {
       const auto input = static_cast<size_t>(step.inputs[i]);
       const Value& v = values_[input];
@@ -170,6 +171,14 @@ void TileProgram::prepare() {
       last[input] = -1;
     }
   }
+}
+
+bool TileProgram::is_one(int value) const {
+  const Value& v = values_[static_cast<size_t>(value)];
+  if (v.kind != Kind::kConstant) return false;
+  double number = v.number;
+  if (v.array) fill_with(*v.array, DType::kFloat64, &number, 1);
+  return number == 1;
 }
 
 size_t TileProgram::Cursor::part_bytes(const TileProgram& program) {
@@ -224,55 +233,56 @@ TileProgram::Cursor::Place TileProgram::Cursor::place(const Value& value) const 
   return {registers_ + static_cast<size_t>(value.scratch) * part_bytes(program_), 0};
 }
 
-void TileProgram::Cursor::compute(int64_t begin, int64_t n, void* last) {
+void TileProgram::Cursor::compute(int64_t begin, int64_t n, void* read) {
   const TileProgram& p = program_;
   const auto position = static_cast<size_t>(begin);
+  const auto at = [&](int value) {
+    return place(p.values_[static_cast<size_t>(value)]).at(begin, read);
+  };
   alignas(64) char raw[kPart * sizeof(double)];
-  for (const Value& value : p.values_) {
+  for (size_t i = 0; i < p.values_.size(); ++i) {
+    const Value& value = p.values_[i];
     if (value.kind == Kind::kConvert) {
       const NDArray& array = *value.array;
       convert(array.dtype(), array.bytes() + position * item_size(array.dtype()), p.compute_,
-              place(value, begin, last), n);
+              at(static_cast<int>(i)), n);
     } else if (value.kind == Kind::kGather) {
       const NDArray& array = *value.array;
       const Gather& gather = p.gathers_[static_cast<size_t>(value.gather)];
       const bool same = array.dtype() == p.compute_;
-      char* to = same ? place(value, begin, last) : raw;
+      char* to = same ? at(static_cast<int>(i)) : raw;
       dispatch_by_size(array.dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         gather_elements(array.data<T>(), gather.extents, gather.strides, begin, n,
                         reinterpret_cast<T*>(to));
       });
-      if (!same) convert(array.dtype(), raw, p.compute_, place(value, begin, last), n);
+      if (!same) convert(array.dtype(), raw, p.compute_, at(static_cast<int>(i)), n);
     }
   }
   const Place* next = places_.begin();
   for (const Step& step : p.steps_) {
     if (p.values_[static_cast<size_t>(step.value)].uniform) continue;
     const void* in[kMaxInputs];
-    for (int i = 0; i < step.arity; ++i) in[i] = next++->at(begin);
-    const Place& out = *next++;
-    step.kernel(in, out.base ? out.at(begin) : last, n, step.params);
+    for (int i = 0; i < step.arity; ++i) in[i] = next++->at(begin, read);
+    step.kernel(in, next++->at(begin, read), n, step.params);
   }
   for (const Store& store : p.copied_) {
     if (store.past_cache) {
-      write_past_cache(store.memory + position * p.width_,
-                       place(p.values_[static_cast<size_t>(store.value)], begin, last),
+      write_past_cache(store.memory + position * p.width_, at(store.value),
                        static_cast<size_t>(n) * p.width_);
       continue;
     }
-    convert(p.compute_, place(p.values_[static_cast<size_t>(store.value)], begin, last),
-            store.dtype, store.memory + position * item_size(store.dtype), n);
+    convert(p.compute_, at(store.value), store.dtype,
+            store.memory + position * item_size(store.dtype), n);
   }
 }
 
 const void* TileProgram::Cursor::at(int64_t begin, int64_t n, int slot) {
-  char* last = slots_ + static_cast<size_t>(slot) * tile_bytes(program_);
+  char* read = slots_ + static_cast<size_t>(slot) * tile_bytes(program_);
   for (int64_t i = 0; i < n; i += kPart) {
-    compute(begin + i, std::min(kPart, n - i), last + static_cast<size_t>(i) * program_.width_);
+    compute(begin + i, std::min(kPart, n - i), read + static_cast<size_t>(i) * program_.width_);
   }
-  const Step& root = program_.steps_[program_.steps_.size() - 1];
-  return place(program_.values_[static_cast<size_t>(root.value)], begin, last);
+  return place(program_.values_[static_cast<size_t>(program_.read_)]).at(begin, read);
 }
 
 // Pieces of a large program are large: a cursor is made for each.

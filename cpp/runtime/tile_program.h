@@ -53,12 +53,14 @@ class TileProgram {
   // Writes a value to `out`, contiguous, converted to its type. The memory may be that of an input
   // element for element, if the program reads it nowhere else.
   void store(int value, const NDArray& out);
+  // Names the value, a step's, that a reader takes instead of the last step's.
+  void read(int value) { read_ = value; }
 
   // Computes all that is stored.
   void run();
 
-  // For a reader who takes the value of the last step piece by piece, over every element once: the
-  // stores are done on the way.
+  // For a reader who takes one value piece by piece, over every element once: the stores are done
+  // on the way.
   void prepare();
   class Cursor {
    public:
@@ -67,26 +69,24 @@ class TileProgram {
     ~Cursor();
     Cursor(const Cursor&) = delete;
     Cursor& operator=(const Cursor&) = delete;
-    // The last step's value at [begin, begin + n), n <= kTile.
+    // What is read at [begin, begin + n), n <= kTile.
     const void* at(int64_t begin, int64_t n, int slot = 0);
 
    private:
     friend class TileProgram;
-    // Where a value is: `bytes` further for each element, which is 0 in scratch memory. The last
-    // step's value, without a place, is where the caller wants it.
+    // Where a value is: `bytes` further for each element, which is 0 in scratch memory. What is
+    // read, without a place, is where the caller wants it.
     struct Place {
       char* base;
       size_t bytes;
-      char* at(int64_t begin) const { return base + static_cast<size_t>(begin) * bytes; }
+      char* at(int64_t begin, void* read) const {
+        return base ? base + static_cast<size_t>(begin) * bytes : static_cast<char*>(read);
+      }
     };
     static size_t part_bytes(const TileProgram& program);
     static size_t tile_bytes(const TileProgram& program);
     Place place(const Value& value) const;
-    char* place(const Value& value, int64_t begin, void* last) const {
-      const Place found = place(value);
-      return found.base ? found.at(begin) : static_cast<char*>(last);
-    }
-    void compute(int64_t begin, int64_t n, void* last);
+    void compute(int64_t begin, int64_t n, void* read);
 
     const TileProgram& program_;
     NDArray memory_;
@@ -96,8 +96,13 @@ class TileProgram {
     alignas(64) char local_[4 * kTile * sizeof(double)];
   };
 
-  // Whether a value is one number everywhere.
+  // Whether a value is one number everywhere, and whether this number is 1.
   bool uniform(int value) const { return values_[static_cast<size_t>(value)].uniform; }
+  bool is_one(int value) const;
+  // Whether a value can be read: it is a step's, and not one number everywhere.
+  bool readable(int value) const {
+    return values_[static_cast<size_t>(value)].kind == Kind::kStep && !uniform(value);
+  }
 
  private:
   friend class Cursor;
@@ -121,6 +126,7 @@ class TileProgram {
   int cost_ = 0;
   bool past_cache_ = false;
   int scratch_count_ = 0;
+  int read_ = -1;
   SmallVector<Value, 8> values_;
   SmallVector<Gather, 2> gathers_;
   SmallVector<Step, 4> steps_;

@@ -1,6 +1,7 @@
 #include "runtime/fusion.h"
 
 #include <cmath>
+#include <cstring>
 #include <thread>
 #include <unistd.h>
 #include <vector>
@@ -120,6 +121,100 @@ TEST_F(Fusion, ASumReadsWhatWaitsWithoutStoringIt) {
   EXPECT_EQ(square.data<float>()[9], x.data<float>()[9] * x.data<float>()[9]);
 }
 
+TEST_F(Fusion, AReductionToOneNumberRunsWithWhatSharesItsChain) {
+  const NDArray x = ramp({3000});
+  NDArray total, gradient;
+  {
+    const NDArray y = fn::tanh(x * 0.5);
+    total = sum(fn::square(y), {0}, false);
+    gradient = y * 2.0 * fn::cos(x);
+  }
+  EXPECT_TRUE(waits(total));
+  gradient.bytes();
+  EXPECT_FALSE(waits(total));
+  double expected = 0;
+  for (int64_t i = 0; i < x.size(); ++i) {
+    const double v = x.data<float>()[i], y = std::tanh(0.5 * v);
+    expected += y * y;
+    EXPECT_NEAR(gradient.data<float>()[i], 2 * y * std::cos(v), 1e-5);
+  }
+  EXPECT_NEAR(total.data<float>()[0], expected, 1e-3 * expected);
+}
+
+TEST_F(Fusion, AReductionWaitsForNothingThatItDoesNotShare) {
+  const NDArray x = ramp({3000}), other = ramp({3000});
+  const NDArray total = sum(fn::square(x), {0}, false);
+  (other * 2.0).bytes();
+  fn::square(x).bytes();  // the same numbers, of another call
+  EXPECT_TRUE(waits(total));
+  (x * sum(other, {0}, false)).bytes();
+  EXPECT_TRUE(waits(total));
+}
+
+TEST_F(Fusion, WhatAReductionHasReadIsStoredForTheNext) {
+  const NDArray x = ramp({3000}), y = fn::tanh(x);
+  sum(y, {0}, false).bytes();
+  EXPECT_TRUE(waits(y));
+  (y * 2.0).bytes();
+  EXPECT_FALSE(waits(y));
+  const NDArray z = fn::tanh(x);
+  const NDArray total = sum(z, {0}, false), doubled = z * 2.0;
+  doubled.bytes();
+  EXPECT_FALSE(waits(total));
+  (z * 3.0).bytes();
+  EXPECT_FALSE(waits(z));
+}
+
+TEST_F(Fusion, OneReductionWaitsAtATime) {
+  const size_t before = pool_stats().bytes_in_use;
+  std::vector<NDArray> totals;
+  for (int i = 0; i < 50; ++i) {
+    totals.push_back(sum(fn::square(ramp({1 << 14})), {0}, false));
+    if (i) {
+      EXPECT_FALSE(waits(totals[totals.size() - 2]));
+    }
+    EXPECT_LT(pool_stats().bytes_in_use - before, size_t{4} << 16);
+  }
+  EXPECT_TRUE(waits(totals.back()));
+}
+
+TEST_F(Fusion, AReductionRunsBeforeWhatItsChainReadsIsWrittenTo) {
+  NDArray x = ramp({2000});
+  const NDArray total = sum(fn::square(x) * 0.5 + x, {0}, false);
+  double expected = 0;
+  for (int64_t i = 0; i < x.size(); ++i) {
+    const double v = x.data<float>()[i];
+    expected += 0.5 * v * v + v;
+  }
+  Outputs out;
+  out.push_back(x);
+  const NDArray inputs[] = {x, x};
+  invoke(find_op("elemwise_add"), inputs, nullptr, out);
+  EXPECT_FALSE(waits(total));
+  EXPECT_NEAR(total.data<float>()[0], expected, 1e-3 * expected);
+}
+
+TEST_F(Fusion, AFactorOfOneLeavesEveryNumberAsItIs) {
+  NDArray x = ramp({1000});
+  x.data<float>()[1] = -0.0f;
+  x.data<float>()[2] = INFINITY;
+  x.data<float>()[3] = NAN;
+  const NDArray one = full({1}, DType::kFloat32, 1), ones = broadcast_to(one, {1000});
+  const NDArray products[] = {x * 1.0, x * ones, ones * x, (x + 0.0) * ones * 1.0, ones * ones};
+  const NDArray total = sum(fn::square(x + 1.0) * 1.0, {0}, false),
+                plain = sum(x * 1.0, {0}, false);
+  for (const NDArray& product : products) product.bytes();
+  for (int64_t i = 0; i < 1000; ++i) {
+    for (int p = 0; p < 3; ++p) {
+      EXPECT_EQ(std::memcmp(products[p].data<float>() + i, x.data<float>() + i, 4), 0);
+    }
+    EXPECT_EQ(products[4].data<float>()[i], 1);
+  }
+  EXPECT_EQ(products[3].data<float>()[5], x.data<float>()[5]);
+  EXPECT_TRUE(std::isnan(total.data<float>()[0]));
+  EXPECT_TRUE(std::isnan(plain.data<float>()[0]));
+}
+
 TEST_F(Fusion, ForeignMemoryIsReadAtOnce) {
   std::vector<float> memory(1000, 1.f);
   const NDArray x(
@@ -145,6 +240,28 @@ TEST_F(Fusion, ManyThreadsReadOneThing) {
     }
     for (std::thread& thread : threads) thread.join();
     for (int t = 0; t < 6; ++t) EXPECT_NEAR(got[static_cast<size_t>(t)], t, 1e-5);
+  }
+}
+
+TEST_F(Fusion, ManyThreadsReadOneReductionAndWhatItSharesItsChainWith) {
+  for (int round = 0; round < 200; ++round) {
+    const NDArray x = ramp({5000}), shared = fn::sqrt(x * 2.0);
+    const NDArray total = sum(shared * 3.0, {0}, false);
+    std::vector<std::thread> threads;
+    std::vector<float> got(6);
+    for (int t = 0; t < 6; ++t) {
+      threads.emplace_back([&, t] {
+        const NDArray mine = t % 2 ? shared + static_cast<double>(t) : sum(shared, {0}, false);
+        got[static_cast<size_t>(t)] =
+            (t % 2 ? mine.data<float>()[4] : 3 * mine.data<float>()[0]) - total.data<float>()[0];
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    const float sum = total.data<float>()[0], element = shared.data<float>()[4];
+    for (int t = 0; t < 6; ++t) {
+      EXPECT_NEAR(got[static_cast<size_t>(t)], t % 2 ? element + static_cast<float>(t) - sum : 0,
+                  0.1);
+    }
   }
 }
 

@@ -184,6 +184,83 @@ def test_bits_do_not_depend_on_the_number_of_threads():
     assert results[0] == results[1] == results[2]
 
 
+def one_number(x, kind):
+    y = nd.tanh(1.5 * x + 0.25) * nd.sigmoid(x) - 0.125 * nd.square(x)
+    return getattr(y, kind)(axis=tuple(range(x.ndim)) if kind == "mean" else None)
+
+
+def step(a, kind, req, reads):
+    """The number and the gradient of one sweep, of which `reads` says when they are looked at."""
+    x = nd.array(a, dtype=a.dtype)
+    x.attach_grad(req)
+    x.grad[:] = 1
+    with autograd.record():
+        y = one_number(x, kind)
+    if reads == "number first":
+        y.wait_to_read()
+    y.backward(nd.array([1 if reads == "all" else 3], dtype=a.dtype))
+    if reads == "variable overwritten":
+        x[:] = 5
+    if reads == "all":
+        nd.waitall()
+    return y.asnumpy(), x.grad.asnumpy()
+
+
+@pytest.mark.parametrize("reads", ["last", "number first", "variable overwritten", "all"])
+@pytest.mark.parametrize("req", ["write", "add"])
+@pytest.mark.parametrize("kind", ["sum", "mean"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_number_that_waits_for_its_gradient_is_the_same(dtype, kind, req, reads):
+    a = np.random.RandomState(3).standard_normal((31, 2100)).astype(dtype)
+    waiting = step(a, kind, req, reads)
+    core.set_fusion_threshold(-1)
+    for ours, theirs in zip(waiting, step(a, kind, req, reads)):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_number_and_its_gradient_have_the_same_bits_on_any_number_of_threads():
+    a = np.random.RandomState(3).standard_normal((310, 2100)).astype("float32")
+    before = core.thread_count()
+    try:
+        results = []
+        for threads in (1, 2, 5):
+            core.set_thread_count(threads)
+            results.append([part.tobytes() for part in step(a, "sum", "write", "last")])
+    finally:
+        core.set_thread_count(before)
+    assert results[0] == results[1] == results[2]
+
+
+def test_numbers_that_nobody_looks_at_hold_few_arrays():
+    array = 4 << 18
+    before = core.pool_stats()[0]
+    losses = []
+    for i in range(50):
+        x = nd.full(1 << 18, i)
+        losses.append((x * 2 + 1).mean())
+        assert core.pool_stats()[0] - before < 6 * array
+    assert [y.asscalar() for y in losses] == [2 * i + 1 for i in range(50)]
+
+
+def test_the_second_derivative_of_a_number_that_waits():
+    x = nd.array(np.linspace(-1, 1, 700), dtype="float64")
+    x.attach_grad()
+    with autograd.record():
+        y = one_number(x, "sum")
+        (g,) = autograd.grad([y], [x], create_graph=True)
+        z = (g * g).sum()
+    z.backward()
+    waiting = [part.asnumpy() for part in (y, g, z, x.grad)]
+    core.set_fusion_threshold(-1)
+    with autograd.record():
+        y = one_number(x, "sum")
+        (g,) = autograd.grad([y], [x], create_graph=True)
+        z = (g * g).sum()
+    z.backward()
+    for ours, theirs in zip(waiting, (y, g, z, x.grad)):
+        np.testing.assert_allclose(ours, theirs.asnumpy(), rtol=1e-12)
+
+
 def test_a_gradient_buffer_that_is_held_is_the_one_that_is_written():
     x = ramp(6)
     x.attach_grad()
