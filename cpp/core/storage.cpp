@@ -70,8 +70,9 @@ void* aligned_memory(size_t bytes) {
 #ifdef MADV_HUGEPAGE
   constexpr size_t kHugePage = size_t{2} << 20;
   if (bytes >= 2 * kHugePage) {
-    void* block = std::aligned_alloc(kHugePage, bytes);
-    if (block) madvise(block, bytes, MADV_HUGEPAGE);
+    void* block = nullptr;
+    if (posix_memalign(&block, kHugePage, bytes) != 0) return nullptr;
+    madvise(block, bytes, MADV_HUGEPAGE);
     return block;
   }
 #endif

@@ -3,8 +3,11 @@
 #include <algorithm>
 #include <atomic>
 #include <exception>
+#include <mutex>
 #include <omp.h>
 #include <pthread.h>
+#include <thread>
+#include <vector>
 
 namespace mxtape {
 namespace {
@@ -19,6 +22,45 @@ std::atomic<int>& threads() {
   return count;
 }
 
+#ifdef __SANITIZE_THREAD__
+
+// libgomp is not instrumented: what its threads hand to each other would be taken for races.
+thread_local bool in_team = false;
+bool is_in_team() { return in_team; }
+
+template <class Run>
+void run_team(int team, int64_t pieces, const Run& run) {
+  std::atomic<int64_t> next{0};
+  const auto work = [&] {
+    in_team = true;
+    for (int64_t piece = next++; piece < pieces; piece = next++) run(piece);
+    in_team = false;
+  };
+  std::vector<std::thread> others;
+  for (int t = 1; t < team; ++t) others.emplace_back(work);
+  work();
+  for (std::thread& thread : others) thread.join();
+}
+
+#else
+
+bool is_in_team() { return omp_in_parallel(); }
+
+// Many pieces are handed out one by one: a thread that is held up delays one of them only. Of few
+// pieces each thread takes its share at once.
+template <class Run>
+void run_team(int team, int64_t pieces, const Run& run) {
+  if (pieces >= 8 * team) {
+#pragma omp parallel for schedule(dynamic) num_threads(team)
+    for (int64_t piece = 0; piece < pieces; ++piece) run(piece);
+  } else {
+#pragma omp parallel for schedule(static) num_threads(team)
+    for (int64_t piece = 0; piece < pieces; ++piece) run(piece);
+  }
+}
+
+#endif
+
 }  // namespace
 
 int thread_count() { return threads().load(std::memory_order_relaxed); }
@@ -29,29 +71,21 @@ namespace detail {
 void parallel_chunks(int64_t n, int64_t grain, RangeBody body, void* context) {
   const int64_t chunks = (n + grain - 1) / grain;
   const int team = static_cast<int>(std::min<int64_t>(chunks, thread_count()));
-  if (team <= 1 || omp_in_parallel()) {
+  if (team <= 1 || is_in_team()) {
     for (int64_t begin = 0; begin < n; begin += grain)
       body(context, begin, std::min(n, begin + grain));
     return;
   }
+  std::mutex mutex;
   std::exception_ptr error;
-  const auto run = [&](int64_t c) {
+  run_team(team, chunks, [&](int64_t c) {
     try {
       body(context, c * grain, std::min(n, (c + 1) * grain));
     } catch (...) {
-#pragma omp critical(mxtape_parallel_error)
+      const std::lock_guard lock(mutex);
       if (!error) error = std::current_exception();
     }
-  };
-  // Many pieces are handed out one by one: a thread that is held up delays one of them only. Of few
-  // pieces each thread takes its share at once.
-  if (chunks >= 8 * team) {
-#pragma omp parallel for schedule(dynamic) num_threads(team)
-    for (int64_t c = 0; c < chunks; ++c) run(c);
-  } else {
-#pragma omp parallel for schedule(static) num_threads(team)
-    for (int64_t c = 0; c < chunks; ++c) run(c);
-  }
+  });
   if (error) std::rethrow_exception(error);
 }
 
