@@ -200,6 +200,7 @@ void invoke(const OpSchema& op, Inputs inputs, const Ref<Params>& params, Output
       if (!op.tile_operands && !(op.streams && i == 0)) inputs[i].storage()->data();
     }
     for (size_t i = 0; i < given; ++i) fusion::before_write(outputs[i]);
+    for (const NDArray& out : spare) fusion::before_write(out);
     const KernelCall call(op, inputs, outputs, params.get());
     op.kernel(call);
     for (size_t k = 0; k < copied.size(); ++k) {

@@ -66,7 +66,7 @@ class Waiting final : public RefCounted {
   Storage* storage = nullptr;
   bool running = false;  // a part of a program that runs
   bool seen = false;     // has been an argument, without its memory having been needed
-  bool reduced = false;  // is the operand of a reduction that waits
+  uint32_t reduced = 0;  // reductions that wait for it
   uint64_t walk = 0;     // the last walk that came by
 
   void link() {
@@ -108,7 +108,7 @@ Waiting::~Waiting() {
     if (!operand.array.defined()) continue;
     operand.array.storage()->readers().fetch_sub(1);
     if (reduction && waits(operand.array, operand.array.shape())) {
-      waiting(operand.array)->reduced = false;
+      --waiting(operand.array)->reduced;
     }
   }
 }
@@ -210,7 +210,8 @@ class Plan {
     if (!waits(in, shape) || !any_of_chain(in, here)) return true;
     Ref<Storage> storage = reference(found->storage);
     int value = 0;
-    if (!storage) return true;
+    // Once it has run, it is still there until the thread that ran it lets go of it.
+    if (!storage || !storage->deferred()) return true;
     if (!add(in, shape, value)) return false;
     if (!program_.readable(value)) return true;
     program_.read(value);
@@ -536,7 +537,6 @@ NDArray defer_reduction(const NDArray& in, const Shape& shape, Ref<Reduction> re
     const std::lock_guard lock(state().mutex);
     if (!waits(in, in.shape()) || !waiting(in)->kernel) return NDArray();
     if (state().reduction) earlier = reference(state().reduction->storage);
-    waiting(in)->reduced = true;
     auto w = make_ref<Waiting>();
     w->reduction = std::move(reduction);
     w->dtype = in.dtype();
@@ -545,6 +545,7 @@ NDArray defer_reduction(const NDArray& in, const Shape& shape, Ref<Reduction> re
     Waiting* call = w.get();
     result = wait(std::move(w));
     state().reduction = call;
+    ++waiting(in)->reduced;
   }
   if (earlier) earlier->data();
   return result;

@@ -53,6 +53,19 @@ def out_argument(x):
     nd.exp(x, out=x)
 
 
+def out_argument_by_way_of_a_copy(x):
+    nd.softmax(x, out=x)
+
+
+def add_a_part_of_itself(x):
+    x += x[3:4]
+
+
+def split_into_itself(x):
+    half = len(x) // 2
+    nd.split(nd.reverse(x, axis=0), num_outputs=2, axis=0, out=[x[half:], x[:half]])
+
+
 def copy_to(x):
     nd.zeros(x.shape).copyto(x)
 
@@ -85,6 +98,9 @@ WRITERS = [
     assign_numpy,
     assign_through_view,
     out_argument,
+    out_argument_by_way_of_a_copy,
+    add_a_part_of_itself,
+    split_into_itself,
     copy_to,
     optimizer,
     state_of_optimizer,
@@ -95,12 +111,14 @@ WRITERS = [
 
 @pytest.mark.parametrize("write", WRITERS, ids=lambda f: f.__name__)
 def test_what_waits_has_the_values_from_before_a_write(write):
-    x = ramp(12)
+    x = ramp(300)
     expected = x.asnumpy()
     y = x * 2 + 1
     part = x[2:9] * 3
+    total = (x * 4).sum()
     write(x)
     assert not np.array_equal(x.asnumpy(), expected)
+    np.testing.assert_allclose(total.asscalar(), 4 * expected.sum(), rtol=1e-6)
     np.testing.assert_allclose(y.asnumpy(), expected * 2 + 1, rtol=1e-6)
     np.testing.assert_allclose(part.asnumpy(), expected[2:9] * 3, rtol=1e-6)
 
