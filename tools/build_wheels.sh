@@ -29,10 +29,13 @@ find_pythons() {
   done
 }
 
-mapfile -t pythons < <(if [[ -n ${PYTHONS:-} ]]; then tr ' ' '\n' <<<"$PYTHONS"; else find_pythons; fi)
+mapfile -t pythons < <(
+  if [[ -n ${PYTHONS:-} ]]; then tr ' ' '\n' <<<"$PYTHONS"; else find_pythons; fi |
+    while read -r python; do echo "$(python_version "$python") $python"; done | sort -V | cut -d' ' -f2)
 [[ ${#pythons[@]} -gt 0 ]] || { echo "build_wheels: no CPython 3.9 to 3.13 here" >&2; exit 1; }
 
-# Eigen, oneDNN, CMake and ninja from one place for all of them, so that the command lines stay the same.
+# Eigen, oneDNN, CMake and ninja from one place for all of them, so that the command lines stay the same;
+# the newest Python's, since auditwheel wants one of the newer.
 tools_venv=$work/tools
 [[ -x $tools_venv/bin/python ]] || "${pythons[-1]}" -m venv "$tools_venv"
 "$tools_venv/bin/python" tools/requirements.py wheel build >"$work/tools.txt"
