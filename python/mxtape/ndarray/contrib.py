@@ -57,10 +57,11 @@ __all__ = [
 ]
 
 
-globals().update(_unsupported.CONTRIB)
 uniform = _register.get("_random_uniform")
 __all__ += ["uniform", *_unsupported.CONTRIB]
 
 
 def __getattr__(name):
+    if name in _unsupported.CONTRIB:
+        return globals().setdefault(name, _unsupported.contrib(name))
     raise AttributeError(_register.explain_missing(__name__, name))

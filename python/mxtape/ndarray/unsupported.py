@@ -1,7 +1,5 @@
 """What MXNet has in these namespaces and mxtape has not: functions that say why when called."""
 
-import inspect
-
 from ..base import MXNetError, _Null
 
 _QUANTIZED = "quantized arrays are not in mxtape"
@@ -73,8 +71,20 @@ _CONTRIB = {
 }
 
 
-def _refusal(name, reason, inputs, params):
-    """A function with MXNet's signature that raises."""
+# By name: why not, inputs, parameters.
+CONTRIB = {
+    name: (reason, *signature)
+    for reason, table in _CONTRIB.items()
+    for name, signature in table.items()
+}
+
+
+def contrib(name):
+    """A function with MXNet's signature that raises, for a name in CONTRIB."""
+    # Not at the top: hardly a program asks, and every program would wait for it.
+    import inspect
+
+    reason, inputs, params = CONTRIB[name]
 
     def refuse(*args, **kwargs):
         raise MXNetError(f"contrib.{name}: {reason}; see docs/differences.md")
@@ -92,13 +102,6 @@ def _refusal(name, reason, inputs, params):
     refuse.__doc__ = f"Raises MXNetError: {reason}."
     refuse.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return refuse
-
-
-CONTRIB = {
-    name: _refusal(name, reason, inputs, params)
-    for reason, table in _CONTRIB.items()
-    for name, (inputs, params) in table.items()
-}
 
 
 def imdecode(str_img, clip_rect=(0, 0, 0, 0), out=None, index=0, channels=3, mean=None):
