@@ -1,6 +1,13 @@
 """``mx.contrib.nd``: what ``mx.nd.contrib`` has, under its older name."""
 
 from ..ndarray import contrib as _contrib
-from ..ndarray.contrib import *  # noqa: F403
 
 __all__ = _contrib.__all__
+
+
+def __getattr__(name):
+    return getattr(_contrib, name)
+
+
+def __dir__():
+    return __all__
