@@ -201,7 +201,9 @@ def array_class() -> str:
 def module_stub(module) -> str:
     """The stubs of a namespace's functions."""
     text = f"__all__ = {sorted(module.__all__)!r}\n" if hasattr(module, "__all__") else ""
-    for name, value in sorted(vars(module).items()):
+    # Some names are made when they are asked for.
+    for name in sorted({*vars(module), *getattr(module, "__all__", ())}):
+        value = getattr(module, name)
         # A word of Python cannot be defined; mx.nd.op has none that mx.nd has not.
         if name.startswith("__") or keyword.iskeyword(name):
             continue
