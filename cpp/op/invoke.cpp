@@ -101,16 +101,7 @@ void check_recordable(const OpSchema& op, Inputs inputs, std::span<const NDArray
   }
 }
 
-// A pointwise call over large arrays may wait for others to run with it: undefined if it may not.
-NDArray deferred_result(const OpSchema& op, Inputs inputs, const Params* params,
-                        const OutputSpec& spec) {
-  if (op.is_broadcast) return fusion::defer_broadcast(inputs[0], spec.shape);
-  TileOperand operands[4];
-  const size_t count = op.tile_operands(op, inputs, params, spec.dtype, operands);
-  return fusion::defer(op.tile, spec.dtype, {operands, count}, spec.shape,
-                       params ? params->data() : nullptr, const_cast<Params*>(params));
-}
-
+// The kernel of a call that waits for its one input.
 class LateReduction final : public fusion::Reduction {
  public:
   LateReduction(const OpSchema& op, Ref<Params> params) : op_(op), params_(std::move(params)) {}
@@ -124,11 +115,20 @@ class LateReduction final : public fusion::Reduction {
   Ref<Params> params_;
 };
 
-// The same for a reduction of what waits to one number.
-NDArray deferred_reduction(const OpSchema& op, Inputs inputs, const Ref<Params>& params,
-                           const OutputSpec& spec) {
-  if (!inputs[0].storage()->deferred() || spec.dtype != inputs[0].dtype()) return NDArray();
-  return fusion::defer_reduction(inputs[0], spec.shape, make_ref<LateReduction>(op, params));
+// A pointwise call over large arrays may wait for others to run with it, and so may a reduction of
+// what waits to one number: undefined if the call may not. `size`: of its output.
+NDArray deferred_result(const OpSchema& op, Inputs inputs, const Ref<Params>& params,
+                        const OutputSpec& spec, int64_t size) {
+  if (op.streams && size == 1 && inputs[0].storage()->deferred() &&
+      spec.dtype == inputs[0].dtype()) {
+    return fusion::defer_reduction(inputs[0], spec.shape, make_ref<LateReduction>(op, params));
+  }
+  if (!(op.tile_operands || op.is_broadcast) || !fusion::is_large(size)) return NDArray();
+  if (op.is_broadcast) return fusion::defer_broadcast(inputs[0], spec.shape);
+  TileOperand operands[4];
+  const size_t count = op.tile_operands(op, inputs, params.get(), spec.dtype, operands);
+  return fusion::defer(op.tile, spec.dtype, {operands, count}, spec.shape,
+                       params ? params->data() : nullptr, params.get());
 }
 
 }  // namespace
@@ -171,12 +171,8 @@ void invoke(const OpSchema& op, Inputs inputs, const Ref<Params>& params, Output
     // What inference made of the parameters may be below zero, or too much.
     const int64_t size = checked_size(specs[i].shape, op.name);
     bytes += static_cast<size_t>(size) * item_size(specs[i].dtype);
-    if (!given && (op.tile_operands || op.is_broadcast) && fusion::is_large(size)) {
-      outputs.push_back(deferred_result(op, inputs, params.get(), specs[i]));
-      waits = outputs[i].defined();
-      if (!waits) outputs[i] = NDArray::empty(std::move(specs[i].shape), specs[i].dtype);
-    } else if (!given && op.streams && size == 1) {
-      outputs.push_back(deferred_reduction(op, inputs, params, specs[i]));
+    if (!given) {
+      outputs.push_back(deferred_result(op, inputs, params, specs[i], size));
       waits = outputs[i].defined();
       if (!waits) outputs[i] = NDArray::empty(std::move(specs[i].shape), specs[i].dtype);
     } else if (i >= given) {

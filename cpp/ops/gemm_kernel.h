@@ -220,7 +220,7 @@ class GemmKernel {
   template <class A>
   static void tile(A a, const T* b, int64_t depth, int64_t rows, int64_t width, const T* start,
                    int64_t stride, const T* bias, T* out) {
-    // The result's lines come while the sums are made: 1 % of the time, 5 % beside busy neighbours.
+    // The result's lines come while the sums are made.
     for (int64_t r = 0; r < rows; ++r) __builtin_prefetch(out + r * stride, 1);
     Vector sum[kTileRows][kVectors];
     for (auto& row : sum) {

@@ -236,27 +236,24 @@ TileProgram::Cursor::Place TileProgram::Cursor::place(const Value& value) const 
 void TileProgram::Cursor::compute(int64_t begin, int64_t n, void* read) {
   const TileProgram& p = program_;
   const auto position = static_cast<size_t>(begin);
-  const auto at = [&](int value) {
-    return place(p.values_[static_cast<size_t>(value)]).at(begin, read);
-  };
   alignas(64) char raw[kPart * sizeof(double)];
-  for (size_t i = 0; i < p.values_.size(); ++i) {
-    const Value& value = p.values_[i];
+  // What is brought in has scratch memory.
+  for (const Value& value : p.values_) {
     if (value.kind == Kind::kConvert) {
       const NDArray& array = *value.array;
       convert(array.dtype(), array.bytes() + position * item_size(array.dtype()), p.compute_,
-              at(static_cast<int>(i)), n);
+              place(value).base, n);
     } else if (value.kind == Kind::kGather) {
       const NDArray& array = *value.array;
       const Gather& gather = p.gathers_[static_cast<size_t>(value.gather)];
       const bool same = array.dtype() == p.compute_;
-      char* to = same ? at(static_cast<int>(i)) : raw;
+      char* to = same ? place(value).base : raw;
       dispatch_by_size(array.dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         gather_elements(array.data<T>(), gather.extents, gather.strides, begin, n,
                         reinterpret_cast<T*>(to));
       });
-      if (!same) convert(array.dtype(), raw, p.compute_, at(static_cast<int>(i)), n);
+      if (!same) convert(array.dtype(), raw, p.compute_, place(value).base, n);
     }
   }
   const Place* next = places_.begin();
@@ -267,13 +264,12 @@ void TileProgram::Cursor::compute(int64_t begin, int64_t n, void* read) {
     step.kernel(in, next++->at(begin, read), n, step.params);
   }
   for (const Store& store : p.copied_) {
+    const char* from = place(p.values_[static_cast<size_t>(store.value)]).at(begin, read);
     if (store.past_cache) {
-      write_past_cache(store.memory + position * p.width_, at(store.value),
-                       static_cast<size_t>(n) * p.width_);
+      write_past_cache(store.memory + position * p.width_, from, static_cast<size_t>(n) * p.width_);
       continue;
     }
-    convert(p.compute_, at(store.value), store.dtype,
-            store.memory + position * item_size(store.dtype), n);
+    convert(p.compute_, from, store.dtype, store.memory + position * item_size(store.dtype), n);
   }
 }
 

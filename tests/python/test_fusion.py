@@ -261,22 +261,20 @@ def test_numbers_that_nobody_looks_at_hold_few_arrays():
 
 
 def test_the_second_derivative_of_a_number_that_waits():
-    x = nd.array(np.linspace(-1, 1, 700), dtype="float64")
-    x.attach_grad()
-    with autograd.record():
-        y = one_number(x, "sum")
-        (g,) = autograd.grad([y], [x], create_graph=True)
-        z = (g * g).sum()
-    z.backward()
-    waiting = [part.asnumpy() for part in (y, g, z, x.grad)]
+    def sweep():
+        x = nd.array(np.linspace(-1, 1, 700), dtype="float64")
+        x.attach_grad()
+        with autograd.record():
+            y = one_number(x, "sum")
+            (g,) = autograd.grad([y], [x], create_graph=True)
+            z = (g * g).sum()
+        z.backward()
+        return [part.asnumpy() for part in (y, g, z, x.grad)]
+
+    waiting = sweep()
     core.set_fusion_threshold(-1)
-    with autograd.record():
-        y = one_number(x, "sum")
-        (g,) = autograd.grad([y], [x], create_graph=True)
-        z = (g * g).sum()
-    z.backward()
-    for ours, theirs in zip(waiting, (y, g, z, x.grad)):
-        np.testing.assert_allclose(ours, theirs.asnumpy(), rtol=1e-12)
+    for ours, theirs in zip(waiting, sweep()):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-12)
 
 
 def test_a_gradient_buffer_that_is_held_is_the_one_that_is_written():

@@ -286,3 +286,15 @@ def test_exponentials_do_not_depend_on_the_place_in_the_array():
         whole = function(nd.array(x)).asnumpy()
         for start in (1, 3, 990):
             np.testing.assert_array_equal(function(nd.array(x[start:])).asnumpy(), whole[start:])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_sigmoid_everywhere(dtype):
+    low = -87 if dtype == "float32" else -708  # below, it is not a normal number
+    x = np.concatenate([np.linspace(low, 60, 100_003), np.linspace(-20, 20, 100_003)]).astype(dtype)
+    exact = 1 / (1 + np.exp(-x.astype(np.longdouble)))
+    error = np.abs(nd.sigmoid(nd.array(x, dtype=dtype)).asnumpy() - exact)
+    assert (error <= 2.6 * np.spacing(exact.astype(dtype))).all()
+    ends = nd.array([np.inf, -np.inf, np.nan, -0.0, 1e30, -1e30, low - 60], dtype=dtype)
+    values = nd.sigmoid(ends).asnumpy()
+    np.testing.assert_array_equal(values, np.array([1, 0, np.nan, 0.5, 1, 0, 0], dtype))

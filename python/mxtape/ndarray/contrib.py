@@ -65,3 +65,7 @@ def __getattr__(name):
     if name in _unsupported.CONTRIB:
         return globals().setdefault(name, _unsupported.contrib(name))
     raise AttributeError(_register.explain_missing(__name__, name))
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})
