@@ -6,6 +6,7 @@
 #include "ops/gemm.h"
 #include "ops/im2col.h"
 #include "ops/onednn_convolution.h"
+#include "ops/winograd.h"
 #include "runtime/convert.h"
 
 // Convolutions as products of matrices: the image is unfolded, a block of its columns at a time.
@@ -215,7 +216,9 @@ void convolve(const ConvGeometry& g, DType dtype, const void* data, const void* 
     using T = decltype(tag);
     T* out = static_cast<T*>(head);
     if constexpr (std::is_same_v<T, float>) {
-      if (onednn::convolve(g, as<T>(data), as<T>(weight), as<T>(bias), out)) return;
+      if (winograd::convolve(g, as<T>(data), as<T>(weight), as<T>(bias), out) ||
+          onednn::convolve(g, as<T>(data), as<T>(weight), as<T>(bias), out))
+        return;
     }
     run_forward(g, as<T>(data), as<T>(weight), as<T>(bias), out);
   });
@@ -233,7 +236,9 @@ void convolve_to_data(const ConvGeometry& g, DType dtype, const void* head, cons
     using T = decltype(tag);
     T* out = static_cast<T*>(data);
     if constexpr (std::is_same_v<T, float>) {
-      if (onednn::convolve_to_data(g, as<T>(head), as<T>(weight), as<T>(bias), out)) return;
+      if (winograd::convolve_to_data(g, as<T>(head), as<T>(weight), as<T>(bias), out) ||
+          onednn::convolve_to_data(g, as<T>(head), as<T>(weight), as<T>(bias), out))
+        return;
     }
     run_to_data(g, as<T>(head), as<T>(weight), as<T>(bias), out);
   });
@@ -251,7 +256,9 @@ void convolve_to_weight(const ConvGeometry& g, DType dtype, const void* head, co
     using T = decltype(tag);
     T* out = static_cast<T*>(weight);
     if constexpr (std::is_same_v<T, float>) {
-      if (onednn::convolve_to_weight(g, as<T>(head), as<T>(data), out)) return;
+      if (winograd::convolve_to_weight(g, as<T>(head), as<T>(data), out) ||
+          onednn::convolve_to_weight(g, as<T>(head), as<T>(data), out))
+        return;
     }
     run_to_weight(g, as<T>(head), as<T>(data), out);
   });

@@ -81,27 +81,37 @@ class GemmKernel {
         for (int64_t j = j0; j < j1; j += kColumns) {
           const T* panel = b_panels + p * padded + j * depth;
           const auto rows_at = [&](int64_t r, int64_t) { return Packed{scratch + r * depth}; };
-          tiles(rows_at, panel, depth, rows, std::min(kColumns, j1 - j), p > 0,
+          tiles(rows_at, panel, kColumns, depth, rows, std::min(kColumns, j1 - j), p > 0,
                 bias ? bias + j : nullptr, n, c + i * n + j);
         }
       }
     }
   }
 
-  // Columns [j0, j1) of c = a b + bias for an a of few rows, contiguous along k: it is read where
-  // it lies. `scratch` has columns_size(j1 - j0) elements.
+  // Columns [j0, j1) of c = a b + bias, or of c += a b, for an a of few rows, contiguous along k:
+  // it is read where it lies. `scratch` has columns_size(j1 - j0) elements.
   static void multiply_columns(const Matrix& a, const Matrix& b, const T* bias, int64_t m,
-                               int64_t k, int64_t n, int64_t j0, int64_t j1, T* c, T* scratch) {
+                               int64_t k, int64_t n, int64_t j0, int64_t j1, T* c, T* scratch,
+                               bool add = false) {
     const int64_t step = depth_of(k);
     for (int64_t p = 0; p < k; p += step) {
       const int64_t depth = std::min(step, k - p);
       pack_columns(b, p, depth, j0, j1, scratch);
       const auto rows_at = [&](int64_t i, int64_t rows) { return InRows(a.at(i, p), a.row, rows); };
       for (int64_t j = j0; j < j1; j += kColumns) {
-        tiles(rows_at, scratch + (j - j0) * depth, depth, m, std::min(kColumns, j1 - j), p > 0,
-              bias ? bias + j : nullptr, n, c + j);
+        tiles(rows_at, scratch + (j - j0) * depth, kColumns, depth, m, std::min(kColumns, j1 - j),
+              add || p > 0, bias ? bias + j : nullptr, n, c + j);
       }
     }
+  }
+
+  // c = a b, or c += a b: a in panels of kRows rows behind each other, each `depth` long, b where
+  // it lies, its rows and those of c `stride` apart. Rows and columns are whole tiles.
+  static void multiply_panels(const T* a, const T* b, int64_t depth, int64_t rows, int64_t columns,
+                              bool add, int64_t stride, T* c) {
+    const auto rows_at = [&](int64_t r, int64_t) { return Packed{a + r * depth}; };
+    for (int64_t j = 0; j < columns; j += kColumns)
+      tiles(rows_at, b + j, stride, depth, rows, kColumns, add, nullptr, stride, c + j);
   }
 
  private:
@@ -204,29 +214,30 @@ class GemmKernel {
     void next() { ++p; }
   };
 
-  // The tiles of one panel of b, below each other: `rows` rows of c from `out` on, `stride` apart.
-  // They are added to what is there, or begin with the bias. rows_at(r, count) is where a's are.
+  // The tiles of one panel of b, whose rows are `step` apart, below each other: `rows` rows of c
+  // from `out` on, `stride` apart. They are added to what is there, or begin with the bias.
+  // rows_at(r, count) is where a's are.
   template <class RowsAt>
-  static void tiles(const RowsAt& rows_at, const T* panel, int64_t depth, int64_t rows,
-                    int64_t width, bool add, const T* bias, int64_t stride, T* out) {
+  static void tiles(const RowsAt& rows_at, const T* panel, int64_t step, int64_t depth,
+                    int64_t rows, int64_t width, bool add, const T* bias, int64_t stride, T* out) {
     for (int64_t r = 0; r < rows; r += kRows) {
       const int64_t count = std::min(kRows, rows - r);
       T* to = out + r * stride;
-      tile(rows_at(r, count), panel, depth, count, width, add ? to : nullptr, stride,
+      tile(rows_at(r, count), panel, step, depth, count, width, add ? to : nullptr, stride,
            add ? nullptr : bias, to);
     }
   }
 
   template <class A>
-  static void tile(A a, const T* b, int64_t depth, int64_t rows, int64_t width, const T* start,
-                   int64_t stride, const T* bias, T* out) {
+  static void tile(A a, const T* b, int64_t step, int64_t depth, int64_t rows, int64_t width,
+                   const T* start, int64_t stride, const T* bias, T* out) {
     // The result's lines come while the sums are made.
     for (int64_t r = 0; r < rows; ++r) __builtin_prefetch(out + r * stride, 1);
     Vector sum[kTileRows][kVectors];
     for (auto& row : sum) {
       for (auto& v : row) v = Vector{};
     }
-    for (int64_t p = 0; p < depth; ++p, a.next(), b += kColumns) {
+    for (int64_t p = 0; p < depth; ++p, a.next(), b += step) {
       const Vector b0 = load(b), b1 = load(b + kLanes);
 #pragma GCC unroll 16
       for (int r = 0; r < kTileRows; ++r) {

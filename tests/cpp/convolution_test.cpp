@@ -9,6 +9,7 @@
 
 #include "ops/onednn.h"
 #include "ops/onednn_convolution.h"
+#include "ops/winograd.h"
 #include "support.h"
 
 namespace mxtape {
@@ -54,6 +55,35 @@ std::vector<Case> cases() {
        geometry(2, 1, 80, 160, {1, 40, 40}, {1, 5, 5}, {1, 1, 1}, {0, 2, 2}, {1, 1, 1}, 40)},
       {"cut over columns", geometry(2, 1, 16, 8, {1, 70, 90}, {1, 5, 5}, {1, 1, 1}, {0, 2, 2})},
   };
+}
+
+// Layers for Winograd's algorithm: tiles that reach past an edge on either side, sums in pieces,
+// the head's channels in groups, results that end before or after the usual place.
+std::vector<Case> tiled_cases() {
+  const auto tiled = [](int64_t images, int64_t in_channels, int64_t out_channels, Axes in,
+                        Axes pad, Axes longer = {0, 0, 0}) {
+    ConvGeometry g = geometry(2, images, in_channels, out_channels, in, {1, 3, 3}, {1, 1, 1}, pad);
+    for (size_t i = 0; i < 3; ++i) g.out[i] += longer[i];
+    return g;
+  };
+  return {
+      {"whole tiles", tiled(3, 16, 24, {1, 16, 48}, {0, 1, 1})},
+      {"odd extents", tiled(2, 20, 17, {1, 33, 17}, {0, 0, 2})},
+      {"wide pads", tiled(2, 17, 16, {1, 13, 14}, {0, 4, 3})},
+      {"narrow", tiled(1, 16, 19, {1, 200, 3}, {0, 1, 0})},
+      {"low", tiled(5, 16, 16, {1, 2, 40}, {0, 1, 1})},
+      {"small images", tiled(20, 33, 26, {1, 3, 4}, {0, 1, 1})},
+      {"sums in pieces", tiled(3, 350, 22, {1, 9, 11}, {0, 1, 0})},
+      {"groups of channels", tiled(2, 18, 290, {1, 14, 15}, {0, 1, 1})},
+      {"result cut short", tiled(2, 16, 16, {1, 14, 16}, {0, 1, 1}, {0, -1, -2})},
+      {"result prolonged", tiled(2, 16, 16, {1, 14, 16}, {0, 1, 1}, {0, 1, 2})},
+  };
+}
+
+std::vector<Case> all_cases() {
+  std::vector<Case> all = cases();
+  for (const Case& c : tiled_cases()) all.push_back(c);
+  return all;
 }
 
 template <class T>
@@ -168,7 +198,7 @@ void expect_close(const Results<T>& got, const Results<double>& want, double tol
 }
 
 TEST(Convolution, IsItsDefinition) {
-  for (const Case& c : cases()) {
+  for (const Case& c : all_cases()) {
     const Results<double> want = definition(c.g);
     expect_close(run<double>(c.g), want, 1e-12, c.name);
     expect_close(run<float>(c.g), want, 1e-5, c.name);
@@ -182,7 +212,7 @@ TEST(Convolution, Float16RoundsOnce) {
 }
 
 TEST(Convolution, SameBitsForAnyNumberOfThreads) {
-  for (const Case& c : cases()) {
+  for (const Case& c : all_cases()) {
     const auto results = [&](int threads) {
       const test::ThreadCountScope scope(threads);
       return std::pair(run<float>(c.g), run<double>(c.g));
@@ -193,20 +223,89 @@ TEST(Convolution, SameBitsForAnyNumberOfThreads) {
   }
 }
 
+// One of the algorithms alone; without biases.
+struct Maps {
+  bool (*convolve)(const ConvGeometry&, const float*, const float*, const float*, float*);
+  bool (*to_data)(const ConvGeometry&, const float*, const float*, const float*, float*);
+  bool (*to_weight)(const ConvGeometry&, const float*, const float*, float*);
+};
+
+void expect_definition(const Maps& maps, const Case& c, double tolerance) {
+  SCOPED_TRACE(c.name);
+  const Arrays<float> a = inputs<float>(c.g);
+  Results<float> r = rubbish<float>(c.g);
+  EXPECT_TRUE(maps.convolve(c.g, a.data.data(), a.weight.data(), a.bias.data(), r.forward.data()));
+  EXPECT_TRUE(maps.to_data(c.g, a.head.data(), a.weight.data(), a.head_bias.data(), r.data.data()));
+  EXPECT_TRUE(maps.to_weight(c.g, a.head.data(), a.data.data(), r.weight.data()));
+  expect_close(r, definition(c.g), tolerance, c.name);
+}
+
 TEST(Convolution, OneDnnTakesTheUsualLayers) {
   if (!onednn::enabled()) GTEST_SKIP() << "built without oneDNN";
   for (const Case& c : cases()) {
     if (c.g.images == 0) continue;
     if (std::string(c.name) == "wide pads") continue;  // may go either way
-    const Arrays<float> a = inputs<float>(c.g);
-    Results<float> r = rubbish<float>(c.g);
-    EXPECT_TRUE(onednn::convolve(c.g, a.data.data(), a.weight.data(), nullptr, r.forward.data()))
-        << c.name;
-    EXPECT_TRUE(
-        onednn::convolve_to_data(c.g, a.head.data(), a.weight.data(), nullptr, r.data.data()))
-        << c.name;
-    EXPECT_TRUE(onednn::convolve_to_weight(c.g, a.head.data(), a.data.data(), r.weight.data()))
-        << c.name;
+    expect_definition({onednn::convolve, onednn::convolve_to_data, onednn::convolve_to_weight}, c,
+                      1e-5);
+  }
+}
+
+constexpr Maps kWinograd{winograd::convolve, winograd::convolve_to_data,
+                         winograd::convolve_to_weight};
+
+TEST(Winograd, IsTheDefinition) {
+  for (const Case& c : tiled_cases()) expect_definition(kWinograd, c, 2e-6);
+}
+
+TEST(Winograd, LeavesOtherLayersAlone) {
+  const auto in = [](int64_t height, int64_t width) { return Axes{1, height, width}; };
+  const Axes one{1, 1, 1}, none{0, 0, 0};
+  for (const ConvGeometry& g : {
+           geometry(2, 2, 16, 16, in(20, 20), {1, 5, 5}),
+           geometry(2, 2, 16, 16, in(20, 20), {1, 3, 3}, {1, 2, 1}),
+           geometry(2, 2, 16, 16, in(20, 20), {1, 3, 3}, one, none, {1, 1, 2}),
+           geometry(2, 2, 64, 64, in(20, 20), {1, 3, 3}, one, none, one, 2),
+           geometry(2, 2, 3, 64, in(20, 20), {1, 3, 3}),
+           geometry(2, 1, 64, 64, in(8, 8), {1, 3, 3}),
+           geometry(2, 0, 16, 16, in(20, 20), {1, 3, 3}),
+           geometry(3, 2, 16, 16, {3, 20, 20}, {1, 3, 3}),
+       }) {
+    const Arrays<float> a = inputs<float>(g);
+    Results<float> r = rubbish<float>(g);
+    EXPECT_FALSE(kWinograd.convolve(g, a.data.data(), a.weight.data(), nullptr, r.forward.data()));
+    EXPECT_FALSE(kWinograd.to_data(g, a.head.data(), a.weight.data(), nullptr, r.data.data()));
+    EXPECT_FALSE(kWinograd.to_weight(g, a.head.data(), a.data.data(), r.weight.data()));
+  }
+}
+
+// An infinity reaches the results that are made of it, and no others.
+TEST(Winograd, InfinityDoesNotSpread) {
+  const ConvGeometry g = geometry(2, 2, 16, 16, {1, 17, 19}, {1, 3, 3}, {1, 1, 1}, {0, 1, 1});
+  constexpr int64_t kImage = 1, kRow = 8, kColumn = 5;
+  const auto touched =
+      [&](int64_t i) {  // by the kernel, if i is an element of the head or the data
+        const int64_t image = i / (16 * 17 * 19), row = i / 19 % 17, column = i % 19;
+        return image == kImage && std::abs(row - kRow) <= 1 && std::abs(column - kColumn) <= 1;
+      };
+  const int64_t at = ((kImage * 16 + 3) * 17 + kRow) * 19 + kColumn;
+  for (const float rubbish_value : {INFINITY, -INFINITY, NAN}) {
+    Arrays<float> a = inputs<float>(g);
+    a.data[at] = a.head[at] = rubbish_value;
+    Results<float> r = rubbish<float>(g);
+    EXPECT_FALSE(kWinograd.convolve(g, a.data.data(), a.weight.data(), nullptr, r.forward.data()));
+    EXPECT_FALSE(kWinograd.to_data(g, a.head.data(), a.weight.data(), nullptr, r.data.data()));
+    EXPECT_FALSE(kWinograd.to_weight(g, a.head.data(), a.data.data(), r.weight.data()));
+
+    convolve(g, DType::kFloat32, a.data.data(), a.weight.data(), nullptr, r.forward.data());
+    convolve_to_data(g, DType::kFloat32, a.head.data(), a.weight.data(), nullptr, r.data.data());
+    convolve_to_weight(g, DType::kFloat32, inputs<float>(g).head.data(), a.data.data(),
+                       r.weight.data());
+    for (int64_t i = 0; i < g.head_size(); ++i) {
+      EXPECT_EQ(std::isfinite(r.forward[i]), !touched(i)) << "head " << i;
+      EXPECT_EQ(std::isfinite(r.data[i]), !touched(i)) << "data " << i;
+    }
+    for (int64_t i = 0; i < g.weight_size(); ++i)
+      EXPECT_EQ(std::isfinite(r.weight[i]), i / 9 % 16 != 3) << "weight " << i;
   }
 }
 
