@@ -14,6 +14,12 @@ void set_thread_count(int n);
 namespace detail {
 using RangeBody = void (*)(void* context, int64_t begin, int64_t end);
 void parallel_chunks(int64_t n, int64_t grain, RangeBody body, void* context);
+
+// Out of line, so that there is one copy of the body.
+template <class Body>
+[[gnu::noinline]] void run_body(void* context, int64_t begin, int64_t end) {
+  (*static_cast<Body*>(context))(begin, end);
+}
 }  // namespace detail
 
 // Calls body(begin, end) over [0, n) in pieces whose borders are multiples of `grain`, whatever the
@@ -22,17 +28,13 @@ void parallel_chunks(int64_t n, int64_t grain, RangeBody body, void* context);
 template <class Body>
 void parallel_for(int64_t n, int64_t grain, Body&& body) {
   if (n <= 0) return;
-  if (n <= grain) {
-    body(int64_t{0}, n);
-    return;
-  }
   using Plain = std::remove_reference_t<Body>;
-  detail::parallel_chunks(
-      n, grain,
-      [](void* context, int64_t begin, int64_t end) {
-        (*static_cast<Plain*>(context))(begin, end);
-      },
-      const_cast<void*>(static_cast<const void*>(&body)));
+  void* const context = const_cast<void*>(static_cast<const void*>(&body));
+  if (n <= grain) {
+    detail::run_body<Plain>(context, 0, n);
+  } else {
+    detail::parallel_chunks(n, grain, detail::run_body<Plain>, context);
+  }
 }
 
 }  // namespace mxtape
