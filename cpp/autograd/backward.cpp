@@ -125,12 +125,6 @@ class PendingNodes {
        "retain_graph=True");
 }
 
-// Whether `array` is all of a buffer that nobody else can see.
-bool owns_memory(const NDArray& array) {
-  return array.storage()->unique() && array.byte_offset() == 0 &&
-         array.nbytes() == array.storage()->nbytes();
-}
-
 // One run of the reverse sweep.
 class Run {
  public:
@@ -188,7 +182,8 @@ class Run {
       any = true;
       if (leaf->req() == GradReq::kAdd) {
         installed_ops.add_in_place(leaf->grad(), std::move(value));
-      } else if (owns_memory(leaf->grad()) && owns_memory(value) && !value.storage()->deferred()) {
+      } else if (leaf->grad().owns_memory() && value.owns_memory() &&
+                 !value.storage()->deferred()) {
         // Nobody can tell one buffer from another.
         value.storage()->set_device(leaf->grad().storage()->device());
         leaf->replace_grad(value.detached());
@@ -330,7 +325,7 @@ class Run {
     NDArray& slot = pending_.at(edge.node).heads[edge.index];
     if (!slot.defined()) {
       slot = std::move(value);
-    } else if (!options_.create_graph && !slot.storage()->deferred() && owns_memory(slot)) {
+    } else if (!options_.create_graph && !slot.storage()->deferred() && slot.owns_memory()) {
       installed_ops.add_in_place(slot, std::move(value));
     } else {
       slot = installed_ops.add(slot, value);

@@ -34,6 +34,8 @@ class VjpCall {
   bool has_head(size_t i) const { return heads_[i].defined(); }
   // The summed gradient of output i; undefined when nothing flowed into it.
   const NDArray& head(size_t i) const { return heads_[i]; }
+  // The same; the call has none afterwards.
+  NDArray take_head(size_t i) { return std::move(heads_[i]); }
   bool needs(size_t i) const { return needs_[i]; }
   void set_needs(size_t i, bool value) { needs_[i] = value; }
   void grad(size_t i, NDArray value) { grads_[i] = std::move(value); }

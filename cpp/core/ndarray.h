@@ -32,6 +32,10 @@ class NDArray {
   size_t nbytes() const { return static_cast<size_t>(size()) * item_size(dtype_); }
   const Ref<Storage>& storage() const { return storage_; }
   int64_t byte_offset() const { return byte_offset_; }
+  // Whether this is all of a buffer that nobody else can see.
+  bool owns_memory() const {
+    return storage_->unique() && byte_offset_ == 0 && nbytes() == storage_->nbytes();
+  }
   char* bytes() const { return storage_->data() + byte_offset_; }
   template <class T>
   T* data() const {

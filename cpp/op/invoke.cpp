@@ -156,7 +156,9 @@ void invoke(const OpSchema& op, Inputs inputs, const Ref<Params>& params, Output
     fail(op.name, ": ", given, " arrays given as out, the operator has ",
          op.count_visible(params.get()), " outputs");
   }
-  for (size_t i = 0; i < given; ++i) check_output(op, i, outputs[i], specs[i]);
+  for (size_t i = 0; i < given; ++i) {
+    if (outputs[i].defined()) check_output(op, i, outputs[i], specs[i]);
+  }
   check_recordable(op, inputs, outputs);
   const auto mutated = [&](size_t i) { return op.mutates(i, inputs.size(), params.get()); };
   for (size_t i = 0; op.mutates && i < inputs.size(); ++i) {
@@ -167,16 +169,17 @@ void invoke(const OpSchema& op, Inputs inputs, const Ref<Params>& params, Output
   SmallVector<size_t, 2> copied;
   size_t bytes = 0;
   bool waits = false;
+  const auto device = inputs.empty() ? 0 : inputs[0].storage()->device();
   for (size_t i = 0; i < count; ++i) {
     // What inference made of the parameters may be below zero, or too much.
     const int64_t size = checked_size(specs[i].shape, op.name);
     bytes += static_cast<size_t>(size) * item_size(specs[i].dtype);
-    if (!given) {
-      outputs.push_back(deferred_result(op, inputs, params, specs[i], size));
+    if (i >= given) outputs.push_back(NDArray());
+    if (!outputs[i].defined()) {
+      if (!given) outputs[i] = deferred_result(op, inputs, params, specs[i], size);
       waits = outputs[i].defined();
       if (!waits) outputs[i] = NDArray::empty(std::move(specs[i].shape), specs[i].dtype);
-    } else if (i >= given) {
-      outputs.push_back(NDArray::empty(std::move(specs[i].shape), specs[i].dtype));
+      if (device) outputs[i].storage()->set_device(device);
     } else if (must_not_alias(op, inputs, outputs[i])) {
       spare.push_back(outputs[i]);
       copied.push_back(i);
@@ -184,11 +187,6 @@ void invoke(const OpSchema& op, Inputs inputs, const Ref<Params>& params, Output
     }
   }
   for (const NDArray& input : inputs) bytes = std::max(bytes, input.nbytes());
-  if (!inputs.empty() && inputs[0].storage()->device()) {
-    for (size_t i = given; i < count; ++i) {
-      outputs[i].storage()->set_device(inputs[0].storage()->device());
-    }
-  }
   if (!waits) {
     const BlockingScope scope(bytes);
     for (size_t i = 0; i < inputs.size(); ++i) {
@@ -215,6 +213,21 @@ void invoke(const OpSchema& op, Inputs inputs, const Ref<Params>& params, Output
 void invoke(const OpSchema& op, Arrays inputs, const Ref<Params>& params, Outputs& outputs) {
   SmallVector<const NDArray*, 8> pointers;
   for (const NDArray& input : inputs) pointers.push_back(&input);
+  invoke(op, Inputs(pointers.data(), pointers.size()), params, outputs);
+}
+
+void invoke_over(const OpSchema& op, NDArray first, std::initializer_list<NDArray> others,
+                 const Ref<Params>& params, Outputs& outputs) {
+  if (op.in_place && !autograd::is_recording()) {
+    first.storage()->data();
+    if (first.owns_memory()) {
+      outputs.resize(op.count_outputs(params.get()));
+      outputs[0] = first;
+    }
+  }
+  SmallVector<const NDArray*, 8> pointers;
+  pointers.push_back(&first);
+  for (const NDArray& other : others) pointers.push_back(&other);
   invoke(op, Inputs(pointers.data(), pointers.size()), params, outputs);
 }
 

@@ -8,9 +8,16 @@ namespace mxtape {
 using Outputs = SmallVector<NDArray, 2>;
 
 // Calls an operator: checks, infers, runs the kernel, records. `outputs` holds the arrays to write
-// to, or is empty and receives new ones. Everything is checked before anything is changed.
+// to, undefined ones for new arrays, or is empty and receives new ones. Everything is checked
+// before anything is changed.
 void invoke(const OpSchema& op, Inputs inputs, const Ref<Params>& params, Outputs& outputs);
 void invoke(const OpSchema& op, Arrays inputs, const Ref<Params>& params, Outputs& outputs);
+
+// The same, into new outputs, with a first input that nobody reads afterwards: the first output, of
+// its shape and dtype, is written over it where the operator allows that (in_place), nobody else
+// can see its memory and nothing is recorded.
+void invoke_over(const OpSchema& op, NDArray first, std::initializer_list<NDArray> others,
+                 const Ref<Params>& params, Outputs& outputs);
 
 // The same for one visible output.
 NDArray invoke(const OpSchema& op, Inputs inputs, const Ref<Params>& params = nullptr);

@@ -187,8 +187,8 @@ void batch_norm_gradient(Vjp& v, NDArray head) {
     dx = cast(ch.wide(head) * ch.spread(gamma * istd), x.dtype());
   } else {
     Outputs grads;
-    const NDArray inputs[] = {head, x, gamma, mean, istd};
-    invoke(backward_op.schema(), Arrays(inputs), make_params(BackwardParams{axis, batch}), grads);
+    invoke_over(backward_op.schema(), std::move(head), {x, gamma, mean, istd},
+                make_params(BackwardParams{axis, batch}), grads);
     dx = grads[0];
     if (needs_gamma) v.grad(1, reshape(grads[1], v.input_shape(1)));
     if (v.needs(2)) v.grad(2, reshape(grads[2], v.input_shape(2)));
@@ -207,7 +207,7 @@ void batch_norm_gradient(Vjp& v, NDArray head) {
   v.grad(0, dx);
 }
 
-void batch_norm_vjp(Vjp& v) { batch_norm_gradient(v, v.head()); }
+void batch_norm_vjp(Vjp& v) { batch_norm_gradient(v, v.last_head()); }
 
 void batch_norm_relu_vjp(Vjp& v) { batch_norm_gradient(v, v.head() * fn::greater(v.output(0), 0)); }
 
@@ -352,6 +352,7 @@ OP(_backward_BatchNorm)
     .outputs(3)
     .infer(infer_backward)
     .kernel(run_backward)
+    .in_place()
     .keep_inputs({Keep::kData, Keep::kData, Keep::kData, Keep::kData, Keep::kData})
     .keep_output(0, Keep::kShape)
     .vjp(backward_vjp)

@@ -82,9 +82,8 @@ void affine_vjp(Vjp& v, const fn::Op& backward, const P& p, const Shape& shape, 
                 const Shape& stats, double eps) {
   NDArray dx;
   if (v.has_head(0)) {
-    const NDArray inputs[] = {v.head(0), v.input(0), v.input(1)};
     Outputs grads;
-    invoke(backward.schema(), inputs, make_params(p), grads);
+    invoke_over(backward.schema(), v.last_head(), {v.input(0), v.input(1)}, make_params(p), grads);
     dx = grads[0];
     if (v.needs(1)) v.grad(1, grads[1]);
     if (v.needs(2)) v.grad(2, grads[2]);
@@ -189,6 +188,7 @@ OP(_backward_LayerNorm)
       normalize_backward(layer_norm(x.shape(), call.params<LayerNormParams>(), call.name()),
                          call.in(0), x, &call.in(2), call.out(0), &call.out(1), &call.out(2));
     })
+    .in_place()
     .keep_inputs({Keep::kData, Keep::kData, Keep::kData})
     .keep_output(0, Keep::kShape)
     .vjp([](Vjp& v) {
@@ -285,6 +285,7 @@ OP(_backward_GroupNorm)
       normalize_backward(group_norm(call.in(1).shape(), p.num_groups, p.eps), call.in(0),
                          call.in(1), &call.in(2), call.out(0), &call.out(1), &call.out(2));
     })
+    .in_place()
     .keep_inputs({Keep::kData, Keep::kData, Keep::kData})
     .keep_output(0, Keep::kShape)
     .vjp([](Vjp& v) {

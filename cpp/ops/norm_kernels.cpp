@@ -188,6 +188,14 @@ void backward(const Normalization& norm, const NDArray& head, const NDArray& x,
                                [=](int64_t i) { return h[i] * normal(i); });
         const A s1 = norm.center ? static_cast<A>(s[0] / divisor) : A(0);
         const A s2 = static_cast<A>(s[1] / divisor);
+        // Before dx is written: it may take the head's place.
+        if (columns) {
+#pragma omp simd
+          for (int64_t i = 0; i < n; ++i) {
+            dg[i] += h[i] * ((from[i] - mean) * scale);
+            db[i] += h[i];
+          }
+        }
         if (g) {
 #pragma omp simd
           for (int64_t i = 0; i < n; ++i) {
@@ -198,13 +206,6 @@ void backward(const Normalization& norm, const NDArray& head, const NDArray& x,
 #pragma omp simd
           for (int64_t i = 0; i < n; ++i) {
             to[i] = (h[i] - s1 - (from[i] - mean) * scale * s2) * factor;
-          }
-        }
-        if (columns) {
-#pragma omp simd
-          for (int64_t i = 0; i < n; ++i) {
-            dg[i] += h[i] * ((from[i] - mean) * scale);
-            db[i] += h[i];
           }
         }
         if (groups) {

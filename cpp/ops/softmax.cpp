@@ -100,6 +100,7 @@ OP(_backward_softmax)
     .params<SoftmaxGradParams>()
     .infer(infer_softmax_grad)
     .kernel(softmax_grad_kernel<false>)
+    .in_place()
     .keep_input(0)
     .keep_input(1)
     .vjp([](Vjp& v) {
@@ -119,6 +120,7 @@ OP(_backward_log_softmax)
     .params<SoftmaxGradParams>()
     .infer(infer_softmax_grad)
     .kernel(softmax_grad_kernel<true>)
+    .in_place()
     .keep_input(0)
     .keep_input(1)
     .vjp([](Vjp& v) {
@@ -133,8 +135,10 @@ template <int Sign, bool Log>
 void softmax_vjp(Vjp& v) {
   const auto& p = v.params<SoftmaxParams>();
   const auto& op = Log ? log_softmax_grad : softmax_grad;
-  v.grad(0, cast(op({v.head(), v.output(0)}, SoftmaxGradParams{p.axis, scale_of<Sign>(p)}),
-                 v.input_dtype(0)));
+  Outputs dx;
+  invoke_over(op.schema(), v.last_head(), {v.output(0)},
+              make_params(SoftmaxGradParams{p.axis, scale_of<Sign>(p)}), dx);
+  v.grad(0, cast(dx[0], v.input_dtype(0)));
 }
 
 OP(softmax)

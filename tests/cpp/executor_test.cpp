@@ -500,5 +500,38 @@ TEST(Threads, RunOnOneRetainedGraphAtOnce) {
   EXPECT_EQ(pool_stats().bytes_in_use, before);
 }
 
+// The gradient of softmax at (0.25, 0.75), and whether it is where the head was.
+struct OverHead {
+  Values result;
+  bool over;
+};
+OverHead softmax_grad_over(NDArray head, bool record = false) {
+  const OpSchema& op = find_op("_backward_softmax");
+  const StateScope recording(record, true);
+  const char* at = head.bytes();
+  Outputs out;
+  invoke_over(op, std::move(head), {array({0.25, 0.75})}, op.params->make(), out);
+  return {elements(out[0]), out[0].bytes() == at};
+}
+
+TEST(InvokeOver, WritesOverWhatNobodyElseSees) {
+  const auto check = [](const OverHead& got, bool over) {
+    EXPECT_EQ(got.result, (Values{-0.1875, 0.1875}));  // y * (h - sum(h * y))
+    EXPECT_EQ(got.over, over);
+  };
+  check(softmax_grad_over(array({1, 2})), true);
+
+  const NDArray held = array({1, 2});
+  check(softmax_grad_over(held), false);
+  EXPECT_EQ(elements(held), (Values{1, 2}));
+
+  // A part of a buffer, alone at its end but not the whole.
+  check(softmax_grad_over(NDArray(array({0, 1, 2}).storage(), 8, Shape{2}, DType::kFloat64)),
+        false);
+
+  const NDArray x = variable({1, 2});
+  check(softmax_grad_over(recorded([&] { return x * 1.0; }), true), false);
+}
+
 }  // namespace
 }  // namespace mxtape

@@ -253,3 +253,54 @@ def test_updating_keeps_the_variable_and_its_identity():
         y = w * 3
     y.backward()
     assert_same(before.grad, [3])
+
+
+# ---- gradients that are written over the head gradient, where nobody else sees it
+
+OVER_THE_HEAD = {
+    "softmax": lambda x: nd.softmax(x, axis=1),
+    "softmax of float16": lambda x: nd.softmax(x.astype("float16")).astype("float32"),
+    "softmin": lambda x: nd.softmin(x, axis=-1),
+    "log_softmax": lambda x: nd.log_softmax(x, axis=0),
+    "LayerNorm": lambda x: nd.LayerNorm(x, nd.arange(1, 8), nd.zeros(7)),
+    "LayerNorm along another axis": lambda x: nd.LayerNorm(
+        x, nd.arange(1, 7), nd.zeros(6), axis=1
+    ),
+    "GroupNorm": lambda x: nd.GroupNorm(x, nd.ones(3), nd.zeros(3), num_groups=3),
+    "BatchNorm": lambda x: nd.BatchNorm(
+        x, nd.arange(1, 7), nd.zeros(6), nd.zeros(6), nd.ones(6), fix_gamma=False
+    ),
+    "BatchNorm of columns": lambda x: nd.BatchNorm(
+        x, nd.arange(1, 8), nd.zeros(7), nd.zeros(7), nd.ones(7), fix_gamma=False, axis=-1
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OVER_THE_HEAD)
+def test_a_gradient_over_the_head_is_the_same(name):
+    random = np.random.RandomState(4)
+    x = nd.array(random.uniform(-2, 2, (5, 6, 7)))
+    w = nd.array(random.uniform(-2, 2, (5, 6, 7)))
+    x.attach_grad()
+    with autograd.record():
+        y = OVER_THE_HEAD[name](x)
+        z = y * 1
+    kept = w.asnumpy()
+    y.backward(w, retain_graph=True)
+    want = x.grad.asnumpy()
+    assert w.asnumpy().tobytes() == kept.tobytes()
+    # The head gradient of y is the sweep's own, and may be overwritten.
+    z.backward(w)
+    assert x.grad.asnumpy().tobytes() == want.tobytes()
+    assert w.asnumpy().tobytes() == kept.tobytes()
+
+
+def test_a_head_that_another_gradient_needs_is_not_overwritten():
+    x, other = nd.array([[1, 2, 4]]), nd.array([[0, 0, 0]])
+    x.attach_grad()
+    other.attach_grad()
+    with autograd.record():
+        # Both of the sum's inputs receive the same gradient, softmax's first.
+        z = (other + nd.softmax(x)) * nd.array([[1, 2, 3]])
+    z.backward()
+    np.testing.assert_array_equal(other.grad.asnumpy(), [[1, 2, 3]])
