@@ -43,6 +43,9 @@ void convolve_to_data(const ConvGeometry& g, DType dtype, const void* head, cons
 void convolve_to_weight(const ConvGeometry& g, DType dtype, const void* head, const void* data,
                         void* weight);
 
+// Whether the environment allows an algorithm: its variable is not 0.
+bool is_switched_on(const char* variable);
+
 // out = the sum of `count` arrays of n elements, one behind the other, in their order.
 template <class T>
 void sum_parts(const T* parts, int64_t count, int64_t n, T* out) {

@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <cstdlib>
+#include <string_view>
 #include <type_traits>
 
 #include "core/ndarray.h"
@@ -203,6 +205,11 @@ const T* as(const void* p) {
 }
 
 }  // namespace
+
+bool is_switched_on(const char* variable) {
+  const char* text = std::getenv(variable);
+  return !text || std::string_view(text) != "0";
+}
 
 void convolve(const ConvGeometry& g, DType dtype, const void* data, const void* weight,
               const void* bias, void* head) {

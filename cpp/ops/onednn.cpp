@@ -1,8 +1,5 @@
 #include "ops/onednn.h"
 
-#include <cstdlib>
-#include <string_view>
-
 #ifdef MXTAPE_ONEDNN
 
 #include <list>
@@ -13,15 +10,13 @@
 
 #include "core/error.h"
 #include "core/storage.h"
+#include "ops/convolution.h"
 #include "ops/onednn_primitive.h"
 
 namespace mxtape::onednn {
 
 bool enabled() {
-  static const bool on = [] {
-    const char* text = std::getenv("MXTAPE_ONEDNN");
-    return !text || std::string_view(text) != "0";
-  }();
+  static const bool on = is_switched_on("MXTAPE_ONEDNN");
   return on;
 }
 

@@ -26,7 +26,7 @@ using Kernel = GemmKernel<float>;
 constexpr int64_t kLanes = Kernel::kColumns / 2;
 typedef float Vector __attribute__((vector_size(kLanes * 4), aligned(4), may_alias));
 typedef uint32_t Integers __attribute__((vector_size(kLanes * 4)));
-constexpr int kTaps = 16;  // products of a tile
+constexpr int kProducts = 16;  // products of a tile
 
 // Channels of the result that are transformed back at once: whole panels of the kernel's.
 constexpr int64_t kChannels = 24;
@@ -118,7 +118,7 @@ struct Planes {
   Planes(int64_t channels, int64_t tiles)
       : stride(tiles),
         plane(plane_size(channels * tiles)),
-        memory(NDArray::empty(Shape{kTaps * plane}, DType::kFloat32)) {}
+        memory(NDArray::empty(Shape{kProducts * plane}, DType::kFloat32)) {}
   float* data() { return memory.data<float>(); }
   float* at(int64_t product, int64_t channel) {
     return data() + product * plane + channel * stride;
@@ -149,12 +149,13 @@ struct Window {
         continue;
       }
       const int64_t first = plane + (y + r) * from.width + x;
-      const float* row = data + first;
       float copy[kSpan];
-      if (!inside && (first < 0 || first + kSpan > from.size())) {
+      const float* row = copy;
+      if (inside || (first >= 0 && first + kSpan <= from.size())) {
+        row = data + first;
+      } else {
         for (int64_t i = 0; i < kSpan; ++i)
-          copy[i] = first + i >= 0 && first + i < from.size() ? row[i] : 0.0f;
-        row = copy;
+          copy[i] = first + i >= 0 && first + i < from.size() ? data[first + i] : 0.0f;
       }
       for (int i = 0; i < 4; i += 2) {
         Vector a = load(row + i), b = load(row + i + kLanes);
@@ -278,7 +279,7 @@ struct TransformedWeights {
       : rows(Kernel::round_up(result, kPanel)),
         step(Kernel::depth_of(source)),
         plane(plane_size(rows * source)),
-        memory(NDArray::empty(Shape{kTaps * plane}, DType::kFloat32)) {
+        memory(NDArray::empty(Shape{kProducts * plane}, DType::kFloat32)) {
     parallel_for(rows / kPanel, 1, [&](int64_t begin, int64_t end) {
       for (int64_t k = begin * kPanel; k < end * kPanel; k += kPanel) {
         for (int64_t c = 0; c < source; ++c) {
@@ -344,7 +345,7 @@ bool run_images(const Images& source, const float* data, const Weights& weights,
       transform_source(source, data, tiles, t0, t1, sources);
       for (int64_t k = 0; k < result; k += kChannels) {
         const int64_t height = std::min(kChannels, transformed.rows - k);
-        for (int i = 0; i < kTaps; ++i) {
+        for (int i = 0; i < kProducts; ++i) {
           for (int64_t c = 0; c < source.channels; c += transformed.step) {
             const int64_t depth = std::min(transformed.step, source.channels - c);
             Kernel::multiply_panels(transformed.at(i, c, k, depth), sources.at(i, c), depth, height,
@@ -361,10 +362,15 @@ bool run_images(const Images& source, const float* data, const Weights& weights,
   return finite;
 }
 
+bool enabled() {
+  static const bool on = is_switched_on("MXTAPE_WINOGRAD");
+  return on;
+}
+
 bool fits(const ConvGeometry& g, const Tiles& tiles) {
   const ConvGeometry::Axes ones{1, 1, 1};
-  return g.kernel == ConvGeometry::Axes{1, 3, 3} && g.stride == ones && g.dilate == ones &&
-         g.groups == 1 && g.in[0] == 1 && g.pad[0] == 0 &&
+  return enabled() && g.kernel == ConvGeometry::Axes{1, 3, 3} && g.stride == ones &&
+         g.dilate == ones && g.groups == 1 && g.in[0] == 1 && g.pad[0] == 0 &&
          std::min(g.in_channels, g.out_channels) >= kLeastChannels && tiles.count() >= kLeastTiles;
 }
 
@@ -407,8 +413,8 @@ bool convolve_to_weight(const ConvGeometry& g, const float* head, const float* d
       std::clamp<int64_t>(each * x.channels / (each + x.channels), 32, 128), Kernel::kColumns);
   const int64_t count = tiles.count(), blocks = (count + block - 1) / block;
   const int64_t parts =
-      std::clamp<int64_t>(std::min(kPieces / groups, kSums / (kTaps * pairs)), 1, blocks);
-  const NDArray sums = NDArray::empty(Shape{parts * kTaps * pairs}, DType::kFloat32);
+      std::clamp<int64_t>(std::min(kPieces / groups, kSums / (kProducts * pairs)), 1, blocks);
+  const NDArray sums = NDArray::empty(Shape{parts * kProducts * pairs}, DType::kFloat32);
   parallel_for(parts * groups, 1, [&](int64_t begin, int64_t end) {
     Planes sources(x.channels, block), heads(each, block);
     const NDArray scratch =
@@ -416,13 +422,13 @@ bool convolve_to_weight(const ConvGeometry& g, const float* head, const float* d
     for (int64_t piece = begin; piece < end; ++piece) {
       const int64_t part = piece / groups, k0 = piece % groups * each,
                     k1 = std::min(k0 + each, y.channels);
-      float* sum = sums.data<float>() + part * kTaps * pairs + k0 * x.channels;
+      float* sum = sums.data<float>() + part * kProducts * pairs + k0 * x.channels;
       const int64_t first = blocks * part / parts, last = blocks * (part + 1) / parts;
       for (int64_t b = first; b < last; ++b) {
         const int64_t t0 = b * block, t1 = std::min(count, t0 + block);
         transform_source(x, data, tiles, t0, t1, sources);
         transform_head(y, head, tiles, t0, t1, k0, k1, heads);
-        for (int i = 0; i < kTaps; ++i)
+        for (int i = 0; i < kProducts; ++i)
           Kernel::multiply_columns({heads.at(i, 0), block, 1}, {sources.at(i, 0), 1, block},
                                    nullptr, k1 - k0, t1 - t0, x.channels, 0, x.channels,
                                    sum + i * pairs, scratch.data<float>(), b > first);
@@ -430,7 +436,7 @@ bool convolve_to_weight(const ConvGeometry& g, const float* head, const float* d
     }
   });
   float* total = sums.data<float>();
-  if (parts > 1) sum_parts(total, parts, kTaps * pairs, total);
+  if (parts > 1) sum_parts(total, parts, kProducts * pairs, total);
   std::atomic<bool> finite = true;
   parallel_for(pairs, 1 << 10, [&](int64_t begin, int64_t end) {
     float not_finite = 0;

@@ -263,9 +263,7 @@ OVER_THE_HEAD = {
     "softmin": lambda x: nd.softmin(x, axis=-1),
     "log_softmax": lambda x: nd.log_softmax(x, axis=0),
     "LayerNorm": lambda x: nd.LayerNorm(x, nd.arange(1, 8), nd.zeros(7)),
-    "LayerNorm along another axis": lambda x: nd.LayerNorm(
-        x, nd.arange(1, 7), nd.zeros(6), axis=1
-    ),
+    "LayerNorm along another axis": lambda x: nd.LayerNorm(x, nd.arange(1, 7), nd.zeros(6), axis=1),
     "GroupNorm": lambda x: nd.GroupNorm(x, nd.ones(3), nd.zeros(3), num_groups=3),
     "BatchNorm": lambda x: nd.BatchNorm(
         x, nd.arange(1, 7), nd.zeros(6), nd.zeros(6), nd.ones(6), fix_gamma=False

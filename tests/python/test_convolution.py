@@ -75,6 +75,17 @@ def test_onednn_agrees_with_the_own_kernels_and_threads_do_not_matter(tmp_path):
             assert one.tobytes() == two.tobytes(), f"{name}, oneDNN {onednn}: bits differ"
 
 
+def test_winograds_algorithm_can_be_switched_off(tmp_path):
+    with_it, without = (
+        results_under(tmp_path / f"{switch}.npz", MXTAPE_WINOGRAD=switch) for switch in "10"
+    )
+    for name, values in without.items():
+        scale = np.abs(values).max()
+        np.testing.assert_allclose(with_it[name], values, atol=4e-6 * scale, err_msg=name)
+        if name in ("0 Convolution y", "0 Convolution x", "0 Convolution w"):
+            assert with_it[name].tobytes() != values.tobytes(), f"{name}: one algorithm, not two"
+
+
 @pytest.mark.skipif(
     not mx.runtime.Features().is_enabled("MKLDNN"), reason="built without oneDNN: one path alone"
 )
