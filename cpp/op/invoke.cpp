@@ -222,7 +222,8 @@ void invoke_over(const OpSchema& op, NDArray first, std::initializer_list<NDArra
     first.storage()->data();
     if (first.owns_memory()) {
       outputs.resize(op.count_outputs(params.get()));
-      outputs[0] = first;
+      // Without its place in the graph, should it have one: the new values have another.
+      outputs[0] = first.detached();
     }
   }
   SmallVector<const NDArray*, 8> pointers;

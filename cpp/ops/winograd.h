@@ -4,7 +4,7 @@
 
 // Convolutions in float32 by kernels of 3 x 3 that move by one, with fewer multiplications than the
 // definition has. False where the geometry is another, or too small to gain, and where a result is
-// not finite: an infinity would spread to its neighbours.
+// not finite: infinities come out as NaN, and what was written so far is of no use.
 namespace mxtape::winograd {
 
 bool convolve(const ConvGeometry& g, const float* data, const float* weight, const float* bias,

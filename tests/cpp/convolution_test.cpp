@@ -83,7 +83,7 @@ std::vector<Case> tiled_cases() {
 std::vector<Case> all_cases() {
   std::vector<Case> all = cases();
   for (const Case& c : tiled_cases()) all.push_back(c);
-  // Of its gradients oneDNN is spared.
+  // Whose gradients are not oneDNN's, but for the weight's of three.
   for (const int64_t channels : {1, 3})
     all.push_back({"few channels", geometry(2, 3, channels, 20, {1, 12, 11}, {1, 5, 5})});
   return all;
@@ -281,8 +281,8 @@ TEST(Winograd, LeavesOtherLayersAlone) {
   }
 }
 
-// An infinity reaches the results that are made of it, and no others.
-TEST(Winograd, InfinityDoesNotSpread) {
+// What is not finite is left to others: it reaches the results that are made of it, and no others.
+TEST(Winograd, LeavesInfinitiesToOthers) {
   const ConvGeometry g = geometry(2, 2, 16, 16, {1, 17, 19}, {1, 3, 3}, {1, 1, 1}, {0, 1, 1});
   constexpr int64_t kImage = 1, kRow = 8, kColumn = 5;
   const auto touched =

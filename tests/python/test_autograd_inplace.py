@@ -293,6 +293,28 @@ def test_a_gradient_over_the_head_is_the_same(name):
     assert w.asnumpy().tobytes() == kept.tobytes()
 
 
+def test_a_gradient_over_the_head_has_left_the_heads_graph():
+    v = nd.array([[2, 3, 4]])
+    v.attach_grad()
+
+    class Recorded(autograd.Function):
+        def forward(self, y):
+            return y * 1
+
+        def backward(self, dy):
+            with autograd.record():
+                return dy * v
+
+    x = nd.array([[1, 2, 4]])
+    x.attach_grad()
+    with autograd.record():
+        z = Recorded()(nd.softmax(x))
+    (dx,) = autograd.grad(z, [x])
+    with pytest.raises(MXNetError, match="not in a computational graph"):
+        dx.backward()
+    assert_same(v.grad, [[0, 0, 0]])
+
+
 def test_a_head_that_another_gradient_needs_is_not_overwritten():
     x, other = nd.array([[1, 2, 4]]), nd.array([[0, 0, 0]])
     x.attach_grad()
