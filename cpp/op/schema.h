@@ -117,9 +117,9 @@ class Vjp {
 
   // The gradient that flowed into output i; zeros when nothing did.
   NDArray head(size_t i = 0) const;
-  bool has_head(size_t i = 0) const { return call_.has_head(i); }
-  // The same, read for the last time: invoke_over may write there.
+  // The same for the last time, so that invoke_over may write there: it counts as none afterwards.
   NDArray last_head(size_t i = 0) { return call_.has_head(i) ? call_.take_head(i) : head(i); }
+  bool has_head(size_t i = 0) const { return call_.has_head(i); }
   bool needs(size_t i) const { return call_.needs(i); }
   // Saved arrays; an operator must have declared that it saves them.
   NDArray input(size_t i) const;

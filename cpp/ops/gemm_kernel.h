@@ -25,12 +25,17 @@ class GemmKernel {
   static constexpr int kBytes = 16;
   static constexpr int kTileRows = 6;
 #endif
-  static constexpr int kLanes = kBytes / static_cast<int>(sizeof(T)), kVectors = 2;
-  typedef T Vector __attribute__((vector_size(kBytes), aligned(alignof(T)), may_alias));
+  static constexpr int kVectors = 2;
   static constexpr int kQuad = 16 / static_cast<int>(sizeof(T));
   typedef T Quad __attribute__((vector_size(16), aligned(alignof(T)), may_alias));
 
  public:
+  // What the registers hold; it may begin at any element.
+  static constexpr int kLanes = kBytes / static_cast<int>(sizeof(T));
+  typedef T Vector __attribute__((vector_size(kBytes), aligned(alignof(T)), may_alias));
+  static Vector load(const T* at) { return load_as<Vector>(at); }
+  static void store(T* at, Vector value) { *reinterpret_cast<Vector*>(at) = value; }
+
   static constexpr int64_t kRows = kTileRows;                      // of a tile
   static constexpr int64_t kColumns = int64_t{kLanes} * kVectors;  // of a tile
   static constexpr int64_t kDepth = 320;     // at most, elements of k in a panel
@@ -275,8 +280,6 @@ class GemmKernel {
   static V load_as(const T* at) {
     return *reinterpret_cast<const V*>(at);
   }
-  static Vector load(const T* at) { return load_as<Vector>(at); }
-  static void store(T* at, Vector value) { *reinterpret_cast<Vector*>(at) = value; }
 };
 
 }  // namespace mxtape

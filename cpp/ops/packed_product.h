@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "ops/gemm_kernel.h"
+
 namespace mxtape {
 
 // A matrix laid out once for many products of a few rows with it, as a recurrence makes them:
@@ -11,15 +13,9 @@ namespace mxtape {
 // anew at every step.
 template <class T>
 class PackedMatrix {
-#if defined(__AVX512F__)
-  static constexpr int kBytes = 64;
-#elif defined(__AVX__)
-  static constexpr int kBytes = 32;
-#else
-  static constexpr int kBytes = 16;
-#endif
-  static constexpr int kLanes = kBytes / static_cast<int>(sizeof(T)), kVectors = 2;
-  typedef T Vector __attribute__((vector_size(kBytes), aligned(alignof(T)), may_alias));
+  using Kernel = GemmKernel<T>;
+  using Vector = typename Kernel::Vector;
+  static constexpr int kLanes = Kernel::kLanes, kVectors = 2;
 
  public:
   static constexpr int64_t kWidth = int64_t{kLanes} * kVectors;
@@ -59,16 +55,14 @@ class PackedMatrix {
     Vector sum[Rows][kVectors] = {};
     for (int64_t i = 0; i < k_; ++i, panel += kWidth) {
       Vector b[kVectors];
-      for (int v = 0; v < kVectors; ++v)
-        b[v] = *reinterpret_cast<const Vector*>(panel + v * kLanes);
+      for (int v = 0; v < kVectors; ++v) b[v] = Kernel::load(panel + v * kLanes);
       for (int r = 0; r < Rows; ++r) {
         const Vector factor = a[r * stride + i] - Vector{};
         for (int v = 0; v < kVectors; ++v) sum[r][v] += factor * b[v];
       }
     }
     for (int r = 0; r < Rows; ++r) {
-      for (int v = 0; v < kVectors; ++v)
-        *reinterpret_cast<Vector*>(out + r * padded() + v * kLanes) = sum[r][v];
+      for (int v = 0; v < kVectors; ++v) Kernel::store(out + r * padded() + v * kLanes, sum[r][v]);
     }
   }
 

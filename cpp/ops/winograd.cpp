@@ -23,9 +23,9 @@ namespace mxtape::winograd {
 namespace {
 
 using Kernel = GemmKernel<float>;
-constexpr int64_t kLanes = Kernel::kColumns / 2;
-typedef float Vector __attribute__((vector_size(kLanes * 4), aligned(4), may_alias));
-typedef uint32_t Integers __attribute__((vector_size(kLanes * 4)));
+using Vector = Kernel::Vector;
+constexpr int64_t kLanes = Kernel::kLanes;
+typedef uint32_t Integers __attribute__((vector_size(sizeof(Vector))));
 constexpr int kProducts = 16;  // products of a tile
 
 // Channels of the result that are transformed back at once: whole panels of the kernel's.
@@ -39,8 +39,8 @@ constexpr int64_t kLeastChannels = 16, kLeastTiles = 48;
 // their sums may take.
 constexpr int64_t kGroup = 128, kPieces = 16, kSums = int64_t{1} << 24;
 
-Vector load(const float* at) { return *reinterpret_cast<const Vector*>(at); }
-void store(float* at, Vector v) { *reinterpret_cast<Vector*>(at) = v; }
+Vector load(const float* at) { return Kernel::load(at); }
+void store(float* at, Vector v) { Kernel::store(at, v); }
 
 struct Vectors {
   Vector first, second;

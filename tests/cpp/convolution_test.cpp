@@ -226,7 +226,7 @@ TEST(Convolution, SameBitsForAnyNumberOfThreads) {
   }
 }
 
-// One of the algorithms alone; without biases.
+// One of the algorithms alone.
 struct Maps {
   bool (*convolve)(const ConvGeometry&, const float*, const float*, const float*, float*);
   bool (*to_data)(const ConvGeometry&, const float*, const float*, const float*, float*);
@@ -285,11 +285,11 @@ TEST(Winograd, LeavesOtherLayersAlone) {
 TEST(Winograd, LeavesInfinitiesToOthers) {
   const ConvGeometry g = geometry(2, 2, 16, 16, {1, 17, 19}, {1, 3, 3}, {1, 1, 1}, {0, 1, 1});
   constexpr int64_t kImage = 1, kRow = 8, kColumn = 5;
-  const auto touched =
-      [&](int64_t i) {  // by the kernel, if i is an element of the head or the data
-        const int64_t image = i / (16 * 17 * 19), row = i / 19 % 17, column = i % 19;
-        return image == kImage && std::abs(row - kRow) <= 1 && std::abs(column - kColumn) <= 1;
-      };
+  // Whether element i of the head or the data has the place in its window.
+  const auto touched = [&](int64_t i) {
+    const int64_t image = i / (16 * 17 * 19), row = i / 19 % 17, column = i % 19;
+    return image == kImage && std::abs(row - kRow) <= 1 && std::abs(column - kColumn) <= 1;
+  };
   const int64_t at = ((kImage * 16 + 3) * 17 + kRow) * 19 + kColumn;
   for (const float rubbish_value : {INFINITY, -INFINITY, NAN}) {
     Arrays<float> a = inputs<float>(g);

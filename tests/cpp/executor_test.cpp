@@ -525,7 +525,7 @@ TEST(InvokeOver, WritesOverWhatNobodyElseSees) {
   check(softmax_grad_over(held), false);
   EXPECT_EQ(elements(held), (Values{1, 2}));
 
-  // A part of a buffer, alone at its end but not the whole.
+  // The only handle, but to a part of its buffer.
   check(softmax_grad_over(NDArray(array({0, 1, 2}).storage(), 8, Shape{2}, DType::kFloat64)),
         false);
 
