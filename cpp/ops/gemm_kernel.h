@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
+#include <utility>
 
 // A product of matrices on one core, as in Goto and van de Geijn, "Anatomy of high-performance
 // matrix multiplication" (ACM TOMS 34, 2008): both operands are laid out in panels, a panel of b
@@ -26,6 +28,8 @@ class GemmKernel {
   static constexpr int kTileRows = 6;
 #endif
   static constexpr int kVectors = 2;
+  static constexpr int kGroup = 3;   // rows of a that one pointer and the stride reach
+  static constexpr int kUnroll = 4;  // steps of k between two tests for the end
   static constexpr int kQuad = 16 / static_cast<int>(sizeof(T));
   typedef T Quad __attribute__((vector_size(16), aligned(alignof(T)), may_alias));
 
@@ -55,10 +59,12 @@ class GemmKernel {
     return (k + blocks - 1) / blocks;
   }
   // Elements of scratch memory for the panels of b[k, n], for those of a block of a, and for those
-  // of `columns` columns of b in a block of k.
+  // of `columns` columns of b in a block of k beside one of a.
   static int64_t b_size(int64_t k, int64_t n) { return k * round_up(n, kColumns); }
   static constexpr int64_t kASize = kDepth * (kBlockRows + kRows);
-  static int64_t columns_size(int64_t columns) { return kDepth * round_up(columns, kColumns); }
+  static int64_t columns_size(int64_t columns) {
+    return kDepth * (kRows + round_up(columns, kColumns));
+  }
 
   // Lays out columns [j0, j1) of b[k, n], j0 a multiple of kColumns, in its panels: blocks of
   // depth_of(k) rows, in each a panel for every kColumns columns, in it row by row.
@@ -85,7 +91,7 @@ class GemmKernel {
         }
         for (int64_t j = j0; j < j1; j += kColumns) {
           const T* panel = b_panels + p * padded + j * depth;
-          const auto rows_at = [&](int64_t r, int64_t) { return Packed{scratch + r * depth}; };
+          const auto rows_at = [&](int64_t r) { return Packed{scratch + r * depth}; };
           tiles(rows_at, panel, kColumns, depth, rows, std::min(kColumns, j1 - j), p > 0,
                 bias ? bias + j : nullptr, n, c + i * n + j);
         }
@@ -98,14 +104,20 @@ class GemmKernel {
   static void multiply_columns(const Matrix& a, const Matrix& b, const T* bias, int64_t m,
                                int64_t k, int64_t n, int64_t j0, int64_t j1, T* c, T* scratch,
                                bool add = false) {
-    const int64_t step = depth_of(k);
+    const int64_t step = depth_of(k), whole = m / kRows * kRows, rest = m - whole;
+    T* const panels = scratch + kDepth * kRows;
     for (int64_t p = 0; p < k; p += step) {
       const int64_t depth = std::min(step, k - p);
-      pack_columns(b, p, depth, j0, j1, scratch);
-      const auto rows_at = [&](int64_t i, int64_t rows) { return InRows(a.at(i, p), a.row, rows); };
+      pack_columns(b, p, depth, j0, j1, panels);
+      if (rest > 0) pack<kRows>(a.at(whole, p), a.column, a.row, depth, rest, scratch);
+      const auto rows_at = [&](int64_t i) { return InRows(a.at(i, p), a.row); };
+      const auto rest_at = [&](int64_t) { return Packed{scratch}; };
       for (int64_t j = j0; j < j1; j += kColumns) {
-        tiles(rows_at, scratch + (j - j0) * depth, kColumns, depth, m, std::min(kColumns, j1 - j),
-              add || p > 0, bias ? bias + j : nullptr, n, c + j);
+        const T* panel = panels + (j - j0) * depth;
+        const T* at = bias ? bias + j : nullptr;
+        const int64_t width = std::min(kColumns, j1 - j);
+        tiles(rows_at, panel, kColumns, depth, whole, width, add || p > 0, at, n, c + j);
+        tiles(rest_at, panel, kColumns, depth, rest, width, add || p > 0, at, n, c + whole * n + j);
       }
     }
   }
@@ -114,7 +126,7 @@ class GemmKernel {
   // it lies, its rows and those of c `stride` apart. Rows and columns are whole tiles.
   static void multiply_panels(const T* a, const T* b, int64_t depth, int64_t rows, int64_t columns,
                               bool add, int64_t stride, T* c) {
-    const auto rows_at = [&](int64_t r, int64_t) { return Packed{a + r * depth}; };
+    const auto rows_at = [&](int64_t r) { return Packed{a + r * depth}; };
     for (int64_t j = 0; j < columns; j += kColumns)
       tiles(rows_at, b + j, stride, depth, rows, kColumns, add, nullptr, stride, c + j);
   }
@@ -202,75 +214,114 @@ class GemmKernel {
     }
   }
 
-  // Where a tile's kRows elements of a are: behind each other in a panel, or each in its row. Of
-  // fewer than kRows rows the last is taken more than once.
+  // Where a tile's kRows elements of a are at step u from here: behind each other in a panel, or
+  // each in its row.
   struct Packed {
     const T* a;
-    T at(int r) const { return a[r]; }
-    void next() { a += kRows; }
+    T at(int u, int r) const { return a[u * kRows + r]; }
+    void next(int steps) { a += steps * kRows; }
+    void hold() {}
   };
   struct InRows {
-    const T* a[kTileRows];
-    int64_t p = 0;
-    InRows(const T* first, int64_t stride, int64_t rows) {
-      for (int64_t r = 0; r < kRows; ++r) a[r] = first + std::min(r, rows - 1) * stride;
+    const T* a[kTileRows / kGroup];
+    int64_t next_row, second_row;
+    InRows(const T* first, int64_t row) : next_row(row), second_row(2 * row) {
+      for (int g = 0; g < kTileRows / kGroup; ++g) a[g] = first + g * kGroup * row;
     }
-    T at(int r) const { return a[r][p]; }
-    void next() { ++p; }
+    T at(int u, int r) const {
+      const int64_t rows[kGroup] = {0, next_row, second_row};
+      return (a[r / kGroup] + rows[r % kGroup])[u];
+    }
+    void next(int steps) {
+      for (const T*& group : a) group += steps;
+    }
+    // Addresses are these registers and a constant; no register for each of their sums.
+    void hold() { asm volatile("" : "+r"(next_row), "+r"(second_row)); }
   };
 
   // The tiles of one panel of b, whose rows are `step` apart, below each other: `rows` rows of c
   // from `out` on, `stride` apart. They are added to what is there, or begin with the bias.
-  // rows_at(r, count) is where a's are.
+  // rows_at(r) is where a's are from row r on.
   template <class RowsAt>
   static void tiles(const RowsAt& rows_at, const T* panel, int64_t step, int64_t depth,
                     int64_t rows, int64_t width, bool add, const T* bias, int64_t stride, T* out) {
     for (int64_t r = 0; r < rows; r += kRows) {
-      const int64_t count = std::min(kRows, rows - r);
-      T* to = out + r * stride;
-      tile(rows_at(r, count), panel, step, depth, count, width, add ? to : nullptr, stride,
-           add ? nullptr : bias, to);
+      tile(rows_at(r), panel, step, depth, std::min(kRows, rows - r), width, add, bias, stride,
+           out + r * stride);
     }
   }
 
+  // f(0), f(1), ... as constants, so that an array they index lives in registers.
+  template <int N, class F>
+  [[gnu::always_inline]] static void repeat(const F& f) {
+    const auto each =
+        [&]<int... I>(std::integer_sequence<int, I...>)
+            __attribute__((always_inline)) { (f(std::integral_constant<int, I>()), ...); };
+    each(std::make_integer_sequence<int, N>());
+  }
+
+  // A value that is in a register here, and so is neither spilled nor loaded again and again.
+  [[gnu::always_inline]] static void keep(Vector& value) {
+#if defined(__x86_64__)
+    asm volatile("" : "+v"(value));
+#elif defined(__aarch64__)
+    asm volatile("" : "+w"(value));
+#endif
+  }
+
+  using Sums = Vector[kTileRows][kVectors];
+
+  // One step of k. Its instructions are these and no more: a core that shares its decoders and load
+  // units with another thread has none to spare.
   template <class A>
-  static void tile(A a, const T* b, int64_t step, int64_t depth, int64_t rows, int64_t width,
-                   const T* start, int64_t stride, const T* bias, T* out) {
+  [[gnu::always_inline]] static void add_step(A& a, int u, const T* b, Sums& sum) {
+    Vector b0 = load(b), b1 = load(b + kLanes);
+    keep(b0), keep(b1);
+    repeat<kTileRows>([&](auto r) __attribute__((always_inline)) {
+      a.hold();
+      Vector factor = a.at(u, r) - Vector{};
+      sum[r][0] += factor * b0;
+      sum[r][1] += factor * b1;
+      keep(sum[r][0]), keep(sum[r][1]);
+      // Nor may a sum take over a register of theirs, from where it would have to be moved back.
+      keep(factor), keep(b0), keep(b1);
+    });
+  }
+
+  // Not inlined: its registers are its own.
+  template <class A>
+  [[gnu::noinline]] static void tile(A a, const T* b, int64_t step, int64_t depth, int64_t rows,
+                                     int64_t width, bool add, const T* bias, int64_t stride,
+                                     T* out) {
     // The result's lines come while the sums are made.
     for (int64_t r = 0; r < rows; ++r) __builtin_prefetch(out + r * stride, 1);
-    Vector sum[kTileRows][kVectors];
-    for (auto& row : sum) {
-      for (auto& v : row) v = Vector{};
-    }
-    for (int64_t p = 0; p < depth; ++p, a.next(), b += step) {
-      const Vector b0 = load(b), b1 = load(b + kLanes);
-#pragma GCC unroll 16
-      for (int r = 0; r < kTileRows; ++r) {
-        const Vector factor = a.at(r) - Vector{};
-        sum[r][0] += factor * b0;
-        sum[r][1] += factor * b1;
-      }
-    }
+    Sums sum;
+    repeat<kTileRows>([&](auto r)
+                          __attribute__((always_inline)) { sum[r][0] = sum[r][1] = Vector{}; });
+    int64_t p = 0;
+    for (; p + kUnroll <= depth; p += kUnroll, a.next(kUnroll), b += kUnroll * step)
+      repeat<kUnroll>([&](auto u)
+                          __attribute__((always_inline)) { add_step(a, u, b + u * step, sum); });
+    for (; p < depth; ++p, a.next(1), b += step) add_step(a, 0, b, sum);
     if (rows == kRows && width == kColumns) {
-#pragma GCC unroll 16
-      for (int r = 0; r < kTileRows; ++r) {
-        for (int v = 0; v < kVectors; ++v) {
-          if (start) sum[r][v] += load(start + r * stride + v * kLanes);
-          if (bias) sum[r][v] += load(bias + v * kLanes);
-          store(out + r * stride + v * kLanes, sum[r][v]);
-        }
-      }
+      repeat<kTileRows * kVectors>([&](auto i) __attribute__((always_inline)) {
+        constexpr int r = i / kVectors, v = i % kVectors;
+        T* to = out + r * stride + v * kLanes;
+        if (add) sum[r][v] += load(to);
+        if (bias && !add) sum[r][v] += load(bias + v * kLanes);
+        store(to, sum[r][v]);
+      });
       return;
     }
     alignas(64) T edge[kRows * kColumns];
-    for (int r = 0; r < kTileRows; ++r) {
-      for (int v = 0; v < kVectors; ++v) store(edge + r * kColumns + v * kLanes, sum[r][v]);
-    }
+    repeat<kTileRows * kVectors>([&](auto i) __attribute__((always_inline)) {
+      store(edge + i * kLanes, sum[i / kVectors][i % kVectors]);
+    });
     for (int64_t r = 0; r < rows; ++r) {
       for (int64_t w = 0; w < width; ++w) {
         T value = edge[r * kColumns + w];
-        if (start) value += start[r * stride + w];
-        if (bias) value += bias[w];
+        if (add) value += out[r * stride + w];
+        if (bias && !add) value += bias[w];
         out[r * stride + w] = value;
       }
     }
