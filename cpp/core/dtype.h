@@ -51,7 +51,11 @@ struct TypeTag {
 };
 
 template <class T>
-inline constexpr DType dtype_of = DType::kBool;
+struct NoDType;
+template <class T>
+inline constexpr DType dtype_of = NoDType<T>::value;
+template <>
+inline constexpr DType dtype_of<bool> = DType::kBool;
 template <>
 inline constexpr DType dtype_of<float> = DType::kFloat32;
 template <>

@@ -37,11 +37,19 @@ struct Blocks {
         // The matrix of a kernel of one tap that moves by one is the image itself.
         is_image(g.taps() == 1 && g.stride == ConvGeometry::Axes{1, 1, 1} &&
                  g.pad == ConvGeometry::Axes{0, 0, 0} && g.in == g.out),
-        step(is_image ? std::max<int64_t>(positions, 1)
-                      : std::clamp<int64_t>(kBlock / std::max<int64_t>(rows, 1), 1,
-                                            std::max<int64_t>(positions, 1))),
+        step(is_image ? std::max<int64_t>(positions, 1) : block_size()),
         columns_buffer(buffer<T>(is_image ? 0 : rows * step)),
         head_buffer(buffer<T>(step < positions ? g.group_out() * step : 0)) {}
+
+  // Columns of a block. All blocks have about the same, so that none is too small to be multiplied
+  // fast, and begin with a line of the cache.
+  int64_t block_size() const {
+    constexpr int64_t kLine = 64 / sizeof(T);
+    const int64_t most = std::max(kBlock / std::max<int64_t>(rows, 1), kLine);
+    const int64_t blocks = (positions + most - 1) / most;
+    if (blocks <= 1) return std::max<int64_t>(positions, 1);
+    return ((positions + blocks - 1) / blocks + kLine - 1) / kLine * kLine;
+  }
 
   T* columns() { return columns_buffer.template data<T>(); }
 

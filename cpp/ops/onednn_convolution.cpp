@@ -294,11 +294,17 @@ const float* head_at(const ConvGeometry& g, const float* head, int64_t image, co
   return head + (image * g.out_channels + at.out) * g.out_size();
 }
 
-// oneDNN lays out the data's channels in blocks of 8 or 16. With one to four of them its gradients
-// took up to five times as long as products of matrices; only the weight's for three are fast.
-bool has_few_channels(const ConvGeometry& g, Pass pass) {
-  return g.groups == 1 && g.in_channels <= 4 && g.out_channels >= 16 &&
-         (pass == Pass::kToData || (pass == Pass::kToWeight && g.in_channels != 3));
+// Where products of matrices were faster (docs/performance.md). oneDNN brings arrays into an order
+// of its own and back, which is much of the work of kernels of one tap, and fills up channels to 8
+// or 16.
+bool products_are_faster(const ConvGeometry& g, Pass pass) {
+  if (g.groups > 1) return false;
+  if (g.taps() == 1) return g.out_size() >= 128;
+  if (g.in_channels <= 4 && g.out_channels >= 16)
+    return g.in_channels <= 2 || pass == Pass::kToData ||
+           (pass == Pass::kToWeight && g.in_channels != 3);
+  if (g.in_channels <= 8 || g.in_channels % 8 == 0) return false;
+  return pass == Pass::kToWeight || (pass == Pass::kToData && g.pad == ConvGeometry::Axes{0, 0, 0});
 }
 
 bool is_empty(const ConvGeometry& g) {
@@ -308,7 +314,7 @@ bool is_empty(const ConvGeometry& g) {
 // The two passes whose result has images: forward, and to the data.
 bool run_images(const ConvGeometry& g, Pass pass, const float* source, const float* weight,
                 const float* bias, float* result) {
-  if (!enabled() || is_empty(g) || has_few_channels(g, pass)) return false;
+  if (!enabled() || is_empty(g) || products_are_faster(g, pass)) return false;
   const Array from = pass == Pass::kForward ? kData : kHead,
               to = pass == Pass::kForward ? kHead : kData;
   const Cut images{g.images, std::clamp<int64_t>(kPieceWork / g.image_work(), 1, g.images)};
@@ -373,7 +379,7 @@ bool convolve_to_data(const ConvGeometry& g, const float* head, const float* wei
 // time.
 bool convolve_to_weight(const ConvGeometry& g, const float* head, const float* data,
                         float* weight) {
-  if (!enabled() || is_empty(g) || has_few_channels(g, Pass::kToWeight)) return false;
+  if (!enabled() || is_empty(g) || products_are_faster(g, Pass::kToWeight)) return false;
   constexpr Pass kPass = Pass::kToWeight;
   const int64_t wanted = std::clamp<int64_t>(
       std::min(g.images * g.image_work() / kPieceWork, (int64_t{1} << 25) / g.weight_size()), 1,
