@@ -5,7 +5,8 @@
 
 Libraries take turns, round by round, each time in a process of its own and under the same number
 of threads, so that a slow moment of the machine hits them all. Peers run both with the system's
-usual memory allocation and with one that keeps what is freed: the better one counts.
+usual memory allocation and with one that keeps what is freed: the better one counts. On a machine
+with other work, rounds of several runs together (--add) say more than those of one.
 """
 
 import argparse
@@ -37,8 +38,16 @@ def parse():
     parser.add_argument("--small", action="store_true", help="the sizes of the tests")
     parser.add_argument("--output", type=Path, help="folder for the table and the chart")
     parser.add_argument("--check", action="store_true", help="fail when a goal is missed")
+    parser.add_argument(
+        "--add",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="RESULTS.JSON",
+        help="earlier runs (build/benchmarks/results.json), whose rounds count too",
+    )
     arguments = parser.parse_args()
-    if arguments.rounds < 1:
+    if arguments.rounds < (0 if arguments.add else 1):
         parser.error(f"--rounds must be at least 1, not {arguments.rounds}")
     arguments.threads = arguments.threads or min(2, libraries.processors())
     arguments.names = chosen(arguments.workloads, parser)
@@ -108,6 +117,25 @@ def measure(name, pythons, arguments):
     return results
 
 
+def add_rounds(earlier, about, limits, results):
+    """Put the rounds of an earlier run, as read from its results.json, before those of this one."""
+    then = earlier["about"]
+    for name in ("machine", "threads", "small"):
+        if then[name] != about[name]:
+            raise SystemExit(
+                f"the earlier run was made with {name} {then[name]}: {about[name]} now"
+            )
+    about["rounds"] += then["rounds"]
+    for name in ("commit", "when"):
+        about[name] = ", ".join(dict.fromkeys([then[name], *([about[name]] if results else [])]))
+    limits[:0] = earlier["limits"]
+    for of_variant in earlier["results"]:
+        variant = of_variant["library"], of_variant["malloc"]
+        results.setdefault(of_variant["workload"], {}).setdefault(variant, [])[:0] = of_variant[
+            "rounds"
+        ]
+
+
 def main():
     arguments = parse()
     pythons, missing = runner.interpreters(arguments.libraries)
@@ -123,12 +151,15 @@ def main():
         "small": arguments.small,
     }
     print(f"{about['machine']}, load {about['load']:.2f}, {about['threads']} threads", flush=True)
-    turns = 0 if arguments.small else 3
+    turns = 0 if arguments.small or not arguments.rounds else 3
     limits = [runner.machine_limits(arguments.threads) for _ in range(turns)]
     results = {}
-    for name in arguments.names:
+    for name in arguments.names if arguments.rounds else ():
         results[name] = measure(name, pythons, arguments)
     limits += [runner.machine_limits(arguments.threads) for _ in range(turns)]
+
+    for path in reversed(arguments.add):
+        add_rounds(json.loads(path.read_text()), about, limits, results)
 
     figures = report.Figures(results, limits, missing)
     arguments.output.mkdir(parents=True, exist_ok=True)

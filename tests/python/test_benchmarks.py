@@ -120,6 +120,26 @@ def test_ratios_are_to_the_better_of_a_peers_two_times():
     assert found.missed() == []
 
 
+def test_rounds_of_earlier_runs_count():
+    add_rounds = importlib.import_module("run").add_rounds
+    about = {"machine": "this", "threads": 2, "small": False, "rounds": 1}
+    about |= {"commit": "b", "when": "10:00"}
+    rounds = [{"library": "mxtape", "malloc": "plain", "rounds": [{"value": 1}, {"value": 2}]}]
+    earlier = {
+        "about": {**about, "rounds": 2, "commit": "a", "when": "9:00"},
+        "limits": [{"gflops": 7}],
+        "results": [{"workload": name, **rounds[0]} for name in ("mlp", "dot")],
+    }
+    limits, results = [{"gflops": 8}], {"mlp": {("mxtape", "plain"): [{"value": 3}]}}
+    add_rounds(earlier, about, limits, results)
+    assert (about["rounds"], about["commit"], about["when"]) == (3, "a, b", "9:00, 10:00")
+    assert limits == [{"gflops": 7}, {"gflops": 8}]
+    assert results["mlp"]["mxtape", "plain"] == [{"value": 1}, {"value": 2}, {"value": 3}]
+    assert results["dot"]["mxtape", "plain"] == [{"value": 1}, {"value": 2}]
+    with pytest.raises(SystemExit, match="threads 2: 1 now"):
+        add_rounds(earlier, {**about, "threads": 1}, limits, results)
+
+
 def test_disturbed_turns_are_counted():
     report, found = figures(plain=[{"value": 5.0, "others": 0.01}, {"value": 6.0, "others": 0.4}])
     assert "in 1 of 2 turns" in report.quiet(found)
