@@ -50,10 +50,10 @@ def parse():
     if arguments.rounds < (0 if arguments.add else 1):
         parser.error(f"--rounds must be at least 1, not {arguments.rounds}")
     arguments.threads = arguments.threads or min(2, libraries.processors())
-    arguments.names = chosen(arguments.workloads, parser)
+    arguments.names = chosen(arguments.workloads, parser) if arguments.rounds else []
     whole = not arguments.workloads and not arguments.libraries and not arguments.small
     arguments.output = arguments.output or (runner.HERE if whole else runner.BUILD)
-    arguments.libraries = arguments.libraries or libraries.LIBRARIES
+    arguments.libraries = (arguments.libraries or libraries.LIBRARIES) if arguments.rounds else []
     return arguments
 
 
@@ -151,15 +151,17 @@ def main():
         "small": arguments.small,
     }
     print(f"{about['machine']}, load {about['load']:.2f}, {about['threads']} threads", flush=True)
-    turns = 0 if arguments.small or not arguments.rounds else 3
+    turns = 3 if arguments.names and not arguments.small else 0
     limits = [runner.machine_limits(arguments.threads) for _ in range(turns)]
     results = {}
-    for name in arguments.names if arguments.rounds else ():
+    for name in arguments.names:
         results[name] = measure(name, pythons, arguments)
     limits += [runner.machine_limits(arguments.threads) for _ in range(turns)]
 
     for path in reversed(arguments.add):
-        add_rounds(json.loads(path.read_text()), about, limits, results)
+        earlier = json.loads(path.read_text())
+        add_rounds(earlier, about, limits, results)
+        missing = {**earlier["missing"], **missing}
 
     figures = report.Figures(results, limits, missing)
     arguments.output.mkdir(parents=True, exist_ok=True)
