@@ -64,7 +64,7 @@ const OperatorTrio kCompare[] = {
      fn::Op{"_lesser_equal_scalar"}},
 };
 
-Ref<Params> scalar_params(double value, bool is_int) {
+ParamsRef scalar_params(double value, bool is_int) {
   Ref<Params> params = params_info<ScalarParams>()->make();
   auto& p = *static_cast<ScalarParams*>(params->data());
   p.scalar = value;
@@ -95,7 +95,7 @@ PyObject* run_binary(const OperatorTrio& trio, PyObject* a, PyObject* b, PyObjec
   const OpSchema* op;
   const NDArray* inputs[2];
   size_t count = 1;
-  Ref<Params> params;
+  ParamsRef params;
   if (left && is_ndarray(b)) {
     op = &trio.arrays.schema();
     inputs[0] = &array_of(a);
