@@ -66,7 +66,7 @@ void infer_softmax_output(InferCall& call, const SoftmaxOutputParams& p) {
   Ints wanted(data.begin(), data.end()), kept = wanted;
   wanted.erase(p.multi_output ? wanted.begin() + 1 : wanted.end() - 1);
   // What MXNet infers for a label of which nothing is known.
-  call.fill(1, p.multi_output ? flat : p.preserve_shape ? Shape(wanted) : Shape{data[0]});
+  call.fill(1, p.multi_output ? flat : Shape(wanted));
   const Shape& label = call.shape(1);
   bool fits = label == data;
   if (p.multi_output) {

@@ -57,7 +57,7 @@ RnnShape check_inputs(const InferCall& call, const RnnParams& p) {
   if (at.cell) call.require(at.cell, cell, ": (layers * directions, batch, size)");
   if (at.lengths) {
     call.require(at.lengths, Shape{s.batch});
-    call.fill(at.lengths, DType::kInt32);
+    call.fill(at.lengths, call.dtype(0));
   }
   return s;
 }

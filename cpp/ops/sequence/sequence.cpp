@@ -234,6 +234,10 @@ OP(_backward_SequenceLast)
       check_sequences(call, Shape(dims), p.axis, p.use_sequence_length);
       call.output(0, Shape(dims), call.dtype(0));
     })
+    .check([](const CheckCall& call) {
+      const auto& p = call.params<SequenceLastGradParams>();
+      if (p.use_sequence_length) check_last_steps(call, p.steps);
+    })
     .kernel([](const KernelCall& call) {
       const NDArray &head = call.in(0), &out = call.out();
       fill_zero(out);
