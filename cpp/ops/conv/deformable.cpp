@@ -56,10 +56,6 @@ struct ModulatedParams : LayerParams {
   }
 };
 
-const fn::Op columns_op{"_deformable_columns"};
-const fn::Op product_to_data{"_backward_Convolution_data"};
-const fn::Op product_to_weight{"_backward_Convolution_weight"};
-
 // The product of columns and weight, for all images.
 ConvGeometry product_geometry(const ConvGeometry& g, const LayerParams& p) {
   ConvGeometry product;
@@ -157,7 +153,8 @@ void layer_vjp(Vjp& v) {
   const NDArray heads = reshape(head, {g.images, p.num_filter, g.out_size()});
   NDArray sampled, mask;
   const bool needs_mask = P::kMasked && v.needs(2);
-  if (v.needs(kWeight) || needs_mask) sampled = columns_op({data, offset}, columns_params(p));
+  if (v.needs(kWeight) || needs_mask)
+    sampled = fn::deformable_columns(data, offset, columns_params(p));
   if constexpr (P::kMasked) {
     mask = reshape(v.input(2), {g.images, p.num_deformable_group, 1, g.taps(), g.out_size()});
   }
@@ -166,13 +163,13 @@ void layer_vjp(Vjp& v) {
   };
   if (v.needs(kWeight)) {
     const NDArray grad =
-        product_to_weight({heads, masked(sampled)}, product_grad(p, {p.num_filter, inner, 1}));
+        fn::convolution_weight(heads, masked(sampled), product_grad(p, {p.num_filter, inner, 1}));
     v.grad(kWeight, reshape(grad, weight.shape()));
   }
   if (!p.no_bias && v.needs(kWeight + 1)) v.grad(kWeight + 1, sum(head, {0, 2, 3}, false));
   if (!v.needs(0) && !v.needs(1) && !needs_mask) return;
-  const NDArray columns =
-      product_to_data({heads, reshape(weight, {p.num_filter, inner, 1})}, product_grad(p, matrix));
+  const NDArray columns = fn::convolution_data(heads, reshape(weight, {p.num_filter, inner, 1}),
+                                               product_grad(p, matrix));
   if (needs_mask) {
     const NDArray grad = sum(reshape(columns, shared) * reshape(sampled, shared), {2}, false);
     v.grad(2, reshape(grad, v.input_shape(2)));
@@ -181,13 +178,12 @@ void layer_vjp(Vjp& v) {
   const NDArray heads_of_samples = masked(columns);
   if (v.needs(0)) {
     const Shape shape = data.shape();
-    v.grad(0, fn::Op("_backward_deformable_data")(
-                  {heads_of_samples, offset},
+    v.grad(0, fn::deformable_data(
+                  heads_of_samples, offset,
                   DeformableDataParams{columns_params(p), Ints(shape.begin(), shape.end())}));
   }
   if (v.needs(1)) {
-    v.grad(1, fn::Op("_backward_deformable_offset")({heads_of_samples, data, offset},
-                                                    columns_params(p)));
+    v.grad(1, fn::deformable_offset(heads_of_samples, data, offset, columns_params(p)));
   }
 }
 

@@ -25,6 +25,10 @@ struct DeformableParams : WindowParams {
     v("dx", dx, "Whether to differentiate by the horizontal place.");
   }
 };
+namespace fn {
+inline const Op<DeformableParams> deformable_columns{"_deformable_columns"},
+    deformable_offset{"_backward_deformable_offset"};
+}
 
 struct DeformableDataParams : DeformableParams {
   Ints shape;
@@ -34,6 +38,9 @@ struct DeformableDataParams : DeformableParams {
     DeformableParams::visit(v);
   }
 };
+namespace fn {
+inline const Op<DeformableDataParams> deformable_data{"_backward_deformable_data"};
+}
 
 // Fails where the window, images of shape `data` and the offsets, input `offset`, do not fit
 // together; their geometry.

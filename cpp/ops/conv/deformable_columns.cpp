@@ -46,10 +46,6 @@ ConvGeometry deformable_geometry(const InferCall& call, const WindowParams& wind
 
 namespace {
 
-const fn::Op columns_op{"_deformable_columns"};
-const fn::Op columns_data{"_backward_deformable_data"};
-const fn::Op columns_offset{"_backward_deformable_offset"};
-
 // The four pixels around a place, and their weights. A pixel outside the image is the one after its
 // last: planes are held with a zero there.
 template <class C>
@@ -226,8 +222,8 @@ OP(_deformable_columns)
     .vjp([](Vjp& v) {
       const auto& p = v.params<DeformableParams>();
       if (v.needs(0))
-        v.grad(0, columns_data({v.head(), v.input(1)}, data_params(p, v.input_shape(0))));
-      if (v.needs(1)) v.grad(1, columns_offset({v.head(), v.input(0), v.input(1)}, p));
+        v.grad(0, fn::deformable_data(v.head(), v.input(1), data_params(p, v.input_shape(0))));
+      if (v.needs(1)) v.grad(1, fn::deformable_offset(v.head(), v.input(0), v.input(1), p));
     })
     .doc(
         "im2col whose elements are sampled at displaced places, between pixels; or its derivative "
@@ -253,8 +249,8 @@ OP(_backward_deformable_data)
     .keep_inputs({Keep::kData, Keep::kData})
     .vjp([](Vjp& v) {
       const DeformableParams& p = v.params<DeformableDataParams>();
-      if (v.needs(0)) v.grad(0, columns_op({v.head(), v.input(1)}, p));
-      if (v.needs(1)) v.grad(1, columns_offset({v.input(0), v.head(), v.input(1)}, p));
+      if (v.needs(0)) v.grad(0, fn::deformable_columns(v.head(), v.input(1), p));
+      if (v.needs(1)) v.grad(1, fn::deformable_offset(v.input(0), v.head(), v.input(1), p));
     })
     .doc("The adjoint of _deformable_columns in data.");
 
@@ -298,10 +294,10 @@ OP(_backward_deformable_offset)
         const auto times_u = [&](const NDArray& columns) {
           return reshape(reshape(columns, shared) * u, columns_shape(g));
         };
-        if (v.needs(0)) add(0, times_u(columns_op({data, offset}, next)));
+        if (v.needs(0)) add(0, times_u(fn::deformable_columns(data, offset, next)));
         if (v.needs(1))
-          add(1, columns_data({times_u(head), offset}, data_params(next, data.shape())));
-        if (v.needs(2)) add(2, columns_offset({times_u(head), data, offset}, next));
+          add(1, fn::deformable_data(times_u(head), offset, data_params(next, data.shape())));
+        if (v.needs(2)) add(2, fn::deformable_offset(times_u(head), data, offset, next));
       }
       for (size_t i = 0; i < 3; ++i) {
         if (!v.needs(i)) continue;

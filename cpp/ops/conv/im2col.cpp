@@ -19,6 +19,7 @@ struct Col2ImParams : WindowParams {
     WindowParams::visit(v);
   }
 };
+const fn::Op<Col2ImParams> col2im{"col2im"};
 
 // Work on a channel that earns a piece of its own, in elements of the matrix.
 int64_t channels_to_a_piece(const ConvGeometry& g) {
@@ -108,16 +109,16 @@ void run_col2im(const KernelCall& call) {
   });
 }
 
-const fn::Op im2col{"im2col"}, col2im{"col2im"};
+const fn::Op<WindowParams> im2col{"im2col"};
 
 void im2col_vjp(Vjp& v) {
   const auto& p = v.params<WindowParams>();
   const Shape data = v.input_shape(0);
-  v.grad(0, col2im({v.head()}, Col2ImParams{p, Ints(data.begin() + 2, data.end())}));
+  v.grad(0, col2im(v.head(), Col2ImParams{p, Ints(data.begin() + 2, data.end())}));
 }
 
 void col2im_vjp(Vjp& v) {
-  v.grad(0, im2col({v.head()}, static_cast<WindowParams>(v.params<Col2ImParams>())));
+  v.grad(0, im2col(v.head(), static_cast<WindowParams>(v.params<Col2ImParams>())));
 }
 
 OP(im2col)

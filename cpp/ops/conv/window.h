@@ -1,5 +1,6 @@
 #pragma once
 
+#include "op/functional.h"
 #include "op/schema.h"
 #include "ops/conv/convolution.h"
 
@@ -29,6 +30,10 @@ struct ConvolutionGradParams : WindowParams {
     v.required("shape", shape, "Shape of the result.");
   }
 };
+namespace fn {
+inline const Op<ConvolutionGradParams> convolution_data{"_backward_Convolution_data"},
+    convolution_weight{"_backward_Convolution_weight"};
+}
 
 // Fails where the window does not fit itself: numbers of axes, ranges.
 void check_window(const InferCall& call, const WindowParams& window);

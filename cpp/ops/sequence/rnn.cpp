@@ -166,6 +166,7 @@ struct RnnGradParams {
     v("data_grad", data_grad, "Whether the gradient of data is wanted.");
   }
 };
+const fn::Op<RnnGradParams> rnn_grad{"_backward_RNN"};
 
 void infer_rnn_grad(InferCall& call) {
   const auto& p = call.params<RnnGradParams>();
@@ -229,8 +230,6 @@ void run_rnn_grad(const KernelCall& call) {
     output->finish();
   }
 }
-
-const fn::Op rnn_grad{"_backward_RNN"};
 
 void rnn_vjp(Vjp& v) {
   const auto& p = v.params<RnnParams>();

@@ -9,7 +9,7 @@
 namespace mxtape::compose {
 
 // An operator with the defaults of its parameters.
-NDArray call(const fn::Op& op, std::span<const NDArray> inputs);
+NDArray call(const fn::AnyOp& op, std::span<const NDArray> inputs);
 NDArray dot(const NDArray& a, const NDArray& b, bool transpose_a = false, bool transpose_b = false);
 // x[begin:end] and x[:, begin:end].
 NDArray rows(const NDArray& x, int64_t begin, int64_t end);
