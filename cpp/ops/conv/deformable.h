@@ -46,8 +46,6 @@ inline const Op<DeformableDataParams> deformable_data{"_backward_deformable_data
 // together; their geometry.
 ConvGeometry deformable_geometry(const InferCall& call, const WindowParams& window, int64_t groups,
                                  const Shape& data, size_t offset);
-// The same of arrays that inference has checked.
-ConvGeometry deformable_geometry(const WindowParams& window, const Shape& data);
 
 // One image of data or more as matrices (images, channels * taps, places): [first, last) of those
 // there are. `mask`, (images, groups * taps, places), multiplies the elements; it may be undefined.

@@ -26,14 +26,6 @@ int64_t channels_to_a_piece(const ConvGeometry& g) {
   return std::max<int64_t>(1, (1 << 15) / std::max<int64_t>(1, g.taps() * g.out_size()));
 }
 
-ConvGeometry im2col_geometry(const Shape& data, const WindowParams& window) {
-  ConvGeometry g = window_geometry(window);
-  g.images = data[0];
-  g.in_channels = data[1];
-  place_window(g, spatial_extents(data, g.axes));
-  return g;
-}
-
 void infer_im2col(InferCall& call) {
   const auto& p = call.params<WindowParams>();
   check_window(call, p);
@@ -48,7 +40,7 @@ void infer_im2col(InferCall& call) {
 }
 
 void run_im2col(const KernelCall& call) {
-  const ConvGeometry g = im2col_geometry(call.in(0).shape(), call.params<WindowParams>());
+  const ConvGeometry g = window_geometry(call.params<WindowParams>(), call.in(0).shape());
   dispatch_by_size(call.out().dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     const T* data = call.in(0).data<T>();
@@ -87,7 +79,7 @@ void infer_col2im(InferCall& call) {
 }
 
 void run_col2im(const KernelCall& call) {
-  const ConvGeometry g = im2col_geometry(call.out().shape(), call.params<Col2ImParams>());
+  const ConvGeometry g = window_geometry(call.params<Col2ImParams>(), call.out().shape());
   dispatch(call.out().dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     if constexpr (dtype_of<T> == DType::kFloat32 || dtype_of<T> == DType::kFloat64 ||

@@ -38,8 +38,10 @@ inline const Op<ConvolutionGradParams> convolution_data{"_backward_Convolution_d
 // Fails where the window does not fit itself: numbers of axes, ranges.
 void check_window(const InferCall& call, const WindowParams& window);
 
-// The geometry of a checked window, as yet without images and channels.
+// The geometry of a checked window, as yet without images and channels; and with those of `data`,
+// where inference has found that it fits.
 ConvGeometry window_geometry(const WindowParams& window);
+ConvGeometry window_geometry(const WindowParams& window, const Shape& data);
 
 // The last `axes` extents of a shape.
 ConvGeometry::Axes spatial_extents(const Shape& shape, int axes);

@@ -29,4 +29,17 @@ NDArray join_columns(std::span<const NDArray> arrays) {
   return arrays.size() == 1 ? arrays[0] : call(fn::concat, arrays);
 }
 
+void GradSums::add(size_t i, const NDArray& term) {
+  while (sums_.size() <= i) sums_.push_back(NDArray());
+  sums_[i] = sums_[i].defined() ? sums_[i] + term : term;
+}
+
+void GradSums::give(Vjp& v) const {
+  for (size_t i = 0; i < v.input_count(); ++i) {
+    if (!v.needs(i)) continue;
+    const bool came = i < sums_.size() && sums_[i].defined();
+    v.grad(i, came ? sums_[i] : full(v.input_shape(i), v.input_dtype(i), 0));
+  }
+}
+
 }  // namespace mxtape::compose

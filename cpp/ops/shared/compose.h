@@ -3,6 +3,7 @@
 #include <span>
 #include <vector>
 
+#include "core/small_vector.h"
 #include "op/functional.h"
 
 // Operators that gradients composed of many steps are written with.
@@ -21,5 +22,16 @@ NDArray join_columns(std::span<const NDArray> arrays);
 inline NDArray join_columns(std::initializer_list<NDArray> arrays) {
   return join_columns(std::span<const NDArray>(arrays.begin(), arrays.size()));
 }
+
+// Gradients that are sums of terms: zeros where no term came.
+class GradSums {
+ public:
+  void add(size_t i, const NDArray& term);
+  // The gradients of the inputs that want one.
+  void give(Vjp& v) const;
+
+ private:
+  SmallVector<NDArray, 4> sums_;
+};
 
 }  // namespace mxtape::compose

@@ -5,6 +5,7 @@
 #include "core/floating.h"
 #include "op/common_params.h"
 #include "op/declare.h"
+#include "ops/shared/compose.h"
 #include "ops/shared/strided.h"
 #include "runtime/convert.h"
 #include "runtime/parallel.h"
@@ -455,26 +456,20 @@ OP(_backward_bilinear_grid)
     .vjp([](Vjp& v) {
       const auto& p = v.params<SampleParams>();
       const Shape x = v.input_shape(1);
-      NDArray grads[3];
-      const auto add = [&](size_t i, const NDArray& term) {
-        grads[i] = grads[i].defined() ? grads[i] + term : term;
-      };
+      compose::GradSums grads;
       for (int64_t along = 0; along < 2; ++along) {
         if (along == 0 ? p.dx : p.dy) continue;
         const SampleParams next{p.dx || along == 0, p.dy || along == 1};
         const NDArray u =
             fn::slice(v.head(), SliceParams{{std::nullopt, along}, {std::nullopt, along + 1}, {}});
         const NDArray head = v.input(0), data = v.input(1), grid = v.input(2);
-        if (v.needs(0)) add(0, sample_op(data, grid, next) * u);
+        if (v.needs(0)) grads.add(0, sample_op(data, grid, next) * u);
         if (v.needs(1)) {
-          add(1, sample_data(head * u, grid, SampleDataParams{x[2], x[3], next.dx, next.dy}));
+          grads.add(1, sample_data(head * u, grid, SampleDataParams{x[2], x[3], next.dx, next.dy}));
         }
-        if (v.needs(2)) add(2, sample_grid(head * u, data, grid, next));
+        if (v.needs(2)) grads.add(2, sample_grid(head * u, data, grid, next));
       }
-      for (size_t i = 0; i < 3; ++i) {
-        if (!v.needs(i)) continue;
-        v.grad(i, grads[i].defined() ? grads[i] : full(v.input_shape(i), v.input_dtype(i), 0));
-      }
+      grads.give(v);
     })
     .doc("The gradient of _bilinear_sample by the places.");
 

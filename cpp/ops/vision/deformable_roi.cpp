@@ -4,6 +4,7 @@
 
 #include "core/floating.h"
 #include "op/declare.h"
+#include "ops/shared/compose.h"
 #include "ops/shared/index.h"
 #include "ops/shared/strided.h"
 #include "runtime/parallel.h"
@@ -427,25 +428,19 @@ OP(_backward_displaced_trans)
     .vjp([](Vjp& v) {
       const auto& p = v.params<DisplacedParams>();
       const NDArray head = v.input(0), data = v.input(1), rois = v.input(2), trans = v.input(3);
-      NDArray grads[4];
-      const auto add = [&](size_t i, const NDArray& term) {
-        grads[i] = grads[i].defined() ? grads[i] + term : term;
-      };
+      compose::GradSums grads;
       for (int64_t along = 0; along < 2; ++along) {
         if (along == 0 ? p.dx : p.dy) continue;
         DisplacedParams next = p;
         (along == 0 ? next.dx : next.dy) = true;
         const NDArray u = of_bins(p, v.head(), along);
-        if (v.needs(0)) add(0, pool_op(data, rois, trans, next) * u);
+        if (v.needs(0)) grads.add(0, pool_op(data, rois, trans, next) * u);
         if (v.needs(1)) {
-          add(1, pool_data(head * u, rois, trans, displaced_data(next, data.shape())));
+          grads.add(1, pool_data(head * u, rois, trans, displaced_data(next, data.shape())));
         }
-        if (v.needs(3)) add(3, pool_trans(head * u, data, rois, trans, next));
+        if (v.needs(3)) grads.add(3, pool_trans(head * u, data, rois, trans, next));
       }
-      for (size_t i = 0; i < 4; ++i) {
-        if (i == 2 || !v.needs(i)) continue;
-        v.grad(i, grads[i].defined() ? grads[i] : full(v.input_shape(i), v.input_dtype(i), 0));
-      }
+      grads.give(v);
     })
     .doc("The gradient of _displaced_pooling by the displacements.");
 
