@@ -43,25 +43,25 @@ void dealloc(PyObject* self) {
 
 // The three operators behind a Python operator: of arrays, array and number, number and array.
 struct OperatorTrio {
-  const fn::Op arrays, scalar, reversed;
+  OperatorTrio(const char* arrays, const char* scalar, const char* reversed)
+      : arrays(arrays), scalar(scalar), reversed(reversed) {}
+  const fn::Op<> arrays;
+  const fn::Op<ScalarParams> scalar, reversed;
 };
-const OperatorTrio kAdd{fn::Op{"broadcast_add"}, fn::Op{"_plus_scalar"}, fn::Op{"_plus_scalar"}};
-const OperatorTrio kSub{fn::Op{"broadcast_sub"}, fn::Op{"_minus_scalar"}, fn::Op{"_rminus_scalar"}};
-const OperatorTrio kMul{fn::Op{"broadcast_mul"}, fn::Op{"_mul_scalar"}, fn::Op{"_mul_scalar"}};
-const OperatorTrio kDiv{fn::Op{"broadcast_div"}, fn::Op{"_div_scalar"}, fn::Op{"_rdiv_scalar"}};
-const OperatorTrio kMod{fn::Op{"broadcast_mod"}, fn::Op{"_mod_scalar"}, fn::Op{"_rmod_scalar"}};
-const OperatorTrio kPow{fn::Op{"broadcast_power"}, fn::Op{"_power_scalar"},
-                        fn::Op{"_rpower_scalar"}};
-const fn::Op kScale{"_mul_scalar"};
+const fn::Op<ScalarParams> kScale{"_mul_scalar"};
+const OperatorTrio kAdd{"broadcast_add", "_plus_scalar", "_plus_scalar"};
+const OperatorTrio kSub{"broadcast_sub", "_minus_scalar", "_rminus_scalar"};
+const OperatorTrio kMul{"broadcast_mul", "_mul_scalar", "_mul_scalar"};
+const OperatorTrio kDiv{"broadcast_div", "_div_scalar", "_rdiv_scalar"};
+const OperatorTrio kMod{"broadcast_mod", "_mod_scalar", "_rmod_scalar"};
+const OperatorTrio kPow{"broadcast_power", "_power_scalar", "_rpower_scalar"};
 const OperatorTrio kCompare[] = {
-    {fn::Op{"broadcast_lesser"}, fn::Op{"_lesser_scalar"}, fn::Op{"_greater_scalar"}},
-    {fn::Op{"broadcast_lesser_equal"}, fn::Op{"_lesser_equal_scalar"},
-     fn::Op{"_greater_equal_scalar"}},
-    {fn::Op{"broadcast_equal"}, fn::Op{"_equal_scalar"}, fn::Op{"_equal_scalar"}},
-    {fn::Op{"broadcast_not_equal"}, fn::Op{"_not_equal_scalar"}, fn::Op{"_not_equal_scalar"}},
-    {fn::Op{"broadcast_greater"}, fn::Op{"_greater_scalar"}, fn::Op{"_lesser_scalar"}},
-    {fn::Op{"broadcast_greater_equal"}, fn::Op{"_greater_equal_scalar"},
-     fn::Op{"_lesser_equal_scalar"}},
+    {"broadcast_lesser", "_lesser_scalar", "_greater_scalar"},
+    {"broadcast_lesser_equal", "_lesser_equal_scalar", "_greater_equal_scalar"},
+    {"broadcast_equal", "_equal_scalar", "_equal_scalar"},
+    {"broadcast_not_equal", "_not_equal_scalar", "_not_equal_scalar"},
+    {"broadcast_greater", "_greater_scalar", "_lesser_scalar"},
+    {"broadcast_greater_equal", "_greater_equal_scalar", "_lesser_equal_scalar"},
 };
 
 ParamsRef scalar_params(double value, bool is_int) {

@@ -7,8 +7,6 @@
 namespace mxtape::python {
 namespace {
 
-const fn::Op slice_op{"slice"};
-
 bool recorded(const NDArray& x) { return autograd::is_recording() && autograd::on_tape(x); }
 
 }  // namespace
@@ -16,7 +14,7 @@ bool recorded(const NDArray& x) { return autograd::is_recording() && autograd::o
 NDArray rows_view(const NDArray& x, int64_t begin, int64_t end) {
   NDArray view = x.rows(begin, end);
   if (recorded(x)) {
-    record_view(slice_op.schema(), x, make_params(SliceParams{{begin}, {end}, {}}), view);
+    record_view(fn::slice.schema(), x, make_params(SliceParams{{begin}, {end}, {}}), view);
   }
   return view;
 }

@@ -25,7 +25,6 @@ OP_UNARY(erfinv)
 >>> print(mx.nd.erfinv(mx.nd.array([-0.5, 0, 0.5])).asnumpy().round(4))
 [-0.4769  0.      0.4769]
 )");
-const fn::Op polygamma{"_polygamma"};
 
 OP(_polygamma)
     .inputs("data")
@@ -40,13 +39,13 @@ OP(_polygamma)
     .keep_input()
     .vjp([](Vjp& v) {
       v.grad(0, v.head() *
-                    polygamma({v.input(0)}, PolygammaParams{v.params<PolygammaParams>().n + 1}));
+                    fn::polygamma(v.input(0), PolygammaParams{v.params<PolygammaParams>().n + 1}));
     })
     .doc("The n-th derivative of the digamma function.");
 OP_UNARY(gammaln)
     .pointwise(ELEMENTS(lgamma_of(x)), 24)
     .sample(0.5, 4)
-    .GRAD_X(g* polygamma({x}, PolygammaParams{0}))
+    .GRAD_X(g* fn::polygamma(x, PolygammaParams{0}))
     .doc("Logarithm of |gamma(x)|.")
     .example(R"(
 >>> print(mx.nd.gammaln(mx.nd.array([3, 100])).asnumpy().round(3))  # log(2!) and log(99!)
@@ -55,7 +54,7 @@ OP_UNARY(gammaln)
 OP_UNARY(gamma)
     .pointwise(ELEMENTS(std::tgamma(x)), 24)
     .sample(0.5, 4)
-    .GRAD_X(g* fn::gamma(x) * polygamma({x}, PolygammaParams{0}))
+    .GRAD_X(g* fn::gamma(x) * fn::polygamma(x, PolygammaParams{0}))
     .doc("The gamma function.")
     .example(R"(
 >>> print(mx.nd.gamma(mx.nd.array([1, 0.5, 5])).asnumpy().round(4))  # (n - 1)! of whole n

@@ -259,6 +259,7 @@ struct GatherAlongParams {
     v("axis", axis, "The axis that indices count along; None for the flattened array.");
   }
 };
+const fn::Op<GatherAlongParams> gather_along{"_backward_sort_gather"};
 
 struct ScatterAlongParams {
   Ints shape;
@@ -269,8 +270,7 @@ struct ScatterAlongParams {
     v("axis", axis, "The axis that indices count along; None for the flattened array.");
   }
 };
-
-const fn::Op gather_along{"_backward_sort_gather"}, scatter_along{"_backward_sort"};
+const fn::Op<ScatterAlongParams> scatter_along{"_backward_sort"};
 
 void expect_index(const InferCall& call, const Shape& table, OptAxis axis) {
   const Shape& index = call.shape(1);
@@ -334,7 +334,7 @@ OP(_backward_sort)
     .keep_inputs({Keep::kNothing, Keep::kData})
     .vjp([](Vjp& v) {
       const auto& p = v.params<ScatterAlongParams>();
-      v.grad(0, gather_along({v.head(), v.input(1)}, GatherAlongParams{p.axis}));
+      v.grad(0, gather_along(v.head(), v.input(1), GatherAlongParams{p.axis}));
     })
     .doc(
         "Zeros of the given shape with data written to the places that index, of distinct numbers "
@@ -365,7 +365,7 @@ OP(_backward_sort_gather)
     .vjp([](Vjp& v) {
       const Shape shape = v.input_shape(0);
       const OptAxis axis = v.params<GatherAlongParams>().axis;
-      v.grad(0, scatter_along({v.head(), v.input(1)},
+      v.grad(0, scatter_along(v.head(), v.input(1),
                               ScatterAlongParams{Ints(shape.begin(), shape.end()), axis}));
     })
     .doc("The elements that index, of distinct numbers along the axis, names.");
@@ -373,7 +373,7 @@ OP(_backward_sort_gather)
 // Output 0 was found at the places in output 1.
 void found_vjp(Vjp& v, OptAxis axis) {
   const Shape shape = v.input_shape(0);
-  v.grad(0, scatter_along({v.head(0), v.output(1)},
+  v.grad(0, scatter_along(v.head(0), v.output(1),
                           ScatterAlongParams{Ints(shape.begin(), shape.end()), axis}));
 }
 

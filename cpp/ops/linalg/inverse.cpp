@@ -13,7 +13,7 @@
 namespace mxtape::linalg {
 namespace {
 
-const fn::Op inverse_op{"_linalg_inverse"}, cofactor_op{"_backward_linalg_cofactor"};
+const fn::Op<> inverse_op{"_linalg_inverse"}, cofactor_op{"_backward_linalg_cofactor"};
 
 // A row-major matrix is the transposed one in Eigen's own order. That has the transposed inverse
 // and the same determinant.

@@ -10,8 +10,6 @@
 namespace mxtape::linalg {
 namespace {
 
-const fn::Op gemm2_op{"_linalg_gemm2"};
-
 struct SyrkParams {
   bool transpose = false;
   double alpha = 1;
@@ -144,12 +142,12 @@ void run_product(const KernelCall& call, const Gemm2Params& p, double beta) {
 
 // Gradients of c = alpha op(a) op(b), as a and b are stored.
 NDArray grad_a(const NDArray& g, const NDArray& b, const Gemm2Params& p) {
-  if (p.transpose_a) return gemm2_op({b, g}, Gemm2Params{p.transpose_b, true, p.alpha, p.axis});
-  return gemm2_op({g, b}, Gemm2Params{false, !p.transpose_b, p.alpha, p.axis});
+  if (p.transpose_a) return gemm2_op(b, g, Gemm2Params{p.transpose_b, true, p.alpha, p.axis});
+  return gemm2_op(g, b, Gemm2Params{false, !p.transpose_b, p.alpha, p.axis});
 }
 NDArray grad_b(const NDArray& g, const NDArray& a, const Gemm2Params& p) {
-  if (p.transpose_b) return gemm2_op({g, a}, Gemm2Params{true, p.transpose_a, p.alpha, p.axis});
-  return gemm2_op({a, g}, Gemm2Params{!p.transpose_a, false, p.alpha, p.axis});
+  if (p.transpose_b) return gemm2_op(g, a, Gemm2Params{true, p.transpose_a, p.alpha, p.axis});
+  return gemm2_op(a, g, Gemm2Params{!p.transpose_a, false, p.alpha, p.axis});
 }
 
 void product_vjp(Vjp& v, const Gemm2Params& p) {

@@ -32,6 +32,7 @@ struct WindowParams {
     v.required("half", half, "How many channels on either side are summed.");
   }
 };
+const fn::Op<WindowParams> window_sum{"_channel_window_sum"};
 
 int64_t half_of(const LRNParams& p) { return (p.nsize - 1) / 2; }
 
@@ -71,8 +72,6 @@ void window_sums(const NDArray& x, const NDArray& out, int64_t half, Load load, 
   });
 }
 
-const fn::Op window_sum{"_channel_window_sum"};
-
 OP(_channel_window_sum)
     .inputs("data")
     .params<WindowParams>()
@@ -93,7 +92,7 @@ OP(_channel_window_sum)
       });
     })
     // Its own adjoint: a channel is in another's window when that one is in its.
-    .vjp([](Vjp& v) { v.grad(0, window_sum({v.head()}, v.params<WindowParams>())); })
+    .vjp([](Vjp& v) { v.grad(0, window_sum(v.head(), v.params<WindowParams>())); })
     .doc("Each channel plus its neighbours on either side.");
 
 OP(LRN)
@@ -128,9 +127,9 @@ OP(LRN)
       const double weight = p.alpha / static_cast<double>(p.nsize);
       const WindowParams window{half_of(p)};
       const NDArray x = v.input(0), g = v.head();
-      const NDArray norm = window_sum({fn::square(x)}, window) * weight + p.knorm;
+      const NDArray norm = window_sum(fn::square(x), window) * weight + p.knorm;
       const NDArray scaled = g * fn::power(norm, -p.beta);
-      v.grad(0, scaled - x * window_sum({scaled * x / norm}, window) * (2 * weight * p.beta));
+      v.grad(0, scaled - x * window_sum(scaled * x / norm, window) * (2 * weight * p.beta));
     })
     .doc(
         "data * (knorm + alpha / nsize * the sum of squares of nsize neighbouring "

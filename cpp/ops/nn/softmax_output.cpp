@@ -46,6 +46,7 @@ struct SoftmaxOutputGradParams : SoftmaxOutputParams {
     v("target", target, "Whether the labels' probabilities are subtracted.");
   }
 };
+const fn::Op<SoftmaxOutputGradParams> output_grad{"_backward_SoftmaxOutput"};
 
 AxisView output_view(const Shape& shape, const SoftmaxOutputParams& p) {
   if (p.multi_output) return AxisView(shape, 1);
@@ -126,8 +127,6 @@ void output_gradient(const NDArray& y, const NDArray& label, const NDArray& out,
   });
 }
 
-const fn::Op output_grad{"_backward_SoftmaxOutput"};
-
 // The output for a gradient that is itself differentiated. The saved one would not do: a gradient
 // that flows into it is ignored.
 NDArray differentiable_output(const NDArray& x, const SoftmaxOutputParams& p) {
@@ -155,7 +154,7 @@ OP(_backward_SoftmaxOutput)
     .vjp([](Vjp& v) {
       SoftmaxOutputGradParams p = v.params<SoftmaxOutputGradParams>();
       p.target = false;
-      v.grad(0, output_grad({v.head(), v.input(1)}, p));
+      v.grad(0, output_grad(v.head(), v.input(1), p));
     })
     .doc(
         "The gradient of cross entropy from softmax's output: output minus the labels' "
@@ -178,7 +177,7 @@ OP(SoftmaxOutput)
       const auto& p = v.params<SoftmaxOutputParams>();
       const NDArray y =
           v.recording() ? differentiable_output(v.input(0), p) : v.output(0);
-      const NDArray error = output_grad({y, v.input(1)}, SoftmaxOutputGradParams{p});
+      const NDArray error = output_grad(y, v.input(1), SoftmaxOutputGradParams{p});
       v.grad(0, p.out_grad ? error * v.head() : error);
     })
     .doc(
@@ -245,7 +244,7 @@ OP(softmax_cross_entropy)
     .keep_input(1)
     .vjp([](Vjp& v) {
       const NDArray y = softmax({v.input(0)}, SoftmaxParams{});
-      v.grad(0, output_grad({y, v.input(1)}, SoftmaxOutputGradParams{}) * v.head());
+      v.grad(0, output_grad(y, v.input(1), SoftmaxOutputGradParams{}) * v.head());
     })
     .doc("The sum over rows of -log softmax(data)[label], of shape (1,).")
     .example(R"(

@@ -117,8 +117,6 @@ void run_multinomial(const KernelCall& call) {
   dispatch_floating(data.dtype(), fill);
 }
 
-const fn::Op gather{"gather_nd"}, scatter_add{"_backward_gather_nd"};
-
 // The places in (rows, kinds) that were drawn, as gather_nd takes them: rows, then indices.
 NDArray drawn_places(const NDArray& drawn, const Draws& draws) {
   const int64_t n = drawn.size();
@@ -148,9 +146,9 @@ OP(_sample_multinomial)
       const Draws draws(shape);
       const NDArray places = drawn_places(drawn, draws);
       const Ints table = {draws.rows, draws.kinds};
-      const NDArray probability = gather(reshape(v.input(0), Shape(table)), places);
+      const NDArray probability = fn::gather_nd(reshape(v.input(0), Shape(table)), places);
       const NDArray head = reshape(v.head(1), Shape{drawn.size()});
-      v.grad(0, reshape(scatter_add({head / probability, places}, ScatterParams{table}), shape));
+      v.grad(0, reshape(fn::scatter_add(head / probability, places, ScatterParams{table}), shape));
     })
     .doc(
         "Indices drawn with the probabilities in the last axis of data, `shape` for each row, and "

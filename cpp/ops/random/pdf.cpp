@@ -23,8 +23,7 @@ struct PdfParams {
   }
 };
 
-const fn::Op polygamma{"_polygamma"};
-NDArray digamma(const NDArray& x) { return polygamma({x}, PolygammaParams{0}); }
+NDArray digamma(const NDArray& x) { return fn::polygamma(x, PolygammaParams{0}); }
 
 // ---- distributions
 // Each is made of its parameters, and gives the logarithm of its density; derivative(i, ...) is

@@ -47,8 +47,7 @@ struct ScanParams {
     v("reverse", reverse, "Whether it runs from the last element to the first.");
   }
 };
-
-const fn::Op cumprod{"_backward_prod_cumulate"}, scan{"_backward_prod_scan"};
+const fn::Op<ScanParams> cumprod{"_backward_prod_cumulate"}, scan{"_backward_prod_scan"};
 
 // y at the start is `start`; after each element x, y is increment + x * y. What is stored beside x
 // is y before it.
@@ -112,7 +111,7 @@ OP(_backward_prod_cumulate)
     .keep_input()
     .keep_output()
     .vjp([](Vjp& v) {
-      v.grad(0, scan({v.input(0), v.head()}, turned(v.params<ScanParams>())) * v.output(0));
+      v.grad(0, scan(v.input(0), v.head(), turned(v.params<ScanParams>())) * v.output(0));
     })
     .doc("The product of all elements before each one.");
 
@@ -126,7 +125,7 @@ OP(_backward_prod_scan)
     .keep_input(0)
     .keep_output()
     .vjp([](Vjp& v) {
-      const NDArray adjoint = scan({v.input(0), v.head()}, turned(v.params<ScanParams>()));
+      const NDArray adjoint = scan(v.input(0), v.head(), turned(v.params<ScanParams>()));
       if (v.needs(0)) v.grad(0, adjoint * v.output(0));
       if (v.needs(1)) v.grad(1, adjoint);
     })
@@ -146,7 +145,7 @@ NDArray product_gradient(Vjp& v, const NDArray& x) {
   // not.
   const NDArray wide = is_floating(x.dtype()) ? cast(x, DType::kFloat64) : x;
   const NDArray others =
-      cumprod({wide}, ScanParams{list, false}) * cumprod({wide}, ScanParams{list, true});
+      cumprod(wide, ScanParams{list, false}) * cumprod(wide, ScanParams{list, true});
   return g * cast(others, x.dtype());
 }
 

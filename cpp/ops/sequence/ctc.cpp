@@ -233,8 +233,6 @@ void run_ctc(const KernelCall& call) {
 
 // ---- The gradient where it is recorded: the same sums over paths, of recorded operators.
 
-const fn::Op log_softmax{"log_softmax"}, batch_dot{"batch_dot"};
-
 // Far below any logarithm of a probability, but finite: no infinity meets another.
 constexpr double kFar = -1e30;
 
@@ -275,12 +273,12 @@ class ComposedCtc {
 
   NDArray gradient(const NDArray& data) const {
     const int64_t steps = data.shape()[0];
-    const NDArray logs = compose::call(log_softmax, {&data, 1});
+    const NDArray logs = compose::call(fn::log_softmax, {&data, 1});
     std::vector<NDArray> emitted, forward, grads;
     grads.resize(size_t(steps));
     for (int64_t t = 0; t < steps; ++t) {
       const NDArray step = reshape(compose::rows(logs, t, t + 1), Shape{batch_, 1, classes_});
-      emitted.push_back(reshape(batch_dot({step, classes_of_states_}, DotParams{false, true}),
+      emitted.push_back(reshape(fn::batch_dot(step, classes_of_states_, DotParams{false, true}),
                                 Shape{batch_, states_}));
     }
     NDArray now = first_ + emitted[0];
@@ -296,7 +294,7 @@ class ComposedCtc {
     now = last_;
     for (int64_t t = steps; t-- > 0;) {
       const NDArray occupied = fn::exp(forward[size_t(t)] + now - total);
-      const NDArray counted = batch_dot(
+      const NDArray counted = fn::batch_dot(
           {reshape(occupied, Shape{batch_, 1, states_}), classes_of_states_}, DotParams{});
       const NDArray step = reshape(compose::rows(logs, t, t + 1), Shape{batch_, classes_});
       grads[size_t(t)] = (fn::exp(step) - reshape(counted, step.shape())) * counts(t);
@@ -352,8 +350,7 @@ class ComposedCtc {
     return fn::where(broadcast_to(counts(t), a.shape()), a, b);
   }
   static NDArray call_max(const NDArray& x) {
-    static const fn::Op max_op{"max"};
-    return max_op({x.detached()}, ReduceParams{Ints{1}, true, false});
+    return fn::max(x.detached(), ReduceParams{Ints{1}, true, false});
   }
 
   const CtcTargets& targets_;

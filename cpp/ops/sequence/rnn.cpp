@@ -120,24 +120,42 @@ T* data_or_null(const NDArray& x) {
   return x.size() ? x.data<T>() : nullptr;
 }
 
+// The inputs that both kernels read, in the dtype that they compute in.
+struct WideInputs {
+  WideInputs(const KernelCall& call, const RnnParams& p)
+      : at(p),
+        shape(p, call.in(0).shape()),
+        dtype(wide_type(call.in(0).dtype())),
+        data(converted(call.in(0), dtype)),
+        parameters(converted(call.in(1), dtype)),
+        state(converted(call.in(2), dtype)),
+        cell(at.cell ? converted(call.in(at.cell), dtype) : NDArray()),
+        lengths(at.lengths ? &call.in(at.lengths) : nullptr) {}
+  template <class T>
+  RnnGiven<T> given() const {
+    return {.data = data.data<T>(),
+            .parameters = parameters.data<T>(),
+            .state = state.data<T>(),
+            .cell = cell.defined() ? cell.data<T>() : nullptr,
+            .lengths = lengths};
+  }
+
+  RnnInputs at;
+  RnnShape shape;
+  DType dtype;
+  NDArray data, parameters, state, cell;
+  const NDArray* lengths;
+};
+
 void run_rnn(const KernelCall& call) {
   const auto& p = call.params<RnnParams>();
-  const RnnInputs at(p);
-  const RnnShape s(p, call.in(0).shape());
-  const DType wide = wide_type(call.in(0).dtype());
-  const NDArray data = converted(call.in(0), wide), parameters = converted(call.in(1), wide);
-  const NDArray state = converted(call.in(2), wide);
-  const NDArray cell = at.cell ? converted(call.in(at.cell), wide) : NDArray();
+  const WideInputs in(call, p);
   const WideOutput out(call.out(0)), last_state(call.out(1));
-  const WideOutput last_cell = at.cell ? WideOutput(call.out(2)) : WideOutput();
-  dispatch_wide(wide, [&](auto tag) {
+  const WideOutput last_cell = in.at.cell ? WideOutput(call.out(2)) : WideOutput();
+  dispatch_wide(in.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    rnn_forward<T>(p, s,
-                   {.data = data.data<T>(),
-                    .parameters = parameters.data<T>(),
-                    .state = state.data<T>(),
-                    .cell = at.cell ? cell.data<T>() : nullptr,
-                    .lengths = at.lengths ? &call.in(at.lengths) : nullptr,
+    rnn_forward<T>(p, in.shape,
+                   {.given = in.given<T>(),
                     .out = out.data<T>(),
                     .last_state = last_state.data<T>(),
                     .last_cell = last_cell.data<T>(),
@@ -159,6 +177,7 @@ struct RnnGradParams {
     v("data_grad", data_grad, "Whether the gradient of data is wanted.");
   }
 };
+const fn::Op<RnnGradParams> rnn_grad{"_backward_RNN"};
 
 void infer_rnn_grad(InferCall& call) {
   const auto& p = call.params<RnnGradParams>();
@@ -187,26 +206,20 @@ void infer_rnn_grad(InferCall& call) {
 void run_rnn_grad(const KernelCall& call) {
   const auto& given = call.params<RnnGradParams>();
   const RnnParams& p = given.rnn;
-  const RnnInputs at(p);
-  const RnnShape s(p, call.in(0).shape());
-  const DType wide = wide_type(call.in(0).dtype());
-  const auto input = [&](size_t i) { return converted(call.in(i), wide); };
-  const NDArray data = input(0), parameters = input(1), state = input(2);
-  const NDArray cell = at.cell ? input(at.cell) : NDArray(), out = input(at.count);
+  const WideInputs in(call, p);
+  const RnnInputs& at = in.at;
+  const auto input = [&](size_t i) { return converted(call.in(i), in.dtype); };
+  const NDArray out = input(at.count);
   const NDArray &reserve = call.in(at.count + 1), &masks = call.in(at.count + 2);
   const NDArray out_grad = input(at.count + 3), last_state_grad = input(at.count + 4);
   const NDArray last_cell_grad = at.cell ? input(at.count + 5) : NDArray();
   const WideOutput data_grad = given.data_grad ? WideOutput(call.out(0)) : WideOutput();
   const WideOutput parameters_grad(call.out(1)), state_grad(call.out(2));
   const WideOutput cell_grad = at.cell ? WideOutput(call.out(3)) : WideOutput();
-  dispatch_wide(wide, [&](auto tag) {
+  dispatch_wide(in.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    rnn_backward<T>(p, s,
-                    {.data = data.data<T>(),
-                     .parameters = parameters.data<T>(),
-                     .state = state.data<T>(),
-                     .cell = at.cell ? cell.data<T>() : nullptr,
-                     .lengths = at.lengths ? &call.in(at.lengths) : nullptr,
+    rnn_backward<T>(p, in.shape,
+                    {.given = in.given<T>(),
                      .out = out.data<T>(),
                      .reserve = reserve.data<T>(),
                      .masks = data_or_null<T>(masks),
@@ -222,8 +235,6 @@ void run_rnn_grad(const KernelCall& call) {
     output->finish();
   }
 }
-
-const fn::Op rnn_grad{"_backward_RNN"};
 
 void rnn_vjp(Vjp& v) {
   const auto& p = v.params<RnnParams>();

@@ -22,6 +22,7 @@ struct SequenceParams {
     v("axis", axis, "The axis of the steps: 0, or 1.");
   }
 };
+const fn::Op<SequenceParams> last_op{"SequenceLast"}, reverse_op{"SequenceReverse"};
 
 struct SequenceMaskParams {
   bool use_sequence_length = false;
@@ -35,6 +36,7 @@ struct SequenceMaskParams {
     v("axis", axis, "The axis of the steps: 0, or 1.");
   }
 };
+const fn::Op<SequenceMaskParams> mask_op{"SequenceMask"};
 
 struct SequenceLastGradParams {
   bool use_sequence_length = false;
@@ -47,6 +49,7 @@ struct SequenceLastGradParams {
     v.required("steps", steps, "How many steps there were.");
   }
 };
+const fn::Op<SequenceLastGradParams> last_grad{"_backward_SequenceLast"};
 
 template <class P>
 uint32_t inputs_of(const Params* p) {
@@ -96,13 +99,10 @@ int64_t grain_of(int64_t inner) {
   return std::max<int64_t>(1, (1 << 15) / std::max<int64_t>(inner, 1));
 }
 
-const fn::Op mask_op{"SequenceMask"}, last_op{"SequenceLast"}, reverse_op{"SequenceReverse"};
-const fn::Op last_grad{"_backward_SequenceLast"};
-
 // `op` of `x`, and of the lengths when the call had them.
 template <class P>
-NDArray with_lengths(Vjp& v, const fn::Op& op, const NDArray& x, P p) {
-  return p.use_sequence_length ? op({x, v.input(1)}, p) : op({x}, p);
+NDArray with_lengths(Vjp& v, const fn::Op<P>& op, const NDArray& x, P p) {
+  return p.use_sequence_length ? op(x, v.input(1), p) : op(x, p);
 }
 
 OP(SequenceMask)

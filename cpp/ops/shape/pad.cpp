@@ -33,6 +33,7 @@ struct PadParams {
     v("constant_value", constant_value, "The number that mode constant fills with.");
   }
 };
+const fn::Op<PadParams> pad_op{"Pad"};
 
 struct PadGradParams {
   Ints shape;
@@ -45,6 +46,7 @@ struct PadGradParams {
     v.required("pad_width", pad_width, "How many elements were added.");
   }
 };
+const fn::Op<PadGradParams> pad_grad{"_backward_Pad"};
 
 // Where each element of a padded axis comes from; -1 for nowhere.
 std::vector<int64_t> sources(int64_t extent, int64_t padded, int64_t before, PadMode mode) {
@@ -187,8 +189,6 @@ void fold_planes(const PadWalk& walk, const NDArray& in, const NDArray& out) {
   });
 }
 
-const fn::Op pad_op{"Pad"}, pad_grad{"_backward_Pad"};
-
 OP(Pad)
     .alias("pad")
     .inputs("data")
@@ -214,7 +214,7 @@ OP(Pad)
     .vjp([](Vjp& v) {
       const auto& p = v.params<PadParams>();
       const Shape shape = v.input_shape(0);
-      v.grad(0, pad_grad({v.head()},
+      v.grad(0, pad_grad(v.head(),
                          PadGradParams{Ints(shape.begin(), shape.end()), p.mode, p.pad_width}));
     })
     .method()
@@ -253,7 +253,7 @@ OP(_backward_Pad)
     })
     .vjp([](Vjp& v) {
       const auto& p = v.params<PadGradParams>();
-      v.grad(0, pad_op({v.head()}, PadParams{p.mode, p.pad_width, 0}));
+      v.grad(0, pad_op(v.head(), PadParams{p.mode, p.pad_width, 0}));
     })
     .doc("The gradient of Pad: each element of the head added to the one that it was a copy of.");
 
@@ -325,7 +325,7 @@ OP(Crop)
             crop_origin(shape, g.shape()[2], g.shape()[3], v.params<CropParams>());
         const Ints border{
             0, 0, 0, 0, top, shape[2] - top - g.shape()[2], left, shape[3] - left - g.shape()[3]};
-        v.grad(0, pad_op({g}, PadParams{PadMode::kConstant, border, 0}));
+        v.grad(0, pad_op(g, PadParams{PadMode::kConstant, border, 0}));
       }
       if (v.input_count() > 1 && v.needs(1)) {
         v.grad(1, full(v.input_shape(1), v.input_dtype(1), 0));

@@ -128,7 +128,7 @@ OP(_contrib_box_iou)
 
 // ---- non-maximum suppression
 
-const fn::Op move_rows{"_box_rows"};
+const fn::Op<> move_rows{"_box_rows"};
 
 // The rows of one table of boxes that survive, best first; `order` and `boxes` are scratch space.
 template <class T>

@@ -30,6 +30,7 @@ struct CorrelationParams {
     v("is_multiply", is_multiply, "Mean of products; else mean of absolute differences.");
   }
 };
+const fn::Op<CorrelationParams> correlation{"Correlation"};
 
 // The same, for one of the two images.
 struct OneImageParams : CorrelationParams {
@@ -40,9 +41,7 @@ struct OneImageParams : CorrelationParams {
     v("image", image, "0 for data1, 1 for data2.");
   }
 };
-
-const fn::Op correlation{"Correlation"}, one_grad{"_backward_Correlation"};
-const fn::Op signed_sums{"_correlation_signs"};
+const fn::Op<OneImageParams> one_grad{"_backward_Correlation"}, signed_sums{"_correlation_signs"};
 
 // The numbers that follow from the parameters and the images' shape.
 struct Geometry {
@@ -227,7 +226,7 @@ OP(Correlation)
     .vjp([](Vjp& v) {
       for (size_t i = 0; i < 2; ++i) {
         if (!v.needs(i)) continue;
-        v.grad(i, one_grad({v.head(), v.input(0), v.input(1)},
+        v.grad(i, one_grad(v.head(), v.input(0), v.input(1),
                            OneImageParams{v.params<CorrelationParams>(), static_cast<int64_t>(i)}));
       }
     })
@@ -285,19 +284,19 @@ OP(_backward_Correlation)
         if (v.needs(i)) v.grad(i, full(v.input_shape(i), v.input_dtype(i), 0));
       }
       if (!p.is_multiply) {
-        if (v.needs(0)) v.grad(0, signed_sums({v.head(), v.input(1), v.input(2)}, p));
+        if (v.needs(0)) v.grad(0, signed_sums(v.head(), v.input(1), v.input(2), p));
         return;
       }
       // The products are of one image and the head: this one takes the place of the other image.
       const size_t other = p.image == 0 ? 2 : 1;
       if (v.needs(0)) {
-        v.grad(0, p.image == 0 ? correlation({v.head(), v.input(2)}, base)
-                               : correlation({v.input(1), v.head()}, base));
+        v.grad(0, p.image == 0 ? correlation(v.head(), v.input(2), base)
+                               : correlation(v.input(1), v.head(), base));
       }
       if (v.needs(other)) {
         v.grad(other, p.image == 0
-                          ? one_grad({v.input(0), v.head(), v.input(2)}, OneImageParams{base, 1})
-                          : one_grad({v.input(0), v.input(1), v.head()}, OneImageParams{base, 0}));
+                          ? one_grad(v.input(0), v.head(), v.input(2), OneImageParams{base, 1})
+                          : one_grad(v.input(0), v.input(1), v.head(), OneImageParams{base, 0}));
       }
     })
     .doc("The gradient of Correlation by one of the images.");
@@ -336,7 +335,7 @@ OP(_correlation_signs)
     .vjp([](Vjp& v) {
       OneImageParams p = v.params<OneImageParams>();
       p.is_multiply = false;
-      v.grad(0, one_grad({v.head(), v.input(1), v.input(2)}, p));
+      v.grad(0, one_grad(v.head(), v.input(1), v.input(2), p));
     })
     .doc("How a Correlation of absolute differences changes with one of the images.");
 

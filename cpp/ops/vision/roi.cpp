@@ -34,6 +34,7 @@ struct ImagesParams {
     v.required("shape", shape, "Shape of the images that were pooled.");
   }
 };
+const fn::Op<ImagesParams> pool_grad{"_backward_ROIPooling"};
 
 struct AlignParams {
   Ints pooled_size;
@@ -53,6 +54,7 @@ struct AlignParams {
       "Whether pixel 0 has its centre at 0.5, and regions may be narrower than a pixel.");
   }
 };
+const fn::Op<AlignParams> align{"_contrib_ROIAlign"};
 
 struct AlignGradParams : AlignParams {
   Ints shape;
@@ -62,9 +64,9 @@ struct AlignGradParams : AlignParams {
     AlignParams::visit(v);
   }
 };
+const fn::Op<AlignGradParams> align_grad{"_backward_ROIAlign"};
 
-const fn::Op pool_grad{"_backward_ROIPooling"}, pick_maxima{"_roi_maxima"};
-const fn::Op align{"_contrib_ROIAlign"}, align_grad{"_backward_ROIAlign"};
+const fn::Op<> pick_maxima{"_roi_maxima"};
 
 void expect_pooling(const InferCall& call, const Ints& pooled_size, double spatial_scale) {
   constexpr int64_t kLimit = int64_t{1} << 31;  // so that their product does not overflow
@@ -227,7 +229,7 @@ OP(ROIPooling)
       const Shape x = v.input_shape(0);
       if (v.needs(0)) {
         const ImagesParams images{Ints(x.begin(), x.end())};
-        v.grad(0, pool_grad({v.head(), v.input(1), v.output(1)}, images));
+        v.grad(0, pool_grad(v.head(), v.input(1), v.output(1), images));
       }
       if (v.needs(1)) v.grad(1, full(v.input_shape(1), v.input_dtype(1), 0));
     })
@@ -264,7 +266,7 @@ OP(_roi_maxima)
     .vjp([](Vjp& v) {
       const Shape x = v.input_shape(0);
       v.grad(0,
-             pool_grad({v.head(), v.input(1), v.input(2)}, ImagesParams{Ints(x.begin(), x.end())}));
+             pool_grad(v.head(), v.input(1), v.input(2), ImagesParams{Ints(x.begin(), x.end())}));
     })
     .doc("The elements of the regions' images that ROIPooling found to be the largest.");
 
@@ -491,7 +493,7 @@ OP(_contrib_ROIAlign)
     .vjp([](Vjp& v) {
       const Shape x = v.input_shape(0);
       if (v.needs(0)) {
-        v.grad(0, align_grad({v.head(), v.input(1)},
+        v.grad(0, align_grad(v.head(), v.input(1),
                              AlignGradParams{v.params<AlignParams>(), Ints(x.begin(), x.end())}));
       }
       if (v.needs(1)) v.grad(1, full(v.input_shape(1), v.input_dtype(1), 0));
@@ -528,7 +530,7 @@ OP(_backward_ROIAlign)
     .keep_inputs({Keep::kNothing, Keep::kData})
     .vjp([](Vjp& v) {
       const AlignParams& p = v.params<AlignGradParams>();
-      v.grad(0, align({v.head(), v.input(1)}, p));
+      v.grad(0, align(v.head(), v.input(1), p));
     })
     .doc("The adjoint of _contrib_ROIAlign in data.");
 

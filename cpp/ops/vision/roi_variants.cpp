@@ -31,6 +31,7 @@ struct PositionParams {
   }
   int64_t groups() const { return group_size == 0 ? pooled_size : group_size; }
 };
+const fn::Op<PositionParams> position{"_contrib_PSROIPooling"};
 
 struct PositionGradParams : PositionParams {
   Ints shape;
@@ -40,6 +41,7 @@ struct PositionGradParams : PositionParams {
     PositionParams::visit(v);
   }
 };
+const fn::Op<PositionGradParams> position_grad{"_backward_PSROIPooling"};
 
 struct TurnedParams {
   Ints pooled_size;
@@ -112,8 +114,6 @@ void for_each_bin(const PositionParams& p, const Shape& images, const NDArray& r
   }
 }
 
-const fn::Op position{"_contrib_PSROIPooling"}, position_grad{"_backward_PSROIPooling"};
-
 Shape position_shape(const InferCall& call, const PositionParams& p, const Shape& images) {
   constexpr int64_t kLimit = 1 << 20;  // of parameters, so that their products do not overflow
   call.expect(
@@ -165,7 +165,7 @@ OP(_contrib_PSROIPooling)
       const Shape x = v.input_shape(0);
       if (v.needs(0)) {
         const PositionGradParams p{v.params<PositionParams>(), Ints(x.begin(), x.end())};
-        v.grad(0, position_grad({v.head(), v.input(1)}, p));
+        v.grad(0, position_grad(v.head(), v.input(1), p));
       }
       if (v.needs(1)) v.grad(1, full(v.input_shape(1), v.input_dtype(1), 0));
     })
@@ -230,7 +230,7 @@ OP(_backward_PSROIPooling)
     .keep_inputs({Keep::kNothing, Keep::kData})
     .vjp([](Vjp& v) {
       const PositionParams& p = v.params<PositionGradParams>();
-      v.grad(0, position({v.head(), v.input(1)}, p));
+      v.grad(0, position(v.head(), v.input(1), p));
     })
     .doc("The adjoint of _contrib_PSROIPooling in data.");
 

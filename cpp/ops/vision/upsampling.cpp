@@ -48,6 +48,8 @@ struct SpreadParams {
   int64_t kernel() const { return 2 * scale - scale % 2; }
   int64_t pad() const { return scale / 2; }
 };
+const fn::Op<SpreadParams> enlarge_op{"_spread"}, shrink_op{"_backward_spread_data"},
+    weight_op{"_backward_spread_weight"};
 
 // The kernel's elements [begin, end) that fall on the large image, of `size`, where the kernel lies
 // for element `at` of the small one: along one axis.
@@ -153,9 +155,6 @@ void infer_spread(InferCall& call) {
               call.dtype(0));
 }
 
-const fn::Op enlarge_op{"_spread"}, shrink_op{"_backward_spread_data"},
-    weight_op{"_backward_spread_weight"};
-
 OP(_spread)
     .inputs("data", "weight")
     .params<SpreadParams>()
@@ -168,8 +167,8 @@ OP(_spread)
     .vjp([](Vjp& v) {
       const auto& p = v.params<SpreadParams>();
       const NDArray g = v.head();
-      if (v.needs(0)) v.grad(0, shrink_op({g, v.input(1)}, p));
-      if (v.needs(1)) v.grad(1, weight_op({g, v.input(0)}, p));
+      if (v.needs(0)) v.grad(0, shrink_op(g, v.input(1), p));
+      if (v.needs(1)) v.grad(1, weight_op(g, v.input(0), p));
     })
     .doc("A transposed convolution of each channel with a kernel of its own.");
 
@@ -185,8 +184,8 @@ OP(_backward_spread_data)
     .vjp([](Vjp& v) {
       const auto& p = v.params<SpreadParams>();
       const NDArray g = v.head();
-      if (v.needs(0)) v.grad(0, enlarge_op({g, v.input(1)}, p));
-      if (v.needs(1)) v.grad(1, weight_op({v.input(0), g}, p));
+      if (v.needs(0)) v.grad(0, enlarge_op(g, v.input(1), p));
+      if (v.needs(1)) v.grad(1, weight_op(v.input(0), g, p));
     })
     .doc("The gradient of _spread with respect to its data.");
 
@@ -202,8 +201,8 @@ OP(_backward_spread_weight)
     .vjp([](Vjp& v) {
       const auto& p = v.params<SpreadParams>();
       const NDArray g = v.head();
-      if (v.needs(0)) v.grad(0, enlarge_op({v.input(1), g}, p));
-      if (v.needs(1)) v.grad(1, shrink_op({v.input(0), g}, p));
+      if (v.needs(0)) v.grad(0, enlarge_op(v.input(1), g, p));
+      if (v.needs(1)) v.grad(1, shrink_op(v.input(0), g, p));
     })
     .doc("The gradient of _spread with respect to its weight.");
 
@@ -299,15 +298,13 @@ void run_nearest(const UpSamplingParams& p, const KernelCall& call) {
   });
 }
 
-const fn::Op pool_sum_op{"_pool_sum"}, slice_op{"slice"};
-
 void upsampling_vjp(Vjp& v) {
   const auto& p = v.params<UpSamplingParams>();
   const NDArray head = v.head();
   if (p.sample_type == SampleType::kBilinear) {
     const SpreadParams s = spread_of(p, v.input_shape(0));
-    if (v.needs(0)) v.grad(0, shrink_op({head, v.input(1)}, s));
-    if (v.needs(1)) v.grad(1, weight_op({head, v.input(0)}, s));
+    if (v.needs(0)) v.grad(0, shrink_op(head, v.input(1), s));
+    if (v.needs(1)) v.grad(1, weight_op(head, v.input(0), s));
     return;
   }
   int64_t first = 0;
@@ -318,7 +315,7 @@ void upsampling_vjp(Vjp& v) {
       NDArray mine = head;
       if (part) {
         const std::optional<int64_t> none;
-        mine = slice_op({head}, SliceParams{{none, first}, {none, first + in[1]}, {}});
+        mine = fn::slice(head, SliceParams{{none, first}, {none, first + in[1]}, {}});
       }
       PoolGeometry g;
       g.out_shape.assign(in.begin(), in.end());
@@ -328,7 +325,7 @@ void upsampling_vjp(Vjp& v) {
       }
       g.stride = {std::max<int64_t>(1, g.kernel[0]), std::max<int64_t>(1, g.kernel[1])};
       g.pad = {0, 0};
-      v.grad(i, pool_sum_op({mine}, g));
+      v.grad(i, fn::pool_sum(mine, g));
     }
     first += in[1];
   }
