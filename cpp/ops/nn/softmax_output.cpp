@@ -3,7 +3,6 @@
 #include <vector>
 
 #include "autograd/recorder.h"
-#include "core/floating.h"
 #include "op/declare.h"
 #include "ops/nn/softmax.h"
 #include "runtime/parallel.h"
@@ -144,7 +143,7 @@ OP(_backward_SoftmaxOutput)
     })
     .kernel([](const KernelCall& call) {
       const NDArray& y = call.in(0);
-      dispatch_floating(y.dtype(), [&](auto tag) {
+      dispatch<FloatingTypes>(y.dtype(), [&](auto tag) {
         output_gradient<typename decltype(tag)::type>(y, call.in(1), call.out(),
                                                       call.params<SoftmaxOutputGradParams>());
       });
@@ -229,8 +228,8 @@ OP(softmax_cross_entropy)
       call.output(0, Shape{1}, call.dtype(0));
     })
     .kernel([](const KernelCall& call) {
-      dispatch_floating(call.in(0).dtype(),
-                        [&](auto tag) { cross_entropy<typename decltype(tag)::type>(call); });
+      dispatch<FloatingTypes>(call.in(0).dtype(),
+                              [&](auto tag) { cross_entropy<typename decltype(tag)::type>(call); });
     })
     .no_grad_inputs(1)
     .keep_input(0)

@@ -2,7 +2,6 @@
 #include <cmath>
 #include <vector>
 
-#include "core/floating.h"
 #include "op/declare.h"
 #include "ops/shared/strided.h"
 #include "runtime/parallel.h"
@@ -268,7 +267,7 @@ Shape pooled_shape(const InferCall& call, const PartParams& p, const Shape& imag
                 "trans must have shape (regions, 2 * classes, ", p.parts(), ", ", p.parts(),
                 "), where classes divides output_dim");
   }
-  dispatch_floating(call.dtype(rois), [&](auto tag) {
+  dispatch<FloatingTypes>(call.dtype(rois), [&](auto tag) {
     using T = typename decltype(tag)::type;
     const T* roi = call.input(rois).data<T>();
     for (int64_t r = 0; r < regions[0]; ++r, roi += 5) {
@@ -306,7 +305,7 @@ void infer_pooling(InferCall& call) {
 
 void run_pooling(const KernelCall& call, const PartParams& p, bool dy, bool dx) {
   if (call.out().size() == 0) return;
-  dispatch_floating(call.out().dtype(), [&](auto tag) {
+  dispatch<FloatingTypes>(call.out().dtype(), [&](auto tag) {
     pool<typename decltype(tag)::type>(p, dy, dx, call.in(0), call.in(1),
                                        p.no_trans ? NDArray() : call.in(2), call.out());
   });
@@ -373,7 +372,7 @@ OP(_backward_displaced_data)
     })
     .kernel([](const KernelCall& call) {
       const auto& p = call.params<DisplacedDataParams>();
-      dispatch_floating(call.out().dtype(), [&](auto tag) {
+      dispatch<FloatingTypes>(call.out().dtype(), [&](auto tag) {
         spread<typename decltype(tag)::type>(p, p.dy, p.dx, call.in(0), call.in(1),
                                              p.no_trans ? NDArray() : call.in(2), call.out());
       });
@@ -416,7 +415,7 @@ OP(_backward_displaced_trans)
       call.output(0, call.shape(3), call.dtype(0));
     })
     .kernel([](const KernelCall& call) {
-      dispatch_floating(call.out().dtype(), [&](auto tag) {
+      dispatch<FloatingTypes>(call.out().dtype(), [&](auto tag) {
         sum_moves<typename decltype(tag)::type>(call.params<DisplacedParams>(), call.in(0),
                                                 call.in(1), call.in(2), call.in(3), call.out());
       });

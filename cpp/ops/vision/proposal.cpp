@@ -3,7 +3,6 @@
 #include <numeric>
 #include <vector>
 
-#include "core/floating.h"
 #include "op/declare.h"
 #include "ops/shared/strided.h"
 #include "ops/vision/boxes.h"
@@ -200,7 +199,7 @@ void infer_proposal(InferCall& call) {
   call.expect(call.shape(1) == moves, "bbox_pred must have shape ", moves);
   call.expect(call.shape(2) == info, "im_info must have shape ", info,
               ": height, width and scale of each image");
-  dispatch_floating(call.dtype(2), [&](auto tag) {
+  dispatch<FloatingTypes>(call.dtype(2), [&](auto tag) {
     using T = typename decltype(tag)::type;
     for (int64_t k = 0; k < info.size(); ++k) {
       if (k % 3 == 2) continue;
@@ -220,8 +219,8 @@ void infer_proposal(InferCall& call) {
 
 void run_proposal(const KernelCall& call) {
   if (call.out().size() == 0) return;
-  dispatch_floating(call.out().dtype(),
-                    [&](auto tag) { propose<typename decltype(tag)::type>(call); });
+  dispatch<FloatingTypes>(call.out().dtype(),
+                          [&](auto tag) { propose<typename decltype(tag)::type>(call); });
 }
 
 size_t both_outputs(const Params*) { return 2; }

@@ -3,11 +3,9 @@
 #include <limits>
 #include <vector>
 
-#include "core/floating.h"
 #include "op/declare.h"
 #include "ops/shared/strided.h"
-#include "runtime/convert.h"
-#include "runtime/parallel.h"
+#include "runtime/widen.h"
 
 // Pooling of regions of images. A region is a row (image, x1, y1, x2, y2). Each operator here is
 // linear in data once the regions (and the places of maxima) are known, and has an adjoint: each of
@@ -80,7 +78,7 @@ void expect_regions(const InferCall& call, const Shape& images, bool negative_al
   call.expect(images.ndim() == 4, "data must have shape (N, channels, height, width)");
   const Shape& rois = call.shape(1);
   call.expect(rois.ndim() == 2 && rois[1] == 5, "rois must have shape (regions, 5)");
-  dispatch_floating(call.dtype(1), [&](auto tag) {
+  dispatch<FloatingTypes>(call.dtype(1), [&](auto tag) {
     using T = typename decltype(tag)::type;
     const T* roi = call.input(1).data<T>();
     for (int64_t r = 0; r < rois[0]; ++r, roi += 5) {
@@ -173,17 +171,13 @@ void take_maxima(const KernelCall& call) {
   });
 }
 
-// The sums of an adjoint: in `out` itself, or in float32 for float16, which is rounded once.
+// The sums of an adjoint.
 template <class T, class F>
 void accumulate(const NDArray& out, F&& f) {
-  using C = compute_type<T>;
-  const NDArray sums =
-      std::is_same_v<T, C> ? out : NDArray::empty(out.shape(), dtype_of<compute_type<T>>);
-  fill_zero(sums);
-  f(sums.data<C>());
-  if (!std::is_same_v<T, C>) {
-    convert(sums.dtype(), sums.bytes(), out.dtype(), out.bytes(), out.size());
-  }
+  const WideOutput sums(out);
+  fill_zero(sums.array());
+  f(sums.data<compute_type<T>>());
+  sums.finish();
 }
 
 // Channels are independent: each is summed by one thread, in the order of the regions.
@@ -225,8 +219,8 @@ OP(ROIPooling)
       call.output(1, out, DType::kInt64);
     })
     .kernel([](const KernelCall& call) {
-      dispatch_floating(call.in(0).dtype(),
-                        [&](auto tag) { pool_regions<typename decltype(tag)::type>(call); });
+      dispatch<FloatingTypes>(call.in(0).dtype(),
+                              [&](auto tag) { pool_regions<typename decltype(tag)::type>(call); });
     })
     .keep_inputs({Keep::kShape, Keep::kData})
     .keep_output(1)
@@ -262,8 +256,8 @@ OP(_roi_maxima)
       call.output(0, call.shape(2), call.dtype(0));
     })
     .kernel([](const KernelCall& call) {
-      dispatch_floating(call.in(0).dtype(),
-                        [&](auto tag) { take_maxima<typename decltype(tag)::type>(call); });
+      dispatch<FloatingTypes>(call.in(0).dtype(),
+                              [&](auto tag) { take_maxima<typename decltype(tag)::type>(call); });
     })
     .no_grad_inputs(1, 2)
     .keep_inputs({Keep::kShape, Keep::kData, Keep::kData})
@@ -283,8 +277,8 @@ OP(_backward_ROIPooling)
       call.output(0, images, call.dtype(0));
     })
     .kernel([](const KernelCall& call) {
-      dispatch_floating(call.in(0).dtype(),
-                        [&](auto tag) { add_maxima<typename decltype(tag)::type>(call); });
+      dispatch<FloatingTypes>(call.in(0).dtype(),
+                              [&](auto tag) { add_maxima<typename decltype(tag)::type>(call); });
     })
     .no_grad_inputs(1, 2)
     .keep_inputs({Keep::kNothing, Keep::kData, Keep::kData})
@@ -486,8 +480,8 @@ OP(_contrib_ROIAlign)
       call.output(0, aligned_shape(call, call.params<AlignParams>(), call.shape(0)), call.dtype(0));
     })
     .kernel([](const KernelCall& call) {
-      dispatch_floating(call.in(0).dtype(),
-                        [&](auto tag) { align_regions<typename decltype(tag)::type>(call); });
+      dispatch<FloatingTypes>(call.in(0).dtype(),
+                              [&](auto tag) { align_regions<typename decltype(tag)::type>(call); });
     })
     .keep_inputs({Keep::kShape, Keep::kData})
     .vjp([](Vjp& v) {
@@ -520,8 +514,9 @@ OP(_backward_ROIAlign)
       call.output(0, images, call.dtype(0));
     })
     .kernel([](const KernelCall& call) {
-      dispatch_floating(call.in(0).dtype(),
-                        [&](auto tag) { spread_regions<typename decltype(tag)::type>(call); });
+      dispatch<FloatingTypes>(call.in(0).dtype(), [&](auto tag) {
+        spread_regions<typename decltype(tag)::type>(call);
+      });
     })
     .no_grad_inputs(1)
     .keep_inputs({Keep::kNothing, Keep::kData})

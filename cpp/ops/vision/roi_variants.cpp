@@ -3,11 +3,9 @@
 #include <numbers>
 #include <vector>
 
-#include "core/floating.h"
 #include "op/declare.h"
 #include "ops/shared/strided.h"
-#include "runtime/convert.h"
-#include "runtime/parallel.h"
+#include "runtime/widen.h"
 
 // Pooling of regions where every bin has channels of its own, and of regions that are turned.
 namespace mxtape {
@@ -62,7 +60,7 @@ void expect_regions(const InferCall& call, const Shape& images, double scale, in
   call.expect(images.ndim() == 4, "data must have shape (N, channels, height, width)");
   const Shape& rois = call.shape(1);
   call.expect(rois.ndim() == 2 && rois[1] == width, "rois must have shape (regions, ", width, ")");
-  dispatch_floating(call.dtype(1), [&](auto tag) {
+  dispatch<FloatingTypes>(call.dtype(1), [&](auto tag) {
     using T = typename decltype(tag)::type;
     const T* roi = call.input(1).data<T>();
     for (int64_t r = 0; r < rois[0]; ++r, roi += width) {
@@ -146,7 +144,7 @@ OP(_contrib_PSROIPooling)
     .kernel([](const KernelCall& call) {
       const auto& p = call.params<PositionParams>();
       const Shape& images = call.in(0).shape();
-      dispatch_floating(call.out().dtype(), [&](auto tag) {
+      dispatch<FloatingTypes>(call.out().dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         using C = compute_type<T>;
         const T* from = call.in(0).data<T>();
@@ -202,12 +200,11 @@ OP(_backward_PSROIPooling)
       const PositionParams& p = call.params<PositionGradParams>();
       const NDArray& out = call.out();
       const Shape& images = out.shape();
-      dispatch_floating(out.dtype(), [&](auto tag) {
+      dispatch<FloatingTypes>(out.dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         using C = compute_type<T>;
-        const NDArray sums =
-            std::is_same_v<T, C> ? out : NDArray::empty(images, dtype_of<compute_type<T>>);
-        fill_zero(sums);
+        const WideOutput sums(out);
+        fill_zero(sums.array());
         const T* from = call.in(0).data<T>();
         C* to = sums.data<C>();
         // The channels of one of output_dim belong to no other.
@@ -225,9 +222,7 @@ OP(_backward_PSROIPooling)
                             }
                           });
         });
-        if (!std::is_same_v<T, C>) {
-          convert(sums.dtype(), sums.bytes(), out.dtype(), out.bytes(), out.size());
-        }
+        sums.finish();
       });
     })
     .no_grad_inputs(1)
@@ -330,8 +325,8 @@ OP(_contrib_RROIAlign)
       call.output(0, out, call.dtype(0));
     })
     .kernel([](const KernelCall& call) {
-      dispatch_floating(call.in(0).dtype(),
-                        [&](auto tag) { align_turned<typename decltype(tag)::type>(call); });
+      dispatch<FloatingTypes>(call.in(0).dtype(),
+                              [&](auto tag) { align_turned<typename decltype(tag)::type>(call); });
     })
     .no_grad("it is for inference")
     .doc(
