@@ -3,7 +3,6 @@
 #include <limits>
 #include <vector>
 
-#include "core/floating.h"
 #include "op/declare.h"
 #include "ops/conv/deformable.h"
 #include "ops/shape/slice.h"
@@ -234,7 +233,7 @@ OP(_backward_deformable_data)
     .kernel([](const KernelCall& call) {
       const auto& p = call.params<DeformableDataParams>();
       const ConvGeometry g = window_geometry(p, call.out().shape());
-      dispatch_floating(call.out().dtype(), [&](auto tag) {
+      dispatch<FloatingTypes>(call.out().dtype(), [&](auto tag) {
         add_columns<typename decltype(tag)::type>(g, p, call.in(0), call.in(1), call.out());
       });
     })
@@ -259,7 +258,7 @@ OP(_backward_deformable_offset)
       const auto& p = call.params<DeformableParams>();
       const ConvGeometry g = window_geometry(p, call.in(1).shape());
       fill_zero(call.out());
-      dispatch_floating(call.out().dtype(), [&](auto tag) {
+      dispatch<FloatingTypes>(call.out().dtype(), [&](auto tag) {
         sum_offsets<typename decltype(tag)::type>(g, p, call.in(0), call.in(1), call.in(2),
                                                   call.out());
       });
@@ -299,7 +298,7 @@ void run_deformable_columns(const ConvGeometry& g, const DeformableParams& p, co
                             void* columns) {
   const int64_t places = g.out_size(), taps = g.taps();
   const int64_t sharing = g.in_channels / p.num_deformable_group;
-  dispatch_floating(data.dtype(), [&](auto tag) {
+  dispatch<FloatingTypes>(data.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     using C = compute_type<T>;
     const auto all = taps_of<T>(g, p, offset.data<T>(), mask.defined() ? mask.data<T>() : nullptr,

@@ -41,7 +41,7 @@ void infer_im2col(InferCall& call) {
 
 void run_im2col(const KernelCall& call) {
   const ConvGeometry g = window_geometry(call.params<WindowParams>(), call.in(0).shape());
-  dispatch_by_size(call.out().dtype(), [&](auto tag) {
+  dispatch<ElementTypes>(call.out().dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     const T* data = call.in(0).data<T>();
     T* out = call.out().data<T>();

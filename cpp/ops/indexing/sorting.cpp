@@ -238,16 +238,8 @@ DType kept_index(int64_t extent) {
 void expect_holds_indices(const InferCall& call, DType dtype, int64_t extent) {
   call.expect(dtype != DType::kBool && dtype != DType::kInt8,
               "dtype must be float16, float32, float64, uint8, int32 or int64");
-  constexpr int64_t limits[kDTypeCount] = {int64_t{1} << 24,
-                                           int64_t{1} << 53,
-                                           2048,
-                                           256,
-                                           int64_t{1} << 31,
-                                           128,
-                                           std::numeric_limits<int64_t>::max(),
-                                           2};
-  call.expect(extent <= limits[static_cast<int>(dtype)], "indices up to ", extent - 1,
-              " do not fit dtype ", dtype, "; give dtype='int32' or 'int64'");
+  call.expect(extent <= exact_integers(dtype), "indices up to ", extent - 1, " do not fit dtype ",
+              dtype, "; give dtype='int32' or 'int64'");
 }
 
 // ---- the gradient: elements go back to the places they came from
@@ -323,7 +315,7 @@ OP(_backward_sort)
       fill_zero(out);
       const NDArray positions =
           index_positions(call.in(1), rows.extent, IndexMode::kClip, call.name());
-      dispatch_by_size(out.dtype(), [&](auto tag) {
+      dispatch<ElementTypes>(out.dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         const T* from = data.data<T>();
         T* to = out.data<T>();
@@ -353,7 +345,7 @@ OP(_backward_sort_gather)
           rows_along(data.shape(), call.params<GatherAlongParams>().axis, call.name());
       const NDArray positions =
           index_positions(call.in(1), rows.extent, IndexMode::kClip, call.name());
-      dispatch_by_size(out.dtype(), [&](auto tag) {
+      dispatch<ElementTypes>(out.dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         const T* from = data.data<T>();
         T* to = out.data<T>();

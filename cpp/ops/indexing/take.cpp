@@ -248,7 +248,7 @@ void pick_elements(const KernelCall& call, int axis, IndexMode mode) {
   const NDArray &data = call.in(0), &out = call.out();
   const Rows rows = rows_of(data.shape(), axis);
   const NDArray positions = index_positions(call.in(1), rows.extent, mode, call.name());
-  dispatch_by_size(data.dtype(), [&](auto tag) {
+  dispatch<ElementTypes>(data.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     const T* from = data.data<T>();
     T* to = out.data<T>();
@@ -310,7 +310,7 @@ OP(_backward_pick)
       const NDArray positions =
           index_positions(call.in(1), rows.extent, index_mode(p.mode), call.name());
       fill_zero(out);
-      dispatch_by_size(data.dtype(), [&](auto tag) {
+      dispatch<ElementTypes>(data.dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         const T* from = data.data<T>();
         T* to = out.data<T>();
@@ -416,7 +416,7 @@ OP(fill_element_0index)
       const NDArray positions = index_numbers(call.in(2));
       const int64_t n = positions.size(), width = lhs.shape()[1], *at = positions.data<int64_t>();
       if (lhs.bytes() != out.bytes()) copy_strided(lhs, dense(lhs), out, dense(out));
-      dispatch_by_size(out.dtype(), [&](auto tag) {
+      dispatch<ElementTypes>(out.dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         const T* from = call.in(1).data<T>();
         T* to = out.data<T>();

@@ -4,7 +4,6 @@
 
 #include <Eigen/Core>
 
-#include "core/floating.h"
 #include "ops/linalg/linalg.h"
 #include "ops/shared/strided.h"
 
@@ -70,7 +69,7 @@ template <bool kPack>
 void move_diagonals(const NDArray& packed, const NDArray& matrices, int64_t offset) {
   const int64_t n = columns(matrices), m = packed.shape()[packed.ndim() - 1];
   const int64_t first = offset >= 0 ? offset : -offset * n;
-  dispatch_by_size(packed.dtype(), [&](auto tag) {
+  dispatch<ElementTypes>(packed.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     for_matrices(matrix_count(matrices), m, [&](int64_t begin, int64_t end) {
       for (int64_t k = begin; k < end; ++k) {
@@ -155,7 +154,7 @@ OP(_linalg_makediag)
 template <bool kPack>
 void move_triangles(const NDArray& packed, const NDArray& matrices, const Triangle& triangle) {
   const int64_t n = columns(matrices), m = n - triangle.shift, size = triangle_size(m);
-  dispatch_by_size(packed.dtype(), [&](auto tag) {
+  dispatch<ElementTypes>(packed.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     for_matrices(matrix_count(matrices), size, [&](int64_t begin, int64_t end) {
       for (int64_t k = begin; k < end; ++k) {
@@ -242,7 +241,7 @@ OP(_backward_linalg_triangle)
       const auto& p = call.params<TriangleParams>();
       const NDArray &in = call.in(0), &out = call.out();
       const int64_t n = columns(in);
-      dispatch_floating(in.dtype(), [&](auto tag) {
+      dispatch<FloatingTypes>(in.dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         const auto factor = static_cast<compute_type<T>>(p.diagonal);
         for_matrices(matrix_count(in) * n, n, [&](int64_t begin, int64_t end) {
@@ -274,7 +273,7 @@ OP(_linalg_sumlogdiag)
     .kernel([](const KernelCall& call) {
       const NDArray& in = call.in(0);
       const int64_t n = columns(in);
-      dispatch_floating(in.dtype(), [&](auto tag) {
+      dispatch<FloatingTypes>(in.dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         for_matrices(matrix_count(in), 16 * n, [&](int64_t begin, int64_t end) {
           for (int64_t k = begin; k < end; ++k) {

@@ -55,8 +55,8 @@ OP(_linalg_gelqf)
     })
     .kernel([](const KernelCall& call) {
       if (call.out().size() == 0) return;
-      dispatch_single_or_double(call.out().dtype(),
-                                [&](auto tag) { lq<typename decltype(tag)::type>(call); });
+      dispatch<SingleOrDouble>(call.out().dtype(),
+                               [&](auto tag) { lq<typename decltype(tag)::type>(call); });
     })
     .keep_output(0)
     .keep_output(1)
@@ -150,8 +150,8 @@ OP(_linalg_syevd)
     })
     .kernel([](const KernelCall& call) {
       if (call.out().size() == 0) return;
-      dispatch_single_or_double(
-          call.out().dtype(), [&](auto tag) { eigen_system<typename decltype(tag)::type>(call); });
+      dispatch<SingleOrDouble>(call.out().dtype(),
+                               [&](auto tag) { eigen_system<typename decltype(tag)::type>(call); });
     })
     .keep_output(0)
     .keep_output(1)

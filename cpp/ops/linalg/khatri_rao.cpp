@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <vector>
 
-#include "core/floating.h"
 #include "op/declare.h"
 #include "runtime/parallel.h"
 
@@ -88,8 +87,9 @@ OP(khatri_rao)
     .params<KhatriRaoParams>()
     .infer(infer_khatri_rao)
     .kernel([](const KernelCall& call) {
-      dispatch_floating(call.out().dtype(),
-                        [&](auto tag) { multiply_columns<typename decltype(tag)::type>(call); });
+      dispatch<FloatingTypes>(call.out().dtype(), [&](auto tag) {
+        multiply_columns<typename decltype(tag)::type>(call);
+      });
     })
     .keep_input()
     .vjp(khatri_rao_vjp)
@@ -181,8 +181,8 @@ void sketch(const KernelCall& call) {
 
 template <bool kGather>
 void run_sketch(const KernelCall& call) {
-  dispatch_floating(call.out().dtype(),
-                    [&](auto tag) { sketch<typename decltype(tag)::type, kGather>(call); });
+  dispatch<FloatingTypes>(call.out().dtype(),
+                          [&](auto tag) { sketch<typename decltype(tag)::type, kGather>(call); });
 }
 
 template <const fn::Op<CountSketchParams>& op>

@@ -113,14 +113,4 @@ void for_matrices(int64_t count, int64_t work, Body&& body) {
   parallel_for(count, std::max<int64_t>(1, (1 << 16) / std::max<int64_t>(1, work)), body);
 }
 
-// Calls f(TypeTag<T>{}) with float or double.
-template <class F>
-void dispatch_single_or_double(DType dtype, F&& f) {
-  if (dtype == DType::kFloat32) {
-    f(TypeTag<float>{});
-  } else {
-    f(TypeTag<double>{});
-  }
-}
-
 }  // namespace mxtape::linalg

@@ -1,6 +1,5 @@
 #include <Eigen/Core>
 
-#include "core/floating.h"
 #include "ops/linalg/gemm.h"
 #include "ops/linalg/linalg.h"
 #include "ops/shared/strided.h"
@@ -107,7 +106,7 @@ void multiply_matrices(const NDArray& a, const NDArray& b, const NDArray& out, b
 void scale_and_add(const NDArray& out, double alpha, double beta, const NDArray* c) {
   if (beta == 0) c = nullptr;
   if (alpha == 1 && !c) return;
-  dispatch_floating(out.dtype(), [&](auto tag) {
+  dispatch<FloatingTypes>(out.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     using C = compute_type<T>;
     T* to = out.data<T>();
@@ -225,7 +224,7 @@ OP(_linalg_syrk)
       scale_and_add(out, p.alpha, 0, nullptr);
       // Blocks of the product may round differently on the two sides of the diagonal.
       const int64_t n = columns(out);
-      dispatch_by_size(out.dtype(), [&](auto tag) {
+      dispatch<ElementTypes>(out.dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         for_matrices(matrix_count(out) * n, n, [&](int64_t begin, int64_t end) {
           for (int64_t row = begin; row < end; ++row) {

@@ -2,7 +2,6 @@
 
 #include <unsupported/Eigen/SpecialFunctions>
 
-#include "core/floating.h"
 #include "op/common_params.h"
 #include "op/declare.h"
 #include "ops/shared/exponential.h"
@@ -180,7 +179,7 @@ OP(LeakyReLU)
         slopes = call.in(1).viewed(*gamma_shape(x.shape(), call.in(1).shape()));
       } else if (p.act_type == LeakyType::kRrelu) {
         slopes = call.out(1);
-        dispatch_floating(x.dtype(), [&](auto tag) {
+        dispatch<FloatingTypes>(x.dtype(), [&](auto tag) {
           using T = typename decltype(tag)::type;
           if (call.training()) return draw_slopes<T>(slopes, p);
           std::fill_n(

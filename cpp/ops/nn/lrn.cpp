@@ -2,7 +2,6 @@
 
 #include <Eigen/Core>
 
-#include "core/floating.h"
 #include "op/declare.h"
 #include "ops/reduce/reduce.h"
 #include "ops/shared/exponential.h"
@@ -81,7 +80,7 @@ OP(_channel_window_sum)
       infer_same_floating(call);
     })
     .kernel([](const KernelCall& call) {
-      dispatch_floating(call.out().dtype(), [&](auto tag) {
+      dispatch<FloatingTypes>(call.out().dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         using A = compute_type<T>;
         window_sums<T>(
@@ -106,7 +105,7 @@ OP(LRN)
     })
     .kernel([](const KernelCall& call) {
       const auto& p = call.params<LRNParams>();
-      dispatch_floating(call.out().dtype(), [&](auto tag) {
+      dispatch<FloatingTypes>(call.out().dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         using A = compute_type<T>;
         const A weight = static_cast<A>(p.alpha / static_cast<double>(p.nsize));

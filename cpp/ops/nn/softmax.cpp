@@ -4,7 +4,6 @@
 #include <cmath>
 #include <vector>
 
-#include "core/floating.h"
 #include "op/common_params.h"
 #include "op/declare.h"
 #include "runtime/parallel.h"

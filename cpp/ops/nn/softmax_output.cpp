@@ -2,7 +2,6 @@
 #include <cmath>
 #include <vector>
 
-#include "core/floating.h"
 #include "op/declare.h"
 #include "ops/nn/softmax.h"
 #include "runtime/parallel.h"
@@ -143,7 +142,7 @@ OP(_backward_SoftmaxOutput)
     })
     .kernel([](const KernelCall& call) {
       const NDArray& y = call.in(0);
-      dispatch_floating(y.dtype(), [&](auto tag) {
+      dispatch<FloatingTypes>(y.dtype(), [&](auto tag) {
         output_gradient<typename decltype(tag)::type>(y, call.in(1), call.out(),
                                                       call.params<SoftmaxOutputGradParams>());
       });
@@ -232,12 +231,12 @@ OP(softmax_cross_entropy)
       call.output(0, Shape{1}, call.dtype(0));
     })
     .check([](const CheckCall& call) {
-      dispatch_floating(call.dtype(0),
+      dispatch<FloatingTypes>(call.dtype(0),
                         [&](auto tag) { check_classes<typename decltype(tag)::type>(call); });
     })
     .kernel([](const KernelCall& call) {
-      dispatch_floating(call.in(0).dtype(),
-                        [&](auto tag) { cross_entropy<typename decltype(tag)::type>(call); });
+      dispatch<FloatingTypes>(call.in(0).dtype(),
+                              [&](auto tag) { cross_entropy<typename decltype(tag)::type>(call); });
     })
     .no_grad_inputs(1)
     .keep_input(0)

@@ -2,7 +2,6 @@
 #include <cmath>
 #include <cstring>
 
-#include "core/floating.h"
 #include "ops/optimizer/optimizer.h"
 #include "runtime/parallel.h"
 
@@ -438,7 +437,7 @@ OP(_contrib_group_adagrad_update)
       const NDArray& out = call.out();
       if (out.size() == 0) return;
       const int64_t rows = out.shape()[0], row = out.size() / rows;
-      dispatch_floating(out.dtype(), [&](auto tag) {
+      dispatch<FloatingTypes>(out.dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         using C = compute_type<T>;
         const T *weight = call.in(0).template data<T>(), *grad = call.in(1).template data<T>();

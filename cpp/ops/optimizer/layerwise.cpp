@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "core/floating.h"
 #include "ops/optimizer/optimizer.h"
 #include "runtime/parallel.h"
 
@@ -127,7 +126,7 @@ OP(mp_lamb_update_phase1)
     .mutates<2, 3>()
     .kernel([](const KernelCall& call) {
       const LambDirection<float> step(call.params<LambPhase1Params>());
-      dispatch_floating(call.in(1).dtype(), [&](auto tag) {
+      dispatch<FloatingTypes>(call.in(1).dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         const std::array<float*, 2> states = {call.in(2).data<float>(), call.in(3).data<float>()};
         run_step_loop<LambDirection<float>, float, T, float>(
@@ -197,7 +196,7 @@ OP(mp_lamb_update_phase2)
     .kernel([](const KernelCall& call) {
       const LambMove<float> step(LambRate{lamb_rate(call)});
       float* copy = call.in(4).data<float>();
-      dispatch_floating(call.out().dtype(), [&](auto tag) {
+      dispatch<FloatingTypes>(call.out().dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         run_step_loop(step, call.out().size(), static_cast<const float*>(copy),
                       static_cast<const float*>(call.in(1).data<float>()), {}, copy,
@@ -279,7 +278,7 @@ struct LambGroups : Groups<MultiLambParams, 2, kMaster> {
       const size_t first = i * LambGroups::kStride;
       const NDArray& out = call.out(i);
       const int64_t n = out.size();
-      dispatch_floating(out.dtype(), [&](auto tag) {
+      dispatch<FloatingTypes>(out.dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         using S = std::conditional_t<kMaster, float, T>;
         using C = compute_type<S>;
@@ -332,7 +331,7 @@ OP(multi_lars)
     .in_place()
     .kernel([](const KernelCall& call) {
       const auto& p = call.params<LarsParams>();
-      dispatch_floating(call.out().dtype(), [&](auto tag) {
+      dispatch<FloatingTypes>(call.out().dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         using C = compute_type<T>;
         const T* in[4];

@@ -7,7 +7,6 @@
 #include <type_traits>
 #include <utility>
 
-#include "core/floating.h"
 #include "op/declare.h"
 #include "runtime/convert.h"
 #include "runtime/parallel.h"
@@ -100,7 +99,7 @@ void run_step_loop(const Step& step, int64_t n, const S* weight, const G* grad,
 template <template <class> class Step, bool kMaster, class P>
 void run_step_of(const P& p, Inputs in, size_t first, const NDArray& out) {
   constexpr int kStates = Step<float>::kStates;
-  dispatch_floating(out.dtype(), [&](auto tag) {
+  dispatch<FloatingTypes>(out.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     using S = std::conditional_t<kMaster, float, T>;
     std::array<S*, kStates> states;

@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "core/floating.h"
 #include "op/declare.h"
 #include "ops/shared/index.h"
 #include "runtime/convert.h"
@@ -25,20 +24,6 @@ struct MultinomialParams {
     v("dtype", dtype, "Data type of the indices: int32, uint8, float16, float32 or float64.");
   }
 };
-
-// How many whole numbers from 0 on a dtype holds exactly.
-int64_t exact_integers(DType dtype) {
-  switch (dtype) {
-    case DType::kUint8:
-      return int64_t{1} << 8;
-    case DType::kFloat16:
-      return int64_t{1} << 11;
-    case DType::kFloat32:
-      return int64_t{1} << 24;
-    default:
-      return int64_t{1} << 31;
-  }
-}
 
 struct Draws {
   explicit Draws(const Shape& data)
@@ -114,7 +99,7 @@ void run_multinomial(const KernelCall& call) {
       }
     });
   };
-  dispatch_floating(data.dtype(), fill);
+  dispatch<FloatingTypes>(data.dtype(), fill);
 }
 
 // The places in (rows, kinds) that were drawn, as gather_nd takes them: rows, then indices.

@@ -1,6 +1,5 @@
 #include <algorithm>
 
-#include "core/floating.h"
 #include "op/common_params.h"
 #include "ops/reduce/reduce.h"
 #include "runtime/parallel.h"
@@ -31,7 +30,7 @@ void product_kernel(const KernelCall& call) {
   const NDArray &in = call.in(0), &out = call.out();
   const Layout layout(in.shape(), axes_of(call));
   if (in.dtype() == DType::kBool) return reduce::run_all(layout, in, out);
-  reduce::dispatch_wrapping(in.dtype(), [&](auto tag) {
+  dispatch<WrappingTypes>(in.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     reduce::run<Product<T>>(layout, in.data<T>(), out.data<T>(), CastTo<T>{});
   });
@@ -96,7 +95,7 @@ void run_scan(const KernelCall& call, const NDArray* increment, double start) {
   const auto& p = call.params<ScanParams>();
   const NDArray &x = call.in(0), &y = call.out();
   const AxisSet axes = reduced_axes(p.axis, false, x.ndim(), call.name());
-  reduce::dispatch_wrapping(x.dtype(), [&](auto tag) {
+  dispatch<WrappingTypes>(x.dtype(), [&](auto tag) {
     scan_kernel<typename decltype(tag)::type>(x, increment, y, axes, p.reverse, start);
   });
 }
@@ -172,7 +171,7 @@ OP(nanprod)
       const NDArray &in = call.in(0), &out = call.out();
       if (!is_floating(in.dtype())) return product_kernel(call);
       const Layout layout(in.shape(), axes_of(call));
-      dispatch_floating(in.dtype(), [&](auto tag) {
+      dispatch<FloatingTypes>(in.dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         reduce::run<NanProduct<T>>(layout, in.data<T>(), out.data<T>(), CastTo<T>{});
       });

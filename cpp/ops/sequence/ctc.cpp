@@ -216,18 +216,15 @@ void run_ctc(const KernelCall& call) {
   const int64_t batch = shape[1], classes = shape[2], stride = batch * classes;
   const int64_t work = shape[0] * (classes + 4 * (2 * call.in(1).shape()[1] + 1));
   const int64_t grain = std::max<int64_t>(1, (1 << 13) / std::max<int64_t>(work, 1));
-  dispatch(data.dtype(), [&](auto tag) {
+  dispatch<FloatingTypes>(data.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
-    if constexpr (std::is_same_v<T, float> || std::is_same_v<T, double> ||
-                  std::is_same_v<T, float16>) {
-      parallel_for(batch, grain, [&](int64_t begin, int64_t end) {
-        for (int64_t n = begin; n < end; ++n) {
-          T* to = grad.size() ? grad.data<T>() + n * classes : nullptr;
-          loss.data<T>()[n] = convert_value<T>(sequence_loss<T>(
-              targets, size_t(n), data.data<T>() + n * classes, shape[0], classes, stride, to));
-        }
-      });
-    }
+    parallel_for(batch, grain, [&](int64_t begin, int64_t end) {
+      for (int64_t n = begin; n < end; ++n) {
+        T* to = grad.size() ? grad.data<T>() + n * classes : nullptr;
+        loss.data<T>()[n] = convert_value<T>(sequence_loss<T>(
+            targets, size_t(n), data.data<T>() + n * classes, shape[0], classes, stride, to));
+      }
+    });
   });
 }
 
@@ -260,15 +257,14 @@ class ComposedCtc {
         [&](size_t n, size_t i) { return i + 2 < size(n) && targets.skips(n, i + 2) ? 0 : kFar; });
     edge_ = full(Shape{batch_, 2}, dtype, kFar);
     classes_of_states_ = full(Shape{batch_, states_, classes_}, dtype, 0);
-    dispatch_float(
-        [&](auto* data) {
-          for (size_t n = 0; n < size_t(batch_); ++n) {
-            for (size_t i = 0; i < size(n); ++i) {
-              data[(int64_t(n) * states_ + int64_t(i)) * classes_ + targets.states[n][i]] = 1;
-            }
-          }
-        },
-        classes_of_states_);
+    dispatch<SingleOrDouble>(dtype_, [&](auto tag) {
+      auto* data = classes_of_states_.data<typename decltype(tag)::type>();
+      for (size_t n = 0; n < size_t(batch_); ++n) {
+        for (size_t i = 0; i < size(n); ++i) {
+          data[(int64_t(n) * states_ + int64_t(i)) * classes_ + targets.states[n][i]] = 1;
+        }
+      }
+    });
   }
 
   NDArray gradient(const NDArray& data) const {
@@ -307,23 +303,14 @@ class ComposedCtc {
 
  private:
   template <class F>
-  void dispatch_float(F&& f, const NDArray& x) const {
-    if (dtype_ == DType::kFloat64) {
-      f(x.data<double>());
-    } else {
-      f(x.data<float>());
-    }
-  }
-  template <class F>
   NDArray constant(F&& value) const {
     const NDArray x = NDArray::empty(Shape{batch_, states_}, dtype_);
-    dispatch_float(
-        [&](auto* data) {
-          for (size_t n = 0; n < size_t(batch_); ++n) {
-            for (size_t i = 0; i < size_t(states_); ++i) *data++ = value(n, i);
-          }
-        },
-        x);
+    dispatch<SingleOrDouble>(dtype_, [&](auto tag) {
+      auto* data = x.data<typename decltype(tag)::type>();
+      for (size_t n = 0; n < size_t(batch_); ++n) {
+        for (size_t i = 0; i < size_t(states_); ++i) *data++ = value(n, i);
+      }
+    });
     return x;
   }
   // x moved by `by` states towards the end or the start; what comes in is far below.
@@ -336,13 +323,12 @@ class ComposedCtc {
   // 1 for sequences whose step t counts.
   NDArray counts(int64_t t) const {
     const NDArray x = NDArray::empty(Shape{batch_, 1}, dtype_);
-    dispatch_float(
-        [&](auto* data) {
-          for (size_t n = 0; n < size_t(batch_); ++n) {
-            data[n] = t < targets_.steps[n] && targets_.possible[n] ? 1 : 0;
-          }
-        },
-        x);
+    dispatch<SingleOrDouble>(dtype_, [&](auto tag) {
+      auto* data = x.data<typename decltype(tag)::type>();
+      for (size_t n = 0; n < size_t(batch_); ++n) {
+        data[n] = t < targets_.steps[n] && targets_.possible[n] ? 1 : 0;
+      }
+    });
     return x;
   }
   // `a` for the sequences that have a step t, `b` for the others.
@@ -369,7 +355,7 @@ void ctc_vjp(Vjp& v) {
   for (size_t i = 0; i < v.input_count(); ++i) inputs.push_back(v.input(i));
   for (const NDArray& x : inputs) pointers.push_back(&x);
   const CtcTargets targets = targets_of(p, data, Inputs(pointers.data(), pointers.size()));
-  const DType dtype = v.input_dtype(0) == DType::kFloat64 ? DType::kFloat64 : DType::kFloat32;
+  const DType dtype = traits_of(v.input_dtype(0)).compute;
   const ComposedCtc composed(targets, data, dtype);
   v.grad(0, cast(composed.gradient(cast(inputs[0], dtype)), v.input_dtype(0)) * head);
 }

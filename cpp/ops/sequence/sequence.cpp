@@ -122,7 +122,7 @@ OP(SequenceMask)
       const Lengths lengths(call, batch.steps);
       uint64_t bits = 0;
       convert(DType::kFloat64, &p.value, out.dtype(), &bits, 1);
-      dispatch_by_size(out.dtype(), [&](auto tag) {
+      dispatch<ElementTypes>(out.dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         T fill;
         std::memcpy(&fill, &bits, sizeof(T));
@@ -193,7 +193,7 @@ OP(SequenceLast)
       if (out.size() == 0) return;
       const Batch batch(x.shape(), call.params<SequenceParams>().axis);
       const Lengths lengths(call, batch.steps);
-      dispatch_by_size(out.dtype(), [&](auto tag) {
+      dispatch<ElementTypes>(out.dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         for (int64_t i = 0; i < batch.count; ++i) {
           std::copy_n(x.data<T>() + batch.at(lengths[i] - 1, i), batch.inner,
@@ -244,7 +244,7 @@ OP(_backward_SequenceLast)
       if (out.size() == 0) return;
       const Batch batch(out.shape(), call.params<SequenceLastGradParams>().axis);
       const Lengths lengths(call, batch.steps);
-      dispatch_by_size(out.dtype(), [&](auto tag) {
+      dispatch<ElementTypes>(out.dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         for (int64_t i = 0; i < batch.count; ++i) {
           if (lengths[i] == 0) continue;
@@ -276,7 +276,7 @@ OP(SequenceReverse)
       if (out.size() == 0) return;
       const Batch batch(x.shape(), 0);
       const Lengths lengths(call, batch.steps);
-      dispatch_by_size(out.dtype(), [&](auto tag) {
+      dispatch<ElementTypes>(out.dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         parallel_for(batch.steps * batch.count, grain_of(batch.inner),
                      [&](int64_t first, int64_t last) {

@@ -5,7 +5,6 @@
 
 #include <Eigen/Core>
 
-#include "core/floating.h"
 #include "op/declare.h"
 #include "ops/shared/strided.h"
 #include "runtime/convert.h"
@@ -203,7 +202,7 @@ OP(Pad)
       const PadWalk walk(call.in(0).shape(), p.pad_width, p.mode);
       uint64_t bits = 0;
       convert(DType::kFloat64, &p.constant_value, call.out().dtype(), &bits, 1);
-      dispatch_by_size(call.out().dtype(), [&](auto tag) {
+      dispatch<ElementTypes>(call.out().dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         T fill;
         std::memcpy(&fill, &bits, sizeof(T));
@@ -247,7 +246,7 @@ OP(_backward_Pad)
       const auto& p = call.params<PadGradParams>();
       if (call.out().size() == 0) return;
       const PadWalk walk(call.out().shape(), p.pad_width, p.mode);
-      dispatch_floating(call.out().dtype(), [&](auto tag) {
+      dispatch<FloatingTypes>(call.out().dtype(), [&](auto tag) {
         fold_planes<typename decltype(tag)::type>(walk, call.in(0), call.out());
       });
     })

@@ -2,7 +2,6 @@
 #include <cmath>
 #include <vector>
 
-#include "core/floating.h"
 #include "op/common_params.h"
 #include "op/declare.h"
 #include "ops/shared/compose.h"
@@ -99,7 +98,7 @@ void expect_target_shape(const InferCall& call, const Ints& shape) {
 
 void run_affine_grid(const NDArray& theta, const NDArray& grid) {
   const int64_t h = grid.shape()[2], w = grid.shape()[3];
-  dispatch_floating(grid.dtype(), [&](auto tag) {
+  dispatch<FloatingTypes>(grid.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     using C = compute_type<T>;
     const T* from = theta.data<T>();
@@ -120,7 +119,7 @@ void run_affine_grid(const NDArray& theta, const NDArray& grid) {
 
 void run_warp_grid(const NDArray& flow, const NDArray& grid) {
   const int64_t h = grid.shape()[2], w = grid.shape()[3];
-  dispatch_floating(grid.dtype(), [&](auto tag) {
+  dispatch<FloatingTypes>(grid.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     using C = compute_type<T>;
     const T* from = flow.data<T>();
@@ -269,7 +268,7 @@ void run_sample(const NDArray& data, const NDArray& grid, const NDArray& out, bo
   if (out.size() == 0) return;
   const int64_t channels = out.shape()[1], points = out.shape().product(2, 4);
   const int64_t H = data.shape()[2], W = data.shape()[3];
-  dispatch_floating(out.dtype(), [&](auto tag) {
+  dispatch<FloatingTypes>(out.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     const auto taps = taps_of<T>(grid, H, W, dx, dy);
     const T* from = data.data<T>();
@@ -293,7 +292,7 @@ void run_sample_data(const NDArray& head, const NDArray& grid, const NDArray& ou
   if (head.size() == 0 || out.size() == 0) return;
   const int64_t channels = out.shape()[1], points = head.shape().product(2, 4);
   const int64_t H = out.shape()[2], W = out.shape()[3];
-  dispatch_floating(out.dtype(), [&](auto tag) {
+  dispatch<FloatingTypes>(out.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     using C = compute_type<T>;
     const auto taps = taps_of<T>(grid, H, W, dx, dy);
@@ -324,7 +323,7 @@ void run_sample_grid(const NDArray& head, const NDArray& data, const NDArray& gr
   if (head.size() == 0) return;
   const int64_t channels = head.shape()[1], points = head.shape().product(2, 4);
   const int64_t H = data.shape()[2], W = data.shape()[3];
-  dispatch_floating(out.dtype(), [&](auto tag) {
+  dispatch<FloatingTypes>(out.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     using C = compute_type<T>;
     const T *heads = head.data<T>(), *from = data.data<T>();

@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <vector>
 
-#include "core/floating.h"
 #include "op/declare.h"
 #include "ops/shared/strided.h"
 #include "runtime/convert.h"
@@ -209,7 +208,7 @@ OP(Correlation)
     .kernel([](const KernelCall& call) {
       const auto& p = call.params<CorrelationParams>();
       const Geometry g = geometry(p, call.in(0).shape());
-      dispatch_floating(call.out().dtype(), [&](auto tag) {
+      dispatch<FloatingTypes>(call.out().dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         using C = compute_type<T>;
         const std::vector<C> first = padded<T>(call.in(0), g), second = padded<T>(call.in(1), g);
@@ -256,7 +255,7 @@ OP(_backward_Correlation)
       const auto& p = call.params<OneImageParams>();
       const Geometry g = geometry(p, call.in(1).shape());
       const NDArray &head = call.in(0), &out = call.out();
-      dispatch_floating(out.dtype(), [&](auto tag) {
+      dispatch<FloatingTypes>(out.dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         using C = compute_type<T>;
         if (p.is_multiply) {
@@ -313,7 +312,7 @@ OP(_correlation_signs)
     .kernel([](const KernelCall& call) {
       const auto& p = call.params<OneImageParams>();
       const Geometry g = geometry(p, call.in(1).shape());
-      dispatch_floating(call.out().dtype(), [&](auto tag) {
+      dispatch<FloatingTypes>(call.out().dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         using C = compute_type<T>;
         const std::vector<C> data = padded<T>(call.in(0), g);

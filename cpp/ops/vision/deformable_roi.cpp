@@ -2,7 +2,6 @@
 #include <cmath>
 #include <vector>
 
-#include "core/floating.h"
 #include "op/declare.h"
 #include "ops/shared/compose.h"
 #include "ops/shared/index.h"
@@ -302,7 +301,7 @@ void check_pooling(const CheckCall& call) { check_regions(call, 1, call.shape(0)
 
 void run_pooling(const KernelCall& call, const PartParams& p, bool dy, bool dx) {
   if (call.out().size() == 0) return;
-  dispatch_floating(call.out().dtype(), [&](auto tag) {
+  dispatch<FloatingTypes>(call.out().dtype(), [&](auto tag) {
     pool<typename decltype(tag)::type>(p, dy, dx, call.in(0), call.in(1),
                                        p.no_trans ? NDArray() : call.in(2), call.out());
   });
@@ -374,7 +373,7 @@ OP(_backward_displaced_data)
     })
     .kernel([](const KernelCall& call) {
       const auto& p = call.params<DisplacedDataParams>();
-      dispatch_floating(call.out().dtype(), [&](auto tag) {
+      dispatch<FloatingTypes>(call.out().dtype(), [&](auto tag) {
         spread<typename decltype(tag)::type>(p, p.dy, p.dx, call.in(0), call.in(1),
                                              p.no_trans ? NDArray() : call.in(2), call.out());
       });
@@ -418,7 +417,7 @@ OP(_backward_displaced_trans)
     })
     .check([](const CheckCall& call) { check_regions(call, 2, call.shape(1)[0]); })
     .kernel([](const KernelCall& call) {
-      dispatch_floating(call.out().dtype(), [&](auto tag) {
+      dispatch<FloatingTypes>(call.out().dtype(), [&](auto tag) {
         sum_moves<typename decltype(tag)::type>(call.params<DisplacedParams>(), call.in(0),
                                                 call.in(1), call.in(2), call.in(3), call.out());
       });

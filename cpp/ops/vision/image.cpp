@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "core/floating.h"
 #include "op/common_params.h"
 #include "op/declare.h"
 #include "ops/shared/strided.h"
@@ -106,7 +105,7 @@ OP(_image_normalize)
       const NDArray& in = call.in(0);
       const int64_t channels = in.shape()[in.ndim() - 3];
       const int64_t pixels = in.shape().product(in.ndim() - 2, in.ndim());
-      dispatch_floating(in.dtype(), [&](auto tag) {
+      dispatch<FloatingTypes>(in.dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         using C = compute_type<T>;
         const T* from = in.data<T>();

@@ -2,7 +2,6 @@
 #include <cmath>
 #include <vector>
 
-#include "core/floating.h"
 #include "op/declare.h"
 #include "ops/nn/pooling.h"
 #include "runtime/parallel.h"
@@ -121,7 +120,7 @@ void resize_bilinear(const ResizeParams& p, const NDArray& data, const NDArray& 
   const int64_t h = p.in[0], w = p.in[1], oh = p.out[0], ow = p.out[1];
   const std::vector<Tap> rows = taps(h, oh, p.align_corners),
                          columns = taps(w, ow, p.align_corners);
-  dispatch_floating(data.dtype(), [&](auto tag) {
+  dispatch<FloatingTypes>(data.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     using C = compute_type<T>;
     for_planes(out.size() / (oh * ow), std::max(h * w, oh * ow), [&](int64_t plane) {
@@ -149,7 +148,7 @@ void resize_bilinear_adjoint(const ResizeParams& p, const NDArray& head, const N
   const int64_t h = p.in[0], w = p.in[1], oh = p.out[0], ow = p.out[1];
   const std::vector<Tap> rows = taps(h, oh, p.align_corners),
                          columns = taps(w, ow, p.align_corners);
-  dispatch_floating(head.dtype(), [&](auto tag) {
+  dispatch<FloatingTypes>(head.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     using C = compute_type<T>;
     for_planes(out.size() / (h * w), std::max(h * w, oh * ow), [&](int64_t plane) {

@@ -3,12 +3,10 @@
 #include <limits>
 #include <vector>
 
-#include "core/floating.h"
 #include "op/declare.h"
 #include "ops/vision/regions.h"
 #include "ops/shared/strided.h"
-#include "runtime/convert.h"
-#include "runtime/parallel.h"
+#include "runtime/widen.h"
 
 // Pooling of regions of images. A region is a row (image, x1, y1, x2, y2). Each operator here is
 // linear in data once the regions (and the places of maxima) are known, and has an adjoint: each of
@@ -167,17 +165,13 @@ void take_maxima(const KernelCall& call) {
   });
 }
 
-// The sums of an adjoint: in `out` itself, or in float32 for float16, which is rounded once.
+// The sums of an adjoint.
 template <class T, class F>
 void accumulate(const NDArray& out, F&& f) {
-  using C = compute_type<T>;
-  const NDArray sums =
-      std::is_same_v<T, C> ? out : NDArray::empty(out.shape(), dtype_of<compute_type<T>>);
-  fill_zero(sums);
-  f(sums.data<C>());
-  if (!std::is_same_v<T, C>) {
-    convert(sums.dtype(), sums.bytes(), out.dtype(), out.bytes(), out.size());
-  }
+  const WideOutput sums(out);
+  fill_zero(sums.array());
+  f(sums.data<compute_type<T>>());
+  sums.finish();
 }
 
 // Channels are independent: each is summed by one thread, in the order of the regions.
@@ -220,8 +214,8 @@ OP(ROIPooling)
     })
     .check([](const CheckCall& call) { check_regions(call, 1, call.shape(0)[0]); })
     .kernel([](const KernelCall& call) {
-      dispatch_floating(call.in(0).dtype(),
-                        [&](auto tag) { pool_regions<typename decltype(tag)::type>(call); });
+      dispatch<FloatingTypes>(call.in(0).dtype(),
+                              [&](auto tag) { pool_regions<typename decltype(tag)::type>(call); });
     })
     .keep_inputs({Keep::kShape, Keep::kData})
     .keep_output(1)
@@ -258,8 +252,8 @@ OP(_roi_maxima)
     })
     .check([](const CheckCall& call) { check_regions(call, 1, call.shape(0)[0]); })
     .kernel([](const KernelCall& call) {
-      dispatch_floating(call.in(0).dtype(),
-                        [&](auto tag) { take_maxima<typename decltype(tag)::type>(call); });
+      dispatch<FloatingTypes>(call.in(0).dtype(),
+                              [&](auto tag) { take_maxima<typename decltype(tag)::type>(call); });
     })
     .no_grad_inputs(1, 2)
     .keep_inputs({Keep::kShape, Keep::kData, Keep::kData})
@@ -282,8 +276,8 @@ OP(_backward_ROIPooling)
       check_regions(call, 1, call.params<ImagesParams>().shape[0]);
     })
     .kernel([](const KernelCall& call) {
-      dispatch_floating(call.in(0).dtype(),
-                        [&](auto tag) { add_maxima<typename decltype(tag)::type>(call); });
+      dispatch<FloatingTypes>(call.in(0).dtype(),
+                              [&](auto tag) { add_maxima<typename decltype(tag)::type>(call); });
     })
     .no_grad_inputs(1, 2)
     .keep_inputs({Keep::kNothing, Keep::kData, Keep::kData})
@@ -486,8 +480,8 @@ OP(_contrib_ROIAlign)
     })
     .check([](const CheckCall& call) { check_regions(call, 1, call.shape(0)[0], true); })
     .kernel([](const KernelCall& call) {
-      dispatch_floating(call.in(0).dtype(),
-                        [&](auto tag) { align_regions<typename decltype(tag)::type>(call); });
+      dispatch<FloatingTypes>(call.in(0).dtype(),
+                              [&](auto tag) { align_regions<typename decltype(tag)::type>(call); });
     })
     .keep_inputs({Keep::kShape, Keep::kData})
     .vjp([](Vjp& v) {
@@ -523,8 +517,9 @@ OP(_backward_ROIAlign)
       check_regions(call, 1, call.params<AlignGradParams>().shape[0], true);
     })
     .kernel([](const KernelCall& call) {
-      dispatch_floating(call.in(0).dtype(),
-                        [&](auto tag) { spread_regions<typename decltype(tag)::type>(call); });
+      dispatch<FloatingTypes>(call.in(0).dtype(), [&](auto tag) {
+        spread_regions<typename decltype(tag)::type>(call);
+      });
     })
     .no_grad_inputs(1)
     .keep_inputs({Keep::kNothing, Keep::kData})

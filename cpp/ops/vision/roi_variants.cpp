@@ -3,12 +3,10 @@
 #include <numbers>
 #include <vector>
 
-#include "core/floating.h"
 #include "op/declare.h"
 #include "ops/vision/regions.h"
 #include "ops/shared/strided.h"
-#include "runtime/convert.h"
-#include "runtime/parallel.h"
+#include "runtime/widen.h"
 
 // Pooling of regions where every bin has channels of its own, and of regions that are turned.
 namespace mxtape {
@@ -139,7 +137,7 @@ OP(_contrib_PSROIPooling)
     .kernel([](const KernelCall& call) {
       const auto& p = call.params<PositionParams>();
       const Shape& images = call.in(0).shape();
-      dispatch_floating(call.out().dtype(), [&](auto tag) {
+      dispatch<FloatingTypes>(call.out().dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         using C = compute_type<T>;
         const T* from = call.in(0).data<T>();
@@ -198,12 +196,11 @@ OP(_backward_PSROIPooling)
       const PositionParams& p = call.params<PositionGradParams>();
       const NDArray& out = call.out();
       const Shape& images = out.shape();
-      dispatch_floating(out.dtype(), [&](auto tag) {
+      dispatch<FloatingTypes>(out.dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         using C = compute_type<T>;
-        const NDArray sums =
-            std::is_same_v<T, C> ? out : NDArray::empty(images, dtype_of<compute_type<T>>);
-        fill_zero(sums);
+        const WideOutput sums(out);
+        fill_zero(sums.array());
         const T* from = call.in(0).data<T>();
         C* to = sums.data<C>();
         // The channels of one of output_dim belong to no other.
@@ -221,9 +218,7 @@ OP(_backward_PSROIPooling)
                             }
                           });
         });
-        if (!std::is_same_v<T, C>) {
-          convert(sums.dtype(), sums.bytes(), out.dtype(), out.bytes(), out.size());
-        }
+        sums.finish();
       });
     })
     .no_grad_inputs(1)
@@ -327,8 +322,8 @@ OP(_contrib_RROIAlign)
     })
     .check([](const CheckCall& call) { check_regions(call, 1, call.shape(0)[0]); })
     .kernel([](const KernelCall& call) {
-      dispatch_floating(call.in(0).dtype(),
-                        [&](auto tag) { align_turned<typename decltype(tag)::type>(call); });
+      dispatch<FloatingTypes>(call.in(0).dtype(),
+                              [&](auto tag) { align_turned<typename decltype(tag)::type>(call); });
     })
     .no_grad("it is for inference")
     .doc(

@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <vector>
 
-#include "core/floating.h"
 #include "op/common_params.h"
 #include "op/declare.h"
 #include "ops/nn/pooling.h"
@@ -126,7 +125,7 @@ void spread(const SpreadParams& p, const T* a, const T* b, T* out) {
 template <Spread kResult>
 void run_spread(const SpreadParams& p, const NDArray& a, const NDArray& b, const NDArray& out) {
   if (out.size() == 0) return;
-  dispatch_floating(out.dtype(), [&](auto tag) {
+  dispatch<FloatingTypes>(out.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     spread<T, kResult>(p, a.data<T>(), b.data<T>(), out.data<T>());
   });
@@ -275,7 +274,7 @@ void run_nearest(const UpSamplingParams& p, const KernelCall& call) {
   if (out.size() == 0) return;
   const bool add = p.multi_input_mode == MultiInput::kSum;
   const int64_t oh = out.shape()[2], ow = out.shape()[3], channels = out.shape()[1];
-  dispatch_floating(out.dtype(), [&](auto tag) {
+  dispatch<FloatingTypes>(out.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     int64_t first = 0;
     for (size_t i = 0; i < call.input_count(); ++i) {
