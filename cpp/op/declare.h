@@ -42,6 +42,20 @@ TileFunction tile_function(F) {
   return f;
 }
 
+template <class F, class T>
+void scalar_entry(const void* const* in, void* out, int64_t n, const void*) {
+  const T* x = static_cast<const T*>(in[0]);
+  T* y = static_cast<T*>(out);
+  for (int64_t i = 0; i < n; ++i) y[i] = static_cast<T>(F{}(x[i]));
+}
+
+template <class F, class... T>
+TileFunction scalar_function(F) {
+  TileFunction f;
+  ((f.kernels[static_cast<int>(dtype_of<T>)] = scalar_entry<F, T>), ...);
+  return f;
+}
+
 }  // namespace detail
 
 // Floating-point arithmetic: integers are computed in float64 and converted back.
@@ -126,10 +140,40 @@ class OpDeclaration {
   OpDeclaration& pointwise_numeric(F f, int cost = 1) {
     return pointwise(numeric_tile<1>(f), cost);
   }
+  // A function of one number that only a library has, as std::tan: one element after the other.
+  template <class F>
+  OpDeclaration& pointwise_scalar(F f, int cost = 1) {
+    return pointwise(detail::scalar_function<F, float, double>(f), cost);
+  }
+  template <class F>
+  OpDeclaration& pointwise_scalar_numeric(F f, int cost = 1) {
+    return pointwise(
+        detail::scalar_function<F, float, double, uint8_t, int8_t, int32_t, int64_t>(f), cost);
+  }
+  // One array of numbers, also a method of NDArray.
+  OpDeclaration& unary() { return inputs("data").infer(infer_unary).method(); }
 
   OpDeclaration& vjp(VjpFn f) {
     op_->vjp = f;
     return *this;
+  }
+  // The gradient of a function of one array: the head gradient `g` and the saved input `x`, or the
+  // saved output `y`, make that of the input: [](auto& g, auto& x) { return g * fn::cos(x); }.
+  template <class F>
+  OpDeclaration& grad_x(F) {
+    static_assert(std::is_empty_v<F>, "a gradient captures nothing");
+    return keep_input().vjp([](Vjp& v) {
+      const NDArray g = v.head(), x = v.input(0);
+      v.grad(0, F{}(g, x));
+    });
+  }
+  template <class F>
+  OpDeclaration& grad_y(F) {
+    static_assert(std::is_empty_v<F>, "a gradient captures nothing");
+    return keep_output().vjp([](Vjp& v) {
+      const NDArray g = v.head(), y = v.output(0);
+      v.grad(0, F{}(g, y));
+    });
   }
   OpDeclaration& zero_grad() { return vjp(zero_gradient).keep_input(0, Keep::kShape); }
   OpDeclaration& no_grad(const char* reason) {
