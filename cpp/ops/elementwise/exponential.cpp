@@ -1,10 +1,9 @@
-#include "ops/shared/exponential.h"
-
 #include <cmath>
 #include <limits>
 #include <numbers>
 
 #include "ops/elementwise/unary.h"
+#include "ops/shared/elementary.h"
 #include "ops/shared/masked.h"
 
 namespace mxtape {
@@ -45,7 +44,7 @@ OP(exp)
 )");
 OP(expm1)
     .unary()
-    .pointwise_scalar([](auto x) { return std::expm1(x); }, 8)
+    .pointwise_each([](auto x) { return expm1(x); }, 8)
     .grad_x([](auto& g, auto& x) { return g * fn::exp(x); })
     .doc("exp(x) - 1, exact for small x.")
     .example(R"(
@@ -87,7 +86,7 @@ OP(log10)
 )");
 OP(log1p)
     .unary()
-    .pointwise_scalar([](auto x) { return std::log1p(x); }, 8)
+    .pointwise_each([](auto x) { return log1p(x); }, 8)
     .sample(-0.5, 3)
     .grad_x([](auto& g, auto& x) { return masked_quotient(g, x + 1.0); })
     .doc("log(1 + x), exact for small x.")
@@ -164,10 +163,7 @@ OP(sigmoid)
 )");
 OP(relu)
     .unary()
-    .pointwise_scalar_numeric([](auto x) {
-      using T = decltype(x);
-      return x > T(0) || x != x ? x : T(0);
-    })
+    .pointwise_each_numeric([](auto x) { return max(x, 0); })
     .grad_y([](auto& g, auto& y) { return relu_grad(g, y); })
     .doc("max(x, 0); its gradient at 0 is 0.")
     .example(R"(

@@ -2,6 +2,7 @@
 #include <numbers>
 
 #include "ops/elementwise/unary.h"
+#include "ops/shared/elementary.h"
 #include "ops/shared/special.h"
 
 namespace mxtape {
@@ -10,7 +11,7 @@ namespace {
 // ---- special functions
 OP(erf)
     .unary()
-    .pointwise_scalar([](auto x) { return std::erf(x); }, 12)
+    .pointwise_each([](auto x) { return erf(x); }, 12)
     .grad_x([](auto& g, auto& x) {
       return g * (2 / std::sqrt(std::numbers::pi)) * fn::exp(-fn::square(x));
     })

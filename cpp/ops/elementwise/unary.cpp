@@ -21,10 +21,7 @@ OP(negative)
 )");
 OP(abs)
     .unary()
-    .pointwise_scalar_numeric([](auto x) {
-      using T = decltype(x);
-      return x < T(0) ? -x : x;
-    })
+    .pointwise_each_numeric([](auto x) { return abs(x); })
     .grad_x([](auto& g, auto& x) { return g * fn::sign(x); })
     .doc("Absolute value; its gradient at 0 is 0.")
     .example(R"(
@@ -33,10 +30,7 @@ OP(abs)
 )");
 OP(sign)
     .unary()
-    .pointwise_scalar_numeric([](auto x) {
-      using T = decltype(x);
-      return T(x > T(0)) - T(x < T(0));
-    })
+    .pointwise_each_numeric([](auto x) { return sign(x); })
     .zero_grad()
     .doc("-1, 0 or 1 by the sign of x.")
     .example(R"(
@@ -125,10 +119,7 @@ OP(fix)
 OP(logical_not)
     .unary()
     .infer(infer_same_shape)
-    .pointwise_scalar_numeric([](auto x) {
-      using T = decltype(x);
-      return x == T(0);
-    })
+    .pointwise_each_numeric([](auto x) { return x == 0; })
     .zero_grad()
     .doc("1 where x is 0, else 0, in the input's dtype.")
     .example(R"(
