@@ -48,40 +48,38 @@ class Op {
   mutable std::atomic<const OpSchema*> op_{nullptr};
 };
 
-// A binary operator over arrays and numbers.
+// A binary function of arrays and numbers, that is looked up by name on its first use.
 class BinaryOp {
  public:
-  constexpr BinaryOp(const char* arrays, const char* scalar, const char* reversed)
-      : arrays_(arrays), scalar_(scalar), reversed_(reversed) {}
+  constexpr explicit BinaryOp(const char* name) : name_(name) {}
+  const BinaryForms& forms() const {
+    const BinaryForms* forms = forms_.load(std::memory_order_acquire);
+    if (!forms) forms_.store(forms = &find_binary(name_), std::memory_order_release);
+    return *forms;
+  }
   // Of two arrays.
-  const OpSchema& schema() const { return arrays_.schema(); }
-  NDArray operator()(const NDArray& a, const NDArray& b) const { return arrays_(a, b); }
+  const OpSchema& schema() const { return *forms().arrays; }
+  NDArray operator()(const NDArray& a, const NDArray& b) const {
+    const NDArray* inputs[] = {&a, &b};
+    return invoke(schema(), Inputs(inputs, 2));
+  }
   NDArray operator()(const NDArray& a, double b) const {
-    return scalar_({a}, ScalarParams{b, false});
+    return invoke(*forms().scalar, {a}, make_params(ScalarParams{b, false}));
   }
   NDArray operator()(double a, const NDArray& b) const {
-    return reversed_({b}, ScalarParams{a, false});
+    return invoke(*forms().reversed, {b}, make_params(ScalarParams{a, false}));
   }
 
  private:
-  Op arrays_, scalar_, reversed_;
+  const char* name_;
+  mutable std::atomic<const BinaryForms*> forms_{nullptr};
 };
 
-inline const BinaryOp add{"broadcast_add", "_plus_scalar", "_plus_scalar"};
-inline const BinaryOp subtract{"broadcast_sub", "_minus_scalar", "_rminus_scalar"};
-inline const BinaryOp multiply{"broadcast_mul", "_mul_scalar", "_mul_scalar"};
-inline const BinaryOp divide{"broadcast_div", "_div_scalar", "_rdiv_scalar"};
-inline const BinaryOp power{"broadcast_power", "_power_scalar", "_rpower_scalar"};
-inline const BinaryOp maximum{"broadcast_maximum", "_maximum_scalar", "_maximum_scalar"};
-inline const BinaryOp minimum{"broadcast_minimum", "_minimum_scalar", "_minimum_scalar"};
-inline const BinaryOp equal{"broadcast_equal", "_equal_scalar", "_equal_scalar"};
-inline const BinaryOp not_equal{"broadcast_not_equal", "_not_equal_scalar", "_not_equal_scalar"};
-inline const BinaryOp greater{"broadcast_greater", "_greater_scalar", "_lesser_scalar"};
-inline const BinaryOp greater_equal{"broadcast_greater_equal", "_greater_equal_scalar",
-                                    "_lesser_equal_scalar"};
-inline const BinaryOp lesser{"broadcast_lesser", "_lesser_scalar", "_greater_scalar"};
-inline const BinaryOp lesser_equal{"broadcast_lesser_equal", "_lesser_equal_scalar",
-                                   "_greater_equal_scalar"};
+inline const BinaryOp add{"add"}, subtract{"subtract"}, multiply{"multiply"}, divide{"divide"};
+inline const BinaryOp modulo{"modulo"}, power{"power"}, maximum{"maximum"}, minimum{"minimum"};
+inline const BinaryOp equal{"equal"}, not_equal{"not_equal"};
+inline const BinaryOp greater{"greater"}, greater_equal{"greater_equal"};
+inline const BinaryOp lesser{"lesser"}, lesser_equal{"lesser_equal"};
 
 inline const Op negative{"negative"}, abs{"abs"}, sign{"sign"}, floor{"floor"}, trunc{"trunc"};
 inline const Op exp{"exp"}, log{"log"}, sqrt{"sqrt"}, rsqrt{"rsqrt"}, cbrt{"cbrt"}, rcbrt{"rcbrt"};
