@@ -188,6 +188,12 @@ class OpDeclaration {
     op_->infer = f;
     return *this;
   }
+  // Checks that read the inputs' values, after inference and before anything changes. They resolve
+  // what inference left open: an output's extent of -1 that depends on values.
+  OpDeclaration& check(CheckFn f) {
+    op_->check = f;
+    return *this;
+  }
   OpDeclaration& kernel(KernelFn f) {
     op_->kernel = f;
     return *this;
@@ -270,12 +276,12 @@ class OpDeclaration {
   }
   template <size_t... I>
   OpDeclaration& mutates() {
-    return mutates([](size_t i, size_t, const Params*) { return ((i == I) || ...); });
+    return mutates([](size_t i, size_t, const Params*, Mode) { return ((i == I) || ...); });
   }
-  // The operator has parameters and asks its call for training().
-  OpDeclaration& training_mode() {
-    op_->training_mode = true;
-    return *this;
+  // Inputs that are states and no variables: a symbol lists them apart, no gradient flows to them.
+  template <class... I>
+  OpDeclaration& auxiliary(I... i) {
+    return set_auxiliary({static_cast<uint8_t>(i)...});
   }
   // The kernel also works when output 0 is the very view that is input 0; a variadic operator's
   // when an output is the very view that is an input.
@@ -318,6 +324,7 @@ class OpDeclaration {
   OpDeclaration& set_inputs(std::initializer_list<const char*> names);
   OpDeclaration& add_aliases(std::initializer_list<const char*> names);
   OpDeclaration& set_no_grad_inputs(std::initializer_list<uint8_t> inputs);
+  OpDeclaration& set_auxiliary(std::initializer_list<uint8_t> inputs);
 
   OpSchema* op_;
 };

@@ -183,6 +183,13 @@ std::string print_given(const Params& params) {
   return text;
 }
 
+void Params::check_base(const char* wanted) const {
+  if (info_->base == wanted) return;
+  std::string names;
+  for (const ParamField& field : info_->fields) names += (names.empty() ? "" : ", ") + field.name;
+  fail("the parameters (", names, ") are read as another operator's");
+}
+
 void parse_field(const ParamField& field, std::string_view text, void* data, std::string_view op) {
   const size_t at = field.offset;
   bool ok = false;

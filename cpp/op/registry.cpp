@@ -75,9 +75,6 @@ void Registry::finish() {
       fail("operator ", name,
            " is declared with more than 32 parameters: Params::given has a bit each");
     }
-    if (op->training_mode && !op->params) {
-      fail("operator ", name, " is declared training_mode() without params");
-    }
     if (!op->kernel) fail("operator ", name, " is declared without a kernel");
     if (!op->vjp && op->no_grad_reason.empty()) {
       fail("operator ", name, " is declared with neither a gradient nor no_grad(reason)");

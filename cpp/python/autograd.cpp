@@ -163,9 +163,9 @@ void init_autograd(py::module_& m) {
   m.def("is_recording", &autograd::is_recording);
   m.def("is_training", &autograd::is_training);
   m.def("set_recording",
-        [](bool on) { return std::exchange(autograd::thread_state().recording, on); });
+        [](bool on) { return std::exchange(autograd::thread_mode().recording, on); });
   m.def("set_training",
-        [](bool on) { return std::exchange(autograd::thread_state().training, on); });
+        [](bool on) { return std::exchange(autograd::thread_mode().training, on); });
   m.def("mark_variables", mark_variables);
   m.def("detach", [](py::handle x) { return wrap_object(as_array(x).detached()); });
   m.def("on_tape", [](py::handle x) { return autograd::on_tape(as_array(x, "arguments")); });

@@ -17,7 +17,7 @@ namespace mxtape::python {
 namespace {
 
 void* release_gil() { return PyGILState_Check() ? PyEval_SaveThread() : nullptr; }
-void acquire_gil(void* state) { PyEval_RestoreThread(static_cast<PyThreadState*>(state)); }
+void acquire_gil(void* state) { PyEval_RestoreThread(static_cast<PyMode*>(state)); }
 
 // x.reshape(shape): a view, with MXNet's special codes.
 py::object reshape_view(py::handle x, const std::vector<int64_t>& shape, bool reverse) {

@@ -46,7 +46,7 @@ const fn::BinaryOp* const kCompare[] = {&fn::lesser,    &fn::lesser_equal, &fn::
                                         &fn::not_equal, &fn::greater,      &fn::greater_equal};
 static_assert(Py_LT == 0 && Py_LE == 1 && Py_EQ == 2 && Py_NE == 3 && Py_GT == 4 && Py_GE == 5);
 
-Ref<Params> scalar_params(double value, bool is_int) {
+ParamsRef scalar_params(double value, bool is_int) {
   Ref<Params> params = params_info<ScalarParams>()->make();
   auto& p = *static_cast<ScalarParams*>(params->data());
   p.scalar = value;
@@ -77,7 +77,7 @@ PyObject* run_binary(const BinaryForms& forms, PyObject* a, PyObject* b, PyObjec
   const OpSchema* op;
   const NDArray* inputs[2];
   size_t count = 1;
-  Ref<Params> params;
+  ParamsRef params;
   if (left && is_ndarray(b)) {
     op = forms.arrays;
     inputs[0] = &array_of(a);

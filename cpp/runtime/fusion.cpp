@@ -57,7 +57,7 @@ class Waiting final : public RefCounted {
   TileKernel kernel = nullptr;  // nullptr: a copy of the one operand, or a reduction of it
   Ref<Reduction> reduction;
   const void* params = nullptr;
-  Ref<RefCounted> owner;
+  Ref<const RefCounted> owner;
   int cost = 1;
   bool product = false;  // of two operands
   Shape shape;
@@ -460,7 +460,7 @@ NDArray wait(Ref<Waiting> w) {
 }
 
 NDArray make_waiting(const TileFunction& f, DType dtype, std::span<const TileOperand> inputs,
-                     const Shape& shape, const void* params, RefCounted* owner) {
+                     const Shape& shape, const void* params, const RefCounted* owner) {
   for (const TileOperand& input : inputs) {
     if (!input.array) continue;
     const Storage& storage = *input.array->storage();
@@ -478,7 +478,7 @@ NDArray make_waiting(const TileFunction& f, DType dtype, std::span<const TileOpe
   if (!idle || !weight.light()) {
     lock.unlock();
     for (const TileOperand& input : inputs) {
-      if (input.array) input.array->storage()->data();
+      if (input.array) input.array->storage()->materialize();
     }
     lock.lock();
   }
@@ -489,7 +489,7 @@ NDArray make_waiting(const TileFunction& f, DType dtype, std::span<const TileOpe
   w->dtype = dtype;
   w->shape = shape;
   w->params = params;
-  w->owner = Ref<RefCounted>(owner);
+  w->owner = Ref<const RefCounted>(owner);
   for (const TileOperand& input : inputs) {
     Operand& operand = w->operands.emplace_back();
     operand.number = input.scalar;
@@ -516,7 +516,7 @@ int64_t set_threshold(int64_t elements) {
 }
 
 NDArray defer(const TileFunction& f, DType dtype, std::span<const TileOperand> inputs,
-              const Shape& shape, const void* params, RefCounted* owner) {
+              const Shape& shape, const void* params, const RefCounted* owner) {
   if (!may_wait(dtype, shape) || !f.kernels[static_cast<int>(dtype)]) return NDArray();
   return make_waiting(f, dtype, inputs, shape, params, owner);
 }
@@ -553,10 +553,10 @@ NDArray defer_reduction(const NDArray& in, const Shape& shape, Ref<Reduction> re
 
 void run(const TileFunction& f, DType compute, std::span<const TileOperand> inputs,
          const NDArray& out, const void* params) {
-  out.storage()->data();
+  out.storage()->materialize();
   for (const TileOperand& input : inputs) {
     if (input.array && !(waits(*input.array, out.shape()) && input.array->dtype() == compute)) {
-      input.array->storage()->data();
+      input.array->storage()->materialize();
     }
   }
   const std::unique_ptr<Plan> plan = plan_when_idle([&](bool& busy) {
@@ -582,7 +582,7 @@ void run(const TileFunction& f, DType compute, std::span<const TileOperand> inpu
 }
 
 void copy(const NDArray& array, const NDArray& out) {
-  out.storage()->data();
+  out.storage()->materialize();
   const TileOperand handle{array};
   const std::unique_ptr<Plan> plan = plan_when_idle([&](bool& busy) {
     auto made = std::make_unique<Plan>(out.dtype(), out.size());
@@ -636,7 +636,7 @@ void run_all() {
 Stream::Stream(const NDArray& array) : shared_(Plan::shared(array)) {
   if (shared_) return;
   if (!waits(array, array.shape())) {
-    array.storage()->data();
+    array.storage()->materialize();
     return;
   }
   plan_ = plan_when_idle([&](bool& busy) -> std::unique_ptr<Plan> {
@@ -653,7 +653,7 @@ Stream::Stream(const NDArray& array) : shared_(Plan::shared(array)) {
     made->program().prepare();
     return made;
   });
-  if (!plan_) array.storage()->data();
+  if (!plan_) array.storage()->materialize();
 }
 
 Stream::~Stream() = default;

@@ -111,10 +111,8 @@ void check_layer(const InferCall& call, const WindowParams& window,
 
 void expect_weight_and_bias(const InferCall& call, const ConvGeometry& g, int64_t num_filter,
                             bool no_bias) {
-  call.expect(call.shape(1) == weight_shape(g), "weight must have shape ", weight_shape(g));
-  if (!no_bias) {
-    call.expect(call.shape(2) == Shape{num_filter}, "bias must have shape ", Shape{num_filter});
-  }
+  call.require(1, weight_shape(g));
+  if (!no_bias) call.require(2, Shape{num_filter});
 }
 
 template <class P>
@@ -327,7 +325,7 @@ void infer_to_data(InferCall& call) {
   const Shape& head = call.shape(0);
   call.expect(head.ndim() >= 2, "head must have channels");
   const ConvGeometry g = grad_geometry(call, head, Shape(p.shape), head[1]);
-  call.expect(call.shape(1) == weight_shape(g), "weight must have shape ", weight_shape(g));
+  call.require(1, weight_shape(g));
   call.output(0, Shape(p.shape), call.dtype(0));
 }
 

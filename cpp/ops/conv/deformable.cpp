@@ -81,7 +81,7 @@ void infer_layer(InferCall& call) {
   if constexpr (P::kMasked) {
     call.expect(p.im2col_step >= 1, "im2col_step must be positive");
     const Shape mask = {data[0], p.num_deformable_group * g.taps(), g.out[1], g.out[2]};
-    call.expect(call.shape(2) == mask, "mask must have shape ", mask);
+    call.require(2, mask);
   }
   call.expect(p.workspace >= 0, "workspace must not be negative");
   const std::string_view layout = kLayouts.begin()[static_cast<size_t>(p.layout)];
@@ -94,11 +94,8 @@ void infer_layer(InferCall& call) {
   call.expect(p.num_filter % p.num_group == 0, "num_filter, ", p.num_filter,
               ", must be a multiple of num_group");
   const Shape weight = {p.num_filter, data[1] / p.num_group, g.kernel[1], g.kernel[2]};
-  call.expect(call.shape(kWeight) == weight, "weight must have shape ", weight);
-  if (!p.no_bias) {
-    call.expect(call.shape(kWeight + 1) == Shape{p.num_filter}, "bias must have shape ",
-                Shape{p.num_filter});
-  }
+  call.require(kWeight, weight);
+  if (!p.no_bias) call.require(kWeight + 1, Shape{p.num_filter});
   const Shape out = {data[0], p.num_filter, g.out[1], g.out[2]};
   checked_size(out, call.name());
   call.output(0, out, call.dtype(0));

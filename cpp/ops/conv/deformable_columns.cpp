@@ -39,7 +39,7 @@ ConvGeometry deformable_geometry(const InferCall& call, const WindowParams& wind
   ConvGeometry g = window_geometry(window);
   place_window(call, g, spatial_extents(data, g.axes));
   const Shape offsets = {data[0], 2 * g.taps() * groups, g.out[1], g.out[2]};
-  call.expect(call.shape(offset) == offsets, "offset must have shape ", offsets);
+  call.require(offset, offsets);
   checked_size(Shape{data[0], data[1] * g.taps(), g.out_size()}, call.name());
   return deformable_geometry(window, data);
 }

@@ -41,9 +41,15 @@ OP(_contrib_boolean_mask)
       call.expect(call.params<BooleanMaskParams>().axis == 0, "axis must be 0");
       call.expect(call.shape(0).ndim() >= 1 && call.shape(1) == Shape{call.shape(0)[0]},
                   "index must be a vector with a number for each row of data");
+      // How many rows there are depends on the values.
+      Shape shape = call.shape(0);
+      shape[0] = -1;
+      call.output(0, shape, call.dtype(0));
+    })
+    .check([](const CheckCall& call) {
       Shape shape = call.shape(0);
       shape[0] = positions_of(call.input(1)).size();
-      call.output(0, shape, call.dtype(0));
+      call.resolve(0, shape);
     })
     .kernel([](const KernelCall& call) {
       if (call.out().size() == 0) return;
@@ -63,12 +69,15 @@ OP(_contrib_boolean_mask)
 OP(_backward_boolean_mask)
     .inputs("head", "index")
     .infer([](InferCall& call) {
-      call.expect(call.shape(0).ndim() >= 1 && call.shape(1).ndim() == 1 &&
-                      call.shape(0)[0] == positions_of(call.input(1)).size(),
-                  "head must have a row for each number of index that is not zero");
-      Shape shape = call.shape(0);
+      call.expect(call.partial_shape(0).ndim() >= 1 && call.shape(1).ndim() == 1,
+                  "head must have rows, and index be a vector");
+      Shape shape = call.partial_shape(0);
       shape[0] = call.shape(1)[0];
       call.output(0, shape, call.dtype(0));
+    })
+    .check([](const CheckCall& call) {
+      call.expect(call.shape(0)[0] == positions_of(call.input(1)).size(),
+                  "head must have a row for each number of index that is not zero");
     })
     .kernel([](const KernelCall& call) {
       const NDArray &head = call.in(0), &out = call.out();
@@ -91,13 +100,16 @@ OP(_contrib_index_copy)
                       std::equal(old.begin() + 1, old.end(), rows.begin() + 1),
                   "new_tensor must have a row like those of old_tensor for each number of "
                   "index_vector");
+      call.output(0, old, call.dtype(0));
+    })
+    .check([](const CheckCall& call) {
       const NDArray numbers = index_numbers(call.input(1));
+      const int64_t rows = call.shape(0)[0];
       for (int64_t i = 0; i < numbers.size(); ++i) {
         const int64_t k = numbers.data<int64_t>()[i];
-        call.expect(k >= 0 && k < old[0], "index_vector[", i, "] is ", k, ", it must be in [0, ",
-                    old[0], ")");
+        call.expect(k >= 0 && k < rows, "index_vector[", i, "] is ", k, ", it must be in [0, ",
+                    rows, ")");
       }
-      call.output(0, old, call.dtype(0));
     })
     .kernel([](const KernelCall& call) {
       const NDArray &old = call.in(0), &rows = call.in(2), &out = call.out();

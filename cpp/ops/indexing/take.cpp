@@ -183,9 +183,10 @@ OP(Embedding)
     .infer([](InferCall& call) {
       const auto& p = call.params<EmbeddingParams>();
       call.expect(p.input_dim > 0 && p.output_dim > 0, "input_dim and output_dim must be positive");
-      call.expect(call.shape(1) == Shape{p.input_dim, p.output_dim},
-                  "weight must have shape (input_dim, output_dim)");
-      Ints shape(call.shape(0).begin(), call.shape(0).end());
+      call.require(1, Shape{p.input_dim, p.output_dim}, ", (input_dim, output_dim)");
+      call.fill(1, p.dtype);
+      const Shape& data = call.partial_shape(0);
+      Ints shape(data.begin(), data.end());
       shape.push_back(p.output_dim);
       call.output(0, Shape(shape), call.dtype(1));
     })

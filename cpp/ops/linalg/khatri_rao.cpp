@@ -116,12 +116,16 @@ struct CountSketchParams {
 };
 
 // `columns` is data's; input 0 has that many, or out_dim.
-void check_hashes(const InferCall& call, int64_t columns, int64_t out_dim) {
+void expect_hashes(const InferCall& call, int64_t columns, int64_t out_dim) {
   call.expect(out_dim > 0, "out_dim must be positive, got ", out_dim);
   call.expect_floating();
   call.expect_same_dtype();
   call.expect(call.shape(1).size() == columns && call.shape(2).size() == columns,
               "h and s must have an element for each of the ", columns, " columns of data");
+}
+
+void check_hashes(const CheckCall& call) {
+  const int64_t columns = call.shape(1).size(), out_dim = call.params<CountSketchParams>().out_dim;
   dispatch(call.dtype(1), [&](auto tag) {
     using T = typename decltype(tag)::type;
     const T* hashes = call.input(1).template data<T>();
@@ -195,9 +199,10 @@ OP(_contrib_count_sketch)
       const Shape& data = call.shape(0);
       call.expect(data.ndim() > 0, "data must have an axis");
       const int64_t out_dim = call.params<CountSketchParams>().out_dim;
-      check_hashes(call, data[data.ndim() - 1], out_dim);
+      expect_hashes(call, data[data.ndim() - 1], out_dim);
       call.output(0, with_columns(data, out_dim), call.dtype(0));
     })
+    .check(check_hashes)
     .kernel(run_sketch<false>)
     .keep_inputs({Keep::kShape, Keep::kData, Keep::kData})
     .no_grad_inputs(1, 2)
@@ -220,9 +225,10 @@ OP(_backward_contrib_count_sketch)
       const int64_t out_dim = call.params<CountSketchParams>().out_dim;
       call.expect(data.ndim() > 0 && data[data.ndim() - 1] == out_dim,
                   "the last axis of data must have extent ", out_dim);
-      check_hashes(call, call.shape(1).size(), out_dim);
+      expect_hashes(call, call.shape(1).size(), out_dim);
       call.output(0, with_columns(data, call.shape(1).size()), call.dtype(0));
     })
+    .check(check_hashes)
     .kernel(run_sketch<true>)
     .keep_inputs({Keep::kShape, Keep::kData, Keep::kData})
     .no_grad_inputs(1, 2)

@@ -58,7 +58,6 @@ OP(Dropout)
     .params<DropoutParams>()
     .outputs(2, 1)
     .random()
-    .training_mode()
     .infer([](InferCall& call) {
       const auto& p = call.params<DropoutParams>();
       call.expect_floating();

@@ -157,18 +157,19 @@ OP(LeakyReLU)
                        return type_of(p) == LeakyType::kPrelu ? 0b11 : 0b01;
                      })
     .outputs([](const Params* p) -> size_t { return type_of(p) == LeakyType::kRrelu ? 2 : 1; })
-    .training_mode()
     .random()
     .infer([](InferCall& call) {
       const auto& p = call.params<LeakyReLUParams>();
       call.expect_floating();
       if (p.act_type == LeakyType::kPrelu) {
         call.expect_same_dtype();
+        const Shape& data = call.shape(0);
+        call.fill(1, Shape{data.ndim() > 1 ? data[1] : 1});
         call.expect(
             gamma_shape(call.shape(0), call.shape(1)).has_value(),
             "gamma must be a vector along axis 1 of data, or broadcast along its leading axes");
       }
-      call.output(0, call.shape(0), call.dtype(0));
+      infer_same_shape(call);
       if (p.act_type == LeakyType::kRrelu) call.output(1, call.shape(0), call.dtype(0));
     })
     .kernel([](const KernelCall& call) {

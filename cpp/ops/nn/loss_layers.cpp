@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "autograd/recorder.h"
 #include "core/floating.h"
 #include "op/common_params.h"
 #include "op/declare.h"
@@ -27,7 +26,10 @@ struct RegressionParams {
 void infer_regression(InferCall& call) {
   call.expect_floating();
   call.expect_same_dtype();
-  const Shape &data = call.shape(0), &label = call.shape(1);
+  const Shape& data = call.shape(0);
+  // What MXNet infers for a label of which nothing is known.
+  call.fill(1, data.ndim() == 2 && data[1] == 1 ? Shape{data[0]} : data);
+  const Shape& label = call.shape(1);
   call.expect(
       data.ndim() >= 1 && label.ndim() >= 1 && data[0] == label[0] && data.size() == label.size(),
       "label must have as many rows and elements as data");
@@ -140,8 +142,7 @@ OP(SVMOutput)
       const Shape& data = call.shape(0);
       call.expect(data.ndim() >= 2, "data must have at least 2 axes, the last for the classes");
       const Shape wanted(data.dims().first(static_cast<size_t>(data.ndim() - 1)));
-      call.expect(call.shape(1) == wanted, "label must have shape ", wanted,
-                  ": a class number each");
+      call.require(1, wanted, ": a class number each");
       call.output(0, data, call.dtype(0));
     })
     .kernel(copy_kernel)
@@ -251,14 +252,13 @@ OP(IdentityAttachKLSparseReg)
     .params<SparseRegParams>()
     .outputs(2, 1)
     .mutates<1>()
-    .no_grad_inputs(1)
-    .training_mode()
+    .auxiliary(1)
     .infer([](InferCall& call) {
       call.expect_floating();
       call.expect_same_dtype();
       const Shape& data = call.shape(0);
       call.expect(data.ndim() >= 2, "data must have at least 2 axes: (batch, units, ...)");
-      call.expect(call.shape(1) == Shape{data[1]}, "moving_avg must have shape ", Shape{data[1]});
+      call.require(1, Shape{data[1]});
       call.output(0, data, call.dtype(0));
       call.output(1, call.shape(1), call.dtype(0));
     })

@@ -142,12 +142,10 @@ OP(LayerNorm)
       const int axis = call.axis(call.params<LayerNormParams>().axis);
       call.expect_floating();
       call.expect_same_dtype();
-      const Shape wanted{call.shape(0)[axis]};
-      call.expect(call.shape(1) == wanted && call.shape(2) == wanted,
-                  "gamma and beta must have shape ", wanted, ", data's extent along the axis");
-      Shape stats = call.shape(0);
+      Shape stats = call.partial_shape(0);
+      for (size_t i : {1, 2}) call.require(i, Shape{stats[axis]}, ", data's extent along the axis");
       stats[axis] = 1;
-      call.output(0, call.shape(0), call.dtype(0));
+      infer_same_shape(call);
       call.output(1, stats, call.dtype(0));
       call.output(2, stats, call.dtype(0));
     })
@@ -242,8 +240,7 @@ OP(GroupNorm)
       call.expect(data.ndim() >= 3, "data must have at least 3 axes: (batch, channels, ...)");
       call.expect(groups >= 1 && data[1] % groups == 0,
                   "num_groups must be a divisor of the number of channels, ", data[1]);
-      call.expect(call.shape(1) == Shape{groups} && call.shape(2) == Shape{groups},
-                  "gamma and beta must have shape ", Shape{groups}, ": a number for each group");
+      for (size_t i : {1, 2}) call.require(i, Shape{groups}, ": a number for each group");
       call.output(0, data, call.dtype(0));
       call.output(1, {data[0], groups}, call.dtype(0));
       call.output(2, {data[0], groups}, call.dtype(0));
@@ -310,9 +307,7 @@ OP(InstanceNorm)
       call.expect_floating();
       call.expect_same_dtype();
       call.expect(data.ndim() >= 3, "data must have at least 3 axes: (batch, channels, ...)");
-      const Shape wanted{data[1]};
-      call.expect(call.shape(1) == wanted && call.shape(2) == wanted,
-                  "gamma and beta must have shape ", wanted, ": a number for each channel");
+      for (size_t i : {1, 2}) call.require(i, Shape{data[1]}, ": a number for each channel");
       call.output(0, data, call.dtype(0));
     })
     .kernel([](const KernelCall& call) {

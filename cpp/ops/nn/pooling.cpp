@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <limits>
 
-#include "autograd/recorder.h"
 #include "op/declare.h"
 
 // Pooling with windows of one size.
@@ -201,7 +200,7 @@ void run_pooling(const KernelCall& call) {
   const PoolGeometry g = geometry_of(p, data.shape(), kIsV1<P>);
   if (p.pool_type == PoolType::kMax) {
     // Only a gradient reads the positions.
-    pool_max(g, data, call.out(), autograd::is_recording() ? &call.out(1) : nullptr);
+    pool_max(g, data, call.out(), call.recording() ? &call.out(1) : nullptr);
   } else if (p.pool_type == PoolType::kLp && *p.p_value > 1) {
     pool_lp(g, data, call.out(), *p.p_value);
   } else {

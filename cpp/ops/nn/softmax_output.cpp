@@ -2,7 +2,6 @@
 #include <cmath>
 #include <vector>
 
-#include "autograd/recorder.h"
 #include "core/floating.h"
 #include "op/declare.h"
 #include "ops/nn/softmax.h"
@@ -60,18 +59,19 @@ int64_t class_of(double label) { return std::abs(label) < 1e15 ? static_cast<int
 void infer_softmax_output(InferCall& call, const SoftmaxOutputParams& p) {
   call.expect_floating();
   call.expect_same_dtype();
-  const Shape &data = call.shape(0), &label = call.shape(1);
+  const Shape& data = call.shape(0);
   call.expect(data.ndim() >= 2, "data must have at least 2 axes");
   call.expect(p.smooth_alpha >= 0 && p.smooth_alpha <= 1, "smooth_alpha must be in [0, 1]");
-  Ints wanted(data.begin(), data.end());
+  const Shape flat{data[0], data.product(2, data.ndim())};
+  Ints wanted(data.begin(), data.end()), kept = wanted;
+  wanted.erase(p.multi_output ? wanted.begin() + 1 : wanted.end() - 1);
+  // What MXNet infers for a label of which nothing is known.
+  call.fill(1, p.multi_output ? flat : p.preserve_shape ? Shape(wanted) : Shape{data[0]});
+  const Shape& label = call.shape(1);
   bool fits = label == data;
   if (p.multi_output) {
-    const Shape flat{data[0], data.product(2, data.ndim())};
-    wanted[1] = 1;
-    fits = fits || label == flat || label == Shape(wanted);
-    wanted.erase(wanted.begin() + 1);
-  } else {
-    wanted.pop_back();
+    kept[1] = 1;
+    fits = fits || label == flat || label == Shape(kept);
   }
   call.expect(fits || label == Shape(wanted), "label must have shape ", Shape(wanted),
               " (class numbers) or that of data (probabilities)");
@@ -177,7 +177,7 @@ OP(SoftmaxOutput)
     .vjp([](Vjp& v) {
       const auto& p = v.params<SoftmaxOutputParams>();
       const NDArray y =
-          autograd::is_recording() ? differentiable_output(v.input(0), p) : v.output(0);
+          v.recording() ? differentiable_output(v.input(0), p) : v.output(0);
       const NDArray error = output_grad({y, v.input(1)}, SoftmaxOutputGradParams{p});
       v.grad(0, p.out_grad ? error * v.head() : error);
     })
@@ -197,17 +197,22 @@ OP(SoftmaxOutput)
 // ---- softmax_cross_entropy
 
 template <class T>
+void check_classes(const CheckCall& call) {
+  const int64_t rows = call.shape(0)[0], n = call.shape(0)[1];
+  const T* labels = call.input(1).data<T>();
+  for (int64_t r = 0; r < rows; ++r) {
+    const auto given = static_cast<double>(static_cast<compute_type<T>>(labels[r]));
+    const int64_t k = class_of(given);
+    call.expect(k >= 0 && k < n && given == given, "label[", r, "] is ", given, ", data has ", n,
+                " classes");
+  }
+}
+
+template <class T>
 void cross_entropy(const KernelCall& call) {
   const NDArray &x = call.in(0), &label = call.in(1);
   const int64_t rows = x.shape()[0], n = x.shape()[1];
   const T* labels = label.data<T>();
-  for (int64_t r = 0; r < rows; ++r) {
-    const auto given = static_cast<double>(static_cast<compute_type<T>>(labels[r]));
-    const int64_t k = class_of(given);
-    if (k < 0 || k >= n || given != given) {
-      fail(call.name(), ": label[", r, "] is ", given, ", data has ", n, " classes");
-    }
-  }
   const NDArray logs = NDArray::empty(x.shape(), x.dtype());
   softmax_forward(AxisView(rows, n, 1), x, nullptr, logs, 1, true);
   double total = 0;
@@ -224,9 +229,12 @@ OP(softmax_cross_entropy)
       call.expect_floating();
       call.expect_same_dtype();
       call.expect(call.shape(0).ndim() == 2, "data must have 2 axes: rows and classes");
-      call.expect(call.shape(1) == Shape{call.shape(0)[0]}, "label must have shape ",
-                  Shape{call.shape(0)[0]}, ": a class number for each row");
+      call.require(1, Shape{call.shape(0)[0]}, ": a class number for each row");
       call.output(0, Shape{1}, call.dtype(0));
+    })
+    .check([](const CheckCall& call) {
+      dispatch_floating(call.dtype(0),
+                        [&](auto tag) { check_classes<typename decltype(tag)::type>(call); });
     })
     .kernel([](const KernelCall& call) {
       dispatch_floating(call.in(0).dtype(),

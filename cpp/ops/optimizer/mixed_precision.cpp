@@ -204,7 +204,7 @@ OP(reset_arrays)
     .variadic("data", "")
     .params<NumArraysParams>()
     .outputs([](const Params*) -> size_t { return 0; })
-    .mutates([](size_t, size_t, const Params*) { return true; })
+    .mutates([](size_t, size_t, const Params*, Mode) { return true; })
     .infer(expect_num_arrays)
     .kernel([](const KernelCall& call) {
       for (const NDArray& array : call.inputs()) fill_zero(array);

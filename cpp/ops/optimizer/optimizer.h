@@ -150,7 +150,7 @@ struct Groups {
   static size_t outputs(const Params* p) {
     return static_cast<size_t>(std::max<int64_t>(p->as<P>().weights(), 1));
   }
-  static bool mutates(size_t i, size_t count, const Params*) {
+  static bool mutates(size_t i, size_t count, const Params*, Mode) {
     return i + kExtra < count && i % kStride >= 2;
   }
   static void infer(InferCall& call) {

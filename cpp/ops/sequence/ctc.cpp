@@ -3,7 +3,6 @@
 
 #include <Eigen/Core>
 
-#include "autograd/recorder.h"
 #include "op/common_params.h"
 #include "op/declare.h"
 #include "ops/shared/compose.h"
@@ -92,9 +91,7 @@ CtcTargets targets_of(const CtcParams& p, const Shape& data, Inputs inputs) {
           at.label_lengths ? &inputs[at.label_lengths] : nullptr};
 }
 
-void expect_lengths(const InferCall& call, size_t i, int64_t largest, const char* what) {
-  call.expect(call.shape(i) == Shape{call.shape(0)[1]}, what, " must have shape ",
-              Shape{call.shape(0)[1]}, ": (batch,)");
+void check_lengths(const CheckCall& call, size_t i, int64_t largest, const char* what) {
   for (int64_t n : as_integers(call.input(i))) {
     call.expect(n >= 0 && n <= largest, what, " must be in [0, ", largest, "], got ", n);
   }
@@ -110,8 +107,19 @@ void infer_ctc(InferCall& call) {
   call.expect(data[1] == label[0], "data and label must have the same batch size");
   call.expect(data[2] > 0, "data must have a class");
   call.expect(label[1] <= data[0], "label must not be longer than data");
-  if (at.data_lengths) expect_lengths(call, at.data_lengths, data[0], "data_lengths");
-  if (at.label_lengths) expect_lengths(call, at.label_lengths, label[1], "label_lengths");
+  for (const size_t i : {at.data_lengths, at.label_lengths}) {
+    if (i) call.require(i, Shape{data[1]}, ": (batch,)");
+  }
+  call.output(0, Shape{data[1]}, call.dtype(0));
+  call.output(1, call.recording() ? data : Shape{0}, call.dtype(0));
+}
+
+void check_ctc(const CheckCall& call) {
+  const auto& p = call.params<CtcParams>();
+  const CtcInputs at(p);
+  const Shape &data = call.shape(0), &label = call.shape(1);
+  if (at.data_lengths) check_lengths(call, at.data_lengths, data[0], "data_lengths");
+  if (at.label_lengths) check_lengths(call, at.label_lengths, label[1], "label_lengths");
   SmallVector<const NDArray*, 4> inputs;
   for (size_t i = 0; i < call.input_count(); ++i) inputs.push_back(&call.input(i));
   const CtcTargets targets = targets_of(p, data, Inputs(inputs.data(), inputs.size()));
@@ -120,8 +128,6 @@ void infer_ctc(InferCall& call) {
       call.expect(c >= 0 && c < data[2], "labels must be in [0, ", data[2], "), got ", c);
     }
   }
-  call.output(0, Shape{data[1]}, call.dtype(0));
-  call.output(1, autograd::is_recording() ? data : Shape{0}, call.dtype(0));
 }
 
 using Row = Eigen::Array<double, Eigen::Dynamic, 1>;
@@ -360,7 +366,7 @@ void ctc_vjp(Vjp& v) {
   const auto& p = v.params<CtcParams>();
   const Shape data = v.input_shape(0);
   const NDArray head = reshape(v.head(), Shape{1, data[1], 1});
-  if (!autograd::is_recording() || data.size() == 0) return v.grad(0, v.output(1) * head);
+  if (!v.recording() || data.size() == 0) return v.grad(0, v.output(1) * head);
   SmallVector<NDArray, 4> inputs;
   SmallVector<const NDArray*, 4> pointers;
   for (size_t i = 0; i < v.input_count(); ++i) inputs.push_back(v.input(i));
@@ -384,6 +390,7 @@ OP(CTCLoss)
     .no_grad_inputs(1, 2, 3)
     .outputs(2, 1)
     .infer(infer_ctc)
+    .check(check_ctc)
     .kernel(run_ctc)
     .keep_inputs({Keep::kData, Keep::kData, Keep::kData, Keep::kData})
     .keep_output(0, Keep::kShape)

@@ -1,6 +1,5 @@
 #include "ops/sequence/rnn.h"
 
-#include "autograd/recorder.h"
 #include "op/declare.h"
 #include "runtime/convert.h"
 #include "runtime/parallel.h"
@@ -49,22 +48,16 @@ RnnShape check_inputs(const InferCall& call, const RnnParams& p) {
   call.expect(data.ndim() == 3, "data must have three axes: (steps, batch, inputs)");
   const RnnShape s(p, data);
   for (size_t i = 1; i < 3 + size_t{p.lstm()}; ++i) {
-    call.expect(call.dtype(i) == call.dtype(0), call.op().inputs[i].name,
-                " must have the dtype of data, ", call.dtype(0));
+    call.require_dtype(i, call.dtype(0), ", the dtype of data");
   }
-  call.expect(call.shape(1) == Shape{s.parameters()}, "parameters must have shape ",
-              Shape{s.parameters()}, " with data of shape ", data);
+  call.require(1, Shape{s.parameters()}, " with data of shape ", data);
   const int64_t lanes = s.layers * s.directions;
   const Shape state{lanes, s.batch, s.out}, cell{lanes, s.batch, s.hidden};
-  call.expect(call.shape(2) == state, "state must have shape ", state,
-              ": (layers * directions, batch, size)");
-  if (at.cell) {
-    call.expect(call.shape(at.cell) == cell, "state_cell must have shape ", cell,
-                ": (layers * directions, batch, size)");
-  }
+  call.require(2, state, ": (layers * directions, batch, size)");
+  if (at.cell) call.require(at.cell, cell, ": (layers * directions, batch, size)");
   if (at.lengths) {
-    call.expect(call.shape(at.lengths) == Shape{s.batch}, "sequence_length must have shape ",
-                Shape{s.batch});
+    call.require(at.lengths, Shape{s.batch});
+    call.fill(at.lengths, DType::kInt32);
   }
   return s;
 }
@@ -72,7 +65,7 @@ RnnShape check_inputs(const InferCall& call, const RnnParams& p) {
 void infer_rnn(InferCall& call) {
   const auto& p = call.params<RnnParams>();
   const RnnShape s = check_inputs(call, p);
-  const bool keeps = autograd::is_recording();
+  const bool keeps = call.recording();
   const bool drops = call.training() && p.p > 0 && s.layers > 1;
   const DType dtype = call.dtype(0), wide = wide_type(dtype);
   const size_t reserve = p.reserve_index();
@@ -237,7 +230,7 @@ void rnn_vjp(Vjp& v) {
   const RnnInputs at(p);
   const size_t reserve = p.reserve_index();
   const NDArray masks = v.output(reserve + 1).detached();
-  if (autograd::is_recording()) return rnn_composed_vjp(v, masks);
+  if (v.recording()) return rnn_composed_vjp(v, masks);
   SmallVector<NDArray, 12> inputs;
   for (size_t i = 0; i < at.count; ++i) inputs.push_back(v.input(i));
   inputs.push_back(v.output(0));
@@ -265,7 +258,6 @@ OP(RNN)
                return rnn.state_outputs ? rnn.reserve_index() : 1;
              })
     .random()
-    .training_mode()
     .infer(infer_rnn)
     .kernel(run_rnn)
     .keep_inputs({Keep::kData, Keep::kData, Keep::kData, Keep::kData, Keep::kData})

@@ -73,9 +73,7 @@ void check_sequences(const InferCall& call, const Shape& data, int64_t axis, boo
   call.expect(data.ndim() >= 2, "data must have at least 2 axes: steps and batch");
   call.expect(axis == 0 || axis == 1, "axis must be 0 or 1, got ", axis);
   if (!lengths) return;
-  const Shape wanted{data[static_cast<int>(1 - axis)]};
-  call.expect(call.shape(1) == wanted, "sequence_length must have shape ", wanted,
-              ": a length for each sequence");
+  call.require(1, Shape{data[static_cast<int>(1 - axis)]}, ": a length for each sequence");
 }
 
 // The lengths, within [0, steps].
@@ -166,7 +164,7 @@ Shape without_steps(const Shape& data, int64_t axis) {
   return Shape(dims);
 }
 
-void expect_last_steps(const InferCall& call, int64_t steps) {
+void check_last_steps(const CheckCall& call, int64_t steps) {
   const NDArray numbers = index_numbers(call.input(1));
   for (int64_t i = 0; i < numbers.size(); ++i) {
     const int64_t length = numbers.data<int64_t>()[i];
@@ -184,8 +182,11 @@ OP(SequenceLast)
       check_sequences(call, call.shape(0), p.axis, p.use_sequence_length);
       const int64_t steps = call.shape(0)[static_cast<int>(p.axis)];
       call.expect(steps > 0, "the sequences have no steps");
-      if (p.use_sequence_length) expect_last_steps(call, steps);
       call.output(0, without_steps(call.shape(0), p.axis), call.dtype(0));
+    })
+    .check([](const CheckCall& call) {
+      const auto& p = call.params<SequenceParams>();
+      if (p.use_sequence_length) check_last_steps(call, call.shape(0)[static_cast<int>(p.axis)]);
     })
     .kernel([](const KernelCall& call) {
       const NDArray &x = call.in(0), &out = call.out();
@@ -231,7 +232,6 @@ OP(_backward_SequenceLast)
       Ints dims(head.begin(), head.end());
       dims.insert(dims.begin() + p.axis, p.steps);
       check_sequences(call, Shape(dims), p.axis, p.use_sequence_length);
-      if (p.use_sequence_length) expect_last_steps(call, p.steps);
       call.output(0, Shape(dims), call.dtype(0));
     })
     .kernel([](const KernelCall& call) {

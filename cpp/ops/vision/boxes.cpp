@@ -299,7 +299,7 @@ OP(_box_rows)
 // ---- offsets from anchors
 
 // Checks that what is to be encoded names existing boxes of reference.
-void expect_matches(const InferCall& call) {
+void check_matches(const CheckCall& call) {
   const int64_t n = call.shape(0)[1], references = call.shape(3)[1];
   dispatch_floating(call.dtype(0), [&](auto tag) {
     using T = typename decltype(tag)::type;
@@ -360,10 +360,10 @@ OP(_contrib_box_encode)
                   "refs must have shape (N, boxes of reference, 4)");
       call.expect(call.shape(4) == Shape{4} && call.shape(5) == Shape{4},
                   "means and stds must have shape (4,)");
-      expect_matches(call);
       call.output(0, out, call.dtype(0));
       call.output(1, out, call.dtype(0));
     })
+    .check(check_matches)
     .kernel([](const KernelCall& call) {
       dispatch_floating(call.in(0).dtype(),
                         [&](auto tag) { encode<typename decltype(tag)::type>(call); });

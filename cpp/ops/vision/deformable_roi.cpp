@@ -4,6 +4,7 @@
 
 #include "core/floating.h"
 #include "op/declare.h"
+#include "ops/vision/regions.h"
 #include "ops/shared/strided.h"
 #include "runtime/parallel.h"
 
@@ -268,15 +269,6 @@ Shape pooled_shape(const InferCall& call, const PartParams& p, const Shape& imag
                 "trans must have shape (regions, 2 * classes, ", p.parts(), ", ", p.parts(),
                 "), where classes divides output_dim");
   }
-  dispatch_floating(call.dtype(rois), [&](auto tag) {
-    using T = typename decltype(tag)::type;
-    const T* roi = call.input(rois).data<T>();
-    for (int64_t r = 0; r < regions[0]; ++r, roi += 5) {
-      const auto image = static_cast<double>(static_cast<compute_type<T>>(roi[0]));
-      call.expect(image > -1 && image < static_cast<double>(images[0]), "rois[", r, ", 0] is ",
-                  image, ", data has ", images[0], " images");
-    }
-  });
   const Shape out = {regions[0], p.output_dim, p.pooled_size, p.pooled_size};
   checked_size(out, call.name());
   return out;
@@ -304,6 +296,8 @@ void infer_pooling(InferCall& call) {
   call.output(0, pooled_shape(call, call.params<P>(), call.shape(0), 1), call.dtype(0));
 }
 
+void check_pooling(const CheckCall& call) { check_regions(call, 1, call.shape(0)[0]); }
+
 void run_pooling(const KernelCall& call, const PartParams& p, bool dy, bool dx) {
   if (call.out().size() == 0) return;
   dispatch_floating(call.out().dtype(), [&](auto tag) {
@@ -326,6 +320,7 @@ OP(_contrib_DeformablePSROIPooling)
     .params<PartParams>()
     .optional_inputs(2, used_inputs<PartParams>)
     .infer(infer_pooling<PartParams>)
+    .check(check_pooling)
     .kernel([](const KernelCall& call) {
       run_pooling(call, call.params<PartParams>(), false, false);
     })
@@ -349,6 +344,7 @@ OP(_displaced_pooling)
     .params<DisplacedParams>()
     .optional_inputs(2, used_inputs<DisplacedParams>)
     .infer(infer_pooling<DisplacedParams>)
+    .check(check_pooling)
     .kernel([](const KernelCall& call) {
       const auto& p = call.params<DisplacedParams>();
       run_pooling(call, p, p.dy, p.dx);
@@ -370,6 +366,9 @@ OP(_backward_displaced_data)
       call.expect(call.shape(0) == pooled_shape(call, p, images, 1),
                   "head must have the shape of what was pooled");
       call.output(0, images, call.dtype(0));
+    })
+    .check([](const CheckCall& call) {
+      check_regions(call, 1, call.params<DisplacedDataParams>().shape[0]);
     })
     .kernel([](const KernelCall& call) {
       const auto& p = call.params<DisplacedDataParams>();
@@ -415,6 +414,7 @@ OP(_backward_displaced_trans)
                   "head must have the shape of what was pooled");
       call.output(0, call.shape(3), call.dtype(0));
     })
+    .check([](const CheckCall& call) { check_regions(call, 2, call.shape(1)[0]); })
     .kernel([](const KernelCall& call) {
       dispatch_floating(call.out().dtype(), [&](auto tag) {
         sum_moves<typename decltype(tag)::type>(call.params<DisplacedParams>(), call.in(0),

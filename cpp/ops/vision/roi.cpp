@@ -5,6 +5,7 @@
 
 #include "core/floating.h"
 #include "op/declare.h"
+#include "ops/vision/regions.h"
 #include "ops/shared/strided.h"
 #include "runtime/convert.h"
 #include "runtime/parallel.h"
@@ -73,22 +74,13 @@ void expect_pooling(const InferCall& call, const Ints& pooled_size, double spati
   call.expect(spatial_scale >= 0 && spatial_scale <= 1, "spatial_scale must be in [0, 1]");
 }
 
-// Checks the regions, input 1, and the images that they name.
-void expect_regions(const InferCall& call, const Shape& images, bool negative_allowed) {
+// Checks images and regions, input 1.
+void expect_regions(const InferCall& call, const Shape& images) {
   call.expect_floating();
   call.expect(call.dtype(1) == call.dtype(0), "rois must have the dtype of data");
   call.expect(images.ndim() == 4, "data must have shape (N, channels, height, width)");
   const Shape& rois = call.shape(1);
   call.expect(rois.ndim() == 2 && rois[1] == 5, "rois must have shape (regions, 5)");
-  dispatch_floating(call.dtype(1), [&](auto tag) {
-    using T = typename decltype(tag)::type;
-    const T* roi = call.input(1).data<T>();
-    for (int64_t r = 0; r < rois[0]; ++r, roi += 5) {
-      const auto image = static_cast<double>(static_cast<compute_type<T>>(roi[0]));
-      const bool ok = image < static_cast<double>(images[0]) && (negative_allowed || image > -1);
-      call.expect(ok, "rois[", r, ", 0] is ", image, ", data has ", images[0], " images");
-    }
-  });
 }
 
 // A finite number from a coordinate, which may be anything.
@@ -218,12 +210,13 @@ OP(ROIPooling)
     .infer([](InferCall& call) {
       const auto& p = call.params<PoolingParams>();
       expect_pooling(call, p.pooled_size, p.spatial_scale);
-      expect_regions(call, call.shape(0), false);
+      expect_regions(call, call.shape(0));
       const Shape out = {call.shape(1)[0], call.shape(0)[1], p.pooled_size[0], p.pooled_size[1]};
       checked_size(out, call.name());
       call.output(0, out, call.dtype(0));
       call.output(1, out, DType::kInt64);
     })
+    .check([](const CheckCall& call) { check_regions(call, 1, call.shape(0)[0]); })
     .kernel([](const KernelCall& call) {
       dispatch_floating(call.in(0).dtype(),
                         [&](auto tag) { pool_regions<typename decltype(tag)::type>(call); });
@@ -249,7 +242,7 @@ OP(ROIPooling)
 )");
 
 void infer_maxima(InferCall& call, const Shape& images, const Shape& pooled) {
-  expect_regions(call, images, false);
+  expect_regions(call, images);
   call.expect(pooled.ndim() == 4 && pooled[0] == call.shape(1)[0] && pooled[1] == images[1] &&
                   call.shape(2) == pooled && call.dtype(2) == DType::kInt64,
               "maxima must be int64 places for each region, channel and bin");
@@ -261,6 +254,7 @@ OP(_roi_maxima)
       infer_maxima(call, call.shape(0), call.shape(2));
       call.output(0, call.shape(2), call.dtype(0));
     })
+    .check([](const CheckCall& call) { check_regions(call, 1, call.shape(0)[0]); })
     .kernel([](const KernelCall& call) {
       dispatch_floating(call.in(0).dtype(),
                         [&](auto tag) { take_maxima<typename decltype(tag)::type>(call); });
@@ -281,6 +275,9 @@ OP(_backward_ROIPooling)
       const Shape images(call.params<ImagesParams>().shape);
       infer_maxima(call, images, call.shape(0));
       call.output(0, images, call.dtype(0));
+    })
+    .check([](const CheckCall& call) {
+      check_regions(call, 1, call.params<ImagesParams>().shape[0]);
     })
     .kernel([](const KernelCall& call) {
       dispatch_floating(call.in(0).dtype(),
@@ -460,7 +457,7 @@ Shape aligned_shape(const InferCall& call, const AlignParams& p, const Shape& im
   constexpr int64_t kMostSamples = 1 << 16;
   call.expect(p.sample_ratio <= kMostSamples, "sample_ratio must be at most ", kMostSamples);
   expect_pooling(call, p.pooled_size, p.spatial_scale);
-  expect_regions(call, images, true);
+  expect_regions(call, images);
   int64_t channels = images[1];
   if (p.position_sensitive) {
     const int64_t bins = p.pooled_size[0] * p.pooled_size[1];
@@ -485,6 +482,7 @@ OP(_contrib_ROIAlign)
     .infer([](InferCall& call) {
       call.output(0, aligned_shape(call, call.params<AlignParams>(), call.shape(0)), call.dtype(0));
     })
+    .check([](const CheckCall& call) { check_regions(call, 1, call.shape(0)[0], true); })
     .kernel([](const KernelCall& call) {
       dispatch_floating(call.in(0).dtype(),
                         [&](auto tag) { align_regions<typename decltype(tag)::type>(call); });
@@ -518,6 +516,9 @@ OP(_backward_ROIAlign)
       call.expect(call.shape(0) == aligned_shape(call, p, images),
                   "head must have the shape of what was pooled");
       call.output(0, images, call.dtype(0));
+    })
+    .check([](const CheckCall& call) {
+      check_regions(call, 1, call.params<AlignGradParams>().shape[0], true);
     })
     .kernel([](const KernelCall& call) {
       dispatch_floating(call.in(0).dtype(),

@@ -5,6 +5,7 @@
 
 #include "core/floating.h"
 #include "op/declare.h"
+#include "ops/vision/regions.h"
 #include "ops/shared/strided.h"
 #include "runtime/convert.h"
 #include "runtime/parallel.h"
@@ -62,15 +63,6 @@ void expect_regions(const InferCall& call, const Shape& images, double scale, in
   call.expect(images.ndim() == 4, "data must have shape (N, channels, height, width)");
   const Shape& rois = call.shape(1);
   call.expect(rois.ndim() == 2 && rois[1] == width, "rois must have shape (regions, ", width, ")");
-  dispatch_floating(call.dtype(1), [&](auto tag) {
-    using T = typename decltype(tag)::type;
-    const T* roi = call.input(1).data<T>();
-    for (int64_t r = 0; r < rois[0]; ++r, roi += width) {
-      const auto image = static_cast<double>(static_cast<compute_type<T>>(roi[0]));
-      call.expect(image > -1 && image < static_cast<double>(images[0]), "rois[", r, ", 0] is ",
-                  image, ", data has ", images[0], " images");
-    }
-  });
 }
 
 template <class C>
@@ -143,6 +135,7 @@ OP(_contrib_PSROIPooling)
       const auto& p = call.params<PositionParams>();
       call.output(0, position_shape(call, p, call.shape(0)), call.dtype(0));
     })
+    .check([](const CheckCall& call) { check_regions(call, 1, call.shape(0)[0]); })
     .kernel([](const KernelCall& call) {
       const auto& p = call.params<PositionParams>();
       const Shape& images = call.in(0).shape();
@@ -197,6 +190,9 @@ OP(_backward_PSROIPooling)
       call.expect(call.shape(0) == position_shape(call, p, images),
                   "head must have the shape of what was pooled");
       call.output(0, images, call.dtype(0));
+    })
+    .check([](const CheckCall& call) {
+      check_regions(call, 1, call.params<PositionGradParams>().shape[0]);
     })
     .kernel([](const KernelCall& call) {
       const PositionParams& p = call.params<PositionGradParams>();
@@ -329,6 +325,7 @@ OP(_contrib_RROIAlign)
       checked_size(out, call.name());
       call.output(0, out, call.dtype(0));
     })
+    .check([](const CheckCall& call) { check_regions(call, 1, call.shape(0)[0]); })
     .kernel([](const KernelCall& call) {
       dispatch_floating(call.in(0).dtype(),
                         [&](auto tag) { align_turned<typename decltype(tag)::type>(call); });
