@@ -41,22 +41,6 @@ NDArray AnyOp::call(std::initializer_list<const NDArray*> inputs) const {
   return invoke(op, Inputs(inputs.begin(), inputs.size()), op.params->make());
 }
 
-const BinaryOp add{"broadcast_add", "_plus_scalar", "_plus_scalar"};
-const BinaryOp subtract{"broadcast_sub", "_minus_scalar", "_rminus_scalar"};
-const BinaryOp multiply{"broadcast_mul", "_mul_scalar", "_mul_scalar"};
-const BinaryOp divide{"broadcast_div", "_div_scalar", "_rdiv_scalar"};
-const BinaryOp power{"broadcast_power", "_power_scalar", "_rpower_scalar"};
-const BinaryOp maximum{"broadcast_maximum", "_maximum_scalar", "_maximum_scalar"};
-const BinaryOp minimum{"broadcast_minimum", "_minimum_scalar", "_minimum_scalar"};
-const BinaryOp equal{"broadcast_equal", "_equal_scalar", "_equal_scalar"};
-const BinaryOp not_equal{"broadcast_not_equal", "_not_equal_scalar", "_not_equal_scalar"};
-const BinaryOp greater{"broadcast_greater", "_greater_scalar", "_lesser_scalar"};
-const BinaryOp greater_equal{"broadcast_greater_equal", "_greater_equal_scalar",
-                             "_lesser_equal_scalar"};
-const BinaryOp lesser{"broadcast_lesser", "_lesser_scalar", "_greater_scalar"};
-const BinaryOp lesser_equal{"broadcast_lesser_equal", "_lesser_equal_scalar",
-                            "_greater_equal_scalar"};
-
 const Op<> negative{"negative"}, abs{"abs"}, sign{"sign"}, floor{"floor"}, trunc{"trunc"},
     exp{"exp"}, log{"log"}, sqrt{"sqrt"}, rsqrt{"rsqrt"}, cbrt{"cbrt"}, rcbrt{"rcbrt"},
     square{"square"}, reciprocal{"reciprocal"}, sin{"sin"}, cos{"cos"}, tan{"tan"}, sinh{"sinh"},

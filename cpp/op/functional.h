@@ -96,27 +96,41 @@ class Op<P> : public AnyOp {
   }
 };
 
-// A binary operator over arrays and numbers.
+// A binary function of arrays and numbers, that is looked up by name on its first use.
 class BinaryOp {
  public:
-  BinaryOp(const char* arrays, const char* scalar, const char* reversed)
-      : arrays_(arrays), scalar_(scalar), reversed_(reversed) {}
+  constexpr explicit BinaryOp(const char* name) : name_(name) {}
+  const BinaryForms& forms() const {
+    const BinaryForms* forms = forms_.load(std::memory_order_acquire);
+    if (!forms) forms_.store(forms = &find_binary(name_), std::memory_order_release);
+    return *forms;
+  }
   // Of two arrays.
-  const OpSchema& schema() const { return arrays_.schema(); }
-  NDArray operator()(const NDArray& a, const NDArray& b) const { return arrays_(a, b); }
-  NDArray operator()(const NDArray& a, double b) const { return scalar_(a, {b, false}); }
-  NDArray operator()(double a, const NDArray& b) const { return reversed_(b, {a, false}); }
+  const OpSchema& schema() const { return *forms().arrays; }
+  NDArray operator()(const NDArray& a, const NDArray& b) const {
+    const NDArray* inputs[] = {&a, &b};
+    return invoke(schema(), Inputs(inputs, 2));
+  }
+  NDArray operator()(const NDArray& a, double b) const {
+    return invoke(*forms().scalar, {a}, make_params(ScalarParams{b, false}));
+  }
+  NDArray operator()(double a, const NDArray& b) const {
+    return invoke(*forms().reversed, {b}, make_params(ScalarParams{a, false}));
+  }
 
  private:
-  Op<> arrays_;
-  Op<ScalarParams> scalar_, reversed_;
+  const char* name_;
+  mutable std::atomic<const BinaryForms*> forms_{nullptr};
 };
+
+inline const BinaryOp add{"add"}, subtract{"subtract"}, multiply{"multiply"}, divide{"divide"};
+inline const BinaryOp modulo{"modulo"}, power{"power"}, maximum{"maximum"}, minimum{"minimum"};
+inline const BinaryOp equal{"equal"}, not_equal{"not_equal"};
+inline const BinaryOp greater{"greater"}, greater_equal{"greater_equal"};
+inline const BinaryOp lesser{"lesser"}, lesser_equal{"lesser_equal"};
 
 // Defined in functional.cpp: all files of operators see these, and an initializer in each would be
 // much code.
-
-extern const BinaryOp add, subtract, multiply, divide, power, maximum, minimum, equal, not_equal,
-    greater, greater_equal, lesser, lesser_equal;
 extern const Op<> negative, abs, sign, floor, trunc, exp, log, sqrt, rsqrt, cbrt, rcbrt, square,
     reciprocal, sin, cos, tan, sinh, cosh, tanh, sigmoid, gamma, zeros_like, ones_like, where, relu,
     softsign, expm1;

@@ -41,28 +41,10 @@ void dealloc(PyObject* self) {
 
 // ---- operators
 
-// The three operators behind a Python operator: of arrays, array and number, number and array.
-struct OperatorTrio {
-  OperatorTrio(const char* arrays, const char* scalar, const char* reversed)
-      : arrays(arrays), scalar(scalar), reversed(reversed) {}
-  const fn::Op<> arrays;
-  const fn::Op<ScalarParams> scalar, reversed;
-};
-const fn::Op<ScalarParams> kScale{"_mul_scalar"};
-const OperatorTrio kAdd{"broadcast_add", "_plus_scalar", "_plus_scalar"};
-const OperatorTrio kSub{"broadcast_sub", "_minus_scalar", "_rminus_scalar"};
-const OperatorTrio kMul{"broadcast_mul", "_mul_scalar", "_mul_scalar"};
-const OperatorTrio kDiv{"broadcast_div", "_div_scalar", "_rdiv_scalar"};
-const OperatorTrio kMod{"broadcast_mod", "_mod_scalar", "_rmod_scalar"};
-const OperatorTrio kPow{"broadcast_power", "_power_scalar", "_rpower_scalar"};
-const OperatorTrio kCompare[] = {
-    {"broadcast_lesser", "_lesser_scalar", "_greater_scalar"},
-    {"broadcast_lesser_equal", "_lesser_equal_scalar", "_greater_equal_scalar"},
-    {"broadcast_equal", "_equal_scalar", "_equal_scalar"},
-    {"broadcast_not_equal", "_not_equal_scalar", "_not_equal_scalar"},
-    {"broadcast_greater", "_greater_scalar", "_lesser_scalar"},
-    {"broadcast_greater_equal", "_greater_equal_scalar", "_lesser_equal_scalar"},
-};
+// By Python's numbers of the comparisons.
+const fn::BinaryOp* const kCompare[] = {&fn::lesser,    &fn::lesser_equal, &fn::equal,
+                                        &fn::not_equal, &fn::greater,      &fn::greater_equal};
+static_assert(Py_LT == 0 && Py_LE == 1 && Py_EQ == 2 && Py_NE == 3 && Py_GT == 4 && Py_GE == 5);
 
 ParamsRef scalar_params(double value, bool is_int) {
   Ref<Params> params = params_info<ScalarParams>()->make();
@@ -90,14 +72,14 @@ void check_operand_of_update(const OpSchema& op, const NDArray& target, const ND
        "x += y");
 }
 
-PyObject* run_binary(const OperatorTrio& trio, PyObject* a, PyObject* b, PyObject* target) {
+PyObject* run_binary(const BinaryForms& forms, PyObject* a, PyObject* b, PyObject* target) {
   const bool left = is_ndarray(a);
   const OpSchema* op;
   const NDArray* inputs[2];
   size_t count = 1;
   ParamsRef params;
   if (left && is_ndarray(b)) {
-    op = &trio.arrays.schema();
+    op = forms.arrays;
     inputs[0] = &array_of(a);
     inputs[1] = &array_of(b);
     count = 2;
@@ -111,7 +93,7 @@ PyObject* run_binary(const OperatorTrio& trio, PyObject* a, PyObject* b, PyObjec
       }
       Py_RETURN_NOTIMPLEMENTED;
     }
-    op = left ? &trio.scalar.schema() : &trio.reversed.schema();
+    op = left ? forms.scalar : forms.reversed;
     inputs[0] = &array_of(left ? a : b);
     params = scalar_params(value, PyLong_Check(number));
   }
@@ -129,18 +111,18 @@ PyObject* run_binary(const OperatorTrio& trio, PyObject* a, PyObject* b, PyObjec
   return wrap(std::move(outputs[0]));
 }
 
-template <const OperatorTrio& trio>
+template <const fn::BinaryOp& function>
 PyObject* binary_slot(PyObject* a, PyObject* b) {
   try {
-    return run_binary(trio, a, b, nullptr);
+    return run_binary(function.forms(), a, b, nullptr);
   } catch (...) {
     return set_python_error();
   }
 }
-template <const OperatorTrio& trio>
+template <const fn::BinaryOp& function>
 PyObject* inplace_slot(PyObject* a, PyObject* b) {
   try {
-    return run_binary(trio, a, b, a);
+    return run_binary(function.forms(), a, b, a);
   } catch (...) {
     return set_python_error();
   }
@@ -151,13 +133,13 @@ PyObject* power_slot(PyObject* a, PyObject* b, PyObject* modulus) {
     PyErr_SetString(PyExc_TypeError, "pow() of an NDArray takes no modulus");
     return nullptr;
   }
-  return binary_slot<kPow>(a, b);
+  return binary_slot<fn::power>(a, b);
 }
 
 PyObject* compare_slot(PyObject* a, PyObject* b, int operation) {
   PyObject* result;
   try {
-    result = run_binary(kCompare[operation], a, b, nullptr);
+    result = run_binary(kCompare[operation]->forms(), a, b, nullptr);
   } catch (...) {
     return set_python_error();
   }
@@ -174,7 +156,7 @@ PyObject* compare_slot(PyObject* a, PyObject* b, int operation) {
 PyObject* negative_slot(PyObject* self) {
   try {
     const NDArray* input = &array_of(self);
-    return wrap(invoke(kScale.schema(), Inputs(&input, 1), scalar_params(-1, false)));
+    return wrap(invoke(*fn::multiply.forms().scalar, Inputs(&input, 1), scalar_params(-1, false)));
   } catch (...) {
     return set_python_error();
   }
@@ -328,17 +310,17 @@ PyType_Slot slots[] = {
     slot(Py_tp_richcompare, compare_slot),
     {Py_tp_getset, getset},
     {Py_tp_members, members},
-    slot(Py_nb_add, binary_slot<kAdd>),
-    slot(Py_nb_subtract, binary_slot<kSub>),
-    slot(Py_nb_multiply, binary_slot<kMul>),
-    slot(Py_nb_true_divide, binary_slot<kDiv>),
-    slot(Py_nb_remainder, binary_slot<kMod>),
+    slot(Py_nb_add, binary_slot<fn::add>),
+    slot(Py_nb_subtract, binary_slot<fn::subtract>),
+    slot(Py_nb_multiply, binary_slot<fn::multiply>),
+    slot(Py_nb_true_divide, binary_slot<fn::divide>),
+    slot(Py_nb_remainder, binary_slot<fn::modulo>),
     slot(Py_nb_power, power_slot),
-    slot(Py_nb_inplace_add, inplace_slot<kAdd>),
-    slot(Py_nb_inplace_subtract, inplace_slot<kSub>),
-    slot(Py_nb_inplace_multiply, inplace_slot<kMul>),
-    slot(Py_nb_inplace_true_divide, inplace_slot<kDiv>),
-    slot(Py_nb_inplace_remainder, inplace_slot<kMod>),
+    slot(Py_nb_inplace_add, inplace_slot<fn::add>),
+    slot(Py_nb_inplace_subtract, inplace_slot<fn::subtract>),
+    slot(Py_nb_inplace_multiply, inplace_slot<fn::multiply>),
+    slot(Py_nb_inplace_true_divide, inplace_slot<fn::divide>),
+    slot(Py_nb_inplace_remainder, inplace_slot<fn::modulo>),
     slot(Py_nb_negative, negative_slot),
     slot(Py_nb_absolute, absolute_slot),
     slot(Py_nb_bool, bool_slot),

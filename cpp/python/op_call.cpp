@@ -248,6 +248,12 @@ void init_op_call(py::module_& m) {
     for (const OpSchema* op : Registry::get().all()) names.push_back(op->name);
     return names;
   });
+  m.def("binary_names", [] { return Registry::get().binary_names(); });
+  // The names of a binary function's operators: of arrays, array and number, number and array.
+  m.def("binary_forms", [](const std::string& name) {
+    const BinaryForms& forms = find_binary(name);
+    return py::make_tuple(forms.arrays->name, forms.scalar->name, forms.reversed->name);
+  });
   m.def("set_describe_hook", [](py::object hook) { describe_hook = hook.release().ptr(); });
   m.def("set_null", [](py::object null) { Binder::set_null(null.release().ptr()); });
 }

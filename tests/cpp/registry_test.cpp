@@ -179,6 +179,38 @@ TEST(Registry, UnfinishedDeclarationsAreErrors) {
   }
 }
 
+TEST(Registry, BinaryFunctionsKnowTheirOperators) {
+  const auto names = [](std::string_view function) {
+    const BinaryForms& forms = find_binary(function);
+    return std::vector<std::string>{forms.arrays->name, forms.scalar->name, forms.reversed->name};
+  };
+  using Names = std::vector<std::string>;
+  EXPECT_EQ(names("add"), (Names{"broadcast_add", "_plus_scalar", "_plus_scalar"}));
+  EXPECT_EQ(names("subtract"), (Names{"broadcast_sub", "_minus_scalar", "_rminus_scalar"}));
+  EXPECT_EQ(names("power"), (Names{"broadcast_power", "_power_scalar", "_rpower_scalar"}));
+  EXPECT_EQ(names("greater"), (Names{"broadcast_greater", "_greater_scalar", "_lesser_scalar"}));
+  EXPECT_TRUE(contains(error_of([] { find_binary("broadcast_add"); }), "broadcast_add"));
+  for (const std::string& name : Registry::get().binary_names()) {
+    SCOPED_TRACE(name);
+    const BinaryForms& forms = find_binary(name);
+    // One function, whatever stands on which side.
+    EXPECT_EQ(forms.arrays->tile.kernels[0], forms.scalar->tile.kernels[0]);
+    EXPECT_EQ(forms.arrays->inputs.size(), 2u);
+    EXPECT_EQ(forms.scalar->inputs.size(), 1u);
+    EXPECT_EQ(forms.reversed->inputs.size(), 1u);
+    EXPECT_FALSE(forms.scalar->reversed_scalar);
+  }
+}
+
+TEST(Registry, RefusesBinaryFunctionsThatAreNotWhole) {
+  Registry registry;
+  registry.add_binary("f", "broadcast_f", "_f_scalar", "_f_scalar");
+  EXPECT_TRUE(
+      contains(error_of([&] { registry.add_binary("f", "broadcast_f", "_f_scalar", "_f_scalar"); }),
+               "declared twice"));
+  EXPECT_TRUE(contains(error_of([&] { registry.finish(); }), "there is no operator broadcast_f"));
+}
+
 struct OtherParams {
   int64_t other = 0;
   template <class V>

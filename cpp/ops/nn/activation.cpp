@@ -1,7 +1,5 @@
-#include <algorithm>
-#include <cmath>
-
 #include "ops/elementwise/unary.h"
+#include "ops/shared/elementary.h"
 
 // The activation of a layer, by name.
 namespace mxtape {
@@ -20,11 +18,8 @@ struct ActivationParams {
 };
 
 // log(1 + exp(x)) without overflow.
-const TileFunction softrelu = floating_tile<1>([](auto a) {
-  using T = typename decltype(a)::Scalar;
-  return a.unaryExpr(
-      [](T x) -> T { return x > T(0) ? x + std::log1p(std::exp(-x)) : std::log1p(std::exp(x)); });
-});
+const TileFunction softrelu =
+    floating_each<1>([](auto x) { return max(x, 0) + log1p(exp(-abs(x))); });
 
 const TileFunction& activation_tile(ActType type) {
   switch (type) {

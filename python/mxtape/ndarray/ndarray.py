@@ -414,10 +414,9 @@ def waitall():
 # ---- functions of two arrays, or of an array and a number
 
 
-def _binary(name, arrays, scalar, reversed_scalar, on_numbers, doc, with_two):
+def _binary(name, on_numbers, doc, with_two):
     """`with_two`: what the function gives for the array [7, 2, 0] and the number 2."""
-    arrays, scalar = register.get(arrays), register.get(scalar)
-    reversed_scalar = register.get(reversed_scalar)
+    arrays, scalar, reversed_scalar = map(register.get, _core.binary_forms(name))
 
     def function(lhs, rhs):
         if isinstance(lhs, NDArray):
@@ -461,36 +460,24 @@ def _logical(function):
 
 add = _binary(
     "add",
-    "broadcast_add",
-    "_plus_scalar",
-    "_plus_scalar",
     lambda x, y: x + y,
     "lhs + rhs.",
     [9, 4, 2],
 )
 subtract = _binary(
     "subtract",
-    "broadcast_sub",
-    "_minus_scalar",
-    "_rminus_scalar",
     lambda x, y: x - y,
     "lhs - rhs.",
     [5, 0, -2],
 )
 multiply = _binary(
     "multiply",
-    "broadcast_mul",
-    "_mul_scalar",
-    "_mul_scalar",
     lambda x, y: x * y,
     "lhs * rhs.",
     [14, 4, 0],
 )
 divide = _binary(
     "divide",
-    "broadcast_div",
-    "_div_scalar",
-    "_rdiv_scalar",
     lambda x, y: x / y,
     "lhs / rhs.",
     [3.5, 1, 0],
@@ -498,117 +485,78 @@ divide = _binary(
 true_divide = divide
 modulo = _binary(
     "modulo",
-    "broadcast_mod",
-    "_mod_scalar",
-    "_rmod_scalar",
     lambda x, y: x % y,
     "lhs % rhs.",
     [1, 0, 0],
 )
 power = _binary(
     "power",
-    "broadcast_power",
-    "_power_scalar",
-    "_rpower_scalar",
     pow,
     "base to the power exp.",
     [49, 4, 0],
 )
 maximum = _binary(
     "maximum",
-    "broadcast_maximum",
-    "_maximum_scalar",
-    "_maximum_scalar",
     max,
     "The larger operand.",
     [7, 2, 2],
 )
 minimum = _binary(
     "minimum",
-    "broadcast_minimum",
-    "_minimum_scalar",
-    "_minimum_scalar",
     min,
     "The lesser operand.",
     [2, 2, 0],
 )
 equal = _binary(
     "equal",
-    "broadcast_equal",
-    "_equal_scalar",
-    "_equal_scalar",
     lambda x, y: int(x == y),
     "1 where lhs == rhs, else 0.",
     [0, 1, 0],
 )
 not_equal = _binary(
     "not_equal",
-    "broadcast_not_equal",
-    "_not_equal_scalar",
-    "_not_equal_scalar",
     lambda x, y: int(x != y),
     "1 where lhs != rhs, else 0.",
     [1, 0, 1],
 )
 greater = _binary(
     "greater",
-    "broadcast_greater",
-    "_greater_scalar",
-    "_lesser_scalar",
     lambda x, y: int(x > y),
     "1 where lhs > rhs, else 0.",
     [1, 0, 0],
 )
 greater_equal = _binary(
     "greater_equal",
-    "broadcast_greater_equal",
-    "_greater_equal_scalar",
-    "_lesser_equal_scalar",
     lambda x, y: int(x >= y),
     "1 where lhs >= rhs, else 0.",
     [1, 1, 0],
 )
 lesser = _binary(
     "lesser",
-    "broadcast_lesser",
-    "_lesser_scalar",
-    "_greater_scalar",
     lambda x, y: int(x < y),
     "1 where lhs < rhs, else 0.",
     [0, 0, 1],
 )
 lesser_equal = _binary(
     "lesser_equal",
-    "broadcast_lesser_equal",
-    "_lesser_equal_scalar",
-    "_greater_equal_scalar",
     lambda x, y: int(x <= y),
     "1 where lhs <= rhs, else 0.",
     [0, 1, 1],
 )
 logical_and = _binary(
     "logical_and",
-    "broadcast_logical_and",
-    "_logical_and_scalar",
-    "_logical_and_scalar",
     _logical(lambda x, y: x and y),
     "1 where both are not 0, else 0.",
     [1, 1, 0],
 )
 logical_or = _binary(
     "logical_or",
-    "broadcast_logical_or",
-    "_logical_or_scalar",
-    "_logical_or_scalar",
     _logical(lambda x, y: x or y),
     "1 where one is not 0, else 0.",
     [1, 1, 1],
 )
 logical_xor = _binary(
     "logical_xor",
-    "broadcast_logical_xor",
-    "_logical_xor_scalar",
-    "_logical_xor_scalar",
     _logical(lambda x, y: x != y),
     "1 where exactly one is not 0, else 0.",
     [0, 0, 1],
