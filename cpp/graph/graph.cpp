@@ -5,6 +5,7 @@
 #include <unordered_set>
 
 #include "core/error.h"
+#include "graph/file_outputs.h"
 
 namespace mxtape {
 namespace {
@@ -22,7 +23,8 @@ std::string names_of_inputs(const OpSchema& op, const Params* params, size_t cou
 }
 
 bool is_amp_cast(const GraphNode& node) {
-  return node.op_name() == "amp_cast" || node.op_name() == "amp_multicast";
+  if (node.is_variable()) return false;
+  return node.op().name == "amp_cast" || node.op().name == "amp_multicast";
 }
 
 }  // namespace
@@ -127,7 +129,7 @@ Ref<const GraphNode> GraphNode::with_attributes(Attributes attributes) const {
 
 std::string GraphNode::output_name(uint32_t index) const {
   if (is_variable()) return name_;
-  return name_ + "_output" + (visible_ > 1 ? std::to_string(index) : "");
+  return name_ + "_" + output_suffix(*this, index);
 }
 
 bool GraphNode::changes_input(size_t i) const {
@@ -267,7 +269,7 @@ std::string Graph::description() const {
       text += "Variable:" + node->name() + "\n";
       continue;
     }
-    text += str_cat("--------------------\nOp:", node->op_name(), ", Name=", node->name(),
+    text += str_cat("--------------------\nOp:", file_op_name(*node), ", Name=", node->name(),
                     "\nInputs:\n");
     for (size_t i = 0; i < node->inputs().size(); ++i) {
       const GraphEntry& input = node->inputs()[i];

@@ -61,8 +61,6 @@ class GraphNode final : public RefCounted {
   // Of a call.
   const OpSchema& op() const { return *op_; }
   const Ref<const Params>& params() const { return params_; }
-  // "null" for a variable, as in files.
-  std::string_view op_name() const { return op_ ? std::string_view(op_->name) : "null"; }
   const std::string& name() const { return name_; }
   const Attributes& attributes() const { return attributes_; }
   std::span<const GraphEntry> inputs() const { return inputs_; }

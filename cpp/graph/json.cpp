@@ -3,6 +3,7 @@
 #include <unordered_map>
 
 #include "graph/file_graph.h"
+#include "graph/file_outputs.h"
 #include "graph/json_text.h"
 #include "op/registry.h"
 
@@ -223,7 +224,7 @@ void write_graph(JsonWriter& writer, const Graph& graph, bool whole);
 void write_node(JsonWriter& writer, const GraphNode& node, const Numbers& numbers) {
   writer.begin_object(true);
   writer.key("op");
-  writer.string(node.op_name());
+  writer.string(file_op_name(node));
   writer.key("name");
   writer.string(node.name());
   if (!node.attributes().empty()) {
@@ -256,7 +257,7 @@ void write_graph(JsonWriter& writer, const Graph& graph, bool whole) {
   for (const GraphNode* node : nodes) {
     if (node->is_variable()) variables.push_back(numbers.size());
     numbers.emplace(node, numbers.size());
-    row_pointers.push_back(row_pointers.back() + node->output_count());
+    row_pointers.push_back(row_pointers.back() + file_output_count(*node));
   }
   writer.begin_object(true);
   writer.key("nodes");

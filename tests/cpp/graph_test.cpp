@@ -219,7 +219,8 @@ TEST(GraphJson, AttributesOfAnInputGoToItsVariable) {
           node("FullyConnected", "[[0,0],[1,0]]",
                R"(,"attr":{"num_hidden":"2","no_bias":"True","weight_lr_mult":"3"})"),
       "[[2,0]]", R"("attrs":{"mxnet_version":["int",1000]})");
-  const Graph::Nodes nodes = graph_from_json(text, "text").nodes();
+  const Graph graph = graph_from_json(text, "text");
+  const Graph::Nodes nodes = graph.nodes();
   EXPECT_EQ(*nodes[1]->attributes().find("__lr_mult__"), "3");
   EXPECT_EQ(nodes[2]->attributes().size(), 2u);
 }
