@@ -247,8 +247,7 @@ def get_symbol(x):
     """
     if not isinstance(x, NDArray):
         raise AssertionError(f"get_symbol: expected an NDArray, got {x!r}")
-    nodes, head = _core.trace(x)
-    return Symbol._from_trace(nodes, [tuple(head)])
+    return Symbol(_core.trace(x))
 
 
 class Function:
