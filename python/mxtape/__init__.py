@@ -10,17 +10,43 @@
 [2.0, 4.0]
 """
 
-import importlib as _importlib
 import os as _os
 
-from . import autograd, base, context, contrib, ndarray, operator, random, runtime, symbol
+from . import (
+    _borrowed,
+    _missing,
+    attribute,
+    autograd,
+    base,
+    context,
+    contrib,
+    name,
+    ndarray,
+    operator,
+    random,
+    runtime,
+    symbol,
+    util,
+)
 from . import ndarray as nd
+from . import random as rnd
 from . import symbol as sym
 from ._loader import core as _core
 from ._version import __version__
 from .as_mxnet import install_as_mxnet
+from .attribute import AttrScope
 from .base import MXNetError
 from .context import Context, cpu, cpu_pinned, current_context, gpu, num_gpus
+from .util import (
+    is_np_array,
+    is_np_shape,
+    np_array,
+    np_shape,
+    set_np_shape,
+    use_np,
+    use_np_array,
+    use_np_shape,
+)
 
 # It needs autograd, which needs ndarray.
 ndarray.Custom = operator.Custom
@@ -28,52 +54,12 @@ ndarray.Custom = operator.Custom
 _core.set_package_directory(_os.path.dirname(_os.path.abspath(__file__)) + _os.sep)
 _core.set_stale_mode(_os.environ.get("MXTAPE_STALE", "warn"))
 
-_NOT_YET = (
-    "gluon",
-    "np",
-    "npx",
-    "init",
-    "initializer",
-    "io",
-    "image",
-    "img",
-    "kv",
-    "kvstore",
-    "lr_scheduler",
-    "metric",
-    "mod",
-    "module",
-    "model",
-    "optimizer",
-    "profiler",
-    "recordio",
-    "viz",
-    "visualization",
-    "callback",
-    "executor",
-    "monitor",
-    "rnn",
-    "engine",
-    "util",
-)
-
-
-# Programs that do not use them do not wait for them.
-_ON_FIRST_USE = ("test_utils",)
-
-
-def __getattr__(name):
-    if name in _ON_FIRST_USE:
-        return _importlib.import_module(f".{name}", __name__)
-    if name in _NOT_YET:
-        raise AttributeError(f"mxtape.{name} is not in mxtape yet; see docs/differences.md")
-    raise AttributeError(f"module 'mxtape' has no attribute {name!r}")
-
-
 __all__ = [
+    "AttrScope",
     "Context",
     "MXNetError",
     "__version__",
+    "attribute",
     "autograd",
     "base",
     "context",
@@ -83,12 +69,32 @@ __all__ = [
     "current_context",
     "gpu",
     "install_as_mxnet",
+    "is_np_array",
+    "is_np_shape",
+    "name",
     "nd",
     "ndarray",
+    "np_array",
+    "np_shape",
     "num_gpus",
     "operator",
     "random",
+    "rnd",
     "runtime",
+    "set_np_shape",
     "sym",
     "symbol",
+    "use_np",
+    "use_np_array",
+    "use_np_shape",
+    "util",
 ]
+
+# Programs that do not use them do not wait for them.
+__getattr__ = _borrowed.borrow(
+    __name__,
+    "engine=.engine libinfo=.libinfo library=.library log=.log registry=.registry "
+    "test_utils=.test_utils",
+    explain=lambda name: _missing.refuse(__name__, name),
+)
+_missing.install()
