@@ -15,18 +15,15 @@ import os as _os
 from . import (
     _borrowed,
     _missing,
-    attribute,
     autograd,
     base,
     context,
     contrib,
-    name,
     ndarray,
     operator,
     random,
     runtime,
     symbol,
-    util,
 )
 from . import ndarray as nd
 from . import random as rnd
@@ -34,19 +31,8 @@ from . import symbol as sym
 from ._loader import core as _core
 from ._version import __version__
 from .as_mxnet import install_as_mxnet
-from .attribute import AttrScope
 from .base import MXNetError
 from .context import Context, cpu, cpu_pinned, current_context, gpu, num_gpus
-from .util import (
-    is_np_array,
-    is_np_shape,
-    np_array,
-    np_shape,
-    set_np_shape,
-    use_np,
-    use_np_array,
-    use_np_shape,
-)
 
 # It needs autograd, which needs ndarray.
 ndarray.Custom = operator.Custom
@@ -55,11 +41,9 @@ _core.set_package_directory(_os.path.dirname(_os.path.abspath(__file__)) + _os.s
 _core.set_stale_mode(_os.environ.get("MXTAPE_STALE", "warn"))
 
 __all__ = [
-    "AttrScope",
     "Context",
     "MXNetError",
     "__version__",
-    "attribute",
     "autograd",
     "base",
     "context",
@@ -69,32 +53,27 @@ __all__ = [
     "current_context",
     "gpu",
     "install_as_mxnet",
-    "is_np_array",
-    "is_np_shape",
-    "name",
     "nd",
     "ndarray",
-    "np_array",
-    "np_shape",
     "num_gpus",
     "operator",
     "random",
     "rnd",
     "runtime",
-    "set_np_shape",
     "sym",
     "symbol",
-    "use_np",
-    "use_np_array",
-    "use_np_shape",
-    "util",
 ]
 
 # Programs that do not use them do not wait for them.
 __getattr__ = _borrowed.borrow(
     __name__,
-    "engine=.engine libinfo=.libinfo library=.library log=.log registry=.registry "
-    "test_utils=.test_utils",
+    "attribute=.attribute engine=.engine libinfo=.libinfo library=.library log=.log name=.name "
+    "registry=.registry test_utils=.test_utils util=.util",
+    {
+        ".attribute": "AttrScope",
+        ".util": "is_np_array is_np_shape np_array np_shape set_np_shape use_np use_np_array "
+        "use_np_shape",
+    },
     explain=lambda name: _missing.refuse(__name__, name),
 )
 _missing.install()

@@ -10,15 +10,11 @@ from .autograd import Function, is_training
 from .base import MXNetError, integer_types
 from .ndarray import register as _registry
 from .ndarray.ndarray import zeros
-from .python_op import NDArrayOp, NumpyOp, PythonOp
 
 __all__ = [
     "CustomOp",
     "CustomOpProp",
-    "NDArrayOp",
-    "NumpyOp",
     "OperatorArguments",
-    "PythonOp",
     "get_all_registered_operators",
     "get_operator_arguments",
     "register",
@@ -446,6 +442,7 @@ __getattr__ = _borrowed.borrow(
         ".base": "MXCallbackList NDArrayHandle OpHandle c_array c_array_buf c_int_p c_str "
         "check_call ctypes2numpy_shared mx_float mx_int mx_uint py_str",
         ".ndarray": "NDArray",
+        ".python_op": "NDArrayOp NumpyOp PythonOp",
         ".util": "is_np_array",
     },
 )
