@@ -11,6 +11,11 @@ bool recorded(const NDArray& x) { return autograd::is_recording() && autograd::o
 
 }  // namespace
 
+bool& np_shape() {
+  static thread_local bool on = false;
+  return on;
+}
+
 NDArray rows_view(const NDArray& x, int64_t begin, int64_t end) {
   NDArray view = x.rows(begin, end);
   if (recorded(x)) {
@@ -26,9 +31,8 @@ NDArray row_view(const NDArray& x, int64_t index) {
   }
   if (index < 0) index += extent;
   NDArray rows = rows_view(x, index, index + 1);
-  // An element of a vector keeps one axis: MXNet's arrays have at least one.
-  if (x.ndim() == 1) return rows;
-
+  // An element of a vector keeps one axis: MXNet's arrays have at least one, if not told otherwise.
+  if (x.ndim() == 1 && !np_shape()) return rows;
   return reshape(rows, Shape(x.shape().dims().subspan(1)));
 }
 
