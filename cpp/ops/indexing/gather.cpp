@@ -10,7 +10,7 @@ const fn::Op gather_op{"gather_nd"}, scatter_add{"_backward_gather_nd"};
 const fn::Op scatter_set{"_scatter_set_nd"};
 
 // `shape` as rows: each tuple of `indices`, of shape (M, ...), names one in its leading M axes.
-Rows nd_rows(const Shape& shape, const Shape& indices) {
+AxisView nd_rows(const Shape& shape, const Shape& indices) {
   const int axes = static_cast<int>(indices[0]);
   return {1, shape.product(0, axes), shape.product(axes, shape.ndim())};
 }

@@ -125,9 +125,8 @@ struct LayerNormParams {
 };
 
 Normalization layer_norm(const Shape& shape, const LayerNormParams& p, std::string_view op) {
-  return {AxisView(shape, normalize_axis(p.axis, shape.ndim(), op)), p.eps, true, 0};
+  return {AxisView(shape, p.axis, op), p.eps, true, 0};
 }
-Shape view_shape(const AxisView& view) { return {view.outer, view.n, view.inner}; }
 
 const fn::Op layer_norm_grad{"_backward_LayerNorm"}, group_norm_grad{"_backward_GroupNorm"};
 
@@ -161,7 +160,7 @@ OP(LayerNorm)
     .vjp([](Vjp& v) {
       const auto& p = v.params<LayerNormParams>();
       const AxisView view = layer_norm(v.input_shape(0), p, "LayerNorm").view;
-      affine_vjp(v, layer_norm_grad, p, view_shape(view), {1}, {view.outer, 1, view.inner}, p.eps);
+      affine_vjp(v, layer_norm_grad, p, view.shape(), {1}, view.of(1).shape(), p.eps);
     })
     .doc(
         "(data - mean) / deviation * gamma + beta, with mean and deviation = sqrt(variance + eps) "
@@ -194,7 +193,7 @@ OP(_backward_LayerNorm)
     .vjp([](Vjp& v) {
       const auto& p = v.params<LayerNormParams>();
       const AxisView view = layer_norm(v.input_shape(1), p, "LayerNorm").view;
-      affine_second_order(v, view_shape(view), {1}, 1, p.eps);
+      affine_second_order(v, view.shape(), {1}, 1, p.eps);
     })
     .doc("The gradients of LayerNorm with respect to data, gamma and beta.");
 
@@ -414,7 +413,7 @@ OP(_backward_L2Normalization)
     .keep_inputs({Keep::kData, Keep::kData})
     .vjp([](Vjp& v) {
       const auto& p = v.params<L2NormalizationParams>();
-      const Shape original = v.input_shape(1), shape = view_shape(l2_norm(original, p).view);
+      const Shape original = v.input_shape(1), shape = l2_norm(original, p).view.shape();
       // The matrix is symmetric.
       if (v.needs(0)) v.grad(0, l2_grad({v.head(), v.input(1)}, p));
       if (v.needs(1)) {

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "core/ndarray.h"
-#include "ops/nn/softmax.h"
+#include "ops/shared/axis_view.h"
 
 // What LayerNorm, GroupNorm, InstanceNorm and L2Normalization share. Each works on runs of `n`
 // elements: x^ = (x - mean) / s, where s = sqrt(mean((x - mean)^2) + eps); where `center` is off,

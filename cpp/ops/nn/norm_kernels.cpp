@@ -126,7 +126,7 @@ int64_t affine_count(const Normalization& norm) { return norm.groups ? norm.grou
 template <class A>
 void forward(const Normalization& norm, const NDArray& x, const NDArray* gamma, const NDArray* beta,
              const NDArray& y, const NDArray* mean, const NDArray* s) {
-  const int64_t n = norm.view.n, runs = norm.view.outer * norm.view.inner;
+  const int64_t n = norm.view.n, runs = norm.view.runs();
   const std::vector<A> gammas = numbers<A>(gamma, affine_count(norm), 1);
   const std::vector<A> betas = numbers<A>(beta, affine_count(norm), 0);
   const int64_t grain = std::max<int64_t>(1, reduce::kGrain / 2 / n);
@@ -156,7 +156,7 @@ template <class A>
 void backward(const Normalization& norm, const NDArray& head, const NDArray& x,
               const NDArray* gamma, const NDArray& dx, const NDArray* dgamma,
               const NDArray* dbeta) {
-  const int64_t n = norm.view.n, runs = norm.view.outer * norm.view.inner;
+  const int64_t n = norm.view.n, runs = norm.view.runs();
   const int64_t count = affine_count(norm);
   const std::vector<A> gammas = numbers<A>(gamma, count, 1);
   const bool columns = dgamma && !norm.groups, groups = dgamma && norm.groups;
@@ -236,33 +236,6 @@ void backward(const Normalization& norm, const NDArray& head, const NDArray& x,
   }
 }
 
-// A walk over the runs one by one, each along its axis, of an array that holds them inside out.
-Strided along_axis(const AxisView& view) {
-  Strided walk;
-  walk.axis(view.outer, view.n * view.inner);
-  walk.axis(view.inner, 1);
-  walk.axis(view.n, view.inner);
-  return walk;
-}
-
-// The array with its runs made contiguous.
-NDArray contiguous_runs(const AxisView& view, const NDArray& array) {
-  if (view.inner == 1) return array;
-  NDArray moved = NDArray::empty(Shape{view.outer, view.inner, view.n}, array.dtype());
-  gather_strided(array, along_axis(view), moved);
-  return moved;
-}
-
-// Where contiguous runs are to be made, for restore().
-NDArray run_buffer(const AxisView& view, const NDArray& target) {
-  if (view.inner == 1) return target;
-  return NDArray::empty(Shape{view.outer, view.inner, view.n}, target.dtype());
-}
-void restore(const AxisView& view, const NDArray& runs, const NDArray& target) {
-  if (view.inner == 1) return;
-  copy_strided(runs, dense(runs), target, along_axis(view));
-}
-
 }  // namespace
 
 void normalize(const Normalization& norm, const NDArray& x, const NDArray* gamma,
@@ -279,7 +252,7 @@ void normalize(const Normalization& norm, const NDArray& x, const NDArray* gamma
   } else {
     forward<float>(norm, in, gamma, beta, out, mean, s);
   }
-  restore(norm.view, out, y);
+  store_runs(norm.view, out, y);
 }
 
 void normalize_backward(const Normalization& norm, const NDArray& head, const NDArray& x,
@@ -297,7 +270,7 @@ void normalize_backward(const Normalization& norm, const NDArray& head, const ND
   } else {
     backward<float>(norm, heads, in, gamma, out, dgamma, dbeta);
   }
-  restore(norm.view, out, dx);
+  store_runs(norm.view, out, dx);
 }
 
 }  // namespace mxtape

@@ -182,11 +182,11 @@ void forward(const AxisView& view, const NDArray& x, const NDArray* lengths, con
     return;
   }
   const int64_t grain = std::max<int64_t>(1, reduce::kGrain / 4 / n);
-  parallel_for(view.outer * inner, grain, [&](int64_t first, int64_t last) {
+  parallel_for(view.runs(), grain, [&](int64_t first, int64_t last) {
     Gather<A> from(x);
     Scatter<A> to(y);
     for (int64_t run = first; run < last; ++run) {
-      const int64_t at = run / inner * n * inner + run % inner;
+      const int64_t at = view.start(run);
       const A* in = from(at, n, inner);
       softmax_run<A>(in, to.place(at, n, inner), n, length_at(lengths, run, n), scale, log);
       to.store(at, n, inner);
@@ -243,11 +243,11 @@ void backward(const AxisView& view, const NDArray& head, const NDArray& y, const
     });
     return;
   }
-  parallel_for(view.outer * inner, grain, [&](int64_t first, int64_t last) {
+  parallel_for(view.runs(), grain, [&](int64_t first, int64_t last) {
     Gather<A> heads(head), ys(y);
     Scatter<A> to(out);
     for (int64_t run = first; run < last; ++run) {
-      const int64_t at = run / inner * n * inner + run % inner;
+      const int64_t at = view.start(run);
       const A *h = heads(at, n, inner), *p = ys(at, n, inner);
       const A total = static_cast<A>(log ? reduce::fold_run<reduce::Sum<A>>(h, n) : dot(h, p, n));
       Map<A> result(to.place(at, n, inner), n);
@@ -266,7 +266,7 @@ void backward(const AxisView& view, const NDArray& head, const NDArray& y, const
 
 void softmax_forward(const AxisView& view, const NDArray& x, const NDArray* lengths,
                      const NDArray& y, double scale, bool log) {
-  if (view.outer * view.n * view.inner == 0) return;
+  if (view.runs() * view.n == 0) return;
   if (x.dtype() == DType::kFloat64) {
     forward<double>(view, x, lengths, y, scale, log);
   } else {
@@ -276,7 +276,7 @@ void softmax_forward(const AxisView& view, const NDArray& x, const NDArray* leng
 
 void softmax_backward(const AxisView& view, const NDArray& head, const NDArray& y,
                       const NDArray& out, double scale, bool log) {
-  if (view.outer * view.n * view.inner == 0) return;
+  if (view.runs() * view.n == 0) return;
   if (y.dtype() == DType::kFloat64) {
     backward<double>(view, head, y, out, scale, log);
   } else {
