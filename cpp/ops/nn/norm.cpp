@@ -11,34 +11,6 @@ const fn::Op mean_op{"mean"};
 
 // ---- the gradient of the gradient, composed of public operators
 
-// A run's x^ and s as functions of x: differentiable again. `axes` are those of a run.
-struct Normalized {
-  NDArray hat, s;
-  Ints axes;
-  bool center;
-
-  Normalized(const NDArray& x, Ints over, double eps, bool center)
-      : axes(std::move(over)), center(center) {
-    const NDArray d = center ? x - fold(x) : x;
-    s = fn::sqrt(fold(fn::square(d)) + eps);
-    hat = d / s;
-  }
-  // The mean of each run; its sum where nothing is centered.
-  NDArray fold(const NDArray& v) const {
-    return center ? mean_op({v}, ReduceParams{axes, true, false}) : sum(v, axes, true);
-  }
-  // The derivative of x^ applied to v; the matrix is symmetric.
-  NDArray project(const NDArray& v) const {
-    const NDArray along = v - hat * fold(v * hat);
-    return (center ? along - fold(v) : along) / s;
-  }
-  // The gradient with respect to x of sum(a * project(w)).
-  NDArray curvature(const NDArray& a, const NDArray& w) const {
-    const NDArray pa = project(a), pw = project(w);
-    return -((hat * fold(a * pw) + pa * fold(w * hat) + pw * fold(a * hat)) / s);
-  }
-};
-
 // An array of a vector's numbers along `axis` of `ndim` axes.
 NDArray along(const NDArray& vector, int axis, int ndim) {
   Shape shape(ndim, 1);
@@ -425,4 +397,26 @@ OP(_backward_L2Normalization)
     .doc("The gradient of L2Normalization: (head - y * sum(head * y)) / length.");
 
 }  // namespace
+
+Normalized::Normalized(const NDArray& x, Ints over, double eps, bool center)
+    : axes(std::move(over)), center(center) {
+  const NDArray d = center ? x - fold(x) : x;
+  s = fn::sqrt(fold(fn::square(d)) + eps);
+  hat = d / s;
+}
+
+NDArray Normalized::fold(const NDArray& v) const {
+  return center ? mean_op({v}, ReduceParams{axes, true, false}) : sum(v, axes, true);
+}
+
+NDArray Normalized::project(const NDArray& v) const {
+  const NDArray along = v - hat * fold(v * hat);
+  return (center ? along - fold(v) : along) / s;
+}
+
+NDArray Normalized::curvature(const NDArray& a, const NDArray& w) const {
+  const NDArray pa = project(a), pw = project(w);
+  return -((hat * fold(a * pw) + pa * fold(w * hat) + pw * fold(a * hat)) / s);
+}
+
 }  // namespace mxtape

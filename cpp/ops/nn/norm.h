@@ -27,4 +27,20 @@ void normalize_backward(const Normalization& norm, const NDArray& head, const ND
                         const NDArray* gamma, const NDArray& dx, const NDArray* dgamma,
                         const NDArray* dbeta);
 
+// x^ and s as functions of x, composed of public operators and so differentiable again: what the
+// gradients of these layers are differentiated to. `axes` are those of a run.
+struct Normalized {
+  NDArray hat, s;
+  Ints axes;
+  bool center;
+
+  Normalized(const NDArray& x, Ints axes, double eps, bool center);
+  // The mean of each run; its sum where nothing is centered.
+  NDArray fold(const NDArray& v) const;
+  // The derivative of x^ applied to v; the matrix is symmetric.
+  NDArray project(const NDArray& v) const;
+  // The gradient with respect to x of sum(a * project(w)).
+  NDArray curvature(const NDArray& a, const NDArray& w) const;
+};
+
 }  // namespace mxtape
