@@ -1,11 +1,13 @@
 #pragma once
 
+#include <algorithm>
 #include <limits>
 #include <optional>
 #include <vector>
 
 #include "core/ndarray.h"
 #include "op/params.h"
+#include "runtime/parallel.h"
 
 // What the files of the fused recurrent layer share.
 namespace mxtape {
@@ -140,6 +142,18 @@ std::vector<int64_t> rnn_lengths(const NDArray* lengths, const RnnShape& s);
 
 // Rows of the batch that a thread takes through all steps: they do not meet in the recurrence.
 inline int64_t rnn_block(int64_t batch) { return batch <= 16 ? 8 : 16; }
+
+// Runs the recurrence of a layer: all blocks of the batch in all directions.
+template <class Recurrence, class Lane>
+void run_lanes(const Recurrence& recurrence, const std::vector<Lane>& lanes, const RnnShape& s) {
+  const int64_t block = rnn_block(s.batch), blocks = (s.batch + block - 1) / block;
+  parallel_for(s.directions * blocks, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t piece = begin; piece < end; ++piece) {
+      const int64_t d = piece / blocks, first = piece % blocks * block;
+      recurrence.run(lanes[size_t(d)], d, first, std::min(first + block, s.batch));
+    }
+  });
+}
 
 // Step `i` of a direction, in the order in which it runs.
 inline int64_t rnn_step(const RnnShape& s, int64_t direction, int64_t i) {

@@ -193,6 +193,42 @@ std::vector<T> summed_bias(const RnnParams& p, const RnnShape& s, const T* input
   return bias;
 }
 
+// A direction of a layer before its first step: `gates` holds what the inputs `x` of all steps add.
+template <class T>
+Lane<T> start_lane(const RnnParams& p, const RnnShape& s, const RnnForward<T>& io, int64_t layer,
+                   int64_t direction, const T* x, T* gates, T* out) {
+  const T* hidden_bias = io.parameters + s.hidden_bias(layer, direction);
+  const std::vector<T> bias =
+      summed_bias(p, s, io.parameters + s.input_bias(layer, direction), hidden_bias);
+  gemm({.dtype = dtype_of<T>,
+        .m = s.rows(),
+        .n = s.gate_width(),
+        .k = s.input_width(layer),
+        .transpose_b = true,
+        .a = x,
+        .b = io.parameters + s.input_weight(layer, direction),
+        .bias = bias.data(),
+        .out = gates});
+  const int64_t lane = layer * s.directions + direction, states = lane * s.batch * s.out;
+  const int64_t cells = lane * s.batch * s.hidden;
+  Lane<T> started{PackedMatrix<T>(io.parameters + s.hidden_weight(layer, direction), s.out,
+                                  s.gate_width(), true),
+                  {},
+                  gates,
+                  s.has_cells() ? gates + s.rows() * s.gate_width() : nullptr,
+                  hidden_bias,
+                  io.state + states,
+                  io.cell ? io.cell + cells : nullptr,
+                  out,
+                  io.last_state + states,
+                  io.last_cell ? io.last_cell + cells : nullptr};
+  if (s.projects) {
+    started.projection.emplace_back(io.parameters + s.projection(layer, direction), s.hidden, s.out,
+                                    true);
+  }
+  return started;
+}
+
 }  // namespace
 
 std::vector<int64_t> rnn_lengths(const NDArray* lengths, const RnnShape& s) {
@@ -222,43 +258,9 @@ void rnn_forward(const RnnParams& p, const RnnShape& s, const RnnForward<T>& io)
     for (int64_t d = 0; d < s.directions; ++d) {
       T* gates = io.reserve ? io.reserve + s.reserve_gates(layer, d)
                             : scratch.data() + d * s.reserve_of_direction();
-      const T* hidden_bias = io.parameters + s.hidden_bias(layer, d);
-      const std::vector<T> bias =
-          summed_bias(p, s, io.parameters + s.input_bias(layer, d), hidden_bias);
-      gemm({.dtype = dtype_of<T>,
-            .m = s.rows(),
-            .n = s.gate_width(),
-            .k = s.input_width(layer),
-            .transpose_b = true,
-            .a = x,
-            .b = io.parameters + s.input_weight(layer, d),
-            .bias = bias.data(),
-            .out = gates});
-      const int64_t lane = layer * s.directions + d, states = lane * s.batch * s.out;
-      const int64_t cells = lane * s.batch * s.hidden;
-      lanes.push_back(
-          {PackedMatrix<T>(io.parameters + s.hidden_weight(layer, d), s.out, s.gate_width(), true),
-           {},
-           gates,
-           s.has_cells() ? gates + s.rows() * s.gate_width() : nullptr,
-           hidden_bias,
-           io.state + states,
-           io.cell ? io.cell + cells : nullptr,
-           out,
-           io.last_state + states,
-           io.last_cell ? io.last_cell + cells : nullptr});
-      if (s.projects) {
-        lanes.back().projection.emplace_back(io.parameters + s.projection(layer, d), s.hidden,
-                                             s.out, true);
-      }
+      lanes.push_back(start_lane(p, s, io, layer, d, x, gates, out));
     }
-    const int64_t block = rnn_block(s.batch), blocks = (s.batch + block - 1) / block;
-    parallel_for(s.directions * blocks, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t piece = begin; piece < end; ++piece) {
-        const int64_t d = piece / blocks, first = piece % blocks * block;
-        recurrence.run(lanes[size_t(d)], d, first, std::min(first + block, s.batch));
-      }
-    });
+    run_lanes(recurrence, lanes, s);
     x = out;
     if (io.masks && layer + 1 < s.layers) {
       const auto words = static_cast<uint64_t>(layer * ((output_size + 3) / 4));
