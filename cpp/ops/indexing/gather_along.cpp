@@ -7,7 +7,8 @@
 namespace mxtape {
 namespace {
 
-const fn::Op gather_op{"_gather_along"}, scatter_op{"_scatter_along"};
+const fn::Op<GatherAlongParams> gather_op{"_gather_along"};
+const fn::Op<ScatterAlongParams> scatter_op{"_scatter_along"};
 
 void expect_index(const InferCall& call, const Shape& table, OptAxis axis) {
   const Shape& index = call.shape(1);
@@ -62,7 +63,7 @@ OP(_scatter_along)
     .keep_inputs({Keep::kNothing, Keep::kData})
     .vjp([](Vjp& v) {
       const GatherAlongParams& p = v.params<ScatterAlongParams>();
-      v.grad(0, gather_op({v.head(), v.input(1)}, p));
+      v.grad(0, gather_op(v.head(), v.input(1), p));
     })
     .doc(
         "Zeros of the given shape with data written to the places that index, of distinct numbers "
@@ -83,7 +84,7 @@ Shape shape_along(const Shape& shape, OptAxis axis, int64_t k, std::string_view 
 
 NDArray gather_gradient(const NDArray& head, const NDArray& index, const Shape& shape,
                         const GatherAlongParams& params) {
-  return scatter_op({head, index}, ScatterAlongParams{params, Ints(shape.begin(), shape.end())});
+  return scatter_op(head, index, ScatterAlongParams{params, Ints(shape.begin(), shape.end())});
 }
 
 }  // namespace mxtape

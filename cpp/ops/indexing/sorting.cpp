@@ -205,16 +205,8 @@ DType kept_index(int64_t extent) {
 void expect_holds_indices(const InferCall& call, DType dtype, int64_t extent) {
   call.expect(dtype != DType::kBool && dtype != DType::kInt8,
               "dtype must be float16, float32, float64, uint8, int32 or int64");
-  constexpr int64_t limits[kDTypeCount] = {int64_t{1} << 24,
-                                           int64_t{1} << 53,
-                                           2048,
-                                           256,
-                                           int64_t{1} << 31,
-                                           128,
-                                           std::numeric_limits<int64_t>::max(),
-                                           2};
-  call.expect(extent <= limits[static_cast<int>(dtype)], "indices up to ", extent - 1,
-              " do not fit dtype ", dtype, "; give dtype='int32' or 'int64'");
+  call.expect(extent <= exact_integers(dtype), "indices up to ", extent - 1, " do not fit dtype ",
+              dtype, "; give dtype='int32' or 'int64'");
 }
 
 // Output 0 was found at the places in output 1.

@@ -23,6 +23,7 @@ struct TakeParams {
       kTakeModes);
   }
 };
+const fn::Op<TakeParams> take_op{"take"};
 
 // The gradient of a lookup along `axis`: an array of `shape` with the heads added to the rows they
 // were taken from.
@@ -37,6 +38,7 @@ struct TakeGradParams {
     v("mode", mode, "As take was given it.", kTakeModes);
   }
 };
+const fn::Op<TakeGradParams> take_grad{"_backward_take"};
 
 struct PickParams {
   std::optional<int64_t> axis = -1;
@@ -50,7 +52,6 @@ struct PickParams {
       kAlongModes);
   }
 };
-
 struct EmbeddingParams {
   int64_t input_dim = 0;
   int64_t output_dim = 0;
@@ -78,8 +79,6 @@ struct OneHotParams {
     v("dtype", dtype, "Data type of the result.");
   }
 };
-
-const fn::Op take_op{"take"}, take_grad{"_backward_take"};
 
 Shape taken_shape(const Shape& a, const Shape& indices, int axis) {
   Ints shape(a.begin(), a.begin() + axis);
@@ -112,7 +111,7 @@ OP(take)
     .vjp([](Vjp& v) {
       const auto& p = v.params<TakeParams>();
       const Shape a = v.input_shape(0);
-      v.grad(0, take_grad({v.head(), v.input(1)},
+      v.grad(0, take_grad(v.head(), v.input(1),
                           TakeGradParams{Ints(a.begin(), a.end()), p.axis, p.mode}));
     })
     .method()
@@ -152,7 +151,7 @@ OP(_backward_take)
     .keep_inputs({Keep::kNothing, Keep::kData})
     .vjp([](Vjp& v) {
       const auto& p = v.params<TakeGradParams>();
-      v.grad(0, take_op({v.head(), v.input(1)}, TakeParams{p.axis, p.mode}));
+      v.grad(0, take_op(v.head(), v.input(1), TakeParams{p.axis, p.mode}));
     })
     .doc("Zeros of the given shape, with slices of data added at the indices along an axis.");
 
@@ -163,9 +162,10 @@ OP(Embedding)
     .infer([](InferCall& call) {
       const auto& p = call.params<EmbeddingParams>();
       call.expect(p.input_dim > 0 && p.output_dim > 0, "input_dim and output_dim must be positive");
-      call.expect(call.shape(1) == Shape{p.input_dim, p.output_dim},
-                  "weight must have shape (input_dim, output_dim)");
-      Ints shape(call.shape(0).begin(), call.shape(0).end());
+      call.require(1, Shape{p.input_dim, p.output_dim}, ", (input_dim, output_dim)");
+      call.fill(1, p.dtype);
+      const Shape& data = call.partial_shape(0);
+      Ints shape(data.begin(), data.end());
       shape.push_back(p.output_dim);
       call.output(0, Shape(shape), call.dtype(1));
     })
@@ -179,7 +179,7 @@ OP(Embedding)
     .keep_inputs({Keep::kData, Keep::kShape})
     .vjp([](Vjp& v) {
       const Shape weight = v.input_shape(1);
-      v.grad(1, take_grad({v.head(), v.input(0)},
+      v.grad(1, take_grad(v.head(), v.input(0),
                           TakeGradParams{Ints(weight.begin(), weight.end()), 0, IndexMode::kClip}));
     })
     .doc("The rows of weight that the indices in data name, clipped to its rows.")
@@ -337,7 +337,7 @@ OP(fill_element_0index)
       const NDArray positions = index_numbers(call.in(2));
       const int64_t n = positions.size(), width = lhs.shape()[1], *at = positions.data<int64_t>();
       if (lhs.bytes() != out.bytes()) copy_strided(lhs, dense(lhs), out, dense(out));
-      dispatch_by_size(out.dtype(), [&](auto tag) {
+      dispatch<ElementTypes>(out.dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         const T* from = call.in(1).data<T>();
         T* to = out.data<T>();

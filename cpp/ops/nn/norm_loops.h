@@ -4,12 +4,9 @@
 #include <array>
 #include <vector>
 
-#include <Eigen/Core>
-
-#include "core/floating.h"
 #include "ops/reduce/reduce.h"
 #include "ops/shared/axis_view.h"
-#include "runtime/parallel.h"
+#include "runtime/widen.h"
 
 // The loops of layers that normalize runs of elements along an axis. A new one is a function of one
 // run: sums() over it and a loop that writes it. For y = x * gamma / sqrt(mean(x^2) + eps):
@@ -33,8 +30,7 @@ namespace mxtape {
 // Calls f(TypeTag<A>{}) with the type that a normalization of `dtype` computes in.
 template <class F>
 void dispatch_norm(DType dtype, F&& f) {
-  if (dtype == DType::kFloat64) return f(TypeTag<double>{});
-  f(TypeTag<float>{});
+  dispatch<SingleOrDouble>(traits_of(dtype).compute, f);
 }
 
 // Sums of functions of i over [0, n). Lanes within blocks, blocks in double.
@@ -66,42 +62,6 @@ std::array<double, sizeof...(F)> sums(int64_t n, F... f) {
   return total;
 }
 
-// Runs of `n` contiguous elements, read and made as numbers of type A.
-template <class A>
-class Runs {
- public:
-  Runs(const NDArray& array, int64_t n)
-      : array_(array), n_(n), direct_(array.dtype() == dtype_of<A>) {
-    if (!direct_) buffer_ = NDArray::empty(Shape{n}, dtype_of<A>);
-  }
-  const A* read(int64_t run) {
-    if (direct_) return array_.data<A>() + run * n_;
-    A* to = buffer_.data<A>();
-    dispatch_floating(array_.dtype(), [&](auto tag) {
-      const auto* from = array_.data<typename decltype(tag)::type>() + run * n_;
-      for (int64_t i = 0; i < n_; ++i) to[i] = static_cast<A>(from[i]);
-    });
-    return to;
-  }
-  // Where a run is to be made; store() ends it.
-  A* place(int64_t run) { return direct_ ? array_.data<A>() + run * n_ : buffer_.data<A>(); }
-  void store(int64_t run) {
-    if (direct_) return;
-    const A* from = buffer_.data<A>();
-    dispatch_floating(array_.dtype(), [&](auto tag) {
-      using T = typename decltype(tag)::type;
-      T* to = array_.data<T>() + run * n_;
-      for (int64_t i = 0; i < n_; ++i) to[i] = static_cast<T>(from[i]);
-    });
-  }
-
- private:
-  const NDArray& array_;
-  int64_t n_;
-  bool direct_;
-  NDArray buffer_;
-};
-
 // Runs that are worth a thread: it depends on the shape alone.
 inline int64_t runs_in_piece(const AxisView& view) {
   return std::max(
@@ -118,10 +78,11 @@ void for_each_run(const AxisView& view, const NDArray* const (&inputs)[N], const
     const std::array<NDArray, N> from{contiguous_runs(view, *inputs[I])...};
     const NDArray to = run_buffer(view, out);
     parallel_for(view.runs(), runs_in_piece(view), [&](int64_t first, int64_t last) {
-      Runs<A> in[N] = {{from[I], view.n}...}, made(to, view.n);
+      ArrayRun<A> in[N] = {ArrayRun<A>(from[I])...}, made(to);
       for (int64_t run = first; run < last; ++run) {
-        body(run, in[I].read(run)..., made.place(run));
-        made.store(run);
+        const int64_t at = run * view.n;
+        body(run, in[I].read(at, view.n)..., made.place(at, view.n));
+        made.store(at, view.n);
       }
     });
     store_runs(view, to, out);
@@ -160,7 +121,7 @@ template <class A>
 std::vector<A> norm_numbers(const NDArray* array, int64_t count, A missing) {
   std::vector<A> values(static_cast<size_t>(count), missing);
   if (!array) return values;
-  dispatch_floating(array->dtype(), [&](auto tag) {
+  dispatch<FloatingTypes>(array->dtype(), [&](auto tag) {
     const auto* from = array->data<typename decltype(tag)::type>();
     for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<A>(from[i]);
   });
@@ -171,7 +132,7 @@ std::vector<A> norm_numbers(const NDArray* array, int64_t count, A missing) {
 template <class A>
 void set_number(const NDArray* array, int64_t i, A value) {
   if (!array) return;
-  dispatch_floating(array->dtype(), [&](auto tag) {
+  dispatch<FloatingTypes>(array->dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     array->data<T>()[i] = static_cast<T>(value);
   });

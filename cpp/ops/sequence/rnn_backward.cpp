@@ -265,12 +265,12 @@ class LaneMemory {
     T* recurrent_part = input_part + (parts_ - 1) * gates_;
     T* previous = recurrent_part + gates_;
     T* projected_grad = previous + s_.rows() * s_.out;
-    LaneGrad<T> grad{PackedMatrix<T>(io.parameters + s_.hidden_weight(layer, direction),
+    LaneGrad<T> grad{PackedMatrix<T>(io.given.parameters + s_.hidden_weight(layer, direction),
                                      s_.gate_width(), s_.out, false),
                      {},
                      io.reserve + s_.reserve_gates(layer, direction),
                      io.reserve + s_.reserve_cells(layer, direction),
-                     io.cell ? io.cell + cells : nullptr,
+                     io.given.cell ? io.given.cell + cells : nullptr,
                      previous,
                      out_grad,
                      io.last_state_grad + states,
@@ -282,7 +282,7 @@ class LaneMemory {
                      io.state_grad + states,
                      io.cell_grad ? io.cell_grad + cells : nullptr};
     if (s_.projects) {
-      grad.projection.emplace_back(io.parameters + s_.projection(layer, direction), s_.out,
+      grad.projection.emplace_back(io.given.parameters + s_.projection(layer, direction), s_.out,
                                    s_.hidden, false);
     }
     return grad;
@@ -341,7 +341,7 @@ void input_gradient(const RnnShape& s, const std::vector<LaneGrad<T>>& lanes, in
 
 template <class T>
 void rnn_backward(const RnnParams& p, const RnnShape& s, const RnnBackward<T>& io) {
-  const std::vector<int64_t> lengths = rnn_lengths(io.lengths, s);
+  const std::vector<int64_t> lengths = rnn_lengths(io.given.lengths, s);
   const RecurrenceGrad<T> recurrence(p, s, lengths);
   const LaneMemory<T> memory(p, s);
   // Between the layers: the gradient of an output, a part of it, and a masked input.
@@ -352,7 +352,7 @@ void rnn_backward(const RnnParams& p, const RnnShape& s, const RnnBackward<T>& i
   const T* out_grad = io.out_grad;
   for (int64_t layer = s.layers; layer-- > 0;) {
     const T* layer_out = layer + 1 == s.layers ? io.out : io.reserve + s.reserve_output(layer);
-    const T* input = layer ? io.reserve + s.reserve_output(layer - 1) : io.data;
+    const T* input = layer ? io.reserve + s.reserve_output(layer - 1) : io.given.data;
     const T* mask = layer && io.masks ? io.masks + (layer - 1) * output_size : nullptr;
     if (mask) {
       T* masked = between.data<T>() + 2 * output_size;
@@ -363,15 +363,17 @@ void rnn_backward(const RnnParams& p, const RnnShape& s, const RnnBackward<T>& i
     for (int64_t d = 0; d < s.directions; ++d) {
       LaneGrad<T>& lane = lanes.emplace_back(memory.lane(io, layer, d, out_grad));
       const int64_t states = (layer * s.directions + d) * s.batch * s.out;
-      previous_states(s, lengths, d, layer_out, io.state + states, lane.previous);
+      previous_states(s, lengths, d, layer_out, io.given.state + states, lane.previous);
     }
-    run_lanes(recurrence, lanes, s);
+    for_rnn_blocks(s, [&](int64_t d, int64_t first, int64_t last) {
+      recurrence.run(lanes[size_t(d)], d, first, last);
+    });
     for (int64_t d = 0; d < s.directions; ++d) {
       parameter_grads(s, lanes[size_t(d)], layer, d, input, io.parameters_grad);
     }
     T* const input_grad = layer ? between.data<T>() : io.data_grad;
     T* const partial = layer ? between.data<T>() + output_size : first_partial.data<T>();
-    if (input_grad) input_gradient(s, lanes, layer, io.parameters, partial, input_grad);
+    if (input_grad) input_gradient(s, lanes, layer, io.given.parameters, partial, input_grad);
     if (mask) multiply_into(input_grad, mask, output_size, input_grad);
     out_grad = input_grad;
   }

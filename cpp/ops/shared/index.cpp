@@ -185,7 +185,7 @@ void gather_rows(const NDArray& from, const AxisView& view, const NDArray& posit
   const int64_t count = positions.size(), inner = view.inner;
   if (to.size() == 0) return;
   const int64_t* at = positions.data<int64_t>();
-  dispatch_by_size(from.dtype(), [&](auto tag) {
+  dispatch<ElementTypes>(from.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     const T* source = from.data<T>();
     T* target = to.data<T>();
@@ -243,7 +243,7 @@ void scatter_rows(const NDArray& from, const NDArray& positions, const NDArray& 
                   const AxisView& view) {
   const int64_t count = positions.size(), inner = view.inner;
   const int64_t* at = positions.data<int64_t>();
-  dispatch_by_size(from.dtype(), [&](auto tag) {
+  dispatch<ElementTypes>(from.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     // Cut along the rows: each thread writes all of them in order, so the last one wins.
     parallel_for(inner, std::max<int64_t>(64, kGrain / std::max<int64_t>(1, count)),
@@ -259,7 +259,7 @@ void scatter_rows(const NDArray& from, const NDArray& positions, const NDArray& 
 
 void gather_along(const NDArray& from, const AxisView& view, const NDArray& positions,
                   const NDArray& to) {
-  dispatch_by_size(from.dtype(), [&](auto tag) {
+  dispatch<ElementTypes>(from.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     const T* read = from.data<T>();
     T* write = to.data<T>();
@@ -270,7 +270,7 @@ void gather_along(const NDArray& from, const AxisView& view, const NDArray& posi
 void scatter_along(const NDArray& from, const NDArray& positions, const NDArray& to,
                    const AxisView& view) {
   fill_zero(to);
-  dispatch_by_size(from.dtype(), [&](auto tag) {
+  dispatch<ElementTypes>(from.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     const T* read = from.data<T>();
     T* write = to.data<T>();
