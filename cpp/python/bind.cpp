@@ -40,6 +40,22 @@ bool to_int(PyObject* value, int64_t& result) {
   return true;
 }
 
+// Whether `value` is a sequence, and f(item) true for each of its items.
+template <class F>
+bool each_item(PyObject* value, F&& f) {
+  PyObject* list = PySequence_Fast(value, "");
+  if (!list) {
+    PyErr_Clear();
+    return false;
+  }
+  bool ok = true;
+  for (Py_ssize_t i = 0; ok && i < PySequence_Fast_GET_SIZE(list); ++i) {
+    ok = f(PySequence_Fast_GET_ITEM(list, i));
+  }
+  Py_DECREF(list);
+  return ok;
+}
+
 bool to_slice_ints(PyObject* value, SliceInts& result) {
   result.clear();
   int64_t number;
@@ -49,22 +65,15 @@ bool to_slice_ints(PyObject* value, SliceInts& result) {
     result.emplace_back(number);
     return true;
   }
-  PyObject* list = PySequence_Fast(value, "");
-  if (!list) {
-    PyErr_Clear();
-    return false;
-  }
-  bool ok = true;
-  for (Py_ssize_t i = 0; ok && i < PySequence_Fast_GET_SIZE(list); ++i) {
-    PyObject* item = PySequence_Fast_GET_ITEM(list, i);
+  return each_item(value, [&](PyObject* item) {
     if (item == Py_None) {
       result.emplace_back();
-    } else if ((ok = to_int(item, number))) {
-      result.emplace_back(number);
+      return true;
     }
-  }
-  Py_DECREF(list);
-  return ok;
+    if (!to_int(item, number)) return false;
+    result.emplace_back(number);
+    return true;
+  });
 }
 
 bool to_ints(PyObject* value, Ints& result) {
@@ -87,17 +96,7 @@ bool to_floats(PyObject* value, Floats& result) {
     return true;
   }
   PyErr_Clear();
-  PyObject* list = PySequence_Fast(value, "");
-  if (!list) {
-    PyErr_Clear();
-    return false;
-  }
-  bool ok = true;
-  for (Py_ssize_t i = 0; ok && i < PySequence_Fast_GET_SIZE(list); ++i) {
-    ok = as_number(PySequence_Fast_GET_ITEM(list, i), result.emplace_back());
-  }
-  Py_DECREF(list);
-  return ok;
+  return each_item(value, [&](PyObject* item) { return as_number(item, result.emplace_back()); });
 }
 
 bool to_bool(PyObject* value, bool& result) {
@@ -114,67 +113,60 @@ bool to_bool(PyObject* value, bool& result) {
   return true;
 }
 
+bool to_choice(PyObject* value, const std::vector<std::string>& choices, int32_t& result) {
+  const auto text = value == Py_None ? std::string("None") : std::string(py::str(value));
+  const auto found = std::find(choices.begin(), choices.end(), text);
+  if (found == choices.end()) return false;
+  result = static_cast<int32_t>(found - choices.begin());
+  return true;
+}
+
+bool to_string(PyObject* value, std::string& result) {
+  if (value == Py_None) return false;
+  result = py::str(value);
+  return true;
+}
+
+bool to_dtype(PyObject* value, DType& result) {
+  if (value == Py_None) return false;
+  result = as_dtype(value);
+  return true;
+}
+
+// The same for a field that may be None.
+template <class T>
+bool to_optional(PyObject* value, std::optional<T>& result, bool (*convert)(PyObject*, T&)) {
+  if (value != Py_None) return convert(value, result.emplace());
+  result.reset();
+  return true;
+}
+
 bool set_value(const ParamField& field, PyObject* value, void* data) {
-  const bool none = value == Py_None;
   switch (field.type) {
     case ParamType::kBool:
       return to_bool(value, field_at<bool>(data, field));
-    case ParamType::kOptBool: {
-      auto& target = field_at<std::optional<bool>>(data, field);
-      if (!none) return to_bool(value, target.emplace());
-      target.reset();
-      return true;
-    }
+    case ParamType::kOptBool:
+      return to_optional(value, field_at<std::optional<bool>>(data, field), to_bool);
     case ParamType::kInt:
       return to_int(value, field_at<int64_t>(data, field));
-    case ParamType::kOptInt: {
-      auto& target = field_at<std::optional<int64_t>>(data, field);
-      if (!none) return to_int(value, target.emplace());
-      target.reset();
-      return true;
-    }
+    case ParamType::kOptInt:
+      return to_optional(value, field_at<std::optional<int64_t>>(data, field), to_int);
     case ParamType::kFloat:
       return as_number(value, field_at<double>(data, field));
-    case ParamType::kOptFloat: {
-      auto& target = field_at<std::optional<double>>(data, field);
-      if (!none) return as_number(value, target.emplace());
-      target.reset();
-      return true;
-    }
-    case ParamType::kString: {
-      if (none) return false;
-      field_at<std::string>(data, field) = py::str(value);
-      return true;
-    }
-    case ParamType::kEnum: {
-      const auto text = none ? std::string("None") : std::string(py::str(value));
-      for (size_t i = 0; i < field.choices.size(); ++i) {
-        if (field.choices[i] == text) {
-          field_at<int32_t>(data, field) = static_cast<int32_t>(i);
-          return true;
-        }
-      }
-      return false;
-    }
-    case ParamType::kDType: {
-      if (none) return false;
-      field_at<DType>(data, field) = as_dtype(value);
-      return true;
-    }
-    case ParamType::kOptDType: {
-      auto& target = field_at<std::optional<DType>>(data, field);
-      target.reset();
-      if (!none) target = as_dtype(value);
-      return true;
-    }
+    case ParamType::kOptFloat:
+      return to_optional(value, field_at<std::optional<double>>(data, field), as_number);
+    case ParamType::kString:
+      return to_string(value, field_at<std::string>(data, field));
+    case ParamType::kEnum:
+      return to_choice(value, field.choices, field_at<int32_t>(data, field));
+    case ParamType::kDType:
+      return to_dtype(value, field_at<DType>(data, field));
+    case ParamType::kOptDType:
+      return to_optional(value, field_at<std::optional<DType>>(data, field), to_dtype);
     case ParamType::kInts:
       return to_ints(value, field_at<Ints>(data, field));
-    case ParamType::kOptInts: {
-      auto& target = field_at<OptInts>(data, field);
-      if (!none) return to_ints(value, target.emplace());
-      target.reset();
-      return true;
-    }
+    case ParamType::kOptInts:
+      return to_optional(value, field_at<OptInts>(data, field), to_ints);
     case ParamType::kSliceInts:
       return to_slice_ints(value, field_at<SliceInts>(data, field));
     case ParamType::kFloats:

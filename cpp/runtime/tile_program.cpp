@@ -14,36 +14,25 @@ constexpr int64_t kThreadWork = 65536;  // element-costs below which a second th
 // cache.
 constexpr int64_t kPart = 512;
 
-// Copies n elements from linear index `begin` on, in the order of the output.
+// Copies n elements from position `begin` of the loops on, in their order.
 template <class T>
-void gather_elements(const T* data, const Shape& extents, const Shape& strides, int64_t begin,
+void gather_elements(const T* data, const Loops<>& lines, const Loops<>::Loop& line, int64_t begin,
                      int64_t n, T* out) {
-  const int ndim = extents.ndim();
-  Shape index(ndim, 0);
-  int64_t rest = begin, offset = 0;
-  for (int d = ndim - 1; d >= 0; --d) {
-    index[d] = rest % extents[d];
-    rest /= extents[d];
-    offset += index[d] * strides[d];
-  }
-  const int64_t inner = extents[ndim - 1], step = strides[ndim - 1];
+  const int64_t step = line.strides[0];
+  Odometer at(lines, begin / line.extent);
+  int64_t first = begin % line.extent;
   while (n > 0) {
-    const int64_t run = std::min(n, inner - index[ndim - 1]);
+    const int64_t run = std::min(n, line.extent - first);
+    const T* from = data + at.offset() + first * step;
     if (step == 0) {
-      std::fill_n(out, run, data[offset]);
+      std::fill_n(out, run, *from);
     } else {
-      std::copy_n(data + offset, run, out);
+      std::copy_n(from, run, out);
     }
     out += run;
     n -= run;
-    offset += (run - 1) * step;
-    index[ndim - 1] += run - 1;
-    for (int d = ndim - 1; d >= 0; --d) {
-      offset += strides[d];
-      if (++index[d] < extents[d]) break;
-      offset -= strides[d] * extents[d];
-      index[d] = 0;
-    }
+    first = 0;
+    at.next();
   }
 }
 
@@ -76,31 +65,16 @@ int TileProgram::load(const NDArray& array, const Shape& shape) {
   if (array.size() == 1) {
     return add({.kind = Kind::kConstant, .uniform = true, .array = &array});
   }
-  Gather& gather = gathers_.emplace_back();
   const Shape& in = array.shape();
   const int lead = shape.ndim() - in.ndim();
-  gather.extents = gather.strides = Shape(shape.ndim(), 1);
-  // From the innermost axis outwards, neighbours merged where the input steps through them evenly.
-  int at = shape.ndim();
-  int64_t step = 1;
-  for (int d = shape.ndim() - 1; d >= 0; --d) {
-    if (shape[d] == 1) continue;
+  Loops all;
+  int64_t step = array.size();
+  for (int d = 0; d < shape.ndim(); ++d) {
     const int64_t extent = d < lead ? 1 : in[d - lead];
-    const int64_t stride = extent == 1 ? 0 : step;
-    if (at < shape.ndim() && stride == gather.strides[at] * gather.extents[at]) {
-      gather.extents[at] *= shape[d];
-    } else {
-      --at;
-      gather.extents[at] = shape[d];
-      gather.strides[at] = stride;
-    }
-    step *= extent;
+    step /= extent;
+    all.merge(shape[d], extent == 1 ? 0 : step);
   }
-  const auto tail = [&](const Shape& all) {
-    return Shape(all.dims().subspan(static_cast<size_t>(at)));
-  };
-  gather.extents = tail(gather.extents);
-  gather.strides = tail(gather.strides);
+  gathers_.push_back({all.outer(), all.innermost()});
   return add(
       {.kind = Kind::kGather, .array = &array, .gather = static_cast<int>(gathers_.size()) - 1});
 }
@@ -250,7 +224,7 @@ void TileProgram::Cursor::compute(int64_t begin, int64_t n, void* read) {
       char* to = same ? place(value).base : raw;
       dispatch<ElementTypes>(array.dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
-        gather_elements(array.data<T>(), gather.extents, gather.strides, begin, n,
+        gather_elements(array.data<T>(), gather.lines, gather.line, begin, n,
                         reinterpret_cast<T*>(to));
       });
       if (!same) convert(array.dtype(), raw, p.compute_, place(value).base, n);

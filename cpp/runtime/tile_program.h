@@ -4,6 +4,7 @@
 #include <span>
 
 #include "core/small_vector.h"
+#include "runtime/odometer.h"
 #include "runtime/tile.h"
 
 namespace mxtape {
@@ -106,9 +107,10 @@ class TileProgram {
 
  private:
   friend class Cursor;
-  // A broadcast input: strides in elements, 0 where it repeats; neighbouring axes are merged.
+  // A broadcast input: loops over its lines, of elements side by side or of one repeated.
   struct Gather {
-    Shape extents, strides;
+    Loops<> lines;
+    Loops<>::Loop line;
   };
   struct Store {
     int16_t value;

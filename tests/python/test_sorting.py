@@ -152,7 +152,7 @@ def test_indices_must_fit_their_dtype(dtype, fits):
 def test_gradient_places_out_of_range_are_clipped():
     x = nd.array([[1.0, 2.0, 3.0]])
     far = nd.array([[7, -4]])
-    assert nd._internal._backward_sort_gather(x, far, axis=1).asnumpy().tolist() == [[3, 1]]
+    assert nd._internal._gather_along(x, far, axis=1).asnumpy().tolist() == [[3, 1]]
 
 
 # ---- the rest of the family

@@ -52,7 +52,6 @@ PARTS = {
     "_backward_diag",
     "_backward_displaced_data",
     "_backward_gather_nd",
-    "_backward_pick",
     "_backward_pool_max",
     "_backward_pool_sum",
     "_backward_spread_data",

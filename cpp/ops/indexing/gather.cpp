@@ -7,7 +7,7 @@ namespace mxtape {
 namespace {
 
 // `shape` as rows: each tuple of `indices`, of shape (M, ...), names one in its leading M axes.
-Rows nd_rows(const Shape& shape, const Shape& indices) {
+AxisView nd_rows(const Shape& shape, const Shape& indices) {
   const int axes = static_cast<int>(indices[0]);
   return {1, shape.product(0, axes), shape.product(axes, shape.ndim())};
 }

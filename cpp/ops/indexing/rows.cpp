@@ -55,7 +55,7 @@ OP(_contrib_boolean_mask)
     .kernel([](const KernelCall& call) {
       if (call.out().size() == 0) return;
       const NDArray& x = call.in(0);
-      gather_rows(x, rows_of(x.shape(), 0), positions_of(call.in(1)), call.out());
+      gather_rows(x, AxisView(x.shape(), 0), positions_of(call.in(1)), call.out());
     })
     .no_grad_inputs(1)
     .keep_inputs({Keep::kNothing, Keep::kData})
@@ -84,7 +84,7 @@ OP(_backward_boolean_mask)
       const NDArray &head = call.in(0), &out = call.out();
       fill_zero(out);
       if (head.size() == 0) return;
-      scatter_rows(head, positions_of(call.in(1)), out, rows_of(out.shape(), 0));
+      scatter_rows(head, positions_of(call.in(1)), out, AxisView(out.shape(), 0));
     })
     .no_grad_inputs(1)
     .keep_inputs({Keep::kNothing, Keep::kData})
@@ -117,7 +117,7 @@ OP(_contrib_index_copy)
       if (out.size() == 0) return;
       convert(old.dtype(), old.bytes(), out.dtype(), out.bytes(), old.size());
       if (rows.size() > 0) {
-        scatter_rows(rows, index_numbers(call.in(1)), out, rows_of(out.shape(), 0));
+        scatter_rows(rows, index_numbers(call.in(1)), out, AxisView(out.shape(), 0));
       }
     })
     .no_grad_inputs(1)

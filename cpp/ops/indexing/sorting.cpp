@@ -5,7 +5,7 @@
 #include <memory>
 
 #include "op/declare.h"
-#include "ops/shared/index.h"
+#include "ops/indexing/gather_along.h"
 #include "ops/shared/strided.h"
 #include "runtime/convert.h"
 #include "runtime/parallel.h"
@@ -169,64 +169,31 @@ void sort_lines_of(const NDArray& in, int64_t n, int64_t k, bool descending, con
   });
 }
 
-// The array with `axis` last, and back: lines are sorted where they are contiguous.
-NDArray with_axis_last(const NDArray& a, Rows rows) {
-  if (rows.after == 1) return a;
-  const NDArray moved = NDArray::empty({rows.before, rows.after, rows.extent}, a.dtype());
-  Strided source;
-  source.axis(rows.before, rows.extent * rows.after);
-  source.axis(rows.after, 1);
-  source.axis(rows.extent, rows.after);
-  gather_strided(a, source, moved);
-  return moved;
-}
-void from_axis_last(const NDArray& moved, Rows rows, const NDArray& a) {
-  if (rows.after == 1) return;
-  Strided source;
-  source.axis(rows.before, rows.extent * rows.after);
-  source.axis(rows.extent, 1);
-  source.axis(rows.after, rows.extent);
-  gather_strided(moved, source, a);
-}
-
 // The first k of each line along an axis, in order, into the arrays that `to` has.
-void sort_lines(const NDArray& in, Rows rows, int64_t k, bool descending, const Wanted& to) {
+void sort_lines(const NDArray& in, const AxisView& view, int64_t k, bool descending,
+                const Wanted& to) {
   if (in.size() == 0) return;
-  const Rows found{rows.before, k, rows.after};
-  const auto place = [&](const NDArray& out) {
-    return out.defined() && rows.after > 1 ? NDArray::empty(out.shape(), out.dtype()) : out;
+  const AxisView found = view.of(k);
+  const auto place = [](const AxisView& made, const NDArray& out) {
+    return out.defined() ? run_buffer(made, out) : out;
   };
-  const NDArray lines = with_axis_last(in, rows);
-  const Wanted made{place(to.values), place(to.indices), place(to.mask)};
+  const NDArray lines = contiguous_runs(view, in);
+  const Wanted made{place(found, to.values), place(found, to.indices), place(view, to.mask)};
   if (made.mask.defined()) fill_zero(made.mask);
   dispatch(in.dtype() == DType::kBool ? DType::kUint8 : in.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     if constexpr (sizeof(T) <= 4 && !std::is_same_v<T, bool>) {
-      if (rows.extent <= int64_t{1} << 32) {
-        return sort_lines_of<Narrow, T>(lines, rows.extent, k, descending, made);
+      if (view.n <= int64_t{1} << 32) {
+        return sort_lines_of<Narrow, T>(lines, view.n, k, descending, made);
       }
     }
     if constexpr (!std::is_same_v<T, bool>) {
-      sort_lines_of<Wide, T>(lines, rows.extent, k, descending, made);
+      sort_lines_of<Wide, T>(lines, view.n, k, descending, made);
     }
   });
-  if (to.values.defined()) from_axis_last(made.values, found, to.values);
-  if (to.indices.defined()) from_axis_last(made.indices, found, to.indices);
-  if (to.mask.defined()) from_axis_last(made.mask, rows, to.mask);
-}
-
-using OptAxis = std::optional<int64_t>;
-
-Rows rows_along(const Shape& shape, OptAxis axis, std::string_view op) {
-  return axis ? rows_of(shape, normalize_axis(*axis, shape.ndim(), op)) : Rows{1, shape.size(), 1};
-}
-
-// `shape` with k elements along the axis; without an axis, k elements.
-Shape shape_along(const Shape& shape, OptAxis axis, int64_t k, std::string_view op) {
-  if (!axis) return {k};
-  Shape result = shape;
-  result[normalize_axis(*axis, shape.ndim(), op)] = k;
-  return result;
+  if (to.values.defined()) store_runs(found, made.values, to.values);
+  if (to.indices.defined()) store_runs(found, made.indices, to.indices);
+  if (to.mask.defined()) store_runs(view, made.mask, to.mask);
 }
 
 // The type of indices that a gradient keeps.
@@ -242,131 +209,9 @@ void expect_holds_indices(const InferCall& call, DType dtype, int64_t extent) {
               dtype, "; give dtype='int32' or 'int64'");
 }
 
-// ---- the gradient: elements go back to the places they came from
-
-struct GatherAlongParams {
-  OptAxis axis;
-  template <class V>
-  void visit(V& v) {
-    v("axis", axis, "The axis that indices count along; None for the flattened array.");
-  }
-};
-const fn::Op<GatherAlongParams> gather_along{"_backward_sort_gather"};
-
-struct ScatterAlongParams {
-  Ints shape;
-  OptAxis axis;
-  template <class V>
-  void visit(V& v) {
-    v.required("shape", shape, "Shape of the array that was sorted.");
-    v("axis", axis, "The axis that indices count along; None for the flattened array.");
-  }
-};
-const fn::Op<ScatterAlongParams> scatter_along{"_backward_sort"};
-
-void expect_index(const InferCall& call, const Shape& table, OptAxis axis) {
-  const Shape& index = call.shape(1);
-  const int at = axis ? normalize_axis(*axis, table.ndim(), call.name()) : 0;
-  const int64_t k = axis ? (index.ndim() == table.ndim() ? index[at] : -1) : index.size();
-  const Shape expected = shape_along(table, axis, std::max<int64_t>(k, 0), call.name());
-  call.expect(index == expected, "index must have shape ", expected);
-  const int64_t extent = rows_along(table, axis, call.name()).extent;
-  call.expect(extent > 0 || index.size() == 0, "there are no elements to count");
-}
-
-// Calls f(i, offset) for each index number i, with the offset of the element that it names. One
-// thread does all of a line.
-template <class F>
-void for_each_place(Rows rows, const NDArray& positions, F&& f) {
-  if (positions.size() == 0) return;
-  constexpr int64_t kWidth = 512;
-  const int64_t k = positions.size() / (rows.before * rows.after);
-  const int64_t tiles = (rows.after + kWidth - 1) / kWidth, width = std::min(rows.after, kWidth);
-  const int64_t* at = positions.data<int64_t>();
-  const int64_t grain = std::max<int64_t>(1, (1 << 15) / (k * width));
-  parallel_for(rows.before * tiles, grain, [&](int64_t begin, int64_t end) {
-    for (int64_t task = begin; task < end; ++task) {
-      const int64_t line = task / tiles, first = task % tiles * kWidth;
-      const int64_t last = std::min(first + kWidth, rows.after);
-      for (int64_t j = 0; j < k; ++j) {
-        const int64_t row = (line * k + j) * rows.after;
-        for (int64_t a = first; a < last; ++a) {
-          f(row + a, (line * rows.extent + at[row + a]) * rows.after + a);
-        }
-      }
-    }
-  });
-}
-
-OP(_backward_sort)
-    .inputs("data", "index")
-    .params<ScatterAlongParams>()
-    .infer([](InferCall& call) {
-      const auto& p = call.params<ScatterAlongParams>();
-      checked_size(Shape(p.shape), call.name());
-      expect_index(call, Shape(p.shape), p.axis);
-      call.expect(call.shape(0) == call.shape(1), "data must have the shape of index");
-      call.output(0, Shape(p.shape), call.dtype(0));
-    })
-    .kernel([](const KernelCall& call) {
-      const NDArray &data = call.in(0), &out = call.out();
-      const Rows rows =
-          rows_along(out.shape(), call.params<ScatterAlongParams>().axis, call.name());
-      fill_zero(out);
-      const NDArray positions =
-          index_positions(call.in(1), rows.extent, IndexMode::kClip, call.name());
-      dispatch<ElementTypes>(out.dtype(), [&](auto tag) {
-        using T = typename decltype(tag)::type;
-        const T* from = data.data<T>();
-        T* to = out.data<T>();
-        for_each_place(rows, positions, [&](int64_t i, int64_t offset) { to[offset] = from[i]; });
-      });
-    })
-    .no_grad_inputs(1)
-    .keep_inputs({Keep::kNothing, Keep::kData})
-    .vjp([](Vjp& v) {
-      const auto& p = v.params<ScatterAlongParams>();
-      v.grad(0, gather_along(v.head(), v.input(1), GatherAlongParams{p.axis}));
-    })
-    .doc(
-        "Zeros of the given shape with data written to the places that index, of distinct numbers "
-        "along the axis, names: the gradient of sort and topk.");
-
-OP(_backward_sort_gather)
-    .inputs("data", "index")
-    .params<GatherAlongParams>()
-    .infer([](InferCall& call) {
-      expect_index(call, call.shape(0), call.params<GatherAlongParams>().axis);
-      call.output(0, call.shape(1), call.dtype(0));
-    })
-    .kernel([](const KernelCall& call) {
-      const NDArray &data = call.in(0), &out = call.out();
-      const Rows rows =
-          rows_along(data.shape(), call.params<GatherAlongParams>().axis, call.name());
-      const NDArray positions =
-          index_positions(call.in(1), rows.extent, IndexMode::kClip, call.name());
-      dispatch<ElementTypes>(out.dtype(), [&](auto tag) {
-        using T = typename decltype(tag)::type;
-        const T* from = data.data<T>();
-        T* to = out.data<T>();
-        for_each_place(rows, positions, [&](int64_t i, int64_t offset) { to[i] = from[offset]; });
-      });
-    })
-    .no_grad_inputs(1)
-    .keep_inputs({Keep::kShape, Keep::kData})
-    .vjp([](Vjp& v) {
-      const Shape shape = v.input_shape(0);
-      const OptAxis axis = v.params<GatherAlongParams>().axis;
-      v.grad(0, scatter_along(v.head(), v.input(1),
-                              ScatterAlongParams{Ints(shape.begin(), shape.end()), axis}));
-    })
-    .doc("The elements that index, of distinct numbers along the axis, names.");
-
 // Output 0 was found at the places in output 1.
 void found_vjp(Vjp& v, OptAxis axis) {
-  const Shape shape = v.input_shape(0);
-  v.grad(0, scatter_along(v.head(0), v.output(1),
-                          ScatterAlongParams{Ints(shape.begin(), shape.end()), axis}));
+  v.grad(0, gather_gradient(v.head(0), v.output(1), v.input_shape(0), {axis}));
 }
 
 // ---- the operators
@@ -425,15 +270,15 @@ OP(sort)
     .outputs(2, 1)
     .infer([](InferCall& call) {
       const OptAxis axis = call.params<SortParams>().axis;
-      const Rows rows = rows_along(call.shape(0), axis, call.name());
-      const Shape shape = shape_along(call.shape(0), axis, rows.extent, call.name());
+      const AxisView view(call.shape(0), axis, call.name());
+      const Shape shape = shape_along(call.shape(0), axis, view.n, call.name());
       call.output(0, shape, call.dtype(0));
-      call.output(1, shape, kept_index(rows.extent));
+      call.output(1, shape, kept_index(view.n));
     })
     .kernel([](const KernelCall& call) {
       const auto& p = call.params<SortParams>();
-      const Rows rows = rows_along(call.in(0).shape(), p.axis, call.name());
-      sort_lines(call.in(0), rows, rows.extent, !p.is_ascend, {call.out(0), call.out(1), {}});
+      const AxisView view(call.in(0).shape(), p.axis, call.name());
+      sort_lines(call.in(0), view, view.n, !p.is_ascend, {call.out(0), call.out(1), {}});
     })
     .keep_input(0, Keep::kShape)
     .keep_output(1)
@@ -457,14 +302,14 @@ OP(argsort)
     .params<ArgsortParams>()
     .infer([](InferCall& call) {
       const auto& p = call.params<ArgsortParams>();
-      const Rows rows = rows_along(call.shape(0), p.axis, call.name());
-      expect_holds_indices(call, p.dtype, rows.extent);
-      call.output(0, shape_along(call.shape(0), p.axis, rows.extent, call.name()), p.dtype);
+      const AxisView view(call.shape(0), p.axis, call.name());
+      expect_holds_indices(call, p.dtype, view.n);
+      call.output(0, shape_along(call.shape(0), p.axis, view.n, call.name()), p.dtype);
     })
     .kernel([](const KernelCall& call) {
       const auto& p = call.params<ArgsortParams>();
-      const Rows rows = rows_along(call.in(0).shape(), p.axis, call.name());
-      sort_lines(call.in(0), rows, rows.extent, !p.is_ascend, {{}, call.out(), {}});
+      const AxisView view(call.in(0).shape(), p.axis, call.name());
+      sort_lines(call.in(0), view, view.n, !p.is_ascend, {{}, call.out(), {}});
     })
     .zero_grad()
     .method()
@@ -486,27 +331,27 @@ OP(topk)
              })
     .infer([](InferCall& call) {
       const auto& p = call.params<TopkParams>();
-      const Rows rows = rows_along(call.shape(0), p.axis, call.name());
-      const int64_t k = count_of(p, rows.extent);
-      call.expect(k <= rows.extent, "k must be at most ", rows.extent,
+      const AxisView view(call.shape(0), p.axis, call.name());
+      const int64_t k = count_of(p, view.n);
+      call.expect(k <= view.n, "k must be at most ", view.n,
                   ", the number of elements along the axis");
       const Shape found = shape_along(call.shape(0), p.axis, k, call.name());
       if (p.ret_typ == Return::kMask) return call.output(0, call.shape(0), call.dtype(0));
-      if (p.ret_typ != Return::kValue) expect_holds_indices(call, p.dtype, rows.extent);
+      if (p.ret_typ != Return::kValue) expect_holds_indices(call, p.dtype, view.n);
       if (p.ret_typ == Return::kIndices) return call.output(0, found, p.dtype);
       call.output(0, found, call.dtype(0));
-      call.output(1, found, p.ret_typ == Return::kBoth ? p.dtype : kept_index(rows.extent));
+      call.output(1, found, p.ret_typ == Return::kBoth ? p.dtype : kept_index(view.n));
     })
     .kernel([](const KernelCall& call) {
       const auto& p = call.params<TopkParams>();
-      const Rows rows = rows_along(call.in(0).shape(), p.axis, call.name());
+      const AxisView view(call.in(0).shape(), p.axis, call.name());
       Wanted wanted;
       if (has_values(p)) {
         wanted = {call.out(0), call.out(1), {}};
       } else {
         (p.ret_typ == Return::kMask ? wanted.mask : wanted.indices) = call.out();
       }
-      sort_lines(call.in(0), rows, count_of(p, rows.extent), !p.is_ascend, wanted);
+      sort_lines(call.in(0), view, count_of(p, view.n), !p.is_ascend, wanted);
     })
     .keep_input(0, Keep::kShape)
     .keep_output(1)

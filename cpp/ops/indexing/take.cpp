@@ -1,7 +1,7 @@
 #include <algorithm>
 
 #include "op/declare.h"
-#include "ops/shared/index.h"
+#include "ops/indexing/gather_along.h"
 #include "ops/shared/strided.h"
 #include "runtime/convert.h"
 #include "runtime/parallel.h"
@@ -11,7 +11,6 @@ namespace mxtape {
 namespace {
 
 const Choices kTakeModes = {"clip", "raise", "wrap"};
-const Choices kPickModes = {"clip", "wrap"};
 
 struct TakeParams {
   int64_t axis = 0;
@@ -41,39 +40,18 @@ struct TakeGradParams {
 };
 const fn::Op<TakeGradParams> take_grad{"_backward_take"};
 
-// kClip and kWrap only: the choices of pick.
-enum class PickMode : int32_t { kClip, kWrap };
-IndexMode index_mode(PickMode mode) {
-  return mode == PickMode::kClip ? IndexMode::kClip : IndexMode::kWrap;
-}
-
 struct PickParams {
   std::optional<int64_t> axis = -1;
   bool keepdims = false;
-  PickMode mode = PickMode::kClip;
+  AlongMode mode = AlongMode::kClip;
   template <class V>
   void visit(V& v) {
     v("axis", axis, "The axis to pick along.");
     v("keepdims", keepdims, "Whether that axis stays, with extent 1.");
     v("mode", mode, "What an index out of range does: clip to the nearest end, or wrap around.",
-      kPickModes);
+      kAlongModes);
   }
 };
-const fn::Op<PickParams> pick_op{"pick"};
-
-struct PickGradParams {
-  Ints shape;
-  int64_t axis = -1;
-  PickMode mode = PickMode::kClip;
-  template <class V>
-  void visit(V& v) {
-    v.required("shape", shape, "Shape of the array that was picked from.");
-    v("axis", axis, "As pick was given it.");
-    v("mode", mode, "As pick was given it.", kPickModes);
-  }
-};
-const fn::Op<PickGradParams> pick_grad{"_backward_pick"};
-
 struct EmbeddingParams {
   int64_t input_dim = 0;
   int64_t output_dim = 0;
@@ -126,7 +104,7 @@ OP(take)
       const NDArray& a = call.in(0);
       const int axis = normalize_axis(p.axis, a.ndim(), call.name());
       const NDArray positions = index_positions(call.in(1), a.shape()[axis], p.mode, call.name());
-      gather_rows(a, rows_of(a.shape(), axis), positions, call.out());
+      gather_rows(a, AxisView(a.shape(), axis), positions, call.out());
     })
     .no_grad_inputs(1)
     .keep_inputs({Keep::kShape, Keep::kData})
@@ -167,7 +145,7 @@ OP(_backward_take)
       const Shape& shape = call.out().shape();
       const int axis = normalize_axis(p.axis, shape.ndim(), call.name());
       const NDArray positions = index_positions(call.in(1), shape[axis], p.mode, call.name());
-      scatter_add_rows(call.in(0), positions, call.out(), rows_of(shape, axis));
+      scatter_add_rows(call.in(0), positions, call.out(), AxisView(shape, axis));
     })
     .no_grad_inputs(1)
     .keep_inputs({Keep::kNothing, Keep::kData})
@@ -195,7 +173,7 @@ OP(Embedding)
       const NDArray& weight = call.in(1);
       const NDArray positions =
           index_positions(call.in(0), weight.shape()[0], IndexMode::kClip, call.name());
-      gather_rows(weight, rows_of(weight.shape(), 0), positions, call.out());
+      gather_rows(weight, AxisView(weight.shape(), 0), positions, call.out());
     })
     .no_grad_inputs(0)
     .keep_inputs({Keep::kData, Keep::kShape})
@@ -229,31 +207,10 @@ void infer_pick(InferCall& call, const Shape& in, int axis) {
   expect_not_empty(call, in, axis, index);
 }
 
-// Calls f(k, offset) for each index number k, with the offset of the element that it names.
-template <class F>
-void for_each_pick(Rows rows, const NDArray& positions, F&& f) {
-  const int64_t* at = positions.data<int64_t>();
-  parallel_for(positions.size(), 1 << 15, [&](int64_t begin, int64_t end) {
-    if (rows.after == 1) {
-      for (int64_t k = begin; k < end; ++k) f(k, k * rows.extent + at[k]);
-      return;
-    }
-    for (int64_t k = begin; k < end; ++k) {
-      f(k, (k / rows.after * rows.extent + at[k]) * rows.after + k % rows.after);
-    }
-  });
-}
-
-void pick_elements(const KernelCall& call, int axis, IndexMode mode) {
-  const NDArray &data = call.in(0), &out = call.out();
-  const Rows rows = rows_of(data.shape(), axis);
-  const NDArray positions = index_positions(call.in(1), rows.extent, mode, call.name());
-  dispatch<ElementTypes>(data.dtype(), [&](auto tag) {
-    using T = typename decltype(tag)::type;
-    const T* from = data.data<T>();
-    T* to = out.data<T>();
-    for_each_pick(rows, positions, [&](int64_t k, int64_t offset) { to[k] = from[offset]; });
-  });
+void pick_elements(const KernelCall& call, int64_t axis, AlongMode mode) {
+  const AxisView view(call.in(0).shape(), axis, call.name());
+  const NDArray positions = index_positions(call.in(1), view.n, index_mode(mode), call.name());
+  gather_along(call.in(0), view, positions, call.out());
 }
 
 OP(pick)
@@ -269,17 +226,15 @@ OP(pick)
     })
     .kernel([](const KernelCall& call) {
       const auto& p = call.params<PickParams>();
-      pick_elements(call, normalize_axis(*p.axis, call.in(0).ndim(), call.name()),
-                    index_mode(p.mode));
+      pick_elements(call, *p.axis, p.mode);
     })
     .no_grad_inputs(1)
     .keep_inputs({Keep::kShape, Keep::kData})
     .vjp([](Vjp& v) {
       const auto& p = v.params<PickParams>();
-      const Shape in = v.input_shape(0);
-      const NDArray index = v.input(1);
-      v.grad(0, pick_grad(reshape(v.head(), index.shape()), index,
-                          PickGradParams{Ints(in.begin(), in.end()), *p.axis, p.mode}));
+      const Shape in = v.input_shape(0), kept = shape_along(in, p.axis, 1, "pick");
+      v.grad(0, gather_gradient(reshape(v.head(), kept), v.input(1).viewed(kept), in,
+                                {p.axis, p.mode}));
     })
     .method()
     .doc("From each row along an axis, the element that the index array names.")
@@ -292,40 +247,6 @@ OP(pick)
 >>> mx.nd.pick(x, mx.nd.array([0, 1, 0]), axis=0).asnumpy().tolist()
 [1.0, 5.0, 3.0]
 )");
-
-OP(_backward_pick)
-    .inputs("data", "index")
-    .params<PickGradParams>()
-    .infer([](InferCall& call) {
-      const auto& p = call.params<PickGradParams>();
-      const Shape shape(p.shape);
-      infer_pick(call, shape, normalize_axis(p.axis, shape.ndim(), call.name()));
-      call.expect(call.shape(0) == call.shape(1), "data must have the shape of index");
-      call.output(0, shape, call.dtype(0));
-    })
-    .kernel([](const KernelCall& call) {
-      const auto& p = call.params<PickGradParams>();
-      const NDArray &data = call.in(0), &out = call.out();
-      const Rows rows = rows_of(out.shape(), normalize_axis(p.axis, out.ndim(), call.name()));
-      const NDArray positions =
-          index_positions(call.in(1), rows.extent, index_mode(p.mode), call.name());
-      fill_zero(out);
-      dispatch<ElementTypes>(data.dtype(), [&](auto tag) {
-        using T = typename decltype(tag)::type;
-        const T* from = data.data<T>();
-        T* to = out.data<T>();
-        for_each_pick(rows, positions, [&](int64_t k, int64_t offset) { to[offset] = from[k]; });
-      });
-    })
-    .no_grad_inputs(1)
-    .keep_inputs({Keep::kNothing, Keep::kData})
-    .vjp([](Vjp& v) {
-      const auto& p = v.params<PickGradParams>();
-      const NDArray index = v.input(1);
-      v.grad(0,
-             reshape(pick_op(v.head(), index, PickParams{p.axis, false, p.mode}), index.shape()));
-    })
-    .doc("Zeros of the given shape, with the elements of data where pick would read them.");
 
 // `a` as a table with the extent of its last axis.
 Shape batch_table(const Shape& a) {
@@ -345,15 +266,15 @@ OP(batch_take)
       expect_not_empty(call, table, 1, call.shape(1));
       call.output(0, call.shape(1), call.dtype(0));
     })
-    .kernel([](const KernelCall& call) {
-      pick_elements(call, call.in(0).ndim() - 1, IndexMode::kClip);
-    })
+    .kernel([](const KernelCall& call) { pick_elements(call, -1, AlongMode::kClip); })
     .no_grad_inputs(1)
     .keep_inputs({Keep::kShape, Keep::kData})
     .vjp([](Vjp& v) {
       const Shape in = v.input_shape(0), table = batch_table(in);
-      const NDArray g = reshape(v.head(), {table[0]}), index = reshape(v.input(1), {table[0]});
-      v.grad(0, reshape(pick_grad(g, index, PickGradParams{Ints(table.begin(), table.end())}), in));
+      const Shape kept{table[0], 1};
+      v.grad(0, reshape(gather_gradient(reshape(v.head(), kept), v.input(1).viewed(kept), table,
+                                        {.axis = 1}),
+                        in));
     })
     .doc("From each row along the last axis, the element that its index names, clipped to the row.")
     .example(R"(

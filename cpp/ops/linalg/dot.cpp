@@ -1,6 +1,7 @@
 #include "op/common_params.h"
 #include "op/declare.h"
 #include "ops/linalg/gemm.h"
+#include "ops/shared/axis_view.h"
 
 namespace mxtape {
 namespace {
@@ -19,8 +20,7 @@ struct DotSizes {
 };
 DotSizes dot_sizes(const Shape& lhs, const Shape& rhs, const DotParams& p) {
   const int a = p.transpose_a ? 0 : lhs.ndim() - 1, b = p.transpose_b ? rhs.ndim() - 1 : 0;
-  return {lhs.product(0, a) * lhs.product(a + 1, lhs.ndim()),
-          rhs.product(0, b) * rhs.product(b + 1, rhs.ndim()), lhs[a], rhs[b]};
+  return {AxisView(lhs, a).runs(), AxisView(rhs, b).runs(), lhs[a], rhs[b]};
 }
 
 void infer_dot(InferCall& call) {

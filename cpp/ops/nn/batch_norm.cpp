@@ -137,7 +137,7 @@ template <bool kRelu>
 void run_batch_norm(const KernelCall& call) {
   const auto& p = call.params<NormParams>();
   const NDArray& x = call.in(0);
-  const ChannelView view(x.shape(), normalize_axis(p.axis, x.ndim(), call.name()));
+  const AxisView view(x.shape(), p.axis, call.name());
   std::vector<double> gamma = to_doubles(call.in(1)), mean = to_doubles(call.in(3)),
                       var = to_doubles(call.in(4));
   const std::vector<double> beta = to_doubles(call.in(2));
@@ -145,7 +145,7 @@ void run_batch_norm(const KernelCall& call) {
   const bool batch = uses_batch(call.raw_params(), call.training());
   normalize_channels(x, call.out(), view,
                      {gamma.data(), beta.data(), p.eps, batch, kRelu, mean.data(), var.data()});
-  if (batch && view.count() > 0) {
+  if (batch && view.runs() > 0) {
     update_running(call.in(3), mean, p.momentum);
     update_running(call.in(4), var, p.momentum);
   }
@@ -166,7 +166,7 @@ struct Channels {
   Channels(const Shape& data, int axis, DType dtype)
       : along(data.ndim(), 1),
         dtype(dtype),
-        count(static_cast<double>(ChannelView(data, axis).count())) {
+        count(static_cast<double>(AxisView(data, axis).runs())) {
     along[axis] = data[axis];
     for (int d = 0; d < data.ndim(); ++d) {
       if (d != axis) others.push_back(d);
@@ -310,8 +310,7 @@ void run_backward(const KernelCall& call) {
                             istd = to_doubles(call.in(4));
   std::vector<double> dgamma(gamma.size()), dbeta(gamma.size());
   normalize_channels_backward(
-      call.in(0), x, call.out(),
-      ChannelView(x.shape(), normalize_axis(p.axis, x.ndim(), call.name())),
+      call.in(0), x, call.out(), AxisView(x.shape(), p.axis, call.name()),
       {gamma.data(), mean.data(), istd.data(), p.batch, dgamma.data(), dbeta.data()});
   from_doubles(dgamma, call.out(1));
   from_doubles(dbeta, call.out(2));

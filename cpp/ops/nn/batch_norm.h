@@ -1,25 +1,12 @@
 #pragma once
 
 #include "core/ndarray.h"
+#include "ops/shared/axis_view.h"
 
 namespace mxtape {
 
-// How normalisation walks an array: `channels` statistics, each of `outer` blocks of `inner`
-// contiguous elements.
-struct ChannelView {
-  int64_t outer = 1, channels = 1, inner = 1;
-  ChannelView(const Shape& shape, int axis)
-      : outer(shape.product(0, axis)),
-        channels(shape[axis]),
-        inner(shape.product(axis + 1, shape.ndim())) {
-    if (channels == 1) {
-      inner *= outer;
-      outer = 1;
-    }
-  }
-  // Elements of one channel.
-  int64_t count() const { return outer * inner; }
-};
+// Here a view's axis counts channels: each has statistics of its own, over `outer` blocks of
+// `inner` contiguous elements.
 
 // y = gamma * (x - mean) / sqrt(var + eps) + beta, clamped at 0 with `relu`. With `batch`, mean and
 // var are first computed from x: var is the mean of squared deviations.
@@ -29,7 +16,7 @@ struct NormForward {
   bool batch, relu;
   double *mean, *var;
 };
-void normalize_channels(const NDArray& x, const NDArray& y, const ChannelView& view,
+void normalize_channels(const NDArray& x, const NDArray& y, const AxisView& view,
                         const NormForward& norm);
 
 // The gradients of that. With `batch`, mean and istd = 1 / sqrt(var + eps) depend on x.
@@ -39,6 +26,6 @@ struct NormBackward {
   double *dgamma, *dbeta;
 };
 void normalize_channels_backward(const NDArray& head, const NDArray& x, const NDArray& dx,
-                                 const ChannelView& view, const NormBackward& norm);
+                                 const AxisView& view, const NormBackward& norm);
 
 }  // namespace mxtape

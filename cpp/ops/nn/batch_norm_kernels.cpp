@@ -48,19 +48,19 @@ struct Sums {
 template <class T>
 struct Forward {
   using C = compute_type<T>;
-  const ChannelView& view;
+  const AxisView& view;
   const NormForward& norm;
   const T* x;
   T* y;
   std::vector<double> scale;
   std::vector<C> mean_columns, scale_columns, shift_columns;
 
-  Forward(const NDArray& x, const NDArray& y, const ChannelView& view, const NormForward& norm)
+  Forward(const NDArray& x, const NDArray& y, const AxisView& view, const NormForward& norm)
       : view(view),
         norm(norm),
         x(x.data<T>()),
         y(y.data<T>()),
-        scale(static_cast<size_t>(view.channels)) {}
+        scale(static_cast<size_t>(view.n)) {}
 
   bool wants_sums() const { return norm.batch; }
 
@@ -74,7 +74,7 @@ struct Forward {
   // The sums of `count` elements in parts of part_size(k).
   template <class PartSize>
   void combine(int64_t c, const Sums* parts, int64_t count, int64_t step, PartSize part_size) {
-    const double m = static_cast<double>(view.count());
+    const double m = static_cast<double>(view.runs());
     double total = 0, squares = 0;
     for (int64_t k = 0; k < count; ++k) total += parts[k * step].first;
     const double mean = total / m;
@@ -128,7 +128,7 @@ struct Forward {
   }
   void before_matrix_sums() {}
   void before_matrix_apply() {
-    const auto size = static_cast<size_t>(view.channels);
+    const auto size = static_cast<size_t>(view.n);
     mean_columns = repeated<C>({norm.mean, norm.mean + size}, view.inner);
     scale_columns = repeated<C>(scale, view.inner);
     shift_columns = repeated<C>({norm.beta, norm.beta + size}, view.inner);
@@ -153,17 +153,17 @@ struct Forward {
 template <class T>
 struct Backward {
   using C = compute_type<T>;
-  const ChannelView& view;
+  const AxisView& view;
   const NormBackward& norm;
   const T *head, *x;
   T* dx;
   std::vector<double> a, b, c;
   std::vector<C> mean_columns, a_columns, b_columns, c_columns;
 
-  Backward(const NDArray& head, const NDArray& x, const NDArray& dx, const ChannelView& view,
+  Backward(const NDArray& head, const NDArray& x, const NDArray& dx, const AxisView& view,
            const NormBackward& norm)
       : view(view), norm(norm), head(head.data<T>()), x(x.data<T>()), dx(dx.data<T>()) {
-    for (auto* v : {&a, &b, &c}) v->resize(static_cast<size_t>(view.channels));
+    for (auto* v : {&a, &b, &c}) v->resize(static_cast<size_t>(view.n));
   }
 
   bool wants_sums() const { return true; }
@@ -187,7 +187,7 @@ struct Backward {
   }
   void prepare(int64_t channel) {
     const auto k = static_cast<size_t>(channel);
-    const double istd = norm.istd[k], m = static_cast<double>(view.count());
+    const double istd = norm.istd[k], m = static_cast<double>(view.runs());
     a[k] = norm.gamma[k] * istd;
     b[k] = norm.batch ? -a[k] * istd * norm.dgamma[k] / m : 0;
     c[k] = norm.batch ? -a[k] * norm.dbeta[k] / m : 0;
@@ -229,7 +229,7 @@ struct Backward {
     }
   }
   void before_matrix_sums() {
-    mean_columns = repeated<C>({norm.mean, norm.mean + view.channels}, view.inner);
+    mean_columns = repeated<C>({norm.mean, norm.mean + view.n}, view.inner);
   }
   void before_matrix_apply() {
     a_columns = repeated<C>(a, view.inner);
@@ -256,22 +256,22 @@ struct Backward {
 
 // ---- schedules
 
-// Each channel is `outer` planes of `inner` elements.
+// The view's axis counts channels. Each channel is `outer` planes of `inner` elements.
 template <class Work>
-void run_planes(Work& work, const ChannelView& view) {
+void run_planes(Work& work, const AxisView& view) {
   const int64_t chunks = (view.inner + kChunk - 1) / kChunk, parts = view.outer * chunks;
   const int64_t last = view.inner - (chunks - 1) * kChunk;
   const auto length = [&](int64_t part) { return (part + 1) % chunks ? kChunk : last; };
   const auto at = [&](int64_t c, int64_t part) {
-    return (part / chunks * view.channels + c) * view.inner + part % chunks * kChunk;
+    return (part / chunks * view.n + c) * view.inner + part % chunks * kChunk;
   };
   const auto combine = [&](int64_t c, const Sums* sums) {
     work.combine(c, sums, parts, 1, [&](int64_t k) { return static_cast<double>(length(k)); });
   };
-  if (view.channels >= 16 || parts == 1) {
+  if (view.n >= 16 || parts == 1) {
     // A channel at a time: it is still in the cache when its sums are known.
-    const int64_t grain = std::max<int64_t>(1, kPiece / view.count());
-    parallel_for(view.channels, grain, [&](int64_t begin, int64_t end) {
+    const int64_t grain = std::max<int64_t>(1, kPiece / view.runs());
+    parallel_for(view.n, grain, [&](int64_t begin, int64_t end) {
       std::vector<Sums> sums(static_cast<size_t>(parts));
       for (int64_t c = begin; c < end; ++c) {
         if (work.wants_sums()) {
@@ -287,18 +287,18 @@ void run_planes(Work& work, const ChannelView& view) {
     return;
   }
   const int64_t grain = std::max<int64_t>(1, kPiece / std::min(view.inner, kChunk));
-  std::vector<Sums> sums(static_cast<size_t>(view.channels * parts));
+  std::vector<Sums> sums(static_cast<size_t>(view.n * parts));
   if (work.wants_sums()) {
-    parallel_for(view.channels * parts, grain, [&](int64_t begin, int64_t end) {
+    parallel_for(view.n * parts, grain, [&](int64_t begin, int64_t end) {
       for (int64_t t = begin; t < end; ++t) {
         sums[static_cast<size_t>(t)] =
             work.sums(t / parts, at(t / parts, t % parts), length(t % parts));
       }
     });
-    for (int64_t c = 0; c < view.channels; ++c) combine(c, sums.data() + c * parts);
+    for (int64_t c = 0; c < view.n; ++c) combine(c, sums.data() + c * parts);
   }
-  for (int64_t c = 0; c < view.channels; ++c) work.prepare(c);
-  parallel_for(view.channels * parts, grain, [&](int64_t begin, int64_t end) {
+  for (int64_t c = 0; c < view.n; ++c) work.prepare(c);
+  parallel_for(view.n * parts, grain, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
       work.apply(t / parts, at(t / parts, t % parts), length(t % parts));
     }
@@ -307,8 +307,8 @@ void run_planes(Work& work, const ChannelView& view) {
 
 // Each channel is `inner` neighbouring columns of a matrix with `outer` rows.
 template <class Work>
-void run_matrix(Work& work, const ChannelView& view) {
-  const int64_t columns = view.channels * view.inner, tiles = (columns + kColumns - 1) / kColumns;
+void run_matrix(Work& work, const AxisView& view) {
+  const int64_t columns = view.n * view.inner, tiles = (columns + kColumns - 1) / kColumns;
   const int64_t blocks = (view.outer + kRows - 1) / kRows;
   const auto rows_of = [&](int64_t block) { return std::min(kRows, view.outer - block * kRows); };
   const int64_t grain =
@@ -328,7 +328,7 @@ void run_matrix(Work& work, const ChannelView& view) {
       work.matrix_sums(block * kRows, block * kRows + rows_of(block), columns, left, n,
                        sums.data() + block * columns + left);
     });
-    parallel_for(view.channels, 64, [&](int64_t begin, int64_t end) {
+    parallel_for(view.n, 64, [&](int64_t begin, int64_t end) {
       std::vector<Sums> parts(static_cast<size_t>(blocks * view.inner));
       for (int64_t c = begin; c < end; ++c) {
         for (int64_t block = 0; block < blocks; ++block) {
@@ -340,7 +340,7 @@ void run_matrix(Work& work, const ChannelView& view) {
       }
     });
   }
-  for (int64_t c = 0; c < view.channels; ++c) work.prepare(c);
+  for (int64_t c = 0; c < view.n; ++c) work.prepare(c);
   work.before_matrix_apply();
   for_tiles([&](int64_t block, int64_t left, int64_t n) {
     for (int64_t r = block * kRows; r < block * kRows + rows_of(block); ++r) {
@@ -350,7 +350,9 @@ void run_matrix(Work& work, const ChannelView& view) {
 }
 
 template <class Work>
-void run(Work&& work, const ChannelView& view) {
+void run(Work&& work, AxisView view) {
+  // The blocks of a single channel are one.
+  if (view.n == 1) view = {1, 1, view.runs()};
   if (view.inner < kShortPlane && view.outer > 1) {
     run_matrix(work, view);
   } else {
@@ -360,11 +362,11 @@ void run(Work&& work, const ChannelView& view) {
 
 }  // namespace
 
-void normalize_channels(const NDArray& x, const NDArray& y, const ChannelView& view,
+void normalize_channels(const NDArray& x, const NDArray& y, const AxisView& view,
                         const NormForward& norm) {
-  if (view.count() == 0 && norm.batch) {
-    std::fill_n(norm.mean, view.channels, 0);
-    std::fill_n(norm.var, view.channels, 0);
+  if (view.runs() == 0 && norm.batch) {
+    std::fill_n(norm.mean, view.n, 0);
+    std::fill_n(norm.var, view.n, 0);
   }
   if (x.size() == 0) return;
   dispatch<FloatingTypes>(x.dtype(), [&](auto tag) {
@@ -373,9 +375,9 @@ void normalize_channels(const NDArray& x, const NDArray& y, const ChannelView& v
 }
 
 void normalize_channels_backward(const NDArray& head, const NDArray& x, const NDArray& dx,
-                                 const ChannelView& view, const NormBackward& norm) {
-  std::fill_n(norm.dgamma, view.channels, 0);
-  std::fill_n(norm.dbeta, view.channels, 0);
+                                 const AxisView& view, const NormBackward& norm) {
+  std::fill_n(norm.dgamma, view.n, 0);
+  std::fill_n(norm.dbeta, view.n, 0);
   if (x.size() == 0) return;
   dispatch<FloatingTypes>(x.dtype(), [&](auto tag) {
     run(Backward<typename decltype(tag)::type>(head, x, dx, view, norm), view);

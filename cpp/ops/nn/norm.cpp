@@ -9,34 +9,6 @@ namespace {
 
 // ---- the gradient of the gradient, composed of public operators
 
-// A run's x^ and s as functions of x: differentiable again. `axes` are those of a run.
-struct Normalized {
-  NDArray hat, s;
-  Ints axes;
-  bool center;
-
-  Normalized(const NDArray& x, Ints over, double eps, bool center)
-      : axes(std::move(over)), center(center) {
-    const NDArray d = center ? x - fold(x) : x;
-    s = fn::sqrt(fold(fn::square(d)) + eps);
-    hat = d / s;
-  }
-  // The mean of each run; its sum where nothing is centered.
-  NDArray fold(const NDArray& v) const {
-    return center ? fn::mean(v, ReduceParams{axes, true, false}) : sum(v, axes, true);
-  }
-  // The derivative of x^ applied to v; the matrix is symmetric.
-  NDArray project(const NDArray& v) const {
-    const NDArray along = v - hat * fold(v * hat);
-    return (center ? along - fold(v) : along) / s;
-  }
-  // The gradient with respect to x of sum(a * project(w)).
-  NDArray curvature(const NDArray& a, const NDArray& w) const {
-    const NDArray pa = project(a), pw = project(w);
-    return -((hat * fold(a * pw) + pa * fold(w * hat) + pw * fold(a * hat)) / s);
-  }
-};
-
 // An array of a vector's numbers along `axis` of `ndim` axes.
 NDArray along(const NDArray& vector, int axis, int ndim) {
   Shape shape(ndim, 1);
@@ -124,9 +96,8 @@ struct LayerNormParams {
 const fn::Op<LayerNormParams> layer_norm_grad{"_backward_LayerNorm"};
 
 Normalization layer_norm(const Shape& shape, const LayerNormParams& p, std::string_view op) {
-  return {AxisView(shape, normalize_axis(p.axis, shape.ndim(), op)), p.eps, true, 0};
+  return {AxisView(shape, p.axis, op), p.eps, true, 0};
 }
-Shape view_shape(const AxisView& view) { return {view.outer, view.n, view.inner}; }
 
 OP(LayerNorm)
     .inputs("data", "gamma", "beta")
@@ -156,7 +127,7 @@ OP(LayerNorm)
     .vjp([](Vjp& v) {
       const auto& p = v.params<LayerNormParams>();
       const AxisView view = layer_norm(v.input_shape(0), p, "LayerNorm").view;
-      affine_vjp(v, layer_norm_grad, p, view_shape(view), {1}, {view.outer, 1, view.inner}, p.eps);
+      affine_vjp(v, layer_norm_grad, p, view.shape(), {1}, view.of(1).shape(), p.eps);
     })
     .doc(
         "(data - mean) / deviation * gamma + beta, with mean and deviation = sqrt(variance + eps) "
@@ -189,7 +160,7 @@ OP(_backward_LayerNorm)
     .vjp([](Vjp& v) {
       const auto& p = v.params<LayerNormParams>();
       const AxisView view = layer_norm(v.input_shape(1), p, "LayerNorm").view;
-      affine_second_order(v, view_shape(view), {1}, 1, p.eps);
+      affine_second_order(v, view.shape(), {1}, 1, p.eps);
     })
     .doc("The gradients of LayerNorm with respect to data, gamma and beta.");
 
@@ -406,7 +377,7 @@ OP(_backward_L2Normalization)
     .keep_inputs({Keep::kData, Keep::kData})
     .vjp([](Vjp& v) {
       const auto& p = v.params<L2NormalizationParams>();
-      const Shape original = v.input_shape(1), shape = view_shape(l2_norm(original, p).view);
+      const Shape original = v.input_shape(1), shape = l2_norm(original, p).view.shape();
       // The matrix is symmetric.
       if (v.needs(0)) v.grad(0, l2_grad(v.head(), v.input(1), p));
       if (v.needs(1)) {
@@ -418,4 +389,26 @@ OP(_backward_L2Normalization)
     .doc("The gradient of L2Normalization: (head - y * sum(head * y)) / length.");
 
 }  // namespace
+
+Normalized::Normalized(const NDArray& x, Ints over, double eps, bool center)
+    : axes(std::move(over)), center(center) {
+  const NDArray d = center ? x - fold(x) : x;
+  s = fn::sqrt(fold(fn::square(d)) + eps);
+  hat = d / s;
+}
+
+NDArray Normalized::fold(const NDArray& v) const {
+  return center ? fn::mean(v, ReduceParams{axes, true, false}) : sum(v, axes, true);
+}
+
+NDArray Normalized::project(const NDArray& v) const {
+  const NDArray along = v - hat * fold(v * hat);
+  return (center ? along - fold(v) : along) / s;
+}
+
+NDArray Normalized::curvature(const NDArray& a, const NDArray& w) const {
+  const NDArray pa = project(a), pw = project(w);
+  return -((hat * fold(a * pw) + pa * fold(w * hat) + pw * fold(a * hat)) / s);
+}
+
 }  // namespace mxtape

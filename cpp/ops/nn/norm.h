@@ -1,7 +1,7 @@
 #pragma once
 
 #include "core/ndarray.h"
-#include "ops/nn/softmax.h"
+#include "ops/shared/axis_view.h"
 
 // What LayerNorm, GroupNorm, InstanceNorm and L2Normalization share. Each works on runs of `n`
 // elements: x^ = (x - mean) / s, where s = sqrt(mean((x - mean)^2) + eps); where `center` is off,
@@ -26,5 +26,21 @@ void normalize(const Normalization& norm, const NDArray& x, const NDArray* gamma
 void normalize_backward(const Normalization& norm, const NDArray& head, const NDArray& x,
                         const NDArray* gamma, const NDArray& dx, const NDArray* dgamma,
                         const NDArray* dbeta);
+
+// x^ and s as functions of x, composed of public operators and so differentiable again: what the
+// gradients of these layers are differentiated to. `axes` are those of a run.
+struct Normalized {
+  NDArray hat, s;
+  Ints axes;
+  bool center;
+
+  Normalized(const NDArray& x, Ints axes, double eps, bool center);
+  // The mean of each run; its sum where nothing is centered.
+  NDArray fold(const NDArray& v) const;
+  // The derivative of x^ applied to v; the matrix is symmetric.
+  NDArray project(const NDArray& v) const;
+  // The gradient with respect to x of sum(a * project(w)).
+  NDArray curvature(const NDArray& a, const NDArray& w) const;
+};
 
 }  // namespace mxtape

@@ -85,6 +85,10 @@ struct Plan {
     return std::max<int64_t>(cost, 1);
   }
   double share(int64_t od, int64_t oh) const { return axis[0].share[od] * axis[1].share[oh]; }
+  // The position of the first row of a plane that row `oh` of slice `od` of the result reads.
+  int64_t first_row(int64_t od, int64_t oh) const {
+    return (axis[0].begin[od] * in[1] + axis[1].begin[oh]) * in[2];
+  }
 };
 
 // ---- what a window's elements are folded with
@@ -268,71 +272,88 @@ void best_of_rows(const Windows& w, int64_t outs, const C* value, const int32_t*
   }
 }
 
+// best[i], at[i] = the larger of that and value[i] at place(i).
+template <class C, class Place>
+void better(C* best, int32_t* at, const C* value, int64_t n, Place place) {
+#pragma GCC ivdep
+  for (int32_t i = 0; i < static_cast<int32_t>(n); ++i) {
+    at[i] = value[i] > best[i] ? place(i) : at[i];
+    best[i] = value[i] > best[i] ? value[i] : best[i];
+  }
+}
+
+// The largest elements of a row of windows that have rows, and their places; of data without inner
+// elements.
 template <class T>
-void max_with_positions(const Plan& plan, const T* data, T* out, int32_t* positions) {
+void max_of_row(const Plan& plan, int64_t od, int64_t oh, const T* from, T* to,
+                int32_t* to_position, WideRun<T>& wide) {
+  using C = compute_type<T>;
+  thread_local std::vector<C> column, line;
+  thread_local std::vector<int32_t> where, place;
+  const Windows& row = plan.axis[2];
+  const int64_t width = plan.in[2], outs = plan.out[2];
+  column.assign(static_cast<size_t>(width), -std::numeric_limits<C>::infinity());
+  where.resize(static_cast<size_t>(width));
+  const int64_t top = plan.first_row(od, oh);
+  for (int64_t i = 0; i < width; ++i) where[i] = static_cast<int32_t>(top + i);
+  for_window_rows(plan, od, oh, [&](int64_t at) {
+    const auto start = static_cast<int32_t>(at);
+    better(column.data(), where.data(), wide.read(from + at, width), width,
+           [start](int32_t i) { return start + i; });
+  });
+  best_of_rows(row, outs, column.data(), where.data(), line, place);
+  for (int64_t i = 0; i < outs; ++i) {
+    const bool some = row.begin[i] < row.end[i];
+    to[i] = some ? static_cast<T>(line[i]) : std::numeric_limits<T>::lowest();
+    to_position[i] = some ? place[i] : -1;
+  }
+}
+
+// The same of window `ow` of the row, for each of its inner elements.
+template <class T>
+void max_of_window(const Plan& plan, int64_t od, int64_t oh, int64_t ow, const T* from, T* to,
+                   int32_t* to_position, WideRun<T>& wide) {
   using C = compute_type<T>;
   const Windows& row = plan.axis[2];
-  const int64_t width = plan.in[2], outs = plan.out[2], inner = plan.inner;
-  const T empty = std::numeric_limits<T>::lowest();
+  const bool some = row.begin[ow] < row.end[ow];
+  const C lowest =
+      some ? -std::numeric_limits<C>::infinity() : static_cast<C>(std::numeric_limits<T>::lowest());
+  const auto first = static_cast<int32_t>(plan.first_row(od, oh) + row.begin[ow]);
+  for (int64_t left = 0; left < plan.inner; left += kTile) {
+    const int64_t n = std::min(kTile, plan.inner - left);
+    C best[kTile];
+    int32_t best_at[kTile];
+    std::fill_n(best, n, lowest);
+    std::fill_n(best_at, n, some ? first : -1);
+    for_window_rows(plan, od, oh, [&](int64_t at) {
+      for (int64_t w = row.begin[ow]; w < row.end[ow]; ++w) {
+        const auto here = static_cast<int32_t>(at + w);
+        better(best, best_at, wide.read(from + (at + w) * plan.inner + left, n), n,
+               [here](int32_t) { return here; });
+      }
+    });
+    narrow(best, to + left, n);
+    std::copy_n(best_at, n, to_position + left);
+  }
+}
+
+template <class T>
+void max_with_positions(const Plan& plan, const T* data, T* out, int32_t* positions) {
+  const int64_t outs = plan.out[2], inner = plan.inner;
   for_rows(plan, [&](int64_t plane, int64_t od, int64_t oh) {
     thread_local WideRun<T> wide;
-    thread_local std::vector<C> column, line;
-    thread_local std::vector<int32_t> where, place;
     const T* from = data + plane * plan.in_plane() * inner;
     const int64_t at_out = ((plane * plan.out[0] + od) * plan.out[1] + oh) * outs * inner;
     T* to = out + at_out;
     int32_t* to_position = positions + at_out;
     if (!has_rows(plan, od, oh)) {
-      std::fill_n(to, outs * inner, empty);
+      std::fill_n(to, outs * inner, std::numeric_limits<T>::lowest());
       std::fill_n(to_position, outs * inner, -1);
-      return;
-    }
-    if (inner == 1) {
-      column.assign(static_cast<size_t>(width), -std::numeric_limits<C>::infinity());
-      where.resize(static_cast<size_t>(width));
-      const int64_t top = (plan.axis[0].begin[od] * plan.in[1] + plan.axis[1].begin[oh]) * width;
-      for (int64_t i = 0; i < width; ++i) where[i] = static_cast<int32_t>(top + i);
-      for_window_rows(plan, od, oh, [&](int64_t at) {
-        const C* v = wide.read(from + at, width);
-        C* best = column.data();
-        int32_t *best_at = where.data(), start = static_cast<int32_t>(at);
-#pragma GCC ivdep
-        for (int32_t i = 0; i < static_cast<int32_t>(width); ++i) {
-          best_at[i] = v[i] > best[i] ? start + i : best_at[i];
-          best[i] = v[i] > best[i] ? v[i] : best[i];
-        }
-      });
-      best_of_rows(row, outs, column.data(), where.data(), line, place);
-      for (int64_t i = 0; i < outs; ++i) {
-        const bool some = row.begin[i] < row.end[i];
-        to[i] = some ? static_cast<T>(line[i]) : empty;
-        to_position[i] = some ? place[i] : -1;
-      }
-      return;
-    }
-    for (int64_t ow = 0; ow < outs; ++ow) {
-      const bool some = row.begin[ow] < row.end[ow];
-      for (int64_t left = 0; left < inner; left += kTile) {
-        const int64_t n = std::min(kTile, inner - left);
-        C best[kTile];
-        int32_t best_at[kTile];
-        std::fill_n(best, n, some ? -std::numeric_limits<C>::infinity() : static_cast<C>(empty));
-        const int64_t first =
-            (plan.axis[0].begin[od] * plan.in[1] + plan.axis[1].begin[oh]) * width + row.begin[ow];
-        std::fill_n(best_at, n, some ? static_cast<int32_t>(first) : -1);
-        for_window_rows(plan, od, oh, [&](int64_t at) {
-          for (int64_t w = row.begin[ow]; w < row.end[ow]; ++w) {
-            const C* v = wide.read(from + (at + w) * inner + left, n);
-            const auto here = static_cast<int32_t>(at + w);
-#pragma GCC ivdep
-            for (int64_t c = 0; c < n; ++c) {
-              best_at[c] = v[c] > best[c] ? here : best_at[c];
-              best[c] = v[c] > best[c] ? v[c] : best[c];
-            }
-          }
-        });
-        narrow(best, to + ow * inner + left, n);
-        std::copy_n(best_at, n, to_position + ow * inner + left);
+    } else if (inner == 1) {
+      max_of_row(plan, od, oh, from, to, to_position, wide);
+    } else {
+      for (int64_t ow = 0; ow < outs; ++ow) {
+        max_of_window(plan, od, oh, ow, from, to + ow * inner, to_position + ow * inner, wide);
       }
     }
   });

@@ -45,7 +45,7 @@ template <int Sign, bool Log>
 void softmax_kernel(const KernelCall& call) {
   const auto& p = call.params<SoftmaxParams>();
   const NDArray& x = call.in(0);
-  const AxisView view(x.shape(), normalize_axis(p.axis, x.ndim(), call.name()));
+  const AxisView view(x.shape(), p.axis, call.name());
   const NDArray* lengths = call.input_count() > 1 ? &call.in(1) : nullptr;
   softmax_forward(view, x, lengths, call.out(), scale_of<Sign>(p), Log);
 }
@@ -68,7 +68,7 @@ template <bool Log>
 void softmax_grad_kernel(const KernelCall& call) {
   const auto& p = call.params<SoftmaxGradParams>();
   const NDArray& y = call.in(1);
-  const AxisView view(y.shape(), normalize_axis(p.axis, y.ndim(), call.name()));
+  const AxisView view(y.shape(), p.axis, call.name());
   softmax_backward(view, call.in(0), y, call.out(), p.scale, Log);
 }
 
@@ -222,8 +222,8 @@ OP(SoftmaxActivation)
     .keep_output()
     .vjp([](Vjp& v) {
       const NDArray y = v.output(0);
-      const AxisView view = activation_view(y.shape(), v.params<SoftmaxActivationParams>().mode);
-      const Shape runs{view.outer, view.n, view.inner};
+      const Shape runs =
+          activation_view(y.shape(), v.params<SoftmaxActivationParams>().mode).shape();
       v.grad(0, reshape(softmax_grad(reshape(v.head(), runs), reshape(y, runs),
                                      SoftmaxGradParams{1, 1}),
                         y.shape()));

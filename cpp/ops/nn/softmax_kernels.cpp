@@ -118,10 +118,10 @@ void forward(const AxisView& view, const NDArray& x, const NDArray* lengths, con
     return;
   }
   const int64_t grain = std::max<int64_t>(1, reduce::kGrain / 4 / n);
-  parallel_for(view.outer * inner, grain, [&](int64_t first, int64_t last) {
+  parallel_for(view.runs(), grain, [&](int64_t first, int64_t last) {
     ArrayRun<A> from(x), to(y);
     for (int64_t run = first; run < last; ++run) {
-      const int64_t at = run / inner * n * inner + run % inner;
+      const int64_t at = view.start(run);
       const A* in = from.read(at, n, inner);
       softmax_run<A>(in, to.place(at, n, inner), n, length_at(lengths, run, n), scale, log);
       to.store(at, n, inner);
@@ -178,10 +178,10 @@ void backward(const AxisView& view, const NDArray& head, const NDArray& y, const
     });
     return;
   }
-  parallel_for(view.outer * inner, grain, [&](int64_t first, int64_t last) {
+  parallel_for(view.runs(), grain, [&](int64_t first, int64_t last) {
     ArrayRun<A> heads(head), ys(y), to(out);
     for (int64_t run = first; run < last; ++run) {
-      const int64_t at = run / inner * n * inner + run % inner;
+      const int64_t at = view.start(run);
       const A *h = heads.read(at, n, inner), *p = ys.read(at, n, inner);
       const A total = static_cast<A>(log ? reduce::fold_run<reduce::Sum<A>>(h, n) : dot(h, p, n));
       Map<A> result(to.place(at, n, inner), n);
@@ -200,7 +200,7 @@ void backward(const AxisView& view, const NDArray& head, const NDArray& y, const
 
 void softmax_forward(const AxisView& view, const NDArray& x, const NDArray* lengths,
                      const NDArray& y, double scale, bool log) {
-  if (view.outer * view.n * view.inner == 0) return;
+  if (view.runs() * view.n == 0) return;
   dispatch<SingleOrDouble>(traits_of(x.dtype()).compute, [&](auto tag) {
     using A = typename decltype(tag)::type;
     forward<A>(view, x, lengths, y, static_cast<A>(scale), log);
@@ -209,7 +209,7 @@ void softmax_forward(const AxisView& view, const NDArray& x, const NDArray* leng
 
 void softmax_backward(const AxisView& view, const NDArray& head, const NDArray& y,
                       const NDArray& out, double scale, bool log) {
-  if (view.outer * view.n * view.inner == 0) return;
+  if (view.runs() * view.n == 0) return;
   dispatch<SingleOrDouble>(traits_of(y.dtype()).compute, [&](auto tag) {
     using A = typename decltype(tag)::type;
     backward<A>(view, head, y, out, static_cast<A>(scale), log);

@@ -3,6 +3,7 @@
 #include <Eigen/Core>
 
 #include "op/declare.h"
+#include "ops/shared/axis_view.h"
 #include "runtime/convert.h"
 #include "runtime/parallel.h"
 
@@ -55,15 +56,14 @@ void run_cumsum(const KernelCall& call) {
   const NDArray &in = call.in(0), &out = call.out();
   if (out.size() == 0) return;
   convert(in.dtype(), in.bytes(), out.dtype(), out.bytes(), out.size());
-  const auto axis = call.params<CumsumParams>().axis;
-  const int at = axis ? normalize_axis(*axis, in.ndim(), call.name()) : 0;
-  const int64_t n = out.shape()[at], step = out.shape().product(at + 1, out.ndim());
+  const AxisView view(in.shape(), call.params<CumsumParams>().axis, call.name());
+  const int64_t n = view.n, step = view.inner;
   const int64_t width = std::min<int64_t>(step, 256), tiles = (step + width - 1) / width;
   dispatch(out.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     if constexpr (!std::is_same_v<T, bool>) {
       const int64_t grain = std::max<int64_t>(1, 16384 / (n * width));
-      parallel_for(out.size() / (n * step) * tiles, grain, [&](int64_t begin, int64_t end) {
+      parallel_for(view.outer * tiles, grain, [&](int64_t begin, int64_t end) {
         for (int64_t task = begin; task < end; ++task) {
           const int64_t column = task % tiles * width;
           sum_lines(out.data<T>() + task / tiles * n * step + column, n, step,

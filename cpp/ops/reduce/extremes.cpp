@@ -1,4 +1,5 @@
 #include "ops/reduce/reduce.h"
+#include "ops/shared/axis_view.h"
 #include "runtime/convert.h"
 
 // Largest and smallest elements, and where they are.
@@ -140,12 +141,13 @@ void search_runs(const T* x, int64_t rows, int64_t n, T* out) {
 
 // Along an axis that is not the innermost: rows are compared with a tile of the best so far.
 template <class Op, class T>
-void search_columns(const T* x, int64_t outer, int64_t n, int64_t inner, T* out) {
+void search_columns(const T* x, const AxisView& view, T* out) {
   using N = typename Op::Narrow;
+  const int64_t n = view.n, inner = view.inner;
   constexpr int64_t kTile = 256;
   const int64_t tiles = (inner + kTile - 1) / kTile;
   const int64_t grain = std::max<int64_t>(1, reduce::kGrain / (n * std::min(inner, kTile)));
-  parallel_for(outer * tiles, grain, [&](int64_t first, int64_t last) {
+  parallel_for(view.outer * tiles, grain, [&](int64_t first, int64_t last) {
     N best[kTile];
     int64_t where[kTile];
     for (int64_t task = first; task < last; ++task) {
@@ -171,15 +173,15 @@ void search_columns(const T* x, int64_t outer, int64_t n, int64_t inner, T* out)
 }
 
 template <template <class> class Op>
-void search(const NDArray& in, const NDArray& out, int64_t outer, int64_t n, int64_t inner) {
-  if (outer * inner == 0) return;
+void search(const NDArray& in, const NDArray& out, const AxisView& view) {
+  if (view.runs() == 0) return;
   dispatch(in.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     if constexpr (!std::is_same_v<T, bool>) {
-      if (inner == 1) {
-        search_runs<Op<T>>(in.data<T>(), outer, n, out.data<T>());
+      if (view.inner == 1) {
+        search_runs<Op<T>>(in.data<T>(), view.outer, view.n, out.data<T>());
       } else {
-        search_columns<Op<T>>(in.data<T>(), outer, n, inner, out.data<T>());
+        search_columns<Op<T>>(in.data<T>(), view, out.data<T>());
       }
     }
   });
@@ -204,13 +206,8 @@ void infer_search(InferCall& call) {
 
 template <template <class> class Op>
 void search_kernel(const KernelCall& call) {
-  const auto& p = call.params<ArgParams>();
   const NDArray& in = call.in(0);
-  const Shape& shape = in.shape();
-  if (!p.axis) return search<Op>(in, call.out(), 1, in.size(), 1);
-  const int axis = normalize_axis(*p.axis, shape.ndim(), call.name());
-  search<Op>(in, call.out(), shape.product(0, axis), shape[axis],
-             shape.product(axis + 1, shape.ndim()));
+  search<Op>(in, call.out(), AxisView(in.shape(), call.params<ArgParams>().axis, call.name()));
 }
 
 OP(argmax)
@@ -261,9 +258,7 @@ OP(argmax_channel)
       call.output(0, shape, call.dtype(0));
     })
     .kernel([](const KernelCall& call) {
-      const Shape& shape = call.in(0).shape();
-      search<reduce::Max>(call.in(0), call.out(), shape[0], shape[1],
-                          shape.product(2, shape.ndim()));
+      search<reduce::Max>(call.in(0), call.out(), AxisView(call.in(0).shape(), 1));
     })
     .zero_grad()
     .method()

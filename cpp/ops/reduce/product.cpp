@@ -56,13 +56,13 @@ void scan_kernel(const NDArray& x, const NDArray* increment, const NDArray& y, A
   using C = reduce::WideOf<T>;
   const Layout layout(x.shape(), axes);
   if (layout.outputs == 0 || layout.count == 0) return;
-  reduce::Walk kept = layout.kept, reduced = layout.reduced;
+  Loops<> kept = layout.kept, reduced = layout.reduced;
   const int64_t width = layout.inner_reduced ? 1 : std::min(layout.inner, reduce::kColumns);
   const int64_t columns = layout.inner_reduced ? 1 : layout.inner;
   if (layout.inner_reduced) reduced.add(layout.inner, 1);
   const int64_t tiles = (columns + width - 1) / width;
   Ints offsets(static_cast<size_t>(layout.count));
-  reduce::Walk::Cursor at(reduced, 0);
+  Odometer at(reduced, 0);
   for (int64_t& offset : offsets) {
     offset = at.offset();
     at.next();
@@ -73,7 +73,7 @@ void scan_kernel(const NDArray& x, const NDArray* increment, const NDArray& y, A
     C value[reduce::kColumns];
     for (int64_t task = first; task < last; ++task) {
       const int64_t column = task % tiles * width, n = std::min(columns - column, width);
-      const int64_t base = reduce::Walk::Cursor(kept, task / tiles).offset() + column;
+      const int64_t base = Odometer(kept, task / tiles).offset() + column;
       std::fill_n(value, n, static_cast<C>(start));
       for (int64_t offset : offsets) {
         const T* from = x.data<T>() + base + offset;

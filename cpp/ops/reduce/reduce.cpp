@@ -232,11 +232,11 @@ struct SizeSum : SumOf<double, double> {
 
 // The norm of output `o` in units of its largest element: for float64 squares that leave the range.
 double scaled_norm(const Layout& layout, const double* x, int64_t o) {
-  reduce::Walk kept = layout.kept, reduced = layout.reduced;
+  Loops<> kept = layout.kept, reduced = layout.reduced;
   (layout.inner_reduced ? reduced : kept).add(layout.inner, 1);
-  x += reduce::Walk::Cursor(kept, o).offset();
+  x += Odometer(kept, o).offset();
   double unit = 0;
-  reduce::Walk::Cursor at(reduced, 0);
+  Odometer at(reduced, 0);
   for (int64_t i = 0; i < layout.count; ++i, at.next()) {
     const double size = std::abs(x[at.offset()]);
     if (size > unit || size != size) unit = size;

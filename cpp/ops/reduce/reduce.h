@@ -4,10 +4,10 @@
 #include <limits>
 #include <vector>
 
-#include "core/small_vector.h"
 #include "op/common_params.h"
 #include "op/declare.h"
 #include "runtime/fusion.h"
+#include "runtime/odometer.h"
 #include "runtime/parallel.h"
 
 // How reductions walk an array, whatever they compute. The order in which elements are combined
@@ -35,51 +35,6 @@ AxisSet axes_of(const KernelCall& call);
 AxisSet axes_of(const Vjp& v);
 
 namespace reduce {
-
-// Positions of a nest of loops over an array, outermost first.
-class Walk {
- public:
-  void add(int64_t extent, int64_t stride) {
-    loops_.push_back({extent, stride});
-    size_ *= extent;
-  }
-  int64_t size() const { return size_; }
-  size_t depth() const { return loops_.size(); }
-
-  class Cursor {
-   public:
-    Cursor(const Walk& walk, int64_t at) : walk_(walk), at_(walk.loops_.size()) {
-      for (size_t d = at_.size(); d-- > 0;) {
-        const Loop& loop = walk.loops_[d];
-        at_[d] = at % loop.extent;
-        at /= loop.extent;
-        offset_ += at_[d] * loop.stride;
-      }
-    }
-    int64_t offset() const { return offset_; }
-    void next() {
-      for (size_t d = at_.size(); d-- > 0;) {
-        const Loop& loop = walk_.loops_[d];
-        offset_ += loop.stride;
-        if (++at_[d] < loop.extent) return;
-        offset_ -= loop.extent * loop.stride;
-        at_[d] = 0;
-      }
-    }
-
-   private:
-    const Walk& walk_;
-    SmallVector<int64_t, 4> at_;
-    int64_t offset_ = 0;
-  };
-
- private:
-  struct Loop {
-    int64_t extent = 0, stride = 0;
-  };
-  std::vector<Loop> loops_;
-  int64_t size_ = 1;
-};
 
 // An array's axes merged into alternating kept and reduced groups. The innermost group is `inner`
 // contiguous elements, kept or reduced; `kept` and `reduced` walk the other groups.
@@ -112,7 +67,7 @@ struct Layout {
 
   int64_t outputs = 1, count = 1, inner = 1;
   bool inner_reduced = true;
-  Walk kept, reduced;
+  Loops<> kept, reduced;
 };
 
 inline constexpr int64_t kLanes = 32;       // independent accumulators of a contiguous run
@@ -197,7 +152,7 @@ template <class Op, class Reader>
   using Wide = typename Op::Wide;
   if (layout.reduced.depth() == 0) return fold_run<Op>(x, first + begin, end - begin);
   Wide total = Op::template identity<Wide>();
-  Walk::Cursor run(layout.reduced, begin / layout.inner);
+  Odometer run(layout.reduced, begin / layout.inner);
   int64_t at = begin % layout.inner;
   while (begin < end) {
     const int64_t n = std::min(layout.inner - at, end - begin);
@@ -219,7 +174,7 @@ void reduce_runs(const Layout& layout, const Source& in, T* out, Finish finish) 
       auto reader = in.reader();
       for (int64_t i = first; i < last; ++i) {
         const int64_t begin = i % pieces * kPiece;
-        const int64_t start = Walk::Cursor(layout.kept, i / pieces).offset();
+        const int64_t start = Odometer(layout.kept, i / pieces).offset();
         part[static_cast<size_t>(i)] =
             fold_runs<Op>(layout, reader, start, begin, std::min(begin + kPiece, layout.count));
       }
@@ -235,7 +190,7 @@ void reduce_runs(const Layout& layout, const Source& in, T* out, Finish finish) 
   const int64_t grain = std::max<int64_t>(1, kGrain / layout.count);
   parallel_for(layout.outputs, grain, [&](int64_t first, int64_t last) {
     auto reader = in.reader();
-    Walk::Cursor kept(layout.kept, first);
+    Odometer kept(layout.kept, first);
     for (int64_t o = first; o < last; ++o, kept.next()) {
       out[o] = finish(fold_runs<Op>(layout, reader, kept.offset(), 0, layout.count));
     }
@@ -245,13 +200,13 @@ void reduce_runs(const Layout& layout, const Source& in, T* out, Finish finish) 
 // Folds rows [begin, end) of `rows`, each `width` contiguous elements, into total[0, width). The
 // rows start at `first`.
 template <class Op, class T, class Reader>
-[[gnu::noinline]] void fold_rows(const Walk& rows, Reader& x, int64_t first, int64_t begin,
+[[gnu::noinline]] void fold_rows(const Loops<>& rows, Reader& x, int64_t first, int64_t begin,
                                  int64_t end, int64_t width, typename Op::Wide* total) {
   using Narrow = typename Op::Narrow;
   using Wide = typename Op::Wide;
   std::fill_n(total, width, Op::template identity<Wide>());
   if (begin >= end) return;
-  Walk::Cursor row(rows, begin);
+  Odometer row(rows, begin);
   alignas(64) Narrow narrow[kColumns];
   while (begin < end) {
     const int64_t stop = std::min(begin + kRows, end);
@@ -288,7 +243,7 @@ template <class Op, class T, class Reader>
                                         typename Op::Wide* total) {
   using Wide = typename Op::Wide;
   const int64_t merged = 64 / width;
-  Walk wide, rest;
+  Loops<> wide, rest;
   wide.add(rows / merged, width * merged);
   rest.add(rows % merged, width);
   alignas(64) Wide part[64];
@@ -312,7 +267,7 @@ void reduce_columns(const Layout& layout, const Source& in, T* out, Finish finis
   const bool merge_rows = columns <= 32 && layout.reduced.depth() == 1 && rows * columns >= 256;
   auto fold = [&](auto& reader, int64_t task, int64_t begin, int64_t end, Wide* total) {
     const int64_t first = task % tiles * kColumns, width = std::min(columns - first, kColumns);
-    const int64_t start = Walk::Cursor(layout.kept, task / tiles).offset() + first;
+    const int64_t start = Odometer(layout.kept, task / tiles).offset() + first;
     if (merge_rows) {
       fold_narrow_rows<Op, T>(reader, start + begin * columns, end - begin, width, total);
     } else {

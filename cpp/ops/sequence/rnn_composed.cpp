@@ -219,6 +219,73 @@ class Composer {
   std::vector<NDArray> running_;
 };
 
+// All lanes of a call: forward once more, as operators, and backward.
+class ComposedLayers {
+ public:
+  // `states` and `cells` have the rows of a batch for each lane; `masks` may be empty.
+  ComposedLayers(Composer& composer, const RnnShape& s, NDArray states, NDArray cells,
+                 const NDArray& masks)
+      : composer_(composer),
+        s_(s),
+        states_(std::move(states)),
+        cells_(std::move(cells)),
+        masks_(masks),
+        lanes_(size_t(s.layers * s.directions)),
+        grads_(lanes_.size()) {}
+
+  void forward(const NDArray& data, const NDArray& parameters) {
+    inputs_.push_back(data);
+    for (int64_t layer = 0; layer < s_.layers; ++layer) {
+      std::vector<NDArray> outputs;
+      for (int64_t d = 0; d < s_.directions; ++d) {
+        const int64_t at = layer * s_.directions + d;
+        Lane& lane = lanes_[size_t(at)];
+        lane.w = composer_.weights(parameters, layer, d);
+        outputs.push_back(
+            composer_.forward(lane, inputs_.back(), d, of_lane(states_, at), of_lane(cells_, at)));
+      }
+      if (layer + 1 == s_.layers) break;
+      const NDArray out = join_columns(outputs);
+      inputs_.push_back(masks_.size() ? out * mask(layer) : out);
+    }
+  }
+
+  // From the gradients of the last layer's output and of the last states to that of the data, which
+  // it returns, and to grads().
+  NDArray backward(NDArray out_grad, const NDArray& state_heads, const NDArray& cell_heads) {
+    for (int64_t layer = s_.layers; layer-- > 0;) {
+      NDArray input_grad;
+      for (int64_t d = 0; d < s_.directions; ++d) {
+        const int64_t at = layer * s_.directions + d;
+        LaneGrads& grad = grads_[size_t(at)];
+        grad = composer_.backward(lanes_[size_t(at)], inputs_[size_t(layer)], d,
+                                  columns(out_grad, d * s_.out, (d + 1) * s_.out),
+                                  of_lane(state_heads, at), of_lane(cell_heads, at));
+        input_grad = d ? input_grad + grad.input : grad.input;
+      }
+      out_grad = layer && masks_.size() ? input_grad * mask(layer - 1) : input_grad;
+    }
+    return out_grad;
+  }
+  const std::vector<LaneGrads>& grads() const { return grads_; }
+
+ private:
+  NDArray of_lane(const NDArray& x, int64_t lane) const {
+    return x.defined() ? rows(x, lane * s_.batch, (lane + 1) * s_.batch) : x;
+  }
+  NDArray mask(int64_t layer) const {
+    return masks_.rows(layer, layer + 1).viewed(Shape{s_.rows(), s_.width()});
+  }
+
+  Composer& composer_;
+  const RnnShape& s_;
+  NDArray states_, cells_;
+  const NDArray& masks_;
+  std::vector<Lane> lanes_;
+  std::vector<NDArray> inputs_;  // of each layer
+  std::vector<LaneGrads> grads_;
+};
+
 }  // namespace
 
 void rnn_composed_vjp(Vjp& v, const NDArray& masks) {
@@ -236,56 +303,24 @@ void rnn_composed_vjp(Vjp& v, const NDArray& masks) {
   Composer composer(p, data);
   if (p.use_sequence_length) composer.set_lengths(v.input(p.lstm() ? 4 : 3), dtype);
 
-  const NDArray parameters = input(1);
-  const NDArray states = reshape(input(2), Shape{s.layers * s.directions * s.batch, s.out});
-  const NDArray cells =
-      p.lstm() ? reshape(input(3), Shape{s.layers * s.directions * s.batch, s.hidden}) : NDArray();
-  const auto lane_rows = [&](const NDArray& x, int64_t lane) {
-    return x.defined() ? rows(x, lane * s.batch, (lane + 1) * s.batch) : x;
-  };
-  const auto mask = [&](int64_t layer) {
-    return masks.rows(layer, layer + 1).viewed(Shape{s.rows(), s.width()});
-  };
-  std::vector<Lane> lanes(size_t(s.layers * s.directions));
-  std::vector<NDArray> layer_inputs = {reshape(input(0), Shape{s.rows(), s.inputs})};
-  for (int64_t layer = 0; layer < s.layers; ++layer) {
-    std::vector<NDArray> outputs;
-    for (int64_t d = 0; d < s.directions; ++d) {
-      const int64_t at = layer * s.directions + d;
-      Lane& lane = lanes[size_t(at)];
-      lane.w = composer.weights(parameters, layer, d);
-      outputs.push_back(composer.forward(lane, layer_inputs.back(), d, lane_rows(states, at),
-                                         lane_rows(cells, at)));
-    }
-    if (layer + 1 == s.layers) break;
-    const NDArray out = join_columns(outputs);
-    layer_inputs.push_back(masks.size() ? out * mask(layer) : out);
-  }
-
-  NDArray out_grad = reshape(head(0), Shape{s.rows(), s.width()});
-  const NDArray state_heads = reshape(head(1), states.shape());
-  const NDArray cell_heads = p.lstm() ? reshape(head(2), cells.shape()) : NDArray();
-  std::vector<LaneGrads> grads(lanes.size());
-  for (int64_t layer = s.layers; layer-- > 0;) {
-    NDArray input_grad;
-    for (int64_t d = 0; d < s.directions; ++d) {
-      const int64_t at = layer * s.directions + d;
-      LaneGrads& grad = grads[size_t(at)];
-      grad = composer.backward(lanes[size_t(at)], layer_inputs[size_t(layer)], d,
-                               columns(out_grad, d * s.out, (d + 1) * s.out),
-                               lane_rows(state_heads, at), lane_rows(cell_heads, at));
-      input_grad = d ? input_grad + grad.input : grad.input;
-    }
-    out_grad = layer && masks.size() ? input_grad * mask(layer - 1) : input_grad;
-  }
+  const int64_t lanes = s.layers * s.directions;
+  const Shape states{lanes * s.batch, s.out}, cells{lanes * s.batch, s.hidden};
+  const NDArray parameters = input(1), state = reshape(input(2), states);
+  ComposedLayers composed(composer, s, state, p.lstm() ? reshape(input(3), cells) : NDArray(),
+                          masks);
+  composed.forward(reshape(input(0), Shape{s.rows(), s.inputs}), parameters);
+  const NDArray out_head = reshape(head(0), Shape{s.rows(), s.width()});
+  const NDArray state_heads = reshape(head(1), states);
+  const NDArray data_grad =
+      composed.backward(out_head, state_heads, p.lstm() ? reshape(head(2), cells) : NDArray());
 
   std::vector<NDArray> flat, state_grads, cell_grads;
-  for (const LaneGrads& grad : grads) flat.push_back(grad.weights);
-  for (const LaneGrads& grad : grads) flat.push_back(grad.biases);
-  for (const LaneGrads& grad : grads) state_grads.push_back(grad.state);
-  for (const LaneGrads& grad : grads) cell_grads.push_back(grad.cell);
+  for (const LaneGrads& grad : composed.grads()) flat.push_back(grad.weights);
+  for (const LaneGrads& grad : composed.grads()) flat.push_back(grad.biases);
+  for (const LaneGrads& grad : composed.grads()) state_grads.push_back(grad.state);
+  for (const LaneGrads& grad : composed.grads()) cell_grads.push_back(grad.cell);
   const DType given = v.input_dtype(0);
-  if (v.needs(0)) v.grad(0, cast(reshape(out_grad, data), given));
+  if (v.needs(0)) v.grad(0, cast(reshape(data_grad, data), given));
   if (v.needs(1)) v.grad(1, cast(reshape(join_columns(flat), v.input_shape(1)), given));
   if (v.needs(2)) v.grad(2, cast(stack(state_grads), given));
   if (p.lstm() && v.needs(3)) v.grad(3, cast(stack(cell_grads), given));

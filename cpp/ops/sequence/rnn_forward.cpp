@@ -195,6 +195,42 @@ std::vector<T> summed_bias(const RnnParams& p, const RnnShape& s, const T* input
   return bias;
 }
 
+// A direction of a layer before its first step: `gates` holds what the inputs `x` of all steps add.
+template <class T>
+Lane<T> start_lane(const RnnParams& p, const RnnShape& s, const RnnForward<T>& io, int64_t layer,
+                   int64_t direction, const T* x, T* gates, T* out) {
+  const T* hidden_bias = io.given.parameters + s.hidden_bias(layer, direction);
+  const std::vector<T> bias =
+      summed_bias(p, s, io.given.parameters + s.input_bias(layer, direction), hidden_bias);
+  gemm({.dtype = dtype_of<T>,
+        .m = s.rows(),
+        .n = s.gate_width(),
+        .k = s.input_width(layer),
+        .transpose_b = true,
+        .a = x,
+        .b = io.given.parameters + s.input_weight(layer, direction),
+        .bias = bias.data(),
+        .out = gates});
+  const int64_t lane = layer * s.directions + direction, states = lane * s.batch * s.out;
+  const int64_t cells = lane * s.batch * s.hidden;
+  Lane<T> started{PackedMatrix<T>(io.given.parameters + s.hidden_weight(layer, direction), s.out,
+                                  s.gate_width(), true),
+                  {},
+                  gates,
+                  s.has_cells() ? gates + s.rows() * s.gate_width() : nullptr,
+                  hidden_bias,
+                  io.given.state + states,
+                  io.given.cell ? io.given.cell + cells : nullptr,
+                  out,
+                  io.last_state + states,
+                  io.last_cell ? io.last_cell + cells : nullptr};
+  if (s.projects) {
+    started.projection.emplace_back(io.given.parameters + s.projection(layer, direction), s.hidden,
+                                    s.out, true);
+  }
+  return started;
+}
+
 }  // namespace
 
 std::vector<int64_t> rnn_lengths(const NDArray* lengths, const RnnShape& s) {
@@ -224,35 +260,7 @@ void rnn_forward(const RnnParams& p, const RnnShape& s, const RnnForward<T>& io)
     for (int64_t d = 0; d < s.directions; ++d) {
       T* gates = io.reserve ? io.reserve + s.reserve_gates(layer, d)
                             : scratch.data() + d * s.reserve_of_direction();
-      const T* hidden_bias = io.given.parameters + s.hidden_bias(layer, d);
-      const std::vector<T> bias =
-          summed_bias(p, s, io.given.parameters + s.input_bias(layer, d), hidden_bias);
-      gemm({.dtype = dtype_of<T>,
-            .m = s.rows(),
-            .n = s.gate_width(),
-            .k = s.input_width(layer),
-            .transpose_b = true,
-            .a = x,
-            .b = io.given.parameters + s.input_weight(layer, d),
-            .bias = bias.data(),
-            .out = gates});
-      const int64_t lane = layer * s.directions + d, states = lane * s.batch * s.out;
-      const int64_t cells = lane * s.batch * s.hidden;
-      lanes.push_back({PackedMatrix<T>(io.given.parameters + s.hidden_weight(layer, d), s.out,
-                                       s.gate_width(), true),
-                       {},
-                       gates,
-                       s.has_cells() ? gates + s.rows() * s.gate_width() : nullptr,
-                       hidden_bias,
-                       io.given.state + states,
-                       io.given.cell ? io.given.cell + cells : nullptr,
-                       out,
-                       io.last_state + states,
-                       io.last_cell ? io.last_cell + cells : nullptr});
-      if (s.projects) {
-        lanes.back().projection.emplace_back(io.given.parameters + s.projection(layer, d), s.hidden,
-                                             s.out, true);
-      }
+      lanes.push_back(start_lane(p, s, io, layer, d, x, gates, out));
     }
     for_rnn_blocks(s, [&](int64_t d, int64_t first, int64_t last) {
       recurrence.run(lanes[size_t(d)], d, first, last);

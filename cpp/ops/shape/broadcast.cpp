@@ -2,6 +2,7 @@
 
 #include "op/common_params.h"
 #include "op/declare.h"
+#include "ops/shared/axis_view.h"
 #include "ops/shared/strided.h"
 
 // Operators that repeat elements: along axes of extent 1, or any axis.
@@ -215,13 +216,6 @@ OP(tile)
 [[1.0, 2.0, 1.0, 2.0], [1.0, 2.0, 1.0, 2.0]]
 )");
 
-// The input seen as (before, extent, after), each of its `extent` slices repeated.
-Shape repeat_view(const Shape& in, const RepeatParams& p) {
-  if (!p.axis) return {1, in.size(), 1};
-  const int axis = normalize_axis(*p.axis, in.ndim(), "repeat");
-  return {in.product(0, axis), in[axis], in.product(axis + 1, in.ndim())};
-}
-
 OP(repeat)
     .inputs("data")
     .params<RepeatParams>()
@@ -243,12 +237,12 @@ OP(repeat)
     })
     .kernel([](const KernelCall& call) {
       const auto& p = call.params<RepeatParams>();
-      const Shape view = repeat_view(call.in(0).shape(), p);
+      const AxisView view(call.in(0).shape(), p.axis, call.name());
       Strided source;
-      source.axis(view[0], view[1] * view[2]);
-      source.axis(view[1], view[2]);
+      source.axis(view.outer, view.n * view.inner);
+      source.axis(view.n, view.inner);
       source.axis(p.repeats, 0);
-      source.axis(view[2], 1);
+      source.axis(view.inner, 1);
       gather_strided(call.in(0), source, call.out());
     })
     .keep_input(0, Keep::kShape)
@@ -259,8 +253,8 @@ OP(repeat)
         v.grad(0, full(in, v.input_dtype(0), 0));
         return;
       }
-      const Shape view = repeat_view(in, p);
-      const NDArray g = reshape(v.head(), {view[0], view[1], p.repeats, view[2]});
+      const AxisView view(in, p.axis, "repeat");
+      const NDArray g = reshape(v.head(), {view.outer, view.n, p.repeats, view.inner});
       v.grad(0, reshape(sum(g, {2}, false), in));
     })
     .method()

@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "op/declare.h"
+#include "ops/shared/axis_view.h"
 #include "runtime/convert.h"
 #include "runtime/parallel.h"
 
@@ -310,10 +311,9 @@ OP(_contrib_index_array)
       const int64_t count = static_cast<int64_t>(axes.size());
       int64_t* out = call.out().data<int64_t>();
       for (int64_t k = 0; k < count; ++k) {
-        const int axis = static_cast<int>(axes[static_cast<size_t>(k)]);
-        const int64_t after = shape.product(axis + 1, shape.ndim());
+        const AxisView view(shape, static_cast<int>(axes[static_cast<size_t>(k)]));
         parallel_for(shape.size(), 1 << 15, [&](int64_t begin, int64_t end) {
-          for (int64_t i = begin; i < end; ++i) out[i * count + k] = i / after % shape[axis];
+          for (int64_t i = begin; i < end; ++i) out[i * count + k] = i / view.inner % view.n;
         });
       }
     })

@@ -3,6 +3,7 @@
 #include "op/common_params.h"
 #include "op/declare.h"
 #include "ops/shape/slice.h"
+#include "ops/shared/axis_view.h"
 #include "ops/shared/strided.h"
 
 // Operators that put arrays together along an axis, or take one apart.
@@ -46,18 +47,18 @@ NDArray joined(const std::vector<NDArray>& parts, int axis) {
 // extent 1 along it may lack the axis.
 template <class Parts, class Move>
 void for_each_part(const Shape& whole, int axis, Parts parts, Move&& move) {
-  const int64_t before = whole.product(0, axis), after = whole.product(axis + 1, whole.ndim());
-  const int64_t block = before * after;
+  const AxisView view(whole, axis);
   int64_t start = 0;
   for (const NDArray& part : parts) {
-    const int64_t extent = block ? part.size() / block : 0;
+    const int64_t extent = view.runs() ? part.size() / view.runs() : 0;
+    const int64_t block = extent * view.inner;
     Strided in_whole;
-    in_whole.axis(before, whole[axis] * after);
-    in_whole.axis(extent * after, 1);
-    in_whole.offset = start * after;
+    in_whole.axis(view.outer, view.n * view.inner);
+    in_whole.axis(block, 1);
+    in_whole.offset = start * view.inner;
     Strided in_part;
-    in_part.axis(before, extent * after);
-    in_part.axis(extent * after, 1);
+    in_part.axis(view.outer, block);
+    in_part.axis(block, 1);
     move(part, in_part, in_whole);
     start += extent;
   }

@@ -7,9 +7,10 @@
 
 // Operators that change the shape only. As operators they copy; NDArray's own methods make views.
 namespace mxtape {
+namespace {
 
-Shape reshaped(const Shape& in, const ReshapeParams& p, std::string_view op, ErrorKind too_small) {
-  Ints from(in.begin(), in.end());
+// The codes of a call, in the array's order or, with reverse, back to front.
+Ints codes_of(const ReshapeParams& p, const Ints& from) {
   Ints code = p.shape;
   if (code.empty() && !p.target_shape.empty()) {
     // The deprecated spelling: a 0 is what is left over.
@@ -17,27 +18,42 @@ Shape reshaped(const Shape& in, const ReshapeParams& p, std::string_view op, Err
     if (p.keep_highest && !from.empty()) code[0] = from[0];
     std::replace(code.begin(), code.end(), int64_t{0}, int64_t{-1});
   }
-  if (p.reverse) {
-    std::reverse(from.begin(), from.end());
-    std::reverse(code.begin(), code.end());
-    // A split's two factors stand after its -4: keep them there, in reversed order.
-    for (size_t i = 0; i + 2 < code.size(); ++i) {
-      if (code[i + 2] == -4) {
-        std::rotate(code.begin() + static_cast<long>(i), code.begin() + static_cast<long>(i) + 2,
-                    code.begin() + static_cast<long>(i) + 3);
-        i += 2;
-      }
-    }
+  if (!p.reverse) return code;
+  std::reverse(code.begin(), code.end());
+  // A split's two factors stand after its -4: keep them there, in reversed order.
+  for (auto at = code.begin(); code.end() - at > 2; ++at) {
+    if (at[2] != -4) continue;
+    std::rotate(at, at + 2, at + 3);
+    at += 2;
   }
-  auto refuse_as = [&](ErrorKind kind, const auto&... why) {
-    fail_as(kind, op, ": cannot reshape ", in, " to ",
-            Shape(p.shape.empty() ? p.target_shape : p.shape), ": ", why...);
-  };
-  auto refuse = [&](const auto&... why) { refuse_as(ErrorKind::kMXNet, why...); };
-  Ints out;
+  return code;
+}
+
+// The two parts of a split extent, of which one may be -1; refuse(reason...) throws.
+template <class Refuse>
+std::pair<int64_t, int64_t> split(int64_t whole, int64_t a, int64_t b, Refuse&& refuse) {
+  if (a == -1 && b == -1) refuse("only one part of a split can be -1");
+  if ((a <= 0 && a != -1) || (b <= 0 && b != -1)) {
+    refuse("the parts of a split must be positive or -1");
+  }
+  if (a == -1) a = whole / b;
+  if (b == -1) b = whole / a;
+  if (a * b != whole) refuse("extent ", whole, " is not ", a, " times ", b);
+  return {a, b};
+}
+
+struct Extents {
+  Ints extents;
+  int infer = -1;  // the axis, of extent 1 here, that takes what is left over
+};
+
+// What a list of codes makes of the extents `from`.
+template <class Refuse>
+Extents extents_of(const Ints& from, const Ints& code, Refuse&& refuse) {
+  Extents result;
+  Ints& out = result.extents;
   size_t at = 0;
-  int infer = -1;
-  auto next = [&]() -> int64_t {
+  const auto next = [&] {
     if (at >= from.size()) refuse("it asks for more axes than the array has");
     return from[at++];
   };
@@ -47,10 +63,10 @@ Shape reshaped(const Shape& in, const ReshapeParams& p, std::string_view op, Err
       out.push_back(c);
       ++at;
     } else if (c == 0) {
-      out.push_back(at < from.size() || !from.empty() ? next() : 0);
+      out.push_back(from.empty() ? 0 : next());
     } else if (c == -1) {
-      if (infer >= 0) refuse("only one extent can be -1");
-      infer = static_cast<int>(out.size());
+      if (result.infer >= 0) refuse("only one extent can be -1");
+      result.infer = static_cast<int>(out.size());
       out.push_back(1);
       ++at;
     } else if (c == -2) {
@@ -60,20 +76,29 @@ Shape reshaped(const Shape& in, const ReshapeParams& p, std::string_view op, Err
       out.push_back(first * next());
     } else if (c == -4) {
       if (i + 2 >= code.size()) refuse("-4 must be followed by two extents");
-      const int64_t whole = next();
-      int64_t a = code[++i], b = code[++i];
-      if (a == -1 && b == -1) refuse("only one part of a split can be -1");
-      if ((a <= 0 && a != -1) || (b <= 0 && b != -1))
-        refuse("the parts of a split must be positive or -1");
-      if (a == -1) a = whole / b;
-      if (b == -1) b = whole / a;
-      if (a * b != whole) refuse("extent ", whole, " is not ", a, " times ", b);
+      const auto [a, b] = split(next(), code[i + 1], code[i + 2], refuse);
       out.push_back(a);
       out.push_back(b);
+      i += 2;
     } else {
       refuse("extent ", c, " means nothing");
     }
   }
+  return result;
+}
+
+}  // namespace
+
+Shape reshaped(const Shape& in, const ReshapeParams& p, std::string_view op, ErrorKind too_small) {
+  const auto refuse_as = [&](ErrorKind kind, const auto&... why) {
+    fail_as(kind, op, ": cannot reshape ", in, " to ",
+            Shape(p.shape.empty() ? p.target_shape : p.shape), ": ", why...);
+  };
+  Ints from(in.begin(), in.end());
+  const Ints code = codes_of(p, from);
+  if (p.reverse) std::reverse(from.begin(), from.end());
+  auto [out, infer] =
+      extents_of(from, code, [&](const auto&... why) { refuse_as(ErrorKind::kMXNet, why...); });
   if (p.reverse) {
     std::reverse(out.begin(), out.end());
     if (infer >= 0) infer = static_cast<int>(out.size()) - 1 - infer;

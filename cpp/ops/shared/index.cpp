@@ -8,6 +8,7 @@
 
 #include <Eigen/Core>
 
+#include "ops/shared/strided.h"
 #include "runtime/parallel.h"
 
 namespace mxtape {
@@ -34,31 +35,31 @@ int64_t to_index(T value) {
   }
 }
 
-int64_t row_grain(int64_t after) {
-  return std::max<int64_t>(1, kGrain / std::max<int64_t>(1, after));
+int64_t row_grain(int64_t inner) {
+  return std::max<int64_t>(1, kGrain / std::max<int64_t>(1, inner));
 }
 
 // Adds up rows `order[begin..end)` of `from` into one row.
 template <class T>
-void add_rows(const T* from, const int64_t* order, int64_t begin, int64_t end, int64_t after,
+void add_rows(const T* from, const int64_t* order, int64_t begin, int64_t end, int64_t inner,
               T* to) {
   if constexpr (std::is_same_v<T, float16>) {
     constexpr int64_t kWidth = 256;
     float sum[kWidth];
-    for (int64_t column = 0; column < after; column += kWidth) {
-      const int64_t width = std::min(kWidth, after - column);
+    for (int64_t column = 0; column < inner; column += kWidth) {
+      const int64_t width = std::min(kWidth, inner - column);
       std::fill(sum, sum + width, 0.0f);
       for (int64_t k = begin; k < end; ++k) {
-        const T* row = from + order[k] * after + column;
+        const T* row = from + order[k] * inner + column;
         for (int64_t i = 0; i < width; ++i) sum[i] += static_cast<float>(row[i]);
       }
       for (int64_t i = 0; i < width; ++i) to[column + i] = static_cast<T>(sum[i]);
     }
   } else {
-    std::copy_n(from + order[begin] * after, after, to);
+    std::copy_n(from + order[begin] * inner, inner, to);
     for (int64_t k = begin + 1; k < end; ++k) {
-      const T* row = from + order[k] * after;
-      for (int64_t i = 0; i < after; ++i) {
+      const T* row = from + order[k] * inner;
+      for (int64_t i = 0; i < inner; ++i) {
         if constexpr (std::is_same_v<T, bool>) {
           to[i] = to[i] || row[i];
         } else {
@@ -85,6 +86,36 @@ std::vector<int64_t> order_by_position(const int64_t* positions, int64_t n, int6
     order[static_cast<size_t>(next[static_cast<size_t>(positions[k])]++)] = k;
   }
   return order;
+}
+
+// Calls f(i, offset) for each of the positions, with the offset of the element that position i
+// names. One thread does all of a run.
+template <class F>
+void for_each_along(const AxisView& view, const NDArray& positions, F&& f) {
+  if (positions.size() == 0) return;
+  const int64_t k = positions.size() / view.runs(), *at = positions.data<int64_t>();
+  if (view.inner == 1) {
+    parallel_for(view.outer, row_grain(k), [&](int64_t begin, int64_t end) {
+      for (int64_t run = begin; run < end; ++run) {
+        for (int64_t i = run * k; i < (run + 1) * k; ++i) f(i, run * view.n + at[i]);
+      }
+    });
+    return;
+  }
+  constexpr int64_t kWidth = 512;
+  const int64_t tiles = (view.inner + kWidth - 1) / kWidth, width = std::min(view.inner, kWidth);
+  parallel_for(view.outer * tiles, row_grain(k * width), [&](int64_t begin, int64_t end) {
+    for (int64_t task = begin; task < end; ++task) {
+      const int64_t block = task / tiles, first = task % tiles * kWidth;
+      const int64_t last = std::min(first + kWidth, view.inner);
+      for (int64_t j = 0; j < k; ++j) {
+        const int64_t row = (block * k + j) * view.inner;
+        for (int64_t a = first; a < last; ++a) {
+          f(row + a, (block * view.n + at[row + a]) * view.inner + a);
+        }
+      }
+    }
+  });
 }
 
 }  // namespace
@@ -155,85 +186,101 @@ NDArray nd_positions(const NDArray& indices, const Shape& shape, std::string_vie
   return positions;
 }
 
-Rows rows_of(const Shape& shape, int axis) {
-  return {shape.product(0, axis), shape[axis], shape.product(axis + 1, shape.ndim())};
-}
-
-void gather_rows(const NDArray& from, Rows rows, const NDArray& positions, const NDArray& to) {
-  const int64_t n = positions.size(), after = rows.after;
+void gather_rows(const NDArray& from, const AxisView& view, const NDArray& positions,
+                 const NDArray& to) {
+  const int64_t count = positions.size(), inner = view.inner;
   if (to.size() == 0) return;
   const int64_t* at = positions.data<int64_t>();
   dispatch<ElementTypes>(from.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     const T* source = from.data<T>();
     T* target = to.data<T>();
-    parallel_for(rows.before * n, row_grain(after), [&](int64_t begin, int64_t end) {
-      int64_t k = begin % n;
-      const T* table = source + begin / n * rows.extent * after;
+    parallel_for(view.outer * count, row_grain(inner), [&](int64_t begin, int64_t end) {
+      int64_t k = begin % count;
+      const T* table = source + begin / count * view.n * inner;
       for (int64_t row = begin; row < end; ++row) {
-        const T* read = table + at[k] * after;
-        T* write = target + row * after;
-        if (after == 1) {
+        const T* read = table + at[k] * inner;
+        T* write = target + row * inner;
+        if (inner == 1) {
           *write = *read;
         } else {
-          std::memcpy(write, read, static_cast<size_t>(after) * sizeof(T));
+          std::memcpy(write, read, static_cast<size_t>(inner) * sizeof(T));
         }
-        if (++k == n) {
+        if (++k == count) {
           k = 0;
-          table += rows.extent * after;
+          table += view.n * inner;
         }
       }
     });
   });
 }
 
-void scatter_add_rows(const NDArray& from, const NDArray& positions, const NDArray& to, Rows rows) {
-  const int64_t n = positions.size(), after = rows.after;
-  char* bytes = to.bytes();
-  parallel_for(static_cast<int64_t>(to.nbytes()), int64_t{1} << 20,
-               [&](int64_t begin, int64_t end) {
-                 std::memset(bytes + begin, 0, static_cast<size_t>(end - begin));
-               });
+void scatter_add_rows(const NDArray& from, const NDArray& positions, const NDArray& to,
+                      const AxisView& view) {
+  const int64_t count = positions.size(), inner = view.inner;
+  fill_zero(to);
   if (from.size() == 0 || to.size() == 0) return;
   const int64_t* at = positions.data<int64_t>();
-  const std::vector<int64_t> order = order_by_position(at, n, rows.extent);
+  const std::vector<int64_t> order = order_by_position(at, count, view.n);
   // Where runs of one position start, and the end.
   std::vector<int64_t> starts;
-  for (int64_t k = 0; k < n; ++k) {
+  for (int64_t k = 0; k < count; ++k) {
     if (k == 0 || at[order[static_cast<size_t>(k)]] != at[order[static_cast<size_t>(k) - 1]]) {
       starts.push_back(k);
     }
   }
   const auto runs = static_cast<int64_t>(starts.size());
-  starts.push_back(n);
+  starts.push_back(count);
   dispatch(from.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
-    parallel_for(rows.before * runs, row_grain(after), [&](int64_t begin, int64_t end) {
+    parallel_for(view.outer * runs, row_grain(inner), [&](int64_t begin, int64_t end) {
       for (int64_t task = begin; task < end; ++task) {
         const int64_t table = task / runs;
         const auto run = static_cast<size_t>(task % runs);
         const int64_t position = at[order[static_cast<size_t>(starts[run])]];
-        add_rows(from.data<T>() + table * n * after, order.data(), starts[run], starts[run + 1],
-                 after, to.data<T>() + (table * rows.extent + position) * after);
+        add_rows(from.data<T>() + table * count * inner, order.data(), starts[run], starts[run + 1],
+                 inner, to.data<T>() + (table * view.n + position) * inner);
       }
     });
   });
 }
 
-void scatter_rows(const NDArray& from, const NDArray& positions, const NDArray& to, Rows rows) {
-  const int64_t n = positions.size(), after = rows.after;
+void scatter_rows(const NDArray& from, const NDArray& positions, const NDArray& to,
+                  const AxisView& view) {
+  const int64_t count = positions.size(), inner = view.inner;
   const int64_t* at = positions.data<int64_t>();
   dispatch<ElementTypes>(from.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     // Cut along the rows: each thread writes all of them in order, so the last one wins.
-    parallel_for(after, std::max<int64_t>(64, kGrain / std::max<int64_t>(1, n)),
+    parallel_for(inner, std::max<int64_t>(64, kGrain / std::max<int64_t>(1, count)),
                  [&](int64_t begin, int64_t end) {
-                   for (int64_t k = 0; k < n; ++k) {
-                     std::memcpy(to.data<T>() + at[k] * after + begin,
-                                 from.data<T>() + k * after + begin,
+                   for (int64_t k = 0; k < count; ++k) {
+                     std::memcpy(to.data<T>() + at[k] * inner + begin,
+                                 from.data<T>() + k * inner + begin,
                                  static_cast<size_t>(end - begin) * sizeof(T));
                    }
                  });
+  });
+}
+
+void gather_along(const NDArray& from, const AxisView& view, const NDArray& positions,
+                  const NDArray& to) {
+  dispatch<ElementTypes>(from.dtype(), [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    const T* read = from.data<T>();
+    T* write = to.data<T>();
+    for_each_along(view, positions, [=](int64_t i, int64_t offset) { write[i] = read[offset]; });
+  });
+}
+
+void scatter_along(const NDArray& from, const NDArray& positions, const NDArray& to,
+                   const AxisView& view) {
+  fill_zero(to);
+  dispatch<ElementTypes>(from.dtype(), [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    const T* read = from.data<T>();
+    T* write = to.data<T>();
+    for_each_along(view, positions, [=](int64_t i, int64_t offset) { write[offset] = read[i]; });
   });
 }
 

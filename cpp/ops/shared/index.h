@@ -2,6 +2,7 @@
 
 #include "core/ndarray.h"
 #include "op/functional.h"
+#include "ops/shared/axis_view.h"
 
 // What operators that look up by index share. Positions are int64 row numbers within range: the
 // values of an index array, of any dtype, after its mode was applied.
@@ -21,19 +22,28 @@ NDArray index_positions(const NDArray& indices, int64_t extent, IndexMode mode,
 // `shape`, counted from the end when negative; an IndexError when one is outside.
 NDArray nd_positions(const NDArray& indices, const Shape& shape, std::string_view op);
 
-// An array seen as `before` tables of `extent` rows of `after` elements each.
-struct Rows {
-  int64_t before, extent, after;
-};
-Rows rows_of(const Shape& shape, int axis);
+// Rows of a view, of `inner` elements each, are looked up in each of its `outer` blocks alike.
 
 // to[b, k] = from[b, positions[k]].
-void gather_rows(const NDArray& from, Rows rows, const NDArray& positions, const NDArray& to);
+void gather_rows(const NDArray& from, const AxisView& view, const NDArray& positions,
+                 const NDArray& to);
 // to[b, positions[k]] += from[b, k], starting from zeros; the sum has one order for any thread
 // count.
-void scatter_add_rows(const NDArray& from, const NDArray& positions, const NDArray& to, Rows rows);
+void scatter_add_rows(const NDArray& from, const NDArray& positions, const NDArray& to,
+                      const AxisView& view);
 // to[positions[k]] = from[k]; the last k wins where positions are the same.
-void scatter_rows(const NDArray& from, const NDArray& positions, const NDArray& to, Rows rows);
+void scatter_rows(const NDArray& from, const NDArray& positions, const NDArray& to,
+                  const AxisView& view);
+
+// One index for each element: positions count along the axis of `view`, any number of them for each
+// of its runs.
+// to[b, j, i] = from[b, positions[b, j, i], i].
+void gather_along(const NDArray& from, const AxisView& view, const NDArray& positions,
+                  const NDArray& to);
+// Zeros, with to[b, positions[b, j, i], i] = from[b, j, i]; the last j wins where positions are the
+// same.
+void scatter_along(const NDArray& from, const NDArray& positions, const NDArray& to,
+                   const AxisView& view);
 
 // Of scatter_nd and its kin.
 struct ScatterParams {

@@ -6,6 +6,7 @@
 
 #include <Eigen/Core>
 
+#include "runtime/odometer.h"
 #include "runtime/parallel.h"
 #include "runtime/past_cache.h"
 
@@ -22,24 +23,23 @@ constexpr int64_t kSide = 64 / static_cast<int64_t>(sizeof(T));
 // Blocks side by side in the source before the next lines are read: fewer pages at a time.
 constexpr int64_t kBand = 4;
 
+// Of the source and of the target of a copy.
+enum : size_t { kFrom, kTo };
+using Axes = Loops<2>;
+
 struct Axis {
   int64_t extent, from, to;
+  Axis(const Axes::Loop& loop)
+      : extent(loop.extent), from(loop.strides[kFrom]), to(loop.strides[kTo]) {}
 };
 
 // The axes of a copy, without those of extent 1 and with neighbours that are one walk merged.
-std::vector<Axis> merged_axes(const Strided& source, const Strided& target) {
-  std::vector<Axis> axes;
+Axes merged_axes(const Strided& source, const Strided& target) {
+  Axes axes;
   for (size_t i = 0; i < source.extents.size(); ++i) {
-    const Axis axis{source.extents[i], source.strides[i], target.strides[i]};
-    if (axis.extent == 1) continue;
-    if (!axes.empty() && axes.back().from == axis.from * axis.extent &&
-        axes.back().to == axis.to * axis.extent) {
-      axes.back() = {axes.back().extent * axis.extent, axis.from, axis.to};
-    } else {
-      axes.push_back(axis);
-    }
+    axes.merge(source.extents[i], source.strides[i], target.strides[i]);
   }
-  if (axes.empty()) axes.push_back({1, 1, 1});
+  if (axes.depth() == 0) axes.add(1, 1, 1);
   return axes;
 }
 
@@ -78,44 +78,18 @@ void copy_lines(const T* from, T* to, int64_t lines, const Axis& above, const Ax
   }
 }
 
-// Walks `axes`, calling f with the source and target offsets of every index in [begin, end).
+// Calls f with the source and target offsets of every position in [begin, end).
 template <class F>
-void walk(std::span<const Axis> axes, int64_t begin, int64_t end, F&& f) {
-  constexpr size_t kInline = 8;
-  int64_t local[kInline] = {};
-  std::vector<int64_t> heap(axes.size() > kInline ? axes.size() : 0);
-  int64_t* index = heap.empty() ? local : heap.data();
-  int64_t from = 0, to = 0, rest = begin;
-  for (size_t d = axes.size(); d-- > 0;) {
-    index[d] = rest % axes[d].extent;
-    rest /= axes[d].extent;
-    from += index[d] * axes[d].from;
-    to += index[d] * axes[d].to;
-  }
-  for (int64_t k = begin; k < end; ++k) {
-    f(from, to);
-    for (size_t d = axes.size(); d-- > 0;) {
-      from += axes[d].from;
-      to += axes[d].to;
-      if (++index[d] < axes[d].extent) break;
-      from -= axes[d].extent * axes[d].from;
-      to -= axes[d].extent * axes[d].to;
-      index[d] = 0;
-    }
-  }
-}
-
-int64_t count(std::span<const Axis> axes) {
-  int64_t n = 1;
-  for (const Axis& axis : axes) n *= axis.extent;
-  return n;
+void walk(const Axes& axes, int64_t begin, int64_t end, F&& f) {
+  Odometer at(axes, begin);
+  for (int64_t k = begin; k < end; ++k, at.next()) f(at.offset(kFrom), at.offset(kTo));
 }
 
 template <class T>
-void copy_rows(const T* from, T* to, std::span<const Axis> axes) {
-  const Axis row = axes.back();
-  const std::span<const Axis> outer = axes.first(axes.size() - 1);
-  const int64_t rows = count(outer);
+void copy_rows(const T* from, T* to, const Axes& axes) {
+  const Axis row = axes.innermost();
+  Axes above_rows = axes.outer();
+  const int64_t rows = above_rows.size();
   if (rows == 1) {
     parallel_for(row.extent, kPiece, [&](int64_t begin, int64_t end) {
       copy_row(from + begin * row.from, row.from, to + begin * row.to, row.to, end - begin);
@@ -125,12 +99,11 @@ void copy_rows(const T* from, T* to, std::span<const Axis> axes) {
   // Long rows are cut too, so that few of them still occupy all threads.
   const int64_t parts = std::max<int64_t>(1, row.extent / kPiece);
   const int64_t length = (row.extent + parts - 1) / parts;
-  std::vector<Axis> cut(outer.begin(), outer.end());
   if (parts > 1) {
-    cut.push_back({parts, length * row.from, length * row.to});
+    above_rows.add(parts, length * row.from, length * row.to);
     parallel_for(rows * parts, 1, [&](int64_t begin, int64_t end) {
       int64_t part = begin % parts;
-      walk(cut, begin, end, [&](int64_t source, int64_t target) {
+      walk(above_rows, begin, end, [&](int64_t source, int64_t target) {
         const int64_t n = std::clamp<int64_t>(row.extent - part * length, 0, length);
         copy_row(from + source, row.from, to + target, row.to, n);
         part = part + 1 == parts ? 0 : part + 1;
@@ -139,12 +112,12 @@ void copy_rows(const T* from, T* to, std::span<const Axis> axes) {
     return;
   }
   // The axis above the rows is a plain loop: short rows are not slowed down by the walk.
-  const Axis above = cut.back();
-  cut.pop_back();
+  const Axis above = above_rows.innermost();
+  Axes cut = above_rows.outer();
   const int64_t lines = std::max<int64_t>(1, kPiece / row.extent);
   const int64_t chunks = (above.extent + lines - 1) / lines;
-  const int64_t tasks = count(cut) * chunks;
-  cut.push_back({chunks, lines * above.from, lines * above.to});
+  const int64_t tasks = cut.size() * chunks;
+  cut.add(chunks, lines * above.from, lines * above.to);
   const int64_t grain = std::max<int64_t>(1, lines / above.extent);
   parallel_for(tasks, grain, [&](int64_t begin, int64_t end) {
     int64_t chunk = begin % chunks;
@@ -211,17 +184,18 @@ void copy_block(const T* from, int64_t from_stride, T* to, int64_t to_stride, in
 
 // The last axis is contiguous in `to`, axis `near` in `from`.
 template <class T>
-void copy_transposed(const T* from, T* to, std::span<const Axis> axes, size_t near) {
+void copy_transposed(const T* from, T* to, const Axes& axes, size_t near) {
   constexpr int64_t side = kSide<T>, band = kBand * side;
-  const Axis column = axes.back(), row = axes[near];
-  std::vector<Axis> outer;
-  for (size_t d = 0; d + 1 < axes.size(); ++d) {
-    if (d != near) outer.push_back(axes[d]);
+  const Axis column = axes.innermost(), row = axes[near];
+  Axes outer;
+  for (size_t d = 0; d + 1 < axes.depth(); ++d) {
+    const Axis axis = axes[d];
+    if (d != near) outer.add(axis.extent, axis.from, axis.to);
   }
   const int64_t bands = (row.extent + band - 1) / band;
-  outer.push_back({bands, band * row.from, band * row.to});
+  outer.add(bands, band * row.from, band * row.to);
   const int64_t grain = std::max<int64_t>(1, kPiece / (std::min(band, row.extent) * column.extent));
-  parallel_for(count(outer), grain, [&](int64_t begin, int64_t end) {
+  parallel_for(outer.size(), grain, [&](int64_t begin, int64_t end) {
     int64_t at = begin % bands;
     walk(outer, begin, end, [&](int64_t source, int64_t target) {
       const int64_t rows = std::min(band, row.extent - at * band);
@@ -258,18 +232,19 @@ void copy_strided(const NDArray& from, const Strided& source, const NDArray& to,
   for (int64_t extent : source.extents) {
     if (extent == 0) return;
   }
-  const std::vector<Axis> axes = merged_axes(source, target);
-  size_t near = axes.size();
-  if (axes.back().to == 1 && axes.back().from != 1 && axes.back().from != 0) {
-    for (size_t d = 0; d + 1 < axes.size(); ++d) {
-      if (axes[d].from == 1 && axes[d].extent >= 4) near = d;
+  const Axes axes = merged_axes(source, target);
+  const Axis last = axes.innermost();
+  size_t near = axes.depth();
+  if (last.to == 1 && last.from != 1 && last.from != 0) {
+    for (size_t d = 0; d + 1 < axes.depth(); ++d) {
+      if (Axis(axes[d]).from == 1 && axes[d].extent >= 4) near = d;
     }
   }
   dispatch<ElementTypes>(from.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     const T* read = from.data<T>() + source.offset;
     T* write = to.data<T>() + target.offset;
-    if (near < axes.size() && axes.back().extent >= 4) {
+    if (near < axes.depth() && last.extent >= 4) {
       copy_transposed(read, write, axes, near);
     } else {
       copy_rows(read, write, axes);

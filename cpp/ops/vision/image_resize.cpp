@@ -193,47 +193,75 @@ std::vector<int32_t> fixed_weights(const Filter& f) {
   return fixed;
 }
 
+// Rows of images, interpolated along the columns when they are first asked for. Of the last `taps`
+// rows, row r is kept in line r % taps.
+class ByteLines {
+ public:
+  ByteLines(const uint8_t* from, const Sizes& s, const Filter& columns, int64_t taps)
+      : from_(from),
+        s_(s),
+        columns_(columns),
+        weights_(fixed_weights(columns)),
+        taps_(taps),
+        lines_(static_cast<size_t>(taps * s.width * s.channels)),
+        in_line_(static_cast<size_t>(taps), -1) {}
+
+  const int32_t* operator()(int64_t row) {
+    int32_t* line = lines_.data() + row % taps_ * s_.width * s_.channels;
+    int64_t& which = in_line_[static_cast<size_t>(row % taps_)];
+    if (which == row) return line;
+    which = row;
+    const uint8_t* source = from_ + row * s_.W * s_.channels;
+    if (columns_.taps == 2) {
+      interpolate_two(source, line);
+    } else {
+      interpolate(source, line);
+    }
+    return line;
+  }
+
+ private:
+  void interpolate_two(const uint8_t* source, int32_t* line) const {
+    for (int64_t j = 0; j < s_.width; ++j) {
+      const auto t = static_cast<size_t>(2 * j);
+      const uint8_t* left = source + columns_.at[t] * s_.channels;
+      const uint8_t* right = source + columns_.at[t + 1] * s_.channels;
+      const int32_t a = weights_[t], b = weights_[t + 1];
+      int32_t* pixel = line + j * s_.channels;
+      for (int64_t c = 0; c < s_.channels; ++c) pixel[c] = a * left[c] + b * right[c];
+    }
+  }
+  void interpolate(const uint8_t* source, int32_t* line) const {
+    for (int64_t j = 0; j < s_.width; ++j) {
+      for (int64_t c = 0; c < s_.channels; ++c) {
+        int32_t sum = 0;
+        for (int64_t t = j * columns_.taps; t < (j + 1) * columns_.taps; ++t) {
+          const auto i = static_cast<size_t>(t);
+          sum += weights_[i] * source[columns_.at[i] * s_.channels + c];
+        }
+        line[j * s_.channels + c] = sum;
+      }
+    }
+  }
+
+  const uint8_t* from_;
+  const Sizes& s_;
+  const Filter& columns_;
+  const std::vector<int32_t> weights_;
+  int64_t taps_;
+  std::vector<int32_t> lines_;
+  std::vector<int64_t> in_line_;
+};
+
 void resize_bytes(const NDArray& in, const NDArray& out, Interpolation how) {
   const Sizes s(in.shape(), out.shape());
   const Filter rows = make_filter(s.H, s.height, how, false);
   const Filter columns = make_filter(s.W, s.width, how, false);
-  const std::vector<int32_t> down = fixed_weights(rows), across = fixed_weights(columns);
-  const uint8_t* from = in.data<uint8_t>();
+  const std::vector<int32_t> down = fixed_weights(rows);
   uint8_t* to = out.data<uint8_t>();
   const int64_t length = s.width * s.channels;
   parallel_for(s.images * s.height, 16, [&](int64_t begin, int64_t end) {
-    // Rows that were interpolated along the columns: row r of an image is in line r % taps.
-    std::vector<int32_t> lines(static_cast<size_t>(rows.taps * length));
-    std::vector<int64_t> in_line(static_cast<size_t>(rows.taps), -1);
-    const auto interpolated = [&](int64_t row) -> const int32_t* {
-      int32_t* line = lines.data() + row % rows.taps * length;
-      int64_t& which = in_line[static_cast<size_t>(row % rows.taps)];
-      if (which == row) return line;
-      which = row;
-      const uint8_t* source = from + row * s.W * s.channels;
-      if (columns.taps == 2) {
-        for (int64_t j = 0; j < s.width; ++j) {
-          const auto t = static_cast<size_t>(2 * j);
-          const uint8_t* left = source + columns.at[t] * s.channels;
-          const uint8_t* right = source + columns.at[t + 1] * s.channels;
-          const int32_t a = across[t], b = across[t + 1];
-          int32_t* to_pixel = line + j * s.channels;
-          for (int64_t c = 0; c < s.channels; ++c) to_pixel[c] = a * left[c] + b * right[c];
-        }
-        return line;
-      }
-      for (int64_t j = 0; j < s.width; ++j) {
-        for (int64_t c = 0; c < s.channels; ++c) {
-          int32_t sum = 0;
-          for (int64_t t = j * columns.taps; t < (j + 1) * columns.taps; ++t) {
-            const auto i = static_cast<size_t>(t);
-            sum += across[i] * source[columns.at[i] * s.channels + c];
-          }
-          line[j * s.channels + c] = sum;
-        }
-      }
-      return line;
-    };
+    ByteLines interpolated(in.data<uint8_t>(), s, columns, rows.taps);
     for (int64_t k = begin; k < end; ++k) {
       const int64_t first = k / s.height * s.H;
       const auto tap = static_cast<size_t>(k % s.height * rows.taps);

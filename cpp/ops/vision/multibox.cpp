@@ -332,67 +332,82 @@ OP(_contrib_MultiBoxTarget)
 
 // ---- detections
 
+template <class C>
+struct Detection {
+  C id, score;
+  Box<C> box;
+};
+
+// An anchor moved by the four numbers that were predicted for it.
+template <class T, class C>
+Box<C> moved_box(const T* anchor, const T* offset, const DetectionParams& p) {
+  const auto from = Box<C>::read(anchor);
+  C o[4];
+  for (size_t i = 0; i < 4; ++i) o[i] = static_cast<C>(offset[i]) * static_cast<C>(p.variances[i]);
+  const C x = o[0] * from.width() + from.x(), y = o[1] * from.height() + from.y();
+  const C w = std::exp(o[2]) * from.width() / 2, h = std::exp(o[3]) * from.height() / 2;
+  Box<C> box{x - w, y - h, x + w, y + h};
+  if (p.clip) {
+    for (C* side : {&box.left, &box.top, &box.right, &box.bottom}) {
+      *side = std::clamp(*side, C(0), C(1));
+    }
+  }
+  return box;
+}
+
+// The best class of each of n anchors, where it is not background and likely enough.
+template <class T, class C>
+void find_detections(const T* score, const T* offset, const T* anchors, int64_t classes, int64_t n,
+                     const DetectionParams& p, std::vector<Detection<C>>& found) {
+  found.clear();
+  for (int64_t a = 0; a < n; ++a) {
+    C best = -1;
+    int64_t id = 0;
+    for (int64_t c = 1; c < classes; ++c) {
+      const C x = static_cast<C>(score[c * n + a]);
+      if (x > best) {
+        best = x;
+        id = c;
+      }
+    }
+    if (id == 0 || best < static_cast<C>(p.threshold)) continue;
+    found.push_back(
+        {static_cast<C>(id - 1), best, moved_box<T, C>(anchors + 4 * a, offset + 4 * a, p)});
+  }
+}
+
+// Brings the best to the front, and takes the class of those that overlap a better one.
+template <class C>
+void suppress(std::vector<Detection<C>>& found, const DetectionParams& p) {
+  std::vector<Detection<C>> sorted = found;
+  std::stable_sort(sorted.begin(), sorted.end(),
+                   [](const auto& x, const auto& y) { return x.score > y.score; });
+  size_t count = sorted.size();
+  if (p.nms_topk > 0) count = std::min(count, static_cast<size_t>(p.nms_topk));
+  // Rows past the best ones stay as they were found, without a class.
+  std::copy_n(sorted.begin(), count, found.begin());
+  for (size_t k = count; k < found.size(); ++k) found[k].id = -1;
+  for (size_t k = 0; k < count; ++k) {
+    if (found[k].id < 0) continue;
+    for (size_t l = k + 1; l < count; ++l) {
+      if (found[l].id < 0 || (!p.force_suppress && found[l].id != found[k].id)) continue;
+      if (overlap(found[k].box, found[l].box) >= static_cast<C>(p.nms_threshold)) found[l].id = -1;
+    }
+  }
+}
+
 template <class T>
 void detect(const KernelCall& call) {
   using C = compute_type<T>;
   const auto& p = call.params<DetectionParams>();
   const NDArray &scores = call.in(0), &offsets = call.in(1);
   const int64_t classes = scores.shape()[1], n = scores.shape()[2];
-  const T* anchors = call.in(2).data<T>();
-  C variances[4];
-  for (size_t i = 0; i < 4; ++i) variances[i] = static_cast<C>(p.variances[i]);
-  struct Detection {
-    C id, score;
-    Box<C> box;
-  };
   parallel_for(scores.shape()[0], 1, [&](int64_t begin, int64_t end) {
-    std::vector<Detection> found, sorted;
+    std::vector<Detection<C>> found;
     for (int64_t b = begin; b < end; ++b) {
-      const T *score = scores.data<T>() + b * classes * n, *offset = offsets.data<T>() + b * n * 4;
-      found.clear();
-      for (int64_t a = 0; a < n; ++a) {
-        C best = -1;
-        int64_t id = 0;
-        for (int64_t c = 1; c < classes; ++c) {
-          const C x = static_cast<C>(score[c * n + a]);
-          if (x > best) {
-            best = x;
-            id = c;
-          }
-        }
-        if (id == 0 || best < static_cast<C>(p.threshold)) continue;
-        const auto anchor = Box<C>::read(anchors + 4 * a);
-        C o[4];
-        for (int i = 0; i < 4; ++i) o[i] = static_cast<C>(offset[4 * a + i]) * variances[i];
-        const C x = o[0] * anchor.width() + anchor.x(), y = o[1] * anchor.height() + anchor.y();
-        const C w = std::exp(o[2]) * anchor.width() / 2, h = std::exp(o[3]) * anchor.height() / 2;
-        Box<C> box{x - w, y - h, x + w, y + h};
-        if (p.clip) {
-          for (C* side : {&box.left, &box.top, &box.right, &box.bottom}) {
-            *side = std::clamp(*side, C(0), C(1));
-          }
-        }
-        found.push_back({static_cast<C>(id - 1), best, box});
-      }
-      if (p.nms_threshold > 0 && p.nms_threshold <= 1) {
-        sorted = found;
-        std::stable_sort(sorted.begin(), sorted.end(),
-                         [](const auto& x, const auto& y) { return x.score > y.score; });
-        size_t count = sorted.size();
-        if (p.nms_topk > 0) count = std::min(count, static_cast<size_t>(p.nms_topk));
-        // Rows past the best ones stay as they were found, without a class.
-        std::copy_n(sorted.begin(), count, found.begin());
-        for (size_t k = count; k < found.size(); ++k) found[k].id = -1;
-        for (size_t k = 0; k < count; ++k) {
-          if (found[k].id < 0) continue;
-          for (size_t l = k + 1; l < count; ++l) {
-            if (found[l].id < 0 || (!p.force_suppress && found[l].id != found[k].id)) continue;
-            if (overlap(found[k].box, found[l].box) >= static_cast<C>(p.nms_threshold)) {
-              found[l].id = -1;
-            }
-          }
-        }
-      }
+      find_detections(scores.data<T>() + b * classes * n, offsets.data<T>() + b * n * 4,
+                      call.in(2).data<T>(), classes, n, p, found);
+      if (p.nms_threshold > 0 && p.nms_threshold <= 1) suppress(found, p);
       T* to = call.out().data<T>() + b * n * 6;
       std::fill(to, to + n * 6, convert_value<T>(-1));
       for (const auto& [id, best, box] : found) {

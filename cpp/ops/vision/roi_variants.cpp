@@ -236,66 +236,95 @@ constexpr int kMostSamples = 4096;
 // And when it is given: all of a bin's samples are held at once.
 constexpr int64_t kMostGiven = 1024;
 
+// A turned region: its centre, its size and the sampling points of each of its bins.
+template <class C>
+struct TurnedRegion {
+  C x, y, w, h, cosine, sine;
+  int64_t height, width;  // in bins
+  int64_t across, down;   // samples of a bin
+
+  template <class T>
+  TurnedRegion(const T* roi, const TurnedParams& p)
+      : height(p.pooled_size[0]), width(p.pooled_size[1]) {
+    const C scale = static_cast<C>(p.spatial_scale);
+    x = finite(static_cast<C>(roi[1]) * scale);
+    y = finite(static_cast<C>(roi[2]) * scale);
+    w = std::max(finite(static_cast<C>(roi[3]) * scale), C(1));
+    h = std::max(finite(static_cast<C>(roi[4]) * scale), C(1));
+    const C angle = finite(static_cast<C>(roi[5])) * std::numbers::pi_v<C> / 180;
+    cosine = std::cos(angle);
+    sine = std::sin(angle);
+    const auto samples = [&](C bin) {
+      if (p.sampling_ratio > 0) return p.sampling_ratio;
+      return static_cast<int64_t>(std::min(std::ceil(bin), C(kMostSamples)));
+    };
+    across = samples(w / static_cast<C>(width));
+    down = samples(h / static_cast<C>(height));
+  }
+
+  // Calls f(x, y) with the sampling points of a bin.
+  template <class F>
+  void for_each_sample(int64_t bin, F&& f) const {
+    const C bin_w = w / static_cast<C>(width), bin_h = h / static_cast<C>(height);
+    for (int64_t i = 0; i < down; ++i) {
+      const C v = -h / 2 + static_cast<C>(bin / width) * bin_h +
+                  (static_cast<C>(i) + C(.5)) * bin_h / static_cast<C>(down);
+      for (int64_t j = 0; j < across; ++j) {
+        const C u = -w / 2 + static_cast<C>(bin % width) * bin_w +
+                    (static_cast<C>(j) + C(.5)) * bin_w / static_cast<C>(across);
+        f(u * cosine + v * sine + x, v * cosine - u * sine + y);
+      }
+    }
+  }
+};
+
+// The four pixels around a sampling point and their weights.
+template <class C>
+struct Tap {
+  int64_t at[4];
+  C weight[4];
+
+  Tap(C x, C y, int64_t H, int64_t W, C share) {
+    const C cx = std::max(x, C(0)), cy = std::max(y, C(0));
+    const int64_t left = std::min(static_cast<int64_t>(cx), W - 1);
+    const int64_t top = std::min(static_cast<int64_t>(cy), H - 1);
+    const int64_t right = std::min(left + 1, W - 1), bottom = std::min(top + 1, H - 1);
+    const C fx = left < right ? cx - static_cast<C>(left) : C(0);
+    const C fy = top < bottom ? cy - static_cast<C>(top) : C(0);
+    int64_t places[] = {top * W + left, top * W + right, bottom * W + left, bottom * W + right};
+    C weights[] = {(1 - fy) * (1 - fx) * share, (1 - fy) * fx * share, fy * (1 - fx) * share,
+                   fy * fx * share};
+    std::copy_n(places, 4, at);
+    std::copy_n(weights, 4, weight);
+  }
+};
+
 template <class T>
 void align_turned(const KernelCall& call) {
   using C = compute_type<T>;
   const auto& p = call.params<TurnedParams>();
   const NDArray &data = call.in(0), &out = call.out();
   const int64_t channels = data.shape()[1], H = data.shape()[2], W = data.shape()[3];
-  const int64_t height = p.pooled_size[0], width = p.pooled_size[1], bins = height * width;
-  const C scale = static_cast<C>(p.spatial_scale);
+  const int64_t bins = p.pooled_size[0] * p.pooled_size[1];
   const T *from = data.data<T>(), *rois = call.in(1).data<T>();
   T* to = out.data<T>();
-  struct Tap {
-    int64_t at[4];
-    C weight[4];
-  };
   parallel_for(out.shape()[0], 1, [&](int64_t begin, int64_t end) {
-    std::vector<Tap> taps;
+    std::vector<Tap<C>> taps;
     for (int64_t r = begin; r < end; ++r) {
-      const T* roi = rois + 6 * r;
-      const auto image = static_cast<int64_t>(static_cast<C>(roi[0]));
-      const C x = finite(static_cast<C>(roi[1]) * scale),
-              y = finite(static_cast<C>(roi[2]) * scale);
-      const C w = std::max(finite(static_cast<C>(roi[3]) * scale), C(1));
-      const C h = std::max(finite(static_cast<C>(roi[4]) * scale), C(1));
-      const C angle = finite(static_cast<C>(roi[5])) * std::numbers::pi_v<C> / 180;
-      const C cosine = std::cos(angle), sine = std::sin(angle);
-      const C bin_w = w / static_cast<C>(width), bin_h = h / static_cast<C>(height);
-      const auto samples = [&](C bin) {
-        if (p.sampling_ratio > 0) return p.sampling_ratio;
-        return static_cast<int64_t>(std::min(std::ceil(bin), C(kMostSamples)));
-      };
-      const int64_t across = samples(bin_w), down = samples(bin_h);
-      const C share = 1 / (static_cast<C>(across) * static_cast<C>(down));
+      const TurnedRegion<C> region(rois + 6 * r, p);
+      const auto image = static_cast<int64_t>(static_cast<C>(rois[6 * r]));
+      const C share = 1 / (static_cast<C>(region.across) * static_cast<C>(region.down));
       for (int64_t bin = 0; bin < bins; ++bin) {
         taps.clear();
-        for (int64_t i = 0; i < down; ++i) {
-          const C v = -h / 2 + static_cast<C>(bin / width) * bin_h +
-                      (static_cast<C>(i) + C(.5)) * bin_h / static_cast<C>(down);
-          for (int64_t j = 0; j < across; ++j) {
-            const C u = -w / 2 + static_cast<C>(bin % width) * bin_w +
-                        (static_cast<C>(j) + C(.5)) * bin_w / static_cast<C>(across);
-            const C px = u * cosine + v * sine + x, py = v * cosine - u * sine + y;
-            const bool inside =
-                px >= -1 && px <= static_cast<C>(W) && py >= -1 && py <= static_cast<C>(H);
-            if (!inside) continue;
-            const C cx = std::max(px, C(0)), cy = std::max(py, C(0));
-            const int64_t left = std::min(static_cast<int64_t>(cx), W - 1);
-            const int64_t top = std::min(static_cast<int64_t>(cy), H - 1);
-            const int64_t right = std::min(left + 1, W - 1), bottom = std::min(top + 1, H - 1);
-            const C fx = left < right ? cx - static_cast<C>(left) : C(0);
-            const C fy = top < bottom ? cy - static_cast<C>(top) : C(0);
-            taps.push_back(
-                {{top * W + left, top * W + right, bottom * W + left, bottom * W + right},
-                 {(1 - fy) * (1 - fx) * share, (1 - fy) * fx * share, fy * (1 - fx) * share,
-                  fy * fx * share}});
-          }
-        }
+        region.for_each_sample(bin, [&](C x, C y) {
+          const bool inside =
+              x >= -1 && x <= static_cast<C>(W) && y >= -1 && y <= static_cast<C>(H);
+          if (inside) taps.emplace_back(x, y, H, W, share);
+        });
         for (int64_t c = 0; c < channels; ++c) {
           const T* plane = from + (image * channels + c) * H * W;
           C sum = 0;
-          for (const Tap& tap : taps) {
+          for (const Tap<C>& tap : taps) {
             for (int k = 0; k < 4; ++k) sum += tap.weight[k] * static_cast<C>(plane[tap.at[k]]);
           }
           to[(r * channels + c) * bins + bin] = static_cast<T>(sum);

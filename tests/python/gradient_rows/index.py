@@ -20,8 +20,6 @@ ROWS = [
     Row("pick", [(4, 3), Ints((4,), below=3)]),
     Row("pick", [(2, 3, 4), Ints((2, 1, 4), below=3)], {"axis": 1, "keepdims": True}),
     Row("pick", [(4, 5), OUTSIDE], {"axis": 0, "mode": "wrap"}),
-    Row("_backward_pick", [(4,), Ints((4,), below=3)], {"shape": (4, 3)}),
-    Row("_backward_pick", [(2, 4), Ints((2, 4), below=3)], {"shape": (2, 3, 4), "axis": 1}),
     Row("Embedding", [Ints((2, 3), below=4), (4, 3)], {"input_dim": 4, "output_dim": 3}),
     Row("one_hot", [(3,)], {"depth": 4}, domain=(0.1, 3.7)),
     Row("gather_nd", [(3, 2, 2), REPEATED]),

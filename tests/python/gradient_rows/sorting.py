@@ -10,6 +10,9 @@ FLAT = np.array([5, 0, 7], dtype="int64")
 # Along axis 1 of (2, 4, 3).
 INNER = np.array([[[0, 1, 3], [2, 0, 1]], [[3, 3, 0], [1, 2, 2]]], dtype="int32")
 
+# Of (3, 4), wrapped around.
+OUTSIDE = np.array([[-7, 2], [5, 0], [-1, 12]], dtype="int32")
+
 ROWS = [
     Row("sort", [(3, 5)]),
     Row("sort", [(3, 4, 2)], {"axis": 1, "is_ascend": False}),
@@ -21,12 +24,14 @@ ROWS = [
     Row("topk", [(3, 4)], {"k": 0, "ret_typ": "value", "axis": 0}),
     Row("topk", [(3, 4)], {"k": 2, "ret_typ": "mask"}),
     Row("topk", [(3, 4)], {"k": 2}),
-    Row("_backward_sort", [(3, 2), PLACES], {"shape": (3, 4), "axis": 1}),
-    Row("_backward_sort", [(2, 2, 3), INNER], {"shape": (2, 4, 3), "axis": -2}),
-    Row("_backward_sort", [(3,), FLAT], {"shape": (2, 4)}),
-    Row("_backward_sort_gather", [(3, 4), PLACES], {"axis": 1}),
-    Row("_backward_sort_gather", [(2, 4, 3), INNER], {"axis": 1}),
-    Row("_backward_sort_gather", [(2, 4), FLAT]),
+    Row("_scatter_along", [(3, 2), PLACES], {"shape": (3, 4), "axis": 1}),
+    Row("_scatter_along", [(2, 2, 3), INNER], {"shape": (2, 4, 3), "axis": -2}),
+    Row("_scatter_along", [(3,), FLAT], {"shape": (2, 4)}),
+    Row("_gather_along", [(3, 4), PLACES], {"axis": 1}),
+    Row("_gather_along", [(2, 4, 3), INNER], {"axis": 1}),
+    Row("_gather_along", [(2, 4), FLAT]),
+    Row("_gather_along", [(3, 4), OUTSIDE], {"axis": 1, "mode": "wrap"}),
+    Row("_scatter_along", [(3, 2), OUTSIDE], {"shape": (3, 4), "axis": 1, "mode": "wrap"}),
     Row("cumsum", [(2, 3)]),
     Row("cumsum", [(2, 3, 2)], {"axis": 1}),
     Row("cumsum", [(2, 3)], {"axis": -1}),
