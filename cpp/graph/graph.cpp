@@ -173,22 +173,10 @@ Graph::Nodes Graph::variables(bool arguments, bool states) const {
 }
 
 Graph Graph::internals() const {
-  const Nodes all = nodes();
-  std::unordered_map<const GraphNode*, uint32_t> versions;
-  for (const GraphNode* node : all) {
-    for (const GraphEntry& input : node->inputs()) {
-      if (input.version) {
-        uint32_t& version = versions[input.node.get()];
-        version = std::max(version, input.version);
-      }
-    }
-  }
   std::vector<GraphEntry> entries;
-  for (const GraphNode* node : all) {
-    const auto version = versions.find(node);
+  for (const GraphNode* node : nodes()) {
     for (uint32_t i = 0; i < node->visible_count(); ++i) {
-      entries.push_back({Ref<const GraphNode>(node), i,
-                         version == versions.end() ? 0 : version->second});
+      entries.push_back({Ref<const GraphNode>(node), i});
     }
   }
   return Graph(std::move(entries));

@@ -242,7 +242,7 @@ TEST(GraphJson, SaysWhatIsWrongWithTheText) {
   EXPECT_TRUE(contains(read_error(file_with(R"({"op":"null","name":"x"})")),
                        "field \"inputs\" is missing from a node"));
   EXPECT_TRUE(contains(read_error(file_with(kData) + "x"), "expected the end of the text, got 'x'"));
-  EXPECT_TRUE(contains(read_error(file_with(kData, "[[0,0]")), "expected ',' or ']'"));
+  EXPECT_TRUE(contains(read_error(file_with(kData, "[[0,0] 3]")), "expected ',' or ']'"));
   EXPECT_TRUE(contains(read_error(file_with(kData, "[[0]]")), "two or three numbers, this one 1"));
   EXPECT_TRUE(contains(read_error(file_with(kData, "[[0,0,0,0]]")), "this one more"));
   EXPECT_TRUE(contains(read_error(file_with(kData, "[[-1,0]]")), "got -1"));
