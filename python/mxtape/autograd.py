@@ -14,6 +14,7 @@ import functools
 import threading
 import weakref
 
+from . import _borrowed
 from ._loader import core as _core
 from .base import MXNetError
 from .ndarray import NDArray, zeros_like
@@ -424,3 +425,18 @@ def grad_and_loss(func, argnum=None):
         return gradients, outputs
 
     return wrapped
+
+
+__getattr__ = _borrowed.borrow(
+    __name__,
+    "ctypes traceback",
+    {
+        "array": "array",
+        "ctypes": "CFUNCTYPE POINTER c_int c_void_p cast",
+        "threading": "Lock",
+        ".base": "MXCallbackList NDArrayHandle SymbolHandle c_array c_array_buf c_handle_array "
+        "check_call mx_uint string_types",
+        ".ndarray": "NDArray",
+        ".symbol": "Symbol",
+    },
+)
