@@ -84,7 +84,7 @@ Ref<const GraphNode> GraphNode::variable(std::string name, Attributes attributes
   return node;
 }
 
-Ref<const GraphNode> GraphNode::call(const OpSchema& op, Ref<const Params> params,
+Ref<const GraphNode> GraphNode::call(const OpSchema& op, ParamsRef params,
                                      std::vector<GraphEntry> inputs, std::string name,
                                      Attributes attributes, std::vector<Graph> subgraphs) {
   const size_t expected = op.count_inputs(inputs.size(), params.get());
@@ -133,7 +133,10 @@ std::string GraphNode::output_name(uint32_t index) const {
 }
 
 bool GraphNode::changes_input(size_t i) const {
-  return op_ && op_->mutates && op_->mutates(i, inputs_.size(), params_.get());
+  if (!op_) return false;
+  const auto& states = op_->auxiliary;
+  if (std::find(states.begin(), states.end(), i) != states.end()) return true;
+  return op_->mutates && op_->mutates(i, inputs_.size(), params_.get(), {false, true});
 }
 
 Graph::Nodes Graph::nodes() const {
@@ -271,8 +274,7 @@ std::string Graph::description() const {
   return text;
 }
 
-Ref<const Params> params_from_attributes(const OpSchema& op, const Attributes& attributes,
-                                         size_t inputs) {
+ParamsRef params_from_attributes(const OpSchema& op, const Attributes& attributes, size_t inputs) {
   if (!op.params) return nullptr;
   const auto& fields = op.params->fields;
   Ref<Params> params = op.params->make();

@@ -163,7 +163,7 @@ class Builder {
     std::vector<GraphEntry> inputs;
     for (const FileEntry& at : node.inputs) inputs.push_back(entry(at, "input", inputs.size()));
     Attributes attributes = node.attributes;
-    Ref<const Params> params = params_from_attributes(*op, attributes, inputs.size());
+    ParamsRef params = params_from_attributes(*op, attributes, inputs.size());
     if (op->variadic && !op->count_param.empty() && !attributes.find(op->count_param)) {
       attributes.set(op->count_param, std::to_string(inputs.size()));
     }
@@ -175,8 +175,7 @@ class Builder {
     }
     std::vector<Graph> subgraphs;
     for (const FileGraph& graph : node.subgraphs) {
-      subgraphs.push_back(
-          Builder(graph, str_cat("subgraph ", subgraphs.size())).run());
+      subgraphs.push_back(Builder(graph, str_cat("subgraph ", subgraphs.size())).run());
     }
     return GraphNode::call(*op, std::move(params), std::move(inputs), node.name,
                            std::move(attributes), std::move(subgraphs));
@@ -209,8 +208,8 @@ void write_entries(JsonWriter& writer, std::span<const GraphEntry> entries,
   for (const GraphEntry& entry : entries) {
     writer.item();
     writer.begin_array(false);
-    for (const size_t number : {numbers.at(entry.node.get()), size_t{entry.index},
-                                size_t{entry.version}}) {
+    for (const size_t number :
+         {numbers.at(entry.node.get()), size_t{entry.index}, size_t{entry.version}}) {
       writer.item();
       writer.number(number);
     }

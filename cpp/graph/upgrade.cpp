@@ -30,7 +30,7 @@ void move_to_inputs(FileNode& node, std::vector<FileNode>& nodes) {
     }
   }
   if (moved.empty()) return;
-  Ref<const Params> params;
+  ParamsRef params;
   try {
     params = params_from_attributes(*op, rest, node.inputs.size());
   } catch (const Error&) {
