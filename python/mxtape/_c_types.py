@@ -10,28 +10,15 @@ import numpy as np
 
 from .base import MXNetError
 
-mx_int = ctypes.c_int
-mx_uint = ctypes.c_uint
-mx_int64 = ctypes.c_int64
-mx_float = ctypes.c_float
-mx_float_p = ctypes.POINTER(mx_float)
-c_int_p = ctypes.POINTER(ctypes.c_int)
+mx_float, mx_int, mx_int64, mx_uint = ctypes.c_float, ctypes.c_int, ctypes.c_int64, ctypes.c_uint
+mx_float_p, c_int_p = ctypes.POINTER(mx_float), ctypes.POINTER(mx_int)
 
-CachedOpHandle = ctypes.c_void_p
-CudaKernelHandle = ctypes.c_void_p
-CudaModuleHandle = ctypes.c_void_p
-DataIterCreatorHandle = ctypes.c_void_p
-DataIterHandle = ctypes.c_void_p
-DLPackHandle = ctypes.c_void_p
-ExecutorHandle = ctypes.c_void_p
-FunctionHandle = ctypes.c_void_p
-KVStoreHandle = ctypes.c_void_p
-NDArrayHandle = ctypes.c_void_p
-OpHandle = ctypes.c_void_p
-ProfileHandle = ctypes.c_void_p
-RecordIOHandle = ctypes.c_void_p
-RtcHandle = ctypes.c_void_p
-SymbolHandle = ctypes.c_void_p
+# MXNet's names for pointers to what its library holds.
+for _kind in (
+    "CachedOp CudaKernel CudaModule DataIterCreator DataIter DLPack Executor Function KVStore "
+    "NDArray Op Profile RecordIO Rtc Symbol".split()
+):
+    globals()[_kind + "Handle"] = ctypes.c_void_p
 
 
 class MXCallbackList(ctypes.Structure):

@@ -35,18 +35,9 @@ def _dtype(dtype):
 
 
 # MXNet's numbers of data types, as in its files, and of what grad_req says.
-_DTYPE_NP_TO_MX = {
-    None: -1,
-    np.float32: 0,
-    np.float64: 1,
-    np.float16: 2,
-    np.uint8: 3,
-    np.int32: 4,
-    np.int8: 5,
-    np.int64: 6,
-    np.bool_: 7,
-}
-_DTYPE_MX_TO_NP = {number: dtype for dtype, number in _DTYPE_NP_TO_MX.items()}
+_NUMBERED = "float32 float64 float16 uint8 int32 int8 int64 bool_".split()
+_DTYPE_MX_TO_NP = {-1: None, **{i: getattr(np, name) for i, name in enumerate(_NUMBERED)}}
+_DTYPE_NP_TO_MX = {dtype: number for number, dtype in _DTYPE_MX_TO_NP.items()}
 _GRAD_REQ_MAP = {"null": 0, "write": 1, "add": 3}
 
 _DTYPES = {np.dtype(dtype).name for dtype in _DTYPE_NP_TO_MX if dtype is not None}
