@@ -1,4 +1,4 @@
-"""Symbols from files: what mx.sym.load_json makes of files of MXNet 0.8 to 1.9, and writes again."""
+"""Symbols from files: what load_json makes of files of MXNet 0.8 to 1.9, and writes again."""
 
 import copy
 import json
