@@ -171,7 +171,9 @@ class Builder {
     const size_t count = op->count_inputs(inputs.size(), params.get());
     while (file_.mxnet_version < 900 && inputs.size() < count) {
       const std::string name = op->input_name(inputs.size(), params.get());
-      inputs.push_back({GraphNode::variable(node.name + "_" + name, attributes)});
+      Attributes given = attributes;
+      add_initial_value(*op, inputs.size(), given);
+      inputs.push_back({GraphNode::variable(node.name + "_" + name, std::move(given))});
     }
     std::vector<Graph> subgraphs;
     for (const FileGraph& graph : node.subgraphs) {

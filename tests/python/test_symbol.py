@@ -177,9 +177,8 @@ def test_constants_are_told_apart_by_what_they_show():
 
 def test_states_of_a_recorded_layer():
     x, gamma, beta = (variable(np.ones(s)) for s in ((2, 3), 3, 3))
-    mean, var = nd.zeros(3, dtype="float64"), nd.ones(3, dtype="float64")
     with autograd.record():
-        y = nd.BatchNorm(x, gamma, beta, mean, var)
+        y = nd.BatchNorm(x, gamma, beta, nd.zeros(3), nd.ones(3))
     symbol = autograd.get_symbol(y)
     assert symbol.list_arguments() == ["var0", "var1", "var2"]
     assert symbol.list_auxiliary_states() == ["null3", "null4"]
