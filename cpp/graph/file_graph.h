@@ -36,4 +36,8 @@ constexpr int64_t kMxnetVersion = 10901;
 // changed their meaning.
 void upgrade(FileGraph& graph);
 
+// Says in a variable's attributes how it begins, if it is a running mean or variance: files of
+// before 0.9 did not.
+void add_initial_value(const OpSchema& op, size_t input, Attributes& attributes);
+
 }  // namespace mxtape

@@ -84,7 +84,7 @@ Ref<const GraphNode> GraphNode::variable(std::string name, Attributes attributes
   return node;
 }
 
-Ref<const GraphNode> GraphNode::call(const OpSchema& op, Ref<const Params> params,
+Ref<const GraphNode> GraphNode::call(const OpSchema& op, ParamsRef params,
                                      std::vector<GraphEntry> inputs, std::string name,
                                      Attributes attributes, std::vector<Graph> subgraphs) {
   const size_t expected = op.count_inputs(inputs.size(), params.get());
@@ -135,8 +135,8 @@ std::string GraphNode::output_name(uint32_t index) const {
 bool GraphNode::changes_input(size_t i) const {
   if (!op_) return false;
   const auto& states = op_->auxiliary;
-  if (std::find(states.begin(), states.end(), static_cast<uint8_t>(i)) != states.end()) return true;
-  return op_->mutates && op_->mutates(i, inputs_.size(), params_.get(), {});
+  if (std::find(states.begin(), states.end(), i) != states.end()) return true;
+  return op_->mutates && op_->mutates(i, inputs_.size(), params_.get(), {false, true});
 }
 
 Graph::Nodes Graph::nodes() const {
@@ -176,22 +176,10 @@ Graph::Nodes Graph::variables(bool arguments, bool states) const {
 }
 
 Graph Graph::internals() const {
-  const Nodes all = nodes();
-  std::unordered_map<const GraphNode*, uint32_t> versions;
-  for (const GraphNode* node : all) {
-    for (const GraphEntry& input : node->inputs()) {
-      if (input.version) {
-        uint32_t& version = versions[input.node.get()];
-        version = std::max(version, input.version);
-      }
-    }
-  }
   std::vector<GraphEntry> entries;
-  for (const GraphNode* node : all) {
-    const auto version = versions.find(node);
+  for (const GraphNode* node : nodes()) {
     for (uint32_t i = 0; i < node->visible_count(); ++i) {
-      entries.push_back(
-          {Ref<const GraphNode>(node), i, version == versions.end() ? 0 : version->second});
+      entries.push_back({Ref<const GraphNode>(node), i});
     }
   }
   return Graph(std::move(entries));
@@ -286,8 +274,7 @@ std::string Graph::description() const {
   return text;
 }
 
-Ref<const Params> params_from_attributes(const OpSchema& op, const Attributes& attributes,
-                                         size_t inputs) {
+ParamsRef params_from_attributes(const OpSchema& op, const Attributes& attributes, size_t inputs) {
   if (!op.params) return nullptr;
   const auto& fields = op.params->fields;
   Ref<Params> params = op.params->make();

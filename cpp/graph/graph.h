@@ -48,7 +48,7 @@ class GraphNode final : public RefCounted {
  public:
   static Ref<const GraphNode> variable(std::string name, Attributes attributes = {});
   // A call; an Error when it has not as many inputs as the operator takes.
-  static Ref<const GraphNode> call(const OpSchema& op, Ref<const Params> params,
+  static Ref<const GraphNode> call(const OpSchema& op, ParamsRef params,
                                    std::vector<GraphEntry> inputs, std::string name,
                                    Attributes attributes = {}, std::vector<Graph> subgraphs = {});
   // A call whose number of outputs its operator does not know: a function written in Python.
@@ -60,7 +60,7 @@ class GraphNode final : public RefCounted {
   bool is_variable() const { return op_ == nullptr; }
   // Of a call.
   const OpSchema& op() const { return *op_; }
-  const Ref<const Params>& params() const { return params_; }
+  const ParamsRef& params() const { return params_; }
   const std::string& name() const { return name_; }
   const Attributes& attributes() const { return attributes_; }
   std::span<const GraphEntry> inputs() const { return inputs_; }
@@ -82,7 +82,7 @@ class GraphNode final : public RefCounted {
   void dispose() noexcept override;
 
   const OpSchema* op_ = nullptr;
-  Ref<const Params> params_;
+  ParamsRef params_;
   std::vector<GraphEntry> inputs_;
   std::string name_;
   Attributes attributes_;
@@ -135,8 +135,7 @@ inline std::span<const Graph> GraphNode::subgraphs() const { return subgraphs_; 
 
 // The parameters of a call with `inputs` inputs, read from its attributes. Those whose key has the
 // form __key__ are left alone; an Error names another that `op` does not have, if it has any.
-Ref<const Params> params_from_attributes(const OpSchema& op, const Attributes& attributes,
-                                         size_t inputs);
+ParamsRef params_from_attributes(const OpSchema& op, const Attributes& attributes, size_t inputs);
 
 // Key `name` is also known as __name__: "lr_mult", "wd_mult", "ctx_group" and the like.
 std::span<const std::string_view> hidden_keys();

@@ -163,7 +163,7 @@ class Builder {
     std::vector<GraphEntry> inputs;
     for (const FileEntry& at : node.inputs) inputs.push_back(entry(at, "input", inputs.size()));
     Attributes attributes = node.attributes;
-    Ref<const Params> params = params_from_attributes(*op, attributes, inputs.size());
+    ParamsRef params = params_from_attributes(*op, attributes, inputs.size());
     if (op->variadic && !op->count_param.empty() && !attributes.find(op->count_param)) {
       attributes.set(op->count_param, std::to_string(inputs.size()));
     }
@@ -171,7 +171,9 @@ class Builder {
     const size_t count = op->count_inputs(inputs.size(), params.get());
     while (file_.mxnet_version < 900 && inputs.size() < count) {
       const std::string name = op->input_name(inputs.size(), params.get());
-      inputs.push_back({GraphNode::variable(node.name + "_" + name, attributes)});
+      Attributes given = attributes;
+      add_initial_value(*op, inputs.size(), given);
+      inputs.push_back({GraphNode::variable(node.name + "_" + name, std::move(given))});
     }
     std::vector<Graph> subgraphs;
     for (const FileGraph& graph : node.subgraphs) {

@@ -30,7 +30,7 @@ void move_to_inputs(FileNode& node, std::vector<FileNode>& nodes) {
     }
   }
   if (moved.empty()) return;
-  Ref<const Params> params;
+  ParamsRef params;
   try {
     params = params_from_attributes(*op, rest, node.inputs.size());
   } catch (const Error&) {
@@ -51,7 +51,25 @@ void move_to_inputs(FileNode& node, std::vector<FileNode>& nodes) {
   }
 }
 
+void add_initial_values(const FileNode& node, std::vector<FileNode>& nodes) {
+  const OpSchema* op = Registry::get().find(node.op);
+  if (!op) return;
+  for (size_t i = 0; i < node.inputs.size(); ++i) {
+    const size_t input = node.inputs[i].node;
+    if (input < nodes.size() && nodes[input].op == "null") {
+      add_initial_value(*op, i, nodes[input].attributes);
+    }
+  }
+}
+
 }  // namespace
+
+void add_initial_value(const OpSchema& op, size_t input, Attributes& attributes) {
+  // Normalizations have two states, a mean and a variance.
+  if (op.auxiliary.size() != 2 || attributes.find("__init__")) return;
+  if (input == op.auxiliary[0]) attributes.set("__init__", R"(["zero", {}])");
+  if (input == op.auxiliary[1]) attributes.set("__init__", R"(["one", {}])");
+}
 
 void upgrade(FileGraph& graph) {
   if (graph.mxnet_version >= kMxnetVersion) return;
@@ -59,6 +77,7 @@ void upgrade(FileGraph& graph) {
     hide_keys(node.attributes);
     if (node.op == "null") continue;
     move_to_inputs(node, graph.nodes);
+    if (graph.mxnet_version < 900) add_initial_values(node, graph.nodes);
     // -1 meant the whole array once.
     if (graph.mxnet_version < 905 && (node.op == "argmax" || node.op == "argmin")) {
       const std::string* axis = node.attributes.find("axis");

@@ -50,6 +50,11 @@ std::string_view trim(std::string_view text) {
   return text;
 }
 
+// An item of a tuple: "3L" is how Python 2 printed a long, and files of then have it.
+std::string_view without_long(std::string_view item) {
+  return item.size() > 1 && item.back() == 'L' ? item.substr(0, item.size() - 1) : item;
+}
+
 template <class T>
 bool parse_number(std::string_view text, T& value) {
   text = trim(text);
@@ -86,7 +91,7 @@ bool parse_slice_ints(std::string_view text, SliceInts& list) {
   list.clear();
   return parse_list(text, [&](std::string_view item) {
     if (item == "None") return list.emplace_back(), true;
-    return parse_number(item, list.emplace_back().emplace());
+    return parse_number(without_long(item), list.emplace_back().emplace());
   });
 }
 
@@ -98,8 +103,9 @@ bool parse_floats(std::string_view text, Floats& list) {
 
 bool parse_ints(std::string_view text, Ints& ints) {
   ints.clear();
-  return parse_list(text,
-                    [&](std::string_view item) { return parse_number(item, ints.emplace_back()); });
+  return parse_list(text, [&](std::string_view item) {
+    return parse_number(without_long(item), ints.emplace_back());
+  });
 }
 
 bool parse_dtype(std::string_view text, DType& dtype) {

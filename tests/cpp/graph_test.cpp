@@ -39,7 +39,7 @@ Node call(std::string_view op_name, std::vector<GraphEntry> inputs, std::string 
   const OpSchema& op = find_op(op_name);
   Attributes attributes;
   for (auto& [key, value] : texts) attributes.set(key, value);
-  Ref<const Params> params = params_from_attributes(op, attributes, inputs.size());
+  ParamsRef params = params_from_attributes(op, attributes, inputs.size());
   return GraphNode::call(op, std::move(params), std::move(inputs), std::move(name),
                          std::move(attributes));
 }
@@ -242,7 +242,7 @@ TEST(GraphJson, SaysWhatIsWrongWithTheText) {
                        "field \"inputs\" is missing from a node"));
   EXPECT_TRUE(
       contains(read_error(file_with(kData) + "x"), "expected the end of the text, got 'x'"));
-  EXPECT_TRUE(contains(read_error(file_with(kData, "[[0,0]")), "expected ',' or ']'"));
+  EXPECT_TRUE(contains(read_error(file_with(kData, "[[0,0] 3]")), "expected ',' or ']'"));
   EXPECT_TRUE(contains(read_error(file_with(kData, "[[0]]")), "two or three numbers, this one 1"));
   EXPECT_TRUE(contains(read_error(file_with(kData, "[[0,0,0,0]]")), "this one more"));
   EXPECT_TRUE(contains(read_error(file_with(kData, "[[-1,0]]")), "got -1"));

@@ -226,7 +226,7 @@ def load(fname):
     Raises
     ------
     MXNetError
-        The file cannot be read, or does not hold a graph of known operators; the message says where.
+        The file cannot be read, or holds no graph of known operators; the message says where.
     """
     path = _path(fname)
     try:
