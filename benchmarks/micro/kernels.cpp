@@ -58,7 +58,7 @@ double bytes_of(const std::vector<NDArray>& arrays) {
 Kernel call(std::string name, const char* op_name, std::vector<NDArray> inputs, NDArray out,
             std::initializer_list<Setting> settings, const std::vector<NDArray>& changed = {}) {
   const OpSchema& op = find_op(op_name);
-  const Ref<Params> params = op.params ? test::params_from(op, settings) : nullptr;
+  const ParamsRef params = op.params ? test::params_from(op, settings) : nullptr;
   const double bytes = bytes_of(inputs) + bytes_of({out}) + bytes_of(changed);
   auto run = [&op, inputs, params, out] {
     SmallVector<const NDArray*, 4> pointers;

@@ -76,8 +76,8 @@ class Shape {
 
   bool operator==(const Shape& other) const {
     return ndim_ == other.ndim_ &&
-           (ndim_ <= 0 || std::memcmp(data(), other.data(),
-                                      sizeof(int64_t) * static_cast<size_t>(ndim_)) == 0);
+           std::memcmp(data(), other.data(),
+                       sizeof(int64_t) * static_cast<size_t>(ndim_ < 0 ? 0 : ndim_)) == 0;
   }
 
   // As Python prints a tuple: (2, 3), (4,), (). An unknown shape is "unknown".

@@ -103,9 +103,9 @@ bool parse_ints(std::string_view text, Ints& ints) {
 }
 
 bool parse_dtype(std::string_view text, DType& dtype) {
-  for (int i = 0; i < kDTypeCount; ++i) {
-    if (dtype_name(static_cast<DType>(i)) == trim(text)) {
-      dtype = static_cast<DType>(i);
+  for (const DTypeTraits& traits : kDTypeTraits) {
+    if (traits.name == trim(text)) {
+      dtype = traits.dtype;
       return true;
     }
   }

@@ -174,6 +174,15 @@ void init_autograd(py::module_& m) {
     as_array(x);
     adopt_edge(x.ptr(), like.is_none() ? NDArray() : as_array(like));
   });
+  m.def("fresh_grad", [](py::handle x) {
+    const autograd::LeafNode* leaf = autograd::leaf_of(as_array(x));
+    return leaf && leaf->fresh();
+  });
+  m.def("set_fresh_grad", [](py::handle x, bool fresh) {
+    autograd::LeafNode* leaf = autograd::leaf_of(as_array(x));
+    if (!leaf) fail("_fresh_grad: the array is no variable; call attach_grad() first");
+    leaf->set_fresh(fresh);
+  });
   m.def("record_function", record_function);
   m.def("backward", [](const py::sequence& heads, const py::object& head_grads, bool retain_graph,
                        bool train_mode) {

@@ -1,12 +1,15 @@
 #include "op/registry.h"
 
+#include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <set>
 #include <string>
 #include <vector>
 
 #include <gtest/gtest.h>
 
+#include "op/common_params.h"
 #include "op/declare.h"
 #include "support.h"
 
@@ -208,14 +211,47 @@ TEST(Registry, RefusesBinaryFunctionsThatAreNotWhole) {
   EXPECT_TRUE(contains(error_of([&] { registry.finish(); }), "there is no operator broadcast_f"));
 }
 
-TEST(Functional, EveryFunctionHasItsOperator) {
-  for (const fn::Op* op :
-       {&fn::negative, &fn::abs,   &fn::sign,       &fn::floor,     &fn::trunc, &fn::exp,
-        &fn::log,      &fn::sqrt,  &fn::rsqrt,      &fn::cbrt,      &fn::rcbrt, &fn::square,
-        &fn::sin,      &fn::cos,   &fn::tan,        &fn::sinh,      &fn::cosh,  &fn::tanh,
-        &fn::sigmoid,  &fn::gamma, &fn::zeros_like, &fn::ones_like, &fn::where, &fn::reciprocal}) {
-    EXPECT_NO_THROW(op->schema());
+struct OtherParams {
+  int64_t other = 0;
+  template <class V>
+  void visit(V& v) {
+    v("other", other, "No operator has it.");
   }
+};
+
+// Handles that are wrong: the operator has other parameters, none, or is not there.
+const fn::Op<OtherParams> other_sum{"sum"}, other_exp{"exp"};
+const fn::Op<> plain_sum{"sum"}, nameless{"no_such_operator"};
+
+TEST(Functional, AHandleOfAnotherParameterTypeIsAnError) {
+  const NDArray x = test::array({1, 2});
+  const std::string error = error_of([&] { other_sum(x, OtherParams{1}); });
+  EXPECT_TRUE(contains(error, "operator sum has the parameters (axis, keepdims, exclude)"))
+      << error;
+  EXPECT_TRUE(contains(error, "another type: (other)")) << error;
+  // Without parameters given, and each time: a lookup that failed is not kept.
+  EXPECT_EQ(error_of([&] { other_sum(x); }), error);
+  EXPECT_TRUE(contains(error_of([&] { plain_sum(x); }), "another type: none"));
+  EXPECT_TRUE(contains(error_of([&] { other_exp(x); }), "operator exp has the parameters none"));
+  EXPECT_TRUE(contains(error_of([&] { nameless(x); }), "no operator called no_such_operator"));
+  EXPECT_DOUBLE_EQ(test::elements(fn::sum(x))[0], 3);
+  EXPECT_EQ(fn::sum(x, {Ints{0}, true}).ndim(), 1);
+}
+
+TEST(Functional, EveryHandleHasItsOperator) {
+  const fn::AnyOp* wrong[] = {&other_sum, &other_exp, &plain_sum, &nameless};
+  size_t handles = 0, found_wrong = 0;
+  for (const fn::AnyOp* op = fn::AnyOp::first(); op; op = op->next()) {
+    ++handles;
+    if (std::find(std::begin(wrong), std::end(wrong), op) != std::end(wrong)) {
+      ++found_wrong;
+      EXPECT_ANY_THROW(op->schema()) << op->name();
+    } else {
+      EXPECT_NO_THROW(op->schema()) << op->name();
+    }
+  }
+  EXPECT_EQ(found_wrong, std::size(wrong)) << "the list holds every handle";
+  EXPECT_GT(handles, 150u);
 }
 
 TEST(Functional, BinaryFunctionsTakeNumbersOnEitherSide) {

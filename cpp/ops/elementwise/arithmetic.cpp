@@ -348,7 +348,7 @@ double root_of_depth(const Shape& shape) {
   return std::sqrt(static_cast<double>(shape[shape.ndim() - 1]));
 }
 
-const fn::Op div_sqrt_dim{"_contrib_div_sqrt_dim"};
+const fn::Op<> div_sqrt_dim{"_contrib_div_sqrt_dim"};
 
 OP(_contrib_div_sqrt_dim)
     .inputs("data")

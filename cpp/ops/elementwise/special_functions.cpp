@@ -32,7 +32,6 @@ OP(erfinv)
 >>> print(mx.nd.erfinv(mx.nd.array([-0.5, 0, 0.5])).asnumpy().round(4))
 [-0.4769  0.      0.4769]
 )");
-const fn::Op polygamma{"_polygamma"};
 
 OP(_polygamma)
     .inputs("data")
@@ -47,14 +46,14 @@ OP(_polygamma)
     .keep_input()
     .vjp([](Vjp& v) {
       v.grad(0, v.head() *
-                    polygamma({v.input(0)}, PolygammaParams{v.params<PolygammaParams>().n + 1}));
+                    fn::polygamma(v.input(0), PolygammaParams{v.params<PolygammaParams>().n + 1}));
     })
     .doc("The n-th derivative of the digamma function.");
 OP(gammaln)
     .unary()
     .pointwise_scalar([](auto x) { return lgamma_of(x); }, 24)
     .sample(0.5, 4)
-    .grad_x([](auto& g, auto& x) { return g * polygamma({x}, PolygammaParams{0}); })
+    .grad_x([](auto& g, auto& x) { return g * fn::polygamma(x, PolygammaParams{0}); })
     .doc("Logarithm of |gamma(x)|.")
     .example(R"(
 >>> print(mx.nd.gammaln(mx.nd.array([3, 100])).asnumpy().round(3))  # log(2!) and log(99!)
@@ -64,7 +63,7 @@ OP(gamma)
     .unary()
     .pointwise_scalar([](auto x) { return std::tgamma(x); }, 24)
     .sample(0.5, 4)
-    .grad_x([](auto& g, auto& x) { return g * fn::gamma(x) * polygamma({x}, PolygammaParams{0}); })
+    .grad_x([](auto& g, auto& x) { return g * fn::gamma(x) * fn::polygamma(x, PolygammaParams{0}); })
     .doc("The gamma function.")
     .example(R"(
 >>> print(mx.nd.gamma(mx.nd.array([1, 0.5, 5])).asnumpy().round(4))  # (n - 1)! of whole n

@@ -135,6 +135,7 @@ struct ClipParams {
     v.required("a_max", a_max, "Largest value of the result.");
   }
 };
+const fn::Op<> round_op{"round"};
 OP(clip)
     .unary()
     .params<ClipParams>()
@@ -223,8 +224,6 @@ OP(ones_like)
 >>> mx.nd.ones_like(mx.nd.array([[3, 4]])).asnumpy().tolist()
 [[1.0, 1.0]]
 )");
-
-const fn::Op round_op{"round"};
 
 // Straight-through estimators: the gradient passes as if the function were the identity.
 OP(_contrib_round_ste)

@@ -6,7 +6,7 @@
 namespace mxtape {
 
 // Gradients of (head, output) that take one pass.
-inline const fn::Op relu_grad{"_backward_relu"}, sigmoid_grad{"_backward_sigmoid"},
+inline const fn::Op<> relu_grad{"_backward_relu"}, sigmoid_grad{"_backward_sigmoid"},
     tanh_grad{"_backward_tanh"};
 
 }  // namespace mxtape

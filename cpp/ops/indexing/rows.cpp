@@ -16,6 +16,7 @@ struct BooleanMaskParams {
     v("axis", axis, "The axis that index runs along: 0.");
   }
 };
+const fn::Op<BooleanMaskParams> boolean_mask{"_contrib_boolean_mask"};
 
 // The positions where `mask` is not zero.
 NDArray positions_of(const NDArray& mask) {
@@ -31,8 +32,8 @@ NDArray positions_of(const NDArray& mask) {
   return positions;
 }
 
-const fn::Op boolean_mask{"_contrib_boolean_mask"}, mask_grad{"_backward_boolean_mask"};
-const fn::Op index_copy{"_contrib_index_copy"}, gather_nd{"gather_nd"};
+const fn::Op<> mask_grad{"_backward_boolean_mask"};
+const fn::Op<> index_copy{"_contrib_index_copy"};
 
 OP(_contrib_boolean_mask)
     .inputs("data", "index")
@@ -87,7 +88,7 @@ OP(_backward_boolean_mask)
     })
     .no_grad_inputs(1)
     .keep_inputs({Keep::kNothing, Keep::kData})
-    .vjp([](Vjp& v) { v.grad(0, boolean_mask({v.head(), v.input(1)}, BooleanMaskParams{})); })
+    .vjp([](Vjp& v) { v.grad(0, boolean_mask(v.head(), v.input(1), BooleanMaskParams{})); })
     .doc("Zeros, with the rows of the head where index is not zero.");
 
 OP(_contrib_index_copy)
@@ -126,7 +127,7 @@ OP(_contrib_index_copy)
       if (v.needs(0)) {
         v.grad(0, index_copy(g, index, full(v.input_shape(2), v.input_dtype(2), 0)));
       }
-      if (v.needs(2)) v.grad(2, gather_nd(g, index.viewed(Shape{1, index.size()})));
+      if (v.needs(2)) v.grad(2, fn::gather_nd(g, index.viewed(Shape{1, index.size()})));
     })
     .doc("old_tensor with the rows that index_vector names replaced by those of new_tensor.")
     .example(R"(

@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <vector>
 
-#include "core/floating.h"
 #include "op/declare.h"
 #include "runtime/parallel.h"
 
@@ -10,6 +9,15 @@ namespace mxtape {
 namespace {
 
 // ---- khatri_rao
+
+struct KhatriRaoParams {
+  int64_t num_args = 0;
+  template <class V>
+  void visit(V& v) {
+    v("num_args", num_args, "How many matrices; counted when it is not given.");
+  }
+};
+const fn::Op<KhatriRaoParams> khatri_rao{"khatri_rao"};
 
 void infer_khatri_rao(InferCall& call) {
   call.expect_floating();
@@ -49,8 +57,6 @@ void multiply_columns(const KernelCall& call) {
   });
 }
 
-const fn::Op khatri_rao{"khatri_rao"};
-
 // The product of inputs [begin, end), with `shape` for what it becomes.
 NDArray product_of(Vjp& v, size_t begin, size_t end, bool before) {
   SmallVector<NDArray, 4> inputs;
@@ -76,21 +82,14 @@ void khatri_rao_vjp(Vjp& v) {
   }
 }
 
-struct KhatriRaoParams {
-  int64_t num_args = 0;
-  template <class V>
-  void visit(V& v) {
-    v("num_args", num_args, "How many matrices; counted when it is not given.");
-  }
-};
-
 OP(khatri_rao)
     .variadic("args", "num_args")
     .params<KhatriRaoParams>()
     .infer(infer_khatri_rao)
     .kernel([](const KernelCall& call) {
-      dispatch_floating(call.out().dtype(),
-                        [&](auto tag) { multiply_columns<typename decltype(tag)::type>(call); });
+      dispatch<FloatingTypes>(call.out().dtype(), [&](auto tag) {
+        multiply_columns<typename decltype(tag)::type>(call);
+      });
     })
     .keep_input()
     .vjp(khatri_rao_vjp)
@@ -114,6 +113,8 @@ struct CountSketchParams {
     v("processing_batch_size", processing_batch_size, "Accepted for compatibility.");
   }
 };
+const fn::Op<CountSketchParams> count_sketch{"_contrib_count_sketch"},
+    count_sketch_grad{"_backward_contrib_count_sketch"};
 
 // `columns` is data's; input 0 has that many, or out_dim.
 void expect_hashes(const InferCall& call, int64_t columns, int64_t out_dim) {
@@ -180,16 +181,13 @@ void sketch(const KernelCall& call) {
 
 template <bool kGather>
 void run_sketch(const KernelCall& call) {
-  dispatch_floating(call.out().dtype(),
-                    [&](auto tag) { sketch<typename decltype(tag)::type, kGather>(call); });
+  dispatch<FloatingTypes>(call.out().dtype(),
+                          [&](auto tag) { sketch<typename decltype(tag)::type, kGather>(call); });
 }
 
-const fn::Op count_sketch{"_contrib_count_sketch"},
-    count_sketch_grad{"_backward_contrib_count_sketch"};
-
-template <const fn::Op& op>
+template <const fn::Op<CountSketchParams>& op>
 void sketch_vjp(Vjp& v) {
-  v.grad(0, op({v.head(), v.input(1), v.input(2)}, v.params<CountSketchParams>()));
+  v.grad(0, op(v.head(), v.input(1), v.input(2), v.params<CountSketchParams>()));
 }
 
 OP(_contrib_count_sketch)

@@ -73,6 +73,7 @@ struct BackwardParams {
     v("batch", batch, "Whether mean and istd were computed from data.");
   }
 };
+const fn::Op<BackwardParams> backward_op{"_backward_BatchNorm"};
 
 bool uses_batch(const Params* params, bool training) {
   return training && !params->as<NormParams>().use_global_stats;
@@ -175,8 +176,6 @@ struct Channels {
   NDArray spread(const NDArray& channels) const { return reshape(wide(channels), along); }
   NDArray total(const NDArray& x) const { return others.empty() ? x : sum(x, others, true); }
 };
-
-const fn::Op backward_op{"_backward_BatchNorm"};
 
 void batch_norm_gradient(Vjp& v, NDArray head) {
   const auto& p = v.params<NormParams>();

@@ -17,10 +17,8 @@ struct FullyConnectedParams {
   }
 };
 
-const fn::Op dot_op{"dot"};
-
 NDArray matrix_product(const NDArray& a, const NDArray& b, bool transpose_a = false) {
-  return dot_op({a, b}, DotParams{transpose_a, false});
+  return fn::dot(a, b, DotParams{transpose_a, false});
 }
 
 // Axes of data before this one count rows; those from it on are the layer's input.

@@ -2,7 +2,6 @@
 
 #include <unsupported/Eigen/SpecialFunctions>
 
-#include "core/floating.h"
 #include "op/common_params.h"
 #include "op/declare.h"
 #include "ops/shared/exponential.h"
@@ -32,6 +31,7 @@ struct LeakyReLUParams {
     v("upper_bound", upper_bound, "Largest slope of rrelu.");
   }
 };
+const fn::Op<LeakyReLUParams> leaky_relu_grad{"_backward_LeakyReLU"};
 
 constexpr double kSeluScale = 1.0507009873554804934193349852946;
 constexpr double kSeluAlpha = 1.6732632423543772848170429916717;
@@ -147,8 +147,6 @@ void draw_slopes(const NDArray& slopes, const LeakyReLUParams& p) {
   });
 }
 
-const fn::Op leaky_relu_grad{"_backward_LeakyReLU"};
-
 OP(LeakyReLU)
     .inputs("data", "gamma")
     .params<LeakyReLUParams>()
@@ -181,7 +179,7 @@ OP(LeakyReLU)
         slopes = call.in(1).viewed(*gamma_shape(x.shape(), call.in(1).shape()));
       } else if (p.act_type == LeakyType::kRrelu) {
         slopes = call.out(1);
-        dispatch_floating(x.dtype(), [&](auto tag) {
+        dispatch<FloatingTypes>(x.dtype(), [&](auto tag) {
           using T = typename decltype(tag)::type;
           if (call.training()) return draw_slopes<T>(slopes, p);
           std::fill_n(
@@ -212,7 +210,7 @@ OP(LeakyReLU)
         const NDArray g = v.head(0);
         v.grad(0, fn::where(fn::greater(x, 0.0), g, g * v.output(1).detached()));
       } else {
-        v.grad(0, leaky_relu_grad({v.head(), x}, p));
+        v.grad(0, leaky_relu_grad(v.head(), x, p));
       }
     })
     .doc(
@@ -245,7 +243,7 @@ OP(_backward_LeakyReLU)
     .vjp([](Vjp& v) {
       const auto& p = v.params<LeakyReLUParams>();
       const NDArray g = v.head(), x = v.input(1);
-      if (v.needs(0)) v.grad(0, leaky_relu_grad({g, x}, p));
+      if (v.needs(0)) v.grad(0, leaky_relu_grad(g, x, p));
       if (!v.needs(1)) return;
       const NDArray gh = g * v.input(0);
       switch (p.act_type) {

@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "core/floating.h"
 #include "op/common_params.h"
 #include "op/declare.h"
 #include "ops/reduce/reduce.h"
@@ -123,7 +122,7 @@ NDArray signs_of(const NDArray& labels, const Shape& shape) {
   const NDArray classes = index_numbers(labels);
   const int64_t n = shape[shape.ndim() - 1];
   const NDArray signs = full(shape, labels.dtype(), -1);
-  dispatch_floating(labels.dtype(), [&](auto tag) {
+  dispatch<FloatingTypes>(labels.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     for (int64_t i = 0; i < classes.size(); ++i) {
       const int64_t k = classes.data<int64_t>()[i];
@@ -190,7 +189,7 @@ struct MakeLossParams {
 
 double count_above(const NDArray& x, double threshold) {
   int64_t count = 0;
-  dispatch_floating(x.dtype(), [&](auto tag) {
+  dispatch<FloatingTypes>(x.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     const auto limit = static_cast<compute_type<T>>(threshold);
     const T* data = x.data<T>();
@@ -266,7 +265,7 @@ OP(IdentityAttachKLSparseReg)
       const auto& p = call.params<SparseRegParams>();
       const NDArray &x = call.in(0), &moving = call.in(1), &average = call.out(1);
       convert(x.dtype(), x.bytes(), x.dtype(), call.out(0).bytes(), x.size());
-      dispatch_floating(x.dtype(), [&](auto tag) {
+      dispatch<FloatingTypes>(x.dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         T* old = moving.data<T>();
         if (call.training() && x.size() > 0) {

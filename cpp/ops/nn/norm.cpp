@@ -7,8 +7,6 @@
 namespace mxtape {
 namespace {
 
-const fn::Op mean_op{"mean"};
-
 // ---- the gradient of the gradient, composed of public operators
 
 // A run's x^ and s as functions of x: differentiable again. `axes` are those of a run.
@@ -25,7 +23,7 @@ struct Normalized {
   }
   // The mean of each run; its sum where nothing is centered.
   NDArray fold(const NDArray& v) const {
-    return center ? mean_op({v}, ReduceParams{axes, true, false}) : sum(v, axes, true);
+    return center ? fn::mean(v, ReduceParams{axes, true, false}) : sum(v, axes, true);
   }
   // The derivative of x^ applied to v; the matrix is symmetric.
   NDArray project(const NDArray& v) const {
@@ -78,7 +76,7 @@ void affine_second_order(Vjp& v, const Shape& shape, const Ints& axes, int gamma
 // The gradients of data, gamma and beta by `backward`, and what flows into the mean and s that the
 // call returned. `shape` and `axes` as above; `stats` is the shape of the mean with 1 along `axes`.
 template <class P>
-void affine_vjp(Vjp& v, const fn::Op& backward, const P& p, const Shape& shape, const Ints& axes,
+void affine_vjp(Vjp& v, const fn::Op<P>& backward, const P& p, const Shape& shape, const Ints& axes,
                 const Shape& stats, double eps) {
   NDArray dx;
   if (v.has_head(0)) {
@@ -123,13 +121,12 @@ struct LayerNormParams {
     v("output_mean_var", output_mean_var, "Whether the mean and the deviation are returned too.");
   }
 };
+const fn::Op<LayerNormParams> layer_norm_grad{"_backward_LayerNorm"};
 
 Normalization layer_norm(const Shape& shape, const LayerNormParams& p, std::string_view op) {
   return {AxisView(shape, normalize_axis(p.axis, shape.ndim(), op)), p.eps, true, 0};
 }
 Shape view_shape(const AxisView& view) { return {view.outer, view.n, view.inner}; }
-
-const fn::Op layer_norm_grad{"_backward_LayerNorm"}, group_norm_grad{"_backward_GroupNorm"};
 
 OP(LayerNorm)
     .inputs("data", "gamma", "beta")
@@ -209,6 +206,7 @@ struct GroupNormParams {
     v("output_mean_var", output_mean_var, "Whether the mean and the deviation are returned too.");
   }
 };
+const fn::Op<GroupNormParams> group_norm_grad{"_backward_GroupNorm"};
 
 // The runs are the groups of each sample.
 Normalization group_norm(const Shape& shape, int64_t groups, double eps) {
@@ -349,6 +347,7 @@ struct L2NormalizationParams {
       {"channel", "instance", "spatial"});
   }
 };
+const fn::Op<L2NormalizationParams> l2_grad{"_backward_L2Normalization"};
 
 Normalization l2_norm(const Shape& shape, const L2NormalizationParams& p) {
   const int ndim = shape.ndim();
@@ -370,8 +369,6 @@ void infer_l2(InferCall& call) {
   infer_same_floating(call);
 }
 
-const fn::Op l2_grad{"_backward_L2Normalization"};
-
 OP(L2Normalization)
     .inputs("data")
     .params<L2NormalizationParams>()
@@ -382,7 +379,7 @@ OP(L2Normalization)
     })
     .keep_input()
     .vjp([](Vjp& v) {
-      v.grad(0, l2_grad({v.head(), v.input(0)}, v.params<L2NormalizationParams>()));
+      v.grad(0, l2_grad(v.head(), v.input(0), v.params<L2NormalizationParams>()));
     })
     .doc("data divided by sqrt(the sum of its squares + eps), the sum over what `mode` says.")
     .example(R"(
@@ -411,7 +408,7 @@ OP(_backward_L2Normalization)
       const auto& p = v.params<L2NormalizationParams>();
       const Shape original = v.input_shape(1), shape = view_shape(l2_norm(original, p).view);
       // The matrix is symmetric.
-      if (v.needs(0)) v.grad(0, l2_grad({v.head(), v.input(1)}, p));
+      if (v.needs(0)) v.grad(0, l2_grad(v.head(), v.input(1), p));
       if (v.needs(1)) {
         const Normalized norm(reshape(v.input(1), shape), {1}, p.eps, false);
         v.grad(1, reshape(norm.curvature(reshape(v.head(), shape), reshape(v.input(0), shape)),

@@ -2,7 +2,6 @@
 #include <cmath>
 #include <vector>
 
-#include "core/floating.h"
 #include "op/declare.h"
 #include "ops/nn/softmax.h"
 #include "runtime/parallel.h"
@@ -46,6 +45,7 @@ struct SoftmaxOutputGradParams : SoftmaxOutputParams {
     v("target", target, "Whether the labels' probabilities are subtracted.");
   }
 };
+const fn::Op<SoftmaxOutputGradParams> output_grad{"_backward_SoftmaxOutput"};
 
 AxisView output_view(const Shape& shape, const SoftmaxOutputParams& p) {
   if (p.multi_output) return AxisView(shape, 1);
@@ -66,7 +66,7 @@ void infer_softmax_output(InferCall& call, const SoftmaxOutputParams& p) {
   Ints wanted(data.begin(), data.end()), kept = wanted;
   wanted.erase(p.multi_output ? wanted.begin() + 1 : wanted.end() - 1);
   // What MXNet infers for a label of which nothing is known.
-  call.fill(1, p.multi_output ? flat : p.preserve_shape ? Shape(wanted) : Shape{data[0]});
+  call.fill(1, p.multi_output ? flat : Shape(wanted));
   const Shape& label = call.shape(1);
   bool fits = label == data;
   if (p.multi_output) {
@@ -126,14 +126,12 @@ void output_gradient(const NDArray& y, const NDArray& label, const NDArray& out,
   });
 }
 
-const fn::Op output_grad{"_backward_SoftmaxOutput"};
-
 // The output for a gradient that is itself differentiated. The saved one would not do: a gradient
 // that flows into it is ignored.
 NDArray differentiable_output(const NDArray& x, const SoftmaxOutputParams& p) {
   const AxisView view = output_view(x.shape(), p);
   const NDArray runs = reshape(x, Shape{view.outer, view.n, view.inner});
-  return reshape(softmax({runs}, SoftmaxParams{1}), x.shape());
+  return reshape(fn::softmax(runs, SoftmaxParams{1}), x.shape());
 }
 
 OP(_backward_SoftmaxOutput)
@@ -144,7 +142,7 @@ OP(_backward_SoftmaxOutput)
     })
     .kernel([](const KernelCall& call) {
       const NDArray& y = call.in(0);
-      dispatch_floating(y.dtype(), [&](auto tag) {
+      dispatch<FloatingTypes>(y.dtype(), [&](auto tag) {
         output_gradient<typename decltype(tag)::type>(y, call.in(1), call.out(),
                                                       call.params<SoftmaxOutputGradParams>());
       });
@@ -155,7 +153,7 @@ OP(_backward_SoftmaxOutput)
     .vjp([](Vjp& v) {
       SoftmaxOutputGradParams p = v.params<SoftmaxOutputGradParams>();
       p.target = false;
-      v.grad(0, output_grad({v.head(), v.input(1)}, p));
+      v.grad(0, output_grad(v.head(), v.input(1), p));
     })
     .doc(
         "The gradient of cross entropy from softmax's output: output minus the labels' "
@@ -178,7 +176,7 @@ OP(SoftmaxOutput)
       const auto& p = v.params<SoftmaxOutputParams>();
       const NDArray y =
           v.recording() ? differentiable_output(v.input(0), p) : v.output(0);
-      const NDArray error = output_grad({y, v.input(1)}, SoftmaxOutputGradParams{p});
+      const NDArray error = output_grad(y, v.input(1), SoftmaxOutputGradParams{p});
       v.grad(0, p.out_grad ? error * v.head() : error);
     })
     .doc(
@@ -233,19 +231,19 @@ OP(softmax_cross_entropy)
       call.output(0, Shape{1}, call.dtype(0));
     })
     .check([](const CheckCall& call) {
-      dispatch_floating(call.dtype(0),
+      dispatch<FloatingTypes>(call.dtype(0),
                         [&](auto tag) { check_classes<typename decltype(tag)::type>(call); });
     })
     .kernel([](const KernelCall& call) {
-      dispatch_floating(call.in(0).dtype(),
-                        [&](auto tag) { cross_entropy<typename decltype(tag)::type>(call); });
+      dispatch<FloatingTypes>(call.in(0).dtype(),
+                              [&](auto tag) { cross_entropy<typename decltype(tag)::type>(call); });
     })
     .no_grad_inputs(1)
     .keep_input(0)
     .keep_input(1)
     .vjp([](Vjp& v) {
-      const NDArray y = softmax({v.input(0)}, SoftmaxParams{});
-      v.grad(0, output_grad({y, v.input(1)}, SoftmaxOutputGradParams{}) * v.head());
+      const NDArray y = fn::softmax(v.input(0));
+      v.grad(0, output_grad(y, v.input(1), SoftmaxOutputGradParams{}) * v.head());
     })
     .doc("The sum over rows of -log softmax(data)[label], of shape (1,).")
     .example(R"(

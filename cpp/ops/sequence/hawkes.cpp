@@ -194,7 +194,7 @@ void run_hawkes_grad(const KernelCall& call) {
   }
 }
 
-const fn::Op hawkes_grad{"_contrib_backward_hawkesll"};
+const fn::Op<> hawkes_grad{"_contrib_backward_hawkesll"};
 
 // ---- The same of recorded operators, all marks of an event at once.
 

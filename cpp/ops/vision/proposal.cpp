@@ -3,7 +3,6 @@
 #include <numeric>
 #include <vector>
 
-#include "core/floating.h"
 #include "op/declare.h"
 #include "ops/shared/strided.h"
 #include "ops/vision/boxes.h"
@@ -210,7 +209,7 @@ void infer_proposal(InferCall& call) {
 void check_extents(const CheckCall& call) {
   const auto& p = call.params<ProposalParams>();
   const Shape& scores = call.shape(0);
-  dispatch_floating(call.dtype(2), [&](auto tag) {
+  dispatch<FloatingTypes>(call.dtype(2), [&](auto tag) {
     using T = typename decltype(tag)::type;
     for (int64_t k = 0; k < call.shape(2).size(); ++k) {
       if (k % 3 == 2) continue;
@@ -226,8 +225,8 @@ void check_extents(const CheckCall& call) {
 
 void run_proposal(const KernelCall& call) {
   if (call.out().size() == 0) return;
-  dispatch_floating(call.out().dtype(),
-                    [&](auto tag) { propose<typename decltype(tag)::type>(call); });
+  dispatch<FloatingTypes>(call.out().dtype(),
+                          [&](auto tag) { propose<typename decltype(tag)::type>(call); });
 }
 
 size_t both_outputs(const Params*) { return 2; }

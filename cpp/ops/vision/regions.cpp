@@ -2,13 +2,12 @@
 
 #include <Eigen/Core>
 
-#include "core/floating.h"
 
 namespace mxtape {
 
 void check_regions(const CheckCall& call, size_t rois, int64_t images, bool negative_allowed) {
   const Shape& shape = call.shape(rois);
-  dispatch_floating(call.dtype(rois), [&](auto tag) {
+  dispatch<FloatingTypes>(call.dtype(rois), [&](auto tag) {
     using T = typename decltype(tag)::type;
     const T* roi = call.input(rois).data<T>();
     for (int64_t r = 0; r < shape[0]; ++r, roi += shape[1]) {

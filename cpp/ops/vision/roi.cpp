@@ -3,12 +3,10 @@
 #include <limits>
 #include <vector>
 
-#include "core/floating.h"
 #include "op/declare.h"
 #include "ops/vision/regions.h"
 #include "ops/shared/strided.h"
-#include "runtime/convert.h"
-#include "runtime/parallel.h"
+#include "runtime/widen.h"
 
 // Pooling of regions of images. A region is a row (image, x1, y1, x2, y2). Each operator here is
 // linear in data once the regions (and the places of maxima) are known, and has an adjoint: each of
@@ -34,6 +32,7 @@ struct ImagesParams {
     v.required("shape", shape, "Shape of the images that were pooled.");
   }
 };
+const fn::Op<ImagesParams> pool_grad{"_backward_ROIPooling"};
 
 struct AlignParams {
   Ints pooled_size;
@@ -53,6 +52,7 @@ struct AlignParams {
       "Whether pixel 0 has its centre at 0.5, and regions may be narrower than a pixel.");
   }
 };
+const fn::Op<AlignParams> align{"_contrib_ROIAlign"};
 
 struct AlignGradParams : AlignParams {
   Ints shape;
@@ -62,9 +62,9 @@ struct AlignGradParams : AlignParams {
     AlignParams::visit(v);
   }
 };
+const fn::Op<AlignGradParams> align_grad{"_backward_ROIAlign"};
 
-const fn::Op pool_grad{"_backward_ROIPooling"}, pick_maxima{"_roi_maxima"};
-const fn::Op align{"_contrib_ROIAlign"}, align_grad{"_backward_ROIAlign"};
+const fn::Op<> pick_maxima{"_roi_maxima"};
 
 void expect_pooling(const InferCall& call, const Ints& pooled_size, double spatial_scale) {
   constexpr int64_t kLimit = int64_t{1} << 31;  // so that their product does not overflow
@@ -165,17 +165,13 @@ void take_maxima(const KernelCall& call) {
   });
 }
 
-// The sums of an adjoint: in `out` itself, or in float32 for float16, which is rounded once.
+// The sums of an adjoint.
 template <class T, class F>
 void accumulate(const NDArray& out, F&& f) {
-  using C = compute_type<T>;
-  const NDArray sums =
-      std::is_same_v<T, C> ? out : NDArray::empty(out.shape(), dtype_of<compute_type<T>>);
-  fill_zero(sums);
-  f(sums.data<C>());
-  if (!std::is_same_v<T, C>) {
-    convert(sums.dtype(), sums.bytes(), out.dtype(), out.bytes(), out.size());
-  }
+  const WideOutput sums(out);
+  fill_zero(sums.array());
+  f(sums.data<compute_type<T>>());
+  sums.finish();
 }
 
 // Channels are independent: each is summed by one thread, in the order of the regions.
@@ -218,8 +214,8 @@ OP(ROIPooling)
     })
     .check([](const CheckCall& call) { check_regions(call, 1, call.shape(0)[0]); })
     .kernel([](const KernelCall& call) {
-      dispatch_floating(call.in(0).dtype(),
-                        [&](auto tag) { pool_regions<typename decltype(tag)::type>(call); });
+      dispatch<FloatingTypes>(call.in(0).dtype(),
+                              [&](auto tag) { pool_regions<typename decltype(tag)::type>(call); });
     })
     .keep_inputs({Keep::kShape, Keep::kData})
     .keep_output(1)
@@ -227,7 +223,7 @@ OP(ROIPooling)
       const Shape x = v.input_shape(0);
       if (v.needs(0)) {
         const ImagesParams images{Ints(x.begin(), x.end())};
-        v.grad(0, pool_grad({v.head(), v.input(1), v.output(1)}, images));
+        v.grad(0, pool_grad(v.head(), v.input(1), v.output(1), images));
       }
       if (v.needs(1)) v.grad(1, full(v.input_shape(1), v.input_dtype(1), 0));
     })
@@ -256,15 +252,15 @@ OP(_roi_maxima)
     })
     .check([](const CheckCall& call) { check_regions(call, 1, call.shape(0)[0]); })
     .kernel([](const KernelCall& call) {
-      dispatch_floating(call.in(0).dtype(),
-                        [&](auto tag) { take_maxima<typename decltype(tag)::type>(call); });
+      dispatch<FloatingTypes>(call.in(0).dtype(),
+                              [&](auto tag) { take_maxima<typename decltype(tag)::type>(call); });
     })
     .no_grad_inputs(1, 2)
     .keep_inputs({Keep::kShape, Keep::kData, Keep::kData})
     .vjp([](Vjp& v) {
       const Shape x = v.input_shape(0);
       v.grad(0,
-             pool_grad({v.head(), v.input(1), v.input(2)}, ImagesParams{Ints(x.begin(), x.end())}));
+             pool_grad(v.head(), v.input(1), v.input(2), ImagesParams{Ints(x.begin(), x.end())}));
     })
     .doc("The elements of the regions' images that ROIPooling found to be the largest.");
 
@@ -280,8 +276,8 @@ OP(_backward_ROIPooling)
       check_regions(call, 1, call.params<ImagesParams>().shape[0]);
     })
     .kernel([](const KernelCall& call) {
-      dispatch_floating(call.in(0).dtype(),
-                        [&](auto tag) { add_maxima<typename decltype(tag)::type>(call); });
+      dispatch<FloatingTypes>(call.in(0).dtype(),
+                              [&](auto tag) { add_maxima<typename decltype(tag)::type>(call); });
     })
     .no_grad_inputs(1, 2)
     .keep_inputs({Keep::kNothing, Keep::kData, Keep::kData})
@@ -484,14 +480,14 @@ OP(_contrib_ROIAlign)
     })
     .check([](const CheckCall& call) { check_regions(call, 1, call.shape(0)[0], true); })
     .kernel([](const KernelCall& call) {
-      dispatch_floating(call.in(0).dtype(),
-                        [&](auto tag) { align_regions<typename decltype(tag)::type>(call); });
+      dispatch<FloatingTypes>(call.in(0).dtype(),
+                              [&](auto tag) { align_regions<typename decltype(tag)::type>(call); });
     })
     .keep_inputs({Keep::kShape, Keep::kData})
     .vjp([](Vjp& v) {
       const Shape x = v.input_shape(0);
       if (v.needs(0)) {
-        v.grad(0, align_grad({v.head(), v.input(1)},
+        v.grad(0, align_grad(v.head(), v.input(1),
                              AlignGradParams{v.params<AlignParams>(), Ints(x.begin(), x.end())}));
       }
       if (v.needs(1)) v.grad(1, full(v.input_shape(1), v.input_dtype(1), 0));
@@ -521,14 +517,15 @@ OP(_backward_ROIAlign)
       check_regions(call, 1, call.params<AlignGradParams>().shape[0], true);
     })
     .kernel([](const KernelCall& call) {
-      dispatch_floating(call.in(0).dtype(),
-                        [&](auto tag) { spread_regions<typename decltype(tag)::type>(call); });
+      dispatch<FloatingTypes>(call.in(0).dtype(), [&](auto tag) {
+        spread_regions<typename decltype(tag)::type>(call);
+      });
     })
     .no_grad_inputs(1)
     .keep_inputs({Keep::kNothing, Keep::kData})
     .vjp([](Vjp& v) {
       const AlignParams& p = v.params<AlignGradParams>();
-      v.grad(0, align({v.head(), v.input(1)}, p));
+      v.grad(0, align(v.head(), v.input(1), p));
     })
     .doc("The adjoint of _contrib_ROIAlign in data.");
 

@@ -3,12 +3,10 @@
 #include <numbers>
 #include <vector>
 
-#include "core/floating.h"
 #include "op/declare.h"
 #include "ops/vision/regions.h"
 #include "ops/shared/strided.h"
-#include "runtime/convert.h"
-#include "runtime/parallel.h"
+#include "runtime/widen.h"
 
 // Pooling of regions where every bin has channels of its own, and of regions that are turned.
 namespace mxtape {
@@ -31,6 +29,7 @@ struct PositionParams {
   }
   int64_t groups() const { return group_size == 0 ? pooled_size : group_size; }
 };
+const fn::Op<PositionParams> position{"_contrib_PSROIPooling"};
 
 struct PositionGradParams : PositionParams {
   Ints shape;
@@ -40,6 +39,7 @@ struct PositionGradParams : PositionParams {
     PositionParams::visit(v);
   }
 };
+const fn::Op<PositionGradParams> position_grad{"_backward_PSROIPooling"};
 
 struct TurnedParams {
   Ints pooled_size;
@@ -112,8 +112,6 @@ void for_each_bin(const PositionParams& p, const Shape& images, const NDArray& r
   }
 }
 
-const fn::Op position{"_contrib_PSROIPooling"}, position_grad{"_backward_PSROIPooling"};
-
 Shape position_shape(const InferCall& call, const PositionParams& p, const Shape& images) {
   constexpr int64_t kLimit = 1 << 20;  // of parameters, so that their products do not overflow
   call.expect(
@@ -139,7 +137,7 @@ OP(_contrib_PSROIPooling)
     .kernel([](const KernelCall& call) {
       const auto& p = call.params<PositionParams>();
       const Shape& images = call.in(0).shape();
-      dispatch_floating(call.out().dtype(), [&](auto tag) {
+      dispatch<FloatingTypes>(call.out().dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         using C = compute_type<T>;
         const T* from = call.in(0).data<T>();
@@ -165,7 +163,7 @@ OP(_contrib_PSROIPooling)
       const Shape x = v.input_shape(0);
       if (v.needs(0)) {
         const PositionGradParams p{v.params<PositionParams>(), Ints(x.begin(), x.end())};
-        v.grad(0, position_grad({v.head(), v.input(1)}, p));
+        v.grad(0, position_grad(v.head(), v.input(1), p));
       }
       if (v.needs(1)) v.grad(1, full(v.input_shape(1), v.input_dtype(1), 0));
     })
@@ -198,12 +196,11 @@ OP(_backward_PSROIPooling)
       const PositionParams& p = call.params<PositionGradParams>();
       const NDArray& out = call.out();
       const Shape& images = out.shape();
-      dispatch_floating(out.dtype(), [&](auto tag) {
+      dispatch<FloatingTypes>(out.dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         using C = compute_type<T>;
-        const NDArray sums =
-            std::is_same_v<T, C> ? out : NDArray::empty(images, dtype_of<compute_type<T>>);
-        fill_zero(sums);
+        const WideOutput sums(out);
+        fill_zero(sums.array());
         const T* from = call.in(0).data<T>();
         C* to = sums.data<C>();
         // The channels of one of output_dim belong to no other.
@@ -221,16 +218,14 @@ OP(_backward_PSROIPooling)
                             }
                           });
         });
-        if (!std::is_same_v<T, C>) {
-          convert(sums.dtype(), sums.bytes(), out.dtype(), out.bytes(), out.size());
-        }
+        sums.finish();
       });
     })
     .no_grad_inputs(1)
     .keep_inputs({Keep::kNothing, Keep::kData})
     .vjp([](Vjp& v) {
       const PositionParams& p = v.params<PositionGradParams>();
-      v.grad(0, position({v.head(), v.input(1)}, p));
+      v.grad(0, position(v.head(), v.input(1), p));
     })
     .doc("The adjoint of _contrib_PSROIPooling in data.");
 
@@ -327,8 +322,8 @@ OP(_contrib_RROIAlign)
     })
     .check([](const CheckCall& call) { check_regions(call, 1, call.shape(0)[0]); })
     .kernel([](const KernelCall& call) {
-      dispatch_floating(call.in(0).dtype(),
-                        [&](auto tag) { align_turned<typename decltype(tag)::type>(call); });
+      dispatch<FloatingTypes>(call.in(0).dtype(),
+                              [&](auto tag) { align_turned<typename decltype(tag)::type>(call); });
     })
     .no_grad("it is for inference")
     .doc(

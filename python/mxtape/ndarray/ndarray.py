@@ -34,7 +34,16 @@ def _dtype(dtype):
     return dtype.type
 
 
-_DTYPES = {"float16", "float32", "float64", "uint8", "int8", "int32", "int64", "bool"}
+# MXNet's numbers of data types, as in its files, and of what grad_req says.
+_NUMBERED = "float32 float64 float16 uint8 int32 int8 int64 bool_".split()
+_DTYPE_MX_TO_NP = {-1: None, **{i: getattr(np, name) for i, name in enumerate(_NUMBERED)}}
+_DTYPE_NP_TO_MX = {dtype: number for number, dtype in _DTYPE_MX_TO_NP.items()}
+_GRAD_REQ_MAP = {"null": 0, "write": 1, "add": 3}
+
+_DTYPES = {np.dtype(dtype).name for dtype in _DTYPE_NP_TO_MX if dtype is not None}
+
+# Where `slice` is the operator, this is Python's.
+py_slice = slice
 
 
 def _placed(array, ctx):
