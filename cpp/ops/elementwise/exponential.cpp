@@ -163,7 +163,7 @@ OP(sigmoid)
 )");
 OP(relu)
     .unary()
-    .pointwise_each_numeric([](auto x) { return max(x, 0); })
+    .pointwise_each_numeric([](auto x) { return select(x > 0 || x != x, x, 0); })
     .grad_y([](auto& g, auto& y) { return relu_grad(g, y); })
     .doc("max(x, 0); its gradient at 0 is 0.")
     .example(R"(
