@@ -99,6 +99,11 @@ OP(take)
       expect_not_empty(call, call.shape(0), axis, call.shape(1));
       call.output(0, taken_shape(call.shape(0), call.shape(1), axis), call.dtype(0));
     })
+    .check([](const CheckCall& call) {
+      const auto& p = call.params<TakeParams>();
+      if (p.mode != IndexMode::kRaise) return;
+      index_positions(call.input(1), call.shape(0)[call.axis(p.axis)], p.mode, call.name());
+    })
     .kernel([](const KernelCall& call) {
       const auto& p = call.params<TakeParams>();
       const NDArray& a = call.in(0);
