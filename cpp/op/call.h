@@ -27,6 +27,15 @@ class Call {
   std::span<const ArraySpec> specs() const { return specs_; }
 
  private:
+  friend void invoke(const OpSchema& op, Inputs inputs, const ParamsRef& params, Outputs& outputs);
+
+  // The steps, for invoke(), which has them in line: as calls they would cost a tenth of an
+  // operator on a few elements.
+  void infer_in_line();
+  void place_in_line();
+  void run_in_line();
+  void record_in_line();
+
   bool mutates(size_t i) const { return op_.mutates(i, inputs_.size(), params_.get(), mode_); }
   bool will_record() const;
   void check_inputs() const;

@@ -85,9 +85,9 @@ void check_writable(const NDArray& array, std::string_view op) {
        "values that gradients need. Write to a new array, or outside autograd.record()");
 }
 
-bool Call::will_record() const { return is_recorded(op_, inputs_, mode_); }
+inline bool Call::will_record() const { return is_recorded(op_, inputs_, mode_); }
 
-void Call::check_inputs() const {
+inline void Call::check_inputs() const {
   const size_t expected = op_.count_inputs(inputs_.size(), params_.get());
   if (inputs_.size() != expected || (op_.variadic && inputs_.empty())) {
     fail(op_.name, ": expected ",
@@ -100,9 +100,10 @@ void Call::check_inputs() const {
   }
 }
 
-void Call::check_outputs() const {
+inline void Call::check_outputs() const {
+  if (!given_) return;
   const size_t visible = op_.count_visible(params_.get());
-  if (given_ && given_ != visible && given_ != specs_.size()) {
+  if (given_ != visible && given_ != specs_.size()) {
     fail(op_.name, ": ", given_, " arrays given as out, the operator has ", visible, " outputs");
   }
   for (size_t i = 0; i < given_; ++i) {
@@ -112,7 +113,7 @@ void Call::check_outputs() const {
 
 // What recording would refuse: more inputs than a node can hold, and writing over what its own
 // gradient will read.
-void Call::check_recordable() const {
+inline void Call::check_recordable() const {
   if (!will_record()) return;
   if (inputs_.size() > OpNode::kMaxArrays) {
     fail(op_.name, ": too many inputs to record: ", inputs_.size());
@@ -127,7 +128,7 @@ void Call::check_recordable() const {
   }
 }
 
-void Call::infer() {
+[[gnu::always_inline]] inline void Call::infer_in_line() {
   check_inputs();
   given_ = outputs_.size();
   const size_t count = op_.count_outputs(params_.get());
@@ -135,11 +136,18 @@ void Call::infer() {
     fail(op_.name, ": the parameters ask for ", count, " outputs: ", print_given(*params_));
   }
   specs_.resize(count);
-  SmallVector<InputView, 8> views;
-  for (const NDArray& input : inputs_) {
-    views.push_back({&input.shape(), input.dtype(), StorageType::kDense});
+  constexpr size_t kFew = 8;
+  InputView few[kFew];
+  std::vector<InputView> many;
+  InputView* views = few;
+  if (inputs_.size() > kFew) {
+    many.resize(inputs_.size());
+    views = many.data();
   }
-  InferCall call(op_, views, params_.get(), mode_, specs_);
+  for (size_t i = 0; i < inputs_.size(); ++i) {
+    views[i] = {&inputs_[i].shape(), inputs_[i].dtype(), StorageType::kDense};
+  }
+  InferCall call(op_, {views, inputs_.size()}, params_.get(), mode_, specs_);
   run_inference(op_, call);
   if (op_.check) op_.check(CheckCall(call, inputs_));
   check_outputs();
@@ -151,7 +159,7 @@ void Call::infer() {
 
 // A pointwise call over large arrays may wait for others to run with it, and so may a reduction of
 // what waits to one number: undefined if the call may not. `size`: of its output.
-NDArray Call::deferred_result(const ArraySpec& spec, int64_t size) const {
+inline NDArray Call::deferred_result(const ArraySpec& spec, int64_t size) const {
   if (op_.streams && size == 1 && inputs_[0].storage()->deferred() &&
       spec.dtype == inputs_[0].dtype()) {
     return fusion::defer_reduction(inputs_[0], spec.shape,
@@ -165,7 +173,7 @@ NDArray Call::deferred_result(const ArraySpec& spec, int64_t size) const {
                        params_ ? params_->data() : nullptr, params_.get());
 }
 
-void Call::place() {
+[[gnu::always_inline]] inline void Call::place_in_line() {
   const auto device = inputs_.empty() ? 0 : inputs_[0].storage()->device();
   for (size_t i = 0; i < specs_.size(); ++i) {
     ArraySpec& spec = specs_[i];
@@ -187,7 +195,7 @@ void Call::place() {
   for (const NDArray& input : inputs_) bytes_ = std::max(bytes_, input.nbytes());
 }
 
-void Call::run() {
+[[gnu::always_inline]] inline void Call::run_in_line() {
   if (!waits_) {
     const BlockingScope scope(bytes_);
     for (size_t i = 0; i < inputs_.size(); ++i) {
@@ -209,7 +217,7 @@ void Call::run() {
   }
 }
 
-void Call::record() {
+[[gnu::always_inline]] inline void Call::record_in_line() {
   if (will_record()) record_call(op_, inputs_, params_, mode_, outputs_);
   const size_t visible = op_.count_visible(params_.get());
   if (specs_.size() > visible) outputs_.resize(visible);
@@ -217,11 +225,16 @@ void Call::record() {
 
 void invoke(const OpSchema& op, Inputs inputs, const ParamsRef& params, Outputs& outputs) {
   Call call(op, inputs, params, autograd::thread_mode(), outputs);
-  call.infer();
-  call.place();
-  call.run();
-  call.record();
+  call.infer_in_line();
+  call.place_in_line();
+  call.run_in_line();
+  call.record_in_line();
 }
+
+void Call::infer() { infer_in_line(); }
+void Call::place() { place_in_line(); }
+void Call::run() { run_in_line(); }
+void Call::record() { record_in_line(); }
 
 void invoke(const OpSchema& op, Arrays inputs, const ParamsRef& params, Outputs& outputs) {
   SmallVector<const NDArray*, 8> pointers;

@@ -31,6 +31,8 @@ _SUBMODULES = (
     "numpy_dispatch_protocol numpy_extension numpy_op_fallback numpy_op_signature onnx optimizer "
     "profiler recordio rtc symbol_doc th torch tvmop visualization viz rnn"
 )
+# Of mx.symbol: the class, and what reads files and groups symbols.
+_SYMBOLS = {"Symbol", "Group", "load", "load_json"}
 EXCEPTIONS = {
     "mxnet": {"is not built yet": _SUBMODULES},
     "mxnet.contrib": {
@@ -51,8 +53,8 @@ EXCEPTIONS = {
         "needs a tool or a network": "get_im2rec_path download download_model get_bz2_data "
         "get_cifar10 get_mnist get_mnist_pkl get_mnist_ubyte get_zip_data",
     },
-    # Everything but the class makes symbols, which cannot be composed yet.
-    "mxnet.symbol": {"makes symbols": " ".join(set(LISTED["mxnet.symbol"]) - {"Symbol"})},
+    # What is not in _SYMBOLS makes symbols, which cannot be composed yet.
+    "mxnet.symbol": {"makes symbols": " ".join(set(LISTED["mxnet.symbol"]) - _SYMBOLS)},
 }
 
 
