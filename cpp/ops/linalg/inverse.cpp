@@ -125,8 +125,9 @@ void log_determinants(const KernelCall& call) {
 template <class T>
 void cofactors_by_svd(const Eigen::Map<const Columns<T>>& a, Eigen::Map<Columns<T>>& out) {
   const int64_t n = a.rows();
-  const Eigen::JacobiSVD<Columns<double>> svd(a.template cast<double>(),
-                                              Eigen::ComputeFullU | Eigen::ComputeFullV);
+  // A square matrix needs no QR factors first, and so no code for them.
+  const Eigen::JacobiSVD<Columns<double>, Eigen::NoQRPreconditioner> svd(
+      a.template cast<double>(), Eigen::ComputeFullU | Eigen::ComputeFullV);
   const auto& s = svd.singularValues();
   Eigen::VectorXd others = Eigen::VectorXd::Ones(n);
   double before = 1, after = 1;
