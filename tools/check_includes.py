@@ -4,7 +4,7 @@
     check_includes.py [ROOT]      ROOT holds cpp/ and tests/cpp/; the default is this repository
 
 A quoted include is rooted at cpp/ ("core/shape.h") and may name only the folders that ALLOWED
-gives for the including file's folder. Python's headers stay inside cpp/python.
+gives for the including file's folder; in cpp/ops that is the room ("ops/linalg"). Python's headers stay inside cpp/python.
 """
 
 from __future__ import annotations
@@ -13,14 +13,23 @@ import re
 import sys
 from pathlib import Path
 
-_TO_OPS = {"core", "runtime", "autograd", "op", "ops"}
+_TO_OP = {"core", "runtime", "autograd", "op"}
+
+# The rooms of cpp/ops: each may include itself and those before it.
+_ROOMS = (
+    "shared elementwise reduce shape indexing random optimizer linalg conv sequence nn vision"
+).split()
+_TO_OPS = _TO_OP | {f"ops/{room}" for room in _ROOMS}
 
 ALLOWED = {
     "core": {"core"},
     "runtime": {"core", "runtime"},
     "autograd": {"core", "autograd"},
-    "op": {"core", "runtime", "autograd", "op"},
-    "ops": _TO_OPS,
+    "op": _TO_OP,
+    **{
+        f"ops/{room}": _TO_OP | {f"ops/{before}" for before in _ROOMS[: i + 1]}
+        for i, room in enumerate(_ROOMS)
+    },
     "graph": _TO_OPS | {"graph"},
     "io": _TO_OPS | {"graph", "io"},
     "python": _TO_OPS | {"graph", "io", "python"},
@@ -32,7 +41,7 @@ _PYTHON_HEADER = re.compile(r"^(Python\.h|pybind11/|numpy/)")
 
 def check_file(path: Path, cpp: Path) -> list[str]:
     """Returns one complaint for each wrong include of the file at `path`."""
-    folder = path.relative_to(cpp).parts[0]
+    folder = _folder(path.relative_to(cpp).parts)
     if folder not in ALLOWED:
         known = ", ".join(ALLOWED)
         return [f"{path}:1: folder {folder!r} is not in the order of cpp/ ({known})"]
@@ -47,9 +56,14 @@ def check_file(path: Path, cpp: Path) -> list[str]:
     return complaints
 
 
+def _folder(parts: tuple[str, ...]) -> str:
+    """Returns the folder that ALLOWED knows the file under: "core", "ops/linalg"."""
+    return "/".join(parts[: 2 if parts[0] == "ops" else 1])
+
+
 def _complaint(mark: str, name: str, folder: str, cpp: Path) -> str | None:
-    parts = name.split("/")
-    target = parts[0]
+    parts = tuple(name.split("/"))
+    target = _folder(parts)
     if mark == "<":
         if _PYTHON_HEADER.match(name) and folder != "python":
             return f"<{name}> in {folder}/: only python/ may include Python's headers"

@@ -53,6 +53,8 @@ class BinaryOp {
  public:
   constexpr BinaryOp(const char* arrays, const char* scalar, const char* reversed)
       : arrays_(arrays), scalar_(scalar), reversed_(reversed) {}
+  // Of two arrays.
+  const OpSchema& schema() const { return arrays_.schema(); }
   NDArray operator()(const NDArray& a, const NDArray& b) const { return arrays_(a, b); }
   NDArray operator()(const NDArray& a, double b) const {
     return scalar_({a}, ScalarParams{b, false});

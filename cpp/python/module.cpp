@@ -4,7 +4,7 @@
 
 #include "op/functional.h"
 #include "op/invoke.h"
-#include "ops/reshape.h"
+#include "ops/shape/reshape.h"
 #include "python/ndarray_type.h"
 #include "runtime/blocking.h"
 #include "runtime/fusion.h"

@@ -523,7 +523,7 @@ NDArray defer(const TileFunction& f, DType dtype, std::span<const TileOperand> i
 
 NDArray defer_broadcast(const NDArray& array, const Shape& shape) {
   if (!may_wait(array.dtype(), shape) || array.shape() == shape) return NDArray();
-  const TileOperand input{&array};
+  const TileOperand input{array};
   return make_waiting(TileFunction(), array.dtype(), {&input, 1}, shape, nullptr, nullptr);
 }
 
@@ -583,7 +583,7 @@ void run(const TileFunction& f, DType compute, std::span<const TileOperand> inpu
 
 void copy(const NDArray& array, const NDArray& out) {
   out.storage()->data();
-  const TileOperand handle{&array};
+  const TileOperand handle{array};
   const std::unique_ptr<Plan> plan = plan_when_idle([&](bool& busy) {
     auto made = std::make_unique<Plan>(out.dtype(), out.size());
     int value = 0;
@@ -642,7 +642,7 @@ Stream::Stream(const NDArray& array) : shared_(Plan::shared(array)) {
   plan_ = plan_when_idle([&](bool& busy) -> std::unique_ptr<Plan> {
     if (!waits(array, array.shape())) return nullptr;
     auto made = std::make_unique<Plan>(array.dtype(), array.size());
-    const TileOperand handle{&array};
+    const TileOperand handle{array};
     int value = 0;
     busy = !made->add(array, array.shape(), value);
     if (busy) return made;

@@ -55,4 +55,9 @@ void run_tiles(const TileFunction& f, DType compute, std::span<const TileOperand
   program.run();
 }
 
+void run_tiles(const TileFunction& f, std::initializer_list<TileOperand> inputs, const NDArray& out,
+               const void* params) {
+  run_tiles(f, f.compute_dtype(out.dtype()), {inputs.begin(), inputs.size()}, out, params);
+}
+
 }  // namespace mxtape

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <span>
 
 #include "core/ndarray.h"
@@ -34,11 +35,18 @@ struct TileFunction {
 struct TileOperand {
   const NDArray* array = nullptr;
   double scalar = 0;
+
+  TileOperand() = default;
+  TileOperand(const NDArray& array) : array(&array) {}
+  TileOperand(double scalar) : scalar(scalar) {}
 };
 
 // Runs `f` in `compute` over inputs that broadcast to `out`'s shape, and converts to out's dtype.
 // `out` may share memory with an input only element for element.
 void run_tiles(const TileFunction& f, DType compute, std::span<const TileOperand> inputs,
                const NDArray& out, const void* params);
+// The same in the type in which arrays like `out` are computed.
+void run_tiles(const TileFunction& f, std::initializer_list<TileOperand> inputs, const NDArray& out,
+               const void* params = nullptr);
 
 }  // namespace mxtape

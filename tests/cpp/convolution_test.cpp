@@ -1,4 +1,4 @@
-#include "ops/convolution.h"
+#include "ops/conv/convolution.h"
 
 #include <cmath>
 #include <string>
@@ -7,9 +7,9 @@
 #include <Eigen/Core>
 #include <gtest/gtest.h>
 
-#include "ops/onednn.h"
-#include "ops/onednn_convolution.h"
-#include "ops/winograd.h"
+#include "ops/conv/onednn.h"
+#include "ops/conv/onednn_convolution.h"
+#include "ops/conv/winograd.h"
 #include "support.h"
 
 namespace mxtape {

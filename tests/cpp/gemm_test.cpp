@@ -1,4 +1,4 @@
-#include "ops/gemm.h"
+#include "ops/linalg/gemm.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,4 +1,4 @@
-#include "ops/im2col.h"
+#include "ops/conv/im2col.h"
 
 #include <random>
 #include <string>

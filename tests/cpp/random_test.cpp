@@ -10,7 +10,7 @@
 #include <Eigen/Core>
 #include <gtest/gtest.h>
 
-#include "ops/distributions.h"
+#include "ops/random/distributions.h"
 #include "runtime/parallel.h"
 
 namespace mxtape {

@@ -40,6 +40,7 @@ def tree(tmp_path):
 def test_includes_that_point_one_way_pass(tree):
     (tree / "cpp/op/b.cpp").write_text('#include "op/a.h"\n#include "core/a.h"\n')
     (tree / "cpp/python/b.cpp").write_text('#include <Python.h>\n#include "io/a.h"\n')
+    (tree / "cpp/ops/nn/b.cpp").write_text('#include "ops/linalg/a.h"\n#include "ops/nn/a.h"\n')
     result = run("check_includes", tree)
     assert result.returncode == 0, result.stdout
 
@@ -52,8 +53,10 @@ def test_includes_that_point_one_way_pass(tree):
         ("runtime", '"autograd/a.h"'),
         ("autograd", '"runtime/a.h"'),
         ("autograd", '"op/a.h"'),
-        ("op", '"ops/a.h"'),
-        ("ops", '"graph/a.h"'),
+        ("op", '"ops/shared/a.h"'),
+        ("ops/shared", '"ops/elementwise/a.h"'),
+        ("ops/linalg", '"ops/conv/a.h"'),
+        ("ops/vision", '"graph/a.h"'),
         ("graph", '"io/a.h"'),
         ("io", '"python/a.h"'),
     ],

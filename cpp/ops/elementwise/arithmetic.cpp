@@ -1,0 +1,414 @@
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "ops/elementwise/binary.h"
+#include "ops/shared/exponential.h"
+#include "ops/shared/masked.h"
+
+namespace mxtape {
+namespace {
+
+// Division as each type has it; an integer divided by zero is 0 where the processor would trap.
+template <class T>
+T divide_elements(T a, T b) {
+  if constexpr (std::is_integral_v<T>) {
+    if (b == 0) return 0;
+    if constexpr (std::is_signed_v<T>) {
+      if (b == T(-1)) return static_cast<T>(-static_cast<std::make_unsigned_t<T>>(a));
+    }
+    return static_cast<T>(a / b);
+  } else {
+    return a / b;
+  }
+}
+
+// The remainder that has the divisor's sign; 0 for a divisor of 0.
+template <class T>
+T modulo_elements(T a, T b) {
+  if (b == T(0)) return T(0);
+  if constexpr (std::is_integral_v<T>) {
+    if constexpr (std::is_signed_v<T>) {
+      if (b == T(-1)) return 0;
+    }
+    const T r = static_cast<T>(a % b);
+    return r != 0 && ((r < 0) != (b < 0)) ? static_cast<T>(r + b) : r;
+  } else {
+    const T r = std::fmod(a, b);
+    return r != T(0) && ((r < T(0)) != (b < T(0))) ? r + b : r;
+  }
+}
+
+// Integer powers wrap around as products do; a negative exponent gives the truncated reciprocal.
+template <class T>
+T power_elements(T a, T b) {
+  if constexpr (std::is_integral_v<T>) {
+    using U = std::make_unsigned_t<T>;
+    if (b < 0) return a == 1 ? 1 : a == T(-1) ? (b % 2 ? T(-1) : T(1)) : T(0);
+    uint64_t base = static_cast<uint64_t>(a), result = 1;
+    for (auto e = static_cast<U>(b); e; e = static_cast<U>(e >> 1), base *= base) {
+      if (e & 1) result *= base;
+    }
+    return static_cast<T>(result);
+  } else {
+    return std::pow(a, b);
+  }
+}
+
+// Powers by exp(b log a) in double, which float cannot tell from the exact ones; `a` is positive.
+// Elements that are not, or not finite, take the library's function.
+void power_of_floats(Eigen::Map<const Eigen::ArrayXf> a, Eigen::Map<const Eigen::ArrayXf> b,
+                     Eigen::Map<Eigen::ArrayXf> out) {
+  constexpr Eigen::Index kBlock = 64;
+  constexpr float kMax = std::numeric_limits<float>::max();
+  for (Eigen::Index i = 0; i < a.size(); i += kBlock) {
+    const Eigen::Index n = std::min(kBlock, a.size() - i);
+    const auto x = a.segment(i, n), y = b.segment(i, n);
+    auto to = out.segment(i, n);
+    int special = 0;
+    for (Eigen::Index k = 0; k < n; ++k) {
+      special |= !(x[k] > 0 && x[k] <= kMax && y[k] >= -kMax && y[k] <= kMax);
+    }
+    if (!special) {
+      to = (y.cast<double>() * x.cast<double>().log()).unaryExpr(Exp()).cast<float>();
+    } else {
+      to = x.binaryExpr(y, [](float u, float v) {
+        return static_cast<float>(std::pow(static_cast<double>(u), static_cast<double>(v)));
+      });
+    }
+  }
+}
+
+// Mostly the exponent is one small whole number for all elements.
+template <class T>
+void power_tile(const void* const* in, void* out, int64_t n, const void*) {
+  using Array = Eigen::Array<T, Eigen::Dynamic, 1>;
+  const Eigen::Map<const Array> a(static_cast<const T*>(in[0]), n);
+  const Eigen::Map<const Array> b(static_cast<const T*>(in[1]), n);
+  Eigen::Map<Array> result(static_cast<T*>(out), n);
+  const T exponent = n ? b[0] : T(0);
+  int others = 0;
+  for (int64_t i = 0; i < n; ++i) others |= b[i] != exponent;
+  const bool same = !others;
+  if (same && exponent == 2) {
+    result = a.square();
+  } else if (same && exponent == 1) {
+    result = a;
+  } else if (same && exponent == 3) {
+    result = a.cube();
+  } else if (same && exponent == -1) {
+    result = a.inverse();
+  } else if (same && exponent == -2) {
+    result = a.square().inverse();
+  } else if constexpr (std::is_same_v<T, float>) {
+    power_of_floats(a, b, result);
+  } else {
+    result = a.binaryExpr(b, [](T x, T y) { return std::pow(x, y); });
+  }
+}
+
+TileFunction power_function() {
+  TileFunction f = numeric_tile<2>([](auto a, auto b) {
+    using T = typename decltype(a)::Scalar;
+    return a.binaryExpr(b, [](T x, T y) { return power_elements(x, y); });
+  });
+  f.kernels[static_cast<int>(DType::kFloat32)] = power_tile<float>;
+  f.kernels[static_cast<int>(DType::kFloat64)] = power_tile<double>;
+  return f;
+}
+
+double log_of(double x) { return std::log(x); }
+NDArray log_of(const NDArray& x) { return fn::log(x); }
+
+const int add_family =
+    declare_binary({.names = {"elemwise_add",
+                              {"_add", "_plus", "_Plus", "_grad_add"},
+                              "broadcast_add",
+                              {"broadcast_plus"},
+                              "_plus_scalar",
+                              {"_PlusScalar"},
+                              nullptr,
+                              {}},
+                    .tile = numeric_tile<2>([](auto a, auto b) { return a + b; }),
+                    .keeps = {Keep::kShape, Keep::kNothing, Keep::kNothing},
+                    .doc = "Sum of two arrays, or of an array and a number.",
+                    .example = R"(
+>>> column, row = mx.nd.array([[1], [2]]), mx.nd.array([[10, 20, 30]])
+>>> mx.nd.broadcast_add(column, row).asnumpy().tolist()
+[[11.0, 21.0, 31.0], [12.0, 22.0, 32.0]]
+)",
+                    .same_shape_example = R"(
+>>> mx.nd.elemwise_add(mx.nd.array([1, 2]), mx.nd.array([10, 20])).asnumpy().tolist()
+[11.0, 22.0]
+)"},
+                   pass, pass);
+
+const int sub_family =
+    declare_binary({.names = {"elemwise_sub",
+                              {"_sub", "_minus", "_Minus"},
+                              "broadcast_sub",
+                              {"broadcast_minus"},
+                              "_minus_scalar",
+                              {"_MinusScalar"},
+                              "_rminus_scalar",
+                              {"_RMinusScalar"}},
+                    .tile = numeric_tile<2>([](auto a, auto b) { return a - b; }),
+                    .keeps = {Keep::kShape, Keep::kNothing, Keep::kNothing},
+                    .doc = "Difference of two arrays, or of an array and a number.",
+                    .example = R"(
+>>> x = mx.nd.array([[1, 2], [30, 40]])
+>>> mx.nd.broadcast_sub(x, mx.nd.array([[1], [30]])).asnumpy().tolist()
+[[0.0, 1.0], [0.0, 10.0]]
+)",
+                    .same_shape_example = R"(
+>>> mx.nd.elemwise_sub(mx.nd.array([1, 2]), mx.nd.array([10, 20])).asnumpy().tolist()
+[-9.0, -18.0]
+)"},
+                   pass, [](auto, auto, auto g) { return -g; });
+
+TileFunction product_function() {
+  TileFunction f = numeric_tile<2>([](auto a, auto b) { return a * b; });
+  f.product = true;
+  return f;
+}
+
+const int mul_family = declare_binary(
+    {.names = {"elemwise_mul",
+               {"_mul", "_Mul"},
+               "broadcast_mul",
+               {},
+               "_mul_scalar",
+               {"_MulScalar", "_contrib_backward_gradientmultiplier"},
+               nullptr,
+               {}},
+     .tile = product_function(),
+     .keeps = {Keep::kData, Keep::kNothing, Keep::kNothing},
+     .doc = "Product, element by element.",
+     .example = R"(
+>>> x = mx.nd.array([[1, 2], [3, 4]])
+>>> mx.nd.broadcast_mul(x, mx.nd.array([[10], [100]])).asnumpy().tolist()
+[[10.0, 20.0], [300.0, 400.0]]
+)",
+     .same_shape_example = R"(
+>>> mx.nd.elemwise_mul(mx.nd.array([1, 2]), mx.nd.array([10, 20])).asnumpy().tolist()
+[10.0, 40.0]
+)"},
+    [](auto, auto b, auto g) { return g * b; }, [](auto a, auto, auto g) { return g * a; });
+
+const int div_family = declare_binary(
+    {.names = {"elemwise_div",
+               {"_div", "_Div"},
+               "broadcast_div",
+               {},
+               "_div_scalar",
+               {"_DivScalar"},
+               "_rdiv_scalar",
+               {"_RDivScalar"}},
+     .tile = numeric_tile<2>([](auto a, auto b) {
+       using T = typename decltype(a)::Scalar;
+       if constexpr (std::is_integral_v<T>) {
+         return a.binaryExpr(b, [](T x, T y) { return divide_elements(x, y); });
+       } else {
+         return a / b;
+       }
+     }),
+     .keeps = {Keep::kData, Keep::kNothing, Keep::kData},
+     .low = 0.5,
+     .doc = "Quotient, element by element; integers truncate toward zero, and divided by 0 give 0.",
+     .example = R"(
+>>> x = mx.nd.array([[2, 4], [6, 8]])
+>>> mx.nd.broadcast_div(x, mx.nd.array([[2, 4]])).asnumpy().tolist()
+[[1.0, 1.0], [3.0, 2.0]]
+>>> whole = x.astype("int32")
+>>> mx.nd.broadcast_div(whole, mx.nd.array([[4], [0]], dtype="int32")).asnumpy().tolist()
+[[0, 1], [0, 0]]
+)",
+     .same_shape_example = R"(
+>>> mx.nd.elemwise_div(mx.nd.array([1, 9]), mx.nd.array([2, 3])).asnumpy().tolist()
+[0.5, 3.0]
+>>> x = mx.nd.array([7, -7, 7], dtype="int32")
+>>> mx.nd.elemwise_div(x, mx.nd.array([2, 2, 0], dtype="int32")).asnumpy().tolist()
+[3, -3, 0]
+)"},
+    [](auto, auto b, auto g) { return masked_quotient(g, b); },
+    [](auto a, auto b, auto g) { return masked_product(masked_quotient(g, fn::square(b)), -a); });
+
+const int mod_family =
+    declare_binary({.names = {"_mod",
+                              {"_Mod"},
+                              "broadcast_mod",
+                              {},
+                              "_mod_scalar",
+                              {"_ModScalar"},
+                              "_rmod_scalar",
+                              {"_RModScalar"}},
+                    .tile = numeric_tile<2>([](auto a, auto b) {
+                      using T = typename decltype(a)::Scalar;
+                      return a.binaryExpr(b, [](T x, T y) { return modulo_elements(x, y); });
+                    }),
+                    .cost = 8,
+                    .low = 0.5,
+                    .doc = "Remainder with the sign of the divisor; 0 where the divisor is 0.",
+                    .example = R"(
+>>> x, y = mx.nd.array([[7, -7]]), mx.nd.array([[4], [-4]])
+>>> mx.nd.broadcast_mod(x, y).asnumpy().tolist()
+[[3.0, 1.0], [-1.0, -3.0]]
+)"},
+                   pass, [](auto a, auto b, auto g) { return -g * fn::floor(a / b); });
+
+const int power_family = declare_binary(
+    {.names = {"_power",
+               {"_Power"},
+               "broadcast_power",
+               {},
+               "_power_scalar",
+               {"_PowerScalar"},
+               "_rpower_scalar",
+               {"_RPowerScalar"}},
+     .tile = power_function(),
+     .cost = 8,
+     .low = 0.5,
+     .doc = "lhs raised to the power rhs.",
+     .example = R"(
+>>> x = mx.nd.array([[2, 3]])
+>>> mx.nd.broadcast_power(x, mx.nd.array([[0], [2]])).asnumpy().tolist()
+[[1.0, 1.0], [4.0, 9.0]]
+)"},
+    [](auto a, auto b, auto g) {
+      if constexpr (std::is_same_v<decltype(b), double>) {
+        return b == 2 ? masked_product(g * 2.0, a) : masked_product(g, fn::power(a, b - 1)) * b;
+      } else {
+        return masked_product(g, fn::power(a, b - 1.0)) * b;
+      }
+    },
+    [](auto a, auto b, auto g) {
+      return masked_product(masked_product(g, fn::power(a, b)), log_of(a));
+    });
+
+const int maximum_family = declare_binary(
+    {.names = {"_maximum",
+               {"_Maximum"},
+               "broadcast_maximum",
+               {},
+               "_maximum_scalar",
+               {"_MaximumScalar"},
+               nullptr,
+               {}},
+     .tile = numeric_tile<2>([](auto a, auto b) { return (a >= b || a != a).select(a, b); }),
+     .doc = "The larger of two elements; at a tie the gradient goes to lhs.",
+     .example = R"(
+>>> x = mx.nd.array([[1, 5], [3, 7]])
+>>> mx.nd.broadcast_maximum(x, mx.nd.array([[2], [6]])).asnumpy().tolist()
+[[2.0, 5.0], [6.0, 7.0]]
+)"},
+    [](auto a, auto b, auto g) { return g * fn::greater_equal(a, b); },
+    [](auto a, auto b, auto g) { return g * fn::lesser(a, b); });
+
+const int minimum_family = declare_binary(
+    {.names = {"_minimum",
+               {"_Minimum"},
+               "broadcast_minimum",
+               {},
+               "_minimum_scalar",
+               {"_MinimumScalar"},
+               nullptr,
+               {}},
+     .tile = numeric_tile<2>([](auto a, auto b) { return (a <= b || a != a).select(a, b); }),
+     .doc = "The smaller of two elements; at a tie the gradient goes to lhs.",
+     .example = R"(
+>>> x = mx.nd.array([[1, 5], [3, 7]])
+>>> mx.nd.broadcast_minimum(x, mx.nd.array([[2], [6]])).asnumpy().tolist()
+[[1.0, 2.0], [3.0, 6.0]]
+)"},
+    [](auto a, auto b, auto g) { return g * fn::lesser_equal(a, b); },
+    [](auto a, auto b, auto g) { return g * fn::greater(a, b); });
+
+const fn::BinaryOp hypot{"broadcast_hypot", "_hypot_scalar", "_hypot_scalar"};
+const int hypot_family = declare_binary(
+    {.names = {"_hypot",
+               {"_Hypot"},
+               "broadcast_hypot",
+               {},
+               "_hypot_scalar",
+               {"_HypotScalar"},
+               nullptr,
+               {}},
+     .tile = floating_tile<2>([](auto a, auto b) {
+       using T = typename decltype(a)::Scalar;
+       return a.binaryExpr(b, [](T x, T y) { return std::hypot(x, y); });
+     }),
+     .cost = 8,
+     .low = 0.5,
+     .doc = "sqrt(lhs**2 + rhs**2), without overflow on the way.",
+     .example = R"(
+>>> x = mx.nd.array([[3, 5]])
+>>> print(mx.nd.broadcast_hypot(x, mx.nd.array([[4], [12]])).asnumpy().round(4))
+[[ 5.      6.4031]
+ [12.3693 13.    ]]
+)"},
+    [](auto a, auto b, auto g) { return g * a / hypot(a, b); },
+    [](auto a, auto b, auto g) { return g * b / hypot(a, b); });
+
+// ---- what gradients are multiplied and divided with: see masked.h
+
+// The choice is between operands, not results: loops stay without branches, and are vectorised.
+OP(_masked_product)
+    .inputs("lhs", "rhs")
+    .pointwise(numeric_tile<2>([](auto a, auto b) {
+      using T = typename decltype(a)::Scalar;
+      return a.binaryExpr(b, [](T x, T y) { return static_cast<T>(x * (x == T(0) ? T(1) : y)); });
+    }))
+    .infer(infer_broadcast)
+    .keep_inputs({Keep::kData, Keep::kData})
+    .vjp([](Vjp& v) {
+      const NDArray a = v.input(0), b = v.input(1), g = v.head();
+      if (v.needs(0)) v.grad(0, sum_to(masked_product(g, b), a.shape()));
+      if (v.needs(1)) v.grad(1, sum_to(masked_product(a, g), b.shape()));
+    })
+    .doc("lhs * rhs, and 0 where lhs is 0, whatever rhs is.");
+
+OP(_masked_quotient)
+    .inputs("lhs", "rhs")
+    .pointwise(numeric_tile<2>([](auto a, auto b) {
+      using T = typename decltype(a)::Scalar;
+      return a.binaryExpr(b, [](T x, T y) { return divide_elements(x, x == T(0) ? T(1) : y); });
+    }))
+    .infer(infer_broadcast)
+    .sample(0.5, 2)
+    .keep_inputs({Keep::kData, Keep::kData})
+    .vjp([](Vjp& v) {
+      const NDArray a = v.input(0), b = v.input(1), g = v.head();
+      if (v.needs(0)) v.grad(0, sum_to(masked_quotient(g, b), a.shape()));
+      if (v.needs(1)) {
+        v.grad(1, sum_to(-masked_quotient(masked_product(a, g), fn::square(b)), b.shape()));
+      }
+    })
+    .doc("lhs / rhs, and 0 where lhs is 0, whatever rhs is.");
+
+// ---- division by the root of an extent
+
+double root_of_depth(const Shape& shape) {
+  return std::sqrt(static_cast<double>(shape[shape.ndim() - 1]));
+}
+
+const fn::Op div_sqrt_dim{"_contrib_div_sqrt_dim"};
+
+OP(_contrib_div_sqrt_dim)
+    .inputs("data")
+    .infer([](InferCall& call) {
+      call.expect(call.shape(0).ndim() >= 1, "data must have at least 1 axis");
+      infer_same_floating(call);
+    })
+    .kernel([](const KernelCall& call) {
+      const NDArray& x = call.in(0);
+      if (x.size() == 0) return;
+      run_tiles(fn::multiply.schema().tile, {x, 1 / root_of_depth(x.shape())}, call.out());
+    })
+    .vjp([](Vjp& v) { v.grad(0, div_sqrt_dim(v.head())); })
+    .doc("data divided by the square root of its last extent.")
+    .example(R"(
+>>> mx.nd.contrib.div_sqrt_dim(mx.nd.array([[2, 4, 6, 8]])).asnumpy().tolist()
+[[1.0, 2.0, 3.0, 4.0]]
+)");
+}  // namespace
+}  // namespace mxtape

@@ -1,0 +1,223 @@
+#include "ops/shared/exponential.h"
+
+#include <cmath>
+#include <limits>
+#include <numbers>
+
+#include "ops/elementwise/unary.h"
+#include "ops/shared/masked.h"
+
+namespace mxtape {
+namespace {
+
+// Eigen's packets take subnormal numbers for the least normal one.
+template <class T>
+void log_tile(const void* const* in, void* out, int64_t n, const void*) {
+  using Array = Eigen::Array<T, Eigen::Dynamic, 1>;
+  const Eigen::Map<const Array> x(static_cast<const T*>(in[0]), n);
+  Eigen::Map<Array> y(static_cast<T*>(out), n);
+  constexpr T kLeast = std::numeric_limits<T>::min();
+  int subnormal = 0;
+  for (int64_t i = 0; i < n; ++i) subnormal |= x[i] > T(0) && x[i] < kLeast;
+  if (subnormal) {
+    y = x.unaryExpr([](T v) { return std::log(v); });
+  } else {
+    y = x.log();
+  }
+}
+
+TileFunction log_function() {
+  TileFunction f;
+  f.kernels[static_cast<int>(DType::kFloat32)] = log_tile<float>;
+  f.kernels[static_cast<int>(DType::kFloat64)] = log_tile<double>;
+  return f;
+}
+
+// ---- exponentials and logarithms
+OP_UNARY(exp)
+    .pointwise([](auto x) { return x.unaryExpr(Exp()); }, 4)
+    .GRAD_Y(g* y)
+    .doc("e to the power x.")
+    .example(R"(
+>>> print(mx.nd.exp(mx.nd.array([0, 1, 2])).asnumpy().round(4))
+[1.     2.7183 7.3891]
+)");
+OP_UNARY(expm1)
+    .pointwise(ELEMENTS(std::expm1(x)), 8)
+    .GRAD_X(g* fn::exp(x))
+    .doc("exp(x) - 1, exact for small x.")
+    .example(R"(
+>>> x = mx.nd.array([1, 1e-8])
+>>> print(mx.nd.expm1(x).asnumpy()[0].round(4))
+1.7183
+>>> print((mx.nd.expm1(x) / x).asnumpy()[1].round(4))  # exp(x) - 1 would be 0
+1.0
+)");
+OP_UNARY(log)
+    .pointwise(log_function(), 4)
+    .sample(0.3, 4)
+    .GRAD_X(masked_quotient(g, x))
+    .doc("Natural logarithm.")
+    .example(R"(
+>>> print(mx.nd.log(mx.nd.array([1, 2.7182817, 10])).asnumpy().round(4))
+[0.     1.     2.3026]
+)");
+OP_UNARY(log2)
+    .pointwise(ELEMENTS(std::log2(x)), 8)
+    .sample(0.3, 4)
+    .GRAD_X(masked_quotient(g, x* std::numbers::ln2))
+    .doc("Logarithm to base 2.")
+    .example(R"(
+>>> print(mx.nd.log2(mx.nd.array([1, 0.5, 1024])).asnumpy().round(4))
+[ 0. -1. 10.]
+)");
+OP_UNARY(log10)
+    .pointwise(ELEMENTS(std::log10(x)), 8)
+    .sample(0.3, 4)
+    .GRAD_X(masked_quotient(g, x* std::numbers::ln10))
+    .doc("Logarithm to base 10.")
+    .example(R"(
+>>> print(mx.nd.log10(mx.nd.array([1, 0.01, 1000])).asnumpy().round(4))
+[ 0. -2.  3.]
+)");
+OP_UNARY(log1p)
+    .pointwise(ELEMENTS(std::log1p(x)), 8)
+    .sample(-0.5, 3)
+    .GRAD_X(masked_quotient(g, x + 1.0))
+    .doc("log(1 + x), exact for small x.")
+    .example(R"(
+>>> x = mx.nd.array([1, 1e-8])
+>>> print(mx.nd.log1p(x).asnumpy()[0].round(4))
+0.6931
+>>> print((mx.nd.log1p(x) / x).asnumpy()[1].round(4))  # log(1 + x) would be 0
+1.0
+)");
+
+// ---- roots
+// Not Eigen's packets, which are wrong at infinity and at -0.
+OP_UNARY(sqrt)
+    .pointwise(ELEMENTS(std::sqrt(x)), 2)
+    .sample(0.3, 4)
+    .GRAD_Y(masked_quotient(g, y * 2.0))
+    .doc("Square root.")
+    .example(R"(
+>>> mx.nd.sqrt(mx.nd.array([0, 4, 0.25])).asnumpy().tolist()
+[0.0, 2.0, 0.5]
+)");
+OP_UNARY(rsqrt)
+    .pointwise(ELEMENTS(T(1) / std::sqrt(x)), 3)
+    .sample(0.3, 4)
+    .GRAD_X(masked_product(g, fn::power(x, -1.5) * -0.5))
+    .doc("1 / sqrt(x).")
+    .example(R"(
+>>> print(mx.nd.rsqrt(mx.nd.array([4, 0.25])).asnumpy().round(4))
+[0.5 2. ]
+)");
+OP_UNARY(cbrt)
+    .pointwise(ELEMENTS(std::cbrt(x)), 8)
+    .sample(0.3, 4)
+    .GRAD_Y(masked_quotient(g, 3.0 * fn::square(y)))
+    .doc("Cube root.")
+    .example(R"(
+>>> print(mx.nd.cbrt(mx.nd.array([-8, 27])).asnumpy().round(4))
+[-2.  3.]
+)");
+OP_UNARY(rcbrt)
+    .pointwise(ELEMENTS(T(1) / std::cbrt(x)), 8)
+    .sample(0.3, 4)
+    .GRAD_X(masked_product(g, fn::rcbrt(x) / x * (-1.0 / 3.0)))
+    .doc("1 / cbrt(x).")
+    .example(R"(
+>>> print(mx.nd.rcbrt(mx.nd.array([8, -0.001])).asnumpy().round(4))
+[  0.5 -10. ]
+)");
+
+// ---- activations
+OP_UNARY(sigmoid)
+    .pointwise([](auto x) { return x.unaryExpr(Sigmoid()); }, 5)
+    .GRAD_Y(sigmoid_grad(g, y))
+    .doc("1 / (1 + exp(-x)).")
+    .example(R"(
+>>> print(mx.nd.sigmoid(mx.nd.array([-2, 0, 2])).asnumpy().round(4))
+[0.1192 0.5    0.8808]
+)");
+OP_UNARY(relu)
+    .pointwise_numeric(ELEMENTS(x > T(0) || x != x ? x : T(0)))
+    .GRAD_Y(relu_grad(g, y))
+    .doc("max(x, 0); its gradient at 0 is 0.")
+    .example(R"(
+>>> x = mx.nd.array([-1, 0, 2])
+>>> x.attach_grad()
+>>> with mx.autograd.record():
+...     y = mx.nd.relu(x)
+>>> y.backward()
+>>> y.asnumpy().tolist(), x.grad.asnumpy().tolist()
+([0.0, 0.0, 2.0], [0.0, 0.0, 1.0])
+)");
+OP(_backward_sigmoid)
+    .inputs("head", "output")
+    .pointwise(floating_tile<2>([](auto g, auto y) {
+      using T = typename decltype(y)::Scalar;
+      return g * y * (T(1) - y);
+    }))
+    .keep_inputs({Keep::kData, Keep::kData})
+    .vjp([](Vjp& v) {
+      const NDArray g = v.input(0), y = v.input(1), h = v.head();
+      if (v.needs(0)) v.grad(0, sigmoid_grad(h, y));
+      if (v.needs(1)) v.grad(1, g * h * (1.0 - 2.0 * y));
+    })
+    .doc("The gradient of y = sigmoid(x): head * y * (1 - y).");
+OP(_backward_relu)
+    .inputs("head", "output")
+    .pointwise(numeric_tile<2>([](auto g, auto y) {
+      using T = typename decltype(y)::Scalar;
+      return (y > T(0)).select(g, T(0));
+    }))
+    .keep_inputs({Keep::kData, Keep::kData})
+    .vjp([](Vjp& v) {
+      if (v.needs(0)) v.grad(0, relu_grad(v.head(), v.input(1)));
+      if (v.needs(1)) v.grad(1, full(v.input_shape(1), v.input_dtype(1), 0));
+    })
+    .doc("The gradient of y = relu(x): head where y is above 0, else 0.");
+OP_UNARY(softsign)
+    .pointwise([](auto x) {
+      using T = typename decltype(x)::Scalar;
+      return x / (x.abs() + T(1));
+    })
+    .GRAD_X(g / fn::square(fn::abs(x) + 1.0))
+    .doc("x / (1 + |x|).")
+    .example(R"(
+>>> mx.nd.softsign(mx.nd.array([-3, 0, 1])).asnumpy().tolist()
+[-0.75, 0.0, 0.5]
+)");
+
+struct HardSigmoidParams {
+  double alpha = 0.2;
+  double beta = 0.5;
+  template <class V>
+  void visit(V& v) {
+    v("alpha", alpha, "Slope of the middle part.");
+    v("beta", beta, "Value at 0.");
+  }
+};
+OP_UNARY(hard_sigmoid)
+    .params<HardSigmoidParams>()
+    .infer(infer_same_floating)
+    .pointwise(floating_tile<1, HardSigmoidParams>([](const HardSigmoidParams& p, auto x) {
+      using T = typename decltype(x)::Scalar;
+      return (x * T(p.alpha) + T(p.beta)).cwiseMax(T(0)).cwiseMin(T(1));
+    }))
+    .keep_output()
+    .vjp([](Vjp& v) {
+      const NDArray y = v.output(0);
+      v.grad(0, v.head() * (fn::greater(y, 0.0) * fn::lesser(y, 1.0)) *
+                    v.params<HardSigmoidParams>().alpha);
+    })
+    .doc("alpha * x + beta, clipped to [0, 1].")
+    .example(R"(
+>>> print(mx.nd.hard_sigmoid(mx.nd.array([-5, 0, 1, 5])).asnumpy().round(4))
+[0.  0.5 0.7 1. ]
+)");
+
+}  // namespace
+}  // namespace mxtape

@@ -1,0 +1,66 @@
+#include <cmath>
+#include <numbers>
+
+#include "ops/elementwise/unary.h"
+#include "ops/shared/special.h"
+
+namespace mxtape {
+namespace {
+
+// ---- special functions
+OP_UNARY(erf)
+    .pointwise(ELEMENTS(std::erf(x)), 12)
+    .GRAD_X(g * (2 / std::sqrt(std::numbers::pi)) * fn::exp(-fn::square(x)))
+    .doc("Error function.")
+    .example(R"(
+>>> print(mx.nd.erf(mx.nd.array([-1, 0, 1])).asnumpy().round(4))
+[-0.8427  0.      0.8427]
+)");
+OP_UNARY(erfinv)
+    .pointwise(ELEMENTS(erfinv_of(x)), 24)
+    .sample(-0.8, 0.8)
+    .GRAD_Y(g*(std::sqrt(std::numbers::pi) / 2) * fn::exp(fn::square(y)))
+    .doc("Inverse of erf on (-1, 1).")
+    .example(R"(
+>>> print(mx.nd.erfinv(mx.nd.array([-0.5, 0, 0.5])).asnumpy().round(4))
+[-0.4769  0.      0.4769]
+)");
+const fn::Op polygamma{"_polygamma"};
+
+OP(_polygamma)
+    .inputs("data")
+    .params<PolygammaParams>()
+    .sample(0.5, 4)
+    .pointwise(floating_tile<1, PolygammaParams>([](const PolygammaParams& p, auto a) {
+                 using T = typename decltype(a)::Scalar;
+                 const int n = static_cast<int>(p.n);
+                 return a.unaryExpr([n](T x) -> T { return static_cast<T>(polygamma_of(n, x)); });
+               }),
+               40)
+    .keep_input()
+    .vjp([](Vjp& v) {
+      v.grad(0, v.head() *
+                    polygamma({v.input(0)}, PolygammaParams{v.params<PolygammaParams>().n + 1}));
+    })
+    .doc("The n-th derivative of the digamma function.");
+OP_UNARY(gammaln)
+    .pointwise(ELEMENTS(lgamma_of(x)), 24)
+    .sample(0.5, 4)
+    .GRAD_X(g* polygamma({x}, PolygammaParams{0}))
+    .doc("Logarithm of |gamma(x)|.")
+    .example(R"(
+>>> print(mx.nd.gammaln(mx.nd.array([3, 100])).asnumpy().round(3))  # log(2!) and log(99!)
+[  0.693 359.134]
+)");
+OP_UNARY(gamma)
+    .pointwise(ELEMENTS(std::tgamma(x)), 24)
+    .sample(0.5, 4)
+    .GRAD_X(g* fn::gamma(x) * polygamma({x}, PolygammaParams{0}))
+    .doc("The gamma function.")
+    .example(R"(
+>>> print(mx.nd.gamma(mx.nd.array([1, 0.5, 5])).asnumpy().round(4))  # (n - 1)! of whole n
+[ 1.      1.7725 24.    ]
+)");
+
+}  // namespace
+}  // namespace mxtape

@@ -1,0 +1,73 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+#include "ops/linalg/gemm_kernel.h"
+
+namespace mxtape {
+
+// A matrix laid out once for many products of a few rows with it, as a recurrence makes them:
+// op(b)[k, m] in panels of kWidth columns, each row of a panel contiguous. gemm() would lay it out
+// anew at every step.
+template <class T>
+class PackedMatrix {
+  using Kernel = GemmKernel<T>;
+  using Vector = typename Kernel::Vector;
+  static constexpr int kLanes = Kernel::kLanes, kVectors = 2;
+
+ public:
+  static constexpr int64_t kWidth = int64_t{kLanes} * kVectors;
+
+  // `b` is row-major: [k, m], or [m, k] when transposed.
+  PackedMatrix(const T* b, int64_t k, int64_t m, bool transposed)
+      : k_(k), panels_((m + kWidth - 1) / kWidth), data_(size_t(panels_ * k * kWidth)) {
+    const int64_t row = transposed ? 1 : m, column = transposed ? k : 1;
+    for (int64_t p = 0; p < panels_; ++p) {
+      T* panel = data_.data() + p * k * kWidth;
+      const int64_t width = std::min(kWidth, m - p * kWidth);
+      for (int64_t j = 0; j < width; ++j) {
+        const T* from = b + (p * kWidth + j) * column;
+        for (int64_t i = 0; i < k; ++i) panel[i * kWidth + j] = from[i * row];
+      }
+    }
+  }
+
+  // Columns of a product: m rounded up to whole panels. The excess is zeros.
+  int64_t padded() const { return panels_ * kWidth; }
+
+  // out[rows, padded()] = a[rows, k] * op(b), a's rows `stride` apart. The bits of a row do not
+  // depend on the other rows.
+  void multiply(const T* a, int64_t rows, int64_t stride, T* out) const {
+    for (int64_t p = 0; p < panels_; ++p) {
+      const T* panel = data_.data() + p * k_ * kWidth;
+      T* to = out + p * kWidth;
+      int64_t r = 0;
+      for (; r + 4 <= rows; r += 4) tile<4>(a + r * stride, stride, panel, to + r * padded());
+      for (; r < rows; ++r) tile<1>(a + r * stride, stride, panel, to + r * padded());
+    }
+  }
+
+ private:
+  template <int Rows>
+  void tile(const T* a, int64_t stride, const T* panel, T* out) const {
+    Vector sum[Rows][kVectors] = {};
+    for (int64_t i = 0; i < k_; ++i, panel += kWidth) {
+      Vector b[kVectors];
+      for (int v = 0; v < kVectors; ++v) b[v] = Kernel::load(panel + v * kLanes);
+      for (int r = 0; r < Rows; ++r) {
+        const Vector factor = a[r * stride + i] - Vector{};
+        for (int v = 0; v < kVectors; ++v) sum[r][v] += factor * b[v];
+      }
+    }
+    for (int r = 0; r < Rows; ++r) {
+      for (int v = 0; v < kVectors; ++v) Kernel::store(out + r * padded() + v * kLanes, sum[r][v]);
+    }
+  }
+
+  int64_t k_, panels_;
+  std::vector<T> data_;
+};
+
+}  // namespace mxtape

@@ -1,0 +1,82 @@
+#include <algorithm>
+#include <cmath>
+
+#include "ops/elementwise/unary.h"
+
+// The activation of a layer, by name.
+namespace mxtape {
+namespace {
+
+enum class ActType : int32_t { kRelu, kSigmoid, kSoftrelu, kSoftsign, kTanh };
+
+struct ActivationParams {
+  ActType act_type = ActType::kRelu;
+  template <class V>
+  void visit(V& v) {
+    v.required("act_type", act_type,
+               "relu, sigmoid, tanh, softrelu: log(1 + exp(x)), or softsign: x / (1 + |x|).",
+               {"relu", "sigmoid", "softrelu", "softsign", "tanh"});
+  }
+};
+
+// log(1 + exp(x)) without overflow.
+const TileFunction softrelu = floating_tile<1>([](auto a) {
+  using T = typename decltype(a)::Scalar;
+  return a.unaryExpr(
+      [](T x) -> T { return x > T(0) ? x + std::log1p(std::exp(-x)) : std::log1p(std::exp(x)); });
+});
+
+const TileFunction& activation_tile(ActType type) {
+  static const fn::Op relu{"relu"}, softsign{"softsign"};
+  switch (type) {
+    case ActType::kRelu:
+      return relu.schema().tile;
+    case ActType::kSigmoid:
+      return fn::sigmoid.schema().tile;
+    case ActType::kSoftrelu:
+      return softrelu;
+    case ActType::kSoftsign:
+      return softsign.schema().tile;
+    case ActType::kTanh:
+      return fn::tanh.schema().tile;
+  }
+  fail("Activation: unknown act_type ", static_cast<int>(type));
+}
+
+const fn::Op expm1{"expm1"};
+
+OP(Activation)
+    .inputs("data")
+    .params<ActivationParams>()
+    .infer(infer_same_floating)
+    .kernel([](const KernelCall& call) {
+      const ActType type = call.params<ActivationParams>().act_type;
+      run_tiles(activation_tile(type), {call.in(0)}, call.out());
+    })
+    .keep_output()
+    .vjp([](Vjp& v) {
+      const NDArray y = v.output(0), g = v.head();
+      switch (v.params<ActivationParams>().act_type) {
+        case ActType::kRelu:
+          return v.grad(0, relu_grad(g, y));
+        case ActType::kSigmoid:
+          return v.grad(0, sigmoid_grad(g, y));
+        case ActType::kSoftrelu:
+          return v.grad(0, -g * expm1(-y));
+        case ActType::kSoftsign:
+          return v.grad(0, g * fn::square(1.0 - fn::abs(y)));
+        case ActType::kTanh:
+          return v.grad(0, tanh_grad(g, y));
+      }
+    })
+    .doc("A function of each element, chosen by act_type.")
+    .example(R"(
+>>> x = mx.nd.array([-1, 0, 2])
+>>> mx.nd.Activation(x, act_type="relu").asnumpy().tolist()
+[0.0, 0.0, 2.0]
+>>> print(mx.nd.Activation(x, act_type="softrelu").asnumpy().round(4))
+[0.3133 0.6931 2.1269]
+)");
+
+}  // namespace
+}  // namespace mxtape

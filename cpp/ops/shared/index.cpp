@@ -1,0 +1,234 @@
+#include "ops/shared/index.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <numeric>
+
+#include <Eigen/Core>
+
+#include "runtime/parallel.h"
+
+namespace mxtape {
+namespace {
+
+constexpr int64_t kGrain = 1 << 15;
+
+// An index of any dtype as an integer: the part before the decimal point, NaN as 0, kept in range.
+template <class T>
+int64_t to_index(T value) {
+  if constexpr (std::is_same_v<T, float16>) {
+    return to_index(static_cast<float>(value));
+  } else if constexpr (std::is_floating_point_v<T>) {
+    constexpr T kLimit = static_cast<T>(int64_t{1} << 62);
+    return std::isnan(value) ? 0 : static_cast<int64_t>(std::clamp(value, -kLimit, kLimit));
+  } else {
+    return static_cast<int64_t>(value);
+  }
+}
+
+int64_t row_grain(int64_t after) {
+  return std::max<int64_t>(1, kGrain / std::max<int64_t>(1, after));
+}
+
+// Adds up rows `order[begin..end)` of `from` into one row.
+template <class T>
+void add_rows(const T* from, const int64_t* order, int64_t begin, int64_t end, int64_t after,
+              T* to) {
+  if constexpr (std::is_same_v<T, float16>) {
+    constexpr int64_t kWidth = 256;
+    float sum[kWidth];
+    for (int64_t column = 0; column < after; column += kWidth) {
+      const int64_t width = std::min(kWidth, after - column);
+      std::fill(sum, sum + width, 0.0f);
+      for (int64_t k = begin; k < end; ++k) {
+        const T* row = from + order[k] * after + column;
+        for (int64_t i = 0; i < width; ++i) sum[i] += static_cast<float>(row[i]);
+      }
+      for (int64_t i = 0; i < width; ++i) to[column + i] = static_cast<T>(sum[i]);
+    }
+  } else {
+    std::copy_n(from + order[begin] * after, after, to);
+    for (int64_t k = begin + 1; k < end; ++k) {
+      const T* row = from + order[k] * after;
+      for (int64_t i = 0; i < after; ++i) {
+        if constexpr (std::is_same_v<T, bool>) {
+          to[i] = to[i] || row[i];
+        } else {
+          to[i] = static_cast<T>(to[i] + row[i]);
+        }
+      }
+    }
+  }
+}
+
+// 0..n-1 ordered by position, equal ones in their order.
+std::vector<int64_t> order_by_position(const int64_t* positions, int64_t n, int64_t extent) {
+  std::vector<int64_t> order(static_cast<size_t>(n));
+  if (extent / 16 > n) {
+    std::iota(order.begin(), order.end(), 0);
+    std::stable_sort(order.begin(), order.end(),
+                     [&](int64_t a, int64_t b) { return positions[a] < positions[b]; });
+    return order;
+  }
+  std::vector<int64_t> next(static_cast<size_t>(extent) + 1);
+  for (int64_t k = 0; k < n; ++k) ++next[static_cast<size_t>(positions[k]) + 1];
+  std::partial_sum(next.begin(), next.end(), next.begin());
+  for (int64_t k = 0; k < n; ++k) {
+    order[static_cast<size_t>(next[static_cast<size_t>(positions[k])]++)] = k;
+  }
+  return order;
+}
+
+}  // namespace
+
+NDArray index_numbers(const NDArray& indices) {
+  NDArray numbers = NDArray::empty({indices.size()}, DType::kInt64);
+  int64_t* out = numbers.data<int64_t>();
+  dispatch(indices.dtype(), [&](auto tag) {
+    const auto* in = indices.data<typename decltype(tag)::type>();
+    std::transform(in, in + indices.size(), out, [](auto value) { return to_index(value); });
+  });
+  return numbers;
+}
+
+NDArray index_positions(const NDArray& indices, int64_t extent, IndexMode mode,
+                        std::string_view op) {
+  NDArray positions = NDArray::empty({indices.size()}, DType::kInt64);
+  int64_t* out = positions.data<int64_t>();
+  const int64_t n = indices.size();
+  dispatch(indices.dtype(), [&](auto tag) {
+    const auto* in = indices.data<typename decltype(tag)::type>();
+    if (mode == IndexMode::kRaise) {
+      for (int64_t k = 0; k < n; ++k) {
+        out[k] = to_index(in[k]);
+        if (out[k] < 0 || out[k] >= extent) {
+          fail(op, ": index ", out[k], " is out of range for an axis of extent ", extent,
+               " (mode='raise')");
+        }
+      }
+      return;
+    }
+    parallel_for(n, kGrain, [&](int64_t begin, int64_t end) {
+      for (int64_t k = begin; k < end; ++k) {
+        int64_t at = to_index(in[k]);
+        if (mode == IndexMode::kClip) {
+          at = std::clamp<int64_t>(at, 0, extent - 1);
+        } else if (at < 0 || at >= extent) {
+          at %= extent;
+          if (at < 0) at += extent;
+        }
+        out[k] = at;
+      }
+    });
+  });
+  return positions;
+}
+
+NDArray nd_positions(const NDArray& indices, const Shape& shape, std::string_view op) {
+  const int64_t axes = indices.shape()[0], n = indices.shape().product(1, indices.ndim());
+  NDArray positions = NDArray::empty({n}, DType::kInt64);
+  int64_t* out = positions.data<int64_t>();
+  std::fill(out, out + n, 0);
+  dispatch(indices.dtype(), [&](auto tag) {
+    const auto* in = indices.data<typename decltype(tag)::type>();
+    for (int axis = 0; axis < axes; ++axis) {
+      const int64_t extent = shape[axis];
+      for (int64_t k = 0; k < n; ++k) {
+        const int64_t given = to_index(in[axis * n + k]);
+        const int64_t at = given < 0 ? given + extent : given;
+        if (at < 0 || at >= extent) {
+          fail_as(ErrorKind::kIndex, op, ": index ", given, " is out of bounds for axis ", axis,
+                  " with size ", extent);
+        }
+        out[k] = out[k] * extent + at;
+      }
+    }
+  });
+  return positions;
+}
+
+Rows rows_of(const Shape& shape, int axis) {
+  return {shape.product(0, axis), shape[axis], shape.product(axis + 1, shape.ndim())};
+}
+
+void gather_rows(const NDArray& from, Rows rows, const NDArray& positions, const NDArray& to) {
+  const int64_t n = positions.size(), after = rows.after;
+  if (to.size() == 0) return;
+  const int64_t* at = positions.data<int64_t>();
+  dispatch_by_size(from.dtype(), [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    const T* source = from.data<T>();
+    T* target = to.data<T>();
+    parallel_for(rows.before * n, row_grain(after), [&](int64_t begin, int64_t end) {
+      int64_t k = begin % n;
+      const T* table = source + begin / n * rows.extent * after;
+      for (int64_t row = begin; row < end; ++row) {
+        const T* read = table + at[k] * after;
+        T* write = target + row * after;
+        if (after == 1) {
+          *write = *read;
+        } else {
+          std::memcpy(write, read, static_cast<size_t>(after) * sizeof(T));
+        }
+        if (++k == n) {
+          k = 0;
+          table += rows.extent * after;
+        }
+      }
+    });
+  });
+}
+
+void scatter_add_rows(const NDArray& from, const NDArray& positions, const NDArray& to, Rows rows) {
+  const int64_t n = positions.size(), after = rows.after;
+  char* bytes = to.bytes();
+  parallel_for(static_cast<int64_t>(to.nbytes()), int64_t{1} << 20,
+               [&](int64_t begin, int64_t end) {
+                 std::memset(bytes + begin, 0, static_cast<size_t>(end - begin));
+               });
+  if (from.size() == 0 || to.size() == 0) return;
+  const int64_t* at = positions.data<int64_t>();
+  const std::vector<int64_t> order = order_by_position(at, n, rows.extent);
+  // Where runs of one position start, and the end.
+  std::vector<int64_t> starts;
+  for (int64_t k = 0; k < n; ++k) {
+    if (k == 0 || at[order[static_cast<size_t>(k)]] != at[order[static_cast<size_t>(k) - 1]]) {
+      starts.push_back(k);
+    }
+  }
+  const auto runs = static_cast<int64_t>(starts.size());
+  starts.push_back(n);
+  dispatch(from.dtype(), [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    parallel_for(rows.before * runs, row_grain(after), [&](int64_t begin, int64_t end) {
+      for (int64_t task = begin; task < end; ++task) {
+        const int64_t table = task / runs;
+        const auto run = static_cast<size_t>(task % runs);
+        const int64_t position = at[order[static_cast<size_t>(starts[run])]];
+        add_rows(from.data<T>() + table * n * after, order.data(), starts[run], starts[run + 1],
+                 after, to.data<T>() + (table * rows.extent + position) * after);
+      }
+    });
+  });
+}
+
+void scatter_rows(const NDArray& from, const NDArray& positions, const NDArray& to, Rows rows) {
+  const int64_t n = positions.size(), after = rows.after;
+  const int64_t* at = positions.data<int64_t>();
+  dispatch_by_size(from.dtype(), [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    // Cut along the rows: each thread writes all of them in order, so the last one wins.
+    parallel_for(after, std::max<int64_t>(64, kGrain / std::max<int64_t>(1, n)),
+                 [&](int64_t begin, int64_t end) {
+                   for (int64_t k = 0; k < n; ++k) {
+                     std::memcpy(to.data<T>() + at[k] * after + begin,
+                                 from.data<T>() + k * after + begin,
+                                 static_cast<size_t>(end - begin) * sizeof(T));
+                   }
+                 });
+  });
+}
+
+}  // namespace mxtape
