@@ -23,7 +23,7 @@ PYTEST_TARGETS := $(wildcard tests/python tests/conformance docs/differences.md)
                   --pyargs mxtape --doctest-modules --doctest-glob='*.md'
 
 .PHONY: help build test test-cpp test-python lint derived format demo bench bench-micro \
-        bench-scaling bench-programs sanitize wheel record-conformance clean
+        bench-pointwise bench-scaling bench-programs sanitize wheel record-conformance clean
 
 help:
 	@echo "make demo                 build, then run the examples"
@@ -35,6 +35,7 @@ help:
 	@echo "make bench                mxtape beside its peers: benchmarks/RESULTS.md"
 	@echo "                          WORKLOADS='mlp dot' THREADS=1 ROUNDS=5 narrow it or make it longer"
 	@echo "make bench-micro          the C++ kernels against what the processor can do"
+	@echo "make bench-pointwise      names the pointwise operators that are slower than their cost says"
 	@echo "make bench-scaling        cost against elements, tape and threads: benchmarks/SCALING.md"
 	@echo "make wheel                release wheels, tested, for each Python in PYTHONS"
 	@echo "make record-conformance   record the conformance values from MXNet 1.9.1 again"
@@ -96,6 +97,9 @@ bench: bench-programs
 
 bench-micro: bench-programs
 	$(if $(THREADS),OMP_NUM_THREADS=$(THREADS)) build/dev/benchmarks/micro/mxtape_micro
+
+bench-pointwise: bench-programs
+	OMP_NUM_THREADS=1 build/dev/benchmarks/micro/mxtape_micro --pointwise
 
 bench-scaling: build
 	$(PY) benchmarks/scaling.py $(if $(THREADS),--threads $(THREADS))

@@ -22,6 +22,7 @@ import sys
 import time
 
 import numpy as np
+from common import Adam, parse_arguments
 
 import mxtape as mx
 from mxtape import autograd, nd
@@ -122,29 +123,8 @@ class Network:
         return scores.reshape((-1, self.size)), states
 
 
-class Adam:
-    def __init__(self, weights):
-        self.weights, self.steps = weights, 0
-        self.means = [nd.zeros_like(w) for w in weights]
-        self.variances = [nd.zeros_like(w) for w in weights]
-
-    def step(self, learning_rate):
-        """Move every weight. Return the gradient's norm."""
-        self.steps += 1
-        norm = math.sqrt(sum(nd.square(w.grad).sum().asscalar() for w in self.weights))
-        # The averages start from zero: their first values are too small by known factors.
-        start = math.sqrt(1 - 0.999**self.steps) / (1 - 0.9**self.steps)
-        for w, mean, variance in zip(self.weights, self.means, self.variances):
-            nd.adam_update(
-                w,
-                w.grad,
-                mean,
-                variance,
-                lr=learning_rate * start,
-                rescale_grad=min(1.0, LARGEST_NORM / norm),
-                out=w,
-            )
-        return norm
+def gradient_norm(weights):
+    return math.sqrt(sum(nd.square(w.grad).sum().asscalar() for w in weights))
 
 
 def cross_entropy(scores, labels):
@@ -155,7 +135,7 @@ def cross_entropy(scores, labels):
 def train(network, numbers, steps, report):
     """Take `steps` steps through the text, from its beginning again at its end."""
     text, per_pass = streams(numbers)
-    optimizer = Adam(network.weights)
+    optimizer = Adam(network.weights, LEARNING_RATE)
     for step in range(steps):
         if step % per_pass == 0:
             states = network.start(STREAMS)
@@ -165,7 +145,8 @@ def train(network, numbers, steps, report):
             scores, states = network(text[first : first + LENGTH], states)
             loss = cross_entropy(scores, text[first + 1 : first + 1 + LENGTH])
         loss.backward()
-        norm = optimizer.step(LEARNING_RATE * (1 - step / steps))
+        norm = gradient_norm(network.weights)
+        optimizer.step(1 - step / steps, rescale_grad=min(1.0, LARGEST_NORM / norm))
         report(step + 1, loss.asscalar() / math.log(2), norm)
 
 
@@ -195,15 +176,8 @@ def write(network, characters, prompt, count):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, help=f"of learning ({FULL_STEPS})")
-    parser.add_argument("--seed", type=int, default=0, help="for weights and sample (0)")
     parser.add_argument("--sample", type=int, default=400, help="characters to write (400)")
-    parser.add_argument("--quick", action="store_true", help=f"{QUICK_STEPS} steps")
-    arguments = parser.parse_args()
-    if arguments.steps is None:
-        arguments.steps = QUICK_STEPS if arguments.quick else FULL_STEPS
-    if arguments.steps < 1:
-        parser.error(f"--steps must be at least 1, not {arguments.steps}")
+    arguments = parse_arguments(parser, "steps", "of learning", FULL_STEPS, QUICK_STEPS)
 
     mx.random.seed(arguments.seed)
     learnt, test, characters = load_text()

@@ -19,6 +19,7 @@ import sys
 import time
 
 import numpy as np
+from common import Adam, accuracy_status, batches, load_digits, parse_arguments
 
 import mxtape as mx
 from mxtape import autograd, nd
@@ -31,22 +32,6 @@ FILTERS = (32, 32, 64)
 DROPOUT = 0.3
 WEIGHT_DECAY = 1e-4
 LEARNING_RATES = {"adam": 4e-3, "nag": 0.1}
-SPLIT_SEED = 0  # the same digits are held out in every run, whatever --seed is
-
-
-def load_digits():
-    """Return (images, labels) to train on and (images, labels) held out, as NumPy arrays.
-
-    Images are float32 of shape (n, 1, 8, 8) in 0..1, labels float32 of shape (n,).
-    """
-    from sklearn.datasets import load_digits as load
-
-    scans = load()
-    order = np.random.RandomState(SPLIT_SEED).permutation(len(scans.target))
-    images = (scans.data[order] / 16).astype("float32").reshape((-1, 1, 8, 8))
-    labels = scans.target[order].astype("float32")
-    held_out = len(labels) // 5
-    return (images[held_out:], labels[held_out:]), (images[:held_out], labels[:held_out])
 
 
 def moved(images, random):
@@ -103,32 +88,18 @@ class Network:
         return nd.FullyConnected(x, self.weight, self.bias, num_hidden=10)
 
 
-class Adam:
-    def __init__(self, weights, learning_rate):
-        self.weights, self.learning_rate, self.steps = weights, learning_rate, 0
-        self.means = [nd.zeros_like(w) for w in weights]
-        self.variances = [nd.zeros_like(w) for w in weights]
-
-    def step(self, share):
-        """Move every weight; `share` is what is left of the learning rate."""
-        self.steps += 1
-        # The averages start from zero: their first values are too small by known factors.
-        start = math.sqrt(1 - 0.999**self.steps) / (1 - 0.9**self.steps)
-        rate = self.learning_rate * share * start
-        for w, mean, variance in zip(self.weights, self.means, self.variances):
-            nd.adam_update(w, w.grad, mean, variance, lr=rate, wd=WEIGHT_DECAY, out=w)
-
-
 class Nesterov:
-    def __init__(self, weights, learning_rate):
-        self.weights, self.learning_rate = weights, learning_rate
+    def __init__(self, weights, learning_rate, weight_decay):
+        self.weights = weights
+        self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.momenta = [nd.zeros_like(w) for w in weights]
 
     def step(self, share):
         """Move every weight; `share` is what is left of the learning rate."""
         rate = self.learning_rate * share
+        options = {"lr": rate, "momentum": 0.9, "wd": self.weight_decay}
         for w, momentum in zip(self.weights, self.momenta):
-            nd.nag_mom_update(w, w.grad, momentum, lr=rate, momentum=0.9, wd=WEIGHT_DECAY, out=w)
+            nd.nag_mom_update(w, w.grad, momentum, **options, out=w)
 
 
 OPTIMIZERS = {"adam": Adam, "nag": Nesterov}
@@ -140,8 +111,8 @@ def train_epoch(network, optimizer, data, share, random):
     order = random.permutation(len(labels))
     images, labels = moved(images[order], random), labels[order]
     total = 0.0
-    for start in range(0, len(labels), BATCH):
-        batch = nd.array(images[start : start + BATCH]), nd.array(labels[start : start + BATCH])
+    for places in batches(len(labels), BATCH):
+        batch = nd.array(images[places]), nd.array(labels[places])
         with autograd.record():
             # The loss is in the operator's gradient: that of -log p(label), mean over the batch.
             odds = nd.SoftmaxOutput(network(batch[0]), batch[1], normalization="batch")
@@ -158,33 +129,20 @@ def evaluate(network, images, labels):
     return nd.softmax_cross_entropy(scores, labels).asscalar() / len(labels), accuracy
 
 
-def parse_arguments():
+def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--epochs", type=int, help=f"passes over the data ({FULL_EPOCHS})")
     parser.add_argument("--optimizer", choices=tuple(OPTIMIZERS), default="adam")
     parser.add_argument("--dropout", type=float, default=DROPOUT, help=f"({DROPOUT})")
-    parser.add_argument("--seed", type=int, default=0, help="for weights, order and dropout (0)")
-    parser.add_argument(
-        "--quick",
-        action="store_true",
-        help=f"{QUICK_EPOCHS} epochs, and {100 * QUICK_ACCURACY:.0f} %% are enough",
+    enough = f", and {100 * QUICK_ACCURACY:.0f} %% are enough"
+    arguments = parse_arguments(
+        parser, "epochs", "passes over the data", FULL_EPOCHS, QUICK_EPOCHS, enough
     )
-    arguments = parser.parse_args()
-    if arguments.epochs is None:
-        arguments.epochs = QUICK_EPOCHS if arguments.quick else FULL_EPOCHS
-    if arguments.epochs < 1:
-        parser.error(f"--epochs must be at least 1, not {arguments.epochs}")
-    return arguments
-
-
-def main():
-    arguments = parse_arguments()
     mx.random.seed(arguments.seed)
     random = np.random.RandomState(arguments.seed)
-    train, test = load_digits()
+    train, test = ((images.reshape((-1, 1, 8, 8)), labels) for images, labels in load_digits())
     network = Network(random, arguments.dropout)
     optimizer = OPTIMIZERS[arguments.optimizer](
-        network.weights, LEARNING_RATES[arguments.optimizer]
+        network.weights, LEARNING_RATES[arguments.optimizer], WEIGHT_DECAY
     )
     print(
         f"{len(train[1])} digits to learn from, {len(test[1])} held out, "
@@ -204,11 +162,7 @@ def main():
     seconds = time.perf_counter() - began
 
     print(f"held-out accuracy {100 * accuracy:.2f} % after {seconds:.1f} s of training")
-    required = QUICK_ACCURACY if arguments.quick else FULL_ACCURACY
-    if accuracy < required:
-        print(f"that is less than the {100 * required:g} % that this run should reach")
-        return 1
-    return 0
+    return accuracy_status(accuracy, QUICK_ACCURACY if arguments.quick else FULL_ACCURACY)
 
 
 if __name__ == "__main__":

@@ -17,8 +17,10 @@ LogisticRegression, and exits with status 1 if they differ, or if it does not co
 import argparse
 import sys
 import time
+from functools import partial
 
 import numpy as np
+from common import gradient, gradient_and_hessian, require_positive, split, walk_downhill
 
 import mxtape as mx
 from mxtape import autograd, nd
@@ -27,7 +29,6 @@ PENALTY = 1.0  # times half the square of the coefficients; scikit-learn's 1 / C
 TOLERANCE = 1e-8  # of the gradient's largest element, at a minimum
 AGREEMENT = 1e-6  # between our coefficients and scikit-learn's
 LIMITS = {"newton": 30, "chebyshev": 30, "gradient": 400}
-SPLIT_SEED = 0
 
 
 class LogisticLoss(mx.operator.CustomOp):
@@ -82,38 +83,21 @@ def load_tumours():
     from sklearn.datasets import load_breast_cancer
 
     data = load_breast_cancer()
-    order = np.random.RandomState(SPLIT_SEED).permutation(len(data.target))
-    features, signs = data.data[order], 2.0 * data.target[order] - 1
-    held_out = len(signs) // 5
-    learnt = features[held_out:]
-    features = (features - learnt.mean(axis=0)) / learnt.std(axis=0)
-    features = np.column_stack([features, np.ones(len(signs))])
-    parts = (slice(held_out, None), slice(held_out))
-    return [[nd.array(v[part], dtype="float64") for v in (features, signs)] for part in parts]
+    parts = split(data.data, 2.0 * data.target - 1)
+    learnt = parts[0][0]
+    mean, deviation = learnt.mean(axis=0), learnt.std(axis=0)
+
+    def arrays(features, signs):
+        features = np.column_stack([(features - mean) / deviation, np.ones(len(signs))])
+        return [nd.array(v, dtype="float64") for v in (features, signs)]
+
+    return [arrays(*part) for part in parts]
 
 
 def objective(data, weights):
     """The negative log likelihood with its penalty, shape (1,)."""
     features, signs = data
     return nd.Custom(features, signs, weights, op_type="logistic_loss", penalty=PENALTY)
-
-
-def gradient(data, weights):
-    """Return loss and gradient as NumPy arrays."""
-    with autograd.record():
-        loss = objective(data, weights)
-    loss.backward()
-    return loss.asscalar(), weights.grad.asnumpy()
-
-
-def gradient_and_hessian(data, weights):
-    """The same, and the matrix of second derivatives: one more backward for each of its rows."""
-    with autograd.record():
-        loss = objective(data, weights)
-        first = autograd.grad(loss, weights, create_graph=True)[0]
-        elements = [first[i : i + 1] for i in range(len(first))]
-    rows = [autograd.grad(element, weights, retain_graph=True)[0] for element in elements]
-    return loss.asscalar(), first.asnumpy(), nd.stack(*rows).asnumpy()
 
 
 def third_derivative(data, weights, direction):
@@ -139,31 +123,22 @@ def fit(data, method, limit, report):
     """Walk downhill from zero. Return (weights, loss, steps taken, whether it is a minimum)."""
     weights = nd.zeros((data[0].shape[1],), dtype="float64")
     weights.attach_grad()
-    length = 1e-3
-    for step in range(limit + 1):
+    loss_at = partial(objective, data)
+
+    def aim(weights, length):
         if method == "gradient":
-            loss, slope = gradient(data, weights)
-        else:
-            loss, slope, hessian = gradient_and_hessian(data, weights)
-        report(step, loss, slope)
-        if abs(slope).max() < TOLERANCE or step == limit:
-            break
-        if method == "gradient":
-            direction, length = -slope, 2 * length
-        else:
-            direction, length = -solve(hessian, slope), 1.0
+            loss, slope = gradient(loss_at, weights)
+            return loss, slope, -slope, 2 * length
+        loss, slope, hessian = gradient_and_hessian(loss_at, weights)
+        direction = -solve(hessian, slope)
         if method == "chebyshev":
             bent = direction - 0.5 * solve(hessian, third_derivative(data, weights, direction))
             direction = bent if bent @ slope < 0 else direction
-        here = weights.asnumpy()
-        while length > 1e-12:
-            weights[:] = nd.array(here + length * direction, dtype="float64")
-            # Near the minimum the fall is less than what the sum can show.
-            target = loss + 1e-4 * length * (direction @ slope) + 1e-14 * loss
-            if objective(data, weights).asscalar() <= target:
-                break
-            length /= 2
-    return weights, loss, step, abs(slope).max() < TOLERANCE
+        return loss, slope, direction, 1.0
+
+    # Near the minimum the fall is less than what the sum can show.
+    found = walk_downhill(loss_at, weights, aim, 1e-3, limit, TOLERANCE, report, slack=1e-14)
+    return weights, *found
 
 
 def reference_weights(data):
@@ -183,8 +158,7 @@ def main():
     parser.add_argument("--steps", type=int, help=f"at most ({defaults})")
     arguments = parser.parse_args()
     limit = LIMITS[arguments.method] if arguments.steps is None else arguments.steps
-    if limit < 1:
-        parser.error(f"--steps must be at least 1, not {limit}")
+    require_positive(parser, "steps", limit)
 
     train, test = load_tumours()
     print(f"{len(train[1])} tumours to learn from, {len(test[1])} held out; {arguments.method}")

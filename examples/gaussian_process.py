@@ -19,13 +19,13 @@ import sys
 import time
 
 import numpy as np
+from common import gradient, gradient_and_hessian, require_positive, split, walk_downhill
 
-from mxtape import autograd, nd
+from mxtape import nd
 
 NAMES = ("amplitude", "length scale", "noise")
 START = (0.5, 0.5, 0.2)
 TOLERANCE = 1e-6  # of the gradient's largest element, at a minimum
-SPLIT_SEED = 0
 
 
 def load_patients():
@@ -33,12 +33,12 @@ def load_patients():
     from sklearn.datasets import load_diabetes
 
     features, target = load_diabetes(return_X_y=True)
-    order = np.random.RandomState(SPLIT_SEED).permutation(len(target))
-    x, y = features[order, 2:3], target[order, None]
-    held_out = len(y) // 5
-    x, y = ((v - v[held_out:].mean()) / v[held_out:].std() for v in (x, y))
-    x, y = nd.array(x, dtype="float64"), nd.array(y, dtype="float64")
-    return (x[held_out:], y[held_out:]), (x[:held_out], y[:held_out])
+    parts = split(features[:, 2:3], target[:, None])
+    learnt = parts[0]
+    return [
+        [nd.array((v - of.mean()) / of.std(), dtype="float64") for v, of in zip(part, learnt)]
+        for part in parts
+    ]
 
 
 class GaussianProcess:
@@ -77,24 +77,6 @@ def squared_distances(a, b):
     return nd.square(a - b.reshape((1, -1)))
 
 
-def gradient(process, theta):
-    """Return loss and gradient as NumPy arrays."""
-    with autograd.record():
-        loss = process.loss(theta)
-    loss.backward()
-    return loss.asnumpy()[0], theta.grad.asnumpy()
-
-
-def gradient_and_hessian(process, theta):
-    """The same, and the matrix of second derivatives: one more backward for each of its rows."""
-    with autograd.record():
-        loss = process.loss(theta)
-        first = autograd.grad(loss, theta, create_graph=True)[0]
-        elements = [first[i : i + 1] for i in range(3)]
-    rows = [autograd.grad(element, theta, retain_graph=True)[0] for element in elements]
-    return loss.asnumpy()[0], first.asnumpy(), nd.stack(*rows).asnumpy()
-
-
 def newton_direction(slope, hessian):
     """Minus hessian^-1 slope; away from a minimum, with every curvature taken as positive."""
     vectors, curvatures = (
@@ -108,27 +90,19 @@ def fit(process, method, limit, report):
     """Walk downhill from START. Return (theta, loss, steps taken, whether it is a minimum)."""
     theta = nd.array(np.log(START), dtype="float64")
     theta.attach_grad()
-    length = 1e-2
-    for step in range(limit + 1):
+
+    def aim(theta, length):
         if method == "newton":
-            loss, slope, hessian = gradient_and_hessian(process, theta)
-            direction = newton_direction(slope, hessian)
-            length = 1.0
+            loss, slope, hessian = gradient_and_hessian(process.loss, theta)
+            direction, length = newton_direction(slope, hessian), 1.0
         else:
-            loss, slope = gradient(process, theta)
+            loss, slope = gradient(process.loss, theta)
             direction, length = -slope, 2 * length
-        report(step, loss, slope)
-        if abs(slope).max() < TOLERANCE or step == limit:
-            break
-        # No step of more than 1 in the logarithms; half of it until the loss falls as it should.
-        direction /= max(1.0, abs(direction).max())
-        here = theta.asnumpy()
-        while length > 1e-12:
-            theta[:] = nd.array(here + length * direction, dtype="float64")
-            if process.loss(theta).asscalar() <= loss + 1e-4 * length * (direction @ slope):
-                break
-            length /= 2
-    return theta, loss, step, abs(slope).max() < TOLERANCE
+        # No step of more than 1 in the logarithms.
+        return loss, slope, direction / max(1.0, abs(direction).max()), length
+
+    found = walk_downhill(process.loss, theta, aim, 1e-2, limit, TOLERANCE, report)
+    return theta, *found
 
 
 def reference_loss(process, theta):
@@ -151,8 +125,7 @@ def main():
     limit = arguments.steps
     if limit is None:
         limit = 30 if arguments.method == "newton" else 300
-    if limit < 1:
-        parser.error(f"--steps must be at least 1, not {limit}")
+    require_positive(parser, "steps", limit)
 
     train, test = load_patients()
     process = GaussianProcess(*train)

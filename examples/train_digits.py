@@ -15,6 +15,8 @@ import sys
 import time
 from pathlib import Path
 
+from common import accuracy_status, batches, load_digits, parse_arguments
+
 import mxtape as mx
 from mxtape import autograd, nd
 
@@ -27,26 +29,6 @@ LEARNING_RATE = 0.1
 MOMENTUM = 0.9
 WEIGHT_DECAY = 1e-4
 DROPOUT = 0.3
-SPLIT_SEED = 0  # the same digits are held out in every run, whatever --seed is
-
-
-def load_digits():
-    """Return (images, labels) to train on and (images, labels) held out, as NDArrays.
-
-    Images are float32 of shape (n, 64) in 0..1, labels float32 of shape (n,).
-    """
-    import numpy as np
-    from sklearn.datasets import load_digits as load
-
-    scans = load()
-    order = np.random.RandomState(SPLIT_SEED).permutation(len(scans.target))
-    images = (scans.data[order] / 16).astype("float32")
-    labels = scans.target[order].astype("float32")
-    held_out = len(labels) // 5
-    return (
-        (nd.array(images[held_out:]), nd.array(labels[held_out:])),
-        (nd.array(images[:held_out]), nd.array(labels[:held_out])),
-    )
 
 
 class Network:
@@ -92,8 +74,7 @@ def train_epoch(network, images, labels, learning_rate):
     order = nd.random.shuffle(nd.arange(count))
     images, labels = nd.take(images, order), nd.take(labels, order)
     total = 0.0
-    for start in range(0, count, BATCH):
-        batch = slice(start, min(start + BATCH, count))
+    for batch in batches(count, BATCH):
         with autograd.record():
             loss = cross_entropy(network(images[batch]), labels[batch])
         loss.backward()
@@ -215,33 +196,20 @@ def draw(path, history, test, predictions):
     plt.close(figure)
 
 
-def parse_arguments():
+def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--epochs", type=int, help=f"passes over the data ({FULL_EPOCHS})")
-    parser.add_argument("--seed", type=int, default=0, help="for weights, order and dropout (0)")
     parser.add_argument(
         "--output",
         type=Path,
         default=Path(__file__).parent / "output" / "digits.png",
         help="where the picture goes (examples/output/digits.png)",
     )
-    parser.add_argument(
-        "--quick",
-        action="store_true",
-        help=f"{QUICK_EPOCHS} epochs, and {100 * QUICK_ACCURACY:.0f} %% are enough",
+    enough = f", and {100 * QUICK_ACCURACY:.0f} %% are enough"
+    arguments = parse_arguments(
+        parser, "epochs", "passes over the data", FULL_EPOCHS, QUICK_EPOCHS, enough
     )
-    arguments = parser.parse_args()
-    if arguments.epochs is None:
-        arguments.epochs = QUICK_EPOCHS if arguments.quick else FULL_EPOCHS
-    if arguments.epochs < 1:
-        parser.error(f"--epochs must be at least 1, not {arguments.epochs}")
-    return arguments
-
-
-def main():
-    arguments = parse_arguments()
     mx.random.seed(arguments.seed)
-    train, test = load_digits()
+    train, test = (tuple(nd.array(a) for a in part) for part in load_digits())
     print(
         f"{len(train[1])} digits to learn from, {len(test[1])} held out, "
         f"{64 * HIDDEN + HIDDEN + HIDDEN * 10 + 10} weights"
@@ -262,11 +230,7 @@ def main():
     draw(arguments.output, history, test, predictions)
     print(f"held-out accuracy {100 * accuracy:.2f} % after {seconds:.1f} s of training")
     print(f"picture: {arguments.output}")
-    required = QUICK_ACCURACY if arguments.quick else FULL_ACCURACY
-    if accuracy < required:
-        print(f"that is less than the {100 * required:.0f} % that this run should reach")
-        return 1
-    return 0
+    return accuracy_status(accuracy, QUICK_ACCURACY if arguments.quick else FULL_ACCURACY)
 
 
 if __name__ == "__main__":

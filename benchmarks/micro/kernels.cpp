@@ -2,7 +2,9 @@
 // can do: copying as many bytes, or multiplying and adding in registers.
 //
 //   mxtape_micro [name...]
+//   mxtape_micro --pointwise [name...]
 //
+// The second looks at the pointwise operators, by the element: see pointwise.h.
 // Every kernel is run on arrays that fit in the cache and on arrays that do not. OMP_NUM_THREADS
 // sets the threads.
 #include <algorithm>
@@ -14,6 +16,7 @@
 
 #include "machine.h"
 #include "op/registry.h"
+#include "pointwise.h"
 #include "runtime/parallel.h"
 #include "support.h"
 
@@ -55,7 +58,7 @@ double bytes_of(const std::vector<NDArray>& arrays) {
 Kernel call(std::string name, const char* op_name, std::vector<NDArray> inputs, NDArray out,
             std::initializer_list<Setting> settings, const std::vector<NDArray>& changed = {}) {
   const OpSchema& op = find_op(op_name);
-  const Ref<Params> params = op.params ? test::params_from(op, settings) : nullptr;
+  const ParamsRef params = op.params ? test::params_from(op, settings) : nullptr;
   const double bytes = bytes_of(inputs) + bytes_of({out}) + bytes_of(changed);
   auto run = [&op, inputs, params, out] {
     SmallVector<const NDArray*, 4> pointers;
@@ -160,7 +163,12 @@ void report(const Kernel& kernel) {
 int main(int argc, char** argv) {
   using namespace mxtape;
   Registry::get().finish();
-  const std::vector<std::string> names(argv + 1, argv + argc);
+  std::vector<std::string> names(argv + 1, argv + argc);
+  if (!names.empty() && names[0] == "--pointwise") {
+    names.erase(names.begin());
+    micro::report_pointwise(names);
+    return 0;
+  }
   std::printf("%d threads; %s\n", thread_count(), MXTAPE_ISA_NAME);
   for (const int64_t elements : {int64_t{1} << 14, int64_t{1} << 23}) {
     std::printf("\n%-18s %12s %15s %22s\n", (std::to_string(elements) + " elements").c_str(), "us",

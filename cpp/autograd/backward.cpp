@@ -180,6 +180,7 @@ class Run {
       auto* leaf = static_cast<LeafNode*>(node.get());
       if (leaf->req() == GradReq::kNull) continue;
       any = true;
+      leaf->set_fresh(true);
       if (leaf->req() == GradReq::kAdd) {
         installed_ops.add_in_place(leaf->grad(), std::move(value));
       } else if (leaf->grad().owns_memory() && value.owns_memory() &&

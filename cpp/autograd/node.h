@@ -84,6 +84,9 @@ class LeafNode final : public Node {
   const NDArray& grad() const { return grad_; }
   void replace_grad(NDArray grad) { grad_ = std::move(grad); }
   GradReq req() const { return req_; }
+  // Whether backward has written the gradient since the program last said that it has used it.
+  bool fresh() const { return fresh_; }
+  void set_fresh(bool fresh) { fresh_ = fresh; }
 
   std::string_view name() const override { return "variable"; }
   std::span<Edge> edges() override { return {}; }
@@ -101,6 +104,7 @@ class LeafNode final : public Node {
   Shape shape_;
   DType dtype_;
   GradReq req_;
+  bool fresh_ = false;
 };
 
 inline Node* node_of(const NDArray& array) { return static_cast<Node*>(array.edge_node()); }

@@ -4,32 +4,33 @@
 
 namespace mxtape::autograd {
 
-// The recording and training flags are each thread's own.
-struct ThreadState {
+// How a call runs: whether it is recorded, and in which of the modes train and predict.
+struct Mode {
   bool recording = false;
   bool training = false;
 };
 
-inline ThreadState& thread_state() {
-  static thread_local constinit ThreadState state;
-  return state;
+// Each thread has its own. A call reads it once, at its start, and passes it on.
+inline Mode& thread_mode() {
+  static thread_local constinit Mode mode;
+  return mode;
 }
 
-inline bool is_recording() { return thread_state().recording; }
-inline bool is_training() { return thread_state().training; }
+inline bool is_recording() { return thread_mode().recording; }
+inline bool is_training() { return thread_mode().training; }
 
 // Sets both flags for a C++ scope.
 class StateScope {
  public:
-  StateScope(bool recording, bool training) : previous_(thread_state()) {
-    thread_state() = {recording, training};
+  StateScope(bool recording, bool training) : previous_(thread_mode()) {
+    thread_mode() = {recording, training};
   }
-  ~StateScope() { thread_state() = previous_; }
+  ~StateScope() { thread_mode() = previous_; }
   StateScope(const StateScope&) = delete;
   StateScope& operator=(const StateScope&) = delete;
 
  private:
-  ThreadState previous_;
+  Mode previous_;
 };
 
 }  // namespace mxtape::autograd

@@ -17,8 +17,17 @@ class Error : public std::runtime_error {
   explicit Error(const std::string& message) : Error(ErrorKind::kMXNet, message) {}
   ErrorKind kind() const { return kind_; }
 
+  // Whether the message says what the call was given: shapes, dtypes, parameters. Helpers of
+  // inference know an axis or a shape but not the call; InferCall adds it to what they throw.
+  bool names_call() const { return names_call_; }
+  Error& set_names_call() {
+    names_call_ = true;
+    return *this;
+  }
+
  private:
   ErrorKind kind_;
+  bool names_call_ = false;
 };
 
 // One part of a message, by reference: anything that prints. Messages are made of these so that the

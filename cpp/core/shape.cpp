@@ -18,7 +18,12 @@ int64_t Shape::product(int first, int last) const {
   return n;
 }
 
+bool Shape::known() const {
+  return has_ndim() && std::all_of(begin(), end(), [](int64_t extent) { return extent >= 0; });
+}
+
 std::string Shape::str() const {
+  if (!has_ndim()) return "unknown";
   std::string text = "(";
   for (int i = 0; i < ndim_; ++i) {
     if (i) text += ", ";
@@ -51,6 +56,22 @@ Shape broadcast_shape(const Shape& a, const Shape& b, std::string_view op) {
     out[i] = da == 1 ? db : da;
   }
   return out;
+}
+
+bool merge_shape(Shape& shape, const Shape& other) {
+  if (!other.has_ndim()) return true;
+  if (!shape.has_ndim()) {
+    shape = other;
+    return true;
+  }
+  if (shape.ndim() != other.ndim()) return false;
+  for (int i = 0; i < shape.ndim(); ++i) {
+    if (shape[i] >= 0 && other[i] >= 0 && shape[i] != other[i]) return false;
+  }
+  for (int i = 0; i < shape.ndim(); ++i) {
+    if (shape[i] < 0) shape[i] = other[i];
+  }
+  return true;
 }
 
 int64_t checked_size(const Shape& shape, std::string_view op) {

@@ -51,6 +51,16 @@ class Shape {
   }
   ~Shape() { clear(); }
 
+  // A shape of which nothing is known, not even its number of axes: inference begins with it. An
+  // extent of -1 is unknown too. Arrays have known shapes.
+  static Shape unknown() {
+    Shape shape;
+    shape.ndim_ = -1;
+    return shape;
+  }
+  bool has_ndim() const { return ndim_ >= 0; }
+  bool known() const;
+
   int ndim() const { return ndim_; }
   int64_t operator[](int i) const { return data()[i]; }
   int64_t& operator[](int i) { return data()[i]; }
@@ -66,10 +76,11 @@ class Shape {
 
   bool operator==(const Shape& other) const {
     return ndim_ == other.ndim_ &&
-           std::memcmp(data(), other.data(), sizeof(int64_t) * static_cast<size_t>(ndim_)) == 0;
+           std::memcmp(data(), other.data(),
+                       sizeof(int64_t) * static_cast<size_t>(ndim_ < 0 ? 0 : ndim_)) == 0;
   }
 
-  // As Python prints a tuple: (2, 3), (4,), ().
+  // As Python prints a tuple: (2, 3), (4,), (). An unknown shape is "unknown".
   std::string str() const;
 
  private:
@@ -104,6 +115,10 @@ int normalize_axis(int64_t axis, int ndim, std::string_view op);
 
 // The shape to which `a` and `b` broadcast under NumPy's rules.
 Shape broadcast_shape(const Shape& a, const Shape& b, std::string_view op);
+
+// Writes what `other` knows into the unknown extents of `shape`; false, with `shape` as it was, where
+// the two contradict each other.
+bool merge_shape(Shape& shape, const Shape& other);
 
 // Number of elements of a shape given by a user: refuses negative extents and overflow.
 int64_t checked_size(const Shape& shape, std::string_view op);

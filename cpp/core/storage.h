@@ -42,6 +42,8 @@ class alignas(64) Storage {
     char* data = data_.load(std::memory_order_acquire);
     return data ? data : computed();
   }
+  // Computes what waits, if anything does: the memory is there afterwards.
+  void materialize() const { data(); }
   size_t nbytes() const noexcept { return nbytes_; }
 
   bool deferred() const noexcept { return !data_.load(std::memory_order_acquire); }

@@ -4,16 +4,54 @@
 #include <unordered_map>
 
 #include "autograd/node.h"
+#include "core/error.h"
 #include "op/op_node.h"
 
 namespace mxtape {
 namespace {
 
 using autograd::Node;
+using autograd::Saved;
+
+// What stands for an autograd.Function, under MXNet's name. It is in no registry: nothing can run
+// it again.
+const OpSchema& custom_function() {
+  static const OpSchema* op = [] {
+    auto* made = new OpSchema;
+    made->name = "_CustomFunction";
+    made->inputs = {{"data"}};
+    made->variadic = true;
+    return made;
+  }();
+  return *op;
+}
+
+// The parameters that the caller gave, as text.
+Attributes given_attributes(const OpNode& call) {
+  Attributes attributes;
+  const OpSchema& op = call.op();
+  if (!call.params()) {
+    if (op.variadic && !op.count_param.empty()) {
+      attributes.set(op.count_param, std::to_string(call.input_count()));
+    }
+    return attributes;
+  }
+  const Params& params = *call.params();
+  const auto& fields = params.info().fields;
+  // A call from C++ sets every field: what is the default then counts as not given.
+  const bool from_cpp = params.given == ~uint32_t{0};
+  for (size_t i = 0; i < fields.size(); ++i) {
+    if (!(params.given >> i & 1)) continue;
+    std::string text = print_field(fields[i], params.data());
+    if (from_cpp && !fields[i].required && text == fields[i].default_text) continue;
+    attributes.set(fields[i].name, std::move(text));
+  }
+  return attributes;
+}
 
 class Tracer {
  public:
-  TracedGraph run(const NDArray& array) {
+  Graph run(const NDArray& array) {
     Node* head = autograd::node_of(array);
     if (!head || head->released()) {
       fail("get_symbol: the array is not in a recorded graph, or the graph was freed by backward");
@@ -24,93 +62,83 @@ class Tracer {
       auto& [node, next] = stack.back();
       const auto edges = node->edges();
       if (next == edges.size()) {
-        if (!index_.count(node)) emit(*node);
+        if (!nodes_.contains(node)) emit(*node);
         stack.pop_back();
         continue;
       }
       const size_t i = next++;
       if (Node* input = edges[i].node.get()) {
-        if (!index_.count(input)) stack.emplace_back(input, 0);
+        if (!nodes_.contains(input)) stack.emplace_back(input, 0);
       } else {
-        emit_constant(*node, i);
+        constant(*node, i);
       }
     }
-    graph_.head = {index_.at(head), array.edge_index()};
-    return std::move(graph_);
+    return Graph({{nodes_.at(head), array.edge_index()}});
   }
 
  private:
-  // Inputs off the tape that were saved are told apart by their memory; the others each stand
-  // alone.
-  size_t emit_constant(Node& node, size_t i) {
-    if (const auto known = constants_.find({&node, i}); known != constants_.end()) {
-      return known->second;
-    }
-    const auto* saved =
-        dynamic_cast<OpNode*>(&node) ? static_cast<OpNode&>(node).saved_input(i) : nullptr;
-    const void* memory =
-        saved && saved->storage ? saved->storage->data() + saved->byte_offset : nullptr;
-    if (memory) {
-      if (const auto known = memory_.find(memory); known != memory_.end()) {
-        return constants_[{&node, i}] = known->second;
+  struct Known {
+    const Saved* saved;
+    Ref<const GraphNode> variable;
+  };
+
+  // Input `i` of a node, which is off the tape. Arrays that were saved are told apart by what they
+  // show of which memory; the others each stand alone.
+  Ref<const GraphNode> constant(Node& node, size_t i) {
+    Ref<const GraphNode>& known = constants_[{&node, i}];
+    if (known) return known;
+    auto* call = dynamic_cast<OpNode*>(&node);
+    const Saved* saved = call ? call->saved_input(i) : nullptr;
+    if (!saved || !saved->storage) return known = new_variable("null");
+    std::vector<Known>& same = memory_[saved->storage.get()];
+    for (const auto& [other, variable] : same) {
+      if (other->byte_offset == saved->byte_offset && other->shape == saved->shape &&
+          other->dtype == saved->dtype) {
+        return known = variable;
       }
     }
-    TracedNode variable;
-    variable.op = "null";
-    variable.name = "null" + std::to_string(variables_++);
-    graph_.nodes.push_back(std::move(variable));
-    const size_t at = graph_.nodes.size() - 1;
-    if (memory) memory_[memory] = at;
-    return constants_[{&node, i}] = at;
+    known = new_variable("null");
+    same.push_back({saved, known});
+    return known;
+  }
+
+  Ref<const GraphNode> new_variable(std::string_view kind) {
+    return GraphNode::variable(str_cat(kind, variables_++));
   }
 
   void emit(Node& node) {
-    TracedNode traced;
     if (node.is_leaf()) {
-      traced.op = "null";
-      traced.name = "var" + std::to_string(variables_++);
-    } else {
-      traced.op = node.name();
-      traced.name = "node_" + std::to_string(calls_++);
-      traced.outputs = node.output_count();
-      const auto edges = node.edges();
-      for (size_t i = 0; i < edges.size(); ++i) {
-        if (edges[i].node) {
-          traced.inputs.push_back({index_.at(edges[i].node.get()), edges[i].index});
-        } else {
-          traced.inputs.push_back({emit_constant(node, i), 0});
-        }
+      nodes_[&node] = new_variable("var");
+      return;
+    }
+    std::vector<GraphEntry> inputs;
+    const auto edges = node.edges();
+    inputs.reserve(edges.size());
+    for (size_t i = 0; i < edges.size(); ++i) {
+      if (edges[i].node) {
+        inputs.push_back({nodes_.at(edges[i].node.get()), edges[i].index});
+      } else {
+        inputs.push_back({constant(node, i)});
       }
-      if (auto* call = dynamic_cast<OpNode*>(&node)) add_attrs(*call, traced);
     }
-    graph_.nodes.push_back(std::move(traced));
-    index_[&node] = graph_.nodes.size() - 1;
+    std::string name = "node_" + std::to_string(calls_++);
+    if (auto* call = dynamic_cast<OpNode*>(&node)) {
+      nodes_[&node] = GraphNode::call(call->op(), call->params(), std::move(inputs),
+                                      std::move(name), given_attributes(*call));
+    } else {
+      nodes_[&node] = GraphNode::call_with_outputs(custom_function(), node.output_count(),
+                                                   std::move(inputs), std::move(name));
+    }
   }
 
-  static void add_attrs(const OpNode& call, TracedNode& traced) {
-    if (!call.params()) return;
-    const auto& fields = call.params()->info().fields;
-    std::map<std::string, std::string> sorted;
-    // A call from C++ sets every field: what is the default then counts as not given.
-    const bool from_cpp = call.params()->given == ~uint32_t{0};
-    for (size_t i = 0; i < fields.size(); ++i) {
-      if (!(call.params()->given >> i & 1)) continue;
-      std::string text = print_field(fields[i], call.params()->data());
-      if (from_cpp && !fields[i].required && text == fields[i].default_text) continue;
-      sorted[fields[i].name] = std::move(text);
-    }
-    traced.attrs.assign(sorted.begin(), sorted.end());
-  }
-
-  TracedGraph graph_;
-  std::unordered_map<Node*, size_t> index_;
-  std::map<std::pair<Node*, size_t>, size_t> constants_;
-  std::unordered_map<const void*, size_t> memory_;
+  std::unordered_map<Node*, Ref<const GraphNode>> nodes_;
+  std::map<std::pair<Node*, size_t>, Ref<const GraphNode>> constants_;
+  std::unordered_map<const Storage*, std::vector<Known>> memory_;
   size_t variables_ = 0, calls_ = 0;
 };
 
 }  // namespace
 
-TracedGraph trace(const NDArray& array) { return Tracer().run(array); }
+Graph trace(const NDArray& array) { return Tracer().run(array); }
 
 }  // namespace mxtape

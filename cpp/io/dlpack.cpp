@@ -7,22 +7,17 @@
 namespace mxtape::io {
 namespace {
 
-enum Code : uint8_t { kInt = 0, kUInt = 1, kFloat = 2, kBfloat = 4, kComplex = 5, kBool = 6 };
-
 DLDataType type_of(DType dtype) {
-  const auto bits = static_cast<uint8_t>(8 * item_size(dtype));
-  if (dtype == DType::kBool) return {kBool, bits, 1};
-  if (dtype == DType::kUint8) return {kUInt, bits, 1};
-  return {is_floating(dtype) ? kFloat : kInt, bits, 1};
+  const DTypeTraits& traits = traits_of(dtype);
+  return {static_cast<uint8_t>(traits.kind), static_cast<uint8_t>(8 * traits.size), 1};
 }
 
 DType dtype_of_tensor(DLDataType type) {
-  for (int i = 0; i < kDTypeCount; ++i) {
-    const DLDataType own = type_of(static_cast<DType>(i));
-    if (own.code == type.code && own.bits == type.bits && type.lanes == 1) {
-      return static_cast<DType>(i);
-    }
+  for (const DTypeTraits& traits : kDTypeTraits) {
+    const DLDataType own = type_of(traits.dtype);
+    if (own.code == type.code && own.bits == type.bits && type.lanes == 1) return traits.dtype;
   }
+  constexpr uint8_t kBfloat = 4;
   const char* names[] = {"int", "uint", "float", "handle", "bfloat", "complex", "bool"};
   fail_as(ErrorKind::kType, "from_dlpack: data type ",
           type.code < std::size(names) ? names[type.code] : "number ",

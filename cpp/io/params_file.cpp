@@ -135,6 +135,13 @@ NDArray read_bfloat16(Reader& in, const Shape& shape, size_t index) {
   return array;
 }
 
+DType dtype_of_flag(Reader& in, int32_t flag, size_t index) {
+  for (const DTypeTraits& traits : kDTypeTraits) {
+    if (traits.flag == flag) return traits.dtype;
+  }
+  in.fail("array ", index, " has data type number ", flag, ", which mxtape does not have");
+}
+
 NDArray read_array(Reader& in, size_t index) {
   const auto magic = in.number<uint32_t>();
   const bool versioned = magic >= kVersion1 && magic <= kVersion3;
@@ -155,10 +162,7 @@ NDArray read_array(Reader& in, size_t index) {
   in.number<int32_t>();
   const auto flag = in.number<int32_t>();
   if (flag == kBfloat16) return read_bfloat16(in, shape, index);
-  if (flag < 0 || flag >= kDTypeCount) {
-    in.fail("array ", index, " has data type number ", flag, ", which mxtape does not have");
-  }
-  const auto dtype = static_cast<DType>(flag);
+  const DType dtype = dtype_of_flag(in, flag, index);
   const uint64_t nbytes = element_bytes(in, shape, item_size(dtype), index);
   NDArray array = NDArray::empty(std::move(shape), dtype);
   in.bytes(array.bytes(), nbytes);
@@ -223,7 +227,7 @@ void write_array(Writer& out, const NDArray& array) {
   const int device = array.storage()->device();
   out.number((device >> 8) + kCpu);
   out.number(device & 0xff);
-  out.number(static_cast<int32_t>(array.dtype()));
+  out.number(int32_t{traits_of(array.dtype()).flag});
   out.bytes(array.bytes(), array.nbytes());
 }
 

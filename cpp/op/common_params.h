@@ -1,8 +1,10 @@
 #pragma once
 
+#include "op/functional.h"
 #include "op/params.h"
 
-// Parameter structs that gradients of one family need to call operators of another.
+// Parameter structs that gradients of one family need to call operators of another, and the
+// operators that have them.
 namespace mxtape {
 
 struct ReduceParams {
@@ -16,6 +18,9 @@ struct ReduceParams {
     v("exclude", exclude, "Whether to reduce over all axes but the given ones.");
   }
 };
+namespace fn {
+inline const Op<ReduceParams> sum{"sum"}, mean{"mean"}, max{"max"};
+}
 
 struct ReshapeParams {
   Ints shape;
@@ -33,6 +38,9 @@ struct ReshapeParams {
     v("keep_highest", keep_highest, "With target_shape: whether the first extent stays.");
   }
 };
+namespace fn {
+inline const Op<ReshapeParams> reshape{"Reshape"};
+}
 
 struct BroadcastToParams {
   Ints shape;
@@ -41,6 +49,9 @@ struct BroadcastToParams {
     v("shape", shape, "Shape of the result; 0 keeps the input's extent.");
   }
 };
+namespace fn {
+inline const Op<BroadcastToParams> broadcast_to{"broadcast_to"};
+}
 
 struct BroadcastAxisParams {
   Ints axis;
@@ -51,6 +62,9 @@ struct BroadcastAxisParams {
     v("size", size, "The extent that each of them gets.");
   }
 };
+namespace fn {
+inline const Op<BroadcastAxisParams> broadcast_axis{"broadcast_axis"};
+}
 
 struct CastParams {
   DType dtype = DType::kFloat32;
@@ -59,6 +73,9 @@ struct CastParams {
     v.required("dtype", dtype, "Data type of the result.");
   }
 };
+namespace fn {
+inline const Op<CastParams> cast{"Cast"};
+}
 
 struct SliceParams {
   SliceInts begin, end, step;
@@ -69,6 +86,9 @@ struct SliceParams {
     v("step", step, "Step along each axis, not 0; None and missing ones are 1.");
   }
 };
+namespace fn {
+inline const Op<SliceParams> slice{"slice"}, slice_assign{"_slice_assign"};
+}
 
 enum class ResultStorage : int32_t { kNone, kCsr, kDefault, kRowSparse };
 
@@ -83,5 +103,34 @@ struct DotParams {
       {"None", "csr", "default", "row_sparse"});
   }
 };
+namespace fn {
+inline const Op<DotParams> dot{"dot"}, batch_dot{"batch_dot"};
+}
+
+struct ConcatParams {
+  int64_t num_args = 0;
+  int64_t dim = 1;
+  template <class V>
+  void visit(V& v) {
+    v("num_args", num_args, "How many arrays; counted when it is not given.");
+    v("dim", dim, "The axis along which the arrays are put together.");
+  }
+};
+namespace fn {
+inline const Op<ConcatParams> concat{"Concat"};
+}
+
+struct StackParams {
+  int64_t axis = 0;
+  int64_t num_args = 0;
+  template <class V>
+  void visit(V& v) {
+    v("axis", axis, "The place of the new axis in the result.");
+    v("num_args", num_args, "How many arrays; counted when it is not given.");
+  }
+};
+namespace fn {
+inline const Op<StackParams> stack{"stack"};
+}
 
 }  // namespace mxtape

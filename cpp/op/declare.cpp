@@ -6,10 +6,8 @@ namespace mxtape {
 
 void infer_pointwise(InferCall& call) {
   call.expect_same_dtype();
-  for (size_t i = 1; i < call.input_count(); ++i) {
-    call.expect(call.shape(i) == call.shape(0), "inputs must have one shape");
-  }
-  call.output(0, call.shape(0), call.dtype(0));
+  call.require_same_shape(call.input_count());
+  call.output(0, call.partial_shape(0), call.dtype(0));
 }
 
 void infer_pointwise_broadcast(InferCall& call) {
@@ -26,7 +24,10 @@ void infer_unary(InferCall& call) {
   infer_same_shape(call);
 }
 
-void infer_same_shape(InferCall& call) { call.output(0, call.shape(0), call.dtype(0)); }
+void infer_same_shape(InferCall& call) {
+  call.require_same_shape(1);
+  call.output(0, call.partial_shape(0), call.dtype(0));
+}
 
 void infer_same_floating(InferCall& call) {
   call.expect_floating();
@@ -104,6 +105,11 @@ OpDeclaration& OpDeclaration::add_aliases(std::initializer_list<const char*> nam
 OpDeclaration& OpDeclaration::set_no_grad_inputs(std::initializer_list<uint8_t> inputs) {
   op_->no_grad_inputs = inputs;
   return *this;
+}
+
+OpDeclaration& OpDeclaration::set_auxiliary(std::initializer_list<uint8_t> inputs) {
+  op_->auxiliary = inputs;
+  return set_no_grad_inputs(inputs);
 }
 
 OpDeclaration& OpDeclaration::keep_input(size_t i, Keep keep) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstring>
 #include <initializer_list>
 #include <string_view>
 #include <tuple>
@@ -9,6 +10,7 @@
 #include "op/functional.h"
 #include "op/registry.h"
 #include "op/schema.h"
+#include "runtime/simd.h"
 
 // The language in which operators are declared: see docs/adding-an-operator.md.
 //
@@ -42,6 +44,75 @@ TileFunction tile_function(F) {
   return f;
 }
 
+template <class F, class P, class... X>
+MXTAPE_INLINE auto apply_element(const P* params, X... x) {
+  if constexpr (std::is_void_v<P>) {
+    return F{}(x...);
+  } else {
+    return F{}(*params, x...);
+  }
+}
+
+// The last numbers of an array, fewer than a vector has; zeros in the other places.
+template <class T>
+[[gnu::noinline]] Simd<T> load_part(const T* from, int64_t count) {
+  Simd<T> x = 0;
+  std::memcpy(&x, from, static_cast<size_t>(count) * sizeof(T));
+  return x;
+}
+
+// Floating-point numbers come by the vector, all in the same code; integers one by one.
+template <class F, class P, class T, size_t... I>
+void element_entry(const void* const* in, void* out, int64_t n, const void* params,
+                   std::index_sequence<I...>) {
+  const T* const x[] = {static_cast<const T*>(in[I])...};
+  T* y = static_cast<T*>(out);
+  const P* p = static_cast<const P*>(params);
+  if constexpr (std::is_floating_point_v<T>) {
+    constexpr int64_t kSize = Simd<T>::kSize;
+    for (int64_t i = 0; i < n; i += kSize) {
+      const int64_t count = n - i;
+      if (count >= kSize) [[likely]] {
+        const Simd<T> result = apply_element<F>(p, Simd<T>::load(x[I] + i)...);
+        result.store(y + i);
+      } else {
+        const Simd<T> result = apply_element<F>(p, load_part(x[I] + i, count)...);
+        std::memcpy(y + i, &result, static_cast<size_t>(count) * sizeof(T));
+      }
+    }
+  } else {
+    for (int64_t i = 0; i < n; ++i) y[i] = static_cast<T>(apply_element<F>(p, x[I][i]...));
+  }
+}
+
+template <size_t Arity, class P, class F, class... T>
+TileFunction element_function(F) {
+  static_assert(std::is_empty_v<F>, "a function of elements captures nothing");
+  TileFunction f;
+  ((f.kernels[static_cast<int>(dtype_of<T>)] =
+        [](const void* const* in, void* out, int64_t n, const void* params) {
+          element_entry<F, P, T>(in, out, n, params, std::make_index_sequence<Arity>());
+        }),
+   ...);
+  return f;
+}
+
+template <class F, class T>
+void scalar_entry(const void* const* in, void* out, int64_t n, const void*) {
+  const T* x = static_cast<const T*>(in[0]);
+  T* y = static_cast<T*>(out);
+  for (int64_t i = 0; i < n; ++i) y[i] = static_cast<T>(F{}(x[i]));
+}
+
+template <class F>
+TileFunction scalar_function(F) {
+  static_assert(std::is_empty_v<F>, "a function of elements captures nothing");
+  TileFunction f;
+  f.kernels[static_cast<int>(DType::kFloat32)] = scalar_entry<F, float>;
+  f.kernels[static_cast<int>(DType::kFloat64)] = scalar_entry<F, double>;
+  return f;
+}
+
 }  // namespace detail
 
 // Floating-point arithmetic: integers are computed in float64 and converted back.
@@ -53,6 +124,18 @@ TileFunction floating_tile(F f) {
 template <size_t Arity, class P = void, class F>
 TileFunction numeric_tile(F f) {
   return detail::tile_function<Arity, P, F, float, double, uint8_t, int8_t, int32_t, int64_t>(f);
+}
+
+// The same of functions of elements: of Simd<float> and Simd<double>, and of plain integers. Always
+// vector instructions, whatever the function is made of; ops/shared/elementary.h has exp() and its
+// like for them.
+template <size_t Arity, class P = void, class F>
+TileFunction floating_each(F f) {
+  return detail::element_function<Arity, P, F, float, double>(f);
+}
+template <size_t Arity, class P = void, class F>
+TileFunction numeric_each(F f) {
+  return detail::element_function<Arity, P, F, float, double, uint8_t, int8_t, int32_t, int64_t>(f);
 }
 
 // Inference that pointwise operators share.
@@ -105,6 +188,12 @@ class OpDeclaration {
     op_->infer = f;
     return *this;
   }
+  // Checks that read the inputs' values, after inference and before anything changes. They resolve
+  // what inference left open: an output's extent of -1 that depends on values.
+  OpDeclaration& check(CheckFn f) {
+    op_->check = f;
+    return *this;
+  }
   OpDeclaration& kernel(KernelFn f) {
     op_->kernel = f;
     return *this;
@@ -126,10 +215,44 @@ class OpDeclaration {
   OpDeclaration& pointwise_numeric(F f, int cost = 1) {
     return pointwise(numeric_tile<1>(f), cost);
   }
+  // A function of elements, f(x...) or f(const P&, x...).
+  template <size_t Arity = 1, class P = void, class F>
+  OpDeclaration& pointwise_each(F f, int cost = 1) {
+    return pointwise(floating_each<Arity, P>(f), cost);
+  }
+  template <size_t Arity = 1, class P = void, class F>
+  OpDeclaration& pointwise_each_numeric(F f, int cost = 1) {
+    return pointwise(numeric_each<Arity, P>(f), cost);
+  }
+  // A function of one number that only a library has, as std::tan: one element after the other.
+  template <class F>
+  OpDeclaration& pointwise_scalar(F f, int cost = 1) {
+    return pointwise(detail::scalar_function(f), cost);
+  }
+  // One array of numbers, also a method of NDArray.
+  OpDeclaration& unary() { return inputs("data").infer(infer_unary).method(); }
 
   OpDeclaration& vjp(VjpFn f) {
     op_->vjp = f;
     return *this;
+  }
+  // The gradient of a function of one array: the head gradient `g` and the saved input `x`, or the
+  // saved output `y`, make that of the input: [](auto& g, auto& x) { return g * fn::cos(x); }.
+  template <class F>
+  OpDeclaration& grad_x(F) {
+    static_assert(std::is_empty_v<F>, "a gradient captures nothing");
+    return keep_input().vjp([](Vjp& v) {
+      const NDArray g = v.head(), x = v.input(0);
+      v.grad(0, F{}(g, x));
+    });
+  }
+  template <class F>
+  OpDeclaration& grad_y(F) {
+    static_assert(std::is_empty_v<F>, "a gradient captures nothing");
+    return keep_output().vjp([](Vjp& v) {
+      const NDArray g = v.head(), y = v.output(0);
+      v.grad(0, F{}(g, y));
+    });
   }
   OpDeclaration& zero_grad() { return vjp(zero_gradient).keep_input(0, Keep::kShape); }
   OpDeclaration& no_grad(const char* reason) {
@@ -153,12 +276,12 @@ class OpDeclaration {
   }
   template <size_t... I>
   OpDeclaration& mutates() {
-    return mutates([](size_t i, size_t, const Params*) { return ((i == I) || ...); });
+    return mutates([](size_t i, size_t, const Params*, Mode) { return ((i == I) || ...); });
   }
-  // The operator has parameters and asks its call for training().
-  OpDeclaration& training_mode() {
-    op_->training_mode = true;
-    return *this;
+  // Inputs that are states and no variables: a symbol lists them apart, no gradient flows to them.
+  template <class... I>
+  OpDeclaration& auxiliary(I... i) {
+    return set_auxiliary({static_cast<uint8_t>(i)...});
   }
   // The kernel also works when output 0 is the very view that is input 0; a variadic operator's
   // when an output is the very view that is an input.
@@ -201,6 +324,7 @@ class OpDeclaration {
   OpDeclaration& set_inputs(std::initializer_list<const char*> names);
   OpDeclaration& add_aliases(std::initializer_list<const char*> names);
   OpDeclaration& set_no_grad_inputs(std::initializer_list<uint8_t> inputs);
+  OpDeclaration& set_auxiliary(std::initializer_list<uint8_t> inputs);
 
   OpSchema* op_;
 };

@@ -7,12 +7,47 @@
 #include "runtime/parallel.h"
 
 namespace mxtape {
+namespace fn {
 namespace {
 
-const fn::Op sum_op{"sum"}, cast_op{"Cast"}, broadcast_op{"broadcast_to"},
-    broadcast_axis_op{"broadcast_axis"}, reshape_op{"Reshape"};
+// The names of parameters, which tell one struct of them from another.
+std::string describe(const ParamsInfo* params) {
+  if (!params) return "none";
+  std::string names;
+  for (const ParamField& field : params->fields) names += (names.empty() ? "" : ", ") + field.name;
+  return "(" + names + ")";
+}
 
 }  // namespace
+
+AnyOp::AnyOp(const char* name, const ParamsInfo* (*params)())
+    : name_(name), params_(params), next_(first_) {
+  first_ = this;
+}
+
+const OpSchema& AnyOp::look_up() const {
+  const OpSchema& op = find_op(name_);
+  const ParamsInfo* params = params_ ? params_() : nullptr;
+  if (op.params != params) {
+    fail("operator ", name_, " has the parameters ", describe(op.params),
+         ", it is called with those of another type: ", describe(params));
+  }
+  op_.store(&op, std::memory_order_release);
+  return op;
+}
+
+NDArray AnyOp::call(std::initializer_list<const NDArray*> inputs) const {
+  const OpSchema& op = schema();
+  return invoke(op, Inputs(inputs.begin(), inputs.size()), op.params->make());
+}
+
+const Op<> negative{"negative"}, abs{"abs"}, sign{"sign"}, floor{"floor"}, trunc{"trunc"},
+    exp{"exp"}, log{"log"}, sqrt{"sqrt"}, rsqrt{"rsqrt"}, cbrt{"cbrt"}, rcbrt{"rcbrt"},
+    square{"square"}, reciprocal{"reciprocal"}, sin{"sin"}, cos{"cos"}, tan{"tan"}, sinh{"sinh"},
+    cosh{"cosh"}, tanh{"tanh"}, sigmoid{"sigmoid"}, gamma{"gamma"}, zeros_like{"zeros_like"},
+    ones_like{"ones_like"}, where{"where"}, relu{"relu"}, softsign{"softsign"}, expm1{"expm1"};
+
+}  // namespace fn
 
 NDArray full(const Shape& shape, DType dtype, double value) {
   NDArray out = NDArray::empty(shape, dtype);
@@ -23,7 +58,7 @@ NDArray full(const Shape& shape, DType dtype, double value) {
 }
 
 NDArray sum(const NDArray& x, const Ints& axes, bool keepdims) {
-  return sum_op({x}, ReduceParams{axes, keepdims, false});
+  return fn::sum(x, {axes, keepdims});
 }
 
 NDArray sum_to(const NDArray& x, const Shape& shape) {
@@ -40,7 +75,7 @@ NDArray sum_to(const NDArray& x, const Shape& shape) {
 NDArray reshape(const NDArray& x, const Shape& shape) {
   if (x.shape() == shape) return x;
   NDArray view = x.viewed(shape);
-  record_view(reshape_op.schema(), x, make_params(ReshapeParams{Ints(shape.begin(), shape.end())}),
+  record_view(fn::reshape.schema(), x, make_params(ReshapeParams{Ints(shape.begin(), shape.end())}),
               view);
   return view;
 }
@@ -57,13 +92,13 @@ NDArray broadcast_to(const NDArray& x, const Shape& shape) {
       p.axis.push_back(d);
       p.size.push_back(shape[d]);
     }
-    return p.axis.empty() ? reshape(x, lead) : broadcast_axis_op({reshape(x, lead)}, p);
+    return p.axis.empty() ? reshape(x, lead) : fn::broadcast_axis(reshape(x, lead), p);
   }
-  return broadcast_op({reshape(x, lead)}, BroadcastToParams{Ints(shape.begin(), shape.end())});
+  return fn::broadcast_to(reshape(x, lead), {Ints(shape.begin(), shape.end())});
 }
 
 NDArray cast(const NDArray& x, DType dtype) {
-  return x.dtype() == dtype ? x : cast_op({x}, CastParams{dtype});
+  return x.dtype() == dtype ? x : fn::cast(x, {dtype});
 }
 
 NDArray expand_dims(const NDArray& x, int axis) {

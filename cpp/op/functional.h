@@ -1,6 +1,8 @@
 #pragma once
 
 #include <atomic>
+#include <concepts>
+#include <initializer_list>
 
 #include "core/ndarray.h"
 #include "op/invoke.h"
@@ -23,73 +25,115 @@ struct ScalarParams {
 
 namespace fn {
 
-// An operator that is looked up by name on its first use.
-class Op {
+// An operator that is looked up by name on its first use. Handles are static objects: a list holds
+// them all, so that a test can look every one of them up.
+class AnyOp {
  public:
-  constexpr explicit Op(const char* name) : name_(name) {}
+  AnyOp(const AnyOp&) = delete;
+  AnyOp& operator=(const AnyOp&) = delete;
+
+  const char* name() const { return name_; }
+  // An Error when there is no such operator, or its parameters are of another type.
   const OpSchema& schema() const {
     const OpSchema* op = op_.load(std::memory_order_acquire);
-    if (!op) op_.store(op = &find_op(name_), std::memory_order_release);
-    return *op;
+    return op ? *op : look_up();
   }
-  template <class... Array>
-    requires(std::is_same_v<Array, NDArray> && ...)
+  static const AnyOp* first() { return first_; }
+  const AnyOp* next() const { return next_; }
+
+ protected:
+  AnyOp(const char* name, const ParamsInfo* (*params)());
+  // One visible output of a call with the defaults of the parameters.
+  NDArray call(std::initializer_list<const NDArray*> inputs) const;
+
+ private:
+  const OpSchema& look_up() const;
+
+  const char* name_;
+  const ParamsInfo* (*params_)();  // nullptr: the operator has no parameters
+  mutable std::atomic<const OpSchema*> op_{nullptr};
+  const AnyOp* next_;
+  static inline constinit const AnyOp* first_ = nullptr;
+};
+
+// An operator without parameters.
+template <class P = void>
+class Op : public AnyOp {
+ public:
+  explicit Op(const char* name) : AnyOp(name, nullptr) {}
+  template <std::same_as<NDArray>... Array>
   NDArray operator()(const Array&... inputs) const {
     const NDArray* pointers[] = {&inputs...};
     return invoke(schema(), Inputs(pointers, sizeof...(inputs)));
   }
-  template <class P>
-  NDArray operator()(std::initializer_list<NDArray> inputs, P params) const {
-    return invoke(schema(), inputs, make_params(std::move(params)));
+};
+
+// An operator with the parameters P. Without them a call has their defaults.
+template <class P>
+  requires std::is_class_v<P>
+class Op<P> : public AnyOp {
+ public:
+  explicit Op(const char* name) : AnyOp(name, &params_info<P>) {}
+  template <std::same_as<NDArray>... Array>
+  NDArray operator()(const Array&... inputs) const {
+    return call({&inputs...});
+  }
+  NDArray operator()(const NDArray& a, P params) const { return with(std::move(params), {&a}); }
+  NDArray operator()(const NDArray& a, const NDArray& b, P params) const {
+    return with(std::move(params), {&a, &b});
+  }
+  NDArray operator()(const NDArray& a, const NDArray& b, const NDArray& c, P params) const {
+    return with(std::move(params), {&a, &b, &c});
+  }
+  NDArray operator()(const NDArray& a, const NDArray& b, const NDArray& c, const NDArray& d,
+                     P params) const {
+    return with(std::move(params), {&a, &b, &c, &d});
+  }
+
+ private:
+  NDArray with(P params, std::initializer_list<const NDArray*> inputs) const {
+    return invoke(schema(), Inputs(inputs.begin(), inputs.size()), make_params(std::move(params)));
+  }
+};
+
+// A binary function of arrays and numbers, that is looked up by name on its first use.
+class BinaryOp {
+ public:
+  constexpr explicit BinaryOp(const char* name) : name_(name) {}
+  const BinaryForms& forms() const {
+    const BinaryForms* forms = forms_.load(std::memory_order_acquire);
+    if (!forms) forms_.store(forms = &find_binary(name_), std::memory_order_release);
+    return *forms;
+  }
+  // Of two arrays.
+  const OpSchema& schema() const { return *forms().arrays; }
+  NDArray operator()(const NDArray& a, const NDArray& b) const {
+    const NDArray* inputs[] = {&a, &b};
+    return invoke(schema(), Inputs(inputs, 2));
+  }
+  NDArray operator()(const NDArray& a, double b) const {
+    return invoke(*forms().scalar, {a}, make_params(ScalarParams{b, false}));
+  }
+  NDArray operator()(double a, const NDArray& b) const {
+    return invoke(*forms().reversed, {b}, make_params(ScalarParams{a, false}));
   }
 
  private:
   const char* name_;
-  mutable std::atomic<const OpSchema*> op_{nullptr};
+  mutable std::atomic<const BinaryForms*> forms_{nullptr};
 };
 
-// A binary operator over arrays and numbers.
-class BinaryOp {
- public:
-  constexpr BinaryOp(const char* arrays, const char* scalar, const char* reversed)
-      : arrays_(arrays), scalar_(scalar), reversed_(reversed) {}
-  // Of two arrays.
-  const OpSchema& schema() const { return arrays_.schema(); }
-  NDArray operator()(const NDArray& a, const NDArray& b) const { return arrays_(a, b); }
-  NDArray operator()(const NDArray& a, double b) const {
-    return scalar_({a}, ScalarParams{b, false});
-  }
-  NDArray operator()(double a, const NDArray& b) const {
-    return reversed_({b}, ScalarParams{a, false});
-  }
+inline const BinaryOp add{"add"}, subtract{"subtract"}, multiply{"multiply"}, divide{"divide"};
+inline const BinaryOp modulo{"modulo"}, power{"power"}, maximum{"maximum"}, minimum{"minimum"};
+inline const BinaryOp equal{"equal"}, not_equal{"not_equal"};
+inline const BinaryOp greater{"greater"}, greater_equal{"greater_equal"};
+inline const BinaryOp lesser{"lesser"}, lesser_equal{"lesser_equal"};
 
- private:
-  Op arrays_, scalar_, reversed_;
-};
-
-inline const BinaryOp add{"broadcast_add", "_plus_scalar", "_plus_scalar"};
-inline const BinaryOp subtract{"broadcast_sub", "_minus_scalar", "_rminus_scalar"};
-inline const BinaryOp multiply{"broadcast_mul", "_mul_scalar", "_mul_scalar"};
-inline const BinaryOp divide{"broadcast_div", "_div_scalar", "_rdiv_scalar"};
-inline const BinaryOp power{"broadcast_power", "_power_scalar", "_rpower_scalar"};
-inline const BinaryOp maximum{"broadcast_maximum", "_maximum_scalar", "_maximum_scalar"};
-inline const BinaryOp minimum{"broadcast_minimum", "_minimum_scalar", "_minimum_scalar"};
-inline const BinaryOp equal{"broadcast_equal", "_equal_scalar", "_equal_scalar"};
-inline const BinaryOp not_equal{"broadcast_not_equal", "_not_equal_scalar", "_not_equal_scalar"};
-inline const BinaryOp greater{"broadcast_greater", "_greater_scalar", "_lesser_scalar"};
-inline const BinaryOp greater_equal{"broadcast_greater_equal", "_greater_equal_scalar",
-                                    "_lesser_equal_scalar"};
-inline const BinaryOp lesser{"broadcast_lesser", "_lesser_scalar", "_greater_scalar"};
-inline const BinaryOp lesser_equal{"broadcast_lesser_equal", "_lesser_equal_scalar",
-                                   "_greater_equal_scalar"};
-
-inline const Op negative{"negative"}, abs{"abs"}, sign{"sign"}, floor{"floor"}, trunc{"trunc"};
-inline const Op exp{"exp"}, log{"log"}, sqrt{"sqrt"}, rsqrt{"rsqrt"}, cbrt{"cbrt"}, rcbrt{"rcbrt"};
-inline const Op square{"square"}, reciprocal{"reciprocal"};
-inline const Op sin{"sin"}, cos{"cos"}, tan{"tan"}, sinh{"sinh"}, cosh{"cosh"}, tanh{"tanh"};
-inline const Op sigmoid{"sigmoid"}, gamma{"gamma"};
-inline const Op zeros_like{"zeros_like"}, ones_like{"ones_like"};
-inline const Op where{"where"};
+// Defined in functional.cpp: all files of operators see these, and an initializer in each would be
+// much code.
+extern const Op<> negative, abs, sign, floor, trunc, exp, log, sqrt, rsqrt, cbrt, rcbrt, square,
+    reciprocal, sin, cos, tan, sinh, cosh, tanh, sigmoid, gamma, zeros_like, ones_like, where, relu,
+    softsign, expm1;
 
 }  // namespace fn
 

@@ -1,6 +1,10 @@
 #include "op/invoke.h"
 
+#include <algorithm>
+#include <cstring>
+
 #include "autograd/recorder.h"
+#include "op/call.h"
 #include "op/functional.h"
 #include "op/op_node.h"
 #include "op/registry.h"
@@ -19,19 +23,6 @@ std::string input_names(const OpSchema& op, size_t count, const Params* params) 
   return names;
 }
 
-void check_inputs(const OpSchema& op, Inputs inputs, const Params* params) {
-  const size_t expected = op.count_inputs(inputs.size(), params);
-  if (inputs.size() != expected || (op.variadic && inputs.empty())) {
-    fail_as(ErrorKind::kMXNet, op.name, ": expected ",
-            op.variadic ? std::string("at least one") : std::to_string(expected), " input",
-            expected == 1 ? "" : "s", " (", input_names(op, op.variadic ? 1 : expected, params),
-            "), got ", inputs.size());
-  }
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    if (!inputs[i].defined()) fail(op.name, ": input ", i, " is missing");
-  }
-}
-
 bool same_view(const NDArray& a, const NDArray& b) {
   return a.byte_offset() == b.byte_offset() && a.shape() == b.shape() && a.dtype() == b.dtype();
 }
@@ -46,7 +37,7 @@ bool must_not_alias(const OpSchema& op, Inputs inputs, const NDArray& out) {
   return false;
 }
 
-void check_output(const OpSchema& op, size_t i, const NDArray& out, const OutputSpec& spec) {
+void check_output(const OpSchema& op, size_t i, const NDArray& out, const ArraySpec& spec) {
   if (out.shape() != spec.shape || out.dtype() != spec.dtype) {
     fail(op.name, ": out", i ? std::to_string(i) : "", " has shape ", out.shape(), " and dtype ",
          out.dtype(), ", the result has ", spec.shape, " and ", spec.dtype);
@@ -54,82 +45,36 @@ void check_output(const OpSchema& op, size_t i, const NDArray& out, const Output
   check_writable(out, op.name);
 }
 
-// Helpers of inference know an axis or a shape but not the call: what it was given is added here.
-void infer_outputs(const OpSchema& op, InferCall& infer) {
-  try {
-    op.infer(infer);
-  } catch (const Error& error) {
-    const std::string_view text = error.what();
-    const std::string prefix = op.name + ": ";
-    const bool says_it = infer.input_count() == 0 || text.find("[given") != text.npos ||
-                         text.find(infer.shape(0).str()) != text.npos;
-    if (error.kind() != ErrorKind::kMXNet || says_it || !text.starts_with(prefix)) throw;
-    infer.fail(text.substr(prefix.size()));
-  }
-}
-
-bool will_record(const OpSchema& op, Inputs inputs) {
-  if (!autograd::is_recording()) return false;
+bool is_recorded(const OpSchema& op, Inputs inputs, Mode mode) {
+  if (!mode.recording) return false;
   for (size_t i = 0; i < inputs.size(); ++i) {
     if (autograd::on_tape(inputs[i]) && !op.is_no_grad_input(i)) return true;
   }
   return false;
 }
 
-void record(const OpSchema& op, Inputs inputs, const Ref<Params>& params,
-            std::span<NDArray> outputs) {
-  if (!will_record(op, inputs)) return;
-  Ref<OpNode> node = OpNode::record(op, inputs, outputs, params);
+void record_call(const OpSchema& op, Inputs inputs, const ParamsRef& params, Mode mode,
+                 std::span<NDArray> outputs) {
+  Ref<OpNode> node = OpNode::record(op, inputs, outputs, params, mode);
   for (size_t i = 1; i < outputs.size(); ++i) outputs[i].set_edge(node, static_cast<uint32_t>(i));
   outputs[0].set_edge(std::move(node), 0);
-}
-
-// What recording would refuse: more inputs than a node can hold, and writing over what its own
-// gradient will read.
-void check_recordable(const OpSchema& op, Inputs inputs, std::span<const NDArray> outputs) {
-  if (!will_record(op, inputs)) return;
-  if (inputs.size() > OpNode::kMaxArrays) {
-    fail(op.name, ": too many inputs to record: ", inputs.size());
-  }
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    for (const NDArray& out : outputs) {
-      if (op.keep_input(i) == Keep::kData && inputs[i].storage() == out.storage()) {
-        fail(op.name, ": while recording, out shares memory with input ", i, " of shape ",
-             inputs[i].shape(), ", which the gradient needs; write to a new array");
-      }
-    }
-  }
 }
 
 // The kernel of a call that waits for its one input.
 class LateReduction final : public fusion::Reduction {
  public:
-  LateReduction(const OpSchema& op, Ref<Params> params) : op_(op), params_(std::move(params)) {}
+  LateReduction(const OpSchema& op, ParamsRef params, Mode mode)
+      : op_(op), params_(std::move(params)), mode_(mode) {}
   void run(const NDArray& in, const NDArray& out) const override {
     const NDArray* inputs[] = {&in};
-    op_.kernel(KernelCall(op_, Inputs(inputs, 1), {&out, 1}, params_.get()));
+    op_.kernel(KernelCall(op_, Inputs(inputs, 1), {&out, 1}, params_.get(), mode_));
   }
 
  private:
   const OpSchema& op_;
-  Ref<Params> params_;
+  ParamsRef params_;
+  Mode mode_;
 };
-
-// A pointwise call over large arrays may wait for others to run with it, and so may a reduction of
-// what waits to one number: undefined if the call may not. `size`: of its output.
-NDArray deferred_result(const OpSchema& op, Inputs inputs, const Ref<Params>& params,
-                        const OutputSpec& spec, int64_t size) {
-  if (op.streams && size == 1 && inputs[0].storage()->deferred() &&
-      spec.dtype == inputs[0].dtype()) {
-    return fusion::defer_reduction(inputs[0], spec.shape, make_ref<LateReduction>(op, params));
-  }
-  if (!(op.tile_operands || op.is_broadcast) || !fusion::is_large(size)) return NDArray();
-  if (op.is_broadcast) return fusion::defer_broadcast(inputs[0], spec.shape);
-  TileOperand operands[4];
-  const size_t count = op.tile_operands(op, inputs, params.get(), spec.dtype, operands);
-  return fusion::defer(op.tile, spec.dtype, {operands, count}, spec.shape,
-                       params ? params->data() : nullptr, params.get());
-}
 
 }  // namespace
 
@@ -140,86 +85,154 @@ void check_writable(const NDArray& array, std::string_view op) {
        "values that gradients need. Write to a new array, or outside autograd.record()");
 }
 
-void invoke(const OpSchema& op, Inputs inputs, const Ref<Params>& params, Outputs& outputs) {
-  check_inputs(op, inputs, params.get());
-  if (op.training_mode) params->training = autograd::is_training();
-  const size_t count = op.count_outputs(params.get());
-  if (count > kMaxOutputs) {
-    fail(op.name, ": the parameters ask for ", count, " outputs: ", print_given(*params));
-  }
-  SmallVector<OutputSpec, 2> specs(count);
-  InferCall infer(op, inputs, params.get(), specs);
-  infer_outputs(op, infer);
+bool Call::will_record() const { return is_recorded(op_, inputs_, mode_); }
 
-  const size_t given = outputs.size();
-  if (given && given != op.count_visible(params.get()) && given != count) {
-    fail(op.name, ": ", given, " arrays given as out, the operator has ",
-         op.count_visible(params.get()), " outputs");
+void Call::check_inputs() const {
+  const size_t expected = op_.count_inputs(inputs_.size(), params_.get());
+  if (inputs_.size() != expected || (op_.variadic && inputs_.empty())) {
+    fail(op_.name, ": expected ",
+         op_.variadic ? std::string("at least one") : std::to_string(expected), " input",
+         expected == 1 ? "" : "s", " (",
+         input_names(op_, op_.variadic ? 1 : expected, params_.get()), "), got ", inputs_.size());
   }
-  for (size_t i = 0; i < given; ++i) {
-    if (outputs[i].defined()) check_output(op, i, outputs[i], specs[i]);
+  for (size_t i = 0; i < inputs_.size(); ++i) {
+    if (!inputs_[i].defined()) fail(op_.name, ": input ", i, " is missing");
   }
-  check_recordable(op, inputs, outputs);
-  const auto mutated = [&](size_t i) { return op.mutates(i, inputs.size(), params.get()); };
-  for (size_t i = 0; op.mutates && i < inputs.size(); ++i) {
-    if (mutated(i) && !op.is_no_grad_input(i)) check_writable(inputs[i], op.name);
-  }
-
-  Outputs spare;
-  SmallVector<size_t, 2> copied;
-  size_t bytes = 0;
-  bool waits = false;
-  const auto device = inputs.empty() ? 0 : inputs[0].storage()->device();
-  for (size_t i = 0; i < count; ++i) {
-    // What inference made of the parameters may be below zero, or too much.
-    const int64_t size = checked_size(specs[i].shape, op.name);
-    bytes += static_cast<size_t>(size) * item_size(specs[i].dtype);
-    if (i >= given) outputs.push_back(NDArray());
-    if (!outputs[i].defined()) {
-      if (!given) outputs[i] = deferred_result(op, inputs, params, specs[i], size);
-      waits = outputs[i].defined();
-      if (!waits) outputs[i] = NDArray::empty(std::move(specs[i].shape), specs[i].dtype);
-      if (device) outputs[i].storage()->set_device(device);
-    } else if (must_not_alias(op, inputs, outputs[i])) {
-      spare.push_back(outputs[i]);
-      copied.push_back(i);
-      outputs[i] = NDArray::empty(std::move(specs[i].shape), specs[i].dtype);
-    }
-  }
-  for (const NDArray& input : inputs) bytes = std::max(bytes, input.nbytes());
-  if (!waits) {
-    const BlockingScope scope(bytes);
-    for (size_t i = 0; i < inputs.size(); ++i) {
-      if (op.mutates && mutated(i)) fusion::before_write(inputs[i]);
-      if (!op.tile_operands && !(op.streams && i == 0)) inputs[i].storage()->data();
-    }
-    for (size_t i = 0; i < given; ++i) fusion::before_write(outputs[i]);
-    for (const NDArray& out : spare) fusion::before_write(out);
-    const KernelCall call(op, inputs, outputs, params.get());
-    op.kernel(call);
-    for (size_t k = 0; k < copied.size(); ++k) {
-      std::memcpy(spare[k].bytes(), outputs[copied[k]].bytes(), spare[k].nbytes());
-    }
-  }
-  for (size_t k = 0; k < copied.size(); ++k) outputs[copied[k]] = std::move(spare[k]);
-  for (size_t i = 0; i < given; ++i) outputs[i].storage()->bump_version();
-  for (size_t i = 0; op.mutates && i < inputs.size(); ++i) {
-    if (mutated(i)) inputs[i].storage()->bump_version();
-  }
-  if (autograd::is_recording()) record(op, inputs, params, outputs);
-  if (count > op.count_visible(params.get())) outputs.resize(op.count_visible(params.get()));
 }
 
-void invoke(const OpSchema& op, Arrays inputs, const Ref<Params>& params, Outputs& outputs) {
+void Call::check_outputs() const {
+  const size_t visible = op_.count_visible(params_.get());
+  if (given_ && given_ != visible && given_ != specs_.size()) {
+    fail(op_.name, ": ", given_, " arrays given as out, the operator has ", visible, " outputs");
+  }
+  for (size_t i = 0; i < given_; ++i) {
+    if (outputs_[i].defined()) check_output(op_, i, outputs_[i], specs_[i]);
+  }
+}
+
+// What recording would refuse: more inputs than a node can hold, and writing over what its own
+// gradient will read.
+void Call::check_recordable() const {
+  if (!will_record()) return;
+  if (inputs_.size() > OpNode::kMaxArrays) {
+    fail(op_.name, ": too many inputs to record: ", inputs_.size());
+  }
+  for (size_t i = 0; i < inputs_.size(); ++i) {
+    for (const NDArray& out : outputs_) {
+      if (op_.keep_input(i) == Keep::kData && inputs_[i].storage() == out.storage()) {
+        fail(op_.name, ": while recording, out shares memory with input ", i, " of shape ",
+             inputs_[i].shape(), ", which the gradient needs; write to a new array");
+      }
+    }
+  }
+}
+
+void Call::infer() {
+  check_inputs();
+  given_ = outputs_.size();
+  const size_t count = op_.count_outputs(params_.get());
+  if (count > kMaxOutputs) {
+    fail(op_.name, ": the parameters ask for ", count, " outputs: ", print_given(*params_));
+  }
+  specs_.resize(count);
+  SmallVector<InputView, 8> views;
+  for (const NDArray& input : inputs_) {
+    views.push_back({&input.shape(), input.dtype(), StorageType::kDense});
+  }
+  InferCall call(op_, views, params_.get(), mode_, specs_);
+  run_inference(op_, call);
+  if (op_.check) op_.check(CheckCall(call, inputs_));
+  check_outputs();
+  check_recordable();
+  for (size_t i = 0; op_.mutates && i < inputs_.size(); ++i) {
+    if (mutates(i) && !op_.is_no_grad_input(i)) check_writable(inputs_[i], op_.name);
+  }
+}
+
+// A pointwise call over large arrays may wait for others to run with it, and so may a reduction of
+// what waits to one number: undefined if the call may not. `size`: of its output.
+NDArray Call::deferred_result(const ArraySpec& spec, int64_t size) const {
+  if (op_.streams && size == 1 && inputs_[0].storage()->deferred() &&
+      spec.dtype == inputs_[0].dtype()) {
+    return fusion::defer_reduction(inputs_[0], spec.shape,
+                                   make_ref<LateReduction>(op_, params_, mode_));
+  }
+  if (!(op_.tile_operands || op_.is_broadcast) || !fusion::is_large(size)) return NDArray();
+  if (op_.is_broadcast) return fusion::defer_broadcast(inputs_[0], spec.shape);
+  TileOperand operands[4];
+  const size_t count = op_.tile_operands(op_, inputs_, params_.get(), spec.dtype, operands);
+  return fusion::defer(op_.tile, spec.dtype, {operands, count}, spec.shape,
+                       params_ ? params_->data() : nullptr, params_.get());
+}
+
+void Call::place() {
+  const auto device = inputs_.empty() ? 0 : inputs_[0].storage()->device();
+  for (size_t i = 0; i < specs_.size(); ++i) {
+    ArraySpec& spec = specs_[i];
+    // What inference made of the parameters may be below zero, or too much.
+    const int64_t size = checked_size(spec.shape, op_.name);
+    bytes_ += static_cast<size_t>(size) * item_size(spec.dtype);
+    if (i >= given_) outputs_.push_back(NDArray());
+    if (!outputs_[i].defined()) {
+      if (!given_) outputs_[i] = deferred_result(spec, size);
+      waits_ = outputs_[i].defined();
+      if (!waits_) outputs_[i] = NDArray::empty(std::move(spec.shape), spec.dtype);
+      if (device) outputs_[i].storage()->set_device(device);
+    } else if (must_not_alias(op_, inputs_, outputs_[i])) {
+      spare_.push_back(outputs_[i]);
+      copied_.push_back(i);
+      outputs_[i] = NDArray::empty(std::move(spec.shape), spec.dtype);
+    }
+  }
+  for (const NDArray& input : inputs_) bytes_ = std::max(bytes_, input.nbytes());
+}
+
+void Call::run() {
+  if (!waits_) {
+    const BlockingScope scope(bytes_);
+    for (size_t i = 0; i < inputs_.size(); ++i) {
+      if (op_.mutates && mutates(i)) fusion::before_write(inputs_[i]);
+      if (!op_.tile_operands && !(op_.streams && i == 0)) inputs_[i].storage()->materialize();
+    }
+    for (size_t i = 0; i < given_; ++i) fusion::before_write(outputs_[i]);
+    for (const NDArray& out : spare_) fusion::before_write(out);
+    const KernelCall call(op_, inputs_, outputs_, params_.get(), mode_);
+    op_.kernel(call);
+    for (size_t k = 0; k < copied_.size(); ++k) {
+      std::memcpy(spare_[k].bytes(), outputs_[copied_[k]].bytes(), spare_[k].nbytes());
+    }
+  }
+  for (size_t k = 0; k < copied_.size(); ++k) outputs_[copied_[k]] = std::move(spare_[k]);
+  for (size_t i = 0; i < given_; ++i) outputs_[i].storage()->bump_version();
+  for (size_t i = 0; op_.mutates && i < inputs_.size(); ++i) {
+    if (mutates(i)) inputs_[i].storage()->bump_version();
+  }
+}
+
+void Call::record() {
+  if (will_record()) record_call(op_, inputs_, params_, mode_, outputs_);
+  const size_t visible = op_.count_visible(params_.get());
+  if (specs_.size() > visible) outputs_.resize(visible);
+}
+
+void invoke(const OpSchema& op, Inputs inputs, const ParamsRef& params, Outputs& outputs) {
+  Call call(op, inputs, params, autograd::thread_mode(), outputs);
+  call.infer();
+  call.place();
+  call.run();
+  call.record();
+}
+
+void invoke(const OpSchema& op, Arrays inputs, const ParamsRef& params, Outputs& outputs) {
   SmallVector<const NDArray*, 8> pointers;
   for (const NDArray& input : inputs) pointers.push_back(&input);
   invoke(op, Inputs(pointers.data(), pointers.size()), params, outputs);
 }
 
 void invoke_over(const OpSchema& op, NDArray first, std::initializer_list<NDArray> others,
-                 const Ref<Params>& params, Outputs& outputs) {
+                 const ParamsRef& params, Outputs& outputs) {
   if (op.in_place && !autograd::is_recording()) {
-    first.storage()->data();
+    first.storage()->materialize();
     if (first.owns_memory()) {
       outputs.resize(op.count_outputs(params.get()));
       // Without its place in the graph, should it have one: the new values have another.
@@ -232,25 +245,25 @@ void invoke_over(const OpSchema& op, NDArray first, std::initializer_list<NDArra
   invoke(op, Inputs(pointers.data(), pointers.size()), params, outputs);
 }
 
-NDArray invoke(const OpSchema& op, Inputs inputs, const Ref<Params>& params) {
+NDArray invoke(const OpSchema& op, Inputs inputs, const ParamsRef& params) {
   Outputs outputs;
   invoke(op, inputs, params, outputs);
   return std::move(outputs[0]);
 }
 
 NDArray invoke(const OpSchema& op, std::initializer_list<NDArray> inputs,
-               const Ref<Params>& params) {
+               const ParamsRef& params) {
   Outputs outputs;
   invoke(op, Arrays{inputs.begin(), inputs.size()}, params, outputs);
   return std::move(outputs[0]);
 }
 
-void record_view(const OpSchema& op, const NDArray& input, const Ref<Params>& params,
+void record_view(const OpSchema& op, const NDArray& input, const ParamsRef& params,
                  NDArray& view) {
-  if (autograd::is_recording()) {
-    const NDArray* inputs[] = {&input};
-    record(op, Inputs(inputs, 1), params, {&view, 1});
-  }
+  const NDArray* pointers[] = {&input};
+  const Inputs inputs(pointers, 1);
+  const Mode mode = autograd::thread_mode();
+  if (is_recorded(op, inputs, mode)) record_call(op, inputs, params, mode, {&view, 1});
 }
 
 void install_gradient_ops() {

@@ -10,22 +10,22 @@ using Outputs = SmallVector<NDArray, 2>;
 // Calls an operator: checks, infers, runs the kernel, records. `outputs` holds the arrays to write
 // to, undefined ones for new arrays, or is empty and receives new ones. Everything is checked
 // before anything is changed.
-void invoke(const OpSchema& op, Inputs inputs, const Ref<Params>& params, Outputs& outputs);
-void invoke(const OpSchema& op, Arrays inputs, const Ref<Params>& params, Outputs& outputs);
+void invoke(const OpSchema& op, Inputs inputs, const ParamsRef& params, Outputs& outputs);
+void invoke(const OpSchema& op, Arrays inputs, const ParamsRef& params, Outputs& outputs);
 
 // The same, into new outputs, with a first input that nobody reads afterwards: the first output, of
 // its shape and dtype, is written over it where the operator allows that (in_place), nobody else
 // can see its memory and nothing is recorded.
 void invoke_over(const OpSchema& op, NDArray first, std::initializer_list<NDArray> others,
-                 const Ref<Params>& params, Outputs& outputs);
+                 const ParamsRef& params, Outputs& outputs);
 
 // The same for one visible output.
-NDArray invoke(const OpSchema& op, Inputs inputs, const Ref<Params>& params = nullptr);
+NDArray invoke(const OpSchema& op, Inputs inputs, const ParamsRef& params = nullptr);
 NDArray invoke(const OpSchema& op, std::initializer_list<NDArray> inputs,
-               const Ref<Params>& params = nullptr);
+               const ParamsRef& params = nullptr);
 
 // Records `op` for an output that already exists: a view of an input.
-void record_view(const OpSchema& op, const NDArray& input, const Ref<Params>& params,
+void record_view(const OpSchema& op, const NDArray& input, const ParamsRef& params,
                  NDArray& view);
 
 // Throws when recording is on and `array` is in a recorded graph: it may not be written in place.

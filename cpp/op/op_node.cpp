@@ -21,7 +21,7 @@ void report_once(const OpNode& node, const char* what, size_t i) {
 }  // namespace
 
 Ref<OpNode> OpNode::record(const OpSchema& op, Inputs inputs, Arrays outputs,
-                           const Ref<Params>& params) {
+                           const ParamsRef& params, Mode mode) {
   if (std::max(inputs.size(), outputs.size()) > kMaxArrays) {
     fail(op.name, ": too many inputs or outputs to record: ", inputs.size(), " and ",
          outputs.size());
@@ -31,7 +31,7 @@ Ref<OpNode> OpNode::record(const OpSchema& op, Inputs inputs, Arrays outputs,
   for (size_t i = 0; i < outputs.size(); ++i) saved += op.keep_output(i) != Keep::kNothing;
   const size_t bytes = sizeof(OpNode) + inputs.size() * sizeof(Edge) + saved * sizeof(Saved);
   Ref<OpNode> node(new (::operator new(bytes))
-                       OpNode(op, inputs.size(), outputs.size(), saved, params));
+                       OpNode(op, inputs.size(), outputs.size(), saved, params, mode));
   Edge* edges = node->edge_data();
   for (size_t i = 0; i < inputs.size(); ++i) {
     new (edges + i) Edge(op.is_no_grad_input(i) ? Edge{} : autograd::edge_of(inputs[i]));
@@ -104,6 +104,7 @@ void OpNode::vjp(autograd::VjpCall& call) {
 
 const OpSchema& Vjp::op() const { return node_.op(); }
 const Params* Vjp::raw_params() const { return node_.params().get(); }
+bool Vjp::training() const { return node_.mode().training; }
 size_t Vjp::input_count() const { return node_.input_count(); }
 
 NDArray Vjp::head(size_t i) const {

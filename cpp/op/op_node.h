@@ -10,10 +10,11 @@ class OpNode final : public autograd::Node {
  public:
   static constexpr size_t kMaxArrays = 32767;
   static Ref<OpNode> record(const OpSchema& op, Inputs inputs, Arrays outputs,
-                            const Ref<Params>& params);
+                            const ParamsRef& params, Mode mode);
 
   const OpSchema& op() const { return *op_; }
-  const Ref<Params>& params() const { return params_; }
+  const ParamsRef& params() const { return params_; }
+  Mode mode() const { return mode_; }
   size_t input_count() const { return input_count_; }
   autograd::Saved* saved_input(size_t i);
   autograd::Saved* saved_output(size_t i);
@@ -28,12 +29,14 @@ class OpNode final : public autograd::Node {
   void release() override;
 
  private:
-  OpNode(const OpSchema& op, size_t inputs, size_t outputs, size_t saved, const Ref<Params>& params)
+  OpNode(const OpSchema& op, size_t inputs, size_t outputs, size_t saved, const ParamsRef& params,
+         Mode mode)
       : op_(&op),
         params_(params),
         input_count_(static_cast<uint16_t>(inputs)),
         output_count_(static_cast<uint16_t>(outputs)),
-        saved_count_(static_cast<uint16_t>(saved)) {}
+        saved_count_(static_cast<uint16_t>(saved)),
+        mode_(mode) {}
   ~OpNode() override { release(); }
   void destroy() noexcept override;
 
@@ -43,8 +46,9 @@ class OpNode final : public autograd::Node {
   }
 
   const OpSchema* op_;
-  Ref<Params> params_;
+  ParamsRef params_;
   uint16_t input_count_, output_count_, saved_count_;
+  Mode mode_;
 };
 
 }  // namespace mxtape

@@ -103,9 +103,9 @@ bool parse_ints(std::string_view text, Ints& ints) {
 }
 
 bool parse_dtype(std::string_view text, DType& dtype) {
-  for (int i = 0; i < kDTypeCount; ++i) {
-    if (dtype_name(static_cast<DType>(i)) == trim(text)) {
-      dtype = static_cast<DType>(i);
+  for (const DTypeTraits& traits : kDTypeTraits) {
+    if (traits.name == trim(text)) {
+      dtype = traits.dtype;
       return true;
     }
   }
@@ -181,6 +181,13 @@ std::string print_given(const Params& params) {
     text += fields[i].name + "=" + print_field(fields[i], params.data());
   }
   return text;
+}
+
+void Params::check_base(const char* wanted) const {
+  if (info_->base == wanted) return;
+  std::string names;
+  for (const ParamField& field : info_->fields) names += (names.empty() ? "" : ", ") + field.name;
+  fail("the parameters (", names, ") are read as another operator's");
 }
 
 void parse_field(const ParamField& field, std::string_view text, void* data, std::string_view op) {

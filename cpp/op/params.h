@@ -54,34 +54,53 @@ struct ParamField {
 // An operator's parameter struct, seen through its fields.
 struct ParamsInfo;
 
-// The parameters of one call: immutable once bound, shared by the call and the tape.
+namespace detail {
+
+// The address stands for the struct P.
+template <class P>
+inline constexpr char params_type = 0;
+
+}  // namespace detail
+
+// The parameters of one call, shared by the call and the tape. Who makes them fills them in; from
+// then on they are handed on as ParamsRef and do not change.
 class Params : public RefCounted {
  public:
   const ParamsInfo& info() const { return *info_; }
   void* data() { return data_; }
   const void* data() const { return data_; }
+  // As the struct that they are; an Error when they are another.
   template <class P>
   const P& as() const {
+    if (type() != &detail::params_type<P>) check_base(&detail::params_type<P>);
     return *static_cast<const P*>(data_);
   }
 
   // Bit i: field i was given by the caller. Only those are written to a symbol.
   uint32_t given = 0;
-  // Whether the call runs in training mode; set for operators that are declared training_mode().
-  bool training = false;
 
  protected:
   Params(const ParamsInfo* info, void* data) : info_(info), data_(data) {}
 
  private:
+  const char* type() const;
+  // The struct may be derived from one that it names as its Base.
+  void check_base(const char* wanted) const;
+
   const ParamsInfo* info_;
   void* data_;
 };
 
+using ParamsRef = Ref<const Params>;
+
 struct ParamsInfo {
   std::vector<ParamField> fields;
   Ref<Params> (*make)() = nullptr;
+  const char* type = nullptr;  // &detail::params_type<P>
+  const char* base = nullptr;  // &detail::params_type<P::Base>
 };
+
+inline const char* Params::type() const { return info_->type; }
 
 // A field's value as Python prints it, and as MXNet's symbols hold it.
 std::string print_field(const ParamField& field, const void* data);
@@ -144,6 +163,7 @@ class FieldCollector {
 // The information of parameter struct P, made on first use. P has defaults for its members and
 //   template <class V> void visit(V& v) { v("axis", axis, "what it means"); v.required("k", k,
 //   "..."); }
+// Where it is derived from a struct as which it is read too, `using Base = ...` says so.
 template <class P>
 const ParamsInfo* params_info() {
   class Typed final : public Params {
@@ -159,6 +179,11 @@ const ParamsInfo* params_info() {
     detail::FieldCollector collector(&defaults, made.fields);
     defaults.visit(collector);
     made.make = [] { return Ref<Params>(new Typed(params_info<P>())); };
+    made.type = &detail::params_type<P>;
+    if constexpr (requires { typename P::Base; }) {
+      static_assert(std::is_base_of_v<typename P::Base, P>);
+      made.base = &detail::params_type<typename P::Base>;
+    }
     return made;
   }();
   return &info;
@@ -166,7 +191,7 @@ const ParamsInfo* params_info() {
 
 // Parameters for a call made from C++.
 template <class P>
-Ref<Params> make_params(P value) {
+ParamsRef make_params(P value) {
   Ref<Params> params = params_info<P>()->make();
   *static_cast<P*>(params->data()) = std::move(value);
   params->given = ~uint32_t{0};

@@ -12,6 +12,11 @@ namespace mxtape {
 struct Registry::Index {
   std::map<std::string, std::unique_ptr<OpSchema>, std::less<>> ops;
   std::map<std::string, const OpSchema*, std::less<>> names;
+  struct Binary {
+    std::string arrays, scalar, reversed;
+    BinaryForms forms;
+  };
+  std::map<std::string, Binary, std::less<>> binary;
 };
 
 Registry::Registry() : index_(std::make_unique<Index>()) {}
@@ -28,6 +33,25 @@ OpSchema& Registry::add(std::string_view name) {
   if (!fresh) fail("operator ", name, " is declared twice");
   at->second->name = name;
   return *at->second;
+}
+
+void Registry::add_binary(std::string_view name, std::string_view arrays, std::string_view scalar,
+                          std::string_view reversed) {
+  Index::Binary binary{std::string(arrays), std::string(scalar), std::string(reversed), {}};
+  if (!index_->binary.try_emplace(std::string(name), std::move(binary)).second) {
+    fail("binary function ", name, " is declared twice");
+  }
+}
+
+const BinaryForms* Registry::find_binary(std::string_view name) const {
+  const auto at = index_->binary.find(name);
+  return at == index_->binary.end() ? nullptr : &at->second.forms;
+}
+
+std::vector<std::string> Registry::binary_names() const {
+  std::vector<std::string> list;
+  for (const auto& [name, binary] : index_->binary) list.push_back(name);
+  return list;
 }
 
 const OpSchema* Registry::find(std::string_view name) const {
@@ -51,9 +75,6 @@ void Registry::finish() {
       fail("operator ", name,
            " is declared with more than 32 parameters: Params::given has a bit each");
     }
-    if (op->training_mode && !op->params) {
-      fail("operator ", name, " is declared training_mode() without params");
-    }
     if (!op->kernel) fail("operator ", name, " is declared without a kernel");
     if (!op->vjp && op->no_grad_reason.empty()) {
       fail("operator ", name, " is declared with neither a gradient nor no_grad(reason)");
@@ -68,6 +89,14 @@ void Registry::finish() {
       }
     }
   }
+  for (auto& [name, binary] : index_->binary) {
+    const auto resolve = [&](const std::string& form) {
+      const auto at = names.find(form);
+      if (at == names.end()) fail("binary function ", name, ": there is no operator ", form);
+      return at->second;
+    };
+    binary.forms = {resolve(binary.arrays), resolve(binary.scalar), resolve(binary.reversed)};
+  }
   index_->names = std::move(names);
   install_gradient_ops();
 }
@@ -76,6 +105,12 @@ const OpSchema& find_op(std::string_view name) {
   const OpSchema* op = Registry::get().find(name);
   if (!op) fail("there is no operator called ", name);
   return *op;
+}
+
+const BinaryForms& find_binary(std::string_view name) {
+  const BinaryForms* forms = Registry::get().find_binary(name);
+  if (!forms) fail("there is no binary function called ", name);
+  return *forms;
 }
 
 }  // namespace mxtape

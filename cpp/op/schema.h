@@ -8,41 +8,96 @@
 #include <vector>
 
 #include "autograd/backward.h"
+#include "autograd/recorder.h"
 #include "core/ndarray.h"
 #include "core/small_vector.h"
 #include "op/params.h"
+#include "op/spec.h"
 #include "runtime/tile.h"
 
 namespace mxtape {
 
+using autograd::Mode;
 struct OpSchema;
 
-// The shape and dtype that inference gives an output.
-struct OutputSpec {
-  Shape shape;
-  DType dtype = DType::kFloat32;
+// An input as inference sees it.
+struct InputView {
+  const Shape* shape;
+  DType dtype;
+  StorageType storage;
 };
 
-// A call before it runs: inference reads the inputs and the parameters and describes the outputs.
+// A call before it runs: inference reads what is known of the inputs and the parameters, and says
+// what is known of the outputs. Of a call with arrays everything is known. Of a node in a graph some
+// may not be; then require() fills it in, and reading it ends the inference of this node for now.
 class InferCall {
  public:
-  InferCall(const OpSchema& op, Inputs inputs, const Params* params, std::span<OutputSpec> outputs)
-      : op_(op), inputs_(inputs), params_(params), outputs_(outputs) {}
+  InferCall(const OpSchema& op, std::span<InputView> inputs, const Params* params, Mode mode,
+            std::span<ArraySpec> outputs, ArraySpec* unknown = nullptr)
+      : op_(op),
+        inputs_(inputs),
+        params_(params),
+        outputs_(outputs),
+        unknown_(unknown),
+        mode_(mode) {}
 
   const OpSchema& op() const { return op_; }
   std::string_view name() const;
   size_t input_count() const { return inputs_.size(); }
-  const Shape& shape(size_t i) const { return inputs_[i].shape(); }
-  // For the few operators whose result has a shape that depends on values.
-  const NDArray& input(size_t i) const { return inputs_[i]; }
-  DType dtype(size_t i) const { return inputs_[i].dtype(); }
+  // The name of input i among those that the call has.
+  std::string input_name(size_t i) const;
+  const Shape& shape(size_t i) const {
+    if (unknown_ && !inputs_[i].shape->known()) incomplete();
+    return *inputs_[i].shape;
+  }
+  // The same with extents of -1 where they are not known.
+  const Shape& partial_shape(size_t i) const {
+    if (unknown_ && !inputs_[i].shape->has_ndim()) incomplete();
+    return *inputs_[i].shape;
+  }
+  DType dtype(size_t i) const {
+    if (unknown_ && inputs_[i].dtype == kUnknownDType) incomplete();
+    return inputs_[i].dtype;
+  }
+  StorageType storage(size_t i) const { return inputs_[i].storage; }
   template <class P>
   const P& params() const {
     return params_->as<P>();
   }
   const Params* raw_params() const { return params_; }
-  bool training() const { return params_->training; }
-  void output(size_t i, Shape shape, DType dtype) { outputs_[i] = {std::move(shape), dtype}; }
+  Mode mode() const { return mode_; }
+  bool training() const { return mode_.training; }
+  bool recording() const { return mode_.recording; }
+
+  // Input i must have the shape `wanted`; what is not known of it is filled in. `why` ends the
+  // message.
+  template <class... Parts>
+  void require(size_t i, const Shape& wanted, const Parts&... why) const {
+    if (*inputs_[i].shape == wanted || fill(i, wanted)) return;
+    fail_with({MessagePart(input_name(i)), MessagePart(" must have shape "), MessagePart(wanted),
+               MessagePart(why)...});
+  }
+  // The same for a dtype.
+  template <class... Parts>
+  void require_dtype(size_t i, DType wanted, const Parts&... why) const {
+    if (inputs_[i].dtype == wanted || fill(i, wanted)) return;
+    fail_with({MessagePart(input_name(i)), MessagePart(" must be "), MessagePart(wanted),
+               MessagePart(why)...});
+  }
+  // Writes into input i what is not known of it; whether it is then `wanted`. A call with arrays has
+  // nothing to fill in.
+  bool fill(size_t i, const Shape& wanted) const;
+  bool fill(size_t i, DType wanted) const;
+  // The first `count` inputs, and output 0, have one shape: what is known of one is known of all.
+  void require_same_shape(size_t count) const;
+  // All inputs have one dtype.
+  void expect_same_dtype() const;
+  void expect_floating(size_t i = 0) const;
+
+  void output(size_t i, Shape shape, DType dtype) {
+    if (unknown_) return set_output(i, std::move(shape), dtype);
+    outputs_[i] = {std::move(shape), dtype};
+  }
 
   // Throws an Error that names the operator and the inputs' shapes and dtypes.
   template <class... Parts>
@@ -55,25 +110,47 @@ class InferCall {
   }
   // Axis `axis` of input 0, counted from the end when negative.
   int axis(int64_t axis, size_t input = 0) const {
-    return normalize_axis(axis, shape(input).ndim(), name());
+    return normalize_axis(axis, partial_shape(input).ndim(), name());
   }
-  void expect_same_dtype() const;
-  void expect_floating(size_t i = 0) const;
+
+  // What reading an unknown shape or dtype throws: infer_specs catches it.
+  struct Incomplete {};
+
+ protected:
+  std::span<ArraySpec> outputs() const { return outputs_; }
 
  private:
   [[noreturn, gnu::cold]] void fail_with(MessageParts parts) const;
+  [[noreturn, gnu::cold]] static void incomplete() { throw Incomplete{}; }
+  void set_output(size_t i, Shape shape, DType dtype);
 
   const OpSchema& op_;
-  Inputs inputs_;
+  std::span<InputView> inputs_;
   const Params* params_;
-  std::span<OutputSpec> outputs_;
+  std::span<ArraySpec> outputs_;
+  // The specs behind the inputs where some of them may be unknown; else null.
+  ArraySpec* unknown_;
+  Mode mode_;
+};
+
+// A call after inference: for checks that read values, before anything changes.
+class CheckCall : public InferCall {
+ public:
+  CheckCall(const InferCall& call, Inputs arrays) : InferCall(call), arrays_(arrays) {}
+
+  const NDArray& input(size_t i) const { return arrays_[i]; }
+  // Gives output i the shape that inference left open.
+  void resolve(size_t i, Shape shape) const { outputs()[i].shape = std::move(shape); }
+
+ private:
+  Inputs arrays_;
 };
 
 // A running call: the outputs have memory, of the inferred shapes and dtypes.
 class KernelCall {
  public:
-  KernelCall(const OpSchema& op, Inputs inputs, Arrays outputs, const Params* params)
-      : op_(op), inputs_(inputs), outputs_(outputs), params_(params) {}
+  KernelCall(const OpSchema& op, Inputs inputs, Arrays outputs, const Params* params, Mode mode)
+      : op_(op), inputs_(inputs), outputs_(outputs), params_(params), mode_(mode) {}
 
   const OpSchema& op() const { return op_; }
   std::string_view name() const;
@@ -88,14 +165,15 @@ class KernelCall {
     return params_->as<P>();
   }
   const Params* raw_params() const { return params_; }
-  // Whether the call runs in training mode; for operators declared training_mode().
-  bool training() const { return params_->training; }
+  bool training() const { return mode_.training; }
+  bool recording() const { return mode_.recording; }
 
  private:
   const OpSchema& op_;
   Inputs inputs_;
   Arrays outputs_;
   const Params* params_;
+  Mode mode_;
 };
 
 class OpNode;
@@ -111,8 +189,10 @@ class Vjp {
     return raw_params()->as<P>();
   }
   const Params* raw_params() const;
-  // Whether the forward call ran in training mode; for operators declared training_mode().
-  bool training() const { return raw_params()->training; }
+  // Whether the forward call ran in training mode.
+  bool training() const;
+  // Whether the gradient is itself recorded, to be differentiated again.
+  bool recording() const { return call_.create_graph(); }
   size_t input_count() const;
 
   // The gradient that flowed into output i; zeros when nothing did.
@@ -136,13 +216,14 @@ class Vjp {
 };
 
 using InferFn = void (*)(InferCall&);
+using CheckFn = void (*)(const CheckCall&);
 using KernelFn = void (*)(const KernelCall&);
 using VjpFn = void (*)(Vjp&);
 using CountFn = size_t (*)(const Params*);
 // Which of the declared inputs a call takes: bit i stands for input i.
 using InputsFn = uint32_t (*)(const Params*);
 // Whether a call changes input `i` of `count` in place.
-using MutatesFn = bool (*)(size_t i, size_t count, const Params*);
+using MutatesFn = bool (*)(size_t i, size_t count, const Params*, Mode);
 
 // Fills in the operands of a pointwise call of `op` and gives their number.
 using TileOperandsFn = size_t (*)(const OpSchema& op, Inputs inputs, const Params* params,
@@ -181,6 +262,8 @@ struct OpSchema {
   InputsFn used_inputs = nullptr;
 
   InferFn infer = nullptr;
+  // Checks that read values; run after inference, whose open output shapes they resolve.
+  CheckFn check = nullptr;
   KernelFn kernel = nullptr;
   // A pointwise operator: one tile function serves every shape; `kernel` and `infer` are derived.
   TileFunction tile;
@@ -207,12 +290,13 @@ struct OpSchema {
 
   MutatesFn mutates = nullptr;  // inputs that a call changes in place (optimizer states)
   bool in_place = false;        // output 0 may be the same view as input 0; if variadic, as any
-  bool training_mode = false;   // Params::training is set
   bool random = false;          // draws random numbers
   bool is_method = false;       // also a method of NDArray
   std::vector<SampleDomain> samples;
   // Inputs whose values are indices or labels: no gradient flows to them.
   std::vector<uint8_t> no_grad_inputs;
+  // Inputs that are states of the layer and no variables: running statistics.
+  std::vector<uint8_t> auxiliary;
 
   // Of what a call takes: how many inputs, and the name of the i-th.
   size_t count_inputs(size_t given, const Params* p) const;
@@ -224,5 +308,12 @@ struct OpSchema {
   }
   bool is_no_grad_input(size_t i) const;
 };
+
+// Inference of a node in a graph: writes what follows for its inputs and outputs into their specs.
+// True when all of them are known afterwards. An Error says what contradicts what.
+bool infer_specs(const OpSchema& op, const Params* params, Mode mode, std::span<ArraySpec> inputs,
+                 std::span<ArraySpec> outputs);
+// The inference of `op`, with errors that say what the call was given.
+void run_inference(const OpSchema& op, InferCall& call);
 
 }  // namespace mxtape

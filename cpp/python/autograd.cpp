@@ -163,9 +163,9 @@ void init_autograd(py::module_& m) {
   m.def("is_recording", &autograd::is_recording);
   m.def("is_training", &autograd::is_training);
   m.def("set_recording",
-        [](bool on) { return std::exchange(autograd::thread_state().recording, on); });
+        [](bool on) { return std::exchange(autograd::thread_mode().recording, on); });
   m.def("set_training",
-        [](bool on) { return std::exchange(autograd::thread_state().training, on); });
+        [](bool on) { return std::exchange(autograd::thread_mode().training, on); });
   m.def("mark_variables", mark_variables);
   m.def("detach", [](py::handle x) { return wrap_object(as_array(x).detached()); });
   m.def("on_tape", [](py::handle x) { return autograd::on_tape(as_array(x, "arguments")); });
@@ -173,6 +173,15 @@ void init_autograd(py::module_& m) {
   m.def("set_edge", [](py::handle x, py::handle like) {
     as_array(x);
     adopt_edge(x.ptr(), like.is_none() ? NDArray() : as_array(like));
+  });
+  m.def("fresh_grad", [](py::handle x) {
+    const autograd::LeafNode* leaf = autograd::leaf_of(as_array(x));
+    return leaf && leaf->fresh();
+  });
+  m.def("set_fresh_grad", [](py::handle x, bool fresh) {
+    autograd::LeafNode* leaf = autograd::leaf_of(as_array(x));
+    if (!leaf) fail("_fresh_grad: the array is no variable; call attach_grad() first");
+    leaf->set_fresh(fresh);
   });
   m.def("record_function", record_function);
   m.def("backward", [](const py::sequence& heads, const py::object& head_grads, bool retain_graph,

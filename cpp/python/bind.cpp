@@ -266,6 +266,11 @@ Binder::Binder(const OpSchema& op) : op_(op) {
        {"out", "name", "attr", "__layout__", "ctx_group", "lr_mult", "wd_mult"}) {
     intern(extra);
   }
+  // Programs tell every function that makes an array where to and of which dtype; MXNet does not
+  // look.
+  if (!op.params && !op.variadic) {
+    for (const char* ignored : {"ctx", "dtype"}) intern(ignored);
+  }
   // The count of a variadic operator's inputs is theirs, whatever the caller says.
   if (op.variadic && !op.params && !op.count_param.empty()) intern(op.count_param);
 }

@@ -1,11 +1,13 @@
 #include <pybind11/stl.h>
 
 #include <cstdlib>
+#include <utility>
 
 #include "op/functional.h"
 #include "op/invoke.h"
 #include "ops/shape/reshape.h"
 #include "python/ndarray_type.h"
+#include "python/view.h"
 #include "runtime/blocking.h"
 #include "runtime/fusion.h"
 #include "runtime/parallel.h"
@@ -74,6 +76,8 @@ PYBIND11_MODULE(MXTAPE_MODULE_NAME, m) {
     const int device = as_array(x).storage()->device();
     return py::make_tuple((device >> 8) + 1, device & 0xff);
   });
+  m.def("is_np_shape", [] { return np_shape(); });
+  m.def("set_np_shape", [](bool on) { return std::exchange(np_shape(), on); });
   m.def("wait_to_read", [](py::handle x) { as_array(x).bytes(); });
   m.def("waitall", fusion::run_all);
   m.def("set_fusion_threshold", fusion::set_threshold);

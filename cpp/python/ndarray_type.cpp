@@ -41,30 +41,12 @@ void dealloc(PyObject* self) {
 
 // ---- operators
 
-// The three operators behind a Python operator: of arrays, array and number, number and array.
-struct OperatorTrio {
-  const fn::Op arrays, scalar, reversed;
-};
-const OperatorTrio kAdd{fn::Op{"broadcast_add"}, fn::Op{"_plus_scalar"}, fn::Op{"_plus_scalar"}};
-const OperatorTrio kSub{fn::Op{"broadcast_sub"}, fn::Op{"_minus_scalar"}, fn::Op{"_rminus_scalar"}};
-const OperatorTrio kMul{fn::Op{"broadcast_mul"}, fn::Op{"_mul_scalar"}, fn::Op{"_mul_scalar"}};
-const OperatorTrio kDiv{fn::Op{"broadcast_div"}, fn::Op{"_div_scalar"}, fn::Op{"_rdiv_scalar"}};
-const OperatorTrio kMod{fn::Op{"broadcast_mod"}, fn::Op{"_mod_scalar"}, fn::Op{"_rmod_scalar"}};
-const OperatorTrio kPow{fn::Op{"broadcast_power"}, fn::Op{"_power_scalar"},
-                        fn::Op{"_rpower_scalar"}};
-const fn::Op kScale{"_mul_scalar"};
-const OperatorTrio kCompare[] = {
-    {fn::Op{"broadcast_lesser"}, fn::Op{"_lesser_scalar"}, fn::Op{"_greater_scalar"}},
-    {fn::Op{"broadcast_lesser_equal"}, fn::Op{"_lesser_equal_scalar"},
-     fn::Op{"_greater_equal_scalar"}},
-    {fn::Op{"broadcast_equal"}, fn::Op{"_equal_scalar"}, fn::Op{"_equal_scalar"}},
-    {fn::Op{"broadcast_not_equal"}, fn::Op{"_not_equal_scalar"}, fn::Op{"_not_equal_scalar"}},
-    {fn::Op{"broadcast_greater"}, fn::Op{"_greater_scalar"}, fn::Op{"_lesser_scalar"}},
-    {fn::Op{"broadcast_greater_equal"}, fn::Op{"_greater_equal_scalar"},
-     fn::Op{"_lesser_equal_scalar"}},
-};
+// By Python's numbers of the comparisons.
+const fn::BinaryOp* const kCompare[] = {&fn::lesser,    &fn::lesser_equal, &fn::equal,
+                                        &fn::not_equal, &fn::greater,      &fn::greater_equal};
+static_assert(Py_LT == 0 && Py_LE == 1 && Py_EQ == 2 && Py_NE == 3 && Py_GT == 4 && Py_GE == 5);
 
-Ref<Params> scalar_params(double value, bool is_int) {
+ParamsRef scalar_params(double value, bool is_int) {
   Ref<Params> params = params_info<ScalarParams>()->make();
   auto& p = *static_cast<ScalarParams*>(params->data());
   p.scalar = value;
@@ -90,14 +72,14 @@ void check_operand_of_update(const OpSchema& op, const NDArray& target, const ND
        "x += y");
 }
 
-PyObject* run_binary(const OperatorTrio& trio, PyObject* a, PyObject* b, PyObject* target) {
+PyObject* run_binary(const BinaryForms& forms, PyObject* a, PyObject* b, PyObject* target) {
   const bool left = is_ndarray(a);
   const OpSchema* op;
   const NDArray* inputs[2];
   size_t count = 1;
-  Ref<Params> params;
+  ParamsRef params;
   if (left && is_ndarray(b)) {
-    op = &trio.arrays.schema();
+    op = forms.arrays;
     inputs[0] = &array_of(a);
     inputs[1] = &array_of(b);
     count = 2;
@@ -111,7 +93,7 @@ PyObject* run_binary(const OperatorTrio& trio, PyObject* a, PyObject* b, PyObjec
       }
       Py_RETURN_NOTIMPLEMENTED;
     }
-    op = left ? &trio.scalar.schema() : &trio.reversed.schema();
+    op = left ? forms.scalar : forms.reversed;
     inputs[0] = &array_of(left ? a : b);
     params = scalar_params(value, PyLong_Check(number));
   }
@@ -129,18 +111,18 @@ PyObject* run_binary(const OperatorTrio& trio, PyObject* a, PyObject* b, PyObjec
   return wrap(std::move(outputs[0]));
 }
 
-template <const OperatorTrio& trio>
+template <const fn::BinaryOp& function>
 PyObject* binary_slot(PyObject* a, PyObject* b) {
   try {
-    return run_binary(trio, a, b, nullptr);
+    return run_binary(function.forms(), a, b, nullptr);
   } catch (...) {
     return set_python_error();
   }
 }
-template <const OperatorTrio& trio>
+template <const fn::BinaryOp& function>
 PyObject* inplace_slot(PyObject* a, PyObject* b) {
   try {
-    return run_binary(trio, a, b, a);
+    return run_binary(function.forms(), a, b, a);
   } catch (...) {
     return set_python_error();
   }
@@ -151,13 +133,13 @@ PyObject* power_slot(PyObject* a, PyObject* b, PyObject* modulus) {
     PyErr_SetString(PyExc_TypeError, "pow() of an NDArray takes no modulus");
     return nullptr;
   }
-  return binary_slot<kPow>(a, b);
+  return binary_slot<fn::power>(a, b);
 }
 
 PyObject* compare_slot(PyObject* a, PyObject* b, int operation) {
   PyObject* result;
   try {
-    result = run_binary(kCompare[operation], a, b, nullptr);
+    result = run_binary(kCompare[operation]->forms(), a, b, nullptr);
   } catch (...) {
     return set_python_error();
   }
@@ -174,7 +156,7 @@ PyObject* compare_slot(PyObject* a, PyObject* b, int operation) {
 PyObject* negative_slot(PyObject* self) {
   try {
     const NDArray* input = &array_of(self);
-    return wrap(invoke(kScale.schema(), Inputs(&input, 1), scalar_params(-1, false)));
+    return wrap(invoke(*fn::multiply.forms().scalar, Inputs(&input, 1), scalar_params(-1, false)));
   } catch (...) {
     return set_python_error();
   }
@@ -328,17 +310,17 @@ PyType_Slot slots[] = {
     slot(Py_tp_richcompare, compare_slot),
     {Py_tp_getset, getset},
     {Py_tp_members, members},
-    slot(Py_nb_add, binary_slot<kAdd>),
-    slot(Py_nb_subtract, binary_slot<kSub>),
-    slot(Py_nb_multiply, binary_slot<kMul>),
-    slot(Py_nb_true_divide, binary_slot<kDiv>),
-    slot(Py_nb_remainder, binary_slot<kMod>),
+    slot(Py_nb_add, binary_slot<fn::add>),
+    slot(Py_nb_subtract, binary_slot<fn::subtract>),
+    slot(Py_nb_multiply, binary_slot<fn::multiply>),
+    slot(Py_nb_true_divide, binary_slot<fn::divide>),
+    slot(Py_nb_remainder, binary_slot<fn::modulo>),
     slot(Py_nb_power, power_slot),
-    slot(Py_nb_inplace_add, inplace_slot<kAdd>),
-    slot(Py_nb_inplace_subtract, inplace_slot<kSub>),
-    slot(Py_nb_inplace_multiply, inplace_slot<kMul>),
-    slot(Py_nb_inplace_true_divide, inplace_slot<kDiv>),
-    slot(Py_nb_inplace_remainder, inplace_slot<kMod>),
+    slot(Py_nb_inplace_add, inplace_slot<fn::add>),
+    slot(Py_nb_inplace_subtract, inplace_slot<fn::subtract>),
+    slot(Py_nb_inplace_multiply, inplace_slot<fn::multiply>),
+    slot(Py_nb_inplace_true_divide, inplace_slot<fn::divide>),
+    slot(Py_nb_inplace_remainder, inplace_slot<fn::modulo>),
     slot(Py_nb_negative, negative_slot),
     slot(Py_nb_absolute, absolute_slot),
     slot(Py_nb_bool, bool_slot),

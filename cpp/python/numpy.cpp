@@ -86,13 +86,13 @@ DType as_dtype(PyObject* object) {
   } catch (py::error_already_set&) {
     fail_as(ErrorKind::kType, "not a data type: ", std::string(py::repr(object)));
   }
-  for (int i = 0; i < kDTypeCount; ++i) {
-    if (dtype_name(static_cast<DType>(i)) == name) {
+  for (const DTypeTraits& traits : kDTypeTraits) {
+    if (traits.name == name) {
       if (PyType_Check(object)) {
         Py_INCREF(object);
-        known_dtypes->emplace(object, static_cast<DType>(i));
+        known_dtypes->emplace(object, traits.dtype);
       }
-      return static_cast<DType>(i);
+      return traits.dtype;
     }
   }
   fail_as(ErrorKind::kType, "data type ", name,
@@ -102,19 +102,17 @@ DType as_dtype(PyObject* object) {
 void init_numpy(py::module_& m) {
   known_dtypes = new std::unordered_map<PyObject*, DType>;
   const py::module_ numpy = py::module_::import("numpy");
-  for (int i = 0; i < kDTypeCount; ++i) {
-    const auto dtype = static_cast<DType>(i);
+  for (const DTypeTraits& traits : kDTypeTraits) {
     // NumPy 1 has bool_ alone, NumPy 2 both.
-    const std::string name = dtype == DType::kBool ? "bool_" : std::string(dtype_name(dtype));
+    const std::string name(traits.dtype == DType::kBool ? "bool_" : traits.name);
     PyObject* type = py::object(numpy.attr(name.c_str())).release().ptr();
-    numpy_types[static_cast<size_t>(i)] = type;
-    known_dtypes->emplace(type, dtype);
+    numpy_types[static_cast<size_t>(traits.dtype)] = type;
+    known_dtypes->emplace(type, traits.dtype);
   }
   m.def("from_numpy_copy", from_numpy_copy);
   m.def("from_numpy_shared", from_numpy_shared);
   m.def("as_numpy", as_numpy);
   m.def("write", write);
-  m.def("dtype_code", [](py::handle object) { return static_cast<int>(as_dtype(object.ptr())); });
 }
 
 }  // namespace mxtape::python

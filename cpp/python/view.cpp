@@ -7,16 +7,19 @@
 namespace mxtape::python {
 namespace {
 
-const fn::Op slice_op{"slice"};
-
 bool recorded(const NDArray& x) { return autograd::is_recording() && autograd::on_tape(x); }
 
 }  // namespace
 
+bool& np_shape() {
+  static thread_local bool on = false;
+  return on;
+}
+
 NDArray rows_view(const NDArray& x, int64_t begin, int64_t end) {
   NDArray view = x.rows(begin, end);
   if (recorded(x)) {
-    record_view(slice_op.schema(), x, make_params(SliceParams{{begin}, {end}, {}}), view);
+    record_view(fn::slice.schema(), x, make_params(SliceParams{{begin}, {end}, {}}), view);
   }
   return view;
 }
@@ -28,9 +31,8 @@ NDArray row_view(const NDArray& x, int64_t index) {
   }
   if (index < 0) index += extent;
   NDArray rows = rows_view(x, index, index + 1);
-  // An element of a vector keeps one axis: MXNet's arrays have at least one.
-  if (x.ndim() == 1) return rows;
-
+  // An element of a vector keeps one axis: MXNet's arrays have at least one, if not told otherwise.
+  if (x.ndim() == 1 && !np_shape()) return rows;
   return reshape(rows, Shape(x.shape().dims().subspan(1)));
 }
 

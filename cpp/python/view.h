@@ -4,6 +4,9 @@
 
 namespace mxtape::python {
 
+// Whether NumPy's shapes are on in this thread: an element has no dimensions then, not one.
+bool& np_shape();
+
 // x[index] of the leading axis: a view, recorded as a slice and a reshape. IndexError when it is
 // outside.
 NDArray row_view(const NDArray& x, int64_t index);

@@ -25,7 +25,7 @@ inline bool is_large(int64_t elements) {
 // A pointwise call in `dtype` that waits, or an undefined array if it must run at once. `owner`
 // keeps `params` alive.
 NDArray defer(const TileFunction& f, DType dtype, std::span<const TileOperand> inputs,
-              const Shape& shape, const void* params, RefCounted* owner);
+              const Shape& shape, const void* params, const RefCounted* owner);
 
 // A copy of `array` along broadcast axes that waits, or an undefined array.
 NDArray defer_broadcast(const NDArray& array, const Shape& shape);

@@ -25,7 +25,7 @@ struct TileFunction {
   // The type in which arrays of `dtype` are computed.
   DType compute_dtype(DType dtype) const {
     if (kernels[static_cast<int>(dtype)]) return dtype;
-    if (dtype == DType::kFloat16) return DType::kFloat32;
+    if (is_narrow(dtype)) return traits_of(dtype).compute;
     if (dtype == DType::kBool && kernels[static_cast<int>(DType::kUint8)]) return DType::kUint8;
     return DType::kFloat64;
   }

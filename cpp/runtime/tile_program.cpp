@@ -48,12 +48,12 @@ void gather_elements(const T* data, const Shape& extents, const Shape& strides, 
 }
 
 void fill_with(const NDArray& array, DType compute, void* out, int64_t n) {
-  dispatch(array.dtype(), [&](auto from) {
-    dispatch(compute, [&](auto to) {
-      using From = typename decltype(from)::type;
-      using To = typename decltype(to)::type;
-      std::fill_n(static_cast<To*>(out), n, convert_value<To>(*array.data<From>()));
-    });
+  convert(array.dtype(), array.bytes(), compute, out, 1);
+  dispatch<ElementTypes>(compute, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    T* to = static_cast<T*>(out);
+    const T value = *to;
+    std::fill_n(to, n, value);
   });
 }
 
@@ -248,7 +248,7 @@ void TileProgram::Cursor::compute(int64_t begin, int64_t n, void* read) {
       const Gather& gather = p.gathers_[static_cast<size_t>(value.gather)];
       const bool same = array.dtype() == p.compute_;
       char* to = same ? place(value).base : raw;
-      dispatch_by_size(array.dtype(), [&](auto tag) {
+      dispatch<ElementTypes>(array.dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         gather_elements(array.data<T>(), gather.extents, gather.strides, begin, n,
                         reinterpret_cast<T*>(to));

@@ -10,11 +10,23 @@
 [2.0, 4.0]
 """
 
-import importlib as _importlib
 import os as _os
 
-from . import autograd, base, context, contrib, ndarray, operator, random, runtime, symbol
+from . import (
+    _borrowed,
+    _missing,
+    autograd,
+    base,
+    context,
+    contrib,
+    ndarray,
+    operator,
+    random,
+    runtime,
+    symbol,
+)
 from . import ndarray as nd
+from . import random as rnd
 from . import symbol as sym
 from ._loader import core as _core
 from ._version import __version__
@@ -27,48 +39,6 @@ ndarray.Custom = operator.Custom
 
 _core.set_package_directory(_os.path.dirname(_os.path.abspath(__file__)) + _os.sep)
 _core.set_stale_mode(_os.environ.get("MXTAPE_STALE", "warn"))
-
-_NOT_YET = (
-    "gluon",
-    "np",
-    "npx",
-    "init",
-    "initializer",
-    "io",
-    "image",
-    "img",
-    "kv",
-    "kvstore",
-    "lr_scheduler",
-    "metric",
-    "mod",
-    "module",
-    "model",
-    "optimizer",
-    "profiler",
-    "recordio",
-    "viz",
-    "visualization",
-    "callback",
-    "executor",
-    "monitor",
-    "rnn",
-    "engine",
-    "util",
-)
-
-
-# Programs that do not use them do not wait for them.
-_ON_FIRST_USE = ("test_utils",)
-
-
-def __getattr__(name):
-    if name in _ON_FIRST_USE:
-        return _importlib.import_module(f".{name}", __name__)
-    if name in _NOT_YET:
-        raise AttributeError(f"mxtape.{name} is not in mxtape yet; see docs/differences.md")
-    raise AttributeError(f"module 'mxtape' has no attribute {name!r}")
-
 
 __all__ = [
     "Context",
@@ -88,7 +58,22 @@ __all__ = [
     "num_gpus",
     "operator",
     "random",
+    "rnd",
     "runtime",
     "sym",
     "symbol",
 ]
+
+# Programs that do not use them do not wait for them.
+__getattr__ = _borrowed.borrow(
+    __name__,
+    "attribute=.attribute engine=.engine libinfo=.libinfo library=.library log=.log name=.name "
+    "registry=.registry test_utils=.test_utils util=.util",
+    {
+        ".attribute": "AttrScope",
+        ".util": "is_np_array is_np_shape np_array np_shape set_np_shape use_np use_np_array "
+        "use_np_shape",
+    },
+    explain=lambda name: _missing.refuse(__name__, name),
+)
+_missing.install()

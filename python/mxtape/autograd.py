@@ -14,6 +14,7 @@ import functools
 import threading
 import weakref
 
+from . import _borrowed
 from ._loader import core as _core
 from .base import MXNetError
 from .ndarray import NDArray, zeros_like
@@ -247,8 +248,7 @@ def get_symbol(x):
     """
     if not isinstance(x, NDArray):
         raise AssertionError(f"get_symbol: expected an NDArray, got {x!r}")
-    nodes, head = _core.trace(x)
-    return Symbol._from_trace(nodes, [tuple(head)])
+    return Symbol(_core.trace(x))
 
 
 class Function:
@@ -425,3 +425,18 @@ def grad_and_loss(func, argnum=None):
         return gradients, outputs
 
     return wrapped
+
+
+__getattr__ = _borrowed.borrow(
+    __name__,
+    "ctypes traceback",
+    {
+        "array": "array",
+        "ctypes": "CFUNCTYPE POINTER c_int c_void_p cast",
+        "threading": "Lock",
+        ".base": "MXCallbackList NDArrayHandle SymbolHandle c_array c_array_buf c_handle_array "
+        "check_call mx_uint string_types",
+        ".ndarray": "NDArray",
+        ".symbol": "Symbol",
+    },
+)

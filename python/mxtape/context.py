@@ -3,6 +3,7 @@
 import threading
 from typing import ClassVar, Optional
 
+from . import _borrowed
 from .base import MXNetError
 
 
@@ -139,3 +140,9 @@ def parse_context(text):
 
 
 __all__ = ["Context", "cpu", "cpu_pinned", "current_context", "gpu", "gpu_memory_info", "num_gpus"]
+
+__getattr__ = _borrowed.borrow(
+    __name__,
+    "ctypes threading warnings",
+    {".base": "check_call classproperty with_metaclass"},
+)

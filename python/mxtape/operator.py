@@ -4,6 +4,7 @@ from collections import namedtuple
 
 import numpy as np
 
+from . import _borrowed
 from ._loader import core as _core
 from .autograd import Function, is_training
 from .base import MXNetError, integer_types
@@ -13,6 +14,7 @@ from .ndarray.ndarray import zeros
 __all__ = [
     "CustomOp",
     "CustomOpProp",
+    "OperatorArguments",
     "get_all_registered_operators",
     "get_operator_arguments",
     "register",
@@ -428,3 +430,19 @@ def Custom(*args, op_type=None, out=None, name=None, **kwargs):
             _registry.get("_copy")(result, out=target)
         return out
     return results[0] if len(results) == 1 else list(results)
+
+
+__getattr__ = _borrowed.borrow(
+    __name__,
+    "collections context=.context ctypes symbol=.symbol traceback warnings",
+    {
+        "array": "array",
+        "ctypes": "CFUNCTYPE POINTER Structure c_bool c_char c_char_p c_int c_void_p cast pointer",
+        "threading": "Lock",
+        ".base": "MXCallbackList NDArrayHandle OpHandle c_array c_array_buf c_int_p c_str "
+        "check_call ctypes2numpy_shared mx_float mx_int mx_uint py_str",
+        ".ndarray": "NDArray",
+        ".python_op": "NDArrayOp NumpyOp PythonOp",
+        ".util": "is_np_array",
+    },
+)

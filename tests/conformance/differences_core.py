@@ -413,6 +413,24 @@ _list(
     "ndarray::call: nd.exp(f, nonsense=1)",
 )
 
+_list(
+    "the default shape of a draw, one number, is written as () too, with NumPy's shapes or without",
+    {"tuple": [1]},
+    "names::np_shape: nd.random.uniform(shape=()).shape",
+)
+_list(
+    "MXNet has no row for a reserved token: the vectors belong to other tokens than they stand at",
+    [
+        ["<unk>", "<p>", "a", "b", "c"],
+        3,
+        array([[0, 0, 0], [0, 0, 0], [0.5, 0.25, 3], [1, 2, 3], [4, 5, 6]]),
+        "<unk>",
+        ["<p>"],
+        5,
+    ],
+    "names::embedding: reserved_tokens",
+)
+
 # ---- shapes
 
 _list(

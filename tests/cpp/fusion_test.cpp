@@ -281,10 +281,11 @@ TEST_F(Fusion, AForkedChildComputesWhatWaits) {
   EXPECT_EQ(WEXITSTATUS(status), 0);
 }
 
+const fn::Op<> erf{"erf"};
+
 // What a node saves is a second holder of a waiting result.
 TEST_F(Fusion, WhatTheTapeAloneHoldsIsComputedAgain) {
   const NDArray x = ramp({2000}), z = ramp({2000});
-  const fn::Op erf{"erf"};
   NDArray cheap = fn::tanh(x * 0.5), mixed = x * z, dear = erf(x);
   std::vector<autograd::Saved> tape;
   for (const NDArray& array : {cheap, mixed, dear}) tape.push_back(autograd::Saved::data(array));

@@ -269,7 +269,7 @@ TEST(Params, MadeFromAStruct) {
   value.number = 9;
   value.ints = {4, 5};
   value.text = std::string(100, 'x');
-  const Ref<Params> params = make_params(value);
+  const ParamsRef params = make_params(value);
   EXPECT_EQ(&params->info(), params_info<EveryType>());
   EXPECT_EQ(params->as<EveryType>().number, 9);
   EXPECT_EQ(params->as<EveryType>().ints, (Ints{4, 5}));

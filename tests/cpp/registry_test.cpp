@@ -1,12 +1,15 @@
 #include "op/registry.h"
 
+#include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <set>
 #include <string>
 #include <vector>
 
 #include <gtest/gtest.h>
 
+#include "op/common_params.h"
 #include "op/declare.h"
 #include "support.h"
 
@@ -176,14 +179,79 @@ TEST(Registry, UnfinishedDeclarationsAreErrors) {
   }
 }
 
-TEST(Functional, EveryFunctionHasItsOperator) {
-  for (const fn::Op* op :
-       {&fn::negative, &fn::abs,   &fn::sign,       &fn::floor,     &fn::trunc, &fn::exp,
-        &fn::log,      &fn::sqrt,  &fn::rsqrt,      &fn::cbrt,      &fn::rcbrt, &fn::square,
-        &fn::sin,      &fn::cos,   &fn::tan,        &fn::sinh,      &fn::cosh,  &fn::tanh,
-        &fn::sigmoid,  &fn::gamma, &fn::zeros_like, &fn::ones_like, &fn::where, &fn::reciprocal}) {
-    EXPECT_NO_THROW(op->schema());
+TEST(Registry, BinaryFunctionsKnowTheirOperators) {
+  const auto names = [](std::string_view function) {
+    const BinaryForms& forms = find_binary(function);
+    return std::vector<std::string>{forms.arrays->name, forms.scalar->name, forms.reversed->name};
+  };
+  using Names = std::vector<std::string>;
+  EXPECT_EQ(names("add"), (Names{"broadcast_add", "_plus_scalar", "_plus_scalar"}));
+  EXPECT_EQ(names("subtract"), (Names{"broadcast_sub", "_minus_scalar", "_rminus_scalar"}));
+  EXPECT_EQ(names("power"), (Names{"broadcast_power", "_power_scalar", "_rpower_scalar"}));
+  EXPECT_EQ(names("greater"), (Names{"broadcast_greater", "_greater_scalar", "_lesser_scalar"}));
+  EXPECT_TRUE(contains(error_of([] { find_binary("broadcast_add"); }), "broadcast_add"));
+  for (const std::string& name : Registry::get().binary_names()) {
+    SCOPED_TRACE(name);
+    const BinaryForms& forms = find_binary(name);
+    // One function, whatever stands on which side.
+    EXPECT_EQ(forms.arrays->tile.kernels[0], forms.scalar->tile.kernels[0]);
+    EXPECT_EQ(forms.arrays->inputs.size(), 2u);
+    EXPECT_EQ(forms.scalar->inputs.size(), 1u);
+    EXPECT_EQ(forms.reversed->inputs.size(), 1u);
+    EXPECT_FALSE(forms.scalar->reversed_scalar);
   }
+}
+
+TEST(Registry, RefusesBinaryFunctionsThatAreNotWhole) {
+  Registry registry;
+  registry.add_binary("f", "broadcast_f", "_f_scalar", "_f_scalar");
+  EXPECT_TRUE(
+      contains(error_of([&] { registry.add_binary("f", "broadcast_f", "_f_scalar", "_f_scalar"); }),
+               "declared twice"));
+  EXPECT_TRUE(contains(error_of([&] { registry.finish(); }), "there is no operator broadcast_f"));
+}
+
+struct OtherParams {
+  int64_t other = 0;
+  template <class V>
+  void visit(V& v) {
+    v("other", other, "No operator has it.");
+  }
+};
+
+// Handles that are wrong: the operator has other parameters, none, or is not there.
+const fn::Op<OtherParams> other_sum{"sum"}, other_exp{"exp"};
+const fn::Op<> plain_sum{"sum"}, nameless{"no_such_operator"};
+
+TEST(Functional, AHandleOfAnotherParameterTypeIsAnError) {
+  const NDArray x = test::array({1, 2});
+  const std::string error = error_of([&] { other_sum(x, OtherParams{1}); });
+  EXPECT_TRUE(contains(error, "operator sum has the parameters (axis, keepdims, exclude)"))
+      << error;
+  EXPECT_TRUE(contains(error, "another type: (other)")) << error;
+  // Without parameters given, and each time: a lookup that failed is not kept.
+  EXPECT_EQ(error_of([&] { other_sum(x); }), error);
+  EXPECT_TRUE(contains(error_of([&] { plain_sum(x); }), "another type: none"));
+  EXPECT_TRUE(contains(error_of([&] { other_exp(x); }), "operator exp has the parameters none"));
+  EXPECT_TRUE(contains(error_of([&] { nameless(x); }), "no operator called no_such_operator"));
+  EXPECT_DOUBLE_EQ(test::elements(fn::sum(x))[0], 3);
+  EXPECT_EQ(fn::sum(x, {Ints{0}, true}).ndim(), 1);
+}
+
+TEST(Functional, EveryHandleHasItsOperator) {
+  const fn::AnyOp* wrong[] = {&other_sum, &other_exp, &plain_sum, &nameless};
+  size_t handles = 0, found_wrong = 0;
+  for (const fn::AnyOp* op = fn::AnyOp::first(); op; op = op->next()) {
+    ++handles;
+    if (std::find(std::begin(wrong), std::end(wrong), op) != std::end(wrong)) {
+      ++found_wrong;
+      EXPECT_ANY_THROW(op->schema()) << op->name();
+    } else {
+      EXPECT_NO_THROW(op->schema()) << op->name();
+    }
+  }
+  EXPECT_EQ(found_wrong, std::size(wrong)) << "the list holds every handle";
+  EXPECT_GT(handles, 150u);
 }
 
 TEST(Functional, BinaryFunctionsTakeNumbersOnEitherSide) {

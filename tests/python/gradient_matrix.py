@@ -95,12 +95,25 @@ def draw(row):
     return arrays, floating
 
 
+def as_arrays(values, dtype="float64"):
+    """The values as arrays of the engine; what is not floating keeps its dtype."""
+    return [
+        mx.nd.array(v, dtype=dtype if v.dtype.kind == "f" else v.dtype.name) for v in values
+    ]
+
+
+def operator_inputs(row, inputs):
+    """The inputs that the row's operator gets."""
+    if row.prepare is None:
+        return inputs
+    prepared = row.prepare(mx.nd, *inputs)
+    return list(prepared) if isinstance(prepared, (list, tuple)) else [prepared]
+
+
 def call(row, inputs):
     """The outputs of the row's operator, as a list; random numbers are the same in each call."""
     mx.random.seed(11)
-    if row.prepare is not None:
-        inputs = row.prepare(mx.nd, *inputs)
-    result = register.get(row.op)(*inputs, **row.params)
+    result = register.get(row.op)(*operator_inputs(row, inputs), **row.params)
     return result if isinstance(result, list) else [result]
 
 

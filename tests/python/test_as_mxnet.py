@@ -81,12 +81,93 @@ def test_installing_in_a_program():
             mxtape.install_as_mxnet()
             mxtape.install_as_mxnet()
             import mxnet.autograd, mxnet, importlib
-            print(mxnet is mxtape, mxtape.autograd.__spec__ is before, before.name)
-            print(mxtape.__name__, mxtape.__spec__.name)
+            print(mxnet.autograd is mxtape.autograd, mxtape.autograd.__spec__ is before)
+            print(mxtape.__name__, mxtape.__spec__.name, mxnet.__name__)
             """
         )
-        == "True True mxtape.autograd\nmxtape mxtape\n"
+        == "True True\nmxtape mxtape mxnet\n"
     )
+
+
+def test_the_version_is_that_of_the_interface():
+    program = """
+        import mxtape
+        own = mxtape.__version__
+        mxtape.install_as_mxnet()
+        import mxnet as mx
+        from mxnet import __version__
+        print(mx.__version__, __version__, mxtape.__version__ == own, mx.libinfo.__version__)
+        print(sorted(set(dir(mxtape)) - set(dir(mx))), mx.test_utils is mxtape.test_utils)
+        from mxnet.test_utils import *
+        print(mx.__name__, mx.test_utils.mx.__version__)
+        import importlib
+        print(importlib.reload(mx) is mx, mx.nd is mxtape.nd)
+    """
+    assert output_of(program).splitlines() == [
+        "1.9.1 1.9.1 True 1.9.1",
+        "[] True",
+        "mxnet 1.9.1",
+        "True True",
+    ]
+
+
+def test_submodules_are_among_the_modules():
+    """einops looks for mxnet.ndarray there, once it has found mxnet."""
+    program = """
+        import sys, mxtape
+        mxtape.install_as_mxnet()
+        print("mxnet" in sys.modules, "mxnet.ndarray" in sys.modules)
+        import mxnet
+        names = ["ndarray", "autograd", "symbol", "context", "random", "ndarray.random"]
+        print(all(sys.modules[f"mxnet.{n}"] is sys.modules[f"mxtape.{n}"] for n in names))
+        print([n for n in sys.modules if n.startswith("mxnet._")], mxtape.nd.__spec__.name)
+    """
+    assert output_of(program).splitlines() == ["False False", "True", "[] mxtape.ndarray"]
+
+
+CHILD = """
+import multiprocessing, sys
+import mxnet as mx
+
+def square(x):
+    import mxnet.ndarray
+    return (mx.nd.array([x]) ** 2).asscalar(), mx.__version__, mxnet.ndarray is mx.nd
+
+if __name__ == "__main__":
+    with multiprocessing.get_context(sys.argv[1]).Pool(1) as pool:
+        print(pool.map(square, [3]))
+"""
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_processes_that_multiprocessing_starts_find_it(tmp_path, method):
+    (tmp_path / "program.py").write_text(CHILD)
+    expected = "[(9.0, '1.9.1', True)]\n"
+    for arguments in (("run", str(tmp_path / "program.py")), ("run", "-m", "program")):
+        done = run(*arguments, method, cwd=tmp_path)
+        assert (done.stdout.replace("np.float32(9.0)", "9.0"), done.returncode) == (expected, 0), (
+            done.stderr
+        )
+
+
+def test_a_child_finds_it_where_only_a_function_is_sent(tmp_path):
+    """The main module, which a child runs again, does not install it."""
+    (tmp_path / "work.py").write_text(CHILD.split("if __name__")[0])
+    program = f"""
+import sys
+sys.path.insert(0, {str(tmp_path)!r})
+if __name__ == "__main__":
+    import mxtape, multiprocessing
+    mxtape.install_as_mxnet()
+    from work import square
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        print(float(pool.map(square, [4])[0][0]))
+"""
+    (tmp_path / "program.py").write_text(program)
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "program.py")], capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout == "16.0\n", done.stderr
 
 
 @pytest.mark.parametrize("statement", ["import mxnet.absent", "from mxnet.absent.more import x"])

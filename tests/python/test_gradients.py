@@ -7,6 +7,7 @@ import mxtape as mx
 from gradient_matrix import (
     FLOATS,
     all_rows,
+    as_arrays,
     call,
     draw,
     numeric_gradient,
@@ -19,10 +20,6 @@ from mxtape._loader import core
 
 ROWS = all_rows()
 FIRST_EPS, SECOND_EPS = 1e-4, 1e-4
-
-
-def as_arrays(values, dtype="float64"):
-    return [nd.array(v, dtype=dtype if v.dtype.kind == "f" else v.dtype.name) for v in values]
 
 
 def value_of(row, values, weights):

@@ -1,6 +1,9 @@
 """The repository's own checks: each must pass on what is right and fail on what is wrong."""
 
 import importlib.util
+import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -125,3 +128,22 @@ def test_requirements_are_those_of_pyproject():
     ]
     with pytest.raises(KeyError, match="no group nonsense"):
         requirements(ROOT / "pyproject.toml", ["nonsense"])
+
+
+def test_snippets_of_the_page_on_operators_are_formatted():
+    programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    clang_format = shutil.which("clang-format", path=programs)
+    if clang_format is None:
+        pytest.skip("clang-format is not installed: it is in the group lint of pyproject.toml")
+    page = (ROOT / "docs/adding-an-operator.md").read_text()
+    snippets = re.findall(r"```cpp\n(.*?)```", page, re.DOTALL)
+    assert len(snippets) >= 3
+    for snippet in snippets:
+        formatted = subprocess.run(
+            [clang_format, f"--assume-filename={ROOT / 'cpp/ops/page.cpp'}"],
+            input=snippet,
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        ).stdout
+        assert snippet == formatted

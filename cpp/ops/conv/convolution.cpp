@@ -71,8 +71,7 @@ struct DeconvolutionParams : WindowParams, LayerParams<Layout> {
   }
 };
 
-const fn::Op convolution{"Convolution"}, to_data{"_backward_Convolution_data"},
-    to_weight{"_backward_Convolution_weight"};
+const fn::Op<ConvolutionParams> convolution{"Convolution"};
 
 Shape weight_shape(const ConvGeometry& g) {
   return with_extents(g, g.out_channels, g.group_in(), g.kernel);
@@ -111,10 +110,8 @@ void check_layer(const InferCall& call, const WindowParams& window,
 
 void expect_weight_and_bias(const InferCall& call, const ConvGeometry& g, int64_t num_filter,
                             bool no_bias) {
-  call.expect(call.shape(1) == weight_shape(g), "weight must have shape ", weight_shape(g));
-  if (!no_bias) {
-    call.expect(call.shape(2) == Shape{num_filter}, "bias must have shape ", Shape{num_filter});
-  }
+  call.require(1, weight_shape(g));
+  if (!no_bias) call.require(2, Shape{num_filter});
 }
 
 template <class P>
@@ -186,9 +183,11 @@ void convolution_vjp(Vjp& v) {
   const auto& p = v.params<P>();
   const NDArray head = v.head();
   if (v.needs(0))
-    v.grad(0, to_data({head, v.input(1)}, grad_params(p, p.num_group, v.input_shape(0))));
+    v.grad(0,
+           fn::convolution_data(head, v.input(1), grad_params(p, p.num_group, v.input_shape(0))));
   if (v.needs(1))
-    v.grad(1, to_weight({head, v.input(0)}, grad_params(p, p.num_group, v.input_shape(1))));
+    v.grad(1,
+           fn::convolution_weight(head, v.input(0), grad_params(p, p.num_group, v.input_shape(1))));
   if (!p.no_bias && v.needs(2)) v.grad(2, bias_grad(head));
 }
 
@@ -295,9 +294,10 @@ void deconvolution_vjp(Vjp& v) {
   const WindowParams window = deconvolution_window(p, data).window;
   const NDArray head = v.head();
   if (v.needs(0))
-    v.grad(0, convolution({head, v.input(1)}, plain_convolution(window, p.num_group, data[1])));
+    v.grad(0, convolution(head, v.input(1), plain_convolution(window, p.num_group, data[1])));
   if (v.needs(1))
-    v.grad(1, to_weight({v.input(0), head}, grad_params(window, p.num_group, v.input_shape(1))));
+    v.grad(1, fn::convolution_weight(v.input(0), head,
+                                     grad_params(window, p.num_group, v.input_shape(1))));
   if (!p.no_bias && v.needs(2)) v.grad(2, bias_grad(head));
 }
 
@@ -327,7 +327,7 @@ void infer_to_data(InferCall& call) {
   const Shape& head = call.shape(0);
   call.expect(head.ndim() >= 2, "head must have channels");
   const ConvGeometry g = grad_geometry(call, head, Shape(p.shape), head[1]);
-  call.expect(call.shape(1) == weight_shape(g), "weight must have shape ", weight_shape(g));
+  call.require(1, weight_shape(g));
   call.output(0, Shape(p.shape), call.dtype(0));
 }
 
@@ -360,9 +360,10 @@ void to_data_vjp(Vjp& v) {
   const NDArray head = v.head();
   const int64_t filters = v.input_shape(0)[1];
   if (v.needs(0))
-    v.grad(0, convolution({head, v.input(1)}, plain_convolution(p, p.num_group, filters)));
+    v.grad(0, convolution(head, v.input(1), plain_convolution(p, p.num_group, filters)));
   if (v.needs(1))
-    v.grad(1, to_weight({v.input(0), head}, grad_params(p, p.num_group, v.input_shape(1))));
+    v.grad(1,
+           fn::convolution_weight(v.input(0), head, grad_params(p, p.num_group, v.input_shape(1))));
 }
 
 // Of (head, data) -> weight.
@@ -371,9 +372,10 @@ void to_weight_vjp(Vjp& v) {
   const NDArray head = v.head();
   const int64_t filters = v.input_shape(0)[1];
   if (v.needs(0))
-    v.grad(0, convolution({v.input(1), head}, plain_convolution(p, p.num_group, filters)));
+    v.grad(0, convolution(v.input(1), head, plain_convolution(p, p.num_group, filters)));
   if (v.needs(1))
-    v.grad(1, to_data({v.input(0), head}, grad_params(p, p.num_group, v.input_shape(1))));
+    v.grad(1,
+           fn::convolution_data(v.input(0), head, grad_params(p, p.num_group, v.input_shape(1))));
 }
 
 OP(Convolution)

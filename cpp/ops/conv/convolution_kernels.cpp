@@ -9,7 +9,7 @@
 #include "ops/conv/onednn_convolution.h"
 #include "ops/conv/winograd.h"
 #include "ops/linalg/gemm.h"
-#include "runtime/convert.h"
+#include "runtime/widen.h"
 
 // Convolutions as products of matrices: the image is unfolded, a block of its columns at a time.
 namespace mxtape {
@@ -173,39 +173,7 @@ void run_to_weight(const ConvGeometry& g, const T* head, const T* data, T* weigh
   if (parts > 1) sum_parts(results, parts, size, weight);
 }
 
-// float16 is computed in float32 and rounded once.
-class Widened {
- public:
-  Widened(const void* half, int64_t n) : array_(buffer<float>(half ? n : 0)), null_(!half) {
-    convert_in_parallel(DType::kFloat16, half, DType::kFloat32, array_.bytes(), half ? n : 0);
-  }
-  explicit Widened(int64_t n) : array_(buffer<float>(n)) {}
-  const float* get() const { return null_ ? nullptr : array_.data<float>(); }
-  float* target() { return array_.data<float>(); }
-  void round_to(void* half, int64_t n) const {
-    convert_in_parallel(DType::kFloat32, array_.bytes(), DType::kFloat16, half, n);
-  }
-
- private:
-  static void convert_in_parallel(DType from_type, const void* from, DType to_type, void* to,
-                                  int64_t n) {
-    const auto from_item = static_cast<int64_t>(item_size(from_type)),
-               to_item = static_cast<int64_t>(item_size(to_type));
-    parallel_for(n, 1 << 16, [&](int64_t begin, int64_t end) {
-      convert(from_type, static_cast<const char*>(from) + begin * from_item, to_type,
-              static_cast<char*>(to) + begin * to_item, end - begin);
-    });
-  }
-
-  NDArray array_;
-  bool null_ = false;
-};
-
-template <class F>
-void with_floating(DType dtype, F&& f) {
-  if (dtype == DType::kFloat64) return f(double{});
-  f(float{});
-}
+const void* bytes_or_null(const NDArray& x) { return x.defined() ? x.bytes() : nullptr; }
 
 template <class T>
 const T* as(const void* p) {
@@ -221,14 +189,16 @@ bool is_switched_on(const char* variable) {
 
 void convolve(const ConvGeometry& g, DType dtype, const void* data, const void* weight,
               const void* bias, void* head) {
-  if (dtype == DType::kFloat16) {
-    const Widened x(data, g.data_size()), w(weight, g.weight_size()), b(bias, g.out_channels);
-    Widened out(g.head_size());
-    convolve(g, DType::kFloat32, x.get(), w.get(), b.get(), out.target());
-    return out.round_to(head, g.head_size());
+  if (is_narrow(dtype)) {
+    const NDArray x = widened(dtype, data, g.data_size());
+    const NDArray w = widened(dtype, weight, g.weight_size());
+    const NDArray b = widened(dtype, bias, g.out_channels);
+    const WideOutput out(dtype, head, g.head_size());
+    convolve(g, x.dtype(), x.bytes(), w.bytes(), bytes_or_null(b), out.array().bytes());
+    return out.finish();
   }
-  with_floating(dtype, [&](auto tag) {
-    using T = decltype(tag);
+  dispatch<SingleOrDouble>(dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
     T* out = static_cast<T*>(head);
     if constexpr (std::is_same_v<T, float>) {
       if (winograd::convolve(g, as<T>(data), as<T>(weight), as<T>(bias), out) ||
@@ -241,14 +211,16 @@ void convolve(const ConvGeometry& g, DType dtype, const void* data, const void* 
 
 void convolve_to_data(const ConvGeometry& g, DType dtype, const void* head, const void* weight,
                       const void* bias, void* data) {
-  if (dtype == DType::kFloat16) {
-    const Widened y(head, g.head_size()), w(weight, g.weight_size()), b(bias, g.in_channels);
-    Widened out(g.data_size());
-    convolve_to_data(g, DType::kFloat32, y.get(), w.get(), b.get(), out.target());
-    return out.round_to(data, g.data_size());
+  if (is_narrow(dtype)) {
+    const NDArray y = widened(dtype, head, g.head_size());
+    const NDArray w = widened(dtype, weight, g.weight_size());
+    const NDArray b = widened(dtype, bias, g.in_channels);
+    const WideOutput out(dtype, data, g.data_size());
+    convolve_to_data(g, y.dtype(), y.bytes(), w.bytes(), bytes_or_null(b), out.array().bytes());
+    return out.finish();
   }
-  with_floating(dtype, [&](auto tag) {
-    using T = decltype(tag);
+  dispatch<SingleOrDouble>(dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
     T* out = static_cast<T*>(data);
     if constexpr (std::is_same_v<T, float>) {
       if (winograd::convolve_to_data(g, as<T>(head), as<T>(weight), as<T>(bias), out) ||
@@ -261,14 +233,15 @@ void convolve_to_data(const ConvGeometry& g, DType dtype, const void* head, cons
 
 void convolve_to_weight(const ConvGeometry& g, DType dtype, const void* head, const void* data,
                         void* weight) {
-  if (dtype == DType::kFloat16) {
-    const Widened y(head, g.head_size()), x(data, g.data_size());
-    Widened out(g.weight_size());
-    convolve_to_weight(g, DType::kFloat32, y.get(), x.get(), out.target());
-    return out.round_to(weight, g.weight_size());
+  if (is_narrow(dtype)) {
+    const NDArray y = widened(dtype, head, g.head_size());
+    const NDArray x = widened(dtype, data, g.data_size());
+    const WideOutput out(dtype, weight, g.weight_size());
+    convolve_to_weight(g, y.dtype(), y.bytes(), x.bytes(), out.array().bytes());
+    return out.finish();
   }
-  with_floating(dtype, [&](auto tag) {
-    using T = decltype(tag);
+  dispatch<SingleOrDouble>(dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
     T* out = static_cast<T*>(weight);
     if constexpr (std::is_same_v<T, float>) {
       if (winograd::convolve_to_weight(g, as<T>(head), as<T>(data), out) ||

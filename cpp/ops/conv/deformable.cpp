@@ -56,10 +56,6 @@ struct ModulatedParams : LayerParams {
   }
 };
 
-const fn::Op columns_op{"_deformable_columns"};
-const fn::Op product_to_data{"_backward_Convolution_data"};
-const fn::Op product_to_weight{"_backward_Convolution_weight"};
-
 // The product of columns and weight, for all images.
 ConvGeometry product_geometry(const ConvGeometry& g, const LayerParams& p) {
   ConvGeometry product;
@@ -81,7 +77,7 @@ void infer_layer(InferCall& call) {
   if constexpr (P::kMasked) {
     call.expect(p.im2col_step >= 1, "im2col_step must be positive");
     const Shape mask = {data[0], p.num_deformable_group * g.taps(), g.out[1], g.out[2]};
-    call.expect(call.shape(2) == mask, "mask must have shape ", mask);
+    call.require(2, mask);
   }
   call.expect(p.workspace >= 0, "workspace must not be negative");
   const std::string_view layout = kLayouts.begin()[static_cast<size_t>(p.layout)];
@@ -94,11 +90,8 @@ void infer_layer(InferCall& call) {
   call.expect(p.num_filter % p.num_group == 0, "num_filter, ", p.num_filter,
               ", must be a multiple of num_group");
   const Shape weight = {p.num_filter, data[1] / p.num_group, g.kernel[1], g.kernel[2]};
-  call.expect(call.shape(kWeight) == weight, "weight must have shape ", weight);
-  if (!p.no_bias) {
-    call.expect(call.shape(kWeight + 1) == Shape{p.num_filter}, "bias must have shape ",
-                Shape{p.num_filter});
-  }
+  call.require(kWeight, weight);
+  if (!p.no_bias) call.require(kWeight + 1, Shape{p.num_filter});
   const Shape out = {data[0], p.num_filter, g.out[1], g.out[2]};
   checked_size(out, call.name());
   call.output(0, out, call.dtype(0));
@@ -118,7 +111,7 @@ void run_layer(const KernelCall& call) {
   const auto& p = call.params<P>();
   constexpr size_t kWeight = P::kMasked ? 3 : 2;
   const NDArray &data = call.in(0), &out = call.out();
-  const ConvGeometry g = deformable_geometry(p, data.shape());
+  const ConvGeometry g = window_geometry(p, data.shape());
   ConvGeometry product = product_geometry(g, p);
   // As many images at a time as make a few million elements of columns.
   const int64_t matrix = product.in_channels * g.out_size();
@@ -149,7 +142,7 @@ void layer_vjp(Vjp& v) {
   const auto& p = v.params<P>();
   constexpr size_t kWeight = P::kMasked ? 3 : 2;
   const NDArray head = v.head(), data = v.input(0), offset = v.input(1), weight = v.input(kWeight);
-  const ConvGeometry g = deformable_geometry(p, data.shape());
+  const ConvGeometry g = window_geometry(p, data.shape());
   const int64_t inner = g.in_channels / p.num_group * g.taps();
   const Shape matrix = {g.images, g.in_channels * g.taps(), g.out_size()};
   const Shape shared = {g.images, p.num_deformable_group, g.in_channels / p.num_deformable_group,
@@ -157,7 +150,8 @@ void layer_vjp(Vjp& v) {
   const NDArray heads = reshape(head, {g.images, p.num_filter, g.out_size()});
   NDArray sampled, mask;
   const bool needs_mask = P::kMasked && v.needs(2);
-  if (v.needs(kWeight) || needs_mask) sampled = columns_op({data, offset}, columns_params(p));
+  if (v.needs(kWeight) || needs_mask)
+    sampled = fn::deformable_columns(data, offset, columns_params(p));
   if constexpr (P::kMasked) {
     mask = reshape(v.input(2), {g.images, p.num_deformable_group, 1, g.taps(), g.out_size()});
   }
@@ -166,13 +160,13 @@ void layer_vjp(Vjp& v) {
   };
   if (v.needs(kWeight)) {
     const NDArray grad =
-        product_to_weight({heads, masked(sampled)}, product_grad(p, {p.num_filter, inner, 1}));
+        fn::convolution_weight(heads, masked(sampled), product_grad(p, {p.num_filter, inner, 1}));
     v.grad(kWeight, reshape(grad, weight.shape()));
   }
   if (!p.no_bias && v.needs(kWeight + 1)) v.grad(kWeight + 1, sum(head, {0, 2, 3}, false));
   if (!v.needs(0) && !v.needs(1) && !needs_mask) return;
-  const NDArray columns =
-      product_to_data({heads, reshape(weight, {p.num_filter, inner, 1})}, product_grad(p, matrix));
+  const NDArray columns = fn::convolution_data(heads, reshape(weight, {p.num_filter, inner, 1}),
+                                               product_grad(p, matrix));
   if (needs_mask) {
     const NDArray grad = sum(reshape(columns, shared) * reshape(sampled, shared), {2}, false);
     v.grad(2, reshape(grad, v.input_shape(2)));
@@ -181,27 +175,37 @@ void layer_vjp(Vjp& v) {
   const NDArray heads_of_samples = masked(columns);
   if (v.needs(0)) {
     const Shape shape = data.shape();
-    v.grad(0, fn::Op("_backward_deformable_data")(
-                  {heads_of_samples, offset},
+    v.grad(0, fn::deformable_data(
+                  heads_of_samples, offset,
                   DeformableDataParams{columns_params(p), Ints(shape.begin(), shape.end())}));
   }
   if (v.needs(1)) {
-    v.grad(1, fn::Op("_backward_deformable_offset")({heads_of_samples, data, offset},
-                                                    columns_params(p)));
+    v.grad(1, fn::deformable_offset(heads_of_samples, data, offset, columns_params(p)));
   }
 }
 
-OP(_contrib_DeformableConvolution)
-    .inputs("data", "offset", "weight", "bias")
-    .params<PlainParams>()
-    .optional_inputs(3,
-                     [](const Params* p) -> uint32_t {
-                       return p->as<PlainParams>().no_bias ? 0b111 : 0b1111;
-                     })
-    .infer(infer_layer<PlainParams>)
-    .kernel(run_layer<PlainParams>)
-    .keep_inputs({Keep::kData, Keep::kData, Keep::kData})
-    .vjp(layer_vjp<PlainParams>)
+template <class P>
+OpDeclaration& declare_layer(OpDeclaration&& op) {
+  constexpr size_t kBias = P::kMasked ? 4 : 3;
+  if constexpr (P::kMasked) {
+    op.inputs("data", "offset", "mask", "weight", "bias");
+  } else {
+    op.inputs("data", "offset", "weight", "bias");
+  }
+  for (size_t i = 0; i < kBias; ++i) op.keep_input(i);
+  return op.template params<P>()
+      .optional_inputs(
+          kBias,
+          [](const Params* p) -> uint32_t { return ((p->as<P>().no_bias ? 1u : 2u) << kBias) - 1; })
+      .infer(infer_layer<P>)
+      .kernel(run_layer<P>)
+      .vjp(layer_vjp<P>);
+}
+#define OP_DEFORMABLE(name, params)                                                        \
+  [[maybe_unused]] static const OpDeclaration MXTAPE_CONCAT(op_deformable_, __COUNTER__) = \
+      declare_layer<params>(OpDeclaration(#name))
+
+OP_DEFORMABLE(_contrib_DeformableConvolution, PlainParams)
     .doc(
         "Convolution of images whose kernel reads between the pixels: every element of it at every "
         "place is displaced by offset, (N, groups * kernel * 2, height, width), vertically and "
@@ -216,17 +220,7 @@ OP(_contrib_DeformableConvolution)
 [[[[2.0, 2.5, 1.0]]]]
 )");
 
-OP(_contrib_ModulatedDeformableConvolution)
-    .inputs("data", "offset", "mask", "weight", "bias")
-    .params<ModulatedParams>()
-    .optional_inputs(4,
-                     [](const Params* p) -> uint32_t {
-                       return p->as<ModulatedParams>().no_bias ? 0b1111 : 0b11111;
-                     })
-    .infer(infer_layer<ModulatedParams>)
-    .kernel(run_layer<ModulatedParams>)
-    .keep_inputs({Keep::kData, Keep::kData, Keep::kData, Keep::kData})
-    .vjp(layer_vjp<ModulatedParams>)
+OP_DEFORMABLE(_contrib_ModulatedDeformableConvolution, ModulatedParams)
     .doc(
         "DeformableConvolution, with what the kernel reads multiplied by mask, (N, groups * "
         "kernel, "

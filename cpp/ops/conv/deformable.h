@@ -25,6 +25,10 @@ struct DeformableParams : WindowParams {
     v("dx", dx, "Whether to differentiate by the horizontal place.");
   }
 };
+namespace fn {
+inline const Op<DeformableParams> deformable_columns{"_deformable_columns"},
+    deformable_offset{"_backward_deformable_offset"};
+}
 
 struct DeformableDataParams : DeformableParams {
   Ints shape;
@@ -34,13 +38,14 @@ struct DeformableDataParams : DeformableParams {
     DeformableParams::visit(v);
   }
 };
+namespace fn {
+inline const Op<DeformableDataParams> deformable_data{"_backward_deformable_data"};
+}
 
 // Fails where the window, images of shape `data` and the offsets, input `offset`, do not fit
 // together; their geometry.
 ConvGeometry deformable_geometry(const InferCall& call, const WindowParams& window, int64_t groups,
                                  const Shape& data, size_t offset);
-// The same of arrays that inference has checked.
-ConvGeometry deformable_geometry(const WindowParams& window, const Shape& data);
 
 // One image of data or more as matrices (images, channels * taps, places): [first, last) of those
 // there are. `mask`, (images, groups * taps, places), multiplies the elements; it may be undefined.

@@ -3,10 +3,10 @@
 #include <limits>
 #include <vector>
 
-#include "core/floating.h"
 #include "op/declare.h"
 #include "ops/conv/deformable.h"
 #include "ops/shape/slice.h"
+#include "ops/shared/compose.h"
 #include "ops/shared/strided.h"
 #include "runtime/parallel.h"
 
@@ -14,14 +14,6 @@
 // in data too, three operators are closed under differentiation: _deformable_columns (S or a
 // derivative of it), its adjoint in data, and its gradient by the offsets.
 namespace mxtape {
-
-ConvGeometry deformable_geometry(const WindowParams& window, const Shape& data) {
-  ConvGeometry g = window_geometry(window);
-  g.images = data[0];
-  g.in_channels = data[1];
-  place_window(g, spatial_extents(data, g.axes));
-  return g;
-}
 
 ConvGeometry deformable_geometry(const InferCall& call, const WindowParams& window, int64_t groups,
                                  const Shape& data, size_t offset) {
@@ -39,16 +31,12 @@ ConvGeometry deformable_geometry(const InferCall& call, const WindowParams& wind
   ConvGeometry g = window_geometry(window);
   place_window(call, g, spatial_extents(data, g.axes));
   const Shape offsets = {data[0], 2 * g.taps() * groups, g.out[1], g.out[2]};
-  call.expect(call.shape(offset) == offsets, "offset must have shape ", offsets);
+  call.require(offset, offsets);
   checked_size(Shape{data[0], data[1] * g.taps(), g.out_size()}, call.name());
-  return deformable_geometry(window, data);
+  return window_geometry(window, data);
 }
 
 namespace {
-
-const fn::Op columns_op{"_deformable_columns"};
-const fn::Op columns_data{"_backward_deformable_data"};
-const fn::Op columns_offset{"_backward_deformable_offset"};
 
 // The four pixels around a place, and their weights. A pixel outside the image is the one after its
 // last: planes are held with a zero there.
@@ -217,8 +205,7 @@ OP(_deformable_columns)
       call.output(0, columns_shape(g), call.dtype(0));
     })
     .kernel([](const KernelCall& call) {
-      const ConvGeometry g =
-          deformable_geometry(call.params<DeformableParams>(), call.in(0).shape());
+      const ConvGeometry g = window_geometry(call.params<DeformableParams>(), call.in(0).shape());
       run_deformable_columns(g, call.params<DeformableParams>(), call.in(0), call.in(1), NDArray(),
                              0, g.images, call.out().bytes());
     })
@@ -226,8 +213,8 @@ OP(_deformable_columns)
     .vjp([](Vjp& v) {
       const auto& p = v.params<DeformableParams>();
       if (v.needs(0))
-        v.grad(0, columns_data({v.head(), v.input(1)}, data_params(p, v.input_shape(0))));
-      if (v.needs(1)) v.grad(1, columns_offset({v.head(), v.input(0), v.input(1)}, p));
+        v.grad(0, fn::deformable_data(v.head(), v.input(1), data_params(p, v.input_shape(0))));
+      if (v.needs(1)) v.grad(1, fn::deformable_offset(v.head(), v.input(0), v.input(1), p));
     })
     .doc(
         "im2col whose elements are sampled at displaced places, between pixels; or its derivative "
@@ -245,16 +232,16 @@ OP(_backward_deformable_data)
     })
     .kernel([](const KernelCall& call) {
       const auto& p = call.params<DeformableDataParams>();
-      const ConvGeometry g = deformable_geometry(p, call.out().shape());
-      dispatch_floating(call.out().dtype(), [&](auto tag) {
+      const ConvGeometry g = window_geometry(p, call.out().shape());
+      dispatch<FloatingTypes>(call.out().dtype(), [&](auto tag) {
         add_columns<typename decltype(tag)::type>(g, p, call.in(0), call.in(1), call.out());
       });
     })
     .keep_inputs({Keep::kData, Keep::kData})
     .vjp([](Vjp& v) {
       const DeformableParams& p = v.params<DeformableDataParams>();
-      if (v.needs(0)) v.grad(0, columns_op({v.head(), v.input(1)}, p));
-      if (v.needs(1)) v.grad(1, columns_offset({v.input(0), v.head(), v.input(1)}, p));
+      if (v.needs(0)) v.grad(0, fn::deformable_columns(v.head(), v.input(1), p));
+      if (v.needs(1)) v.grad(1, fn::deformable_offset(v.input(0), v.head(), v.input(1), p));
     })
     .doc("The adjoint of _deformable_columns in data.");
 
@@ -269,9 +256,9 @@ OP(_backward_deformable_offset)
     })
     .kernel([](const KernelCall& call) {
       const auto& p = call.params<DeformableParams>();
-      const ConvGeometry g = deformable_geometry(p, call.in(1).shape());
+      const ConvGeometry g = window_geometry(p, call.in(1).shape());
       fill_zero(call.out());
-      dispatch_floating(call.out().dtype(), [&](auto tag) {
+      dispatch<FloatingTypes>(call.out().dtype(), [&](auto tag) {
         sum_offsets<typename decltype(tag)::type>(g, p, call.in(0), call.in(1), call.in(2),
                                                   call.out());
       });
@@ -280,14 +267,11 @@ OP(_backward_deformable_offset)
     .vjp([](Vjp& v) {
       const auto& p = v.params<DeformableParams>();
       const NDArray head = v.input(0), data = v.input(1), offset = v.input(2);
-      const ConvGeometry g = deformable_geometry(p, data.shape());
+      const ConvGeometry g = window_geometry(p, data.shape());
       const int64_t groups = p.num_deformable_group, sharing = g.in_channels / groups;
       const Shape offsets = {g.images, groups, g.taps(), 2, g.out_size()};
       const Shape shared = {g.images, groups, sharing, g.taps(), g.out_size()};
-      NDArray grads[3];
-      const auto add = [&](size_t i, const NDArray& term) {
-        grads[i] = grads[i].defined() ? grads[i] + term : term;
-      };
+      compose::GradSums grads;
       for (int64_t along = 0; along < 2; ++along) {
         if (along == 0 ? p.dy : p.dx) continue;
         DeformableParams next = p;
@@ -298,15 +282,12 @@ OP(_backward_deformable_offset)
         const auto times_u = [&](const NDArray& columns) {
           return reshape(reshape(columns, shared) * u, columns_shape(g));
         };
-        if (v.needs(0)) add(0, times_u(columns_op({data, offset}, next)));
+        if (v.needs(0)) grads.add(0, times_u(fn::deformable_columns(data, offset, next)));
         if (v.needs(1))
-          add(1, columns_data({times_u(head), offset}, data_params(next, data.shape())));
-        if (v.needs(2)) add(2, columns_offset({times_u(head), data, offset}, next));
+          grads.add(1, fn::deformable_data(times_u(head), offset, data_params(next, data.shape())));
+        if (v.needs(2)) grads.add(2, fn::deformable_offset(times_u(head), data, offset, next));
       }
-      for (size_t i = 0; i < 3; ++i) {
-        if (!v.needs(i)) continue;
-        v.grad(i, grads[i].defined() ? grads[i] : full(v.input_shape(i), v.input_dtype(i), 0));
-      }
+      grads.give(v);
     })
     .doc("The gradient of _deformable_columns by the offsets.");
 
@@ -317,7 +298,7 @@ void run_deformable_columns(const ConvGeometry& g, const DeformableParams& p, co
                             void* columns) {
   const int64_t places = g.out_size(), taps = g.taps();
   const int64_t sharing = g.in_channels / p.num_deformable_group;
-  dispatch_floating(data.dtype(), [&](auto tag) {
+  dispatch<FloatingTypes>(data.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     using C = compute_type<T>;
     const auto all = taps_of<T>(g, p, offset.data<T>(), mask.defined() ? mask.data<T>() : nullptr,

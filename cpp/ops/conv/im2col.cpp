@@ -19,18 +19,11 @@ struct Col2ImParams : WindowParams {
     WindowParams::visit(v);
   }
 };
+const fn::Op<Col2ImParams> col2im{"col2im"};
 
 // Work on a channel that earns a piece of its own, in elements of the matrix.
 int64_t channels_to_a_piece(const ConvGeometry& g) {
   return std::max<int64_t>(1, (1 << 15) / std::max<int64_t>(1, g.taps() * g.out_size()));
-}
-
-ConvGeometry im2col_geometry(const Shape& data, const WindowParams& window) {
-  ConvGeometry g = window_geometry(window);
-  g.images = data[0];
-  g.in_channels = data[1];
-  place_window(g, spatial_extents(data, g.axes));
-  return g;
 }
 
 void infer_im2col(InferCall& call) {
@@ -47,8 +40,8 @@ void infer_im2col(InferCall& call) {
 }
 
 void run_im2col(const KernelCall& call) {
-  const ConvGeometry g = im2col_geometry(call.in(0).shape(), call.params<WindowParams>());
-  dispatch_by_size(call.out().dtype(), [&](auto tag) {
+  const ConvGeometry g = window_geometry(call.params<WindowParams>(), call.in(0).shape());
+  dispatch<ElementTypes>(call.out().dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     const T* data = call.in(0).data<T>();
     T* out = call.out().data<T>();
@@ -86,7 +79,7 @@ void infer_col2im(InferCall& call) {
 }
 
 void run_col2im(const KernelCall& call) {
-  const ConvGeometry g = im2col_geometry(call.out().shape(), call.params<Col2ImParams>());
+  const ConvGeometry g = window_geometry(call.params<Col2ImParams>(), call.out().shape());
   dispatch(call.out().dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     if constexpr (dtype_of<T> == DType::kFloat32 || dtype_of<T> == DType::kFloat64 ||
@@ -108,16 +101,16 @@ void run_col2im(const KernelCall& call) {
   });
 }
 
-const fn::Op im2col{"im2col"}, col2im{"col2im"};
+const fn::Op<WindowParams> im2col{"im2col"};
 
 void im2col_vjp(Vjp& v) {
   const auto& p = v.params<WindowParams>();
   const Shape data = v.input_shape(0);
-  v.grad(0, col2im({v.head()}, Col2ImParams{p, Ints(data.begin() + 2, data.end())}));
+  v.grad(0, col2im(v.head(), Col2ImParams{p, Ints(data.begin() + 2, data.end())}));
 }
 
 void col2im_vjp(Vjp& v) {
-  v.grad(0, im2col({v.head()}, static_cast<WindowParams>(v.params<Col2ImParams>())));
+  v.grad(0, im2col(v.head(), static_cast<WindowParams>(v.params<Col2ImParams>())));
 }
 
 OP(im2col)

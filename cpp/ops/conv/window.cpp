@@ -60,4 +60,12 @@ void place_window(ConvGeometry& g, const ConvGeometry::Axes& in) {
     g.out[axis] = (in[axis] + 2 * g.pad[axis] - kernel_reach(g, axis)) / g.stride[axis] + 1;
 }
 
+ConvGeometry window_geometry(const WindowParams& window, const Shape& data) {
+  ConvGeometry g = window_geometry(window);
+  g.images = data[0];
+  g.in_channels = data[1];
+  place_window(g, spatial_extents(data, g.axes));
+  return g;
+}
+
 }  // namespace mxtape

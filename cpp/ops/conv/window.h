@@ -1,5 +1,6 @@
 #pragma once
 
+#include "op/functional.h"
 #include "op/schema.h"
 #include "ops/conv/convolution.h"
 
@@ -29,12 +30,18 @@ struct ConvolutionGradParams : WindowParams {
     v.required("shape", shape, "Shape of the result.");
   }
 };
+namespace fn {
+inline const Op<ConvolutionGradParams> convolution_data{"_backward_Convolution_data"},
+    convolution_weight{"_backward_Convolution_weight"};
+}
 
 // Fails where the window does not fit itself: numbers of axes, ranges.
 void check_window(const InferCall& call, const WindowParams& window);
 
-// The geometry of a checked window, as yet without images and channels.
+// The geometry of a checked window, as yet without images and channels; and with those of `data`,
+// where inference has found that it fits.
 ConvGeometry window_geometry(const WindowParams& window);
+ConvGeometry window_geometry(const WindowParams& window, const Shape& data);
 
 // The last `axes` extents of a shape.
 ConvGeometry::Axes spatial_extents(const Shape& shape, int axes);

@@ -36,20 +36,8 @@ OP(add_n)
       infer_pointwise(call);
     })
     .kernel([](const KernelCall& call) {
-      switch (call.out().dtype()) {
-        case DType::kFloat32:
-          return add_arrays<float>(call);
-        case DType::kFloat64:
-          return add_arrays<double>(call);
-        case DType::kFloat16:
-          return add_arrays<float16>(call);
-        case DType::kInt32:
-          return add_arrays<uint32_t>(call);
-        case DType::kInt64:
-          return add_arrays<uint64_t>(call);
-        default:
-          return add_arrays<uint8_t>(call);
-      }
+      dispatch<WrappingTypes>(call.out().dtype(),
+                              [&](auto tag) { add_arrays<typename decltype(tag)::type>(call); });
     })
     .vjp([](Vjp& v) {
       const NDArray g = v.head();

@@ -120,51 +120,43 @@ TileFunction power_function() {
 double log_of(double x) { return std::log(x); }
 NDArray log_of(const NDArray& x) { return fn::log(x); }
 
-const int add_family =
-    declare_binary({.names = {"elemwise_add",
-                              {"_add", "_plus", "_Plus", "_grad_add"},
-                              "broadcast_add",
-                              {"broadcast_plus"},
-                              "_plus_scalar",
-                              {"_PlusScalar"},
-                              nullptr,
-                              {}},
-                    .tile = numeric_tile<2>([](auto a, auto b) { return a + b; }),
-                    .keeps = {Keep::kShape, Keep::kNothing, Keep::kNothing},
-                    .doc = "Sum of two arrays, or of an array and a number.",
-                    .example = R"(
+BINARY(add)
+    .same_shape("elemwise_add", "_add", "_plus", "_Plus", "_grad_add")
+    .broadcast("broadcast_add", "broadcast_plus")
+    .scalar("_plus_scalar", "_PlusScalar")
+    .commutative()
+    .pointwise(numeric_tile<2>([](auto a, auto b) { return a + b; }))
+    .keep(Keep::kShape, Keep::kNothing, Keep::kNothing)
+    .grad(pass, pass)
+    .doc("Sum of two arrays, or of an array and a number.")
+    .example(R"(
 >>> column, row = mx.nd.array([[1], [2]]), mx.nd.array([[10, 20, 30]])
 >>> mx.nd.broadcast_add(column, row).asnumpy().tolist()
 [[11.0, 21.0, 31.0], [12.0, 22.0, 32.0]]
-)",
-                    .same_shape_example = R"(
+)")
+    .same_shape_example(R"(
 >>> mx.nd.elemwise_add(mx.nd.array([1, 2]), mx.nd.array([10, 20])).asnumpy().tolist()
 [11.0, 22.0]
-)"},
-                   pass, pass);
+)");
 
-const int sub_family =
-    declare_binary({.names = {"elemwise_sub",
-                              {"_sub", "_minus", "_Minus"},
-                              "broadcast_sub",
-                              {"broadcast_minus"},
-                              "_minus_scalar",
-                              {"_MinusScalar"},
-                              "_rminus_scalar",
-                              {"_RMinusScalar"}},
-                    .tile = numeric_tile<2>([](auto a, auto b) { return a - b; }),
-                    .keeps = {Keep::kShape, Keep::kNothing, Keep::kNothing},
-                    .doc = "Difference of two arrays, or of an array and a number.",
-                    .example = R"(
+BINARY(subtract)
+    .same_shape("elemwise_sub", "_sub", "_minus", "_Minus")
+    .broadcast("broadcast_sub", "broadcast_minus")
+    .scalar("_minus_scalar", "_MinusScalar")
+    .reversed("_rminus_scalar", "_RMinusScalar")
+    .pointwise(numeric_tile<2>([](auto a, auto b) { return a - b; }))
+    .keep(Keep::kShape, Keep::kNothing, Keep::kNothing)
+    .grad(pass, [](auto, auto, auto g) { return -g; })
+    .doc("Difference of two arrays, or of an array and a number.")
+    .example(R"(
 >>> x = mx.nd.array([[1, 2], [30, 40]])
 >>> mx.nd.broadcast_sub(x, mx.nd.array([[1], [30]])).asnumpy().tolist()
 [[0.0, 1.0], [0.0, 10.0]]
-)",
-                    .same_shape_example = R"(
+)")
+    .same_shape_example(R"(
 >>> mx.nd.elemwise_sub(mx.nd.array([1, 2]), mx.nd.array([10, 20])).asnumpy().tolist()
 [-9.0, -18.0]
-)"},
-                   pass, [](auto, auto, auto g) { return -g; });
+)");
 
 TileFunction product_function() {
   TileFunction f = numeric_tile<2>([](auto a, auto b) { return a * b; });
@@ -172,182 +164,147 @@ TileFunction product_function() {
   return f;
 }
 
-const int mul_family = declare_binary(
-    {.names = {"elemwise_mul",
-               {"_mul", "_Mul"},
-               "broadcast_mul",
-               {},
-               "_mul_scalar",
-               {"_MulScalar", "_contrib_backward_gradientmultiplier"},
-               nullptr,
-               {}},
-     .tile = product_function(),
-     .keeps = {Keep::kData, Keep::kNothing, Keep::kNothing},
-     .doc = "Product, element by element.",
-     .example = R"(
+BINARY(multiply)
+    .same_shape("elemwise_mul", "_mul", "_Mul")
+    .broadcast("broadcast_mul")
+    .scalar("_mul_scalar", "_MulScalar", "_contrib_backward_gradientmultiplier")
+    .commutative()
+    .pointwise(product_function())
+    .keep(Keep::kData, Keep::kNothing, Keep::kNothing)
+    .grad([](auto, auto b, auto g) { return g * b; }, [](auto a, auto, auto g) { return g * a; })
+    .doc("Product, element by element.")
+    .example(R"(
 >>> x = mx.nd.array([[1, 2], [3, 4]])
 >>> mx.nd.broadcast_mul(x, mx.nd.array([[10], [100]])).asnumpy().tolist()
 [[10.0, 20.0], [300.0, 400.0]]
-)",
-     .same_shape_example = R"(
+)")
+    .same_shape_example(R"(
 >>> mx.nd.elemwise_mul(mx.nd.array([1, 2]), mx.nd.array([10, 20])).asnumpy().tolist()
 [10.0, 40.0]
-)"},
-    [](auto, auto b, auto g) { return g * b; }, [](auto a, auto, auto g) { return g * a; });
+)");
 
-const int div_family = declare_binary(
-    {.names = {"elemwise_div",
-               {"_div", "_Div"},
-               "broadcast_div",
-               {},
-               "_div_scalar",
-               {"_DivScalar"},
-               "_rdiv_scalar",
-               {"_RDivScalar"}},
-     .tile = numeric_tile<2>([](auto a, auto b) {
-       using T = typename decltype(a)::Scalar;
-       if constexpr (std::is_integral_v<T>) {
-         return a.binaryExpr(b, [](T x, T y) { return divide_elements(x, y); });
-       } else {
-         return a / b;
-       }
-     }),
-     .keeps = {Keep::kData, Keep::kNothing, Keep::kData},
-     .low = 0.5,
-     .doc = "Quotient, element by element; integers truncate toward zero, and divided by 0 give 0.",
-     .example = R"(
+BINARY(divide)
+    .same_shape("elemwise_div", "_div", "_Div")
+    .broadcast("broadcast_div")
+    .scalar("_div_scalar", "_DivScalar")
+    .reversed("_rdiv_scalar", "_RDivScalar")
+    .pointwise(numeric_tile<2>([](auto a, auto b) {
+      using T = typename decltype(a)::Scalar;
+      if constexpr (std::is_integral_v<T>) {
+        return a.binaryExpr(b, [](T x, T y) { return divide_elements(x, y); });
+      } else {
+        return a / b;
+      }
+    }))
+    .keep(Keep::kData, Keep::kNothing, Keep::kData)
+    .sample(0.5, 2)
+    .grad([](auto, auto b, auto g) { return masked_quotient(g, b); },
+          [](auto a, auto b, auto g) {
+            return masked_product(masked_quotient(g, fn::square(b)), -a);
+          })
+    .doc("Quotient, element by element; integers truncate toward zero, and divided by 0 give 0.")
+    .example(R"(
 >>> x = mx.nd.array([[2, 4], [6, 8]])
 >>> mx.nd.broadcast_div(x, mx.nd.array([[2, 4]])).asnumpy().tolist()
 [[1.0, 1.0], [3.0, 2.0]]
 >>> whole = x.astype("int32")
 >>> mx.nd.broadcast_div(whole, mx.nd.array([[4], [0]], dtype="int32")).asnumpy().tolist()
 [[0, 1], [0, 0]]
-)",
-     .same_shape_example = R"(
+)")
+    .same_shape_example(R"(
 >>> mx.nd.elemwise_div(mx.nd.array([1, 9]), mx.nd.array([2, 3])).asnumpy().tolist()
 [0.5, 3.0]
 >>> x = mx.nd.array([7, -7, 7], dtype="int32")
 >>> mx.nd.elemwise_div(x, mx.nd.array([2, 2, 0], dtype="int32")).asnumpy().tolist()
 [3, -3, 0]
-)"},
-    [](auto, auto b, auto g) { return masked_quotient(g, b); },
-    [](auto a, auto b, auto g) { return masked_product(masked_quotient(g, fn::square(b)), -a); });
+)");
 
-const int mod_family =
-    declare_binary({.names = {"_mod",
-                              {"_Mod"},
-                              "broadcast_mod",
-                              {},
-                              "_mod_scalar",
-                              {"_ModScalar"},
-                              "_rmod_scalar",
-                              {"_RModScalar"}},
-                    .tile = numeric_tile<2>([](auto a, auto b) {
-                      using T = typename decltype(a)::Scalar;
-                      return a.binaryExpr(b, [](T x, T y) { return modulo_elements(x, y); });
-                    }),
-                    .cost = 8,
-                    .low = 0.5,
-                    .doc = "Remainder with the sign of the divisor; 0 where the divisor is 0.",
-                    .example = R"(
+BINARY(modulo)
+    .same_shape("_mod", "_Mod")
+    .broadcast("broadcast_mod")
+    .scalar("_mod_scalar", "_ModScalar")
+    .reversed("_rmod_scalar", "_RModScalar")
+    .pointwise(numeric_tile<2>([](auto a, auto b) {
+                 using T = typename decltype(a)::Scalar;
+                 return a.binaryExpr(b, [](T x, T y) { return modulo_elements(x, y); });
+               }),
+               8)
+    .sample(0.5, 2)
+    .grad(pass, [](auto a, auto b, auto g) { return -g * fn::floor(a / b); })
+    .doc("Remainder with the sign of the divisor; 0 where the divisor is 0.")
+    .example(R"(
 >>> x, y = mx.nd.array([[7, -7]]), mx.nd.array([[4], [-4]])
 >>> mx.nd.broadcast_mod(x, y).asnumpy().tolist()
 [[3.0, 1.0], [-1.0, -3.0]]
-)"},
-                   pass, [](auto a, auto b, auto g) { return -g * fn::floor(a / b); });
+)");
 
-const int power_family = declare_binary(
-    {.names = {"_power",
-               {"_Power"},
-               "broadcast_power",
-               {},
-               "_power_scalar",
-               {"_PowerScalar"},
-               "_rpower_scalar",
-               {"_RPowerScalar"}},
-     .tile = power_function(),
-     .cost = 8,
-     .low = 0.5,
-     .doc = "lhs raised to the power rhs.",
-     .example = R"(
+BINARY(power)
+    .old_names("Power")
+    .pointwise(power_function(), 8)
+    .sample(0.5, 2)
+    .grad(
+        [](auto a, auto b, auto g) {
+          if constexpr (std::is_same_v<decltype(b), double>) {
+            return b == 2 ? masked_product(g * 2.0, a) : masked_product(g, fn::power(a, b - 1)) * b;
+          } else {
+            return masked_product(g, fn::power(a, b - 1.0)) * b;
+          }
+        },
+        [](auto a, auto b, auto g) {
+          return masked_product(masked_product(g, fn::power(a, b)), log_of(a));
+        })
+    .doc("lhs raised to the power rhs.")
+    .example(R"(
 >>> x = mx.nd.array([[2, 3]])
 >>> mx.nd.broadcast_power(x, mx.nd.array([[0], [2]])).asnumpy().tolist()
 [[1.0, 1.0], [4.0, 9.0]]
-)"},
-    [](auto a, auto b, auto g) {
-      if constexpr (std::is_same_v<decltype(b), double>) {
-        return b == 2 ? masked_product(g * 2.0, a) : masked_product(g, fn::power(a, b - 1)) * b;
-      } else {
-        return masked_product(g, fn::power(a, b - 1.0)) * b;
-      }
-    },
-    [](auto a, auto b, auto g) {
-      return masked_product(masked_product(g, fn::power(a, b)), log_of(a));
-    });
+)");
 
-const int maximum_family = declare_binary(
-    {.names = {"_maximum",
-               {"_Maximum"},
-               "broadcast_maximum",
-               {},
-               "_maximum_scalar",
-               {"_MaximumScalar"},
-               nullptr,
-               {}},
-     .tile = numeric_tile<2>([](auto a, auto b) { return (a >= b || a != a).select(a, b); }),
-     .doc = "The larger of two elements; at a tie the gradient goes to lhs.",
-     .example = R"(
+BINARY(maximum)
+    .old_names("Maximum")
+    .commutative()
+    .pointwise(numeric_tile<2>([](auto a, auto b) { return (a >= b || a != a).select(a, b); }))
+    .grad([](auto a, auto b, auto g) { return g * fn::greater_equal(a, b); },
+          [](auto a, auto b, auto g) { return g * fn::lesser(a, b); })
+    .doc("The larger of two elements; at a tie the gradient goes to lhs.")
+    .example(R"(
 >>> x = mx.nd.array([[1, 5], [3, 7]])
 >>> mx.nd.broadcast_maximum(x, mx.nd.array([[2], [6]])).asnumpy().tolist()
 [[2.0, 5.0], [6.0, 7.0]]
-)"},
-    [](auto a, auto b, auto g) { return g * fn::greater_equal(a, b); },
-    [](auto a, auto b, auto g) { return g * fn::lesser(a, b); });
+)");
 
-const int minimum_family = declare_binary(
-    {.names = {"_minimum",
-               {"_Minimum"},
-               "broadcast_minimum",
-               {},
-               "_minimum_scalar",
-               {"_MinimumScalar"},
-               nullptr,
-               {}},
-     .tile = numeric_tile<2>([](auto a, auto b) { return (a <= b || a != a).select(a, b); }),
-     .doc = "The smaller of two elements; at a tie the gradient goes to lhs.",
-     .example = R"(
+BINARY(minimum)
+    .old_names("Minimum")
+    .commutative()
+    .pointwise(numeric_tile<2>([](auto a, auto b) { return (a <= b || a != a).select(a, b); }))
+    .grad([](auto a, auto b, auto g) { return g * fn::lesser_equal(a, b); },
+          [](auto a, auto b, auto g) { return g * fn::greater(a, b); })
+    .doc("The smaller of two elements; at a tie the gradient goes to lhs.")
+    .example(R"(
 >>> x = mx.nd.array([[1, 5], [3, 7]])
 >>> mx.nd.broadcast_minimum(x, mx.nd.array([[2], [6]])).asnumpy().tolist()
 [[1.0, 2.0], [3.0, 6.0]]
-)"},
-    [](auto a, auto b, auto g) { return g * fn::lesser_equal(a, b); },
-    [](auto a, auto b, auto g) { return g * fn::greater(a, b); });
+)");
 
-const fn::BinaryOp hypot{"broadcast_hypot", "_hypot_scalar", "_hypot_scalar"};
-const int hypot_family = declare_binary(
-    {.names = {"_hypot",
-               {"_Hypot"},
-               "broadcast_hypot",
-               {},
-               "_hypot_scalar",
-               {"_HypotScalar"},
-               nullptr,
-               {}},
-     .tile = floating_tile<2>([](auto a, auto b) {
-       using T = typename decltype(a)::Scalar;
-       return a.binaryExpr(b, [](T x, T y) { return std::hypot(x, y); });
-     }),
-     .cost = 8,
-     .low = 0.5,
-     .doc = "sqrt(lhs**2 + rhs**2), without overflow on the way.",
-     .example = R"(
+const fn::BinaryOp hypot{"hypot"};
+BINARY(hypot)
+    .old_names("Hypot")
+    .commutative()
+    .pointwise(floating_tile<2>([](auto a, auto b) {
+                 using T = typename decltype(a)::Scalar;
+                 return a.binaryExpr(b, [](T x, T y) { return std::hypot(x, y); });
+               }),
+               8)
+    .sample(0.5, 2)
+    .grad([](auto a, auto b, auto g) { return g * a / hypot(a, b); },
+          [](auto a, auto b, auto g) { return g * b / hypot(a, b); })
+    .doc("sqrt(lhs**2 + rhs**2), without overflow on the way.")
+    .example(R"(
 >>> x = mx.nd.array([[3, 5]])
 >>> print(mx.nd.broadcast_hypot(x, mx.nd.array([[4], [12]])).asnumpy().round(4))
 [[ 5.      6.4031]
  [12.3693 13.    ]]
-)"},
-    [](auto a, auto b, auto g) { return g * a / hypot(a, b); },
-    [](auto a, auto b, auto g) { return g * b / hypot(a, b); });
+)");
 
 // ---- what gradients are multiplied and divided with: see masked.h
 
@@ -391,7 +348,7 @@ double root_of_depth(const Shape& shape) {
   return std::sqrt(static_cast<double>(shape[shape.ndim() - 1]));
 }
 
-const fn::Op div_sqrt_dim{"_contrib_div_sqrt_dim"};
+const fn::Op<> div_sqrt_dim{"_contrib_div_sqrt_dim"};
 
 OP(_contrib_div_sqrt_dim)
     .inputs("data")

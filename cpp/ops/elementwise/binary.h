@@ -1,29 +1,15 @@
 #pragma once
 
+#include <string>
+#include <vector>
+
 #include "op/declare.h"
 
 // The binary pointwise operators. One declaration makes an operator of equal shapes, one that
-// broadcasts, and the two with a number on either side.
+// broadcasts, and the two with a number on either side:
+//
+//   BINARY(hypot).pointwise_each([](auto a, auto b) { ... }).grad(left, right).doc("...");
 namespace mxtape {
-
-struct BinaryNames {
-  const char* same_shape;  // elemwise_add, or nullptr
-  std::vector<const char*> same_alias;
-  const char* broadcast;  // broadcast_add
-  std::vector<const char*> broadcast_alias;
-  const char* scalar;  // x + s
-  std::vector<const char*> scalar_alias;
-  const char* reversed;  // s - x, or nullptr where the order does not matter
-  std::vector<const char*> reversed_alias;
-};
-
-// What each form of a binary operator saves for its gradient.
-struct BinaryKeeps {
-  Keep arrays = Keep::kData;
-  Keep scalar = Keep::kData;
-  Keep reversed = Keep::kData;
-  bool output = false;
-};
 
 // A saved operand; an empty handle where only its shape was kept.
 inline NDArray operand(Vjp& v, size_t i) {
@@ -63,55 +49,130 @@ inline void infer_scalar(InferCall& call) {
   call.output(0, call.shape(0), call.dtype(0) == DType::kBool ? DType::kInt64 : call.dtype(0));
 }
 
-struct BinaryFamily {
-  BinaryNames names;
-  TileFunction tile;
-  int cost = 1;
-  BinaryKeeps keeps;
-  bool logical = false;  // also of boolean arrays
-  double low = -2, high = 2;
-  const char* doc;
-  std::string_view example = {};             // of the operator that broadcasts
-  std::string_view same_shape_example = {};  // of the one of equal shapes, where it is public
+class BinaryDeclaration {
+ public:
+  // The function's name: fn::BinaryOp{"hypot"}, mx.nd.hypot. The operators are called _hypot,
+  // broadcast_hypot, _hypot_scalar and _rhypot_scalar.
+  explicit BinaryDeclaration(const std::string& name);
+
+  // Names of the operators where they are others, and their aliases.
+  template <class... Aliases>
+  BinaryDeclaration& same_shape(const char* name, Aliases... aliases) {
+    same_shape_ = {name, {aliases...}};
+    return *this;
+  }
+  template <class... Aliases>
+  BinaryDeclaration& broadcast(const char* name, Aliases... aliases) {
+    broadcast_ = {name, {aliases...}};
+    return *this;
+  }
+  template <class... Aliases>
+  BinaryDeclaration& scalar(const char* name, Aliases... aliases) {
+    scalar_ = {name, {aliases...}};
+    return *this;
+  }
+  template <class... Aliases>
+  BinaryDeclaration& reversed(const char* name, Aliases... aliases) {
+    reversed_ = {name, {aliases...}};
+    return *this;
+  }
+  // MXNet's older names as aliases: of "Not_Equal" _Not_Equal, _NotEqualScalar, _RNotEqualScalar.
+  BinaryDeclaration& old_names(const std::string& title);
+  // A number on the left is the same as on the right.
+  BinaryDeclaration& commutative() {
+    commutative_ = true;
+    return *this;
+  }
+  // A number on the left is the operator `op` with the number on the right: 2 < x is x > 2.
+  BinaryDeclaration& reversed_is(const std::string& op) {
+    mirror_ = op;
+    return *this;
+  }
+
+  BinaryDeclaration& pointwise(TileFunction f, int cost = 1) {
+    tile_ = f;
+    tile_.cost = cost;
+    return *this;
+  }
+  template <class F>
+  BinaryDeclaration& pointwise_each(F f, int cost = 1) {
+    return pointwise(floating_each<2>(f), cost);
+  }
+  template <class F>
+  BinaryDeclaration& pointwise_each_numeric(F f, int cost = 1) {
+    return pointwise(numeric_each<2>(f), cost);
+  }
+  // Also of boolean arrays.
+  BinaryDeclaration& logical() {
+    logical_ = true;
+    return *this;
+  }
+
+  template <class Left, class Right>
+  BinaryDeclaration& grad(Left, Right) {
+    static_assert(std::is_empty_v<Left> && std::is_empty_v<Right>, "a gradient captures nothing");
+    arrays_vjp_ = arrays_vjp<Left, Right>;
+    scalar_vjp_ = scalar_vjp<Left, Right>;
+    reversed_vjp_ = reversed_vjp<Left, Right>;
+    return *this;
+  }
+  // What the operators of two arrays save of each, and those of one array of it; all data where
+  // nothing is said.
+  BinaryDeclaration& keep(Keep arrays, Keep scalar, Keep reversed) {
+    keep_arrays_ = arrays;
+    keep_scalar_ = scalar;
+    keep_reversed_ = reversed;
+    return *this;
+  }
+
+  BinaryDeclaration& sample(double low, double high) {
+    low_ = low;
+    high_ = high;
+    return *this;
+  }
+  BinaryDeclaration& doc(std::string_view text) {
+    doc_ = text;
+    return *this;
+  }
+  // Of the operator that broadcasts.
+  BinaryDeclaration& example(std::string_view text) {
+    example_ = text;
+    return *this;
+  }
+  // Of the operator of equal shapes, where that is public.
+  BinaryDeclaration& same_shape_example(std::string_view text) {
+    same_shape_example_ = text;
+    return *this;
+  }
+
+  // Makes the operators.
+  void declare() const;
+
+ private:
+  struct Names {
+    std::string name;
+    std::vector<std::string> aliases;
+  };
+  OpDeclaration form(const Names& names) const;
+
+  std::string name_, mirror_;  // the operator with a number on the left, where it is another's
+  Names same_shape_, broadcast_, scalar_, reversed_;
+  TileFunction tile_;
+  bool commutative_ = false, logical_ = false;
+  VjpFn arrays_vjp_ = nullptr, scalar_vjp_ = nullptr, reversed_vjp_ = nullptr;
+  Keep keep_arrays_ = Keep::kData, keep_scalar_ = Keep::kData, keep_reversed_ = Keep::kData;
+  double low_ = -2, high_ = 2;
+  std::string_view doc_, example_, same_shape_example_;
 };
 
-template <class Left, class Right>
-void declare_form(const char* name, const std::vector<const char*>& aliases,
-                  const BinaryFamily& family, int form) {
-  if (!name) return;
-  OpDeclaration op(name);
-  for (const char* alias : aliases) op.alias(alias);
-  op.pointwise(family.tile, family.cost, form < 2 ? array_operands : scalar_operands)
-      .doc(family.doc)
-      .sample(family.low, family.high);
-  const BinaryKeeps& keeps = family.keeps;
-  if (form < 2) {
-    op.inputs("lhs", "rhs").vjp(arrays_vjp<Left, Right>).sample(family.low, family.high);
-    op.keep_inputs({keeps.arrays, keeps.arrays});
-    op.example(form == 0 ? family.same_shape_example : family.example);
-    if (form == 0) {
-      op.infer(family.logical ? infer_pointwise : infer_same);
-    } else {
-      op.infer(family.logical ? infer_pointwise_broadcast : infer_broadcast);
-    }
-  } else {
-    op.inputs("data").params<ScalarParams>().infer(infer_scalar);
-    op.vjp(form == 2 ? scalar_vjp<Left, Right> : reversed_vjp<Left, Right>);
-    op.keep_inputs({form == 2 ? keeps.scalar : keeps.reversed});
-    op.schema().reversed_scalar = form == 3;
-  }
-  if (keeps.output) op.keep_output();
-}
+struct BinaryFamily {
+  BinaryFamily(const BinaryDeclaration& declaration) { declaration.declare(); }
+};
 
-template <class Left, class Right>
-int declare_binary(const BinaryFamily& family, Left, Right) {
-  const BinaryNames& n = family.names;
-  declare_form<Left, Right>(n.same_shape, n.same_alias, family, 0);
-  declare_form<Left, Right>(n.broadcast, n.broadcast_alias, family, 1);
-  declare_form<Left, Right>(n.scalar, n.scalar_alias, family, 2);
-  declare_form<Left, Right>(n.reversed, n.reversed_alias, family, 3);
-  return 0;
-}
+// Declares a family while the program loads.
+#define BINARY(name)                                                  \
+  [[maybe_unused]] static const ::mxtape::BinaryFamily MXTAPE_CONCAT( \
+      binary_family_, __COUNTER__) = ::mxtape::BinaryDeclaration(#name)
 
 // The gradients of a sum, and of what is constant almost everywhere.
 inline constexpr auto pass = [](auto, auto, auto g) { return g; };

@@ -1,10 +1,9 @@
-#include "ops/shared/exponential.h"
-
 #include <cmath>
 #include <limits>
 #include <numbers>
 
 #include "ops/elementwise/unary.h"
+#include "ops/shared/elementary.h"
 #include "ops/shared/masked.h"
 
 namespace mxtape {
@@ -34,17 +33,19 @@ TileFunction log_function() {
 }
 
 // ---- exponentials and logarithms
-OP_UNARY(exp)
+OP(exp)
+    .unary()
     .pointwise([](auto x) { return x.unaryExpr(Exp()); }, 4)
-    .GRAD_Y(g* y)
+    .grad_y([](auto& g, auto& y) { return g * y; })
     .doc("e to the power x.")
     .example(R"(
 >>> print(mx.nd.exp(mx.nd.array([0, 1, 2])).asnumpy().round(4))
 [1.     2.7183 7.3891]
 )");
-OP_UNARY(expm1)
-    .pointwise(ELEMENTS(std::expm1(x)), 8)
-    .GRAD_X(g* fn::exp(x))
+OP(expm1)
+    .unary()
+    .pointwise_each([](auto x) { return expm1(x); }, 8)
+    .grad_x([](auto& g, auto& x) { return g * fn::exp(x); })
     .doc("exp(x) - 1, exact for small x.")
     .example(R"(
 >>> x = mx.nd.array([1, 1e-8])
@@ -53,37 +54,41 @@ OP_UNARY(expm1)
 >>> print((mx.nd.expm1(x) / x).asnumpy()[1].round(4))  # exp(x) - 1 would be 0
 1.0
 )");
-OP_UNARY(log)
+OP(log)
+    .unary()
     .pointwise(log_function(), 4)
     .sample(0.3, 4)
-    .GRAD_X(masked_quotient(g, x))
+    .grad_x([](auto& g, auto& x) { return masked_quotient(g, x); })
     .doc("Natural logarithm.")
     .example(R"(
 >>> print(mx.nd.log(mx.nd.array([1, 2.7182817, 10])).asnumpy().round(4))
 [0.     1.     2.3026]
 )");
-OP_UNARY(log2)
-    .pointwise(ELEMENTS(std::log2(x)), 8)
+OP(log2)
+    .unary()
+    .pointwise_scalar([](auto x) { return std::log2(x); }, 8)
     .sample(0.3, 4)
-    .GRAD_X(masked_quotient(g, x* std::numbers::ln2))
+    .grad_x([](auto& g, auto& x) { return masked_quotient(g, x * std::numbers::ln2); })
     .doc("Logarithm to base 2.")
     .example(R"(
 >>> print(mx.nd.log2(mx.nd.array([1, 0.5, 1024])).asnumpy().round(4))
 [ 0. -1. 10.]
 )");
-OP_UNARY(log10)
-    .pointwise(ELEMENTS(std::log10(x)), 8)
+OP(log10)
+    .unary()
+    .pointwise_scalar([](auto x) { return std::log10(x); }, 8)
     .sample(0.3, 4)
-    .GRAD_X(masked_quotient(g, x* std::numbers::ln10))
+    .grad_x([](auto& g, auto& x) { return masked_quotient(g, x * std::numbers::ln10); })
     .doc("Logarithm to base 10.")
     .example(R"(
 >>> print(mx.nd.log10(mx.nd.array([1, 0.01, 1000])).asnumpy().round(4))
 [ 0. -2.  3.]
 )");
-OP_UNARY(log1p)
-    .pointwise(ELEMENTS(std::log1p(x)), 8)
+OP(log1p)
+    .unary()
+    .pointwise_each([](auto x) { return log1p(x); }, 8)
     .sample(-0.5, 3)
-    .GRAD_X(masked_quotient(g, x + 1.0))
+    .grad_x([](auto& g, auto& x) { return masked_quotient(g, x + 1.0); })
     .doc("log(1 + x), exact for small x.")
     .example(R"(
 >>> x = mx.nd.array([1, 1e-8])
@@ -95,37 +100,51 @@ OP_UNARY(log1p)
 
 // ---- roots
 // Not Eigen's packets, which are wrong at infinity and at -0.
-OP_UNARY(sqrt)
-    .pointwise(ELEMENTS(std::sqrt(x)), 2)
+OP(sqrt)
+    .unary()
+    .pointwise_scalar([](auto x) { return std::sqrt(x); }, 2)
     .sample(0.3, 4)
-    .GRAD_Y(masked_quotient(g, y * 2.0))
+    .grad_y([](auto& g, auto& y) { return masked_quotient(g, y * 2.0); })
     .doc("Square root.")
     .example(R"(
 >>> mx.nd.sqrt(mx.nd.array([0, 4, 0.25])).asnumpy().tolist()
 [0.0, 2.0, 0.5]
 )");
-OP_UNARY(rsqrt)
-    .pointwise(ELEMENTS(T(1) / std::sqrt(x)), 3)
+OP(rsqrt)
+    .unary()
+    .pointwise_scalar(
+        [](auto x) {
+          using T = decltype(x);
+          return T(1) / std::sqrt(x);
+        },
+        3)
     .sample(0.3, 4)
-    .GRAD_X(masked_product(g, fn::power(x, -1.5) * -0.5))
+    .grad_x([](auto& g, auto& x) { return masked_product(g, fn::power(x, -1.5) * -0.5); })
     .doc("1 / sqrt(x).")
     .example(R"(
 >>> print(mx.nd.rsqrt(mx.nd.array([4, 0.25])).asnumpy().round(4))
 [0.5 2. ]
 )");
-OP_UNARY(cbrt)
-    .pointwise(ELEMENTS(std::cbrt(x)), 8)
+OP(cbrt)
+    .unary()
+    .pointwise_scalar([](auto x) { return std::cbrt(x); }, 8)
     .sample(0.3, 4)
-    .GRAD_Y(masked_quotient(g, 3.0 * fn::square(y)))
+    .grad_y([](auto& g, auto& y) { return masked_quotient(g, 3.0 * fn::square(y)); })
     .doc("Cube root.")
     .example(R"(
 >>> print(mx.nd.cbrt(mx.nd.array([-8, 27])).asnumpy().round(4))
 [-2.  3.]
 )");
-OP_UNARY(rcbrt)
-    .pointwise(ELEMENTS(T(1) / std::cbrt(x)), 8)
+OP(rcbrt)
+    .unary()
+    .pointwise_scalar(
+        [](auto x) {
+          using T = decltype(x);
+          return T(1) / std::cbrt(x);
+        },
+        8)
     .sample(0.3, 4)
-    .GRAD_X(masked_product(g, fn::rcbrt(x) / x * (-1.0 / 3.0)))
+    .grad_x([](auto& g, auto& x) { return masked_product(g, fn::rcbrt(x) / x * (-1.0 / 3.0)); })
     .doc("1 / cbrt(x).")
     .example(R"(
 >>> print(mx.nd.rcbrt(mx.nd.array([8, -0.001])).asnumpy().round(4))
@@ -133,17 +152,19 @@ OP_UNARY(rcbrt)
 )");
 
 // ---- activations
-OP_UNARY(sigmoid)
+OP(sigmoid)
+    .unary()
     .pointwise([](auto x) { return x.unaryExpr(Sigmoid()); }, 5)
-    .GRAD_Y(sigmoid_grad(g, y))
+    .grad_y([](auto& g, auto& y) { return sigmoid_grad(g, y); })
     .doc("1 / (1 + exp(-x)).")
     .example(R"(
 >>> print(mx.nd.sigmoid(mx.nd.array([-2, 0, 2])).asnumpy().round(4))
 [0.1192 0.5    0.8808]
 )");
-OP_UNARY(relu)
-    .pointwise_numeric(ELEMENTS(x > T(0) || x != x ? x : T(0)))
-    .GRAD_Y(relu_grad(g, y))
+OP(relu)
+    .unary()
+    .pointwise_each_numeric([](auto x) { return max(x, 0); })
+    .grad_y([](auto& g, auto& y) { return relu_grad(g, y); })
     .doc("max(x, 0); its gradient at 0 is 0.")
     .example(R"(
 >>> x = mx.nd.array([-1, 0, 2])
@@ -179,12 +200,13 @@ OP(_backward_relu)
       if (v.needs(1)) v.grad(1, full(v.input_shape(1), v.input_dtype(1), 0));
     })
     .doc("The gradient of y = relu(x): head where y is above 0, else 0.");
-OP_UNARY(softsign)
+OP(softsign)
+    .unary()
     .pointwise([](auto x) {
       using T = typename decltype(x)::Scalar;
       return x / (x.abs() + T(1));
     })
-    .GRAD_X(g / fn::square(fn::abs(x) + 1.0))
+    .grad_x([](auto& g, auto& x) { return g / fn::square(fn::abs(x) + 1.0); })
     .doc("x / (1 + |x|).")
     .example(R"(
 >>> mx.nd.softsign(mx.nd.array([-3, 0, 1])).asnumpy().tolist()
@@ -200,7 +222,8 @@ struct HardSigmoidParams {
     v("beta", beta, "Value at 0.");
   }
 };
-OP_UNARY(hard_sigmoid)
+OP(hard_sigmoid)
+    .unary()
     .params<HardSigmoidParams>()
     .infer(infer_same_floating)
     .pointwise(floating_tile<1, HardSigmoidParams>([](const HardSigmoidParams& p, auto x) {

@@ -13,8 +13,7 @@ struct QuadraticParams {
     v("c", c, "What is added.");
   }
 };
-
-const fn::Op quadratic_grad{"_contrib_backward_quadratic"};
+const fn::Op<QuadraticParams> quadratic_grad{"_contrib_backward_quadratic"};
 
 OP(_contrib_quadratic)
     .inputs("data")
@@ -26,7 +25,7 @@ OP(_contrib_quadratic)
     }))
     .keep_input()
     .vjp([](Vjp& v) {
-      v.grad(0, quadratic_grad({v.head(), v.input(0)}, v.params<QuadraticParams>()));
+      v.grad(0, quadratic_grad(v.head(), v.input(0), v.params<QuadraticParams>()));
     })
     .doc("a * data**2 + b * data + c.")
     .example(R"(
@@ -44,7 +43,7 @@ OP(_contrib_backward_quadratic)
     .keep_inputs({Keep::kData, Keep::kData})
     .vjp([](Vjp& v) {
       const auto& p = v.params<QuadraticParams>();
-      if (v.needs(0)) v.grad(0, quadratic_grad({v.head(), v.input(1)}, p));
+      if (v.needs(0)) v.grad(0, quadratic_grad(v.head(), v.input(1), p));
       if (v.needs(1)) v.grad(1, v.head() * v.input(0) * (2 * p.a));
     })
     .doc("The gradient of _contrib_quadratic.");

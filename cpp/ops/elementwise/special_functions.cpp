@@ -2,30 +2,36 @@
 #include <numbers>
 
 #include "ops/elementwise/unary.h"
+#include "ops/shared/elementary.h"
 #include "ops/shared/special.h"
 
 namespace mxtape {
 namespace {
 
 // ---- special functions
-OP_UNARY(erf)
-    .pointwise(ELEMENTS(std::erf(x)), 12)
-    .GRAD_X(g * (2 / std::sqrt(std::numbers::pi)) * fn::exp(-fn::square(x)))
+OP(erf)
+    .unary()
+    .pointwise_each([](auto x) { return erf(x); }, 12)
+    .grad_x([](auto& g, auto& x) {
+      return g * (2 / std::sqrt(std::numbers::pi)) * fn::exp(-fn::square(x));
+    })
     .doc("Error function.")
     .example(R"(
 >>> print(mx.nd.erf(mx.nd.array([-1, 0, 1])).asnumpy().round(4))
 [-0.8427  0.      0.8427]
 )");
-OP_UNARY(erfinv)
-    .pointwise(ELEMENTS(erfinv_of(x)), 24)
+OP(erfinv)
+    .unary()
+    .pointwise_scalar([](auto x) { return erfinv_of(x); }, 24)
     .sample(-0.8, 0.8)
-    .GRAD_Y(g*(std::sqrt(std::numbers::pi) / 2) * fn::exp(fn::square(y)))
+    .grad_y([](auto& g, auto& y) {
+      return g * (std::sqrt(std::numbers::pi) / 2) * fn::exp(fn::square(y));
+    })
     .doc("Inverse of erf on (-1, 1).")
     .example(R"(
 >>> print(mx.nd.erfinv(mx.nd.array([-0.5, 0, 0.5])).asnumpy().round(4))
 [-0.4769  0.      0.4769]
 )");
-const fn::Op polygamma{"_polygamma"};
 
 OP(_polygamma)
     .inputs("data")
@@ -40,22 +46,24 @@ OP(_polygamma)
     .keep_input()
     .vjp([](Vjp& v) {
       v.grad(0, v.head() *
-                    polygamma({v.input(0)}, PolygammaParams{v.params<PolygammaParams>().n + 1}));
+                    fn::polygamma(v.input(0), PolygammaParams{v.params<PolygammaParams>().n + 1}));
     })
     .doc("The n-th derivative of the digamma function.");
-OP_UNARY(gammaln)
-    .pointwise(ELEMENTS(lgamma_of(x)), 24)
+OP(gammaln)
+    .unary()
+    .pointwise_scalar([](auto x) { return lgamma_of(x); }, 24)
     .sample(0.5, 4)
-    .GRAD_X(g* polygamma({x}, PolygammaParams{0}))
+    .grad_x([](auto& g, auto& x) { return g * fn::polygamma(x, PolygammaParams{0}); })
     .doc("Logarithm of |gamma(x)|.")
     .example(R"(
 >>> print(mx.nd.gammaln(mx.nd.array([3, 100])).asnumpy().round(3))  # log(2!) and log(99!)
 [  0.693 359.134]
 )");
-OP_UNARY(gamma)
-    .pointwise(ELEMENTS(std::tgamma(x)), 24)
+OP(gamma)
+    .unary()
+    .pointwise_scalar([](auto x) { return std::tgamma(x); }, 24)
     .sample(0.5, 4)
-    .GRAD_X(g* fn::gamma(x) * polygamma({x}, PolygammaParams{0}))
+    .grad_x([](auto& g, auto& x) { return g * fn::gamma(x) * fn::polygamma(x, PolygammaParams{0}); })
     .doc("The gamma function.")
     .example(R"(
 >>> print(mx.nd.gamma(mx.nd.array([1, 0.5, 5])).asnumpy().round(4))  # (n - 1)! of whole n

@@ -8,58 +8,65 @@ namespace mxtape {
 namespace {
 
 // ---- trigonometric functions
-OP_UNARY(sin)
+OP(sin)
+    .unary()
     .pointwise([](auto x) { return x.sin(); }, 6)
-    .GRAD_X(g* fn::cos(x))
+    .grad_x([](auto& g, auto& x) { return g * fn::cos(x); })
     .doc("Sine of x radians.")
     .example(R"(
 >>> print(mx.nd.sin(mx.nd.array([0, 1, 1.5707964])).asnumpy().round(4))
 [0.     0.8415 1.    ]
 )");
-OP_UNARY(cos)
+OP(cos)
+    .unary()
     .pointwise([](auto x) { return x.cos(); }, 6)
-    .GRAD_X(-g* fn::sin(x))
+    .grad_x([](auto& g, auto& x) { return -g * fn::sin(x); })
     .doc("Cosine of x radians.")
     .example(R"(
 >>> print(mx.nd.cos(mx.nd.array([0, 1, 3.1415927])).asnumpy().round(4))
 [ 1.      0.5403 -1.    ]
 )");
-OP_UNARY(tan)
-    .pointwise(ELEMENTS(std::tan(x)), 8)
+OP(tan)
+    .unary()
+    .pointwise_scalar([](auto x) { return std::tan(x); }, 8)
     .sample(-1, 1)
-    .GRAD_Y(g*(fn::square(y) + 1.0))
+    .grad_y([](auto& g, auto& y) { return g * (fn::square(y) + 1.0); })
     .doc("Tangent of x radians.")
     .example(R"(
 >>> print(mx.nd.tan(mx.nd.array([-1, 0, 1])).asnumpy().round(4))
 [-1.5574  0.      1.5574]
 )");
-OP_UNARY(arcsin)
-    .pointwise(ELEMENTS(std::asin(x)), 8)
+OP(arcsin)
+    .unary()
+    .pointwise_scalar([](auto x) { return std::asin(x); }, 8)
     .sample(-0.8, 0.8)
-    .GRAD_X(masked_product(g, fn::rsqrt(1.0 - fn::square(x))))
+    .grad_x([](auto& g, auto& x) { return masked_product(g, fn::rsqrt(1.0 - fn::square(x))); })
     .doc("Inverse of sin, in radians.")
     .example(R"(
 >>> print(mx.nd.arcsin(mx.nd.array([-1, 0, 1])).asnumpy().round(4))
 [-1.5708  0.      1.5708]
 )");
-OP_UNARY(arccos)
-    .pointwise(ELEMENTS(std::acos(x)), 8)
+OP(arccos)
+    .unary()
+    .pointwise_scalar([](auto x) { return std::acos(x); }, 8)
     .sample(-0.8, 0.8)
-    .GRAD_X(-masked_product(g, fn::rsqrt(1.0 - fn::square(x))))
+    .grad_x([](auto& g, auto& x) { return -masked_product(g, fn::rsqrt(1.0 - fn::square(x))); })
     .doc("Inverse of cos, in radians.")
     .example(R"(
 >>> print(mx.nd.arccos(mx.nd.array([-1, 0, 1])).asnumpy().round(4))
 [3.1416 1.5708 0.    ]
 )");
-OP_UNARY(arctan)
-    .pointwise(ELEMENTS(std::atan(x)), 8)
-    .GRAD_X(g / (fn::square(x) + 1.0))
+OP(arctan)
+    .unary()
+    .pointwise_scalar([](auto x) { return std::atan(x); }, 8)
+    .grad_x([](auto& g, auto& x) { return g / (fn::square(x) + 1.0); })
     .doc("Inverse of tan, in radians.")
     .example(R"(
 >>> print(mx.nd.arctan(mx.nd.array([-1, 0, 1])).asnumpy().round(4))
 [-0.7854  0.      0.7854]
 )");
-OP_UNARY(degrees)
+OP(degrees)
+    .unary()
     .pointwise([](auto x) {
       using T = typename decltype(x)::Scalar;
       return x * T(180 / std::numbers::pi);
@@ -70,7 +77,8 @@ OP_UNARY(degrees)
 >>> print(mx.nd.degrees(mx.nd.array([3.1415927, 1])).asnumpy().round(2))
 [180.   57.3]
 )");
-OP_UNARY(radians)
+OP(radians)
+    .unary()
     .pointwise([](auto x) {
       using T = typename decltype(x)::Scalar;
       return x * T(std::numbers::pi / 180);
@@ -83,25 +91,28 @@ OP_UNARY(radians)
 )");
 
 // ---- hyperbolic functions
-OP_UNARY(sinh)
-    .pointwise(ELEMENTS(std::sinh(x)), 8)
-    .GRAD_X(g* fn::cosh(x))
+OP(sinh)
+    .unary()
+    .pointwise_scalar([](auto x) { return std::sinh(x); }, 8)
+    .grad_x([](auto& g, auto& x) { return g * fn::cosh(x); })
     .doc("Hyperbolic sine.")
     .example(R"(
 >>> print(mx.nd.sinh(mx.nd.array([-1, 0, 1])).asnumpy().round(4))
 [-1.1752  0.      1.1752]
 )");
-OP_UNARY(cosh)
-    .pointwise(ELEMENTS(std::cosh(x)), 8)
-    .GRAD_X(g* fn::sinh(x))
+OP(cosh)
+    .unary()
+    .pointwise_scalar([](auto x) { return std::cosh(x); }, 8)
+    .grad_x([](auto& g, auto& x) { return g * fn::sinh(x); })
     .doc("Hyperbolic cosine.")
     .example(R"(
 >>> print(mx.nd.cosh(mx.nd.array([0, 1])).asnumpy().round(4))
 [1.     1.5431]
 )");
-OP_UNARY(tanh)
+OP(tanh)
+    .unary()
     .pointwise([](auto x) { return x.tanh(); }, 6)
-    .GRAD_Y(tanh_grad(g, y))
+    .grad_y([](auto& g, auto& y) { return tanh_grad(g, y); })
     .doc("Hyperbolic tangent.")
     .example(R"(
 >>> print(mx.nd.tanh(mx.nd.array([-1, 0, 100])).asnumpy().round(4))
@@ -120,27 +131,30 @@ OP(_backward_tanh)
       if (v.needs(1)) v.grad(1, g * h * y * -2.0);
     })
     .doc("The gradient of y = tanh(x): head * (1 - y^2).");
-OP_UNARY(arcsinh)
-    .pointwise(ELEMENTS(std::asinh(x)), 8)
-    .GRAD_X(g* fn::rsqrt(fn::square(x) + 1.0))
+OP(arcsinh)
+    .unary()
+    .pointwise_scalar([](auto x) { return std::asinh(x); }, 8)
+    .grad_x([](auto& g, auto& x) { return g * fn::rsqrt(fn::square(x) + 1.0); })
     .doc("Inverse of sinh.")
     .example(R"(
 >>> print(mx.nd.arcsinh(mx.nd.array([0, 1])).asnumpy().round(4))
 [0.     0.8814]
 )");
-OP_UNARY(arccosh)
-    .pointwise(ELEMENTS(std::acosh(x)), 8)
+OP(arccosh)
+    .unary()
+    .pointwise_scalar([](auto x) { return std::acosh(x); }, 8)
     .sample(1.3, 4)
-    .GRAD_X(masked_product(g, fn::rsqrt(fn::square(x) - 1.0)))
+    .grad_x([](auto& g, auto& x) { return masked_product(g, fn::rsqrt(fn::square(x) - 1.0)); })
     .doc("Inverse of cosh.")
     .example(R"(
 >>> print(mx.nd.arccosh(mx.nd.array([1, 2])).asnumpy().round(4))
 [0.    1.317]
 )");
-OP_UNARY(arctanh)
-    .pointwise(ELEMENTS(std::atanh(x)), 8)
+OP(arctanh)
+    .unary()
+    .pointwise_scalar([](auto x) { return std::atanh(x); }, 8)
     .sample(-0.8, 0.8)
-    .GRAD_X(masked_quotient(g, 1.0 - fn::square(x)))
+    .grad_x([](auto& g, auto& x) { return masked_quotient(g, 1.0 - fn::square(x)); })
     .doc("Inverse of tanh.")
     .example(R"(
 >>> print(mx.nd.arctanh(mx.nd.array([0, 0.5])).asnumpy().round(4))

@@ -9,7 +9,8 @@ namespace mxtape {
 namespace {
 
 // ---- arithmetic
-OP_UNARY(negative)
+OP(negative)
+    .unary()
     .alias("_np_negative")
     .pointwise_numeric([](auto x) { return -x; })
     .vjp([](Vjp& v) { v.grad(0, -v.head()); })
@@ -18,34 +19,38 @@ OP_UNARY(negative)
 >>> mx.nd.negative(mx.nd.array([1, -2])).asnumpy().tolist()
 [-1.0, 2.0]
 )");
-OP_UNARY(abs)
-    .pointwise_numeric(ELEMENTS(x < T(0) ? -x : x))
-    .GRAD_X(g* fn::sign(x))
+OP(abs)
+    .unary()
+    .pointwise_each_numeric([](auto x) { return abs(x); })
+    .grad_x([](auto& g, auto& x) { return g * fn::sign(x); })
     .doc("Absolute value; its gradient at 0 is 0.")
     .example(R"(
 >>> mx.nd.abs(mx.nd.array([-2, 0, 3])).asnumpy().tolist()
 [2.0, 0.0, 3.0]
 )");
-OP_UNARY(sign)
-    .pointwise_numeric(ELEMENTS(T(x > T(0)) - T(x < T(0))))
+OP(sign)
+    .unary()
+    .pointwise_each_numeric([](auto x) { return sign(x); })
     .zero_grad()
     .doc("-1, 0 or 1 by the sign of x.")
     .example(R"(
 >>> mx.nd.sign(mx.nd.array([-3, 0, 0.5])).asnumpy().tolist()
 [-1.0, 0.0, 1.0]
 )");
-OP_UNARY(square)
+OP(square)
+    .unary()
     .pointwise_numeric([](auto x) { return x * x; })
-    .GRAD_X(2.0 * g * x)
+    .grad_x([](auto& g, auto& x) { return 2.0 * g * x; })
     .doc("x * x.")
     .example(R"(
 >>> mx.nd.square(mx.nd.array([-3, 0.5])).asnumpy().tolist()
 [9.0, 0.25]
 )");
-OP_UNARY(reciprocal)
+OP(reciprocal)
+    .unary()
     .pointwise([](auto x) { return x.inverse(); })
     .sample(0.5, 3)
-    .GRAD_X(-masked_quotient(g, fn::square(x)))
+    .grad_x([](auto& g, auto& x) { return -masked_quotient(g, fn::square(x)); })
     .doc("1 / x.")
     .example(R"(
 >>> mx.nd.reciprocal(mx.nd.array([2, -4])).asnumpy().tolist()
@@ -53,23 +58,28 @@ OP_UNARY(reciprocal)
 )");
 
 // ---- rounding: piecewise constant, with gradient 0
-OP_UNARY(round)
-    .pointwise(ELEMENTS(std::round(x)))
+OP(round)
+    .unary()
+    .pointwise_scalar([](auto x) { return std::round(x); })
     .zero_grad()
     .doc("The nearest integer; halves go away from zero.")
     .example(R"(
 >>> mx.nd.round(mx.nd.array([-1.5, 0.5, 1.4])).asnumpy().tolist()
 [-2.0, 1.0, 1.0]
 )");
-OP_UNARY(rint)
-    .pointwise(ELEMENTS(x - std::floor(x) <= std::ceil(x) - x ? std::floor(x) : std::ceil(x)))
+OP(rint)
+    .unary()
+    .pointwise_scalar([](auto x) {
+      return x - std::floor(x) <= std::ceil(x) - x ? std::floor(x) : std::ceil(x);
+    })
     .zero_grad()
     .doc("The nearest integer; halves go down.")
     .example(R"(
 >>> mx.nd.rint(mx.nd.array([-1.6, 0.5, 1.5, 1.7])).asnumpy().tolist()
 [-2.0, 0.0, 1.0, 2.0]
 )");
-OP_UNARY(ceil)
+OP(ceil)
+    .unary()
     .pointwise([](auto x) { return x.ceil(); })
     .zero_grad()
     .doc("The least integer that is not below x.")
@@ -77,7 +87,8 @@ OP_UNARY(ceil)
 >>> mx.nd.ceil(mx.nd.array([-1.5, 1.2, 2])).asnumpy().tolist()
 [-1.0, 2.0, 2.0]
 )");
-OP_UNARY(floor)
+OP(floor)
+    .unary()
     .pointwise([](auto x) { return x.floor(); })
     .zero_grad()
     .doc("The greatest integer that is not above x.")
@@ -85,16 +96,18 @@ OP_UNARY(floor)
 >>> mx.nd.floor(mx.nd.array([-1.5, 1.2, 2])).asnumpy().tolist()
 [-2.0, 1.0, 2.0]
 )");
-OP_UNARY(trunc)
-    .pointwise(ELEMENTS(std::trunc(x)))
+OP(trunc)
+    .unary()
+    .pointwise_scalar([](auto x) { return std::trunc(x); })
     .zero_grad()
     .doc("x without its fraction.")
     .example(R"(
 >>> mx.nd.trunc(mx.nd.array([-1.7, 1.7])).asnumpy().tolist()
 [-1.0, 1.0]
 )");
-OP_UNARY(fix)
-    .pointwise(ELEMENTS(std::trunc(x)))
+OP(fix)
+    .unary()
+    .pointwise_scalar([](auto x) { return std::trunc(x); })
     .zero_grad()
     .doc("x rounded toward zero.")
     .example(R"(
@@ -103,9 +116,10 @@ OP_UNARY(fix)
 )");
 
 // ---- with parameters
-OP_UNARY(logical_not)
+OP(logical_not)
+    .unary()
     .infer(infer_same_shape)
-    .pointwise_numeric(ELEMENTS(x == T(0)))
+    .pointwise_each_numeric([](auto x) { return x == 0; })
     .zero_grad()
     .doc("1 where x is 0, else 0, in the input's dtype.")
     .example(R"(
@@ -121,7 +135,9 @@ struct ClipParams {
     v.required("a_max", a_max, "Largest value of the result.");
   }
 };
-OP_UNARY(clip)
+const fn::Op<> round_op{"round"};
+OP(clip)
+    .unary()
     .params<ClipParams>()
     .pointwise(numeric_tile<1, ClipParams>([](const ClipParams& p, auto a) {
       using T = typename decltype(a)::Scalar;
@@ -156,7 +172,8 @@ struct SmoothL1Params {
     v("scalar", scalar, "sigma: the loss is quadratic where |x| < 1 / sigma**2.");
   }
 };
-OP_UNARY(smooth_l1)
+OP(smooth_l1)
+    .unary()
     .params<SmoothL1Params>()
     .pointwise(floating_tile<1, SmoothL1Params>([](const SmoothL1Params& p, auto a) {
       using T = typename decltype(a)::Scalar;
@@ -207,8 +224,6 @@ OP(ones_like)
 >>> mx.nd.ones_like(mx.nd.array([[3, 4]])).asnumpy().tolist()
 [[1.0, 1.0]]
 )");
-
-const fn::Op round_op{"round"};
 
 // Straight-through estimators: the gradient passes as if the function were the identity.
 OP(_contrib_round_ste)

@@ -17,7 +17,7 @@ void where_kernel(const KernelCall& call) {
   // One decision an element, or one for each row of `after`.
   const int64_t n = condition.size(), after = out.size() / n;
   const size_t step = item_size(condition.dtype());
-  dispatch_by_size(out.dtype(), [&](auto tag) {
+  dispatch<ElementTypes>(out.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     const T *if_true = x.data<T>(), *if_false = y.data<T>();
     T* to = out.data<T>();

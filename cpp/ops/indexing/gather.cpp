@@ -6,9 +6,6 @@
 namespace mxtape {
 namespace {
 
-const fn::Op gather_op{"gather_nd"}, scatter_add{"_backward_gather_nd"};
-const fn::Op scatter_set{"_scatter_set_nd"};
-
 // `shape` as rows: each tuple of `indices`, of shape (M, ...), names one in its leading M axes.
 Rows nd_rows(const Shape& shape, const Shape& indices) {
   const int axes = static_cast<int>(indices[0]);
@@ -49,7 +46,7 @@ OP(gather_nd)
     .no_grad_inputs(1)
     .keep_inputs({Keep::kShape, Keep::kData})
     .vjp([](Vjp& v) {
-      v.grad(0, scatter_add({v.head(), v.input(1)}, scatter_params(v.input_shape(0))));
+      v.grad(0, fn::scatter_add(v.head(), v.input(1), scatter_params(v.input_shape(0))));
     })
     .doc("The elements or slices of data that the columns of indices, of shape (M, ...), name.")
     .example(R"(
@@ -73,7 +70,7 @@ OP(_backward_gather_nd)
     })
     .no_grad_inputs(1)
     .keep_inputs({Keep::kNothing, Keep::kData})
-    .vjp([](Vjp& v) { v.grad(0, gather_op(v.head(), v.input(1))); })
+    .vjp([](Vjp& v) { v.grad(0, fn::gather_nd(v.head(), v.input(1))); })
     .doc("Zeros of the given shape with data added at the indices; repeated ones add up.");
 
 OP(scatter_nd)
@@ -88,7 +85,7 @@ OP(scatter_nd)
     })
     .no_grad_inputs(1)
     .keep_inputs({Keep::kNothing, Keep::kData})
-    .vjp([](Vjp& v) { v.grad(0, gather_op(v.head(), v.input(1))); })
+    .vjp([](Vjp& v) { v.grad(0, fn::gather_nd(v.head(), v.input(1))); })
     .doc(
         "Zeros of the given shape with data written at the indices; of repeated ones the last "
         "stays.")
@@ -120,9 +117,9 @@ OP(_scatter_set_nd)
       const NDArray g = v.head(), indices = v.input(2);
       if (v.needs(0)) {
         const NDArray zeros = full(v.input_shape(1), v.input_dtype(1), 0);
-        v.grad(0, scatter_set({g, zeros, indices}, scatter_params(g.shape())));
+        v.grad(0, fn::scatter_set(g, zeros, indices, scatter_params(g.shape())));
       }
-      if (v.needs(1)) v.grad(1, gather_op(g, indices));
+      if (v.needs(1)) v.grad(1, fn::gather_nd(g, indices));
     })
     .doc("lhs with rhs written at the indices; in place with out=lhs.");
 

@@ -16,6 +16,7 @@ struct BooleanMaskParams {
     v("axis", axis, "The axis that index runs along: 0.");
   }
 };
+const fn::Op<BooleanMaskParams> boolean_mask{"_contrib_boolean_mask"};
 
 // The positions where `mask` is not zero.
 NDArray positions_of(const NDArray& mask) {
@@ -31,8 +32,8 @@ NDArray positions_of(const NDArray& mask) {
   return positions;
 }
 
-const fn::Op boolean_mask{"_contrib_boolean_mask"}, mask_grad{"_backward_boolean_mask"};
-const fn::Op index_copy{"_contrib_index_copy"}, gather_nd{"gather_nd"};
+const fn::Op<> mask_grad{"_backward_boolean_mask"};
+const fn::Op<> index_copy{"_contrib_index_copy"};
 
 OP(_contrib_boolean_mask)
     .inputs("data", "index")
@@ -41,9 +42,15 @@ OP(_contrib_boolean_mask)
       call.expect(call.params<BooleanMaskParams>().axis == 0, "axis must be 0");
       call.expect(call.shape(0).ndim() >= 1 && call.shape(1) == Shape{call.shape(0)[0]},
                   "index must be a vector with a number for each row of data");
+      // How many rows there are depends on the values.
+      Shape shape = call.shape(0);
+      shape[0] = -1;
+      call.output(0, shape, call.dtype(0));
+    })
+    .check([](const CheckCall& call) {
       Shape shape = call.shape(0);
       shape[0] = positions_of(call.input(1)).size();
-      call.output(0, shape, call.dtype(0));
+      call.resolve(0, shape);
     })
     .kernel([](const KernelCall& call) {
       if (call.out().size() == 0) return;
@@ -63,12 +70,15 @@ OP(_contrib_boolean_mask)
 OP(_backward_boolean_mask)
     .inputs("head", "index")
     .infer([](InferCall& call) {
-      call.expect(call.shape(0).ndim() >= 1 && call.shape(1).ndim() == 1 &&
-                      call.shape(0)[0] == positions_of(call.input(1)).size(),
-                  "head must have a row for each number of index that is not zero");
-      Shape shape = call.shape(0);
+      call.expect(call.partial_shape(0).ndim() >= 1 && call.shape(1).ndim() == 1,
+                  "head must have rows, and index be a vector");
+      Shape shape = call.partial_shape(0);
       shape[0] = call.shape(1)[0];
       call.output(0, shape, call.dtype(0));
+    })
+    .check([](const CheckCall& call) {
+      call.expect(call.shape(0)[0] == positions_of(call.input(1)).size(),
+                  "head must have a row for each number of index that is not zero");
     })
     .kernel([](const KernelCall& call) {
       const NDArray &head = call.in(0), &out = call.out();
@@ -78,7 +88,7 @@ OP(_backward_boolean_mask)
     })
     .no_grad_inputs(1)
     .keep_inputs({Keep::kNothing, Keep::kData})
-    .vjp([](Vjp& v) { v.grad(0, boolean_mask({v.head(), v.input(1)}, BooleanMaskParams{})); })
+    .vjp([](Vjp& v) { v.grad(0, boolean_mask(v.head(), v.input(1), BooleanMaskParams{})); })
     .doc("Zeros, with the rows of the head where index is not zero.");
 
 OP(_contrib_index_copy)
@@ -91,13 +101,16 @@ OP(_contrib_index_copy)
                       std::equal(old.begin() + 1, old.end(), rows.begin() + 1),
                   "new_tensor must have a row like those of old_tensor for each number of "
                   "index_vector");
+      call.output(0, old, call.dtype(0));
+    })
+    .check([](const CheckCall& call) {
       const NDArray numbers = index_numbers(call.input(1));
+      const int64_t rows = call.shape(0)[0];
       for (int64_t i = 0; i < numbers.size(); ++i) {
         const int64_t k = numbers.data<int64_t>()[i];
-        call.expect(k >= 0 && k < old[0], "index_vector[", i, "] is ", k, ", it must be in [0, ",
-                    old[0], ")");
+        call.expect(k >= 0 && k < rows, "index_vector[", i, "] is ", k, ", it must be in [0, ",
+                    rows, ")");
       }
-      call.output(0, old, call.dtype(0));
     })
     .kernel([](const KernelCall& call) {
       const NDArray &old = call.in(0), &rows = call.in(2), &out = call.out();
@@ -114,7 +127,7 @@ OP(_contrib_index_copy)
       if (v.needs(0)) {
         v.grad(0, index_copy(g, index, full(v.input_shape(2), v.input_dtype(2), 0)));
       }
-      if (v.needs(2)) v.grad(2, gather_nd(g, index.viewed(Shape{1, index.size()})));
+      if (v.needs(2)) v.grad(2, fn::gather_nd(g, index.viewed(Shape{1, index.size()})));
     })
     .doc("old_tensor with the rows that index_vector names replaced by those of new_tensor.")
     .example(R"(

@@ -238,16 +238,8 @@ DType kept_index(int64_t extent) {
 void expect_holds_indices(const InferCall& call, DType dtype, int64_t extent) {
   call.expect(dtype != DType::kBool && dtype != DType::kInt8,
               "dtype must be float16, float32, float64, uint8, int32 or int64");
-  constexpr int64_t limits[kDTypeCount] = {int64_t{1} << 24,
-                                           int64_t{1} << 53,
-                                           2048,
-                                           256,
-                                           int64_t{1} << 31,
-                                           128,
-                                           std::numeric_limits<int64_t>::max(),
-                                           2};
-  call.expect(extent <= limits[static_cast<int>(dtype)], "indices up to ", extent - 1,
-              " do not fit dtype ", dtype, "; give dtype='int32' or 'int64'");
+  call.expect(extent <= exact_integers(dtype), "indices up to ", extent - 1, " do not fit dtype ",
+              dtype, "; give dtype='int32' or 'int64'");
 }
 
 // ---- the gradient: elements go back to the places they came from
@@ -259,6 +251,7 @@ struct GatherAlongParams {
     v("axis", axis, "The axis that indices count along; None for the flattened array.");
   }
 };
+const fn::Op<GatherAlongParams> gather_along{"_backward_sort_gather"};
 
 struct ScatterAlongParams {
   Ints shape;
@@ -269,8 +262,7 @@ struct ScatterAlongParams {
     v("axis", axis, "The axis that indices count along; None for the flattened array.");
   }
 };
-
-const fn::Op gather_along{"_backward_sort_gather"}, scatter_along{"_backward_sort"};
+const fn::Op<ScatterAlongParams> scatter_along{"_backward_sort"};
 
 void expect_index(const InferCall& call, const Shape& table, OptAxis axis) {
   const Shape& index = call.shape(1);
@@ -323,7 +315,7 @@ OP(_backward_sort)
       fill_zero(out);
       const NDArray positions =
           index_positions(call.in(1), rows.extent, IndexMode::kClip, call.name());
-      dispatch_by_size(out.dtype(), [&](auto tag) {
+      dispatch<ElementTypes>(out.dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         const T* from = data.data<T>();
         T* to = out.data<T>();
@@ -334,7 +326,7 @@ OP(_backward_sort)
     .keep_inputs({Keep::kNothing, Keep::kData})
     .vjp([](Vjp& v) {
       const auto& p = v.params<ScatterAlongParams>();
-      v.grad(0, gather_along({v.head(), v.input(1)}, GatherAlongParams{p.axis}));
+      v.grad(0, gather_along(v.head(), v.input(1), GatherAlongParams{p.axis}));
     })
     .doc(
         "Zeros of the given shape with data written to the places that index, of distinct numbers "
@@ -353,7 +345,7 @@ OP(_backward_sort_gather)
           rows_along(data.shape(), call.params<GatherAlongParams>().axis, call.name());
       const NDArray positions =
           index_positions(call.in(1), rows.extent, IndexMode::kClip, call.name());
-      dispatch_by_size(out.dtype(), [&](auto tag) {
+      dispatch<ElementTypes>(out.dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         const T* from = data.data<T>();
         T* to = out.data<T>();
@@ -365,7 +357,7 @@ OP(_backward_sort_gather)
     .vjp([](Vjp& v) {
       const Shape shape = v.input_shape(0);
       const OptAxis axis = v.params<GatherAlongParams>().axis;
-      v.grad(0, scatter_along({v.head(), v.input(1)},
+      v.grad(0, scatter_along(v.head(), v.input(1),
                               ScatterAlongParams{Ints(shape.begin(), shape.end()), axis}));
     })
     .doc("The elements that index, of distinct numbers along the axis, names.");
@@ -373,7 +365,7 @@ OP(_backward_sort_gather)
 // Output 0 was found at the places in output 1.
 void found_vjp(Vjp& v, OptAxis axis) {
   const Shape shape = v.input_shape(0);
-  v.grad(0, scatter_along({v.head(0), v.output(1)},
+  v.grad(0, scatter_along(v.head(0), v.output(1),
                           ScatterAlongParams{Ints(shape.begin(), shape.end()), axis}));
 }
 

@@ -24,6 +24,7 @@ struct TakeParams {
       kTakeModes);
   }
 };
+const fn::Op<TakeParams> take_op{"take"};
 
 // The gradient of a lookup along `axis`: an array of `shape` with the heads added to the rows they
 // were taken from.
@@ -38,6 +39,7 @@ struct TakeGradParams {
     v("mode", mode, "As take was given it.", kTakeModes);
   }
 };
+const fn::Op<TakeGradParams> take_grad{"_backward_take"};
 
 // kClip and kWrap only: the choices of pick.
 enum class PickMode : int32_t { kClip, kWrap };
@@ -57,6 +59,7 @@ struct PickParams {
       kPickModes);
   }
 };
+const fn::Op<PickParams> pick_op{"pick"};
 
 struct PickGradParams {
   Ints shape;
@@ -69,6 +72,7 @@ struct PickGradParams {
     v("mode", mode, "As pick was given it.", kPickModes);
   }
 };
+const fn::Op<PickGradParams> pick_grad{"_backward_pick"};
 
 struct EmbeddingParams {
   int64_t input_dim = 0;
@@ -97,9 +101,6 @@ struct OneHotParams {
     v("dtype", dtype, "Data type of the result.");
   }
 };
-
-const fn::Op take_op{"take"}, take_grad{"_backward_take"};
-const fn::Op pick_op{"pick"}, pick_grad{"_backward_pick"};
 
 Shape taken_shape(const Shape& a, const Shape& indices, int axis) {
   Ints shape(a.begin(), a.begin() + axis);
@@ -132,7 +133,7 @@ OP(take)
     .vjp([](Vjp& v) {
       const auto& p = v.params<TakeParams>();
       const Shape a = v.input_shape(0);
-      v.grad(0, take_grad({v.head(), v.input(1)},
+      v.grad(0, take_grad(v.head(), v.input(1),
                           TakeGradParams{Ints(a.begin(), a.end()), p.axis, p.mode}));
     })
     .method()
@@ -172,7 +173,7 @@ OP(_backward_take)
     .keep_inputs({Keep::kNothing, Keep::kData})
     .vjp([](Vjp& v) {
       const auto& p = v.params<TakeGradParams>();
-      v.grad(0, take_op({v.head(), v.input(1)}, TakeParams{p.axis, p.mode}));
+      v.grad(0, take_op(v.head(), v.input(1), TakeParams{p.axis, p.mode}));
     })
     .doc("Zeros of the given shape, with slices of data added at the indices along an axis.");
 
@@ -183,9 +184,10 @@ OP(Embedding)
     .infer([](InferCall& call) {
       const auto& p = call.params<EmbeddingParams>();
       call.expect(p.input_dim > 0 && p.output_dim > 0, "input_dim and output_dim must be positive");
-      call.expect(call.shape(1) == Shape{p.input_dim, p.output_dim},
-                  "weight must have shape (input_dim, output_dim)");
-      Ints shape(call.shape(0).begin(), call.shape(0).end());
+      call.require(1, Shape{p.input_dim, p.output_dim}, ", (input_dim, output_dim)");
+      call.fill(1, p.dtype);
+      const Shape& data = call.partial_shape(0);
+      Ints shape(data.begin(), data.end());
       shape.push_back(p.output_dim);
       call.output(0, Shape(shape), call.dtype(1));
     })
@@ -199,7 +201,7 @@ OP(Embedding)
     .keep_inputs({Keep::kData, Keep::kShape})
     .vjp([](Vjp& v) {
       const Shape weight = v.input_shape(1);
-      v.grad(1, take_grad({v.head(), v.input(0)},
+      v.grad(1, take_grad(v.head(), v.input(0),
                           TakeGradParams{Ints(weight.begin(), weight.end()), 0, IndexMode::kClip}));
     })
     .doc("The rows of weight that the indices in data name, clipped to its rows.")
@@ -246,7 +248,7 @@ void pick_elements(const KernelCall& call, int axis, IndexMode mode) {
   const NDArray &data = call.in(0), &out = call.out();
   const Rows rows = rows_of(data.shape(), axis);
   const NDArray positions = index_positions(call.in(1), rows.extent, mode, call.name());
-  dispatch_by_size(data.dtype(), [&](auto tag) {
+  dispatch<ElementTypes>(data.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     const T* from = data.data<T>();
     T* to = out.data<T>();
@@ -276,7 +278,7 @@ OP(pick)
       const auto& p = v.params<PickParams>();
       const Shape in = v.input_shape(0);
       const NDArray index = v.input(1);
-      v.grad(0, pick_grad({reshape(v.head(), index.shape()), index},
+      v.grad(0, pick_grad(reshape(v.head(), index.shape()), index,
                           PickGradParams{Ints(in.begin(), in.end()), *p.axis, p.mode}));
     })
     .method()
@@ -308,7 +310,7 @@ OP(_backward_pick)
       const NDArray positions =
           index_positions(call.in(1), rows.extent, index_mode(p.mode), call.name());
       fill_zero(out);
-      dispatch_by_size(data.dtype(), [&](auto tag) {
+      dispatch<ElementTypes>(data.dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         const T* from = data.data<T>();
         T* to = out.data<T>();
@@ -321,7 +323,7 @@ OP(_backward_pick)
       const auto& p = v.params<PickGradParams>();
       const NDArray index = v.input(1);
       v.grad(0,
-             reshape(pick_op({v.head(), index}, PickParams{p.axis, false, p.mode}), index.shape()));
+             reshape(pick_op(v.head(), index, PickParams{p.axis, false, p.mode}), index.shape()));
     })
     .doc("Zeros of the given shape, with the elements of data where pick would read them.");
 
@@ -351,8 +353,7 @@ OP(batch_take)
     .vjp([](Vjp& v) {
       const Shape in = v.input_shape(0), table = batch_table(in);
       const NDArray g = reshape(v.head(), {table[0]}), index = reshape(v.input(1), {table[0]});
-      v.grad(0,
-             reshape(pick_grad({g, index}, PickGradParams{Ints(table.begin(), table.end())}), in));
+      v.grad(0, reshape(pick_grad(g, index, PickGradParams{Ints(table.begin(), table.end())}), in));
     })
     .doc("From each row along the last axis, the element that its index names, clipped to the row.")
     .example(R"(
@@ -415,7 +416,7 @@ OP(fill_element_0index)
       const NDArray positions = index_numbers(call.in(2));
       const int64_t n = positions.size(), width = lhs.shape()[1], *at = positions.data<int64_t>();
       if (lhs.bytes() != out.bytes()) copy_strided(lhs, dense(lhs), out, dense(out));
-      dispatch_by_size(out.dtype(), [&](auto tag) {
+      dispatch<ElementTypes>(out.dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         const T* from = call.in(1).data<T>();
         T* to = out.data<T>();

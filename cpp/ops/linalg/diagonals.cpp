@@ -4,7 +4,6 @@
 
 #include <Eigen/Core>
 
-#include "core/floating.h"
 #include "ops/linalg/linalg.h"
 #include "ops/shared/strided.h"
 
@@ -23,9 +22,8 @@ struct TrianParams {
     v("lower", lower, "With offset 0: whether the lower triangle is meant, or the upper one.");
   }
 };
-
-const fn::Op extracttrian_op{"_linalg_extracttrian"}, maketrian_op{"_linalg_maketrian"};
-const fn::Op extractdiag_op{"_linalg_extractdiag"}, makediag_op{"_linalg_makediag"};
+const fn::Op<TrianParams> extracttrian_op{"_linalg_extracttrian"},
+    maketrian_op{"_linalg_maketrian"};
 
 // Where the triangle's corner lies in the matrix: `shift` from an edge.
 struct Triangle {
@@ -71,7 +69,7 @@ template <bool kPack>
 void move_diagonals(const NDArray& packed, const NDArray& matrices, int64_t offset) {
   const int64_t n = columns(matrices), m = packed.shape()[packed.ndim() - 1];
   const int64_t first = offset >= 0 ? offset : -offset * n;
-  dispatch_by_size(packed.dtype(), [&](auto tag) {
+  dispatch<ElementTypes>(packed.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     for_matrices(matrix_count(matrices), m, [&](int64_t begin, int64_t end) {
       for (int64_t k = begin; k < end; ++k) {
@@ -92,10 +90,10 @@ void move_diagonals(const NDArray& packed, const NDArray& matrices, int64_t offs
 // The gradient of what put vectors into the matrices that `head` is for. Matrices that were made
 // around vectors without elements have no such diagonal.
 template <class P>
-NDArray taken_out(const fn::Op& op, const NDArray& head, const P& p) {
+NDArray taken_out(const fn::Op<P>& op, const NDArray& head, const P& p) {
   const Shape& shape = head.shape();
   const int ndim = shape.ndim();
-  if (p.offset == 0 || std::abs(p.offset) < shape[ndim - 1]) return op({head}, p);
+  if (p.offset == 0 || std::abs(p.offset) < shape[ndim - 1]) return op(head, p);
   Shape empty(shape.dims().first(static_cast<size_t>(ndim - 1)));
   empty[ndim - 2] = 0;
   return full(empty, head.dtype(), 0);
@@ -117,7 +115,7 @@ OP(_linalg_extractdiag)
     .kernel([](const KernelCall& call) {
       move_diagonals<true>(call.out(), call.in(0), call.params<DiagParams>().offset);
     })
-    .vjp([](Vjp& v) { v.grad(0, makediag_op({v.head()}, v.params<DiagParams>())); })
+    .vjp([](Vjp& v) { v.grad(0, makediag_op(v.head(), v.params<DiagParams>())); })
     .doc("A diagonal of each matrix, as a vector: (..., n, n) gives (..., n - |offset|).")
     .example(R"(
 >>> A = mx.nd.array([[1, 2, 3], [4, 5, 6], [7, 8, 9]])
@@ -156,7 +154,7 @@ OP(_linalg_makediag)
 template <bool kPack>
 void move_triangles(const NDArray& packed, const NDArray& matrices, const Triangle& triangle) {
   const int64_t n = columns(matrices), m = n - triangle.shift, size = triangle_size(m);
-  dispatch_by_size(packed.dtype(), [&](auto tag) {
+  dispatch<ElementTypes>(packed.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     for_matrices(matrix_count(matrices), size, [&](int64_t begin, int64_t end) {
       for (int64_t k = begin; k < end; ++k) {
@@ -193,7 +191,7 @@ OP(_linalg_extracttrian)
     .kernel([](const KernelCall& call) {
       move_triangles<true>(call.out(), call.in(0), call.params<TrianParams>());
     })
-    .vjp([](Vjp& v) { v.grad(0, maketrian_op({v.head()}, v.params<TrianParams>())); })
+    .vjp([](Vjp& v) { v.grad(0, maketrian_op(v.head(), v.params<TrianParams>())); })
     .doc(
         "A triangle of each matrix, as a vector: a lower triangle row by row, an upper one column "
         "by column.")
@@ -243,7 +241,7 @@ OP(_backward_linalg_triangle)
       const auto& p = call.params<TriangleParams>();
       const NDArray &in = call.in(0), &out = call.out();
       const int64_t n = columns(in);
-      dispatch_floating(in.dtype(), [&](auto tag) {
+      dispatch<FloatingTypes>(in.dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         const auto factor = static_cast<compute_type<T>>(p.diagonal);
         for_matrices(matrix_count(in) * n, n, [&](int64_t begin, int64_t end) {
@@ -275,7 +273,7 @@ OP(_linalg_sumlogdiag)
     .kernel([](const KernelCall& call) {
       const NDArray& in = call.in(0);
       const int64_t n = columns(in);
-      dispatch_floating(in.dtype(), [&](auto tag) {
+      dispatch<FloatingTypes>(in.dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         for_matrices(matrix_count(in), 16 * n, [&](int64_t begin, int64_t end) {
           for (int64_t k = begin; k < end; ++k) {

@@ -5,8 +5,6 @@
 namespace mxtape {
 namespace {
 
-const fn::Op dot_op{"dot"}, batch_dot_op{"batch_dot"};
-
 void check_call(const InferCall& call, const DotParams& p) {
   call.expect_floating(0);
   call.expect_same_dtype();
@@ -63,13 +61,15 @@ void run_dot(const KernelCall& call) {
 
 // Gradients of c = op(a) op(b) for matrices, or batches of them, in the storage order of a and b.
 // `multiply` is dot or batch_dot.
-NDArray grad_a(const fn::Op& multiply, const NDArray& g, const NDArray& b, const DotParams& p) {
-  if (p.transpose_a) return multiply({b, g}, DotParams{p.transpose_b, true});
-  return multiply({g, b}, DotParams{false, !p.transpose_b});
+NDArray grad_a(const fn::Op<DotParams>& multiply, const NDArray& g, const NDArray& b,
+               const DotParams& p) {
+  if (p.transpose_a) return multiply(b, g, DotParams{p.transpose_b, true});
+  return multiply(g, b, DotParams{false, !p.transpose_b});
 }
-NDArray grad_b(const fn::Op& multiply, const NDArray& g, const NDArray& a, const DotParams& p) {
-  if (p.transpose_b) return multiply({g, a}, DotParams{true, p.transpose_a});
-  return multiply({a, g}, DotParams{!p.transpose_a, false});
+NDArray grad_b(const fn::Op<DotParams>& multiply, const NDArray& g, const NDArray& a,
+               const DotParams& p) {
+  if (p.transpose_b) return multiply(g, a, DotParams{true, p.transpose_a});
+  return multiply(a, g, DotParams{!p.transpose_a, false});
 }
 
 // An operand of dot as the matrix that it stands for.
@@ -85,11 +85,11 @@ void dot_vjp(Vjp& v) {
   const NDArray g = reshape(v.head(), Shape{s.m, s.n});
   if (v.needs(0)) {
     const NDArray b = as_matrix(v.input(1), !p.transpose_b);
-    v.grad(0, reshape(grad_a(dot_op, g, b, p), v.input_shape(0)));
+    v.grad(0, reshape(grad_a(fn::dot, g, b, p), v.input_shape(0)));
   }
   if (v.needs(1)) {
     const NDArray a = as_matrix(v.input(0), p.transpose_a);
-    v.grad(1, reshape(grad_b(dot_op, g, a, p), v.input_shape(1)));
+    v.grad(1, reshape(grad_b(fn::dot, g, a, p), v.input_shape(1)));
   }
 }
 
@@ -160,8 +160,8 @@ OP(batch_dot)
     .keep_inputs({Keep::kData, Keep::kData})
     .vjp([](Vjp& v) {
       const auto& p = v.params<DotParams>();
-      if (v.needs(0)) v.grad(0, grad_a(batch_dot_op, v.head(), v.input(1), p));
-      if (v.needs(1)) v.grad(1, grad_b(batch_dot_op, v.head(), v.input(0), p));
+      if (v.needs(0)) v.grad(0, grad_a(fn::batch_dot, v.head(), v.input(1), p));
+      if (v.needs(1)) v.grad(1, grad_b(fn::batch_dot, v.head(), v.input(0), p));
     })
     .doc(
         "Matrix products over the last two axes, one for every index of the leading axes: "

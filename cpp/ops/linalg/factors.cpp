@@ -55,8 +55,8 @@ OP(_linalg_gelqf)
     })
     .kernel([](const KernelCall& call) {
       if (call.out().size() == 0) return;
-      dispatch_single_or_double(call.out().dtype(),
-                                [&](auto tag) { lq<typename decltype(tag)::type>(call); });
+      dispatch<SingleOrDouble>(call.out().dtype(),
+                               [&](auto tag) { lq<typename decltype(tag)::type>(call); });
     })
     .keep_output(0)
     .keep_output(1)
@@ -124,8 +124,6 @@ void eigen_system(const KernelCall& call) {
   });
 }
 
-const fn::Op max_op{"max"};
-
 // 1 / (lambda_j - lambda_i), and 0 where the two are equal up to rounding: what depends on an
 // eigenspace, but not on the choice of vectors in it, needs no more.
 NDArray reciprocal_gaps(const NDArray& lambda) {
@@ -134,7 +132,7 @@ NDArray reciprocal_gaps(const NDArray& lambda) {
   const double epsilon = lambda.dtype() == DType::kFloat32 ? std::numeric_limits<float>::epsilon()
                                                            : std::numeric_limits<double>::epsilon();
   const auto n = static_cast<double>(lambda.shape()[last]);
-  const NDArray largest = max_op({fn::abs(lambda.detached())}, ReduceParams{Ints{last}, true});
+  const NDArray largest = fn::max(fn::abs(lambda.detached()), ReduceParams{Ints{last}, true});
   const NDArray apart =
       fn::greater(fn::abs(gaps.detached()), expand_dims(largest, last) * (n * epsilon));
   return apart / (gaps + (1 - apart));
@@ -152,8 +150,8 @@ OP(_linalg_syevd)
     })
     .kernel([](const KernelCall& call) {
       if (call.out().size() == 0) return;
-      dispatch_single_or_double(
-          call.out().dtype(), [&](auto tag) { eigen_system<typename decltype(tag)::type>(call); });
+      dispatch<SingleOrDouble>(call.out().dtype(),
+                               [&](auto tag) { eigen_system<typename decltype(tag)::type>(call); });
     })
     .keep_output(0)
     .keep_output(1)

@@ -115,6 +115,7 @@ struct FourierParams {
     v("compute_size", compute_size, "Accepted for compatibility.");
   }
 };
+const fn::Op<FourierParams> fft{"_contrib_fft"}, ifft{"_contrib_ifft"};
 
 // Forward: real numbers to pairs. Backward: pairs to the real parts.
 template <bool kForward>
@@ -163,14 +164,12 @@ void infer_transform(InferCall& call) {
   call.output(0, shape, call.dtype(0));
 }
 
-const fn::Op fft{"_contrib_fft"}, ifft{"_contrib_ifft"};
-
 OP(_contrib_fft)
     .inputs("data")
     .params<FourierParams>()
     .infer(infer_transform<true>)
     .kernel(run_transform<true>)
-    .vjp([](Vjp& v) { v.grad(0, ifft({v.head()}, v.params<FourierParams>())); })
+    .vjp([](Vjp& v) { v.grad(0, ifft(v.head(), v.params<FourierParams>())); })
     .doc(
         "The discrete Fourier transform of real numbers along the last axis, which becomes twice "
         "as long: real and imaginary parts take turns.")
@@ -185,7 +184,7 @@ OP(_contrib_ifft)
     .params<FourierParams>()
     .infer(infer_transform<false>)
     .kernel(run_transform<false>)
-    .vjp([](Vjp& v) { v.grad(0, fft({v.head()}, v.params<FourierParams>())); })
+    .vjp([](Vjp& v) { v.grad(0, fft(v.head(), v.params<FourierParams>())); })
     .doc(
         "The real part of the backward discrete Fourier transform along the last axis, whose real "
         "and imaginary parts take turns; not divided by the number of elements.")

@@ -6,8 +6,7 @@
 
 #include "core/ndarray.h"
 #include "ops/linalg/gemm_kernel.h"
-#include "runtime/convert.h"
-#include "runtime/parallel.h"
+#include "runtime/widen.h"
 
 namespace mxtape {
 namespace {
@@ -222,51 +221,28 @@ void run(const Gemm& g) {
   });
 }
 
-NDArray converted(const void* from, DType from_dtype, DType dtype, int64_t n) {
-  NDArray to = NDArray::empty(Shape{n}, dtype);
-  parallel_for(n, 1 << 16, [&](int64_t begin, int64_t end) {
-    convert(from_dtype,
-            static_cast<const char*>(from) + begin * static_cast<int64_t>(item_size(from_dtype)),
-            dtype, to.bytes() + begin * static_cast<int64_t>(item_size(dtype)), end - begin);
-  });
-  return to;
-}
-
-// float16 is multiplied and summed in float32 and rounded once.
-void run_half(const Gemm& g) {
-  constexpr DType kHalf = DType::kFloat16, kFloat = DType::kFloat32;
-  const int64_t size = g.batch * g.m * g.n;
-  const NDArray a = converted(g.a, kHalf, kFloat, g.batch * g.m * g.k);
-  const NDArray b = converted(g.b, kHalf, kFloat, g.batch * g.k * g.n);
-  const NDArray bias = g.bias ? converted(g.bias, kHalf, kFloat, g.n) : NDArray();
-  const NDArray out = NDArray::empty(Shape{size}, kFloat);
+// Narrow types are multiplied and summed in float32 and rounded once.
+void run_widened(const Gemm& g) {
+  const NDArray a = widened(g.dtype, g.a, g.batch * g.m * g.k);
+  const NDArray b = widened(g.dtype, g.b, g.batch * g.k * g.n);
+  const NDArray bias = widened(g.dtype, g.bias, g.n);
+  const WideOutput out(g.dtype, g.out, g.batch * g.m * g.n);
   Gemm wide = g;
-  wide.dtype = kFloat;
+  wide.dtype = out.array().dtype();
   wide.a = a.bytes();
   wide.b = b.bytes();
   wide.bias = g.bias ? bias.bytes() : nullptr;
-  wide.out = out.bytes();
-  run<float>(wide);
-  float16* target = static_cast<float16*>(g.out);
-  parallel_for(size, 1 << 16, [&](int64_t begin, int64_t end) {
-    convert(kFloat, out.data<float>() + begin, kHalf, target + begin, end - begin);
-  });
+  wide.out = out.array().bytes();
+  gemm(wide);
+  out.finish();
 }
 
 }  // namespace
 
 void gemm(const Gemm& g) {
   if (g.batch * g.m * g.n == 0) return;
-  switch (g.dtype) {
-    case DType::kFloat32:
-      return run<float>(g);
-    case DType::kFloat64:
-      return run<double>(g);
-    case DType::kFloat16:
-      return run_half(g);
-    default:
-      fail("gemm: ", g.dtype, " is not a floating-point type");
-  }
+  if (is_narrow(g.dtype)) return run_widened(g);
+  dispatch<SingleOrDouble>(g.dtype, [&](auto tag) { run<typename decltype(tag)::type>(g); });
 }
 
 }  // namespace mxtape

@@ -13,7 +13,7 @@
 namespace mxtape::linalg {
 namespace {
 
-const fn::Op inverse_op{"_linalg_inverse"}, cofactor_op{"_backward_linalg_cofactor"};
+const fn::Op<> inverse_op{"_linalg_inverse"}, cofactor_op{"_backward_linalg_cofactor"};
 
 // A row-major matrix is the transposed one in Eigen's own order. That has the transposed inverse
 // and the same determinant.
@@ -72,8 +72,8 @@ OP(_linalg_inverse)
     })
     .kernel([](const KernelCall& call) {
       if (call.out().size() == 0) return;
-      dispatch_single_or_double(call.out().dtype(),
-                                [&](auto tag) { invert<typename decltype(tag)::type>(call); });
+      dispatch<SingleOrDouble>(call.out().dtype(),
+                               [&](auto tag) { invert<typename decltype(tag)::type>(call); });
     })
     .keep_output()
     .vjp([](Vjp& v) {
@@ -167,8 +167,8 @@ OP(_backward_linalg_cofactor)
     })
     .kernel([](const KernelCall& call) {
       if (call.out().size() == 0) return;
-      dispatch_single_or_double(call.out().dtype(),
-                                [&](auto tag) { cofactors<typename decltype(tag)::type>(call); });
+      dispatch<SingleOrDouble>(call.out().dtype(),
+                               [&](auto tag) { cofactors<typename decltype(tag)::type>(call); });
     })
     .keep_input()
     .keep_output()
@@ -188,8 +188,8 @@ OP(_linalg_det)
     .inputs("A")
     .infer(infer_determinant)
     .kernel([](const KernelCall& call) {
-      dispatch_single_or_double(
-          call.out().dtype(), [&](auto tag) { determinants<typename decltype(tag)::type>(call); });
+      dispatch<SingleOrDouble>(call.out().dtype(),
+                               [&](auto tag) { determinants<typename decltype(tag)::type>(call); });
     })
     .keep_input()
     .vjp([](Vjp& v) {
@@ -212,7 +212,7 @@ OP(_linalg_slogdet)
       call.output(1, batch_shape(call.shape(0)), call.dtype(0));
     })
     .kernel([](const KernelCall& call) {
-      dispatch_single_or_double(call.out().dtype(), [&](auto tag) {
+      dispatch<SingleOrDouble>(call.out().dtype(), [&](auto tag) {
         log_determinants<typename decltype(tag)::type>(call);
       });
     })

@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <vector>
 
-#include "core/floating.h"
 #include "op/declare.h"
 #include "runtime/parallel.h"
 
@@ -10,6 +9,15 @@ namespace mxtape {
 namespace {
 
 // ---- khatri_rao
+
+struct KhatriRaoParams {
+  int64_t num_args = 0;
+  template <class V>
+  void visit(V& v) {
+    v("num_args", num_args, "How many matrices; counted when it is not given.");
+  }
+};
+const fn::Op<KhatriRaoParams> khatri_rao{"khatri_rao"};
 
 void infer_khatri_rao(InferCall& call) {
   call.expect_floating();
@@ -49,8 +57,6 @@ void multiply_columns(const KernelCall& call) {
   });
 }
 
-const fn::Op khatri_rao{"khatri_rao"};
-
 // The product of inputs [begin, end), with `shape` for what it becomes.
 NDArray product_of(Vjp& v, size_t begin, size_t end, bool before) {
   SmallVector<NDArray, 4> inputs;
@@ -76,21 +82,14 @@ void khatri_rao_vjp(Vjp& v) {
   }
 }
 
-struct KhatriRaoParams {
-  int64_t num_args = 0;
-  template <class V>
-  void visit(V& v) {
-    v("num_args", num_args, "How many matrices; counted when it is not given.");
-  }
-};
-
 OP(khatri_rao)
     .variadic("args", "num_args")
     .params<KhatriRaoParams>()
     .infer(infer_khatri_rao)
     .kernel([](const KernelCall& call) {
-      dispatch_floating(call.out().dtype(),
-                        [&](auto tag) { multiply_columns<typename decltype(tag)::type>(call); });
+      dispatch<FloatingTypes>(call.out().dtype(), [&](auto tag) {
+        multiply_columns<typename decltype(tag)::type>(call);
+      });
     })
     .keep_input()
     .vjp(khatri_rao_vjp)
@@ -114,14 +113,20 @@ struct CountSketchParams {
     v("processing_batch_size", processing_batch_size, "Accepted for compatibility.");
   }
 };
+const fn::Op<CountSketchParams> count_sketch{"_contrib_count_sketch"},
+    count_sketch_grad{"_backward_contrib_count_sketch"};
 
 // `columns` is data's; input 0 has that many, or out_dim.
-void check_hashes(const InferCall& call, int64_t columns, int64_t out_dim) {
+void expect_hashes(const InferCall& call, int64_t columns, int64_t out_dim) {
   call.expect(out_dim > 0, "out_dim must be positive, got ", out_dim);
   call.expect_floating();
   call.expect_same_dtype();
   call.expect(call.shape(1).size() == columns && call.shape(2).size() == columns,
               "h and s must have an element for each of the ", columns, " columns of data");
+}
+
+void check_hashes(const CheckCall& call) {
+  const int64_t columns = call.shape(1).size(), out_dim = call.params<CountSketchParams>().out_dim;
   dispatch(call.dtype(1), [&](auto tag) {
     using T = typename decltype(tag)::type;
     const T* hashes = call.input(1).template data<T>();
@@ -176,16 +181,13 @@ void sketch(const KernelCall& call) {
 
 template <bool kGather>
 void run_sketch(const KernelCall& call) {
-  dispatch_floating(call.out().dtype(),
-                    [&](auto tag) { sketch<typename decltype(tag)::type, kGather>(call); });
+  dispatch<FloatingTypes>(call.out().dtype(),
+                          [&](auto tag) { sketch<typename decltype(tag)::type, kGather>(call); });
 }
 
-const fn::Op count_sketch{"_contrib_count_sketch"},
-    count_sketch_grad{"_backward_contrib_count_sketch"};
-
-template <const fn::Op& op>
+template <const fn::Op<CountSketchParams>& op>
 void sketch_vjp(Vjp& v) {
-  v.grad(0, op({v.head(), v.input(1), v.input(2)}, v.params<CountSketchParams>()));
+  v.grad(0, op(v.head(), v.input(1), v.input(2), v.params<CountSketchParams>()));
 }
 
 OP(_contrib_count_sketch)
@@ -195,9 +197,10 @@ OP(_contrib_count_sketch)
       const Shape& data = call.shape(0);
       call.expect(data.ndim() > 0, "data must have an axis");
       const int64_t out_dim = call.params<CountSketchParams>().out_dim;
-      check_hashes(call, data[data.ndim() - 1], out_dim);
+      expect_hashes(call, data[data.ndim() - 1], out_dim);
       call.output(0, with_columns(data, out_dim), call.dtype(0));
     })
+    .check(check_hashes)
     .kernel(run_sketch<false>)
     .keep_inputs({Keep::kShape, Keep::kData, Keep::kData})
     .no_grad_inputs(1, 2)
@@ -220,9 +223,10 @@ OP(_backward_contrib_count_sketch)
       const int64_t out_dim = call.params<CountSketchParams>().out_dim;
       call.expect(data.ndim() > 0 && data[data.ndim() - 1] == out_dim,
                   "the last axis of data must have extent ", out_dim);
-      check_hashes(call, call.shape(1).size(), out_dim);
+      expect_hashes(call, call.shape(1).size(), out_dim);
       call.output(0, with_columns(data, call.shape(1).size()), call.dtype(0));
     })
+    .check(check_hashes)
     .kernel(run_sketch<true>)
     .keep_inputs({Keep::kShape, Keep::kData, Keep::kData})
     .no_grad_inputs(1, 2)

@@ -3,24 +3,18 @@
 #include "ops/shape/transpose.h"
 
 namespace mxtape::linalg {
-namespace {
-
-const fn::Op gemm2_op{"_linalg_gemm2"}, trmm_op{"_linalg_trmm"}, trsm_op{"_linalg_trsm"};
-const fn::Op triangle_op{"_backward_linalg_triangle"}, swap_axis{"SwapAxis"};
-const fn::Op makediag_op{"_linalg_makediag"}, extractdiag_op{"_linalg_extractdiag"};
-
-}  // namespace
+namespace {}  // namespace
 
 NDArray multiply(const NDArray& a, const NDArray& b, bool transpose_a, bool transpose_b,
                  double alpha) {
-  return gemm2_op({a, b}, Gemm2Params{transpose_a, transpose_b, alpha});
+  return gemm2_op(a, b, Gemm2Params{transpose_a, transpose_b, alpha});
 }
-NDArray trmm(const NDArray& a, const NDArray& b, TriangularParams p) { return trmm_op({a, b}, p); }
-NDArray trsm(const NDArray& a, const NDArray& b, TriangularParams p) { return trsm_op({a, b}, p); }
-NDArray triangle(const NDArray& x, TriangleParams p) { return triangle_op({x}, p); }
-NDArray transposed(const NDArray& x) { return swap_axis({x}, SwapAxisParams{-2, -1}); }
-NDArray makediag(const NDArray& x) { return makediag_op({x}, DiagParams{}); }
-NDArray extractdiag(const NDArray& x) { return extractdiag_op({x}, DiagParams{}); }
+NDArray trmm(const NDArray& a, const NDArray& b, TriangularParams p) { return trmm_op(a, b, p); }
+NDArray trsm(const NDArray& a, const NDArray& b, TriangularParams p) { return trsm_op(a, b, p); }
+NDArray triangle(const NDArray& x, TriangleParams p) { return triangle_op(x, p); }
+NDArray transposed(const NDArray& x) { return fn::swap_axis(x, SwapAxisParams{-2, -1}); }
+NDArray makediag(const NDArray& x) { return makediag_op(x, DiagParams{}); }
+NDArray extractdiag(const NDArray& x) { return extractdiag_op(x, DiagParams{}); }
 
 NDArray over_matrices(const NDArray& batch, int ndim) {
   Shape shape(ndim, 1);

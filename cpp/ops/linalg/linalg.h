@@ -35,6 +35,7 @@ struct Gemm2Params {
     v("axis", axis, "The axis of the matrices' rows; their columns are always the last axis.");
   }
 };
+inline const fn::Op<Gemm2Params> gemm2_op{"_linalg_gemm2"};
 
 // Of trmm and trsm.
 struct TriangularParams {
@@ -48,6 +49,7 @@ struct TriangularParams {
     v("alpha", alpha, "Factor of B.");
   }
 };
+inline const fn::Op<TriangularParams> trmm_op{"_linalg_trmm"}, trsm_op{"_linalg_trsm"};
 
 // Of the operator that keeps one triangle.
 struct TriangleParams {
@@ -59,6 +61,7 @@ struct TriangleParams {
     v("diagonal", diagonal, "Factor of the diagonal.");
   }
 };
+inline const fn::Op<TriangleParams> triangle_op{"_backward_linalg_triangle"};
 
 struct DiagParams {
   int64_t offset = 0;
@@ -67,6 +70,8 @@ struct DiagParams {
     v("offset", offset, "Which diagonal: 0 the main one, 1 the one above it, -1 the one below.");
   }
 };
+inline const fn::Op<DiagParams> makediag_op{"_linalg_makediag"},
+    extractdiag_op{"_linalg_extractdiag"};
 
 // ---- Gradients
 
@@ -106,16 +111,6 @@ inline int64_t matrix_count(const NDArray& x) { return x.shape().product(0, x.nd
 template <class Body>
 void for_matrices(int64_t count, int64_t work, Body&& body) {
   parallel_for(count, std::max<int64_t>(1, (1 << 16) / std::max<int64_t>(1, work)), body);
-}
-
-// Calls f(TypeTag<T>{}) with float or double.
-template <class F>
-void dispatch_single_or_double(DType dtype, F&& f) {
-  if (dtype == DType::kFloat32) {
-    f(TypeTag<float>{});
-  } else {
-    f(TypeTag<double>{});
-  }
 }
 
 }  // namespace mxtape::linalg

@@ -1,6 +1,5 @@
 #include <Eigen/Core>
 
-#include "core/floating.h"
 #include "ops/linalg/gemm.h"
 #include "ops/linalg/linalg.h"
 #include "ops/shared/strided.h"
@@ -9,8 +8,6 @@
 // Products of matrices: gemm, gemm2 and syrk.
 namespace mxtape::linalg {
 namespace {
-
-const fn::Op gemm2_op{"_linalg_gemm2"};
 
 struct SyrkParams {
   bool transpose = false;
@@ -109,7 +106,7 @@ void multiply_matrices(const NDArray& a, const NDArray& b, const NDArray& out, b
 void scale_and_add(const NDArray& out, double alpha, double beta, const NDArray* c) {
   if (beta == 0) c = nullptr;
   if (alpha == 1 && !c) return;
-  dispatch_floating(out.dtype(), [&](auto tag) {
+  dispatch<FloatingTypes>(out.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     using C = compute_type<T>;
     T* to = out.data<T>();
@@ -144,12 +141,12 @@ void run_product(const KernelCall& call, const Gemm2Params& p, double beta) {
 
 // Gradients of c = alpha op(a) op(b), as a and b are stored.
 NDArray grad_a(const NDArray& g, const NDArray& b, const Gemm2Params& p) {
-  if (p.transpose_a) return gemm2_op({b, g}, Gemm2Params{p.transpose_b, true, p.alpha, p.axis});
-  return gemm2_op({g, b}, Gemm2Params{false, !p.transpose_b, p.alpha, p.axis});
+  if (p.transpose_a) return gemm2_op(b, g, Gemm2Params{p.transpose_b, true, p.alpha, p.axis});
+  return gemm2_op(g, b, Gemm2Params{false, !p.transpose_b, p.alpha, p.axis});
 }
 NDArray grad_b(const NDArray& g, const NDArray& a, const Gemm2Params& p) {
-  if (p.transpose_b) return gemm2_op({g, a}, Gemm2Params{true, p.transpose_a, p.alpha, p.axis});
-  return gemm2_op({a, g}, Gemm2Params{!p.transpose_a, false, p.alpha, p.axis});
+  if (p.transpose_b) return gemm2_op(g, a, Gemm2Params{true, p.transpose_a, p.alpha, p.axis});
+  return gemm2_op(a, g, Gemm2Params{!p.transpose_a, false, p.alpha, p.axis});
 }
 
 void product_vjp(Vjp& v, const Gemm2Params& p) {
@@ -227,7 +224,7 @@ OP(_linalg_syrk)
       scale_and_add(out, p.alpha, 0, nullptr);
       // Blocks of the product may round differently on the two sides of the diagonal.
       const int64_t n = columns(out);
-      dispatch_by_size(out.dtype(), [&](auto tag) {
+      dispatch<ElementTypes>(out.dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         for_matrices(matrix_count(out) * n, n, [&](int64_t begin, int64_t end) {
           for (int64_t row = begin; row < end; ++row) {

@@ -91,7 +91,7 @@ OP(_linalg_trmm)
     .infer(infer_triangular)
     .kernel([](const KernelCall& call) {
       const auto& p = call.params<TriangularParams>();
-      dispatch_single_or_double(call.out().dtype(), [&](auto tag) {
+      dispatch<SingleOrDouble>(call.out().dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         const auto alpha = static_cast<T>(p.alpha);
         for_pieces<T>(call, [&](const auto& triangle, const auto& b, auto& out) {
@@ -132,7 +132,7 @@ OP(_linalg_trsm)
     .infer(infer_triangular)
     .kernel([](const KernelCall& call) {
       const auto& p = call.params<TriangularParams>();
-      dispatch_single_or_double(call.out().dtype(), [&](auto tag) {
+      dispatch<SingleOrDouble>(call.out().dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         const auto alpha = static_cast<T>(p.alpha);
         for_pieces<T>(call, [&](const auto& triangle, const auto& b, auto& out) {
@@ -226,7 +226,7 @@ OP(_linalg_potrf)
     .inputs("A")
     .infer(infer_square)
     .kernel([](const KernelCall& call) {
-      dispatch_single_or_double(call.out().dtype(), [&](auto tag) {
+      dispatch<SingleOrDouble>(call.out().dtype(), [&](auto tag) {
         if (call.out().size()) cholesky<typename decltype(tag)::type>(call);
       });
     })
@@ -285,7 +285,7 @@ OP(_linalg_potri)
     .inputs("A")
     .infer(infer_square)
     .kernel([](const KernelCall& call) {
-      dispatch_single_or_double(call.out().dtype(), [&](auto tag) {
+      dispatch<SingleOrDouble>(call.out().dtype(), [&](auto tag) {
         if (call.out().size()) inverse_from_cholesky<typename decltype(tag)::type>(call);
       });
     })

@@ -1,7 +1,5 @@
-#include <algorithm>
-#include <cmath>
-
 #include "ops/elementwise/unary.h"
+#include "ops/shared/elementary.h"
 
 // The activation of a layer, by name.
 namespace mxtape {
@@ -20,30 +18,24 @@ struct ActivationParams {
 };
 
 // log(1 + exp(x)) without overflow.
-const TileFunction softrelu = floating_tile<1>([](auto a) {
-  using T = typename decltype(a)::Scalar;
-  return a.unaryExpr(
-      [](T x) -> T { return x > T(0) ? x + std::log1p(std::exp(-x)) : std::log1p(std::exp(x)); });
-});
+const TileFunction softrelu =
+    floating_each<1>([](auto x) { return max(x, 0) + log1p(exp(-abs(x))); });
 
 const TileFunction& activation_tile(ActType type) {
-  static const fn::Op relu{"relu"}, softsign{"softsign"};
   switch (type) {
     case ActType::kRelu:
-      return relu.schema().tile;
+      return fn::relu.schema().tile;
     case ActType::kSigmoid:
       return fn::sigmoid.schema().tile;
     case ActType::kSoftrelu:
       return softrelu;
     case ActType::kSoftsign:
-      return softsign.schema().tile;
+      return fn::softsign.schema().tile;
     case ActType::kTanh:
       return fn::tanh.schema().tile;
   }
   fail("Activation: unknown act_type ", static_cast<int>(type));
 }
-
-const fn::Op expm1{"expm1"};
 
 OP(Activation)
     .inputs("data")
@@ -62,7 +54,7 @@ OP(Activation)
         case ActType::kSigmoid:
           return v.grad(0, sigmoid_grad(g, y));
         case ActType::kSoftrelu:
-          return v.grad(0, -g * expm1(-y));
+          return v.grad(0, -g * fn::expm1(-y));
         case ActType::kSoftsign:
           return v.grad(0, g * fn::square(1.0 - fn::abs(y)));
         case ActType::kTanh:

@@ -31,6 +31,7 @@ struct NormParams {
 };
 
 struct BatchNormParams : NormParams {
+  using Base = NormParams;
   bool cudnn_off = false;
   std::optional<double> min_calib_range, max_calib_range;
   template <class V>
@@ -44,6 +45,7 @@ struct BatchNormParams : NormParams {
 };
 
 struct BatchNormV1Params : NormParams {
+  using Base = NormParams;
   template <class V>
   void visit(V& v) {
     visit_common(v);
@@ -51,6 +53,7 @@ struct BatchNormV1Params : NormParams {
 };
 
 struct SyncBatchNormParams : NormParams {
+  using Base = NormParams;
   int64_t ndev = 1;
   std::string key;
   template <class V>
@@ -70,9 +73,10 @@ struct BackwardParams {
     v("batch", batch, "Whether mean and istd were computed from data.");
   }
 };
+const fn::Op<BackwardParams> backward_op{"_backward_BatchNorm"};
 
-bool uses_batch(const Params* params) {
-  return params->training && !params->as<NormParams>().use_global_stats;
+bool uses_batch(const Params* params, bool training) {
+  return training && !params->as<NormParams>().use_global_stats;
 }
 
 std::vector<double> to_doubles(const NDArray& x) {
@@ -86,11 +90,13 @@ void from_doubles(const std::vector<double>& values, const NDArray& x) {
 
 // Inputs 1 to `last` hold one number for each channel, in data's dtype or, beside float16, float32.
 void expect_channels(InferCall& call, int axis, size_t last) {
-  const int64_t channels = call.shape(0)[axis];
+  const int64_t channels = call.partial_shape(0)[axis];
+  call.fill(1, call.dtype(0) == DType::kFloat16 ? DType::kFloat32 : call.dtype(0));
   for (size_t i = 1; i <= last; ++i) {
-    call.expect(call.shape(i).size() == channels, call.op().input_name(i, call.raw_params()),
-                " must have shape ", Shape{channels}, ": one number for each channel of axis ",
-                axis);
+    call.fill(i, call.dtype(1));
+    call.expect(call.fill(i, Shape{channels}) || call.shape(i).size() == channels,
+                call.input_name(i), " must have shape ", Shape{channels},
+                ": one number for each channel of axis ", axis);
     call.expect(call.dtype(i) == call.dtype(1),
                 "gamma, beta and the statistics must have one dtype");
   }
@@ -103,8 +109,8 @@ void infer_batch_norm(InferCall& call) {
   call.expect_floating();
   const int axis = call.axis(call.params<NormParams>().axis);
   expect_channels(call, axis, 4);
-  const Shape channels{call.shape(0)[axis]};
-  call.output(0, call.shape(0), call.dtype(0));
+  const Shape channels{call.partial_shape(0)[axis]};
+  infer_same_shape(call);
   call.output(1, channels, call.dtype(1));
   call.output(2, channels, call.dtype(1));
 }
@@ -136,7 +142,7 @@ void run_batch_norm(const KernelCall& call) {
                       var = to_doubles(call.in(4));
   const std::vector<double> beta = to_doubles(call.in(2));
   if (p.fix_gamma) set_to_one(call.in(1), gamma);
-  const bool batch = uses_batch(call.raw_params());
+  const bool batch = uses_batch(call.raw_params(), call.training());
   normalize_channels(x, call.out(), view,
                      {gamma.data(), beta.data(), p.eps, batch, kRelu, mean.data(), var.data()});
   if (batch && view.count() > 0) {
@@ -171,13 +177,11 @@ struct Channels {
   NDArray total(const NDArray& x) const { return others.empty() ? x : sum(x, others, true); }
 };
 
-const fn::Op backward_op{"_backward_BatchNorm"};
-
 void batch_norm_gradient(Vjp& v, NDArray head) {
   const auto& p = v.params<NormParams>();
   const NDArray x = v.input(0), mean = v.output(1), istd = v.output(2);
   const int axis = normalize_axis(p.axis, x.ndim(), v.op().name);
-  const bool batch = uses_batch(v.raw_params());
+  const bool batch = uses_batch(v.raw_params(), v.training());
   const NDArray gamma =
       p.fix_gamma ? full(mean.shape(), mean.dtype(), 1) : reshape(v.input(1), mean.shape());
   const Channels ch(x.shape(), axis, mean.dtype());
@@ -213,16 +217,17 @@ void batch_norm_relu_vjp(Vjp& v) { batch_norm_gradient(v, v.head() * fn::greater
 
 size_t visible_outputs(const Params* p) { return p->as<NormParams>().output_mean_var ? 3 : 1; }
 size_t all_outputs(const Params*) { return 3; }
-bool changes(size_t i, size_t, const Params* p) { return i >= 3 && uses_batch(p); }
+bool changes(size_t i, size_t, const Params* p, Mode mode) {
+  return i >= 3 && uses_batch(p, mode.training);
+}
 
 #define BATCH_NORM(name, Parameters, relu)                          \
   OP(name)                                                          \
       .inputs("data", "gamma", "beta", "moving_mean", "moving_var") \
       .params<Parameters>()                                         \
       .outputs(all_outputs, visible_outputs)                        \
-      .training_mode()                                              \
       .mutates(changes)                                             \
-      .no_grad_inputs(3, 4)                                         \
+      .auxiliary(3, 4)                                              \
       .infer(infer_batch_norm)                                      \
       .kernel(run_batch_norm<relu>)                                 \
       .keep_inputs({Keep::kData, Keep::kData, Keep::kShape})        \

@@ -5,10 +5,8 @@
 
 #include <Eigen/Core>
 
-#include "core/floating.h"
 #include "ops/nn/batch_norm.h"
-#include "runtime/convert.h"
-#include "runtime/parallel.h"
+#include "runtime/widen.h"
 
 // Sums over channels, and what is computed from them element by element. An array is cut into parts
 // by its shape alone; a part is summed in the element's compute type, parts are combined in float64
@@ -27,33 +25,8 @@ constexpr int64_t kShortPlane = 16;
 template <class C>
 using Vector = Eigen::Map<const Eigen::Array<C, Eigen::Dynamic, 1>>;
 
-// Elements in the type in which they are computed; those of float16 go through a buffer.
 template <class T>
-class Widened {
- public:
-  using C = compute_type<T>;
-  const C* read(const T* from, int64_t n) {
-    if constexpr (std::is_same_v<T, C>) {
-      return from;
-    } else {
-      convert(dtype_of<T>, from, dtype_of<C>, buffer_, n);
-      return buffer_;
-    }
-  }
-  C* target(T* to) {
-    if constexpr (std::is_same_v<T, C>) {
-      return to;
-    } else {
-      return buffer_;
-    }
-  }
-  void written(T* to, int64_t n) {
-    if constexpr (!std::is_same_v<T, C>) convert(dtype_of<C>, buffer_, dtype_of<T>, to, n);
-  }
-
- private:
-  C buffer_[std::is_same_v<T, C> ? 1 : kChunk];
-};
+using Run = WideRun<T, kChunk>;
 
 template <class C>
 std::vector<C> repeated(const std::vector<double>& channels, int64_t inner) {
@@ -92,7 +65,7 @@ struct Forward {
   bool wants_sums() const { return norm.batch; }
 
   Sums sums(int64_t, int64_t at, int64_t n) const {
-    Widened<T> wide;
+    Run<T> wide;
     const Vector<C> v(wide.read(x + at, n), n);
     const C total = v.sum(), mean = total / static_cast<C>(n);
     return {static_cast<double>(total), static_cast<double>((v - mean).square().sum())};
@@ -117,11 +90,11 @@ struct Forward {
   }
 
   void apply(int64_t c, int64_t at, int64_t n) const {
-    Widened<T> in, out;
+    Run<T> in, out;
     const C mean = static_cast<C>(norm.mean[c]), a = static_cast<C>(scale[static_cast<size_t>(c)]);
     const C b = static_cast<C>(norm.beta[c]);
     const C* from = in.read(x + at, n);
-    C* to = out.target(y + at);
+    C* to = out.place(y + at, n);
     if (norm.relu) {
 #pragma GCC ivdep
       for (int64_t i = 0; i < n; ++i) {
@@ -138,7 +111,7 @@ struct Forward {
   // Rows [begin, end) of columns [left, left + n), into n sums of each kind.
   void matrix_sums(int64_t begin, int64_t end, int64_t stride, int64_t left, int64_t n,
                    Sums* to) const {
-    Widened<T> wide;
+    Run<T> wide;
     C total[kColumns] = {}, squares[kColumns] = {}, mean[kColumns];
     for (int64_t r = begin; r < end; ++r) {
       const C* v = wide.read(x + r * stride + left, n);
@@ -161,11 +134,11 @@ struct Forward {
     shift_columns = repeated<C>({norm.beta, norm.beta + size}, view.inner);
   }
   void matrix_apply(int64_t at, int64_t left, int64_t n) const {
-    Widened<T> in, out;
+    Run<T> in, out;
     const C *mean = mean_columns.data() + left, *a = scale_columns.data() + left;
     const C* b = shift_columns.data() + left;
     const C* from = in.read(x + at, n);
-    C* to = out.target(y + at);
+    C* to = out.place(y + at, n);
     const C low = norm.relu ? C(0) : -std::numeric_limits<C>::infinity();
 #pragma GCC ivdep
     for (int64_t j = 0; j < n; ++j) {
@@ -196,7 +169,7 @@ struct Backward {
   bool wants_sums() const { return true; }
 
   Sums sums(int64_t channel, int64_t at, int64_t n) const {
-    Widened<T> wide_head, wide_x;
+    Run<T> wide_head, wide_x;
     const Vector<C> g(wide_head.read(head + at, n), n), v(wide_x.read(x + at, n), n);
     const C mean = static_cast<C>(norm.mean[channel]);
     return {static_cast<double>(g.sum()), static_cast<double>((g * (v - mean)).sum())};
@@ -221,12 +194,12 @@ struct Backward {
   }
 
   void apply(int64_t channel, int64_t at, int64_t n) const {
-    Widened<T> wide_head, wide_x, out;
+    Run<T> wide_head, wide_x, out;
     const auto k = static_cast<size_t>(channel);
     const C mean = static_cast<C>(norm.mean[k]);
     const C ka = static_cast<C>(a[k]), kb = static_cast<C>(b[k]), kc = static_cast<C>(c[k]);
     const C* g = wide_head.read(head + at, n);
-    C* to = out.target(dx + at);
+    C* to = out.place(dx + at, n);
     if (norm.batch) {
       const C* v = wide_x.read(x + at, n);
 #pragma GCC ivdep
@@ -240,7 +213,7 @@ struct Backward {
 
   void matrix_sums(int64_t begin, int64_t end, int64_t stride, int64_t left, int64_t n,
                    Sums* to) const {
-    Widened<T> wide_head, wide_x;
+    Run<T> wide_head, wide_x;
     C first[kColumns] = {}, second[kColumns] = {};
     const C* mean = mean_columns.data() + left;
     for (int64_t r = begin; r < end; ++r) {
@@ -264,11 +237,11 @@ struct Backward {
     c_columns = repeated<C>(c, view.inner);
   }
   void matrix_apply(int64_t at, int64_t left, int64_t n) const {
-    Widened<T> wide_head, wide_x, out;
+    Run<T> wide_head, wide_x, out;
     const C *mean = mean_columns.data() + left, *ka = a_columns.data() + left;
     const C *kb = b_columns.data() + left, *kc = c_columns.data() + left;
     const C* g = wide_head.read(head + at, n);
-    C* to = out.target(dx + at);
+    C* to = out.place(dx + at, n);
     if (norm.batch) {
       const C* v = wide_x.read(x + at, n);
 #pragma GCC ivdep
@@ -394,7 +367,7 @@ void normalize_channels(const NDArray& x, const NDArray& y, const ChannelView& v
     std::fill_n(norm.var, view.channels, 0);
   }
   if (x.size() == 0) return;
-  dispatch_floating(x.dtype(), [&](auto tag) {
+  dispatch<FloatingTypes>(x.dtype(), [&](auto tag) {
     run(Forward<typename decltype(tag)::type>(x, y, view, norm), view);
   });
 }
@@ -404,7 +377,7 @@ void normalize_channels_backward(const NDArray& head, const NDArray& x, const ND
   std::fill_n(norm.dgamma, view.channels, 0);
   std::fill_n(norm.dbeta, view.channels, 0);
   if (x.size() == 0) return;
-  dispatch_floating(x.dtype(), [&](auto tag) {
+  dispatch<FloatingTypes>(x.dtype(), [&](auto tag) {
     run(Backward<typename decltype(tag)::type>(head, x, dx, view, norm), view);
   });
 }

@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "core/floating.h"
 #include "op/declare.h"
 #include "runtime/convert.h"
 #include "runtime/parallel.h"
@@ -58,7 +57,6 @@ OP(Dropout)
     .params<DropoutParams>()
     .outputs(2, 1)
     .random()
-    .training_mode()
     .infer([](InferCall& call) {
       const auto& p = call.params<DropoutParams>();
       call.expect_floating();
@@ -79,8 +77,8 @@ OP(Dropout)
       if (is_identity(mask))
         return convert(x.dtype(), x.bytes(), out.dtype(), out.bytes(), x.size());
       const double p = call.params<DropoutParams>().p;
-      dispatch_floating(x.dtype(),
-                        [&](auto tag) { drop<typename decltype(tag)::type>(x, out, mask, p); });
+      dispatch<FloatingTypes>(
+          x.dtype(), [&](auto tag) { drop<typename decltype(tag)::type>(x, out, mask, p); });
     })
     .keep_output(0, Keep::kShape)
     .keep_output(1)

@@ -17,10 +17,8 @@ struct FullyConnectedParams {
   }
 };
 
-const fn::Op dot_op{"dot"};
-
 NDArray matrix_product(const NDArray& a, const NDArray& b, bool transpose_a = false) {
-  return dot_op({a, b}, DotParams{transpose_a, false});
+  return fn::dot(a, b, DotParams{transpose_a, false});
 }
 
 // Axes of data before this one count rows; those from it on are the layer's input.
@@ -30,14 +28,14 @@ void infer_fully_connected(InferCall& call) {
   const auto& p = call.params<FullyConnectedParams>();
   call.expect_floating();
   call.expect_same_dtype();
-  const Shape &data = call.shape(0), &weight = call.shape(1);
+  const Shape& data = call.partial_shape(0);
   call.expect(p.num_hidden > 0, "num_hidden must be positive");
   call.expect(data.ndim() > 0, "data must have an axis");
   const int split = split_axis(data, p.flatten);
-  const int64_t features = data.product(split, data.ndim());
-  call.expect(weight == Shape{p.num_hidden, features}, "weight must have shape ",
-              Shape{p.num_hidden, features}, ": (num_hidden, inputs)");
-  if (!p.no_bias) {
+  const Shape features(data.dims().subspan(static_cast<size_t>(split)));
+  call.require(1, Shape{p.num_hidden, features.known() ? features.size() : -1},
+               ": (num_hidden, inputs)");
+  if (!p.no_bias && !call.fill(2, Shape{p.num_hidden})) {
     const Shape& bias = call.shape(2);
     call.expect(bias.ndim() > 0 && bias[0] == p.num_hidden && bias.size() == p.num_hidden,
                 "bias must have shape ", Shape{p.num_hidden});

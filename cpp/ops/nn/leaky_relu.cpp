@@ -2,7 +2,6 @@
 
 #include <unsupported/Eigen/SpecialFunctions>
 
-#include "core/floating.h"
 #include "op/common_params.h"
 #include "op/declare.h"
 #include "ops/shared/exponential.h"
@@ -32,6 +31,7 @@ struct LeakyReLUParams {
     v("upper_bound", upper_bound, "Largest slope of rrelu.");
   }
 };
+const fn::Op<LeakyReLUParams> leaky_relu_grad{"_backward_LeakyReLU"};
 
 constexpr double kSeluScale = 1.0507009873554804934193349852946;
 constexpr double kSeluAlpha = 1.6732632423543772848170429916717;
@@ -147,8 +147,6 @@ void draw_slopes(const NDArray& slopes, const LeakyReLUParams& p) {
   });
 }
 
-const fn::Op leaky_relu_grad{"_backward_LeakyReLU"};
-
 OP(LeakyReLU)
     .inputs("data", "gamma")
     .params<LeakyReLUParams>()
@@ -157,18 +155,19 @@ OP(LeakyReLU)
                        return type_of(p) == LeakyType::kPrelu ? 0b11 : 0b01;
                      })
     .outputs([](const Params* p) -> size_t { return type_of(p) == LeakyType::kRrelu ? 2 : 1; })
-    .training_mode()
     .random()
     .infer([](InferCall& call) {
       const auto& p = call.params<LeakyReLUParams>();
       call.expect_floating();
       if (p.act_type == LeakyType::kPrelu) {
         call.expect_same_dtype();
+        const Shape& data = call.shape(0);
+        call.fill(1, Shape{data.ndim() > 1 ? data[1] : 1});
         call.expect(
             gamma_shape(call.shape(0), call.shape(1)).has_value(),
             "gamma must be a vector along axis 1 of data, or broadcast along its leading axes");
       }
-      call.output(0, call.shape(0), call.dtype(0));
+      infer_same_shape(call);
       if (p.act_type == LeakyType::kRrelu) call.output(1, call.shape(0), call.dtype(0));
     })
     .kernel([](const KernelCall& call) {
@@ -180,7 +179,7 @@ OP(LeakyReLU)
         slopes = call.in(1).viewed(*gamma_shape(x.shape(), call.in(1).shape()));
       } else if (p.act_type == LeakyType::kRrelu) {
         slopes = call.out(1);
-        dispatch_floating(x.dtype(), [&](auto tag) {
+        dispatch<FloatingTypes>(x.dtype(), [&](auto tag) {
           using T = typename decltype(tag)::type;
           if (call.training()) return draw_slopes<T>(slopes, p);
           std::fill_n(
@@ -211,7 +210,7 @@ OP(LeakyReLU)
         const NDArray g = v.head(0);
         v.grad(0, fn::where(fn::greater(x, 0.0), g, g * v.output(1).detached()));
       } else {
-        v.grad(0, leaky_relu_grad({v.head(), x}, p));
+        v.grad(0, leaky_relu_grad(v.head(), x, p));
       }
     })
     .doc(
@@ -244,7 +243,7 @@ OP(_backward_LeakyReLU)
     .vjp([](Vjp& v) {
       const auto& p = v.params<LeakyReLUParams>();
       const NDArray g = v.head(), x = v.input(1);
-      if (v.needs(0)) v.grad(0, leaky_relu_grad({g, x}, p));
+      if (v.needs(0)) v.grad(0, leaky_relu_grad(g, x, p));
       if (!v.needs(1)) return;
       const NDArray gh = g * v.input(0);
       switch (p.act_type) {

@@ -1,8 +1,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "autograd/recorder.h"
-#include "core/floating.h"
 #include "op/common_params.h"
 #include "op/declare.h"
 #include "ops/reduce/reduce.h"
@@ -27,7 +25,10 @@ struct RegressionParams {
 void infer_regression(InferCall& call) {
   call.expect_floating();
   call.expect_same_dtype();
-  const Shape &data = call.shape(0), &label = call.shape(1);
+  const Shape& data = call.shape(0);
+  // What MXNet infers for a label of which nothing is known.
+  call.fill(1, data.ndim() == 2 && data[1] == 1 ? Shape{data[0]} : data);
+  const Shape& label = call.shape(1);
   call.expect(
       data.ndim() >= 1 && label.ndim() >= 1 && data[0] == label[0] && data.size() == label.size(),
       "label must have as many rows and elements as data");
@@ -121,7 +122,7 @@ NDArray signs_of(const NDArray& labels, const Shape& shape) {
   const NDArray classes = index_numbers(labels);
   const int64_t n = shape[shape.ndim() - 1];
   const NDArray signs = full(shape, labels.dtype(), -1);
-  dispatch_floating(labels.dtype(), [&](auto tag) {
+  dispatch<FloatingTypes>(labels.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     for (int64_t i = 0; i < classes.size(); ++i) {
       const int64_t k = classes.data<int64_t>()[i];
@@ -140,8 +141,7 @@ OP(SVMOutput)
       const Shape& data = call.shape(0);
       call.expect(data.ndim() >= 2, "data must have at least 2 axes, the last for the classes");
       const Shape wanted(data.dims().first(static_cast<size_t>(data.ndim() - 1)));
-      call.expect(call.shape(1) == wanted, "label must have shape ", wanted,
-                  ": a class number each");
+      call.require(1, wanted, ": a class number each");
       call.output(0, data, call.dtype(0));
     })
     .kernel(copy_kernel)
@@ -189,7 +189,7 @@ struct MakeLossParams {
 
 double count_above(const NDArray& x, double threshold) {
   int64_t count = 0;
-  dispatch_floating(x.dtype(), [&](auto tag) {
+  dispatch<FloatingTypes>(x.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     const auto limit = static_cast<compute_type<T>>(threshold);
     const T* data = x.data<T>();
@@ -251,14 +251,13 @@ OP(IdentityAttachKLSparseReg)
     .params<SparseRegParams>()
     .outputs(2, 1)
     .mutates<1>()
-    .no_grad_inputs(1)
-    .training_mode()
+    .auxiliary(1)
     .infer([](InferCall& call) {
       call.expect_floating();
       call.expect_same_dtype();
       const Shape& data = call.shape(0);
       call.expect(data.ndim() >= 2, "data must have at least 2 axes: (batch, units, ...)");
-      call.expect(call.shape(1) == Shape{data[1]}, "moving_avg must have shape ", Shape{data[1]});
+      call.require(1, Shape{data[1]});
       call.output(0, data, call.dtype(0));
       call.output(1, call.shape(1), call.dtype(0));
     })
@@ -266,7 +265,7 @@ OP(IdentityAttachKLSparseReg)
       const auto& p = call.params<SparseRegParams>();
       const NDArray &x = call.in(0), &moving = call.in(1), &average = call.out(1);
       convert(x.dtype(), x.bytes(), x.dtype(), call.out(0).bytes(), x.size());
-      dispatch_floating(x.dtype(), [&](auto tag) {
+      dispatch<FloatingTypes>(x.dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         T* old = moving.data<T>();
         if (call.training() && x.size() > 0) {

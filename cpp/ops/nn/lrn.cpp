@@ -2,7 +2,6 @@
 
 #include <Eigen/Core>
 
-#include "core/floating.h"
 #include "op/declare.h"
 #include "ops/reduce/reduce.h"
 #include "ops/shared/exponential.h"
@@ -32,6 +31,7 @@ struct WindowParams {
     v.required("half", half, "How many channels on either side are summed.");
   }
 };
+const fn::Op<WindowParams> window_sum{"_channel_window_sum"};
 
 int64_t half_of(const LRNParams& p) { return (p.nsize - 1) / 2; }
 
@@ -71,8 +71,6 @@ void window_sums(const NDArray& x, const NDArray& out, int64_t half, Load load, 
   });
 }
 
-const fn::Op window_sum{"_channel_window_sum"};
-
 OP(_channel_window_sum)
     .inputs("data")
     .params<WindowParams>()
@@ -82,7 +80,7 @@ OP(_channel_window_sum)
       infer_same_floating(call);
     })
     .kernel([](const KernelCall& call) {
-      dispatch_floating(call.out().dtype(), [&](auto tag) {
+      dispatch<FloatingTypes>(call.out().dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         using A = compute_type<T>;
         window_sums<T>(
@@ -93,7 +91,7 @@ OP(_channel_window_sum)
       });
     })
     // Its own adjoint: a channel is in another's window when that one is in its.
-    .vjp([](Vjp& v) { v.grad(0, window_sum({v.head()}, v.params<WindowParams>())); })
+    .vjp([](Vjp& v) { v.grad(0, window_sum(v.head(), v.params<WindowParams>())); })
     .doc("Each channel plus its neighbours on either side.");
 
 OP(LRN)
@@ -107,7 +105,7 @@ OP(LRN)
     })
     .kernel([](const KernelCall& call) {
       const auto& p = call.params<LRNParams>();
-      dispatch_floating(call.out().dtype(), [&](auto tag) {
+      dispatch<FloatingTypes>(call.out().dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         using A = compute_type<T>;
         const A weight = static_cast<A>(p.alpha / static_cast<double>(p.nsize));
@@ -128,9 +126,9 @@ OP(LRN)
       const double weight = p.alpha / static_cast<double>(p.nsize);
       const WindowParams window{half_of(p)};
       const NDArray x = v.input(0), g = v.head();
-      const NDArray norm = window_sum({fn::square(x)}, window) * weight + p.knorm;
+      const NDArray norm = window_sum(fn::square(x), window) * weight + p.knorm;
       const NDArray scaled = g * fn::power(norm, -p.beta);
-      v.grad(0, scaled - x * window_sum({scaled * x / norm}, window) * (2 * weight * p.beta));
+      v.grad(0, scaled - x * window_sum(scaled * x / norm, window) * (2 * weight * p.beta));
     })
     .doc(
         "data * (knorm + alpha / nsize * the sum of squares of nsize neighbouring "

@@ -7,8 +7,6 @@
 namespace mxtape {
 namespace {
 
-const fn::Op mean_op{"mean"};
-
 // ---- the gradient of the gradient, composed of public operators
 
 // A run's x^ and s as functions of x: differentiable again. `axes` are those of a run.
@@ -25,7 +23,7 @@ struct Normalized {
   }
   // The mean of each run; its sum where nothing is centered.
   NDArray fold(const NDArray& v) const {
-    return center ? mean_op({v}, ReduceParams{axes, true, false}) : sum(v, axes, true);
+    return center ? fn::mean(v, ReduceParams{axes, true, false}) : sum(v, axes, true);
   }
   // The derivative of x^ applied to v; the matrix is symmetric.
   NDArray project(const NDArray& v) const {
@@ -78,7 +76,7 @@ void affine_second_order(Vjp& v, const Shape& shape, const Ints& axes, int gamma
 // The gradients of data, gamma and beta by `backward`, and what flows into the mean and s that the
 // call returned. `shape` and `axes` as above; `stats` is the shape of the mean with 1 along `axes`.
 template <class P>
-void affine_vjp(Vjp& v, const fn::Op& backward, const P& p, const Shape& shape, const Ints& axes,
+void affine_vjp(Vjp& v, const fn::Op<P>& backward, const P& p, const Shape& shape, const Ints& axes,
                 const Shape& stats, double eps) {
   NDArray dx;
   if (v.has_head(0)) {
@@ -123,13 +121,12 @@ struct LayerNormParams {
     v("output_mean_var", output_mean_var, "Whether the mean and the deviation are returned too.");
   }
 };
+const fn::Op<LayerNormParams> layer_norm_grad{"_backward_LayerNorm"};
 
 Normalization layer_norm(const Shape& shape, const LayerNormParams& p, std::string_view op) {
   return {AxisView(shape, normalize_axis(p.axis, shape.ndim(), op)), p.eps, true, 0};
 }
 Shape view_shape(const AxisView& view) { return {view.outer, view.n, view.inner}; }
-
-const fn::Op layer_norm_grad{"_backward_LayerNorm"}, group_norm_grad{"_backward_GroupNorm"};
 
 OP(LayerNorm)
     .inputs("data", "gamma", "beta")
@@ -142,12 +139,10 @@ OP(LayerNorm)
       const int axis = call.axis(call.params<LayerNormParams>().axis);
       call.expect_floating();
       call.expect_same_dtype();
-      const Shape wanted{call.shape(0)[axis]};
-      call.expect(call.shape(1) == wanted && call.shape(2) == wanted,
-                  "gamma and beta must have shape ", wanted, ", data's extent along the axis");
-      Shape stats = call.shape(0);
+      Shape stats = call.partial_shape(0);
+      for (size_t i : {1, 2}) call.require(i, Shape{stats[axis]}, ", data's extent along the axis");
       stats[axis] = 1;
-      call.output(0, call.shape(0), call.dtype(0));
+      infer_same_shape(call);
       call.output(1, stats, call.dtype(0));
       call.output(2, stats, call.dtype(0));
     })
@@ -211,6 +206,7 @@ struct GroupNormParams {
     v("output_mean_var", output_mean_var, "Whether the mean and the deviation are returned too.");
   }
 };
+const fn::Op<GroupNormParams> group_norm_grad{"_backward_GroupNorm"};
 
 // The runs are the groups of each sample.
 Normalization group_norm(const Shape& shape, int64_t groups, double eps) {
@@ -242,8 +238,7 @@ OP(GroupNorm)
       call.expect(data.ndim() >= 3, "data must have at least 3 axes: (batch, channels, ...)");
       call.expect(groups >= 1 && data[1] % groups == 0,
                   "num_groups must be a divisor of the number of channels, ", data[1]);
-      call.expect(call.shape(1) == Shape{groups} && call.shape(2) == Shape{groups},
-                  "gamma and beta must have shape ", Shape{groups}, ": a number for each group");
+      for (size_t i : {1, 2}) call.require(i, Shape{groups}, ": a number for each group");
       call.output(0, data, call.dtype(0));
       call.output(1, {data[0], groups}, call.dtype(0));
       call.output(2, {data[0], groups}, call.dtype(0));
@@ -310,9 +305,7 @@ OP(InstanceNorm)
       call.expect_floating();
       call.expect_same_dtype();
       call.expect(data.ndim() >= 3, "data must have at least 3 axes: (batch, channels, ...)");
-      const Shape wanted{data[1]};
-      call.expect(call.shape(1) == wanted && call.shape(2) == wanted,
-                  "gamma and beta must have shape ", wanted, ": a number for each channel");
+      for (size_t i : {1, 2}) call.require(i, Shape{data[1]}, ": a number for each channel");
       call.output(0, data, call.dtype(0));
     })
     .kernel([](const KernelCall& call) {
@@ -354,6 +347,7 @@ struct L2NormalizationParams {
       {"channel", "instance", "spatial"});
   }
 };
+const fn::Op<L2NormalizationParams> l2_grad{"_backward_L2Normalization"};
 
 Normalization l2_norm(const Shape& shape, const L2NormalizationParams& p) {
   const int ndim = shape.ndim();
@@ -375,8 +369,6 @@ void infer_l2(InferCall& call) {
   infer_same_floating(call);
 }
 
-const fn::Op l2_grad{"_backward_L2Normalization"};
-
 OP(L2Normalization)
     .inputs("data")
     .params<L2NormalizationParams>()
@@ -387,7 +379,7 @@ OP(L2Normalization)
     })
     .keep_input()
     .vjp([](Vjp& v) {
-      v.grad(0, l2_grad({v.head(), v.input(0)}, v.params<L2NormalizationParams>()));
+      v.grad(0, l2_grad(v.head(), v.input(0), v.params<L2NormalizationParams>()));
     })
     .doc("data divided by sqrt(the sum of its squares + eps), the sum over what `mode` says.")
     .example(R"(
@@ -416,7 +408,7 @@ OP(_backward_L2Normalization)
       const auto& p = v.params<L2NormalizationParams>();
       const Shape original = v.input_shape(1), shape = view_shape(l2_norm(original, p).view);
       // The matrix is symmetric.
-      if (v.needs(0)) v.grad(0, l2_grad({v.head(), v.input(1)}, p));
+      if (v.needs(0)) v.grad(0, l2_grad(v.head(), v.input(1), p));
       if (v.needs(1)) {
         const Normalized norm(reshape(v.input(1), shape), {1}, p.eps, false);
         v.grad(1, reshape(norm.curvature(reshape(v.head(), shape), reshape(v.input(0), shape)),

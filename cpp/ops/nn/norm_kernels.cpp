@@ -5,11 +5,10 @@
 
 #include <Eigen/Core>
 
-#include "core/floating.h"
 #include "ops/nn/norm.h"
 #include "ops/reduce/reduce.h"
 #include "ops/shared/strided.h"
-#include "runtime/parallel.h"
+#include "runtime/widen.h"
 
 // The loops of the normalizing layers. A run is read from memory once: what else is done with it
 // finds it in the cache. Arithmetic is done in float32, or float64 for float64.
@@ -70,42 +69,12 @@ Moments<A> moments_of(const Normalization& norm, const A* x, int64_t n) {
   return m;
 }
 
-// Arrays whose runs are contiguous numbers of type A.
-template <class A>
-class Runs {
- public:
-  Runs(const NDArray& array, int64_t n)
-      : array_(array), n_(n), direct_(array.dtype() == dtype_of<A>) {
-    if (!direct_) buffer_ = NDArray::empty(Shape{n}, dtype_of<A>);
-  }
-  const A* load(int64_t run) {
-    if (direct_) return array_.data<A>() + run * n_;
-    const float16* from = array_.data<float16>() + run * n_;
-    A* to = buffer_.data<A>();
-    for (int64_t i = 0; i < n_; ++i) to[i] = static_cast<A>(from[i]);
-    return to;
-  }
-  A* place(int64_t run) { return direct_ ? array_.data<A>() + run * n_ : buffer_.data<A>(); }
-  void store(int64_t run) {
-    if (direct_) return;
-    const A* from = buffer_.data<A>();
-    float16* to = array_.data<float16>() + run * n_;
-    for (int64_t i = 0; i < n_; ++i) to[i] = static_cast<float16>(static_cast<float>(from[i]));
-  }
-
- private:
-  const NDArray& array_;
-  int64_t n_;
-  bool direct_;
-  NDArray buffer_;
-};
-
 // gamma or beta as numbers of type A, copied: they are small and read over and over.
 template <class A>
 std::vector<A> numbers(const NDArray* array, int64_t count, A missing) {
   std::vector<A> values(static_cast<size_t>(count), missing);
   if (!array) return values;
-  dispatch_floating(array->dtype(), [&](auto tag) {
+  dispatch<FloatingTypes>(array->dtype(), [&](auto tag) {
     const auto* from = array->data<typename decltype(tag)::type>();
     for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<A>(from[i]);
   });
@@ -115,7 +84,7 @@ std::vector<A> numbers(const NDArray* array, int64_t count, A missing) {
 template <class A>
 void set(const NDArray* array, int64_t i, A value) {
   if (!array) return;
-  dispatch_floating(array->dtype(), [&](auto tag) {
+  dispatch<FloatingTypes>(array->dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     array->data<T>()[i] = static_cast<T>(value);
   });
@@ -131,10 +100,10 @@ void forward(const Normalization& norm, const NDArray& x, const NDArray* gamma, 
   const std::vector<A> betas = numbers<A>(beta, affine_count(norm), 0);
   const int64_t grain = std::max<int64_t>(1, reduce::kGrain / 2 / n);
   parallel_for(runs, grain, [&](int64_t first, int64_t last) {
-    Runs<A> in(x, n), out(y, n);
+    ArrayRun<A> in(x), out(y);
     for (int64_t run = first; run < last; ++run) {
-      const A* from = in.load(run);
-      A* to = out.place(run);
+      const A* from = in.read(run * n, n);
+      A* to = out.place(run * n, n);
       const Moments<A> m = moments_of(norm, from, n);
       if (norm.groups) {
         const auto group = static_cast<size_t>(run % norm.groups);
@@ -145,7 +114,7 @@ void forward(const Normalization& norm, const NDArray& x, const NDArray* gamma, 
 #pragma omp simd
         for (int64_t i = 0; i < n; ++i) to[i] = (from[i] - m.mean) * m.scale * g[i] + b[i];
       }
-      out.store(run);
+      out.store(run * n, n);
       set(mean, run, m.mean);
       set(s, run, m.s);
     }
@@ -167,13 +136,13 @@ void backward(const Normalization& norm, const NDArray& head, const NDArray& x,
   std::vector<double> run_sums(static_cast<size_t>(groups ? 2 * runs : 0));
   const double divisor = norm.center ? static_cast<double>(n) : 1;
   parallel_for(pieces, 1, [&](int64_t first_piece, int64_t last_piece) {
-    Runs<A> heads(head, n), in(x, n), out(dx, n);
+    ArrayRun<A> heads(head), in(x), out(dx);
     for (int64_t p = first_piece; p < last_piece; ++p) {
       A* dg = column_sums.data() + (columns ? p * 2 * n : 0);
       A* db = columns ? dg + n : dg;
       for (int64_t run = p * piece; run < std::min(runs, (p + 1) * piece); ++run) {
-        const A *h = heads.load(run), *from = in.load(run);
-        A* to = out.place(run);
+        const A *h = heads.read(run * n, n), *from = in.read(run * n, n);
+        A* to = out.place(run * n, n);
         const Moments<A> m = moments_of(norm, from, n);
         const A mean = m.mean, scale = m.scale;
         const A* g = norm.groups ? nullptr : gammas.data();
@@ -212,7 +181,7 @@ void backward(const Normalization& norm, const NDArray& head, const NDArray& x,
           run_sums[static_cast<size_t>(2 * run)] = s[1];
           run_sums[static_cast<size_t>(2 * run + 1)] = s[0];
         }
-        out.store(run);
+        out.store(run * n, n);
       }
     }
   });

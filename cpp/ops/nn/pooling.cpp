@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <limits>
 
-#include "autograd/recorder.h"
 #include "op/declare.h"
 
 // Pooling with windows of one size.
@@ -201,7 +200,7 @@ void run_pooling(const KernelCall& call) {
   const PoolGeometry g = geometry_of(p, data.shape(), kIsV1<P>);
   if (p.pool_type == PoolType::kMax) {
     // Only a gradient reads the positions.
-    pool_max(g, data, call.out(), autograd::is_recording() ? &call.out(1) : nullptr);
+    pool_max(g, data, call.out(), call.recording() ? &call.out(1) : nullptr);
   } else if (p.pool_type == PoolType::kLp && *p.p_value > 1) {
     pool_lp(g, data, call.out(), *p.p_value);
   } else {
@@ -209,25 +208,22 @@ void run_pooling(const KernelCall& call) {
   }
 }
 
-const fn::Op sum_op{"_pool_sum"}, sum_adjoint_op{"_backward_pool_sum"};
-const fn::Op scatter_op{"_backward_pool_max"}, gather_op{"_pool_max_gather"};
-
 template <class P>
 void pooling_vjp(Vjp& v) {
   const PoolingParams p = general(v.params<P>());
   const PoolGeometry g = geometry_of(p, v.input_shape(0), kIsV1<P>);
   const NDArray head = v.head();
   if (p.pool_type == PoolType::kMax) {
-    v.grad(0, scatter_op({head, v.output(1)}, g));
+    v.grad(0, fn::pool_max_scatter(head, v.output(1), g));
   } else if (p.pool_type == PoolType::kLp && *p.p_value > 1) {
     // A window of zeros has no gradient.
     const NDArray x = v.input(0), y = v.output(0);
     const NDArray zero = fn::equal(y, 0), root = y + zero;
     const bool cube = *p.p_value == 3;
     const NDArray share = head * (1 - zero) / (cube ? root * root : root);
-    v.grad(0, sum_adjoint_op({share}, g) * (cube ? x * x : x));
+    v.grad(0, fn::pool_sum_adjoint(share, g) * (cube ? x * x : x));
   } else {
-    v.grad(0, sum_adjoint_op({head}, g));
+    v.grad(0, fn::pool_sum_adjoint(head, g));
   }
 }
 
@@ -316,13 +312,13 @@ void expect_positions(InferCall& call) {
               "positions must be int32, of the shape of the pooled result");
 }
 
-template <const fn::Op& kAdjoint>
+template <const fn::Op<PoolGeometry>& kAdjoint>
 void linear_vjp(Vjp& v) {
-  v.grad(0, kAdjoint({v.head()}, v.params<PoolGeometry>()));
+  v.grad(0, kAdjoint(v.head(), v.params<PoolGeometry>()));
 }
-template <const fn::Op& kAdjoint>
+template <const fn::Op<PoolGeometry>& kAdjoint>
 void indexed_vjp(Vjp& v) {
-  v.grad(0, kAdjoint({v.head(), v.input(1)}, v.params<PoolGeometry>()));
+  v.grad(0, kAdjoint(v.head(), v.input(1), v.params<PoolGeometry>()));
 }
 
 OP(_pool_sum)
@@ -333,7 +329,7 @@ OP(_pool_sum)
       pool_sum(call.params<PoolGeometry>(), call.in(0), call.out());
     })
     .keep_output(0, Keep::kShape)
-    .vjp(linear_vjp<sum_adjoint_op>)
+    .vjp(linear_vjp<fn::pool_sum_adjoint>)
     .doc("Sums over windows, divided as the parameters say.");
 
 OP(_backward_pool_sum)
@@ -344,7 +340,7 @@ OP(_backward_pool_sum)
       pool_sum_adjoint(call.params<PoolGeometry>(), call.in(0), call.out());
     })
     .keep_output(0, Keep::kShape)
-    .vjp(linear_vjp<sum_op>)
+    .vjp(linear_vjp<fn::pool_sum>)
     .doc("The gradient of _pool_sum, whose gradient is _pool_sum.");
 
 OP(_backward_pool_max)
@@ -360,7 +356,7 @@ OP(_backward_pool_max)
     })
     .keep_input(1)
     .keep_output(0, Keep::kShape)
-    .vjp(indexed_vjp<gather_op>)
+    .vjp(indexed_vjp<fn::pool_max_gather>)
     .doc("Adds the head gradients of max pooling at the positions of the maxima.");
 
 OP(_pool_max_gather)
@@ -376,7 +372,7 @@ OP(_pool_max_gather)
     })
     .keep_input(1)
     .keep_output(0, Keep::kShape)
-    .vjp(indexed_vjp<scatter_op>)
+    .vjp(indexed_vjp<fn::pool_max_scatter>)
     .doc("The elements of data at the positions that max pooling found.");
 
 }  // namespace

@@ -2,7 +2,7 @@
 
 #include <vector>
 
-#include "op/params.h"
+#include "op/functional.h"
 
 namespace mxtape {
 
@@ -32,6 +32,10 @@ struct PoolGeometry {
     v("channels_last", channels_last, "Whether channels are the last axis, not the second.");
   }
 };
+namespace fn {
+inline const Op<PoolGeometry> pool_sum{"_pool_sum"}, pool_sum_adjoint{"_backward_pool_sum"},
+    pool_max_scatter{"_backward_pool_max"}, pool_max_gather{"_pool_max_gather"};
+}
 
 // max(data), with the positions of the maxima in their planes when `positions` is not null: the
 // first ones in row-major order, -1 for a window that lies outside.

@@ -5,12 +5,10 @@
 
 #include <Eigen/Core>
 
-#include "core/floating.h"
 #include "core/ndarray.h"
 #include "ops/nn/pooling.h"
 #include "ops/shared/strided.h"
-#include "runtime/convert.h"
-#include "runtime/parallel.h"
+#include "runtime/widen.h"
 
 // A window is reduced along depth and height first, which is elementwise over rows, and then along
 // the row. With channels last every step is elementwise over channels. oneDNN 3.2 does not serve
@@ -88,26 +86,6 @@ struct Plan {
   }
   double share(int64_t od, int64_t oh) const { return axis[0].share[od] * axis[1].share[oh]; }
 };
-
-// A row in the type in which it is computed; `buffer` is for float16.
-template <class T>
-const compute_type<T>* widened(const T* from, int64_t n, std::vector<compute_type<T>>& buffer) {
-  if constexpr (std::is_same_v<T, compute_type<T>>) {
-    return from;
-  } else {
-    buffer.resize(static_cast<size_t>(n));
-    convert(dtype_of<T>, from, dtype_of<compute_type<T>>, buffer.data(), n);
-    return buffer.data();
-  }
-}
-template <class T>
-void narrowed(const compute_type<T>* from, T* to, int64_t n) {
-  if constexpr (std::is_same_v<T, compute_type<T>>) {
-    if (from != to) std::copy_n(from, n, to);
-  } else {
-    convert(dtype_of<compute_type<T>>, from, dtype_of<T>, to, n);
-  }
-}
 
 // ---- what a window's elements are folded with
 
@@ -205,14 +183,15 @@ void fold_windows(const Plan& plan, const T* data, T* out, Fold fold, Map map, F
   const Windows& row = plan.axis[2];
   const int64_t width = plan.in[2], outs = plan.out[2], inner = plan.inner;
   for_rows(plan, [&](int64_t plane, int64_t od, int64_t oh) {
-    thread_local std::vector<C> wide, column, line;
+    thread_local WideRun<T> wide;
+    thread_local std::vector<C> column, line;
     const T* from = data + plane * plan.in_plane() * inner;
     T* to = out + ((plane * plan.out[0] + od) * plan.out[1] + oh) * outs * inner;
     const double share = plan.share(od, oh);
     if (inner == 1) {
       column.assign(static_cast<size_t>(width), Fold::start);
       for_window_rows(plan, od, oh, [&](int64_t at) {
-        const C* v = widened(from + at, width, wide);
+        const C* v = wide.read(from + at, width);
         C* acc = column.data();
 #pragma GCC ivdep
         for (int64_t i = 0; i < width; ++i) acc[i] = fold(acc[i], map(v[i]));
@@ -223,7 +202,7 @@ void fold_windows(const Plan& plan, const T* data, T* out, Fold fold, Map map, F
       for (int64_t i = 0; i < outs; ++i) {
         line[i] = finish(line[i], share * row.share[i], rows && row.begin[i] < row.end[i]);
       }
-      narrowed(line.data(), to, outs);
+      narrow(line.data(), to, outs);
       return;
     }
     for (int64_t ow = 0; ow < outs; ++ow) {
@@ -235,13 +214,13 @@ void fold_windows(const Plan& plan, const T* data, T* out, Fold fold, Map map, F
         std::fill_n(acc, n, Fold::start);
         for_window_rows(plan, od, oh, [&](int64_t at) {
           for (int64_t w = row.begin[ow]; w < row.end[ow]; ++w) {
-            const C* v = widened(from + (at + w) * inner + left, n, wide);
+            const C* v = wide.read(from + (at + w) * inner + left, n);
 #pragma GCC ivdep
             for (int64_t c = 0; c < n; ++c) acc[c] = fold(acc[c], map(v[c]));
           }
         });
         for (int64_t c = 0; c < n; ++c) acc[c] = finish(acc[c], scale, some);
-        narrowed(acc, to + ow * inner + left, n);
+        narrow(acc, to + ow * inner + left, n);
       }
     }
   });
@@ -296,7 +275,8 @@ void max_with_positions(const Plan& plan, const T* data, T* out, int32_t* positi
   const int64_t width = plan.in[2], outs = plan.out[2], inner = plan.inner;
   const T empty = std::numeric_limits<T>::lowest();
   for_rows(plan, [&](int64_t plane, int64_t od, int64_t oh) {
-    thread_local std::vector<C> wide, column, line;
+    thread_local WideRun<T> wide;
+    thread_local std::vector<C> column, line;
     thread_local std::vector<int32_t> where, place;
     const T* from = data + plane * plan.in_plane() * inner;
     const int64_t at_out = ((plane * plan.out[0] + od) * plan.out[1] + oh) * outs * inner;
@@ -313,7 +293,7 @@ void max_with_positions(const Plan& plan, const T* data, T* out, int32_t* positi
       const int64_t top = (plan.axis[0].begin[od] * plan.in[1] + plan.axis[1].begin[oh]) * width;
       for (int64_t i = 0; i < width; ++i) where[i] = static_cast<int32_t>(top + i);
       for_window_rows(plan, od, oh, [&](int64_t at) {
-        const C* v = widened(from + at, width, wide);
+        const C* v = wide.read(from + at, width);
         C* best = column.data();
         int32_t *best_at = where.data(), start = static_cast<int32_t>(at);
 #pragma GCC ivdep
@@ -342,7 +322,7 @@ void max_with_positions(const Plan& plan, const T* data, T* out, int32_t* positi
         std::fill_n(best_at, n, some ? static_cast<int32_t>(first) : -1);
         for_window_rows(plan, od, oh, [&](int64_t at) {
           for (int64_t w = row.begin[ow]; w < row.end[ow]; ++w) {
-            const C* v = widened(from + (at + w) * inner + left, n, wide);
+            const C* v = wide.read(from + (at + w) * inner + left, n);
             const auto here = static_cast<int32_t>(at + w);
 #pragma GCC ivdep
             for (int64_t c = 0; c < n; ++c) {
@@ -351,7 +331,7 @@ void max_with_positions(const Plan& plan, const T* data, T* out, int32_t* positi
             }
           }
         });
-        narrowed(best, to + ow * inner + left, n);
+        narrow(best, to + ow * inner + left, n);
         std::copy_n(best_at, n, to_position + ow * inner + left);
       }
     }
@@ -401,16 +381,17 @@ void spread_windows(const Plan& plan, const T* head, T* out) {
     const int64_t cost = std::max(in_plane, out_plane);
     parallel_for(plan.outer, std::max<int64_t>(1, kPiece / std::max<int64_t>(1, cost)),
                  [&](int64_t begin, int64_t end) {
-                   std::vector<C> line, wide, plane;
+                   WideRun<T> wide;
+                   std::vector<C> line, plane;
                    for (int64_t p = begin; p < end; ++p) {
-                     const C* g = widened(head + p * out_plane, out_plane, wide);
+                     const C* g = wide.read(head + p * out_plane, out_plane);
                      if constexpr (std::is_same_v<T, C>) {
                        std::fill_n(out + p * in_plane, in_plane, C(0));
                        spread_plane(plan, g, out + p * in_plane, line);
                      } else {
                        plane.assign(static_cast<size_t>(in_plane), C(0));
                        spread_plane(plan, g, plane.data(), line);
-                       narrowed(plane.data(), out + p * in_plane, in_plane);
+                       narrow(plane.data(), out + p * in_plane, in_plane);
                      }
                    }
                  });
@@ -418,7 +399,8 @@ void spread_windows(const Plan& plan, const T* head, T* out) {
   }
   const int64_t tile = 32, tiles = (inner + tile - 1) / tile;
   parallel_for(plan.outer * tiles, 1, [&](int64_t begin, int64_t end) {
-    std::vector<C> plane, wide;
+    WideRun<T> wide;
+    std::vector<C> plane;
     for (int64_t t = begin; t < end; ++t) {
       const int64_t left = t % tiles * tile, n = std::min(tile, inner - left);
       const T* g = head + t / tiles * out_plane * inner + left;
@@ -427,7 +409,7 @@ void spread_windows(const Plan& plan, const T* head, T* out) {
       for (int64_t od = 0; od < plan.out[0]; ++od) {
         for (int64_t oh = 0; oh < plan.out[1]; ++oh) {
           for (int64_t ow = 0; ow < plan.out[2]; ++ow, g += inner) {
-            const C* v = widened(g, n, wide);
+            const C* v = wide.read(g, n);
             const C share = static_cast<C>(plan.share(od, oh) * row.share[ow]);
             for_window_rows(plan, od, oh, [&](int64_t at) {
               for (int64_t w = row.begin[ow]; w < row.end[ow]; ++w) {
@@ -439,7 +421,7 @@ void spread_windows(const Plan& plan, const T* head, T* out) {
           }
         }
       }
-      for (int64_t i = 0; i < in_plane; ++i) narrowed(plane.data() + i * n, to + i * inner, n);
+      for (int64_t i = 0; i < in_plane; ++i) narrow(plane.data() + i * n, to + i * inner, n);
     }
   });
 }
@@ -461,7 +443,7 @@ void pool_max(const PoolGeometry& geometry, const NDArray& data, const NDArray& 
               const NDArray* positions) {
   if (out.size() == 0) return;
   const Plan plan(geometry);
-  dispatch_floating(data.dtype(), [&](auto tag) {
+  dispatch<FloatingTypes>(data.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     using C = compute_type<T>;
     if (positions) {
@@ -477,7 +459,7 @@ void pool_max(const PoolGeometry& geometry, const NDArray& data, const NDArray& 
 void pool_sum(const PoolGeometry& geometry, const NDArray& data, const NDArray& out) {
   if (out.size() == 0) return;
   const Plan plan(geometry);
-  dispatch_floating(data.dtype(), [&](auto tag) {
+  dispatch<FloatingTypes>(data.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     using C = compute_type<T>;
     fold_windows(plan, data.data<T>(), out.data<T>(), Total<C>{}, Plain<C>{},
@@ -488,7 +470,7 @@ void pool_sum(const PoolGeometry& geometry, const NDArray& data, const NDArray& 
 void pool_lp(const PoolGeometry& geometry, const NDArray& data, const NDArray& out, int64_t p) {
   if (out.size() == 0) return;
   const Plan plan(geometry);
-  dispatch_floating(data.dtype(), [&](auto tag) {
+  dispatch<FloatingTypes>(data.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     using C = compute_type<T>;
     if (p == 2) {
@@ -505,7 +487,7 @@ void pool_sum_adjoint(const PoolGeometry& geometry, const NDArray& head, const N
   if (out.size() == 0) return;
   if (head.size() == 0) return fill_zero(out);
   const Plan plan(geometry);
-  dispatch_floating(out.dtype(), [&](auto tag) {
+  dispatch<FloatingTypes>(out.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     spread_windows(plan, head.data<T>(), out.data<T>());
   });
@@ -517,7 +499,7 @@ void pool_max_scatter(const PoolGeometry& geometry, const NDArray& head, const N
   if (head.size() == 0) return fill_zero(out);
   const Plan plan(geometry);
   const int32_t* at = positions.data<int32_t>();
-  dispatch_floating(out.dtype(), [&](auto tag) {
+  dispatch<FloatingTypes>(out.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     using C = compute_type<T>;
     for_planes(plan, [&](int64_t in, int64_t first) {
@@ -542,7 +524,7 @@ void pool_max_gather(const PoolGeometry& geometry, const NDArray& head, const ND
   if (out.size() == 0) return;
   const Plan plan(geometry);
   const int32_t* at = positions.data<int32_t>();
-  dispatch_floating(out.dtype(), [&](auto tag) {
+  dispatch<FloatingTypes>(out.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     for_planes(plan, [&](int64_t in, int64_t first) {
       const T* from = head.data<T>() + in;

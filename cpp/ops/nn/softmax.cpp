@@ -4,7 +4,6 @@
 #include <cmath>
 #include <vector>
 
-#include "core/floating.h"
 #include "op/common_params.h"
 #include "op/declare.h"
 #include "runtime/parallel.h"
@@ -62,8 +61,8 @@ struct SoftmaxGradParams {
     v("scale", scale, "What softmax multiplied its data with.");
   }
 };
-
-const fn::Op softmax_grad{"_backward_softmax"}, log_softmax_grad{"_backward_log_softmax"};
+const fn::Op<SoftmaxGradParams> softmax_grad{"_backward_softmax"},
+    log_softmax_grad{"_backward_log_softmax"};
 
 template <bool Log>
 void softmax_grad_kernel(const KernelCall& call) {
@@ -91,7 +90,7 @@ OP(_backward_softmax)
       const auto& p = v.params<SoftmaxGradParams>();
       const NDArray h = v.input(0), y = v.input(1), g = v.head();
       // Its matrix is symmetric.
-      if (v.needs(0)) v.grad(0, softmax_grad({g, y}, p));
+      if (v.needs(0)) v.grad(0, softmax_grad(g, y, p));
       if (v.needs(1)) {
         const NDArray hy = sum(h * y, {p.axis}, true), gy = sum(g * y, {p.axis}, true);
         v.grad(1, p.scale * (g * (h - hy) - h * gy));
@@ -225,7 +224,7 @@ OP(SoftmaxActivation)
       const NDArray y = v.output(0);
       const AxisView view = activation_view(y.shape(), v.params<SoftmaxActivationParams>().mode);
       const Shape runs{view.outer, view.n, view.inner};
-      v.grad(0, reshape(softmax_grad({reshape(v.head(), runs), reshape(y, runs)},
+      v.grad(0, reshape(softmax_grad(reshape(v.head(), runs), reshape(y, runs),
                                      SoftmaxGradParams{1, 1}),
                         y.shape()));
     })

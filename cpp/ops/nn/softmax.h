@@ -31,8 +31,9 @@ struct SoftmaxParams {
       "Whether softmax takes a second input: how many leading elements of each run take part.");
   }
 };
-
-inline const fn::Op softmax{"softmax"};
+namespace fn {
+inline const Op<SoftmaxParams> softmax{"softmax"}, log_softmax{"log_softmax"};
+}
 
 // y = softmax(scale * x), or its logarithm, along the axis, for floating x and y. Where `lengths`
 // is given (outer * inner of int32 or int64), only so many leading elements of each run take part,

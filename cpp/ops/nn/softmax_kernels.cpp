@@ -4,12 +4,10 @@
 
 #include <Eigen/Core>
 
-#include "core/floating.h"
 #include "ops/nn/softmax.h"
 #include "ops/reduce/reduce.h"
 #include "ops/shared/exponential.h"
-#include "runtime/convert.h"
-#include "runtime/parallel.h"
+#include "runtime/widen.h"
 
 // The loops of softmax and of its gradients. Arithmetic is done in float32, or float64 for float64.
 namespace mxtape {
@@ -96,68 +94,6 @@ void softmax_columns(const A* x, int64_t x_row, A* y, int64_t y_row, int64_t n, 
   }
 }
 
-// Memory of the pool, aligned as arrays are: which elements a vector instruction takes, and so
-// their last bits, must not depend on where the scratch lies.
-template <class A>
-class Scratch {
- public:
-  A* data(int64_t count) {
-    if (!memory_.defined() || memory_.size() < count) {
-      memory_ = NDArray::empty(Shape{count}, dtype_of<A>);
-    }
-    return memory_.data<A>();
-  }
-
- private:
-  NDArray memory_;
-};
-
-// A strided run of an array as contiguous numbers of type A.
-template <class A>
-class Gather {
- public:
-  explicit Gather(const NDArray& array) : array_(array) {}
-  // `count` elements, `stride` apart, from element `at`.
-  const A* operator()(int64_t at, int64_t count, int64_t stride) {
-    if (array_.dtype() == dtype_of<A> && stride == 1) return array_.data<A>() + at;
-    A* to = buffer_.data(count);
-    dispatch_floating(array_.dtype(), [&](auto tag) {
-      using T = typename decltype(tag)::type;
-      const T* from = array_.data<T>() + at;
-      for (int64_t i = 0; i < count; ++i) to[i] = static_cast<A>(from[i * stride]);
-    });
-    return to;
-  }
-
- private:
-  const NDArray& array_;
-  Scratch<A> buffer_;
-};
-
-// Where a run of results of type A is made before it is stored.
-template <class A>
-class Scatter {
- public:
-  explicit Scatter(const NDArray& array) : array_(array) {}
-  A* place(int64_t at, int64_t count, int64_t stride) {
-    if (array_.dtype() == dtype_of<A> && stride == 1) return array_.data<A>() + at;
-    return buffer_.data(count);
-  }
-  void store(int64_t at, int64_t count, int64_t stride) {
-    if (array_.dtype() == dtype_of<A> && stride == 1) return;
-    dispatch_floating(array_.dtype(), [&](auto tag) {
-      using T = typename decltype(tag)::type;
-      const A* from = buffer_.data(count);
-      T* to = array_.data<T>() + at;
-      for (int64_t i = 0; i < count; ++i) to[i * stride] = convert_value<T>(from[i]);
-    });
-  }
-
- private:
-  const NDArray& array_;
-  Scratch<A> buffer_;
-};
-
 int64_t length_at(const NDArray* lengths, int64_t i, int64_t n) {
   if (!lengths) return n;
   return lengths->dtype() == DType::kInt32 ? lengths->data<int32_t>()[i]
@@ -183,11 +119,10 @@ void forward(const AxisView& view, const NDArray& x, const NDArray* lengths, con
   }
   const int64_t grain = std::max<int64_t>(1, reduce::kGrain / 4 / n);
   parallel_for(view.outer * inner, grain, [&](int64_t first, int64_t last) {
-    Gather<A> from(x);
-    Scatter<A> to(y);
+    ArrayRun<A> from(x), to(y);
     for (int64_t run = first; run < last; ++run) {
       const int64_t at = run / inner * n * inner + run % inner;
-      const A* in = from(at, n, inner);
+      const A* in = from.read(at, n, inner);
       softmax_run<A>(in, to.place(at, n, inner), n, length_at(lengths, run, n), scale, log);
       to.store(at, n, inner);
     }
@@ -244,11 +179,10 @@ void backward(const AxisView& view, const NDArray& head, const NDArray& y, const
     return;
   }
   parallel_for(view.outer * inner, grain, [&](int64_t first, int64_t last) {
-    Gather<A> heads(head), ys(y);
-    Scatter<A> to(out);
+    ArrayRun<A> heads(head), ys(y), to(out);
     for (int64_t run = first; run < last; ++run) {
       const int64_t at = run / inner * n * inner + run % inner;
-      const A *h = heads(at, n, inner), *p = ys(at, n, inner);
+      const A *h = heads.read(at, n, inner), *p = ys.read(at, n, inner);
       const A total = static_cast<A>(log ? reduce::fold_run<reduce::Sum<A>>(h, n) : dot(h, p, n));
       Map<A> result(to.place(at, n, inner), n);
       const ConstMap<A> hs(h, n), ps(p, n);
@@ -267,21 +201,19 @@ void backward(const AxisView& view, const NDArray& head, const NDArray& y, const
 void softmax_forward(const AxisView& view, const NDArray& x, const NDArray* lengths,
                      const NDArray& y, double scale, bool log) {
   if (view.outer * view.n * view.inner == 0) return;
-  if (x.dtype() == DType::kFloat64) {
-    forward<double>(view, x, lengths, y, scale, log);
-  } else {
-    forward<float>(view, x, lengths, y, static_cast<float>(scale), log);
-  }
+  dispatch<SingleOrDouble>(traits_of(x.dtype()).compute, [&](auto tag) {
+    using A = typename decltype(tag)::type;
+    forward<A>(view, x, lengths, y, static_cast<A>(scale), log);
+  });
 }
 
 void softmax_backward(const AxisView& view, const NDArray& head, const NDArray& y,
                       const NDArray& out, double scale, bool log) {
   if (view.outer * view.n * view.inner == 0) return;
-  if (y.dtype() == DType::kFloat64) {
-    backward<double>(view, head, y, out, scale, log);
-  } else {
-    backward<float>(view, head, y, out, static_cast<float>(scale), log);
-  }
+  dispatch<SingleOrDouble>(traits_of(y.dtype()).compute, [&](auto tag) {
+    using A = typename decltype(tag)::type;
+    backward<A>(view, head, y, out, static_cast<A>(scale), log);
+  });
 }
 
 }  // namespace mxtape

@@ -2,8 +2,6 @@
 #include <cmath>
 #include <vector>
 
-#include "autograd/recorder.h"
-#include "core/floating.h"
 #include "op/declare.h"
 #include "ops/nn/softmax.h"
 #include "runtime/parallel.h"
@@ -47,6 +45,7 @@ struct SoftmaxOutputGradParams : SoftmaxOutputParams {
     v("target", target, "Whether the labels' probabilities are subtracted.");
   }
 };
+const fn::Op<SoftmaxOutputGradParams> output_grad{"_backward_SoftmaxOutput"};
 
 AxisView output_view(const Shape& shape, const SoftmaxOutputParams& p) {
   if (p.multi_output) return AxisView(shape, 1);
@@ -60,18 +59,19 @@ int64_t class_of(double label) { return std::abs(label) < 1e15 ? static_cast<int
 void infer_softmax_output(InferCall& call, const SoftmaxOutputParams& p) {
   call.expect_floating();
   call.expect_same_dtype();
-  const Shape &data = call.shape(0), &label = call.shape(1);
+  const Shape& data = call.shape(0);
   call.expect(data.ndim() >= 2, "data must have at least 2 axes");
   call.expect(p.smooth_alpha >= 0 && p.smooth_alpha <= 1, "smooth_alpha must be in [0, 1]");
-  Ints wanted(data.begin(), data.end());
+  const Shape flat{data[0], data.product(2, data.ndim())};
+  Ints wanted(data.begin(), data.end()), kept = wanted;
+  wanted.erase(p.multi_output ? wanted.begin() + 1 : wanted.end() - 1);
+  // What MXNet infers for a label of which nothing is known.
+  call.fill(1, p.multi_output ? flat : Shape(wanted));
+  const Shape& label = call.shape(1);
   bool fits = label == data;
   if (p.multi_output) {
-    const Shape flat{data[0], data.product(2, data.ndim())};
-    wanted[1] = 1;
-    fits = fits || label == flat || label == Shape(wanted);
-    wanted.erase(wanted.begin() + 1);
-  } else {
-    wanted.pop_back();
+    kept[1] = 1;
+    fits = fits || label == flat || label == Shape(kept);
   }
   call.expect(fits || label == Shape(wanted), "label must have shape ", Shape(wanted),
               " (class numbers) or that of data (probabilities)");
@@ -126,8 +126,6 @@ void output_gradient(const NDArray& y, const NDArray& label, const NDArray& out,
   });
 }
 
-const fn::Op output_grad{"_backward_SoftmaxOutput"};
-
 // The output for a gradient that is itself differentiated. The saved one would not do: a gradient
 // that flows into it is ignored.
 NDArray differentiable_output(const NDArray& x, const SoftmaxOutputParams& p) {
@@ -144,7 +142,7 @@ OP(_backward_SoftmaxOutput)
     })
     .kernel([](const KernelCall& call) {
       const NDArray& y = call.in(0);
-      dispatch_floating(y.dtype(), [&](auto tag) {
+      dispatch<FloatingTypes>(y.dtype(), [&](auto tag) {
         output_gradient<typename decltype(tag)::type>(y, call.in(1), call.out(),
                                                       call.params<SoftmaxOutputGradParams>());
       });
@@ -155,7 +153,7 @@ OP(_backward_SoftmaxOutput)
     .vjp([](Vjp& v) {
       SoftmaxOutputGradParams p = v.params<SoftmaxOutputGradParams>();
       p.target = false;
-      v.grad(0, output_grad({v.head(), v.input(1)}, p));
+      v.grad(0, output_grad(v.head(), v.input(1), p));
     })
     .doc(
         "The gradient of cross entropy from softmax's output: output minus the labels' "
@@ -177,8 +175,8 @@ OP(SoftmaxOutput)
     .vjp([](Vjp& v) {
       const auto& p = v.params<SoftmaxOutputParams>();
       const NDArray y =
-          autograd::is_recording() ? differentiable_output(v.input(0), p) : v.output(0);
-      const NDArray error = output_grad({y, v.input(1)}, SoftmaxOutputGradParams{p});
+          v.recording() ? differentiable_output(v.input(0), p) : v.output(0);
+      const NDArray error = output_grad(y, v.input(1), SoftmaxOutputGradParams{p});
       v.grad(0, p.out_grad ? error * v.head() : error);
     })
     .doc(
@@ -197,17 +195,22 @@ OP(SoftmaxOutput)
 // ---- softmax_cross_entropy
 
 template <class T>
+void check_classes(const CheckCall& call) {
+  const int64_t rows = call.shape(0)[0], n = call.shape(0)[1];
+  const T* labels = call.input(1).data<T>();
+  for (int64_t r = 0; r < rows; ++r) {
+    const auto given = static_cast<double>(static_cast<compute_type<T>>(labels[r]));
+    const int64_t k = class_of(given);
+    call.expect(k >= 0 && k < n && given == given, "label[", r, "] is ", given, ", data has ", n,
+                " classes");
+  }
+}
+
+template <class T>
 void cross_entropy(const KernelCall& call) {
   const NDArray &x = call.in(0), &label = call.in(1);
   const int64_t rows = x.shape()[0], n = x.shape()[1];
   const T* labels = label.data<T>();
-  for (int64_t r = 0; r < rows; ++r) {
-    const auto given = static_cast<double>(static_cast<compute_type<T>>(labels[r]));
-    const int64_t k = class_of(given);
-    if (k < 0 || k >= n || given != given) {
-      fail(call.name(), ": label[", r, "] is ", given, ", data has ", n, " classes");
-    }
-  }
   const NDArray logs = NDArray::empty(x.shape(), x.dtype());
   softmax_forward(AxisView(rows, n, 1), x, nullptr, logs, 1, true);
   double total = 0;
@@ -224,20 +227,23 @@ OP(softmax_cross_entropy)
       call.expect_floating();
       call.expect_same_dtype();
       call.expect(call.shape(0).ndim() == 2, "data must have 2 axes: rows and classes");
-      call.expect(call.shape(1) == Shape{call.shape(0)[0]}, "label must have shape ",
-                  Shape{call.shape(0)[0]}, ": a class number for each row");
+      call.require(1, Shape{call.shape(0)[0]}, ": a class number for each row");
       call.output(0, Shape{1}, call.dtype(0));
     })
+    .check([](const CheckCall& call) {
+      dispatch<FloatingTypes>(call.dtype(0),
+                        [&](auto tag) { check_classes<typename decltype(tag)::type>(call); });
+    })
     .kernel([](const KernelCall& call) {
-      dispatch_floating(call.in(0).dtype(),
-                        [&](auto tag) { cross_entropy<typename decltype(tag)::type>(call); });
+      dispatch<FloatingTypes>(call.in(0).dtype(),
+                              [&](auto tag) { cross_entropy<typename decltype(tag)::type>(call); });
     })
     .no_grad_inputs(1)
     .keep_input(0)
     .keep_input(1)
     .vjp([](Vjp& v) {
       const NDArray y = softmax({v.input(0)}, SoftmaxParams{});
-      v.grad(0, output_grad({y, v.input(1)}, SoftmaxOutputGradParams{}) * v.head());
+      v.grad(0, output_grad(y, v.input(1), SoftmaxOutputGradParams{}) * v.head());
     })
     .doc("The sum over rows of -log softmax(data)[label], of shape (1,).")
     .example(R"(

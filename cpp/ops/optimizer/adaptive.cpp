@@ -2,7 +2,6 @@
 #include <cmath>
 #include <cstring>
 
-#include "core/floating.h"
 #include "ops/optimizer/optimizer.h"
 #include "runtime/parallel.h"
 
@@ -64,14 +63,8 @@ struct Adam {
   GradientRule<C> rule;
 };
 
-OP(adam_update)
+OP_STEP(adam_update, Adam, AdamParams)
     .inputs("weight", "grad", "mean", "var")
-    .params<AdamParams>()
-    .infer(infer_step<2, false>)
-    .in_place()
-    .mutates<2, 3>()
-    .kernel(run_step<Adam, AdamParams>)
-    .no_grad(kStepNotDifferentiable)
     .doc(
         "A step of Adam without bias correction, of the gradient clip(rescale_grad * grad + wd * "
         "weight). mean and var change in place.")
@@ -156,79 +149,47 @@ struct MultiAdamwParams : AdamwRates {
 };
 
 template <class P, bool kMaster>
-using AdamwGroups = Groups<P, 2, kMaster, 1>;
-
-template <class P, bool kMaster>
-void infer_adamw(InferCall& call) {
-  AdamwGroups<P, kMaster>::infer(call);
-  call.params<P>().check(call);
-  const size_t last = call.input_count() - 1;
-  call.expect_floating(last);
-  call.expect(call.shape(last).size() == 1, "rescale_grad, the last input, must hold one number");
-}
-
-// A gradient that overflowed is skipped: rescale_grad is 0 or not finite then.
-template <class P, bool kMaster>
-void run_adamw(const KernelCall& call) {
-  constexpr size_t kStride = AdamwGroups<P, kMaster>::kStride;
-  const auto& p = call.params<P>();
-  const double rescale = number_at(call.in(call.input_count() - 1), 0);
-  const bool skip = rescale == 0 || !std::isfinite(rescale);
-  for (size_t i = 0; i < call.output_count(); ++i) {
-    const NDArray &weight = call.in(i * kStride), &out = call.out(i);
-    if (!skip) {
-      run_step_of<Adamw, kMaster>(p.at(i, rescale), call.inputs(), i * kStride, out);
-    } else if (out.bytes() != weight.bytes() && out.nbytes()) {
-      std::memcpy(out.bytes(), weight.bytes(), out.nbytes());
+struct AdamwGroups : Groups<P, 2, kMaster, 1> {
+  static void infer(InferCall& call) {
+    Groups<P, 2, kMaster, 1>::infer(call);
+    const size_t last = call.input_count() - 1;
+    call.expect_floating(last);
+    call.expect(call.shape(last).size() == 1, "rescale_grad, the last input, must hold one number");
+  }
+  // A gradient that overflowed is skipped: rescale_grad is 0 or not finite then.
+  static void run(const KernelCall& call) {
+    constexpr size_t kStride = AdamwGroups::kStride;
+    const auto& p = call.params<P>();
+    const double rescale = number_at(call.in(call.input_count() - 1), 0);
+    const bool skip = rescale == 0 || !std::isfinite(rescale);
+    for (size_t i = 0; i < call.output_count(); ++i) {
+      const NDArray &weight = call.in(i * kStride), &out = call.out(i);
+      if (!skip) {
+        run_step_of<Adamw, kMaster>(p.at(i, rescale), call.inputs(), i * kStride, out);
+      } else if (out.bytes() != weight.bytes() && out.nbytes()) {
+        std::memcpy(out.bytes(), weight.bytes(), out.nbytes());
+      }
     }
   }
-}
+};
 
-OP(_adamw_update)
+OP_GROUPS(_adamw_update, AdamwGroups<AdamwParams, false>)
     .inputs("weight", "grad", "mean", "var", "rescale_grad")
-    .params<AdamwParams>()
-    .infer(infer_adamw<AdamwParams, false>)
-    .in_place()
-    .mutates<2, 3>()
-    .kernel(run_adamw<AdamwParams, false>)
-    .no_grad(kStepNotDifferentiable)
     .doc(
         "A step of AdamW: the gradient is clip(rescale_grad * grad), and eta * wd * weight is "
         "subtracted apart from it. rescale_grad is an array of one number; when that is 0 or not "
         "finite, the step is skipped. mean and var change in place.");
 
-OP(_mp_adamw_update)
+OP_GROUPS(_mp_adamw_update, AdamwGroups<AdamwParams, true>)
     .inputs("weight", "grad", "mean", "var", "weight32", "rescale_grad")
-    .params<AdamwParams>()
-    .infer(infer_adamw<AdamwParams, true>)
-    .in_place()
-    .mutates<2, 3, 4>()
-    .kernel(run_adamw<AdamwParams, true>)
-    .no_grad(kStepNotDifferentiable)
     .doc("_adamw_update computed on weight32, a float32 copy that changes in place.");
 
-OP(_multi_adamw_update)
-    .variadic("data", "")
-    .params<MultiAdamwParams>()
-    .outputs(AdamwGroups<MultiAdamwParams, false>::outputs)
-    .infer(infer_adamw<MultiAdamwParams, false>)
-    .in_place()
-    .mutates(AdamwGroups<MultiAdamwParams, false>::mutates)
-    .kernel(run_adamw<MultiAdamwParams, false>)
-    .no_grad(kStepNotDifferentiable)
+OP_MULTI(_multi_adamw_update, AdamwGroups<MultiAdamwParams, false>)
     .doc(
         "_adamw_update of many arrays, given as weight, grad, mean, var for each, then "
         "rescale_grad.");
 
-OP(_multi_mp_adamw_update)
-    .variadic("data", "")
-    .params<MultiAdamwParams>()
-    .outputs(AdamwGroups<MultiAdamwParams, true>::outputs)
-    .infer(infer_adamw<MultiAdamwParams, true>)
-    .in_place()
-    .mutates(AdamwGroups<MultiAdamwParams, true>::mutates)
-    .kernel(run_adamw<MultiAdamwParams, true>)
-    .no_grad(kStepNotDifferentiable)
+OP_MULTI(_multi_mp_adamw_update, AdamwGroups<MultiAdamwParams, true>)
     .doc(
         "_mp_adamw_update of many arrays, given as weight, grad, mean, var, weight32 for each, "
         "then rescale_grad.");
@@ -310,14 +271,8 @@ struct RmspropAlex {
   Clip<C> clip_weight;
 };
 
-OP(rmsprop_update)
+OP_STEP(rmsprop_update, Rmsprop, RmspropParams)
     .inputs("weight", "grad", "n")
-    .params<RmspropParams>()
-    .infer(infer_step<1, false>)
-    .in_place()
-    .mutates<2>()
-    .kernel(run_step<Rmsprop, RmspropParams>)
-    .no_grad(kStepNotDifferentiable)
     .doc(
         "A step of RMSProp: weight - lr * g / sqrt(n + epsilon), where g = clip(rescale_grad * "
         "grad + wd * weight) and n, the running mean of its squares, changes in place.")
@@ -328,14 +283,8 @@ OP(rmsprop_update)
 [0.5] [4.]
 )");
 
-OP(rmspropalex_update)
+OP_STEP(rmspropalex_update, RmspropAlex, RmspropAlexParams)
     .inputs("weight", "grad", "n", "g", "delta")
-    .params<RmspropAlexParams>()
-    .infer(infer_step<3, false>)
-    .in_place()
-    .mutates<2, 3, 4>()
-    .kernel(run_step<RmspropAlex, RmspropAlexParams>)
-    .no_grad(kStepNotDifferentiable)
     .doc(
         "A step of centred RMSProp with momentum: n and g, the running means of squared gradients "
         "and of gradients, and delta = gamma2 * delta - lr * gradient / sqrt(n - g * g + epsilon) "
@@ -385,14 +334,8 @@ struct Ftrl {
   GradientRule<C> rule;
 };
 
-OP(ftrl_update)
+OP_STEP(ftrl_update, Ftrl, FtrlParams)
     .inputs("weight", "grad", "z", "n")
-    .params<FtrlParams>()
-    .infer(infer_step<2, false>)
-    .in_place()
-    .mutates<2, 3>()
-    .kernel(run_step<Ftrl, FtrlParams>)
-    .no_grad(kStepNotDifferentiable)
     .doc(
         "A step of FTRL-proximal: with g = clip(rescale_grad * grad), z grows by g - (sqrt(n + g * "
         "g) - sqrt(n)) * weight / lr and n by g * g, in place; the weight is 0 where |z| is at "
@@ -447,17 +390,12 @@ struct Ftml {
   GradientRule<C> rule;
 };
 
-OP(ftml_update)
+OP_STEP(ftml_update, Ftml, FtmlParams)
     .inputs("weight", "grad", "d", "v", "z")
-    .params<FtmlParams>()
     .infer([](InferCall& call) {
       call.expect(call.params<FtmlParams>().t > 0, "t, the number of the step, starts at 1");
       infer_step<3, false>(call);
     })
-    .in_place()
-    .mutates<2, 3, 4>()
-    .kernel(run_step<Ftml, FtmlParams>)
-    .no_grad(kStepNotDifferentiable)
     .doc(
         "A step of FTML (follow the moving leader), of the gradient clip(rescale_grad * grad + wd "
         "* weight). d, v and z change in place.")
@@ -499,7 +437,7 @@ OP(_contrib_group_adagrad_update)
       const NDArray& out = call.out();
       if (out.size() == 0) return;
       const int64_t rows = out.shape()[0], row = out.size() / rows;
-      dispatch_floating(out.dtype(), [&](auto tag) {
+      dispatch<FloatingTypes>(out.dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         using C = compute_type<T>;
         const T *weight = call.in(0).template data<T>(), *grad = call.in(1).template data<T>();

@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "core/floating.h"
 #include "ops/optimizer/optimizer.h"
 #include "runtime/parallel.h"
 
@@ -100,17 +99,12 @@ void expect_step_number(const InferCall& call, int64_t t) {
   call.expect(t > 0, "the number of the step starts at 1, got ", t);
 }
 
-OP(lamb_update_phase1)
+OP_STEP(lamb_update_phase1, LambDirection, LambPhase1Params)
     .inputs("weight", "grad", "mean", "var")
-    .params<LambPhase1Params>()
     .infer([](InferCall& call) {
       expect_step_number(call, call.params<LambPhase1Params>().t);
       infer_step<2, false>(call);
     })
-    .in_place()
-    .mutates<2, 3>()
-    .kernel(run_step<LambDirection, LambPhase1Params>)
-    .no_grad(kStepNotDifferentiable)
     .doc(
         "The direction of a step of LAMB: Adam's of the gradient clip(rescale_grad * grad), plus "
         "wd * weight. mean and var change in place.")
@@ -132,7 +126,7 @@ OP(mp_lamb_update_phase1)
     .mutates<2, 3>()
     .kernel([](const KernelCall& call) {
       const LambDirection<float> step(call.params<LambPhase1Params>());
-      dispatch_floating(call.in(1).dtype(), [&](auto tag) {
+      dispatch<FloatingTypes>(call.in(1).dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         const std::array<float*, 2> states = {call.in(2).data<float>(), call.in(3).data<float>()};
         run_step_loop<LambDirection<float>, float, T, float>(
@@ -202,7 +196,7 @@ OP(mp_lamb_update_phase2)
     .kernel([](const KernelCall& call) {
       const LambMove<float> step(LambRate{lamb_rate(call)});
       float* copy = call.in(4).data<float>();
-      dispatch_floating(call.out().dtype(), [&](auto tag) {
+      dispatch<FloatingTypes>(call.out().dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         run_step_loop(step, call.out().size(), static_cast<const float*>(copy),
                       static_cast<const float*>(call.in(1).data<float>()), {}, copy,
@@ -277,63 +271,40 @@ double norm_of(const S* x, int64_t n) {
 }
 
 template <bool kMaster>
-using LambGroups = Groups<MultiLambParams, 2, kMaster>;
-
-template <bool kMaster>
-void infer_multi_lamb(InferCall& call) {
-  LambGroups<kMaster>::infer(call);
-  call.params<MultiLambParams>().check(call);
-}
-
-template <bool kMaster>
-void run_multi_lamb(const KernelCall& call) {
-  const auto& p = call.params<MultiLambParams>();
-  for (size_t i = 0; i < call.output_count(); ++i) {
-    const size_t first = i * LambGroups<kMaster>::kStride;
-    const NDArray& out = call.out(i);
-    const int64_t n = out.size();
-    dispatch_floating(out.dtype(), [&](auto tag) {
-      using T = typename decltype(tag)::type;
-      using S = std::conditional_t<kMaster, float, T>;
-      using C = compute_type<S>;
-      const std::array<S*, 2> states = {call.in(first + 2).template data<S>(),
-                                        call.in(first + 3).template data<S>()};
-      S* master = kMaster ? call.in(first + 4).template data<S>() : nullptr;
-      const S* weight = kMaster ? master : call.in(first).template data<S>();
-      const NDArray direction = NDArray::empty(Shape{n}, dtype_of<C>);
-      C* g = direction.template data<C>();
-      const LambDirection<C> find(p.at(i));
-      run_step_loop<LambDirection<C>, S, T, C>(
-          find, n, weight, call.in(first + 1).template data<T>(), states, nullptr, g);
-      const double ratio = p.ratio(norm_of(weight, n), norm_of(static_cast<const C*>(g), n));
-      const LambMove<C> move(LambRate{p.learning_rates[i] * ratio});
-      run_step_loop<LambMove<C>, S, C, T>(move, n, weight, g, {}, master, out.template data<T>());
-    });
+struct LambGroups : Groups<MultiLambParams, 2, kMaster> {
+  static void run(const KernelCall& call) {
+    const auto& p = call.params<MultiLambParams>();
+    for (size_t i = 0; i < call.output_count(); ++i) {
+      const size_t first = i * LambGroups::kStride;
+      const NDArray& out = call.out(i);
+      const int64_t n = out.size();
+      dispatch<FloatingTypes>(out.dtype(), [&](auto tag) {
+        using T = typename decltype(tag)::type;
+        using S = std::conditional_t<kMaster, float, T>;
+        using C = compute_type<S>;
+        const std::array<S*, 2> states = {call.in(first + 2).template data<S>(),
+                                          call.in(first + 3).template data<S>()};
+        S* master = kMaster ? call.in(first + 4).template data<S>() : nullptr;
+        const S* weight = kMaster ? master : call.in(first).template data<S>();
+        const NDArray direction = NDArray::empty(Shape{n}, dtype_of<C>);
+        C* g = direction.template data<C>();
+        const LambDirection<C> find(p.at(i));
+        run_step_loop<LambDirection<C>, S, T, C>(
+            find, n, weight, call.in(first + 1).template data<T>(), states, nullptr, g);
+        const double ratio = p.ratio(norm_of(weight, n), norm_of(static_cast<const C*>(g), n));
+        const LambMove<C> move(LambRate{p.learning_rates[i] * ratio});
+        run_step_loop<LambMove<C>, S, C, T>(move, n, weight, g, {}, master, out.template data<T>());
+      });
+    }
   }
-}
+};
 
-OP(_multi_lamb_update)
-    .variadic("data", "")
-    .params<MultiLambParams>()
-    .outputs(LambGroups<false>::outputs)
-    .infer(infer_multi_lamb<false>)
-    .in_place()
-    .mutates(LambGroups<false>::mutates)
-    .kernel(run_multi_lamb<false>)
-    .no_grad(kStepNotDifferentiable)
+OP_MULTI(_multi_lamb_update, LambGroups<false>)
     .doc(
         "A step of LAMB, both phases, of many arrays, given as weight, grad, mean, var for each; "
         "mean and var change in place.");
 
-OP(_multi_mp_lamb_update)
-    .variadic("data", "")
-    .params<MultiLambParams>()
-    .outputs(LambGroups<true>::outputs)
-    .infer(infer_multi_lamb<true>)
-    .in_place()
-    .mutates(LambGroups<true>::mutates)
-    .kernel(run_multi_lamb<true>)
-    .no_grad(kStepNotDifferentiable)
+OP_MULTI(_multi_mp_lamb_update, LambGroups<true>)
     .doc(
         "A step of LAMB of many arrays, given as weight, grad, mean, var, weight32 for each, "
         "computed on the float32 copies weight32, which change in place like mean and var.");
@@ -360,7 +331,7 @@ OP(multi_lars)
     .in_place()
     .kernel([](const KernelCall& call) {
       const auto& p = call.params<LarsParams>();
-      dispatch_floating(call.out().dtype(), [&](auto tag) {
+      dispatch<FloatingTypes>(call.out().dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         using C = compute_type<T>;
         const T* in[4];

@@ -5,7 +5,6 @@
 
 #include <Eigen/Core>
 
-#include "core/floating.h"
 #include "op/common_params.h"
 #include "op/declare.h"
 #include "ops/shared/strided.h"
@@ -124,7 +123,7 @@ struct NumArraysParams {
 
 bool all_finite(const NDArray& x) {
   std::atomic<bool> finite{true};
-  dispatch_floating(x.dtype(), [&](auto tag) {
+  dispatch<FloatingTypes>(x.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     using A = compute_type<T>;
     const T* data = x.data<T>();
@@ -204,7 +203,7 @@ OP(reset_arrays)
     .variadic("data", "")
     .params<NumArraysParams>()
     .outputs([](const Params*) -> size_t { return 0; })
-    .mutates([](size_t, size_t, const Params*) { return true; })
+    .mutates([](size_t, size_t, const Params*, Mode) { return true; })
     .infer(expect_num_arrays)
     .kernel([](const KernelCall& call) {
       for (const NDArray& array : call.inputs()) fill_zero(array);
@@ -261,7 +260,7 @@ OP(multi_sum_sq)
     .kernel([](const KernelCall& call) {
       float* out = call.out().data<float>();
       for (size_t i = 0; i < call.input_count(); ++i) {
-        dispatch_floating(call.in(i).dtype(), [&](auto tag) {
+        dispatch<FloatingTypes>(call.in(i).dtype(), [&](auto tag) {
           out[i] = static_cast<float>(sum_of_squares<typename decltype(tag)::type>(call.in(i)));
         });
       }

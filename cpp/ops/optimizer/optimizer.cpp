@@ -160,13 +160,8 @@ struct Signum {
 
 // ---- one array
 
-OP(sgd_update)
+OP_STEP(sgd_update, Sgd, SgdParams)
     .inputs("weight", "grad")
-    .params<SgdParams>()
-    .infer(infer_step<0, false>)
-    .in_place()
-    .kernel(run_step<Sgd, SgdParams>)
-    .no_grad(kStepNotDifferentiable)
     .doc(
         "A step of stochastic gradient descent: weight - lr * (clip(rescale_grad * grad) + wd * "
         "weight). Give out=weight to change the weight itself.")
@@ -179,14 +174,8 @@ OP(sgd_update)
 [0.5, 6.5]
 )");
 
-OP(mp_sgd_update)
+OP_STEP(mp_sgd_update, Sgd, SgdParams, true)
     .inputs("weight", "grad", "weight32")
-    .params<SgdParams>()
-    .infer(infer_step<0, true>)
-    .in_place()
-    .mutates<2>()
-    .kernel(run_step<Sgd, SgdParams, true>)
-    .no_grad(kStepNotDifferentiable)
     .doc(
         "sgd_update computed on weight32, a float32 copy of the weight that changes in place; the "
         "result is that copy in the weight's dtype.")
@@ -198,14 +187,8 @@ OP(mp_sgd_update)
 ([1.0], [0.9998779296875])
 )");
 
-OP(sgd_mom_update)
+OP_STEP(sgd_mom_update, Momentum, MomentumParams)
     .inputs("weight", "grad", "mom")
-    .params<MomentumParams>()
-    .infer(infer_step<1, false>)
-    .in_place()
-    .mutates<2>()
-    .kernel(run_step<Momentum, MomentumParams>)
-    .no_grad(kStepNotDifferentiable)
     .doc(
         "A step of gradient descent with momentum: mom = momentum * mom - lr * (clip(rescale_grad "
         "* grad) + wd * weight), which changes in place, and the result is weight + mom.")
@@ -216,14 +199,8 @@ OP(sgd_mom_update)
 ([0.5], [-0.5])
 )");
 
-OP(mp_sgd_mom_update)
+OP_STEP(mp_sgd_mom_update, Momentum, MomentumParams, true)
     .inputs("weight", "grad", "mom", "weight32")
-    .params<MomentumParams>()
-    .infer(infer_step<1, true>)
-    .in_place()
-    .mutates<2, 3>()
-    .kernel(run_step<Momentum, MomentumParams, true>)
-    .no_grad(kStepNotDifferentiable)
     .doc("sgd_mom_update computed on weight32, a float32 copy that changes in place.")
     .example(R"(
 >>> weight, grad = mx.nd.array([1], dtype="float16"), mx.nd.array([2], dtype="float16")
@@ -234,14 +211,8 @@ OP(mp_sgd_mom_update)
 ([0.5], [0.5], [-0.5])
 )");
 
-OP(nag_mom_update)
+OP_STEP(nag_mom_update, Nag, NagParams, false, run_nag<false>)
     .inputs("weight", "grad", "mom")
-    .params<NagParams>()
-    .infer(infer_step<1, false>)
-    .in_place()
-    .mutates<2>()
-    .kernel(run_nag<false>)
-    .no_grad(kStepNotDifferentiable)
     .doc(
         "A step with Nesterov's momentum: with step = lr * (clip(rescale_grad * grad) + wd * "
         "weight), mom = momentum * mom - step changes in place, and the result is weight + "
@@ -254,14 +225,8 @@ OP(nag_mom_update)
 ([-0.25], [-0.5])
 )");
 
-OP(mp_nag_mom_update)
+OP_STEP(mp_nag_mom_update, Nag, NagParams, true, run_nag<true>)
     .inputs("weight", "grad", "mom", "weight32")
-    .params<NagParams>()
-    .infer(infer_step<1, true>)
-    .in_place()
-    .mutates<2, 3>()
-    .kernel(run_nag<true>)
-    .no_grad(kStepNotDifferentiable)
     .doc("nag_mom_update computed on weight32, a float32 copy that changes in place.")
     .example(R"(
 >>> weight, grad = mx.nd.array([1], dtype="float16"), mx.nd.array([2], dtype="float16")
@@ -272,13 +237,8 @@ OP(mp_nag_mom_update)
 ([-0.25], [-0.25], [-0.5])
 )");
 
-OP(signsgd_update)
+OP_STEP(signsgd_update, SignSgd, SignSgdParams)
     .inputs("weight", "grad")
-    .params<SignSgdParams>()
-    .infer(infer_step<0, false>)
-    .in_place()
-    .kernel(run_step<SignSgd, SignSgdParams>)
-    .no_grad(kStepNotDifferentiable)
     .doc("A step by the gradient's sign: (1 - lr * wd) * weight - lr * sign(grad).")
     .example(R"(
 >>> weight, grad = mx.nd.array([1, 1, 1]), mx.nd.array([-100, 0, 0.01])
@@ -286,14 +246,8 @@ OP(signsgd_update)
 [1.5, 1.0, 0.5]
 )");
 
-OP(signum_update)
+OP_STEP(signum_update, Signum, SignumParams)
     .inputs("weight", "grad", "mom")
-    .params<SignumParams>()
-    .infer(infer_step<1, false>)
-    .in_place()
-    .mutates<2>()
-    .kernel(run_step<Signum, SignumParams>)
-    .no_grad(kStepNotDifferentiable)
     .doc(
         "A step by the sign of the momentum: mom = momentum * mom - (1 - momentum) * "
         "(clip(rescale_grad * grad) + wd * weight) changes in place, and the result is (1 - lr * "
@@ -373,31 +327,17 @@ struct PreloadedParams : MultiParams {
 };
 
 template <template <class> class Step, bool kMaster, class P>
-OpDeclaration& declare_multi(OpDeclaration&& op) {
-  using G = Groups<P, Step<float>::kStates, kMaster, P::kExtra>;
-  return op.variadic("data", "")
-      .template params<P>()
-      .outputs(G::outputs)
-      .mutates(G::mutates)
-      .infer([](InferCall& call) {
-        G::infer(call);
-        call.params<P>().check(call);
-      })
-      .in_place()
-      .kernel([](const KernelCall& call) {
-        const auto& p = call.params<P>();
-        for (size_t i = 0; i < call.output_count(); ++i) {
-          run_step_of<Step, kMaster>(p.at(i, call.inputs()), call.inputs(), i * G::kStride,
-                                     call.out(i));
-        }
-      })
-      .no_grad(kStepNotDifferentiable);
-}
-#define OP_MULTI(name, step, master, params)                                          \
-  [[maybe_unused]] static const OpDeclaration MXTAPE_CONCAT(op_multi_, __COUNTER__) = \
-      declare_multi<step, master, params>(OpDeclaration(#name))
+struct Steps : Groups<P, Step<float>::kStates, kMaster, P::kExtra> {
+  static void run(const KernelCall& call) {
+    const auto& p = call.params<P>();
+    for (size_t i = 0; i < call.output_count(); ++i) {
+      run_step_of<Step, kMaster>(p.at(i, call.inputs()), call.inputs(), i * Steps::kStride,
+                                 call.out(i));
+    }
+  }
+};
 
-OP_MULTI(multi_sgd_update, Sgd, false, MultiSgdParams<false>)
+OP_MULTI(multi_sgd_update, Steps<Sgd, false, MultiSgdParams<false>>)
     .doc("sgd_update of many arrays, given as weight, grad for each; returns the new weights.")
     .example(R"(
 >>> v, v_grad = mx.nd.array([1]), mx.nd.array([1])
@@ -407,7 +347,7 @@ OP_MULTI(multi_sgd_update, Sgd, false, MultiSgdParams<false>)
 >>> v.asnumpy().tolist(), w.asnumpy().tolist()
 ([0.0], [1.0, 0.0])
 )");
-OP_MULTI(multi_sgd_mom_update, Momentum, false, MultiSgdParams<true>)
+OP_MULTI(multi_sgd_mom_update, Steps<Momentum, false, MultiSgdParams<true>>)
     .doc("sgd_mom_update of many arrays, given as weight, grad, mom for each.")
     .example(R"(
 >>> v, v_grad, v_mom = mx.nd.array([1]), mx.nd.array([1]), mx.nd.array([1])
@@ -417,7 +357,7 @@ OP_MULTI(multi_sgd_mom_update, Momentum, false, MultiSgdParams<true>)
 >>> v.asnumpy().tolist(), w.asnumpy().tolist(), w_mom.asnumpy().tolist()
 ([0.5], [1.0, 0.0], [-1.0, -2.0])
 )");
-OP_MULTI(multi_mp_sgd_update, Sgd, true, MultiSgdParams<false>)
+OP_MULTI(multi_mp_sgd_update, Steps<Sgd, true, MultiSgdParams<false>>)
     .doc("mp_sgd_update of many arrays, given as weight, grad, weight32 for each.")
     .example(R"(
 >>> weight, grad = mx.nd.array([1], dtype="float16"), mx.nd.array([1], dtype="float16")
@@ -427,7 +367,7 @@ OP_MULTI(multi_mp_sgd_update, Sgd, true, MultiSgdParams<false>)
 >>> weight.asnumpy().tolist(), weight32.asnumpy().tolist()  # too small a step for float16
 ([1.0], [0.9998779296875])
 )");
-OP_MULTI(multi_mp_sgd_mom_update, Momentum, true, MultiSgdParams<true>)
+OP_MULTI(multi_mp_sgd_mom_update, Steps<Momentum, true, MultiSgdParams<true>>)
     .doc("mp_sgd_mom_update of many arrays, given as weight, grad, mom, weight32 for each.")
     .example(R"(
 >>> weight, grad = mx.nd.array([1], dtype="float16"), mx.nd.array([2], dtype="float16")
@@ -437,7 +377,7 @@ OP_MULTI(multi_mp_sgd_mom_update, Momentum, true, MultiSgdParams<true>)
 >>> weight.asnumpy().tolist(), weight32.asnumpy().tolist(), mom.asnumpy().tolist()
 ([0.5], [0.5], [-0.5])
 )");
-OP_MULTI(preloaded_multi_sgd_update, Sgd, false, PreloadedParams<false>)
+OP_MULTI(preloaded_multi_sgd_update, Steps<Sgd, false, PreloadedParams<false>>)
     .doc(
         "multi_sgd_update whose learning rates and weight decays are the last two inputs, vectors "
         "with a number for each weight.")
@@ -449,7 +389,7 @@ OP_MULTI(preloaded_multi_sgd_update, Sgd, false, PreloadedParams<false>)
 >>> v.asnumpy().tolist(), w.asnumpy().tolist()
 ([0.0], [-1.0])
 )");
-OP_MULTI(preloaded_multi_sgd_mom_update, Momentum, false, PreloadedParams<true>)
+OP_MULTI(preloaded_multi_sgd_mom_update, Steps<Momentum, false, PreloadedParams<true>>)
     .doc("multi_sgd_mom_update with learning rates and weight decays as the last two inputs.")
     .example(R"(
 >>> weight, grad, mom = mx.nd.array([1]), mx.nd.array([2]), mx.nd.array([1])
@@ -459,7 +399,7 @@ OP_MULTI(preloaded_multi_sgd_mom_update, Momentum, false, PreloadedParams<true>)
 >>> weight.asnumpy().tolist(), mom.asnumpy().tolist()
 ([0.5], [-0.5])
 )");
-OP_MULTI(preloaded_multi_mp_sgd_update, Sgd, true, PreloadedParams<false>)
+OP_MULTI(preloaded_multi_mp_sgd_update, Steps<Sgd, true, PreloadedParams<false>>)
     .doc("multi_mp_sgd_update with learning rates and weight decays as the last two inputs.")
     .example(R"(
 >>> weight, grad = mx.nd.array([1], dtype="float16"), mx.nd.array([1], dtype="float16")
@@ -469,7 +409,7 @@ OP_MULTI(preloaded_multi_mp_sgd_update, Sgd, true, PreloadedParams<false>)
 >>> weight.asnumpy().tolist(), weight32.asnumpy().tolist()  # too small a step for float16
 ([1.0], [0.9998779296875])
 )");
-OP_MULTI(preloaded_multi_mp_sgd_mom_update, Momentum, true, PreloadedParams<true>)
+OP_MULTI(preloaded_multi_mp_sgd_mom_update, Steps<Momentum, true, PreloadedParams<true>>)
     .doc("multi_mp_sgd_mom_update with learning rates and weight decays as the last two inputs.")
     .example(R"(
 >>> weight, grad = mx.nd.array([1], dtype="float16"), mx.nd.array([2], dtype="float16")

@@ -5,8 +5,8 @@
 #include <cmath>
 #include <limits>
 #include <type_traits>
+#include <utility>
 
-#include "core/floating.h"
 #include "op/declare.h"
 #include "runtime/convert.h"
 #include "runtime/parallel.h"
@@ -99,7 +99,7 @@ void run_step_loop(const Step& step, int64_t n, const S* weight, const G* grad,
 template <template <class> class Step, bool kMaster, class P>
 void run_step_of(const P& p, Inputs in, size_t first, const NDArray& out) {
   constexpr int kStates = Step<float>::kStates;
-  dispatch_floating(out.dtype(), [&](auto tag) {
+  dispatch<FloatingTypes>(out.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     using S = std::conditional_t<kMaster, float, T>;
     std::array<S*, kStates> states;
@@ -138,19 +138,40 @@ void infer_step(InferCall& call) {
   call.output(0, call.shape(0), call.dtype(0));
 }
 
+// The operator of one step, without its inputs: weight, grad, the states and with kMaster the wide
+// copy of the weight. All but the first two change in place.
+template <template <class> class Step, class P, bool kMaster = false,
+          KernelFn kKernel = run_step<Step, P, kMaster>>
+OpDeclaration& declare_step(OpDeclaration&& op) {
+  constexpr int kStates = Step<float>::kStates;
+  if constexpr (kStates > 0 || kMaster) {
+    op.mutates([](size_t i, size_t, const Params*) { return i >= 2; });
+  }
+  return op.template params<P>()
+      .infer(infer_step<kStates, kMaster>)
+      .in_place()
+      .kernel(kKernel)
+      .no_grad(kStepNotDifferentiable);
+}
+#define OP_STEP(name, ...)                                                           \
+  [[maybe_unused]] static const OpDeclaration MXTAPE_CONCAT(op_step_, __COUNTER__) = \
+      declare_step<__VA_ARGS__>(OpDeclaration(#name))
+
 // ---- many weights in one call
 
-// A parameter struct of a multi operator has weights() and at(i): the parameters of a single step.
+// A parameter struct of a multi operator has weights(), at(i), the parameters of a single step, and
+// check(call).
 
 // Groups of `stride` inputs, one for each weight, then `extra` that are common.
 template <class P, int kStates, bool kMaster, size_t kExtra = 0>
 struct Groups {
+  using ParamsOf = P;
   static constexpr size_t kStride = 2 + kStates + (kMaster ? 1 : 0);
 
   static size_t outputs(const Params* p) {
     return static_cast<size_t>(std::max<int64_t>(p->as<P>().weights(), 1));
   }
-  static bool mutates(size_t i, size_t count, const Params*) {
+  static bool mutates(size_t i, size_t count, const Params*, Mode) {
     return i + kExtra < count && i % kStride >= 2;
   }
   static void infer(InferCall& call) {
@@ -165,8 +186,31 @@ struct Groups {
       expect_group(call, i * kStride, kStride, kMaster ? 2 : kStride);
       call.output(i, call.shape(i * kStride), call.dtype(i * kStride));
     }
+    call.params<P>().check(call);
   }
 };
+
+// The operator over such groups, which have run(call) too, without its inputs.
+template <class G>
+OpDeclaration& declare_groups(OpDeclaration&& op) {
+  return op.template params<typename G::ParamsOf>()
+      .infer(G::infer)
+      .in_place()
+      .mutates(G::mutates)
+      .kernel(G::run)
+      .no_grad(kStepNotDifferentiable);
+}
+// Of any number of them.
+template <class G>
+OpDeclaration& declare_multi(OpDeclaration&& op) {
+  return declare_groups<G>(std::move(op)).variadic("data", "").outputs(G::outputs);
+}
+#define OP_GROUPS(name, ...)                                                           \
+  [[maybe_unused]] static const OpDeclaration MXTAPE_CONCAT(op_groups_, __COUNTER__) = \
+      declare_groups<__VA_ARGS__>(OpDeclaration(#name))
+#define OP_MULTI(name, ...)                                                           \
+  [[maybe_unused]] static const OpDeclaration MXTAPE_CONCAT(op_multi_, __COUNTER__) = \
+      declare_multi<__VA_ARGS__>(OpDeclaration(#name))
 
 // Tuples with a number for each weight.
 inline void expect_one_each(const InferCall& call, const char* name, size_t given, int64_t n) {

@@ -155,22 +155,16 @@ double largest_below(double high, double low, DType dtype) {
 void fill_random(const NDArray& out, Standard distribution, const Affine& affine,
                  const RandomStream& stream) {
   const int64_t n = out.size();
-  switch (out.dtype()) {
-    case DType::kFloat64:
-      return fill<double, double>(out.data<double>(), n, distribution, affine, stream);
-    case DType::kFloat16:
-      return fill<float16, float>(out.data<float16>(), n, distribution, affine, stream);
-    default:
-      return fill<float, float>(out.data<float>(), n, distribution, affine, stream);
-  }
+  dispatch<FloatingTypes>(out.dtype(), [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    fill<T, compute_type<T>>(out.data<T>(), n, distribution, affine, stream);
+  });
 }
 
 void fill_integers(const NDArray& out, int64_t low, uint64_t span, const RandomStream& stream) {
-  if (out.dtype() == DType::kInt64) {
-    fill_span(out.data<int64_t>(), out.size(), low, span, stream);
-  } else {
-    fill_span(out.data<int32_t>(), out.size(), low, span, stream);
-  }
+  dispatch<Types<int32_t, int64_t>>(out.dtype(), [&](auto tag) {
+    fill_span(out.data<typename decltype(tag)::type>(), out.size(), low, span, stream);
+  });
 }
 
 // Marsaglia and Tsang, "A simple method for generating gamma variables", 2000.

@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "core/floating.h"
 #include "op/declare.h"
 #include "ops/shared/index.h"
 #include "runtime/convert.h"
@@ -25,20 +24,6 @@ struct MultinomialParams {
     v("dtype", dtype, "Data type of the indices: int32, uint8, float16, float32 or float64.");
   }
 };
-
-// How many whole numbers from 0 on a dtype holds exactly.
-int64_t exact_integers(DType dtype) {
-  switch (dtype) {
-    case DType::kUint8:
-      return int64_t{1} << 8;
-    case DType::kFloat16:
-      return int64_t{1} << 11;
-    case DType::kFloat32:
-      return int64_t{1} << 24;
-    default:
-      return int64_t{1} << 31;
-  }
-}
 
 struct Draws {
   explicit Draws(const Shape& data)
@@ -114,10 +99,8 @@ void run_multinomial(const KernelCall& call) {
       }
     });
   };
-  dispatch_floating(data.dtype(), fill);
+  dispatch<FloatingTypes>(data.dtype(), fill);
 }
-
-const fn::Op gather{"gather_nd"}, scatter_add{"_backward_gather_nd"};
 
 // The places in (rows, kinds) that were drawn, as gather_nd takes them: rows, then indices.
 NDArray drawn_places(const NDArray& drawn, const Draws& draws) {
@@ -148,9 +131,9 @@ OP(_sample_multinomial)
       const Draws draws(shape);
       const NDArray places = drawn_places(drawn, draws);
       const Ints table = {draws.rows, draws.kinds};
-      const NDArray probability = gather(reshape(v.input(0), Shape(table)), places);
+      const NDArray probability = fn::gather_nd(reshape(v.input(0), Shape(table)), places);
       const NDArray head = reshape(v.head(1), Shape{drawn.size()});
-      v.grad(0, reshape(scatter_add({head / probability, places}, ScatterParams{table}), shape));
+      v.grad(0, reshape(fn::scatter_add(head / probability, places, ScatterParams{table}), shape));
     })
     .doc(
         "Indices drawn with the probabilities in the last axis of data, `shape` for each row, and "

@@ -4,7 +4,6 @@
 #include <limits>
 #include <numbers>
 
-#include "core/floating.h"
 #include "op/declare.h"
 #include "ops/shared/special.h"
 #include "runtime/convert.h"
@@ -23,8 +22,7 @@ struct PdfParams {
   }
 };
 
-const fn::Op polygamma{"_polygamma"};
-NDArray digamma(const NDArray& x) { return polygamma({x}, PolygammaParams{0}); }
+NDArray digamma(const NDArray& x) { return fn::polygamma(x, PolygammaParams{0}); }
 
 // ---- distributions
 // Each is made of its parameters, and gives the logarithm of its density; derivative(i, ...) is
@@ -173,7 +171,7 @@ void run_pdf(const KernelCall& call) {
       }
     });
   };
-  dispatch_floating(out.dtype(), run);
+  dispatch<FloatingTypes>(out.dtype(), run);
 }
 
 // What the derivatives of the logarithm are multiplied by: those of the density have it as factor.
@@ -324,7 +322,7 @@ OP(_random_pdf_dirichlet)
           }
         });
       };
-      dispatch_floating(out.dtype(), run);
+      dispatch<FloatingTypes>(out.dtype(), run);
     })
     .keep_inputs({Keep::kData, Keep::kData})
     .keep_output()

@@ -19,6 +19,7 @@ struct CumsumParams {
     v("dtype", dtype, "Data type of the result; None for the input's, int64 for that of booleans.");
   }
 };
+const fn::Op<CumsumParams> cumsum{"cumsum"}, cumsum_from_end{"_backward_cumsum"};
 
 // Long sums of narrow floats lose digits; sums of integers wrap around.
 template <class T>
@@ -73,12 +74,10 @@ void run_cumsum(const KernelCall& call) {
   });
 }
 
-const fn::Op cumsum{"cumsum"}, cumsum_from_end{"_backward_cumsum"};
-
 // Each is the other's gradient.
-template <const fn::Op& op>
+template <const fn::Op<CumsumParams>& op>
 void cumsum_vjp(Vjp& v) {
-  const NDArray grad = op({v.head()}, CumsumParams{v.params<CumsumParams>().axis, std::nullopt});
+  const NDArray grad = op(v.head(), CumsumParams{v.params<CumsumParams>().axis, std::nullopt});
   v.grad(0, cast(reshape(grad, v.input_shape(0)), v.input_dtype(0)));
 }
 

@@ -1,6 +1,5 @@
 #include <algorithm>
 
-#include "core/floating.h"
 #include "op/common_params.h"
 #include "ops/reduce/reduce.h"
 #include "runtime/parallel.h"
@@ -31,7 +30,7 @@ void product_kernel(const KernelCall& call) {
   const NDArray &in = call.in(0), &out = call.out();
   const Layout layout(in.shape(), axes_of(call));
   if (in.dtype() == DType::kBool) return reduce::run_all(layout, in, out);
-  reduce::dispatch_wrapping(in.dtype(), [&](auto tag) {
+  dispatch<WrappingTypes>(in.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     reduce::run<Product<T>>(layout, in.data<T>(), out.data<T>(), CastTo<T>{});
   });
@@ -47,8 +46,7 @@ struct ScanParams {
     v("reverse", reverse, "Whether it runs from the last element to the first.");
   }
 };
-
-const fn::Op cumprod{"_backward_prod_cumulate"}, scan{"_backward_prod_scan"};
+const fn::Op<ScanParams> cumprod{"_backward_prod_cumulate"}, scan{"_backward_prod_scan"};
 
 // y at the start is `start`; after each element x, y is increment + x * y. What is stored beside x
 // is y before it.
@@ -97,7 +95,7 @@ void run_scan(const KernelCall& call, const NDArray* increment, double start) {
   const auto& p = call.params<ScanParams>();
   const NDArray &x = call.in(0), &y = call.out();
   const AxisSet axes = reduced_axes(p.axis, false, x.ndim(), call.name());
-  reduce::dispatch_wrapping(x.dtype(), [&](auto tag) {
+  dispatch<WrappingTypes>(x.dtype(), [&](auto tag) {
     scan_kernel<typename decltype(tag)::type>(x, increment, y, axes, p.reverse, start);
   });
 }
@@ -112,7 +110,7 @@ OP(_backward_prod_cumulate)
     .keep_input()
     .keep_output()
     .vjp([](Vjp& v) {
-      v.grad(0, scan({v.input(0), v.head()}, turned(v.params<ScanParams>())) * v.output(0));
+      v.grad(0, scan(v.input(0), v.head(), turned(v.params<ScanParams>())) * v.output(0));
     })
     .doc("The product of all elements before each one.");
 
@@ -126,7 +124,7 @@ OP(_backward_prod_scan)
     .keep_input(0)
     .keep_output()
     .vjp([](Vjp& v) {
-      const NDArray adjoint = scan({v.input(0), v.head()}, turned(v.params<ScanParams>()));
+      const NDArray adjoint = scan(v.input(0), v.head(), turned(v.params<ScanParams>()));
       if (v.needs(0)) v.grad(0, adjoint * v.output(0));
       if (v.needs(1)) v.grad(1, adjoint);
     })
@@ -146,7 +144,7 @@ NDArray product_gradient(Vjp& v, const NDArray& x) {
   // not.
   const NDArray wide = is_floating(x.dtype()) ? cast(x, DType::kFloat64) : x;
   const NDArray others =
-      cumprod({wide}, ScanParams{list, false}) * cumprod({wide}, ScanParams{list, true});
+      cumprod(wide, ScanParams{list, false}) * cumprod(wide, ScanParams{list, true});
   return g * cast(others, x.dtype());
 }
 
@@ -173,7 +171,7 @@ OP(nanprod)
       const NDArray &in = call.in(0), &out = call.out();
       if (!is_floating(in.dtype())) return product_kernel(call);
       const Layout layout(in.shape(), axes_of(call));
-      dispatch_floating(in.dtype(), [&](auto tag) {
+      dispatch<FloatingTypes>(in.dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         reduce::run<NanProduct<T>>(layout, in.data<T>(), out.data<T>(), CastTo<T>{});
       });

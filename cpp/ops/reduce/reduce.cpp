@@ -2,7 +2,6 @@
 
 #include <cmath>
 
-#include "core/floating.h"
 #include "op/common_params.h"
 #include "runtime/convert.h"
 
@@ -99,7 +98,7 @@ void sum_kernel(const KernelCall& call) {
   const Layout layout(call.in(0).shape(), axes_of(call));
   const NDArray &in = call.in(0), &out = call.out();
   if (in.dtype() == DType::kBool) return reduce::run_any(layout, in, out);
-  reduce::dispatch_wrapping(in.dtype(), [&](auto tag) {
+  dispatch<WrappingTypes>(in.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     reduce::run_streamed<reduce::Sum<T>>(layout, in, out.data<T>(), CastTo<T>{});
   });
@@ -132,7 +131,7 @@ OP(nansum)
       const NDArray &in = call.in(0), &out = call.out();
       if (!is_floating(in.dtype())) return sum_kernel(call);
       const Layout layout(in.shape(), axes_of(call));
-      dispatch_floating(in.dtype(), [&](auto tag) {
+      dispatch<FloatingTypes>(in.dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         reduce::run<NanSum<T>>(layout, in.data<T>(), out.data<T>(), CastTo<T>{});
       });
@@ -253,7 +252,7 @@ double scaled_norm(const Layout& layout, const double* x, int64_t o) {
 }
 
 void norms(const Layout& layout, const NDArray& in, const NDArray& out, int64_t ord) {
-  dispatch_floating(in.dtype(), [&](auto tag) {
+  dispatch<FloatingTypes>(in.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     const T* x = in.data<T>();
     if (ord == 1) {

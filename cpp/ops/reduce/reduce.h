@@ -485,25 +485,6 @@ struct CastTo {
   }
 };
 
-// Calls f with the type in which sums and products of `dtype` wrap: integers as unsigned ones.
-template <class F>
-void dispatch_wrapping(DType dtype, F&& f) {
-  switch (dtype) {
-    case DType::kFloat32:
-      return f(TypeTag<float>{});
-    case DType::kFloat64:
-      return f(TypeTag<double>{});
-    case DType::kFloat16:
-      return f(TypeTag<float16>{});
-    case DType::kInt32:
-      return f(TypeTag<uint32_t>{});
-    case DType::kInt64:
-      return f(TypeTag<uint64_t>{});
-    default:
-      return f(TypeTag<uint8_t>{});
-  }
-}
-
 // Whether any, or all, of the elements of a bool array are true: what its sums and products are.
 void run_any(const Layout& layout, const NDArray& in, const NDArray& out);
 void run_all(const Layout& layout, const NDArray& in, const NDArray& out);

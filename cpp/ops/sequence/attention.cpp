@@ -29,6 +29,7 @@ struct PartParams {
     v.required("which", which, "The part that is meant.");
   }
 };
+const fn::Op<PartParams> part_op{"_attention_part"}, join_op{"_attention_join"};
 
 // One projection's extents.
 struct Projection {
@@ -71,8 +72,6 @@ NDArray matrices_of(const NDArray& x, const Projection& p, int64_t which) {
   return out;
 }
 
-const fn::Op part_op{"_attention_part"}, join_op{"_attention_join"}, batch_dot{"batch_dot"};
-
 void infer_part(InferCall& call) {
   const auto& p = call.params<PartParams>();
   call.expect_floating();
@@ -91,7 +90,7 @@ OP(_attention_part)
       const Projection from(call.in(0).shape(), p.heads, p.parts);
       gather_strided(call.in(0), walk_part(from, p.which), call.out());
     })
-    .vjp([](Vjp& v) { v.grad(0, join_op({v.head()}, v.params<PartParams>())); })
+    .vjp([](Vjp& v) { v.grad(0, join_op(v.head(), v.params<PartParams>())); })
     .doc("One part of interleaved projections: a matrix (length, depth) for each sample and head.");
 
 OP(_attention_join)
@@ -120,7 +119,7 @@ OP(_attention_join)
       from.axis(to.depth, 1);
       copy_strided(x, from, out, walk_part(to, p.which));
     })
-    .vjp([](Vjp& v) { v.grad(0, part_op({v.head()}, v.params<PartParams>())); })
+    .vjp([](Vjp& v) { v.grad(0, part_op(v.head(), v.params<PartParams>())); })
     .doc("Interleaved projections of zeros, with the matrices as one part.");
 
 // ---- queries and keys
@@ -148,7 +147,7 @@ void scores(const NDArray& queries, const Projection& q, const NDArray& keys, co
 std::pair<NDArray, NDArray> scores_grad(const NDArray& head, const NDArray& q, const NDArray& k) {
   const double scale = 1 / std::sqrt(static_cast<double>(q.shape()[2]));
   const NDArray g = head * scale;
-  return {batch_dot({g, k}, DotParams{}), batch_dot({g, q}, DotParams{.transpose_a = true})};
+  return {fn::batch_dot(g, k, DotParams{}), fn::batch_dot(g, q, DotParams{.transpose_a = true})};
 }
 
 // attention * values, in the order (length, batch, heads * depth).
@@ -199,12 +198,12 @@ template <int64_t kParts>
 void attend_vjp(Vjp& v) {
   const int64_t heads = v.params<HeadsParams>().heads;
   const PartParams values{heads, kParts, kParts - 1};
-  const NDArray head = part_op({v.head()}, PartParams{heads, 1, 0});
+  const NDArray head = part_op(v.head(), PartParams{heads, 1, 0});
   if (v.needs(0)) {
-    v.grad(0, join_op({batch_dot({v.input(1), head}, DotParams{.transpose_a = true})}, values));
+    v.grad(0, join_op(fn::batch_dot(v.input(1), head, DotParams{.transpose_a = true}), values));
   }
   if (v.needs(1)) {
-    v.grad(1, batch_dot({head, part_op({v.input(0)}, values)}, DotParams{.transpose_b = true}));
+    v.grad(1, fn::batch_dot(head, part_op(v.input(0), values), DotParams{.transpose_b = true}));
   }
 }
 
@@ -227,8 +226,8 @@ OP(_contrib_interleaved_matmul_selfatt_qk)
       const int64_t heads = v.params<HeadsParams>().heads;
       const PartParams queries{heads, 3, 0}, keys{heads, 3, 1};
       const NDArray x = v.input(0);
-      const auto [dq, dk] = scores_grad(v.head(), part_op({x}, queries), part_op({x}, keys));
-      v.grad(0, join_op({dq}, queries) + join_op({dk}, keys));
+      const auto [dq, dk] = scores_grad(v.head(), part_op(x, queries), part_op(x, keys));
+      v.grad(0, join_op(dq, queries) + join_op(dk, keys));
     })
     .doc(
         "Self-attention's scores, queries * keys^T / sqrt(depth): (batch * heads, length, length), "
@@ -281,9 +280,9 @@ OP(_contrib_interleaved_matmul_encdec_qk)
       const int64_t heads = v.params<HeadsParams>().heads;
       const PartParams queries{heads, 1, 0}, keys{heads, 2, 0};
       const auto [dq, dk] =
-          scores_grad(v.head(), part_op({v.input(0)}, queries), part_op({v.input(1)}, keys));
-      if (v.needs(0)) v.grad(0, join_op({dq}, queries));
-      if (v.needs(1)) v.grad(1, join_op({dk}, keys));
+          scores_grad(v.head(), part_op(v.input(0), queries), part_op(v.input(1), keys));
+      if (v.needs(0)) v.grad(0, join_op(dq, queries));
+      if (v.needs(1)) v.grad(1, join_op(dk, keys));
     })
     .doc(
         "Attention's scores, queries * keys^T / sqrt(depth): (batch * heads, queries, keys), from "

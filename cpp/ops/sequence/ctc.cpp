@@ -3,7 +3,6 @@
 
 #include <Eigen/Core>
 
-#include "autograd/recorder.h"
 #include "op/common_params.h"
 #include "op/declare.h"
 #include "ops/shared/compose.h"
@@ -92,9 +91,7 @@ CtcTargets targets_of(const CtcParams& p, const Shape& data, Inputs inputs) {
           at.label_lengths ? &inputs[at.label_lengths] : nullptr};
 }
 
-void expect_lengths(const InferCall& call, size_t i, int64_t largest, const char* what) {
-  call.expect(call.shape(i) == Shape{call.shape(0)[1]}, what, " must have shape ",
-              Shape{call.shape(0)[1]}, ": (batch,)");
+void check_lengths(const CheckCall& call, size_t i, int64_t largest, const char* what) {
   for (int64_t n : as_integers(call.input(i))) {
     call.expect(n >= 0 && n <= largest, what, " must be in [0, ", largest, "], got ", n);
   }
@@ -110,8 +107,19 @@ void infer_ctc(InferCall& call) {
   call.expect(data[1] == label[0], "data and label must have the same batch size");
   call.expect(data[2] > 0, "data must have a class");
   call.expect(label[1] <= data[0], "label must not be longer than data");
-  if (at.data_lengths) expect_lengths(call, at.data_lengths, data[0], "data_lengths");
-  if (at.label_lengths) expect_lengths(call, at.label_lengths, label[1], "label_lengths");
+  for (const size_t i : {at.data_lengths, at.label_lengths}) {
+    if (i) call.require(i, Shape{data[1]}, ": (batch,)");
+  }
+  call.output(0, Shape{data[1]}, call.dtype(0));
+  call.output(1, call.recording() ? data : Shape{0}, call.dtype(0));
+}
+
+void check_ctc(const CheckCall& call) {
+  const auto& p = call.params<CtcParams>();
+  const CtcInputs at(p);
+  const Shape &data = call.shape(0), &label = call.shape(1);
+  if (at.data_lengths) check_lengths(call, at.data_lengths, data[0], "data_lengths");
+  if (at.label_lengths) check_lengths(call, at.label_lengths, label[1], "label_lengths");
   SmallVector<const NDArray*, 4> inputs;
   for (size_t i = 0; i < call.input_count(); ++i) inputs.push_back(&call.input(i));
   const CtcTargets targets = targets_of(p, data, Inputs(inputs.data(), inputs.size()));
@@ -120,8 +128,6 @@ void infer_ctc(InferCall& call) {
       call.expect(c >= 0 && c < data[2], "labels must be in [0, ", data[2], "), got ", c);
     }
   }
-  call.output(0, Shape{data[1]}, call.dtype(0));
-  call.output(1, autograd::is_recording() ? data : Shape{0}, call.dtype(0));
 }
 
 using Row = Eigen::Array<double, Eigen::Dynamic, 1>;
@@ -210,24 +216,19 @@ void run_ctc(const KernelCall& call) {
   const int64_t batch = shape[1], classes = shape[2], stride = batch * classes;
   const int64_t work = shape[0] * (classes + 4 * (2 * call.in(1).shape()[1] + 1));
   const int64_t grain = std::max<int64_t>(1, (1 << 13) / std::max<int64_t>(work, 1));
-  dispatch(data.dtype(), [&](auto tag) {
+  dispatch<FloatingTypes>(data.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
-    if constexpr (std::is_same_v<T, float> || std::is_same_v<T, double> ||
-                  std::is_same_v<T, float16>) {
-      parallel_for(batch, grain, [&](int64_t begin, int64_t end) {
-        for (int64_t n = begin; n < end; ++n) {
-          T* to = grad.size() ? grad.data<T>() + n * classes : nullptr;
-          loss.data<T>()[n] = convert_value<T>(sequence_loss<T>(
-              targets, size_t(n), data.data<T>() + n * classes, shape[0], classes, stride, to));
-        }
-      });
-    }
+    parallel_for(batch, grain, [&](int64_t begin, int64_t end) {
+      for (int64_t n = begin; n < end; ++n) {
+        T* to = grad.size() ? grad.data<T>() + n * classes : nullptr;
+        loss.data<T>()[n] = convert_value<T>(sequence_loss<T>(
+            targets, size_t(n), data.data<T>() + n * classes, shape[0], classes, stride, to));
+      }
+    });
   });
 }
 
 // ---- The gradient where it is recorded: the same sums over paths, of recorded operators.
-
-const fn::Op log_softmax{"log_softmax"}, batch_dot{"batch_dot"};
 
 // Far below any logarithm of a probability, but finite: no infinity meets another.
 constexpr double kFar = -1e30;
@@ -256,25 +257,24 @@ class ComposedCtc {
         [&](size_t n, size_t i) { return i + 2 < size(n) && targets.skips(n, i + 2) ? 0 : kFar; });
     edge_ = full(Shape{batch_, 2}, dtype, kFar);
     classes_of_states_ = full(Shape{batch_, states_, classes_}, dtype, 0);
-    dispatch_float(
-        [&](auto* data) {
-          for (size_t n = 0; n < size_t(batch_); ++n) {
-            for (size_t i = 0; i < size(n); ++i) {
-              data[(int64_t(n) * states_ + int64_t(i)) * classes_ + targets.states[n][i]] = 1;
-            }
-          }
-        },
-        classes_of_states_);
+    dispatch<SingleOrDouble>(dtype_, [&](auto tag) {
+      auto* data = classes_of_states_.data<typename decltype(tag)::type>();
+      for (size_t n = 0; n < size_t(batch_); ++n) {
+        for (size_t i = 0; i < size(n); ++i) {
+          data[(int64_t(n) * states_ + int64_t(i)) * classes_ + targets.states[n][i]] = 1;
+        }
+      }
+    });
   }
 
   NDArray gradient(const NDArray& data) const {
     const int64_t steps = data.shape()[0];
-    const NDArray logs = compose::call(log_softmax, {&data, 1});
+    const NDArray logs = compose::call(fn::log_softmax, {&data, 1});
     std::vector<NDArray> emitted, forward, grads;
     grads.resize(size_t(steps));
     for (int64_t t = 0; t < steps; ++t) {
       const NDArray step = reshape(compose::rows(logs, t, t + 1), Shape{batch_, 1, classes_});
-      emitted.push_back(reshape(batch_dot({step, classes_of_states_}, DotParams{false, true}),
+      emitted.push_back(reshape(fn::batch_dot(step, classes_of_states_, DotParams{false, true}),
                                 Shape{batch_, states_}));
     }
     NDArray now = first_ + emitted[0];
@@ -290,7 +290,7 @@ class ComposedCtc {
     now = last_;
     for (int64_t t = steps; t-- > 0;) {
       const NDArray occupied = fn::exp(forward[size_t(t)] + now - total);
-      const NDArray counted = batch_dot(
+      const NDArray counted = fn::batch_dot(
           {reshape(occupied, Shape{batch_, 1, states_}), classes_of_states_}, DotParams{});
       const NDArray step = reshape(compose::rows(logs, t, t + 1), Shape{batch_, classes_});
       grads[size_t(t)] = (fn::exp(step) - reshape(counted, step.shape())) * counts(t);
@@ -303,23 +303,14 @@ class ComposedCtc {
 
  private:
   template <class F>
-  void dispatch_float(F&& f, const NDArray& x) const {
-    if (dtype_ == DType::kFloat64) {
-      f(x.data<double>());
-    } else {
-      f(x.data<float>());
-    }
-  }
-  template <class F>
   NDArray constant(F&& value) const {
     const NDArray x = NDArray::empty(Shape{batch_, states_}, dtype_);
-    dispatch_float(
-        [&](auto* data) {
-          for (size_t n = 0; n < size_t(batch_); ++n) {
-            for (size_t i = 0; i < size_t(states_); ++i) *data++ = value(n, i);
-          }
-        },
-        x);
+    dispatch<SingleOrDouble>(dtype_, [&](auto tag) {
+      auto* data = x.data<typename decltype(tag)::type>();
+      for (size_t n = 0; n < size_t(batch_); ++n) {
+        for (size_t i = 0; i < size_t(states_); ++i) *data++ = value(n, i);
+      }
+    });
     return x;
   }
   // x moved by `by` states towards the end or the start; what comes in is far below.
@@ -332,13 +323,12 @@ class ComposedCtc {
   // 1 for sequences whose step t counts.
   NDArray counts(int64_t t) const {
     const NDArray x = NDArray::empty(Shape{batch_, 1}, dtype_);
-    dispatch_float(
-        [&](auto* data) {
-          for (size_t n = 0; n < size_t(batch_); ++n) {
-            data[n] = t < targets_.steps[n] && targets_.possible[n] ? 1 : 0;
-          }
-        },
-        x);
+    dispatch<SingleOrDouble>(dtype_, [&](auto tag) {
+      auto* data = x.data<typename decltype(tag)::type>();
+      for (size_t n = 0; n < size_t(batch_); ++n) {
+        data[n] = t < targets_.steps[n] && targets_.possible[n] ? 1 : 0;
+      }
+    });
     return x;
   }
   // `a` for the sequences that have a step t, `b` for the others.
@@ -346,8 +336,7 @@ class ComposedCtc {
     return fn::where(broadcast_to(counts(t), a.shape()), a, b);
   }
   static NDArray call_max(const NDArray& x) {
-    static const fn::Op max_op{"max"};
-    return max_op({x.detached()}, ReduceParams{Ints{1}, true, false});
+    return fn::max(x.detached(), ReduceParams{Ints{1}, true, false});
   }
 
   const CtcTargets& targets_;
@@ -360,13 +349,13 @@ void ctc_vjp(Vjp& v) {
   const auto& p = v.params<CtcParams>();
   const Shape data = v.input_shape(0);
   const NDArray head = reshape(v.head(), Shape{1, data[1], 1});
-  if (!autograd::is_recording() || data.size() == 0) return v.grad(0, v.output(1) * head);
+  if (!v.recording() || data.size() == 0) return v.grad(0, v.output(1) * head);
   SmallVector<NDArray, 4> inputs;
   SmallVector<const NDArray*, 4> pointers;
   for (size_t i = 0; i < v.input_count(); ++i) inputs.push_back(v.input(i));
   for (const NDArray& x : inputs) pointers.push_back(&x);
   const CtcTargets targets = targets_of(p, data, Inputs(pointers.data(), pointers.size()));
-  const DType dtype = v.input_dtype(0) == DType::kFloat64 ? DType::kFloat64 : DType::kFloat32;
+  const DType dtype = traits_of(v.input_dtype(0)).compute;
   const ComposedCtc composed(targets, data, dtype);
   v.grad(0, cast(composed.gradient(cast(inputs[0], dtype)), v.input_dtype(0)) * head);
 }
@@ -384,6 +373,7 @@ OP(CTCLoss)
     .no_grad_inputs(1, 2, 3)
     .outputs(2, 1)
     .infer(infer_ctc)
+    .check(check_ctc)
     .kernel(run_ctc)
     .keep_inputs({Keep::kData, Keep::kData, Keep::kData, Keep::kData})
     .keep_output(0, Keep::kShape)

@@ -1,6 +1,5 @@
 #include <cmath>
 
-#include "autograd/recorder.h"
 #include "op/declare.h"
 #include "ops/shared/compose.h"
 #include "runtime/convert.h"
@@ -23,11 +22,8 @@ void infer_hawkes(InferCall& call) {
   call.expect(lags.ndim() == 2 && lags[0] == mu[0],
               "lags must have two axes, the first of them lda's: (batch, events)");
   const auto check = [&](size_t i, const Shape& shape) {
-    call.expect(call.shape(i) == shape, call.op().inputs[i].name, " must have shape ", shape);
-    if (i != kMarks) {
-      call.expect(call.dtype(i) == call.dtype(0), call.op().inputs[i].name,
-                  " must have the dtype of lda, ", call.dtype(0));
-    }
+    call.require(i, shape);
+    if (i != kMarks) call.require_dtype(i, call.dtype(0), ", the dtype of lda");
   };
   check(kAlpha, Shape{mu[1]});
   check(kBeta, Shape{mu[1]});
@@ -36,14 +32,18 @@ void infer_hawkes(InferCall& call) {
   check(kMarks, lags);
   check(kValidLength, Shape{mu[0]});
   check(kMaxTime, Shape{mu[0]});
-  call.expect(call.dtype(kMarks) == DType::kInt32, "marks must have dtype int32");
-  const int32_t* marks = call.input(kMarks).data<int32_t>();
-  for (int64_t i = 0; i < lags.size(); ++i) {
-    call.expect(marks[i] >= 0 && marks[i] < mu[1], "marks must be in [0, ", mu[1], "), got ",
-                marks[i]);
-  }
+  call.require_dtype(kMarks, DType::kInt32);
   call.output(0, Shape{mu[0]}, call.dtype(0));
   call.output(1, mu, call.dtype(0));
+}
+
+void check_marks(const CheckCall& call) {
+  const int32_t* marks = call.input(kMarks).data<int32_t>();
+  const int64_t kinds = call.shape(kMu)[1];
+  for (int64_t i = 0; i < call.shape(kMarks).size(); ++i) {
+    call.expect(marks[i] >= 0 && marks[i] < kinds, "marks must be in [0, ", kinds, "), got ",
+                marks[i]);
+  }
 }
 
 // A call in double.
@@ -194,7 +194,7 @@ void run_hawkes_grad(const KernelCall& call) {
   }
 }
 
-const fn::Op hawkes_grad{"_contrib_backward_hawkesll"};
+const fn::Op<> hawkes_grad{"_contrib_backward_hawkesll"};
 
 // ---- The same of recorded operators, all marks of an event at once.
 
@@ -265,7 +265,7 @@ void hawkes_vjp(Vjp& v) {
   }
   SmallVector<NDArray, 10> inputs;
   for (size_t i = 0; i < v.input_count(); ++i) inputs.push_back(v.input(i));
-  if (autograd::is_recording()) {
+  if (v.recording()) {
     SmallVector<const NDArray*, 10> pointers;
     for (const NDArray& x : inputs) pointers.push_back(&x);
     return composed_vjp(v, Inputs(pointers.data(), pointers.size()));
@@ -284,6 +284,7 @@ OP(_contrib_hawkesll)
     .outputs(2)
     .no_grad_inputs(kMarks)
     .infer(infer_hawkes)
+    .check(check_marks)
     .kernel(run_hawkes)
     .keep_inputs({Keep::kData, Keep::kData, Keep::kData, Keep::kData, Keep::kData, Keep::kData,
                   Keep::kData, Keep::kData})
@@ -308,6 +309,7 @@ OP(_contrib_backward_hawkesll)
             "output_grad", "state_grad")
     .outputs(4)
     .infer(infer_hawkes_grad)
+    .check(check_marks)
     .kernel(run_hawkes_grad)
     .no_grad("where the gradient of hawkesll is recorded, it is composed of other operators")
     .doc("The gradient of hawkesll for lda, alpha, beta and state.");

@@ -1,9 +1,7 @@
 #include "ops/sequence/rnn.h"
 
-#include "autograd/recorder.h"
 #include "op/declare.h"
-#include "runtime/convert.h"
-#include "runtime/parallel.h"
+#include "runtime/widen.h"
 
 // The fused recurrent layer: its two operators. The gradient is a kernel; where it is recorded, to
 // be differentiated in turn, it is composed of public operators: rnn_composed.cpp.
@@ -38,8 +36,6 @@ void check_params(const InferCall& call, const RnnParams& p) {
   }
 }
 
-DType wide_type(DType dtype) { return dtype == DType::kFloat64 ? dtype : DType::kFloat32; }
-
 // The inputs that the operator and its gradient share.
 RnnShape check_inputs(const InferCall& call, const RnnParams& p) {
   const RnnInputs at(p);
@@ -49,22 +45,16 @@ RnnShape check_inputs(const InferCall& call, const RnnParams& p) {
   call.expect(data.ndim() == 3, "data must have three axes: (steps, batch, inputs)");
   const RnnShape s(p, data);
   for (size_t i = 1; i < 3 + size_t{p.lstm()}; ++i) {
-    call.expect(call.dtype(i) == call.dtype(0), call.op().inputs[i].name,
-                " must have the dtype of data, ", call.dtype(0));
+    call.require_dtype(i, call.dtype(0), ", the dtype of data");
   }
-  call.expect(call.shape(1) == Shape{s.parameters()}, "parameters must have shape ",
-              Shape{s.parameters()}, " with data of shape ", data);
+  call.require(1, Shape{s.parameters()}, " with data of shape ", data);
   const int64_t lanes = s.layers * s.directions;
   const Shape state{lanes, s.batch, s.out}, cell{lanes, s.batch, s.hidden};
-  call.expect(call.shape(2) == state, "state must have shape ", state,
-              ": (layers * directions, batch, size)");
-  if (at.cell) {
-    call.expect(call.shape(at.cell) == cell, "state_cell must have shape ", cell,
-                ": (layers * directions, batch, size)");
-  }
+  call.require(2, state, ": (layers * directions, batch, size)");
+  if (at.cell) call.require(at.cell, cell, ": (layers * directions, batch, size)");
   if (at.lengths) {
-    call.expect(call.shape(at.lengths) == Shape{s.batch}, "sequence_length must have shape ",
-                Shape{s.batch});
+    call.require(at.lengths, Shape{s.batch});
+    call.fill(at.lengths, call.dtype(0));
   }
   return s;
 }
@@ -72,9 +62,9 @@ RnnShape check_inputs(const InferCall& call, const RnnParams& p) {
 void infer_rnn(InferCall& call) {
   const auto& p = call.params<RnnParams>();
   const RnnShape s = check_inputs(call, p);
-  const bool keeps = autograd::is_recording();
+  const bool keeps = call.recording();
   const bool drops = call.training() && p.p > 0 && s.layers > 1;
-  const DType dtype = call.dtype(0), wide = wide_type(dtype);
+  const DType dtype = call.dtype(0), wide = traits_of(dtype).compute;
   const size_t reserve = p.reserve_index();
   call.output(0, Shape{s.steps, s.batch, s.width()}, dtype);
   for (size_t i = 1; i < reserve; ++i) call.output(i, call.shape(i + 1), dtype);
@@ -83,68 +73,47 @@ void infer_rnn(InferCall& call) {
               wide);
 }
 
-NDArray converted(const NDArray& x, DType dtype) {
-  if (x.dtype() == dtype) return x;
-  NDArray to = NDArray::empty(x.shape(), dtype);
-  convert(x.dtype(), x.bytes(), dtype, to.bytes(), x.size());
-  return to;
-}
-
-// An output as the kernels see it: float16 has a wider stand-in until the call is over.
-class WideOutput {
- public:
-  WideOutput() = default;
-  explicit WideOutput(const NDArray& target)
-      : target_(target),
-        wide_(target.dtype() == wide_type(target.dtype())
-                  ? target
-                  : NDArray::empty(target.shape(), wide_type(target.dtype()))) {}
-  template <class T>
-  T* data() const {
-    return wide_.defined() ? wide_.data<T>() : nullptr;
-  }
-  void finish() const {
-    if (wide_.defined() && target_.dtype() != wide_.dtype()) {
-      convert(wide_.dtype(), wide_.bytes(), target_.dtype(), target_.bytes(), target_.size());
-    }
-  }
-
- private:
-  NDArray target_, wide_;
-};
-
-template <class F>
-void dispatch_wide(DType dtype, F&& f) {
-  if (dtype == DType::kFloat64) {
-    f(TypeTag<double>{});
-  } else {
-    f(TypeTag<float>{});
-  }
-}
-
 template <class T>
 T* data_or_null(const NDArray& x) {
   return x.size() ? x.data<T>() : nullptr;
 }
 
+// The inputs that both kernels read, in the dtype that they compute in.
+struct WideInputs {
+  WideInputs(const KernelCall& call, const RnnParams& p)
+      : at(p),
+        shape(p, call.in(0).shape()),
+        dtype(traits_of(call.in(0).dtype()).compute),
+        data(widened(call.in(0))),
+        parameters(widened(call.in(1))),
+        state(widened(call.in(2))),
+        cell(at.cell ? widened(call.in(at.cell)) : NDArray()),
+        lengths(at.lengths ? &call.in(at.lengths) : nullptr) {}
+  template <class T>
+  RnnGiven<T> given() const {
+    return {.data = data.data<T>(),
+            .parameters = parameters.data<T>(),
+            .state = state.data<T>(),
+            .cell = cell.defined() ? cell.data<T>() : nullptr,
+            .lengths = lengths};
+  }
+
+  RnnInputs at;
+  RnnShape shape;
+  DType dtype;
+  NDArray data, parameters, state, cell;
+  const NDArray* lengths;
+};
+
 void run_rnn(const KernelCall& call) {
   const auto& p = call.params<RnnParams>();
-  const RnnInputs at(p);
-  const RnnShape s(p, call.in(0).shape());
-  const DType wide = wide_type(call.in(0).dtype());
-  const NDArray data = converted(call.in(0), wide), parameters = converted(call.in(1), wide);
-  const NDArray state = converted(call.in(2), wide);
-  const NDArray cell = at.cell ? converted(call.in(at.cell), wide) : NDArray();
+  const WideInputs in(call, p);
   const WideOutput out(call.out(0)), last_state(call.out(1));
-  const WideOutput last_cell = at.cell ? WideOutput(call.out(2)) : WideOutput();
-  dispatch_wide(wide, [&](auto tag) {
+  const WideOutput last_cell = in.at.cell ? WideOutput(call.out(2)) : WideOutput();
+  dispatch<SingleOrDouble>(in.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    rnn_forward<T>(p, s,
-                   {.data = data.data<T>(),
-                    .parameters = parameters.data<T>(),
-                    .state = state.data<T>(),
-                    .cell = at.cell ? cell.data<T>() : nullptr,
-                    .lengths = at.lengths ? &call.in(at.lengths) : nullptr,
+    rnn_forward<T>(p, in.shape,
+                   {.given = in.given<T>(),
                     .out = out.data<T>(),
                     .last_state = last_state.data<T>(),
                     .last_cell = last_cell.data<T>(),
@@ -166,12 +135,13 @@ struct RnnGradParams {
     v("data_grad", data_grad, "Whether the gradient of data is wanted.");
   }
 };
+const fn::Op<RnnGradParams> rnn_grad{"_backward_RNN"};
 
 void infer_rnn_grad(InferCall& call) {
   const auto& p = call.params<RnnGradParams>();
   const RnnInputs at(p.rnn);
   const RnnShape s = check_inputs(call, p.rnn);
-  const DType dtype = call.dtype(0), wide = wide_type(dtype);
+  const DType dtype = call.dtype(0), wide = traits_of(dtype).compute;
   const auto check = [&](size_t i, const Shape& shape, DType type) {
     call.expect(call.shape(at.count + i) == shape && call.dtype(at.count + i) == type, "input ",
                 at.count + i, " must have shape ", shape, " and dtype ", type);
@@ -194,26 +164,20 @@ void infer_rnn_grad(InferCall& call) {
 void run_rnn_grad(const KernelCall& call) {
   const auto& given = call.params<RnnGradParams>();
   const RnnParams& p = given.rnn;
-  const RnnInputs at(p);
-  const RnnShape s(p, call.in(0).shape());
-  const DType wide = wide_type(call.in(0).dtype());
-  const auto input = [&](size_t i) { return converted(call.in(i), wide); };
-  const NDArray data = input(0), parameters = input(1), state = input(2);
-  const NDArray cell = at.cell ? input(at.cell) : NDArray(), out = input(at.count);
+  const WideInputs in(call, p);
+  const RnnInputs& at = in.at;
+  const auto input = [&](size_t i) { return widened(call.in(i)); };
+  const NDArray out = input(at.count);
   const NDArray &reserve = call.in(at.count + 1), &masks = call.in(at.count + 2);
   const NDArray out_grad = input(at.count + 3), last_state_grad = input(at.count + 4);
   const NDArray last_cell_grad = at.cell ? input(at.count + 5) : NDArray();
   const WideOutput data_grad = given.data_grad ? WideOutput(call.out(0)) : WideOutput();
   const WideOutput parameters_grad(call.out(1)), state_grad(call.out(2));
   const WideOutput cell_grad = at.cell ? WideOutput(call.out(3)) : WideOutput();
-  dispatch_wide(wide, [&](auto tag) {
+  dispatch<SingleOrDouble>(in.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    rnn_backward<T>(p, s,
-                    {.data = data.data<T>(),
-                     .parameters = parameters.data<T>(),
-                     .state = state.data<T>(),
-                     .cell = at.cell ? cell.data<T>() : nullptr,
-                     .lengths = at.lengths ? &call.in(at.lengths) : nullptr,
+    rnn_backward<T>(p, in.shape,
+                    {.given = in.given<T>(),
                      .out = out.data<T>(),
                      .reserve = reserve.data<T>(),
                      .masks = data_or_null<T>(masks),
@@ -230,14 +194,12 @@ void run_rnn_grad(const KernelCall& call) {
   }
 }
 
-const fn::Op rnn_grad{"_backward_RNN"};
-
 void rnn_vjp(Vjp& v) {
   const auto& p = v.params<RnnParams>();
   const RnnInputs at(p);
   const size_t reserve = p.reserve_index();
   const NDArray masks = v.output(reserve + 1).detached();
-  if (autograd::is_recording()) return rnn_composed_vjp(v, masks);
+  if (v.recording()) return rnn_composed_vjp(v, masks);
   SmallVector<NDArray, 12> inputs;
   for (size_t i = 0; i < at.count; ++i) inputs.push_back(v.input(i));
   inputs.push_back(v.output(0));
@@ -265,7 +227,6 @@ OP(RNN)
                return rnn.state_outputs ? rnn.reserve_index() : 1;
              })
     .random()
-    .training_mode()
     .infer(infer_rnn)
     .kernel(run_rnn)
     .keep_inputs({Keep::kData, Keep::kData, Keep::kData, Keep::kData, Keep::kData})

@@ -1,11 +1,13 @@
 #pragma once
 
+#include <algorithm>
 #include <limits>
 #include <optional>
 #include <vector>
 
 #include "core/ndarray.h"
 #include "op/params.h"
+#include "runtime/parallel.h"
 
 // What the files of the fused recurrent layer share.
 namespace mxtape {
@@ -114,17 +116,20 @@ struct RnnShape {
 // The kernels' view of a call. Arrays are T's, float16 having been widened; null is what a call
 // does not have.
 template <class T>
-struct RnnForward {
+struct RnnGiven {
   const T *data, *parameters, *state, *cell;
   const NDArray* lengths;
+};
+template <class T>
+struct RnnForward {
+  RnnGiven<T> given;
   T *out, *last_state, *last_cell;
   T* reserve;  // null: nothing is kept
   T* masks;    // null: no dropout
 };
 template <class T>
 struct RnnBackward {
-  const T *data, *parameters, *state, *cell;
-  const NDArray* lengths;
+  RnnGiven<T> given;
   const T *out, *reserve, *masks;
   const T *out_grad, *last_state_grad, *last_cell_grad;
   T *data_grad, *parameters_grad, *state_grad, *cell_grad;  // data_grad and cell_grad may be null
@@ -138,8 +143,18 @@ void rnn_backward(const RnnParams& p, const RnnShape& s, const RnnBackward<T>& i
 // steps].
 std::vector<int64_t> rnn_lengths(const NDArray* lengths, const RnnShape& s);
 
-// Rows of the batch that a thread takes through all steps: they do not meet in the recurrence.
-inline int64_t rnn_block(int64_t batch) { return batch <= 16 ? 8 : 16; }
+// Calls run(direction, first, last) in parallel, for the rows [first, last) of the batch that a
+// thread takes through all steps: rows do not meet in the recurrence.
+template <class F>
+void for_rnn_blocks(const RnnShape& s, F&& run) {
+  const int64_t block = s.batch <= 16 ? 8 : 16, blocks = (s.batch + block - 1) / block;
+  parallel_for(s.directions * blocks, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t piece = begin; piece < end; ++piece) {
+      const int64_t first = piece % blocks * block;
+      run(piece / blocks, first, std::min(first + block, s.batch));
+    }
+  });
+}
 
 // Step `i` of a direction, in the order in which it runs.
 inline int64_t rnn_step(const RnnShape& s, int64_t direction, int64_t i) {

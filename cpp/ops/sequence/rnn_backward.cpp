@@ -227,7 +227,7 @@ void multiply_into(const T* x, const T* factor, int64_t n, T* out) {
 
 template <class T>
 void rnn_backward(const RnnParams& p, const RnnShape& s, const RnnBackward<T>& io) {
-  const std::vector<int64_t> lengths = rnn_lengths(io.lengths, s);
+  const std::vector<int64_t> lengths = rnn_lengths(io.given.lengths, s);
   const RecurrenceGrad<T> recurrence(p, s, lengths);
   const int64_t rows = s.rows(), wide = s.gate_width(), output_size = rows * s.width();
   const bool gru = p.mode == RnnMode::kGru;
@@ -245,7 +245,7 @@ void rnn_backward(const RnnParams& p, const RnnShape& s, const RnnBackward<T>& i
   const T* out_grad = io.out_grad;
   for (int64_t layer = s.layers; layer-- > 0;) {
     const T* layer_out = layer + 1 == s.layers ? io.out : io.reserve + s.reserve_output(layer);
-    const T* input = layer ? io.reserve + s.reserve_output(layer - 1) : io.data;
+    const T* input = layer ? io.reserve + s.reserve_output(layer - 1) : io.given.data;
     const T* mask = layer && io.masks ? io.masks + (layer - 1) * output_size : nullptr;
     if (mask) {
       multiply_into(input, mask, output_size, input_memory);
@@ -259,13 +259,13 @@ void rnn_backward(const RnnParams& p, const RnnShape& s, const RnnBackward<T>& i
       T* recurrent_part = gru ? input_part + rows * wide : input_part;
       T* previous = recurrent_part + rows * wide;
       T* projected_grad = previous + rows * s.out;
-      previous_states(s, lengths, d, layer_out, io.state + states, previous);
+      previous_states(s, lengths, d, layer_out, io.given.state + states, previous);
       lanes.push_back(
-          {PackedMatrix<T>(io.parameters + s.hidden_weight(layer, d), wide, s.out, false),
+          {PackedMatrix<T>(io.given.parameters + s.hidden_weight(layer, d), wide, s.out, false),
            {},
            io.reserve + s.reserve_gates(layer, d),
            io.reserve + s.reserve_cells(layer, d),
-           io.cell ? io.cell + cells : nullptr,
+           io.given.cell ? io.given.cell + cells : nullptr,
            previous,
            out_grad,
            io.last_state_grad + states,
@@ -277,16 +277,12 @@ void rnn_backward(const RnnParams& p, const RnnShape& s, const RnnBackward<T>& i
            io.state_grad + states,
            io.cell_grad ? io.cell_grad + cells : nullptr});
       if (s.projects) {
-        lanes.back().projection.emplace_back(io.parameters + s.projection(layer, d), s.out,
+        lanes.back().projection.emplace_back(io.given.parameters + s.projection(layer, d), s.out,
                                              s.hidden, false);
       }
     }
-    const int64_t block = rnn_block(s.batch), blocks = (s.batch + block - 1) / block;
-    parallel_for(s.directions * blocks, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t piece = begin; piece < end; ++piece) {
-        const int64_t d = piece / blocks, first = piece % blocks * block;
-        recurrence.run(lanes[size_t(d)], d, first, std::min(first + block, s.batch));
-      }
+    for_rnn_blocks(s, [&](int64_t d, int64_t first, int64_t last) {
+      recurrence.run(lanes[size_t(d)], d, first, last);
     });
     T* const input_grad = layer ? out_grad_memory : io.data_grad;
     const int64_t width = s.input_width(layer);
@@ -313,7 +309,7 @@ void rnn_backward(const RnnParams& p, const RnnShape& s, const RnnBackward<T>& i
             .n = width,
             .k = wide,
             .a = lane.input_part,
-            .b = io.parameters + s.input_weight(layer, d),
+            .b = io.given.parameters + s.input_weight(layer, d),
             .out = d ? partial : input_grad});
       if (d == 0) continue;
       parallel_for(rows * width, 1 << 15, [&](int64_t begin, int64_t end) {

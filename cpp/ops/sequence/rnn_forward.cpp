@@ -205,7 +205,7 @@ std::vector<int64_t> rnn_lengths(const NDArray* lengths, const RnnShape& s) {
 
 template <class T>
 void rnn_forward(const RnnParams& p, const RnnShape& s, const RnnForward<T>& io) {
-  const std::vector<int64_t> lengths = rnn_lengths(io.lengths, s);
+  const std::vector<int64_t> lengths = rnn_lengths(io.given.lengths, s);
   const Recurrence<T> recurrence(p, s, lengths);
   // Without a reserve the layers take turns in the memory of one.
   const int64_t layer_size = s.directions * s.reserve_of_direction();
@@ -213,7 +213,7 @@ void rnn_forward(const RnnParams& p, const RnnShape& s, const RnnForward<T>& io)
   std::vector<T> scratch(size_t(io.reserve ? 0 : layer_size + turns * output_size));
   std::vector<T> dropped(size_t(io.masks ? output_size : 0));
   const RandomStream random = io.masks ? next_random_stream() : RandomStream(0, 0);
-  const T* x = io.data;
+  const T* x = io.given.data;
   for (int64_t layer = 0; layer < s.layers; ++layer) {
     T* out = layer + 1 == s.layers ? io.out
              : io.reserve          ? io.reserve + s.reserve_output(layer)
@@ -222,42 +222,38 @@ void rnn_forward(const RnnParams& p, const RnnShape& s, const RnnForward<T>& io)
     for (int64_t d = 0; d < s.directions; ++d) {
       T* gates = io.reserve ? io.reserve + s.reserve_gates(layer, d)
                             : scratch.data() + d * s.reserve_of_direction();
-      const T* hidden_bias = io.parameters + s.hidden_bias(layer, d);
+      const T* hidden_bias = io.given.parameters + s.hidden_bias(layer, d);
       const std::vector<T> bias =
-          summed_bias(p, s, io.parameters + s.input_bias(layer, d), hidden_bias);
+          summed_bias(p, s, io.given.parameters + s.input_bias(layer, d), hidden_bias);
       gemm({.dtype = dtype_of<T>,
             .m = s.rows(),
             .n = s.gate_width(),
             .k = s.input_width(layer),
             .transpose_b = true,
             .a = x,
-            .b = io.parameters + s.input_weight(layer, d),
+            .b = io.given.parameters + s.input_weight(layer, d),
             .bias = bias.data(),
             .out = gates});
       const int64_t lane = layer * s.directions + d, states = lane * s.batch * s.out;
       const int64_t cells = lane * s.batch * s.hidden;
-      lanes.push_back(
-          {PackedMatrix<T>(io.parameters + s.hidden_weight(layer, d), s.out, s.gate_width(), true),
-           {},
-           gates,
-           s.has_cells() ? gates + s.rows() * s.gate_width() : nullptr,
-           hidden_bias,
-           io.state + states,
-           io.cell ? io.cell + cells : nullptr,
-           out,
-           io.last_state + states,
-           io.last_cell ? io.last_cell + cells : nullptr});
+      lanes.push_back({PackedMatrix<T>(io.given.parameters + s.hidden_weight(layer, d), s.out,
+                                       s.gate_width(), true),
+                       {},
+                       gates,
+                       s.has_cells() ? gates + s.rows() * s.gate_width() : nullptr,
+                       hidden_bias,
+                       io.given.state + states,
+                       io.given.cell ? io.given.cell + cells : nullptr,
+                       out,
+                       io.last_state + states,
+                       io.last_cell ? io.last_cell + cells : nullptr});
       if (s.projects) {
-        lanes.back().projection.emplace_back(io.parameters + s.projection(layer, d), s.hidden,
+        lanes.back().projection.emplace_back(io.given.parameters + s.projection(layer, d), s.hidden,
                                              s.out, true);
       }
     }
-    const int64_t block = rnn_block(s.batch), blocks = (s.batch + block - 1) / block;
-    parallel_for(s.directions * blocks, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t piece = begin; piece < end; ++piece) {
-        const int64_t d = piece / blocks, first = piece % blocks * block;
-        recurrence.run(lanes[size_t(d)], d, first, std::min(first + block, s.batch));
-      }
+    for_rnn_blocks(s, [&](int64_t d, int64_t first, int64_t last) {
+      recurrence.run(lanes[size_t(d)], d, first, last);
     });
     x = out;
     if (io.masks && layer + 1 < s.layers) {

@@ -22,6 +22,7 @@ struct SequenceParams {
     v("axis", axis, "The axis of the steps: 0, or 1.");
   }
 };
+const fn::Op<SequenceParams> last_op{"SequenceLast"}, reverse_op{"SequenceReverse"};
 
 struct SequenceMaskParams {
   bool use_sequence_length = false;
@@ -35,6 +36,7 @@ struct SequenceMaskParams {
     v("axis", axis, "The axis of the steps: 0, or 1.");
   }
 };
+const fn::Op<SequenceMaskParams> mask_op{"SequenceMask"};
 
 struct SequenceLastGradParams {
   bool use_sequence_length = false;
@@ -47,6 +49,7 @@ struct SequenceLastGradParams {
     v.required("steps", steps, "How many steps there were.");
   }
 };
+const fn::Op<SequenceLastGradParams> last_grad{"_backward_SequenceLast"};
 
 template <class P>
 uint32_t inputs_of(const Params* p) {
@@ -73,9 +76,7 @@ void check_sequences(const InferCall& call, const Shape& data, int64_t axis, boo
   call.expect(data.ndim() >= 2, "data must have at least 2 axes: steps and batch");
   call.expect(axis == 0 || axis == 1, "axis must be 0 or 1, got ", axis);
   if (!lengths) return;
-  const Shape wanted{data[static_cast<int>(1 - axis)]};
-  call.expect(call.shape(1) == wanted, "sequence_length must have shape ", wanted,
-              ": a length for each sequence");
+  call.require(1, Shape{data[static_cast<int>(1 - axis)]}, ": a length for each sequence");
 }
 
 // The lengths, within [0, steps].
@@ -98,13 +99,10 @@ int64_t grain_of(int64_t inner) {
   return std::max<int64_t>(1, (1 << 15) / std::max<int64_t>(inner, 1));
 }
 
-const fn::Op mask_op{"SequenceMask"}, last_op{"SequenceLast"}, reverse_op{"SequenceReverse"};
-const fn::Op last_grad{"_backward_SequenceLast"};
-
 // `op` of `x`, and of the lengths when the call had them.
 template <class P>
-NDArray with_lengths(Vjp& v, const fn::Op& op, const NDArray& x, P p) {
-  return p.use_sequence_length ? op({x, v.input(1)}, p) : op({x}, p);
+NDArray with_lengths(Vjp& v, const fn::Op<P>& op, const NDArray& x, P p) {
+  return p.use_sequence_length ? op(x, v.input(1), p) : op(x, p);
 }
 
 OP(SequenceMask)
@@ -124,7 +122,7 @@ OP(SequenceMask)
       const Lengths lengths(call, batch.steps);
       uint64_t bits = 0;
       convert(DType::kFloat64, &p.value, out.dtype(), &bits, 1);
-      dispatch_by_size(out.dtype(), [&](auto tag) {
+      dispatch<ElementTypes>(out.dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         T fill;
         std::memcpy(&fill, &bits, sizeof(T));
@@ -166,7 +164,7 @@ Shape without_steps(const Shape& data, int64_t axis) {
   return Shape(dims);
 }
 
-void expect_last_steps(const InferCall& call, int64_t steps) {
+void check_last_steps(const CheckCall& call, int64_t steps) {
   const NDArray numbers = index_numbers(call.input(1));
   for (int64_t i = 0; i < numbers.size(); ++i) {
     const int64_t length = numbers.data<int64_t>()[i];
@@ -184,15 +182,18 @@ OP(SequenceLast)
       check_sequences(call, call.shape(0), p.axis, p.use_sequence_length);
       const int64_t steps = call.shape(0)[static_cast<int>(p.axis)];
       call.expect(steps > 0, "the sequences have no steps");
-      if (p.use_sequence_length) expect_last_steps(call, steps);
       call.output(0, without_steps(call.shape(0), p.axis), call.dtype(0));
+    })
+    .check([](const CheckCall& call) {
+      const auto& p = call.params<SequenceParams>();
+      if (p.use_sequence_length) check_last_steps(call, call.shape(0)[static_cast<int>(p.axis)]);
     })
     .kernel([](const KernelCall& call) {
       const NDArray &x = call.in(0), &out = call.out();
       if (out.size() == 0) return;
       const Batch batch(x.shape(), call.params<SequenceParams>().axis);
       const Lengths lengths(call, batch.steps);
-      dispatch_by_size(out.dtype(), [&](auto tag) {
+      dispatch<ElementTypes>(out.dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         for (int64_t i = 0; i < batch.count; ++i) {
           std::copy_n(x.data<T>() + batch.at(lengths[i] - 1, i), batch.inner,
@@ -231,8 +232,11 @@ OP(_backward_SequenceLast)
       Ints dims(head.begin(), head.end());
       dims.insert(dims.begin() + p.axis, p.steps);
       check_sequences(call, Shape(dims), p.axis, p.use_sequence_length);
-      if (p.use_sequence_length) expect_last_steps(call, p.steps);
       call.output(0, Shape(dims), call.dtype(0));
+    })
+    .check([](const CheckCall& call) {
+      const auto& p = call.params<SequenceLastGradParams>();
+      if (p.use_sequence_length) check_last_steps(call, p.steps);
     })
     .kernel([](const KernelCall& call) {
       const NDArray &head = call.in(0), &out = call.out();
@@ -240,7 +244,7 @@ OP(_backward_SequenceLast)
       if (out.size() == 0) return;
       const Batch batch(out.shape(), call.params<SequenceLastGradParams>().axis);
       const Lengths lengths(call, batch.steps);
-      dispatch_by_size(out.dtype(), [&](auto tag) {
+      dispatch<ElementTypes>(out.dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         for (int64_t i = 0; i < batch.count; ++i) {
           if (lengths[i] == 0) continue;
@@ -272,7 +276,7 @@ OP(SequenceReverse)
       if (out.size() == 0) return;
       const Batch batch(x.shape(), 0);
       const Lengths lengths(call, batch.steps);
-      dispatch_by_size(out.dtype(), [&](auto tag) {
+      dispatch<ElementTypes>(out.dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         parallel_for(batch.steps * batch.count, grain_of(batch.inner),
                      [&](int64_t first, int64_t last) {

@@ -12,6 +12,7 @@ struct BlockParams {
     v.required("block_size", block_size, "Height and width of a block of pixels.");
   }
 };
+const fn::Op<BlockParams> depth_to_space{"depth_to_space"}, space_to_depth{"space_to_depth"};
 
 int64_t block_of(const InferCall& call) {
   const int64_t block = call.params<BlockParams>().block_size;
@@ -48,8 +49,6 @@ Strided channels(const Shape& data, int64_t b) {
   return walk;
 }
 
-const fn::Op depth_to_space{"depth_to_space"}, space_to_depth{"space_to_depth"};
-
 OP(depth_to_space)
     .inputs("data")
     .params<BlockParams>()
@@ -67,7 +66,7 @@ OP(depth_to_space)
       const int64_t b = call.params<BlockParams>().block_size;
       if (out.size() > 0) copy_strided(in, channels(in.shape(), b), out, blocks(out.shape(), b));
     })
-    .vjp([](Vjp& v) { v.grad(0, space_to_depth({v.head()}, v.params<BlockParams>())); })
+    .vjp([](Vjp& v) { v.grad(0, space_to_depth(v.head(), v.params<BlockParams>())); })
     .method()
     .doc(
         "Channels as blocks of pixels: (batch, b * b * channels, height, width) becomes (batch, "
@@ -93,7 +92,7 @@ OP(space_to_depth)
       const int64_t b = call.params<BlockParams>().block_size;
       if (out.size() > 0) gather_strided(in, blocks(in.shape(), b), out);
     })
-    .vjp([](Vjp& v) { v.grad(0, depth_to_space({v.head()}, v.params<BlockParams>())); })
+    .vjp([](Vjp& v) { v.grad(0, depth_to_space(v.head(), v.params<BlockParams>())); })
     .method()
     .doc(
         "Blocks of pixels as channels: (batch, channels, height * b, width * b) becomes (batch, b "

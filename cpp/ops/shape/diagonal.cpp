@@ -18,6 +18,7 @@ struct DiagParams {
     v("axis2", axis2, "The axis of the columns, of an array of two or more.");
   }
 };
+const fn::Op<DiagParams> diag_op{"diag"};
 
 struct DiagGradParams {
   Ints shape;
@@ -32,6 +33,7 @@ struct DiagGradParams {
     v("axis2", axis2, "As diag was given it.");
   }
 };
+const fn::Op<DiagGradParams> diag_grad{"_backward_diag"};
 
 // A diagonal of an array of two or more axes: what diag gives, and the walk over it in the array.
 struct Diagonal {
@@ -63,8 +65,6 @@ Diagonal diagonal(const Shape& in, int64_t k, int64_t axis1, int64_t axis2, std:
   result.shape = Shape(extents);
   return result;
 }
-
-const fn::Op diag_op{"diag"}, diag_grad{"_backward_diag"};
 
 OP(diag)
     .inputs("data")
@@ -99,9 +99,9 @@ OP(diag)
     .vjp([](Vjp& v) {
       const auto& p = v.params<DiagParams>();
       const Shape in = v.input_shape(0);
-      if (in.ndim() == 1) return v.grad(0, diag_op({v.head()}, DiagParams{p.k}));
+      if (in.ndim() == 1) return v.grad(0, diag_op(v.head(), DiagParams{p.k}));
       const DiagGradParams params{Ints(in.begin(), in.end()), p.k, p.axis1, p.axis2};
-      v.grad(0, diag_grad({v.head()}, params));
+      v.grad(0, diag_grad(v.head(), params));
     })
     .method()
     .doc(
@@ -137,7 +137,7 @@ OP(_backward_diag)
     })
     .vjp([](Vjp& v) {
       const auto& p = v.params<DiagGradParams>();
-      v.grad(0, diag_op({v.head()}, DiagParams{p.k, p.axis1, p.axis2}));
+      v.grad(0, diag_op(v.head(), DiagParams{p.k, p.axis1, p.axis2}));
     })
     .doc("Zeros of the given shape with data on a diagonal: the gradient of diag.");
 

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "op/common_params.h"
 #include "op/declare.h"
 #include "ops/shape/slice.h"
 #include "ops/shared/strided.h"
@@ -7,26 +8,6 @@
 // Operators that put arrays together along an axis, or take one apart.
 namespace mxtape {
 namespace {
-
-struct ConcatParams {
-  int64_t num_args = 0;
-  int64_t dim = 1;
-  template <class V>
-  void visit(V& v) {
-    v("num_args", num_args, "How many arrays; counted when it is not given.");
-    v("dim", dim, "The axis along which the arrays are put together.");
-  }
-};
-
-struct StackParams {
-  int64_t axis = 0;
-  int64_t num_args = 0;
-  template <class V>
-  void visit(V& v) {
-    v("axis", axis, "The place of the new axis in the result.");
-    v("num_args", num_args, "How many arrays; counted when it is not given.");
-  }
-};
 
 struct SplitParams {
   int64_t num_outputs = 1;
@@ -54,11 +35,9 @@ struct SplitV2Params {
   }
 };
 
-const fn::Op concat{"Concat"};
-
 NDArray joined(const std::vector<NDArray>& parts, int axis) {
   Outputs outputs;
-  invoke(concat.schema(), parts,
+  invoke(fn::concat.schema(), parts,
          make_params(ConcatParams{static_cast<int64_t>(parts.size()), axis}), outputs);
   return std::move(outputs[0]);
 }

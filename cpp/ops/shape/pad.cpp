@@ -5,7 +5,6 @@
 
 #include <Eigen/Core>
 
-#include "core/floating.h"
 #include "op/declare.h"
 #include "ops/shared/strided.h"
 #include "runtime/convert.h"
@@ -33,6 +32,7 @@ struct PadParams {
     v("constant_value", constant_value, "The number that mode constant fills with.");
   }
 };
+const fn::Op<PadParams> pad_op{"Pad"};
 
 struct PadGradParams {
   Ints shape;
@@ -45,6 +45,7 @@ struct PadGradParams {
     v.required("pad_width", pad_width, "How many elements were added.");
   }
 };
+const fn::Op<PadGradParams> pad_grad{"_backward_Pad"};
 
 // Where each element of a padded axis comes from; -1 for nowhere.
 std::vector<int64_t> sources(int64_t extent, int64_t padded, int64_t before, PadMode mode) {
@@ -187,8 +188,6 @@ void fold_planes(const PadWalk& walk, const NDArray& in, const NDArray& out) {
   });
 }
 
-const fn::Op pad_op{"Pad"}, pad_grad{"_backward_Pad"};
-
 OP(Pad)
     .alias("pad")
     .inputs("data")
@@ -203,7 +202,7 @@ OP(Pad)
       const PadWalk walk(call.in(0).shape(), p.pad_width, p.mode);
       uint64_t bits = 0;
       convert(DType::kFloat64, &p.constant_value, call.out().dtype(), &bits, 1);
-      dispatch_by_size(call.out().dtype(), [&](auto tag) {
+      dispatch<ElementTypes>(call.out().dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         T fill;
         std::memcpy(&fill, &bits, sizeof(T));
@@ -214,7 +213,7 @@ OP(Pad)
     .vjp([](Vjp& v) {
       const auto& p = v.params<PadParams>();
       const Shape shape = v.input_shape(0);
-      v.grad(0, pad_grad({v.head()},
+      v.grad(0, pad_grad(v.head(),
                          PadGradParams{Ints(shape.begin(), shape.end()), p.mode, p.pad_width}));
     })
     .method()
@@ -247,13 +246,13 @@ OP(_backward_Pad)
       const auto& p = call.params<PadGradParams>();
       if (call.out().size() == 0) return;
       const PadWalk walk(call.out().shape(), p.pad_width, p.mode);
-      dispatch_floating(call.out().dtype(), [&](auto tag) {
+      dispatch<FloatingTypes>(call.out().dtype(), [&](auto tag) {
         fold_planes<typename decltype(tag)::type>(walk, call.in(0), call.out());
       });
     })
     .vjp([](Vjp& v) {
       const auto& p = v.params<PadGradParams>();
-      v.grad(0, pad_op({v.head()}, PadParams{p.mode, p.pad_width, 0}));
+      v.grad(0, pad_op(v.head(), PadParams{p.mode, p.pad_width, 0}));
     })
     .doc("The gradient of Pad: each element of the head added to the one that it was a copy of.");
 
@@ -325,7 +324,7 @@ OP(Crop)
             crop_origin(shape, g.shape()[2], g.shape()[3], v.params<CropParams>());
         const Ints border{
             0, 0, 0, 0, top, shape[2] - top - g.shape()[2], left, shape[3] - left - g.shape()[3]};
-        v.grad(0, pad_op({g}, PadParams{PadMode::kConstant, border, 0}));
+        v.grad(0, pad_op(g, PadParams{PadMode::kConstant, border, 0}));
       }
       if (v.input_count() > 1 && v.needs(1)) {
         v.grad(1, full(v.input_shape(1), v.input_dtype(1), 0));

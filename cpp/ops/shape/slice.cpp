@@ -55,6 +55,7 @@ struct SliceAxisParams {
     v.required("end", end, "Index after the last element; None for the end of the axis.");
   }
 };
+const fn::Op<SliceAxisParams> slice_axis_op{"slice_axis"};
 
 struct SliceLikeParams {
   Ints axes;
@@ -76,6 +77,7 @@ struct SliceAssignScalarParams {
     v("step", step, "Its step along each of them.");
   }
 };
+const fn::Op<SliceAssignScalarParams> slice_assign_scalar{"_slice_assign_scalar"};
 
 // The gradient of a slice: zeros of `shape`, with the head in the slice.
 struct SliceGradParams {
@@ -90,9 +92,7 @@ struct SliceGradParams {
     v("step", step, "As slice was given it.");
   }
 };
-
-const fn::Op slice_op{"slice"}, slice_axis_op{"slice_axis"}, slice_grad{"_backward_slice"};
-const fn::Op slice_assign_scalar{"_slice_assign_scalar"};
+const fn::Op<SliceGradParams> slice_grad{"_backward_slice"};
 
 // Axis `axis` from `begin` to `end`, all of the others.
 SliceParams axis_slice(int axis, int64_t begin, int64_t end) {
@@ -134,8 +134,8 @@ void gather_slice(const KernelCall& call, const SliceParams& p) {
 }
 
 void slice_vjp(Vjp& v, const Shape& in, const SliceParams& p) {
-  v.grad(0, slice_grad({v.head()},
-                       SliceGradParams{Ints(in.begin(), in.end()), p.begin, p.end, p.step}));
+  v.grad(0,
+         slice_grad(v.head(), SliceGradParams{Ints(in.begin(), in.end()), p.begin, p.end, p.step}));
 }
 
 OP(slice)
@@ -176,7 +176,7 @@ OP(_backward_slice)
       copy_strided(call.in(0), dense(call.in(0)), call.out(),
                    slice_range(call.out().shape(), p.range(), call.name()).walk);
     })
-    .vjp([](Vjp& v) { v.grad(0, slice_op({v.head()}, v.params<SliceGradParams>().range())); })
+    .vjp([](Vjp& v) { v.grad(0, fn::slice(v.head(), v.params<SliceGradParams>().range())); })
     .doc("Zeros of the given shape, with the array in the given slice.");
 
 OP(slice_axis)
@@ -272,9 +272,9 @@ OP(_slice_assign)
       const auto& p = v.params<SliceParams>();
       if (v.needs(0)) {
         v.grad(0,
-               slice_assign_scalar({v.head()}, SliceAssignScalarParams{0, p.begin, p.end, p.step}));
+               slice_assign_scalar(v.head(), SliceAssignScalarParams{0, p.begin, p.end, p.step}));
       }
-      if (v.needs(1)) v.grad(1, slice_op({v.head()}, p));
+      if (v.needs(1)) v.grad(1, fn::slice(v.head(), p));
     })
     .doc("lhs with rhs written to the given slice; in place with out=lhs.");
 
@@ -299,7 +299,7 @@ OP(_slice_assign_scalar)
     .vjp([](Vjp& v) {
       SliceAssignScalarParams p = v.params<SliceAssignScalarParams>();
       p.scalar = 0;
-      v.grad(0, slice_assign_scalar({v.head()}, p));
+      v.grad(0, slice_assign_scalar(v.head(), p));
     })
     .doc("The array with a number written to the given slice; in place with out=data.");
 
@@ -307,7 +307,7 @@ OP(_slice_assign_scalar)
 
 NDArray slice_axis(const NDArray& x, int axis, int64_t begin, int64_t end) {
   // As slice: slice_axis refuses an empty range.
-  return slice_op({x}, axis_slice(axis, begin, end));
+  return fn::slice(x, axis_slice(axis, begin, end));
 }
 
 }  // namespace mxtape

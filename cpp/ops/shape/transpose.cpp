@@ -18,6 +18,7 @@ struct TransposeParams {
     v("axes", axes, "For each axis of the result, the axis of the input; () reverses their order.");
   }
 };
+const fn::Op<TransposeParams> transpose{"transpose"};
 
 struct ReverseParams {
   Ints axis;
@@ -26,8 +27,7 @@ struct ReverseParams {
     v.required("axis", axis, "The axis or axes to reverse, counted from the front.");
   }
 };
-
-const fn::Op transpose{"transpose"}, swap_axis{"SwapAxis"}, reverse{"reverse"};
+const fn::Op<ReverseParams> reverse{"reverse"};
 
 // For each axis of the result, the axis of the input.
 Ints order_of(const Ints& axes, int ndim) {
@@ -87,7 +87,7 @@ OP(transpose)
       for (size_t d = 0; d < axes.size(); ++d) {
         inverse[static_cast<size_t>(axes[d])] = static_cast<int64_t>(d);
       }
-      v.grad(0, transpose({v.head()}, TransposeParams{inverse}));
+      v.grad(0, transpose(v.head(), TransposeParams{inverse}));
     })
     .method()
     .doc("The array with its axes in another order; without axes, in reverse order.")
@@ -111,7 +111,7 @@ OP(SwapAxis)
     .kernel([](const KernelCall& call) {
       permute(call, swapped_order(call.params<SwapAxisParams>(), call.in(0).ndim(), call.name()));
     })
-    .vjp([](Vjp& v) { v.grad(0, swap_axis({v.head()}, v.params<SwapAxisParams>())); })
+    .vjp([](Vjp& v) { v.grad(0, fn::swap_axis(v.head(), v.params<SwapAxisParams>())); })
     .method()
     .doc("The array with two of its axes exchanged.")
     .example(R"(
@@ -143,7 +143,7 @@ OP(reverse)
       }
       gather_strided(call.in(0), source, call.out());
     })
-    .vjp([](Vjp& v) { v.grad(0, reverse({v.head()}, v.params<ReverseParams>())); })
+    .vjp([](Vjp& v) { v.grad(0, reverse(v.head(), v.params<ReverseParams>())); })
     .method()
     .doc("The array with the order of its elements reversed along the given axes.")
     .example(R"(

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "op/params.h"
+#include "op/functional.h"
 
 namespace mxtape {
 
@@ -14,5 +14,8 @@ struct SwapAxisParams {
     v("dim2", dim2, "The second axis.");
   }
 };
+namespace fn {
+inline const Op<SwapAxisParams> swap_axis{"SwapAxis"};
+}
 
 }  // namespace mxtape

@@ -157,7 +157,7 @@ void gather_rows(const NDArray& from, Rows rows, const NDArray& positions, const
   const int64_t n = positions.size(), after = rows.after;
   if (to.size() == 0) return;
   const int64_t* at = positions.data<int64_t>();
-  dispatch_by_size(from.dtype(), [&](auto tag) {
+  dispatch<ElementTypes>(from.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     const T* source = from.data<T>();
     T* target = to.data<T>();
@@ -217,7 +217,7 @@ void scatter_add_rows(const NDArray& from, const NDArray& positions, const NDArr
 void scatter_rows(const NDArray& from, const NDArray& positions, const NDArray& to, Rows rows) {
   const int64_t n = positions.size(), after = rows.after;
   const int64_t* at = positions.data<int64_t>();
-  dispatch_by_size(from.dtype(), [&](auto tag) {
+  dispatch<ElementTypes>(from.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     // Cut along the rows: each thread writes all of them in order, so the last one wins.
     parallel_for(after, std::max<int64_t>(64, kGrain / std::max<int64_t>(1, n)),

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "core/ndarray.h"
-#include "op/params.h"
+#include "op/functional.h"
 
 // What operators that look up by index share. Positions are int64 row numbers within range: the
 // values of an index array, of any dtype, after its mode was applied.
@@ -43,5 +43,9 @@ struct ScatterParams {
     v.required("shape", shape, "Shape of the array that is written to.");
   }
 };
+namespace fn {
+inline const Op<ScatterParams> scatter_add{"_backward_gather_nd"}, scatter_set{"_scatter_set_nd"};
+inline const Op<> gather_nd{"gather_nd"};
+}  // namespace fn
 
 }  // namespace mxtape

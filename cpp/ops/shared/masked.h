@@ -7,7 +7,7 @@
 namespace mxtape {
 
 namespace detail {
-inline const fn::Op masked_product_op{"_masked_product"}, masked_quotient_op{"_masked_quotient"};
+inline const fn::Op<> masked_product_op{"_masked_product"}, masked_quotient_op{"_masked_quotient"};
 }
 
 inline NDArray masked_product(const NDArray& g, const NDArray& derivative) {

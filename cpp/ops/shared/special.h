@@ -5,6 +5,8 @@
 #include <limits>
 #include <numbers>
 
+#include "op/functional.h"
+
 // Special functions that the C++ library lacks.
 namespace mxtape {
 
@@ -63,5 +65,8 @@ struct PolygammaParams {
     v("n", n, "Order: 0 is digamma, 1 trigamma.");
   }
 };
+namespace fn {
+inline const Op<PolygammaParams> polygamma{"_polygamma"};
+}
 
 }  // namespace mxtape

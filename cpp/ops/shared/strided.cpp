@@ -265,7 +265,7 @@ void copy_strided(const NDArray& from, const Strided& source, const NDArray& to,
       if (axes[d].from == 1 && axes[d].extent >= 4) near = d;
     }
   }
-  dispatch_by_size(from.dtype(), [&](auto tag) {
+  dispatch<ElementTypes>(from.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     const T* read = from.data<T>() + source.offset;
     T* write = to.data<T>() + target.offset;

@@ -2,9 +2,9 @@
 #include <cmath>
 #include <vector>
 
-#include "core/floating.h"
 #include "op/common_params.h"
 #include "op/declare.h"
+#include "ops/shared/compose.h"
 #include "ops/shared/strided.h"
 #include "runtime/convert.h"
 #include "runtime/parallel.h"
@@ -35,6 +35,7 @@ struct GridParams {
     v("target_shape", target_shape, "Height and width of the grid; affine alone needs them.");
   }
 };
+const fn::Op<GridParams> grid_generator{"GridGenerator"};
 
 struct SamplerParams {
   std::optional<bool> cudnn_off;
@@ -67,6 +68,7 @@ struct SampleParams {
     v("dy", dy, "Whether to differentiate by the vertical place.");
   }
 };
+const fn::Op<SampleParams> sample_op{"_bilinear_sample"}, sample_grid{"_backward_bilinear_grid"};
 
 struct SampleDataParams {
   int64_t height = 1, width = 1;
@@ -79,10 +81,7 @@ struct SampleDataParams {
     v("dy", dy, "As _bilinear_sample was given it.");
   }
 };
-
-const fn::Op grid_generator{"GridGenerator"}, dot{"dot"}, slice{"slice"};
-const fn::Op sample_op{"_bilinear_sample"}, sample_data{"_backward_bilinear_data"};
-const fn::Op sample_grid{"_backward_bilinear_grid"};
+const fn::Op<SampleDataParams> sample_data{"_backward_bilinear_data"};
 
 // ---- grids
 
@@ -99,7 +98,7 @@ void expect_target_shape(const InferCall& call, const Ints& shape) {
 
 void run_affine_grid(const NDArray& theta, const NDArray& grid) {
   const int64_t h = grid.shape()[2], w = grid.shape()[3];
-  dispatch_floating(grid.dtype(), [&](auto tag) {
+  dispatch<FloatingTypes>(grid.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     using C = compute_type<T>;
     const T* from = theta.data<T>();
@@ -120,7 +119,7 @@ void run_affine_grid(const NDArray& theta, const NDArray& grid) {
 
 void run_warp_grid(const NDArray& flow, const NDArray& grid) {
   const int64_t h = grid.shape()[2], w = grid.shape()[3];
-  dispatch_floating(grid.dtype(), [&](auto tag) {
+  dispatch<FloatingTypes>(grid.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     using C = compute_type<T>;
     const T* from = flow.data<T>();
@@ -153,7 +152,7 @@ NDArray affine_grid_grad(const NDArray& g) {
       to[3 * p + 2] = convert_value<T>(1);
     }
   });
-  const NDArray sums = dot({reshape(cast(g, dtype), {2 * n, h * w}), base}, DotParams{});
+  const NDArray sums = fn::dot(reshape(cast(g, dtype), {2 * n, h * w}), base, DotParams{});
   return cast(reshape(sums, {n, 6}), g.dtype());
 }
 
@@ -269,7 +268,7 @@ void run_sample(const NDArray& data, const NDArray& grid, const NDArray& out, bo
   if (out.size() == 0) return;
   const int64_t channels = out.shape()[1], points = out.shape().product(2, 4);
   const int64_t H = data.shape()[2], W = data.shape()[3];
-  dispatch_floating(out.dtype(), [&](auto tag) {
+  dispatch<FloatingTypes>(out.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     const auto taps = taps_of<T>(grid, H, W, dx, dy);
     const T* from = data.data<T>();
@@ -293,7 +292,7 @@ void run_sample_data(const NDArray& head, const NDArray& grid, const NDArray& ou
   if (head.size() == 0 || out.size() == 0) return;
   const int64_t channels = out.shape()[1], points = head.shape().product(2, 4);
   const int64_t H = out.shape()[2], W = out.shape()[3];
-  dispatch_floating(out.dtype(), [&](auto tag) {
+  dispatch<FloatingTypes>(out.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     using C = compute_type<T>;
     const auto taps = taps_of<T>(grid, H, W, dx, dy);
@@ -324,7 +323,7 @@ void run_sample_grid(const NDArray& head, const NDArray& data, const NDArray& gr
   if (head.size() == 0) return;
   const int64_t channels = head.shape()[1], points = head.shape().product(2, 4);
   const int64_t H = data.shape()[2], W = data.shape()[3];
-  dispatch_floating(out.dtype(), [&](auto tag) {
+  dispatch<FloatingTypes>(out.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     using C = compute_type<T>;
     const T *heads = head.data<T>(), *from = data.data<T>();
@@ -374,9 +373,9 @@ void infer_sample(InferCall& call) {
 void sample_vjp(Vjp& v, const SampleParams& p) {
   const Shape x = v.input_shape(0);
   if (v.needs(0)) {
-    v.grad(0, sample_data({v.head(), v.input(1)}, SampleDataParams{x[2], x[3], p.dx, p.dy}));
+    v.grad(0, sample_data(v.head(), v.input(1), SampleDataParams{x[2], x[3], p.dx, p.dy}));
   }
-  if (v.needs(1)) v.grad(1, sample_grid({v.head(), v.input(0), v.input(1)}, p));
+  if (v.needs(1)) v.grad(1, sample_grid(v.head(), v.input(0), v.input(1), p));
 }
 
 OP(BilinearSampler)
@@ -433,8 +432,8 @@ OP(_backward_bilinear_data)
     .vjp([](Vjp& v) {
       const auto& p = v.params<SampleDataParams>();
       const SampleParams same{p.dx, p.dy};
-      if (v.needs(0)) v.grad(0, sample_op({v.head(), v.input(1)}, same));
-      if (v.needs(1)) v.grad(1, sample_grid({v.input(0), v.head(), v.input(1)}, same));
+      if (v.needs(0)) v.grad(0, sample_op(v.head(), v.input(1), same));
+      if (v.needs(1)) v.grad(1, sample_grid(v.input(0), v.head(), v.input(1), same));
     })
     .doc("The adjoint of _bilinear_sample in data.");
 
@@ -456,26 +455,20 @@ OP(_backward_bilinear_grid)
     .vjp([](Vjp& v) {
       const auto& p = v.params<SampleParams>();
       const Shape x = v.input_shape(1);
-      NDArray grads[3];
-      const auto add = [&](size_t i, const NDArray& term) {
-        grads[i] = grads[i].defined() ? grads[i] + term : term;
-      };
+      compose::GradSums grads;
       for (int64_t along = 0; along < 2; ++along) {
         if (along == 0 ? p.dx : p.dy) continue;
         const SampleParams next{p.dx || along == 0, p.dy || along == 1};
         const NDArray u =
-            slice({v.head()}, SliceParams{{std::nullopt, along}, {std::nullopt, along + 1}, {}});
+            fn::slice(v.head(), SliceParams{{std::nullopt, along}, {std::nullopt, along + 1}, {}});
         const NDArray head = v.input(0), data = v.input(1), grid = v.input(2);
-        if (v.needs(0)) add(0, sample_op({data, grid}, next) * u);
+        if (v.needs(0)) grads.add(0, sample_op(data, grid, next) * u);
         if (v.needs(1)) {
-          add(1, sample_data({head * u, grid}, SampleDataParams{x[2], x[3], next.dx, next.dy}));
+          grads.add(1, sample_data(head * u, grid, SampleDataParams{x[2], x[3], next.dx, next.dy}));
         }
-        if (v.needs(2)) add(2, sample_grid({head * u, data, grid}, next));
+        if (v.needs(2)) grads.add(2, sample_grid(head * u, data, grid, next));
       }
-      for (size_t i = 0; i < 3; ++i) {
-        if (!v.needs(i)) continue;
-        v.grad(i, grads[i].defined() ? grads[i] : full(v.input_shape(i), v.input_dtype(i), 0));
-      }
+      grads.give(v);
     })
     .doc("The gradient of _bilinear_sample by the places.");
 
@@ -507,10 +500,10 @@ OP(SpatialTransformer)
       const auto& p = v.params<TransformerParams>();
       const Shape x = v.input_shape(0);
       const NDArray grid =
-          grid_generator({v.input(1)}, GridParams{TransformType::kAffine, p.target_shape});
-      if (v.needs(0)) v.grad(0, sample_data({v.head(), grid}, SampleDataParams{x[2], x[3]}));
+          grid_generator(v.input(1), GridParams{TransformType::kAffine, p.target_shape});
+      if (v.needs(0)) v.grad(0, sample_data(v.head(), grid, SampleDataParams{x[2], x[3]}));
       if (v.needs(1)) {
-        v.grad(1, affine_grid_grad(sample_grid({v.head(), v.input(0), grid}, SampleParams{})));
+        v.grad(1, affine_grid_grad(sample_grid(v.head(), v.input(0), grid, SampleParams{})));
       }
     })
     .doc(

@@ -7,7 +7,6 @@
 #include <numeric>
 #include <vector>
 
-#include "core/floating.h"
 #include "op/declare.h"
 #include "runtime/convert.h"
 #include "runtime/parallel.h"
@@ -101,7 +100,7 @@ OP(_contrib_box_iou)
     .kernel([](const KernelCall& call) {
       const BoxFormat format = call.params<FormatParams>().format;
       const int64_t rows = call.in(0).size() / 4, columns = call.in(1).size() / 4;
-      dispatch_floating(call.out().dtype(), [&](auto tag) {
+      dispatch<FloatingTypes>(call.out().dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         using C = compute_type<T>;
         const T *lhs = call.in(0).data<T>(), *rhs = call.in(1).data<T>();
@@ -128,7 +127,7 @@ OP(_contrib_box_iou)
 
 // ---- non-maximum suppression
 
-const fn::Op move_rows{"_box_rows"};
+const fn::Op<> move_rows{"_box_rows"};
 
 // The rows of one table of boxes that survive, best first; `order` and `boxes` are scratch space.
 template <class T>
@@ -243,8 +242,8 @@ OP(_contrib_box_nms)
       call.output(2, Shape(rows), DType::kInt64);
     })
     .kernel([](const KernelCall& call) {
-      dispatch_floating(call.in(0).dtype(),
-                        [&](auto tag) { suppress<typename decltype(tag)::type>(call); });
+      dispatch<FloatingTypes>(call.in(0).dtype(),
+                              [&](auto tag) { suppress<typename decltype(tag)::type>(call); });
     })
     .keep_output(1)
     .keep_output(2)
@@ -299,9 +298,9 @@ OP(_box_rows)
 // ---- offsets from anchors
 
 // Checks that what is to be encoded names existing boxes of reference.
-void expect_matches(const InferCall& call) {
+void check_matches(const CheckCall& call) {
   const int64_t n = call.shape(0)[1], references = call.shape(3)[1];
-  dispatch_floating(call.dtype(0), [&](auto tag) {
+  dispatch<FloatingTypes>(call.dtype(0), [&](auto tag) {
     using T = typename decltype(tag)::type;
     using C = compute_type<T>;
     const T *samples = call.input(0).data<T>(), *matches = call.input(1).data<T>();
@@ -360,13 +359,13 @@ OP(_contrib_box_encode)
                   "refs must have shape (N, boxes of reference, 4)");
       call.expect(call.shape(4) == Shape{4} && call.shape(5) == Shape{4},
                   "means and stds must have shape (4,)");
-      expect_matches(call);
       call.output(0, out, call.dtype(0));
       call.output(1, out, call.dtype(0));
     })
+    .check(check_matches)
     .kernel([](const KernelCall& call) {
-      dispatch_floating(call.in(0).dtype(),
-                        [&](auto tag) { encode<typename decltype(tag)::type>(call); });
+      dispatch<FloatingTypes>(call.in(0).dtype(),
+                              [&](auto tag) { encode<typename decltype(tag)::type>(call); });
     })
     .zero_grad()
     .keep_inputs({Keep::kShape, Keep::kShape, Keep::kShape, Keep::kShape, Keep::kShape,
@@ -421,8 +420,8 @@ OP(_contrib_box_decode)
       call.output(0, data, call.dtype(0));
     })
     .kernel([](const KernelCall& call) {
-      dispatch_floating(call.in(0).dtype(),
-                        [&](auto tag) { decode<typename decltype(tag)::type>(call); });
+      dispatch<FloatingTypes>(call.in(0).dtype(),
+                              [&](auto tag) { decode<typename decltype(tag)::type>(call); });
     })
     .zero_grad()
     .keep_input(1, Keep::kShape)
@@ -490,8 +489,8 @@ OP(_contrib_bipartite_matching)
       call.output(1, Shape(columns), call.dtype(0));
     })
     .kernel([](const KernelCall& call) {
-      dispatch_floating(call.in(0).dtype(),
-                        [&](auto tag) { match<typename decltype(tag)::type>(call); });
+      dispatch<FloatingTypes>(call.in(0).dtype(),
+                              [&](auto tag) { match<typename decltype(tag)::type>(call); });
     })
     .zero_grad()
     .doc(

@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <vector>
 
-#include "core/floating.h"
 #include "op/declare.h"
 #include "ops/shared/strided.h"
 #include "runtime/convert.h"
@@ -30,6 +29,7 @@ struct CorrelationParams {
     v("is_multiply", is_multiply, "Mean of products; else mean of absolute differences.");
   }
 };
+const fn::Op<CorrelationParams> correlation{"Correlation"};
 
 // The same, for one of the two images.
 struct OneImageParams : CorrelationParams {
@@ -40,9 +40,7 @@ struct OneImageParams : CorrelationParams {
     v("image", image, "0 for data1, 1 for data2.");
   }
 };
-
-const fn::Op correlation{"Correlation"}, one_grad{"_backward_Correlation"};
-const fn::Op signed_sums{"_correlation_signs"};
+const fn::Op<OneImageParams> one_grad{"_backward_Correlation"}, signed_sums{"_correlation_signs"};
 
 // The numbers that follow from the parameters and the images' shape.
 struct Geometry {
@@ -210,7 +208,7 @@ OP(Correlation)
     .kernel([](const KernelCall& call) {
       const auto& p = call.params<CorrelationParams>();
       const Geometry g = geometry(p, call.in(0).shape());
-      dispatch_floating(call.out().dtype(), [&](auto tag) {
+      dispatch<FloatingTypes>(call.out().dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         using C = compute_type<T>;
         const std::vector<C> first = padded<T>(call.in(0), g), second = padded<T>(call.in(1), g);
@@ -227,7 +225,7 @@ OP(Correlation)
     .vjp([](Vjp& v) {
       for (size_t i = 0; i < 2; ++i) {
         if (!v.needs(i)) continue;
-        v.grad(i, one_grad({v.head(), v.input(0), v.input(1)},
+        v.grad(i, one_grad(v.head(), v.input(0), v.input(1),
                            OneImageParams{v.params<CorrelationParams>(), static_cast<int64_t>(i)}));
       }
     })
@@ -257,7 +255,7 @@ OP(_backward_Correlation)
       const auto& p = call.params<OneImageParams>();
       const Geometry g = geometry(p, call.in(1).shape());
       const NDArray &head = call.in(0), &out = call.out();
-      dispatch_floating(out.dtype(), [&](auto tag) {
+      dispatch<FloatingTypes>(out.dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         using C = compute_type<T>;
         if (p.is_multiply) {
@@ -285,19 +283,19 @@ OP(_backward_Correlation)
         if (v.needs(i)) v.grad(i, full(v.input_shape(i), v.input_dtype(i), 0));
       }
       if (!p.is_multiply) {
-        if (v.needs(0)) v.grad(0, signed_sums({v.head(), v.input(1), v.input(2)}, p));
+        if (v.needs(0)) v.grad(0, signed_sums(v.head(), v.input(1), v.input(2), p));
         return;
       }
       // The products are of one image and the head: this one takes the place of the other image.
       const size_t other = p.image == 0 ? 2 : 1;
       if (v.needs(0)) {
-        v.grad(0, p.image == 0 ? correlation({v.head(), v.input(2)}, base)
-                               : correlation({v.input(1), v.head()}, base));
+        v.grad(0, p.image == 0 ? correlation(v.head(), v.input(2), base)
+                               : correlation(v.input(1), v.head(), base));
       }
       if (v.needs(other)) {
         v.grad(other, p.image == 0
-                          ? one_grad({v.input(0), v.head(), v.input(2)}, OneImageParams{base, 1})
-                          : one_grad({v.input(0), v.input(1), v.head()}, OneImageParams{base, 0}));
+                          ? one_grad(v.input(0), v.head(), v.input(2), OneImageParams{base, 1})
+                          : one_grad(v.input(0), v.input(1), v.head(), OneImageParams{base, 0}));
       }
     })
     .doc("The gradient of Correlation by one of the images.");
@@ -314,7 +312,7 @@ OP(_correlation_signs)
     .kernel([](const KernelCall& call) {
       const auto& p = call.params<OneImageParams>();
       const Geometry g = geometry(p, call.in(1).shape());
-      dispatch_floating(call.out().dtype(), [&](auto tag) {
+      dispatch<FloatingTypes>(call.out().dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         using C = compute_type<T>;
         const std::vector<C> data = padded<T>(call.in(0), g);
@@ -336,7 +334,7 @@ OP(_correlation_signs)
     .vjp([](Vjp& v) {
       OneImageParams p = v.params<OneImageParams>();
       p.is_multiply = false;
-      v.grad(0, one_grad({v.head(), v.input(1), v.input(2)}, p));
+      v.grad(0, one_grad(v.head(), v.input(1), v.input(2), p));
     })
     .doc("How a Correlation of absolute differences changes with one of the images.");
 

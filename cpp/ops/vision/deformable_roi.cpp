@@ -2,9 +2,11 @@
 #include <cmath>
 #include <vector>
 
-#include "core/floating.h"
 #include "op/declare.h"
+#include "ops/shared/compose.h"
+#include "ops/shared/index.h"
 #include "ops/shared/strided.h"
+#include "ops/vision/regions.h"
 #include "runtime/parallel.h"
 
 // Pooling of regions where every bin has channels of its own and is displaced: the mean of samples
@@ -47,6 +49,8 @@ struct DisplacedParams : PartParams {
     v("dx", dx, "Whether to differentiate by the horizontal one.");
   }
 };
+const fn::Op<DisplacedParams> pool_op{"_displaced_pooling"},
+    pool_trans{"_backward_displaced_trans"};
 
 struct DisplacedDataParams : DisplacedParams {
   Ints shape;
@@ -56,9 +60,7 @@ struct DisplacedDataParams : DisplacedParams {
     DisplacedParams::visit(v);
   }
 };
-
-const fn::Op pool_op{"_displaced_pooling"}, pool_data{"_backward_displaced_data"};
-const fn::Op pool_trans{"_backward_displaced_trans"};
+const fn::Op<DisplacedDataParams> pool_data{"_backward_displaced_data"};
 
 template <class C>
 C finite(C x) {
@@ -268,15 +270,6 @@ Shape pooled_shape(const InferCall& call, const PartParams& p, const Shape& imag
                 "trans must have shape (regions, 2 * classes, ", p.parts(), ", ", p.parts(),
                 "), where classes divides output_dim");
   }
-  dispatch_floating(call.dtype(rois), [&](auto tag) {
-    using T = typename decltype(tag)::type;
-    const T* roi = call.input(rois).data<T>();
-    for (int64_t r = 0; r < regions[0]; ++r, roi += 5) {
-      const auto image = static_cast<double>(static_cast<compute_type<T>>(roi[0]));
-      call.expect(image > -1 && image < static_cast<double>(images[0]), "rois[", r, ", 0] is ",
-                  image, ", data has ", images[0], " images");
-    }
-  });
   const Shape out = {regions[0], p.output_dim, p.pooled_size, p.pooled_size};
   checked_size(out, call.name());
   return out;
@@ -289,9 +282,9 @@ DisplacedDataParams displaced_data(const DisplacedParams& p, const Shape& images
 
 // Calls op(first inputs, trans) where there are displacements, without them otherwise.
 template <class P>
-NDArray call_with(const fn::Op& op, const NDArray& a, const NDArray& rois, const NDArray& trans,
+NDArray call_with(const fn::Op<P>& op, const NDArray& a, const NDArray& rois, const NDArray& trans,
                   const P& p) {
-  return p.no_trans ? op({a, rois}, p) : op({a, rois, trans}, p);
+  return p.no_trans ? op(a, rois, p) : op(a, rois, trans, p);
 }
 
 template <class P>
@@ -304,9 +297,11 @@ void infer_pooling(InferCall& call) {
   call.output(0, pooled_shape(call, call.params<P>(), call.shape(0), 1), call.dtype(0));
 }
 
+void check_pooling(const CheckCall& call) { check_regions(call, 1, call.shape(0)[0]); }
+
 void run_pooling(const KernelCall& call, const PartParams& p, bool dy, bool dx) {
   if (call.out().size() == 0) return;
-  dispatch_floating(call.out().dtype(), [&](auto tag) {
+  dispatch<FloatingTypes>(call.out().dtype(), [&](auto tag) {
     pool<typename decltype(tag)::type>(p, dy, dx, call.in(0), call.in(1),
                                        p.no_trans ? NDArray() : call.in(2), call.out());
   });
@@ -318,7 +313,7 @@ void pooling_vjp(Vjp& v, const DisplacedParams& p) {
     v.grad(0, call_with(pool_data, v.head(), rois, trans, displaced_data(p, v.input_shape(0))));
   }
   if (v.needs(1)) v.grad(1, full(v.input_shape(1), v.input_dtype(1), 0));
-  if (!p.no_trans && v.needs(2)) v.grad(2, pool_trans({v.head(), v.input(0), rois, trans}, p));
+  if (!p.no_trans && v.needs(2)) v.grad(2, pool_trans(v.head(), v.input(0), rois, trans, p));
 }
 
 OP(_contrib_DeformablePSROIPooling)
@@ -326,6 +321,7 @@ OP(_contrib_DeformablePSROIPooling)
     .params<PartParams>()
     .optional_inputs(2, used_inputs<PartParams>)
     .infer(infer_pooling<PartParams>)
+    .check(check_pooling)
     .kernel([](const KernelCall& call) {
       run_pooling(call, call.params<PartParams>(), false, false);
     })
@@ -349,6 +345,7 @@ OP(_displaced_pooling)
     .params<DisplacedParams>()
     .optional_inputs(2, used_inputs<DisplacedParams>)
     .infer(infer_pooling<DisplacedParams>)
+    .check(check_pooling)
     .kernel([](const KernelCall& call) {
       const auto& p = call.params<DisplacedParams>();
       run_pooling(call, p, p.dy, p.dx);
@@ -371,9 +368,12 @@ OP(_backward_displaced_data)
                   "head must have the shape of what was pooled");
       call.output(0, images, call.dtype(0));
     })
+    .check([](const CheckCall& call) {
+      check_regions(call, 1, call.params<DisplacedDataParams>().shape[0]);
+    })
     .kernel([](const KernelCall& call) {
       const auto& p = call.params<DisplacedDataParams>();
-      dispatch_floating(call.out().dtype(), [&](auto tag) {
+      dispatch<FloatingTypes>(call.out().dtype(), [&](auto tag) {
         spread<typename decltype(tag)::type>(p, p.dy, p.dx, call.in(0), call.in(1),
                                              p.no_trans ? NDArray() : call.in(2), call.out());
       });
@@ -384,7 +384,7 @@ OP(_backward_displaced_data)
       const DisplacedParams& p = v.params<DisplacedDataParams>();
       const NDArray rois = v.input(1), trans = p.no_trans ? NDArray() : v.input(2);
       if (v.needs(0)) v.grad(0, call_with(pool_op, v.head(), rois, trans, p));
-      if (!p.no_trans && v.needs(2)) v.grad(2, pool_trans({v.input(0), v.head(), rois, trans}, p));
+      if (!p.no_trans && v.needs(2)) v.grad(2, pool_trans(v.input(0), v.head(), rois, trans, p));
     })
     .doc("The adjoint of _displaced_pooling in data.");
 
@@ -402,7 +402,7 @@ NDArray of_bins(const PartParams& p, const NDArray& moves, int64_t along) {
                 part_of(p, k % pooled);
   }
   const NDArray flat = reshape(moves, {shape[0], shape.product(1, 4)});
-  return reshape(fn::Op("gather_nd")(flat, where), {shape[0], p.output_dim, pooled, pooled});
+  return reshape(fn::gather_nd(flat, where), {shape[0], p.output_dim, pooled, pooled});
 }
 
 OP(_backward_displaced_trans)
@@ -415,8 +415,9 @@ OP(_backward_displaced_trans)
                   "head must have the shape of what was pooled");
       call.output(0, call.shape(3), call.dtype(0));
     })
+    .check([](const CheckCall& call) { check_regions(call, 2, call.shape(1)[0]); })
     .kernel([](const KernelCall& call) {
-      dispatch_floating(call.out().dtype(), [&](auto tag) {
+      dispatch<FloatingTypes>(call.out().dtype(), [&](auto tag) {
         sum_moves<typename decltype(tag)::type>(call.params<DisplacedParams>(), call.in(0),
                                                 call.in(1), call.in(2), call.in(3), call.out());
       });
@@ -426,25 +427,19 @@ OP(_backward_displaced_trans)
     .vjp([](Vjp& v) {
       const auto& p = v.params<DisplacedParams>();
       const NDArray head = v.input(0), data = v.input(1), rois = v.input(2), trans = v.input(3);
-      NDArray grads[4];
-      const auto add = [&](size_t i, const NDArray& term) {
-        grads[i] = grads[i].defined() ? grads[i] + term : term;
-      };
+      compose::GradSums grads;
       for (int64_t along = 0; along < 2; ++along) {
         if (along == 0 ? p.dx : p.dy) continue;
         DisplacedParams next = p;
         (along == 0 ? next.dx : next.dy) = true;
         const NDArray u = of_bins(p, v.head(), along);
-        if (v.needs(0)) add(0, pool_op({data, rois, trans}, next) * u);
+        if (v.needs(0)) grads.add(0, pool_op(data, rois, trans, next) * u);
         if (v.needs(1)) {
-          add(1, pool_data({head * u, rois, trans}, displaced_data(next, data.shape())));
+          grads.add(1, pool_data(head * u, rois, trans, displaced_data(next, data.shape())));
         }
-        if (v.needs(3)) add(3, pool_trans({head * u, data, rois, trans}, next));
+        if (v.needs(3)) grads.add(3, pool_trans(head * u, data, rois, trans, next));
       }
-      for (size_t i = 0; i < 4; ++i) {
-        if (i == 2 || !v.needs(i)) continue;
-        v.grad(i, grads[i].defined() ? grads[i] : full(v.input_shape(i), v.input_dtype(i), 0));
-      }
+      grads.give(v);
     })
     .doc("The gradient of _displaced_pooling by the displacements.");
 

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "core/floating.h"
 #include "op/common_params.h"
 #include "op/declare.h"
 #include "ops/shared/strided.h"
@@ -34,8 +33,6 @@ struct CropParams {
     v.required("height", height, "Its height.");
   }
 };
-
-const fn::Op slice_assign{"_slice_assign"};
 
 OP(_image_to_tensor)
     .inputs("data")
@@ -108,7 +105,7 @@ OP(_image_normalize)
       const NDArray& in = call.in(0);
       const int64_t channels = in.shape()[in.ndim() - 3];
       const int64_t pixels = in.shape().product(in.ndim() - 2, in.ndim());
-      dispatch_floating(in.dtype(), [&](auto tag) {
+      dispatch<FloatingTypes>(in.dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         using C = compute_type<T>;
         const T* from = in.data<T>();
@@ -191,7 +188,7 @@ OP(_image_crop)
       }
       place.begin.insert(place.begin.end(), {p.y, p.x});
       place.end.insert(place.end.end(), {p.y + p.height, p.x + p.width});
-      v.grad(0, slice_assign({full(in, v.input_dtype(0), 0), v.head()}, place));
+      v.grad(0, fn::slice_assign(full(in, v.input_dtype(0), 0), v.head(), place));
     })
     .doc("A part of an image, or of every image of a batch.")
     .example(R"(
@@ -224,7 +221,7 @@ void run_flip(const KernelCall& call) {
   flip_image(call.in(0), call.out(), axis);
 }
 
-const fn::Op left_right{"_image_flip_left_right"}, top_bottom{"_image_flip_top_bottom"};
+const fn::Op<> left_right{"_image_flip_left_right"}, top_bottom{"_image_flip_top_bottom"};
 
 OP(_image_flip_left_right)
     .inputs("data")
@@ -267,7 +264,7 @@ void run_random_flip(const KernelCall& call) {
   }
 }
 
-template <const fn::Op& flip>
+template <const fn::Op<>& flip>
 void random_flip_vjp(Vjp& v) {
   v.grad(0, *v.output(1).data<uint8_t>() ? flip(v.head()) : v.head());
 }

@@ -67,18 +67,10 @@ C gray(const Color<C>& color) {
          static_cast<C>(kGray[2]) * color[2];
 }
 
-// Calls f(type tag) for what images hold.
-template <class F>
-void dispatch_numbers(DType dtype, F&& f) {
-  dispatch(dtype, [&](auto tag) {
-    if constexpr (!std::is_same_v<typename decltype(tag)::type, bool>) f(tag);
-  });
-}
-
 // Every element through `f`.
 template <class F>
 void map_values(const NDArray& in, const NDArray& out, F f) {
-  dispatch_numbers(in.dtype(), [&](auto tag) {
+  dispatch<NumberTypes>(in.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     using C = color_type<T>;
     const T* from = in.data<T>();
@@ -95,7 +87,7 @@ void map_values(const NDArray& in, const NDArray& out, F f) {
 // are rounded to the nearest; else they lose their fraction.
 template <bool kRound = false, class F>
 void map_colors(const NDArray& in, const NDArray& out, F f) {
-  dispatch_numbers(in.dtype(), [&](auto tag) {
+  dispatch<NumberTypes>(in.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     using C = color_type<T>;
     const T* from = in.data<T>();
@@ -132,7 +124,7 @@ void change_brightness(const NDArray& in, const NDArray& out, double factor) {
 double mean_gray(const NDArray& in) {
   const int64_t channels = in.shape()[2];
   double total = 0;
-  dispatch_numbers(in.dtype(), [&](auto tag) {
+  dispatch<NumberTypes>(in.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     using C = color_type<T>;
     const T* from = in.data<T>();

@@ -3,7 +3,6 @@
 #include <cmath>
 #include <vector>
 
-#include "core/floating.h"
 #include "op/declare.h"
 #include "ops/vision/boxes.h"
 #include "runtime/convert.h"
@@ -105,7 +104,7 @@ OP(_contrib_MultiBoxPrior)
     .kernel([](const KernelCall& call) {
       const auto& p = call.params<PriorParams>();
       const int64_t H = call.in(0).shape()[2], W = call.in(0).shape()[3];
-      dispatch_floating(call.out().dtype(), [&](auto tag) {
+      dispatch<FloatingTypes>(call.out().dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         using C = compute_type<T>;
         // Half of each box's width and height: every size, then the other ratios.
@@ -313,8 +312,8 @@ OP(_contrib_MultiBoxTarget)
       call.output(2, Shape{label[0], anchor[1]}, call.dtype(0));
     })
     .kernel([](const KernelCall& call) {
-      dispatch_floating(call.in(0).dtype(),
-                        [&](auto tag) { find_targets<typename decltype(tag)::type>(call); });
+      dispatch<FloatingTypes>(call.in(0).dtype(),
+                              [&](auto tag) { find_targets<typename decltype(tag)::type>(call); });
     })
     .zero_grad()
     .keep_inputs({Keep::kShape, Keep::kShape, Keep::kShape})
@@ -421,8 +420,8 @@ OP(_contrib_MultiBoxDetection)
       call.output(0, Shape{scores[0], scores[2], 6}, call.dtype(0));
     })
     .kernel([](const KernelCall& call) {
-      dispatch_floating(call.in(0).dtype(),
-                        [&](auto tag) { detect<typename decltype(tag)::type>(call); });
+      dispatch<FloatingTypes>(call.in(0).dtype(),
+                              [&](auto tag) { detect<typename decltype(tag)::type>(call); });
     })
     .zero_grad()
     .keep_inputs({Keep::kShape, Keep::kShape, Keep::kShape})

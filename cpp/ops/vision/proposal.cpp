@@ -3,7 +3,6 @@
 #include <numeric>
 #include <vector>
 
-#include "core/floating.h"
 #include "op/declare.h"
 #include "ops/shared/strided.h"
 #include "ops/vision/boxes.h"
@@ -200,9 +199,19 @@ void infer_proposal(InferCall& call) {
   call.expect(call.shape(1) == moves, "bbox_pred must have shape ", moves);
   call.expect(call.shape(2) == info, "im_info must have shape ", info,
               ": height, width and scale of each image");
-  dispatch_floating(call.dtype(2), [&](auto tag) {
+  const int64_t count = scores[0] * p.rpn_post_nms_top_n;
+  checked_size(Shape{count, 5}, call.name());
+  call.output(0, Shape{count, 5}, call.dtype(0));
+  call.output(1, Shape{count, 1}, call.dtype(0));
+}
+
+// The map must cover the image.
+void check_extents(const CheckCall& call) {
+  const auto& p = call.params<ProposalParams>();
+  const Shape& scores = call.shape(0);
+  dispatch<FloatingTypes>(call.dtype(2), [&](auto tag) {
     using T = typename decltype(tag)::type;
-    for (int64_t k = 0; k < info.size(); ++k) {
+    for (int64_t k = 0; k < call.shape(2).size(); ++k) {
       if (k % 3 == 2) continue;
       const auto extent =
           static_cast<double>(static_cast<compute_type<T>>(call.input(2).data<T>()[k]));
@@ -212,16 +221,12 @@ void infer_proposal(InferCall& call) {
                   " pixels");
     }
   });
-  const int64_t count = scores[0] * p.rpn_post_nms_top_n;
-  checked_size(Shape{count, 5}, call.name());
-  call.output(0, Shape{count, 5}, call.dtype(0));
-  call.output(1, Shape{count, 1}, call.dtype(0));
 }
 
 void run_proposal(const KernelCall& call) {
   if (call.out().size() == 0) return;
-  dispatch_floating(call.out().dtype(),
-                    [&](auto tag) { propose<typename decltype(tag)::type>(call); });
+  dispatch<FloatingTypes>(call.out().dtype(),
+                          [&](auto tag) { propose<typename decltype(tag)::type>(call); });
 }
 
 size_t both_outputs(const Params*) { return 2; }
@@ -232,6 +237,7 @@ OP(_contrib_Proposal)
     .params<ProposalParams>()
     .outputs(both_outputs, visible_outputs)
     .infer(infer_proposal<true>)
+    .check(check_extents)
     .kernel(run_proposal)
     .keep_inputs({Keep::kShape, Keep::kShape, Keep::kShape})
     .vjp(zero_gradient)
@@ -251,6 +257,7 @@ OP(_contrib_MultiProposal)
     .params<ProposalParams>()
     .outputs(both_outputs, visible_outputs)
     .infer(infer_proposal<false>)
+    .check(check_extents)
     .kernel(run_proposal)
     .keep_inputs({Keep::kShape, Keep::kShape, Keep::kShape})
     .vjp(zero_gradient)

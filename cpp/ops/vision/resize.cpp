@@ -2,7 +2,6 @@
 #include <cmath>
 #include <vector>
 
-#include "core/floating.h"
 #include "op/declare.h"
 #include "ops/nn/pooling.h"
 #include "runtime/parallel.h"
@@ -36,8 +35,6 @@ PoolGeometry adaptive_geometry(const AdaptiveParams& p, const Shape& data) {
   return g;
 }
 
-const fn::Op pool_sum_adjoint_op{"_backward_pool_sum"};
-
 OP(_contrib_AdaptiveAvgPooling2D)
     .inputs("data")
     .params<AdaptiveParams>()
@@ -59,7 +56,7 @@ OP(_contrib_AdaptiveAvgPooling2D)
     })
     .keep_input(0, Keep::kShape)
     .vjp([](Vjp& v) {
-      v.grad(0, pool_sum_adjoint_op(
+      v.grad(0, fn::pool_sum_adjoint(
                     {v.head()}, adaptive_geometry(v.params<AdaptiveParams>(), v.input_shape(0))));
     })
     .doc("Means over output_size windows of nearly equal size that together cover each image.")
@@ -83,6 +80,8 @@ struct ResizeParams {
     v("align_corners", align_corners, "Whether corners map to corners.");
   }
 };
+const fn::Op<ResizeParams> resize_op{"_resize_bilinear"},
+    resize_adjoint_op{"_backward_resize_bilinear"};
 
 // An element of the result lies between two of the image: how far on the way to the second.
 struct Tap {
@@ -121,7 +120,7 @@ void resize_bilinear(const ResizeParams& p, const NDArray& data, const NDArray& 
   const int64_t h = p.in[0], w = p.in[1], oh = p.out[0], ow = p.out[1];
   const std::vector<Tap> rows = taps(h, oh, p.align_corners),
                          columns = taps(w, ow, p.align_corners);
-  dispatch_floating(data.dtype(), [&](auto tag) {
+  dispatch<FloatingTypes>(data.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     using C = compute_type<T>;
     for_planes(out.size() / (oh * ow), std::max(h * w, oh * ow), [&](int64_t plane) {
@@ -149,7 +148,7 @@ void resize_bilinear_adjoint(const ResizeParams& p, const NDArray& head, const N
   const int64_t h = p.in[0], w = p.in[1], oh = p.out[0], ow = p.out[1];
   const std::vector<Tap> rows = taps(h, oh, p.align_corners),
                          columns = taps(w, ow, p.align_corners);
-  dispatch_floating(head.dtype(), [&](auto tag) {
+  dispatch<FloatingTypes>(head.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     using C = compute_type<T>;
     for_planes(out.size() / (h * w), std::max(h * w, oh * ow), [&](int64_t plane) {
@@ -172,8 +171,6 @@ void resize_bilinear_adjoint(const ResizeParams& p, const NDArray& head, const N
     });
   });
 }
-
-const fn::Op resize_op{"_resize_bilinear"}, resize_adjoint_op{"_backward_resize_bilinear"};
 
 template <bool kAdjoint>
 void infer_resize(InferCall& call) {
@@ -317,7 +314,7 @@ OP(_contrib_BilinearResize2D)
       r.align_corners = v.params<BilinearResizeParams>().align_corners;
       r.in = {data[2], data[3]};
       r.out = {head.shape()[2], head.shape()[3]};
-      v.grad(0, resize_adjoint_op({head}, r));
+      v.grad(0, resize_adjoint_op(head, r));
     })
     .doc("Images in another size, by bilinear interpolation.")
     .example(R"(

@@ -3,11 +3,10 @@
 #include <limits>
 #include <vector>
 
-#include "core/floating.h"
 #include "op/declare.h"
+#include "ops/vision/regions.h"
 #include "ops/shared/strided.h"
-#include "runtime/convert.h"
-#include "runtime/parallel.h"
+#include "runtime/widen.h"
 
 // Pooling of regions of images. A region is a row (image, x1, y1, x2, y2). Each operator here is
 // linear in data once the regions (and the places of maxima) are known, and has an adjoint: each of
@@ -33,6 +32,7 @@ struct ImagesParams {
     v.required("shape", shape, "Shape of the images that were pooled.");
   }
 };
+const fn::Op<ImagesParams> pool_grad{"_backward_ROIPooling"};
 
 struct AlignParams {
   Ints pooled_size;
@@ -52,6 +52,7 @@ struct AlignParams {
       "Whether pixel 0 has its centre at 0.5, and regions may be narrower than a pixel.");
   }
 };
+const fn::Op<AlignParams> align{"_contrib_ROIAlign"};
 
 struct AlignGradParams : AlignParams {
   Ints shape;
@@ -61,9 +62,9 @@ struct AlignGradParams : AlignParams {
     AlignParams::visit(v);
   }
 };
+const fn::Op<AlignGradParams> align_grad{"_backward_ROIAlign"};
 
-const fn::Op pool_grad{"_backward_ROIPooling"}, pick_maxima{"_roi_maxima"};
-const fn::Op align{"_contrib_ROIAlign"}, align_grad{"_backward_ROIAlign"};
+const fn::Op<> pick_maxima{"_roi_maxima"};
 
 void expect_pooling(const InferCall& call, const Ints& pooled_size, double spatial_scale) {
   constexpr int64_t kLimit = int64_t{1} << 31;  // so that their product does not overflow
@@ -73,22 +74,13 @@ void expect_pooling(const InferCall& call, const Ints& pooled_size, double spati
   call.expect(spatial_scale >= 0 && spatial_scale <= 1, "spatial_scale must be in [0, 1]");
 }
 
-// Checks the regions, input 1, and the images that they name.
-void expect_regions(const InferCall& call, const Shape& images, bool negative_allowed) {
+// Checks images and regions, input 1.
+void expect_regions(const InferCall& call, const Shape& images) {
   call.expect_floating();
   call.expect(call.dtype(1) == call.dtype(0), "rois must have the dtype of data");
   call.expect(images.ndim() == 4, "data must have shape (N, channels, height, width)");
   const Shape& rois = call.shape(1);
   call.expect(rois.ndim() == 2 && rois[1] == 5, "rois must have shape (regions, 5)");
-  dispatch_floating(call.dtype(1), [&](auto tag) {
-    using T = typename decltype(tag)::type;
-    const T* roi = call.input(1).data<T>();
-    for (int64_t r = 0; r < rois[0]; ++r, roi += 5) {
-      const auto image = static_cast<double>(static_cast<compute_type<T>>(roi[0]));
-      const bool ok = image < static_cast<double>(images[0]) && (negative_allowed || image > -1);
-      call.expect(ok, "rois[", r, ", 0] is ", image, ", data has ", images[0], " images");
-    }
-  });
 }
 
 // A finite number from a coordinate, which may be anything.
@@ -173,17 +165,13 @@ void take_maxima(const KernelCall& call) {
   });
 }
 
-// The sums of an adjoint: in `out` itself, or in float32 for float16, which is rounded once.
+// The sums of an adjoint.
 template <class T, class F>
 void accumulate(const NDArray& out, F&& f) {
-  using C = compute_type<T>;
-  const NDArray sums =
-      std::is_same_v<T, C> ? out : NDArray::empty(out.shape(), dtype_of<compute_type<T>>);
-  fill_zero(sums);
-  f(sums.data<C>());
-  if (!std::is_same_v<T, C>) {
-    convert(sums.dtype(), sums.bytes(), out.dtype(), out.bytes(), out.size());
-  }
+  const WideOutput sums(out);
+  fill_zero(sums.array());
+  f(sums.data<compute_type<T>>());
+  sums.finish();
 }
 
 // Channels are independent: each is summed by one thread, in the order of the regions.
@@ -218,15 +206,16 @@ OP(ROIPooling)
     .infer([](InferCall& call) {
       const auto& p = call.params<PoolingParams>();
       expect_pooling(call, p.pooled_size, p.spatial_scale);
-      expect_regions(call, call.shape(0), false);
+      expect_regions(call, call.shape(0));
       const Shape out = {call.shape(1)[0], call.shape(0)[1], p.pooled_size[0], p.pooled_size[1]};
       checked_size(out, call.name());
       call.output(0, out, call.dtype(0));
       call.output(1, out, DType::kInt64);
     })
+    .check([](const CheckCall& call) { check_regions(call, 1, call.shape(0)[0]); })
     .kernel([](const KernelCall& call) {
-      dispatch_floating(call.in(0).dtype(),
-                        [&](auto tag) { pool_regions<typename decltype(tag)::type>(call); });
+      dispatch<FloatingTypes>(call.in(0).dtype(),
+                              [&](auto tag) { pool_regions<typename decltype(tag)::type>(call); });
     })
     .keep_inputs({Keep::kShape, Keep::kData})
     .keep_output(1)
@@ -234,7 +223,7 @@ OP(ROIPooling)
       const Shape x = v.input_shape(0);
       if (v.needs(0)) {
         const ImagesParams images{Ints(x.begin(), x.end())};
-        v.grad(0, pool_grad({v.head(), v.input(1), v.output(1)}, images));
+        v.grad(0, pool_grad(v.head(), v.input(1), v.output(1), images));
       }
       if (v.needs(1)) v.grad(1, full(v.input_shape(1), v.input_dtype(1), 0));
     })
@@ -249,7 +238,7 @@ OP(ROIPooling)
 )");
 
 void infer_maxima(InferCall& call, const Shape& images, const Shape& pooled) {
-  expect_regions(call, images, false);
+  expect_regions(call, images);
   call.expect(pooled.ndim() == 4 && pooled[0] == call.shape(1)[0] && pooled[1] == images[1] &&
                   call.shape(2) == pooled && call.dtype(2) == DType::kInt64,
               "maxima must be int64 places for each region, channel and bin");
@@ -261,16 +250,17 @@ OP(_roi_maxima)
       infer_maxima(call, call.shape(0), call.shape(2));
       call.output(0, call.shape(2), call.dtype(0));
     })
+    .check([](const CheckCall& call) { check_regions(call, 1, call.shape(0)[0]); })
     .kernel([](const KernelCall& call) {
-      dispatch_floating(call.in(0).dtype(),
-                        [&](auto tag) { take_maxima<typename decltype(tag)::type>(call); });
+      dispatch<FloatingTypes>(call.in(0).dtype(),
+                              [&](auto tag) { take_maxima<typename decltype(tag)::type>(call); });
     })
     .no_grad_inputs(1, 2)
     .keep_inputs({Keep::kShape, Keep::kData, Keep::kData})
     .vjp([](Vjp& v) {
       const Shape x = v.input_shape(0);
       v.grad(0,
-             pool_grad({v.head(), v.input(1), v.input(2)}, ImagesParams{Ints(x.begin(), x.end())}));
+             pool_grad(v.head(), v.input(1), v.input(2), ImagesParams{Ints(x.begin(), x.end())}));
     })
     .doc("The elements of the regions' images that ROIPooling found to be the largest.");
 
@@ -282,9 +272,12 @@ OP(_backward_ROIPooling)
       infer_maxima(call, images, call.shape(0));
       call.output(0, images, call.dtype(0));
     })
+    .check([](const CheckCall& call) {
+      check_regions(call, 1, call.params<ImagesParams>().shape[0]);
+    })
     .kernel([](const KernelCall& call) {
-      dispatch_floating(call.in(0).dtype(),
-                        [&](auto tag) { add_maxima<typename decltype(tag)::type>(call); });
+      dispatch<FloatingTypes>(call.in(0).dtype(),
+                              [&](auto tag) { add_maxima<typename decltype(tag)::type>(call); });
     })
     .no_grad_inputs(1, 2)
     .keep_inputs({Keep::kNothing, Keep::kData, Keep::kData})
@@ -460,7 +453,7 @@ Shape aligned_shape(const InferCall& call, const AlignParams& p, const Shape& im
   constexpr int64_t kMostSamples = 1 << 16;
   call.expect(p.sample_ratio <= kMostSamples, "sample_ratio must be at most ", kMostSamples);
   expect_pooling(call, p.pooled_size, p.spatial_scale);
-  expect_regions(call, images, true);
+  expect_regions(call, images);
   int64_t channels = images[1];
   if (p.position_sensitive) {
     const int64_t bins = p.pooled_size[0] * p.pooled_size[1];
@@ -485,15 +478,16 @@ OP(_contrib_ROIAlign)
     .infer([](InferCall& call) {
       call.output(0, aligned_shape(call, call.params<AlignParams>(), call.shape(0)), call.dtype(0));
     })
+    .check([](const CheckCall& call) { check_regions(call, 1, call.shape(0)[0], true); })
     .kernel([](const KernelCall& call) {
-      dispatch_floating(call.in(0).dtype(),
-                        [&](auto tag) { align_regions<typename decltype(tag)::type>(call); });
+      dispatch<FloatingTypes>(call.in(0).dtype(),
+                              [&](auto tag) { align_regions<typename decltype(tag)::type>(call); });
     })
     .keep_inputs({Keep::kShape, Keep::kData})
     .vjp([](Vjp& v) {
       const Shape x = v.input_shape(0);
       if (v.needs(0)) {
-        v.grad(0, align_grad({v.head(), v.input(1)},
+        v.grad(0, align_grad(v.head(), v.input(1),
                              AlignGradParams{v.params<AlignParams>(), Ints(x.begin(), x.end())}));
       }
       if (v.needs(1)) v.grad(1, full(v.input_shape(1), v.input_dtype(1), 0));
@@ -519,15 +513,19 @@ OP(_backward_ROIAlign)
                   "head must have the shape of what was pooled");
       call.output(0, images, call.dtype(0));
     })
+    .check([](const CheckCall& call) {
+      check_regions(call, 1, call.params<AlignGradParams>().shape[0], true);
+    })
     .kernel([](const KernelCall& call) {
-      dispatch_floating(call.in(0).dtype(),
-                        [&](auto tag) { spread_regions<typename decltype(tag)::type>(call); });
+      dispatch<FloatingTypes>(call.in(0).dtype(), [&](auto tag) {
+        spread_regions<typename decltype(tag)::type>(call);
+      });
     })
     .no_grad_inputs(1)
     .keep_inputs({Keep::kNothing, Keep::kData})
     .vjp([](Vjp& v) {
       const AlignParams& p = v.params<AlignGradParams>();
-      v.grad(0, align({v.head(), v.input(1)}, p));
+      v.grad(0, align(v.head(), v.input(1), p));
     })
     .doc("The adjoint of _contrib_ROIAlign in data.");
 

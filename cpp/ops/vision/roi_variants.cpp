@@ -3,11 +3,10 @@
 #include <numbers>
 #include <vector>
 
-#include "core/floating.h"
 #include "op/declare.h"
+#include "ops/vision/regions.h"
 #include "ops/shared/strided.h"
-#include "runtime/convert.h"
-#include "runtime/parallel.h"
+#include "runtime/widen.h"
 
 // Pooling of regions where every bin has channels of its own, and of regions that are turned.
 namespace mxtape {
@@ -30,6 +29,7 @@ struct PositionParams {
   }
   int64_t groups() const { return group_size == 0 ? pooled_size : group_size; }
 };
+const fn::Op<PositionParams> position{"_contrib_PSROIPooling"};
 
 struct PositionGradParams : PositionParams {
   Ints shape;
@@ -39,6 +39,7 @@ struct PositionGradParams : PositionParams {
     PositionParams::visit(v);
   }
 };
+const fn::Op<PositionGradParams> position_grad{"_backward_PSROIPooling"};
 
 struct TurnedParams {
   Ints pooled_size;
@@ -62,15 +63,6 @@ void expect_regions(const InferCall& call, const Shape& images, double scale, in
   call.expect(images.ndim() == 4, "data must have shape (N, channels, height, width)");
   const Shape& rois = call.shape(1);
   call.expect(rois.ndim() == 2 && rois[1] == width, "rois must have shape (regions, ", width, ")");
-  dispatch_floating(call.dtype(1), [&](auto tag) {
-    using T = typename decltype(tag)::type;
-    const T* roi = call.input(1).data<T>();
-    for (int64_t r = 0; r < rois[0]; ++r, roi += width) {
-      const auto image = static_cast<double>(static_cast<compute_type<T>>(roi[0]));
-      call.expect(image > -1 && image < static_cast<double>(images[0]), "rois[", r, ", 0] is ",
-                  image, ", data has ", images[0], " images");
-    }
-  });
 }
 
 template <class C>
@@ -120,8 +112,6 @@ void for_each_bin(const PositionParams& p, const Shape& images, const NDArray& r
   }
 }
 
-const fn::Op position{"_contrib_PSROIPooling"}, position_grad{"_backward_PSROIPooling"};
-
 Shape position_shape(const InferCall& call, const PositionParams& p, const Shape& images) {
   constexpr int64_t kLimit = 1 << 20;  // of parameters, so that their products do not overflow
   call.expect(
@@ -143,10 +133,11 @@ OP(_contrib_PSROIPooling)
       const auto& p = call.params<PositionParams>();
       call.output(0, position_shape(call, p, call.shape(0)), call.dtype(0));
     })
+    .check([](const CheckCall& call) { check_regions(call, 1, call.shape(0)[0]); })
     .kernel([](const KernelCall& call) {
       const auto& p = call.params<PositionParams>();
       const Shape& images = call.in(0).shape();
-      dispatch_floating(call.out().dtype(), [&](auto tag) {
+      dispatch<FloatingTypes>(call.out().dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         using C = compute_type<T>;
         const T* from = call.in(0).data<T>();
@@ -172,7 +163,7 @@ OP(_contrib_PSROIPooling)
       const Shape x = v.input_shape(0);
       if (v.needs(0)) {
         const PositionGradParams p{v.params<PositionParams>(), Ints(x.begin(), x.end())};
-        v.grad(0, position_grad({v.head(), v.input(1)}, p));
+        v.grad(0, position_grad(v.head(), v.input(1), p));
       }
       if (v.needs(1)) v.grad(1, full(v.input_shape(1), v.input_dtype(1), 0));
     })
@@ -198,16 +189,18 @@ OP(_backward_PSROIPooling)
                   "head must have the shape of what was pooled");
       call.output(0, images, call.dtype(0));
     })
+    .check([](const CheckCall& call) {
+      check_regions(call, 1, call.params<PositionGradParams>().shape[0]);
+    })
     .kernel([](const KernelCall& call) {
       const PositionParams& p = call.params<PositionGradParams>();
       const NDArray& out = call.out();
       const Shape& images = out.shape();
-      dispatch_floating(out.dtype(), [&](auto tag) {
+      dispatch<FloatingTypes>(out.dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         using C = compute_type<T>;
-        const NDArray sums =
-            std::is_same_v<T, C> ? out : NDArray::empty(images, dtype_of<compute_type<T>>);
-        fill_zero(sums);
+        const WideOutput sums(out);
+        fill_zero(sums.array());
         const T* from = call.in(0).data<T>();
         C* to = sums.data<C>();
         // The channels of one of output_dim belong to no other.
@@ -225,16 +218,14 @@ OP(_backward_PSROIPooling)
                             }
                           });
         });
-        if (!std::is_same_v<T, C>) {
-          convert(sums.dtype(), sums.bytes(), out.dtype(), out.bytes(), out.size());
-        }
+        sums.finish();
       });
     })
     .no_grad_inputs(1)
     .keep_inputs({Keep::kNothing, Keep::kData})
     .vjp([](Vjp& v) {
       const PositionParams& p = v.params<PositionGradParams>();
-      v.grad(0, position({v.head(), v.input(1)}, p));
+      v.grad(0, position(v.head(), v.input(1), p));
     })
     .doc("The adjoint of _contrib_PSROIPooling in data.");
 
@@ -329,9 +320,10 @@ OP(_contrib_RROIAlign)
       checked_size(out, call.name());
       call.output(0, out, call.dtype(0));
     })
+    .check([](const CheckCall& call) { check_regions(call, 1, call.shape(0)[0]); })
     .kernel([](const KernelCall& call) {
-      dispatch_floating(call.in(0).dtype(),
-                        [&](auto tag) { align_turned<typename decltype(tag)::type>(call); });
+      dispatch<FloatingTypes>(call.in(0).dtype(),
+                              [&](auto tag) { align_turned<typename decltype(tag)::type>(call); });
     })
     .no_grad("it is for inference")
     .doc(

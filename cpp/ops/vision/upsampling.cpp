@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <vector>
 
-#include "core/floating.h"
 #include "op/common_params.h"
 #include "op/declare.h"
 #include "ops/nn/pooling.h"
@@ -48,6 +47,8 @@ struct SpreadParams {
   int64_t kernel() const { return 2 * scale - scale % 2; }
   int64_t pad() const { return scale / 2; }
 };
+const fn::Op<SpreadParams> enlarge_op{"_spread"}, shrink_op{"_backward_spread_data"},
+    weight_op{"_backward_spread_weight"};
 
 // The kernel's elements [begin, end) that fall on the large image, of `size`, where the kernel lies
 // for element `at` of the small one: along one axis.
@@ -124,7 +125,7 @@ void spread(const SpreadParams& p, const T* a, const T* b, T* out) {
 template <Spread kResult>
 void run_spread(const SpreadParams& p, const NDArray& a, const NDArray& b, const NDArray& out) {
   if (out.size() == 0) return;
-  dispatch_floating(out.dtype(), [&](auto tag) {
+  dispatch<FloatingTypes>(out.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     spread<T, kResult>(p, a.data<T>(), b.data<T>(), out.data<T>());
   });
@@ -153,9 +154,6 @@ void infer_spread(InferCall& call) {
               call.dtype(0));
 }
 
-const fn::Op enlarge_op{"_spread"}, shrink_op{"_backward_spread_data"},
-    weight_op{"_backward_spread_weight"};
-
 OP(_spread)
     .inputs("data", "weight")
     .params<SpreadParams>()
@@ -168,8 +166,8 @@ OP(_spread)
     .vjp([](Vjp& v) {
       const auto& p = v.params<SpreadParams>();
       const NDArray g = v.head();
-      if (v.needs(0)) v.grad(0, shrink_op({g, v.input(1)}, p));
-      if (v.needs(1)) v.grad(1, weight_op({g, v.input(0)}, p));
+      if (v.needs(0)) v.grad(0, shrink_op(g, v.input(1), p));
+      if (v.needs(1)) v.grad(1, weight_op(g, v.input(0), p));
     })
     .doc("A transposed convolution of each channel with a kernel of its own.");
 
@@ -185,8 +183,8 @@ OP(_backward_spread_data)
     .vjp([](Vjp& v) {
       const auto& p = v.params<SpreadParams>();
       const NDArray g = v.head();
-      if (v.needs(0)) v.grad(0, enlarge_op({g, v.input(1)}, p));
-      if (v.needs(1)) v.grad(1, weight_op({v.input(0), g}, p));
+      if (v.needs(0)) v.grad(0, enlarge_op(g, v.input(1), p));
+      if (v.needs(1)) v.grad(1, weight_op(v.input(0), g, p));
     })
     .doc("The gradient of _spread with respect to its data.");
 
@@ -202,8 +200,8 @@ OP(_backward_spread_weight)
     .vjp([](Vjp& v) {
       const auto& p = v.params<SpreadParams>();
       const NDArray g = v.head();
-      if (v.needs(0)) v.grad(0, enlarge_op({v.input(1), g}, p));
-      if (v.needs(1)) v.grad(1, shrink_op({v.input(0), g}, p));
+      if (v.needs(0)) v.grad(0, enlarge_op(v.input(1), g, p));
+      if (v.needs(1)) v.grad(1, shrink_op(v.input(0), g, p));
     })
     .doc("The gradient of _spread with respect to its weight.");
 
@@ -276,7 +274,7 @@ void run_nearest(const UpSamplingParams& p, const KernelCall& call) {
   if (out.size() == 0) return;
   const bool add = p.multi_input_mode == MultiInput::kSum;
   const int64_t oh = out.shape()[2], ow = out.shape()[3], channels = out.shape()[1];
-  dispatch_floating(out.dtype(), [&](auto tag) {
+  dispatch<FloatingTypes>(out.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     int64_t first = 0;
     for (size_t i = 0; i < call.input_count(); ++i) {
@@ -299,15 +297,13 @@ void run_nearest(const UpSamplingParams& p, const KernelCall& call) {
   });
 }
 
-const fn::Op pool_sum_op{"_pool_sum"}, slice_op{"slice"};
-
 void upsampling_vjp(Vjp& v) {
   const auto& p = v.params<UpSamplingParams>();
   const NDArray head = v.head();
   if (p.sample_type == SampleType::kBilinear) {
     const SpreadParams s = spread_of(p, v.input_shape(0));
-    if (v.needs(0)) v.grad(0, shrink_op({head, v.input(1)}, s));
-    if (v.needs(1)) v.grad(1, weight_op({head, v.input(0)}, s));
+    if (v.needs(0)) v.grad(0, shrink_op(head, v.input(1), s));
+    if (v.needs(1)) v.grad(1, weight_op(head, v.input(0), s));
     return;
   }
   int64_t first = 0;
@@ -318,7 +314,7 @@ void upsampling_vjp(Vjp& v) {
       NDArray mine = head;
       if (part) {
         const std::optional<int64_t> none;
-        mine = slice_op({head}, SliceParams{{none, first}, {none, first + in[1]}, {}});
+        mine = fn::slice(head, SliceParams{{none, first}, {none, first + in[1]}, {}});
       }
       PoolGeometry g;
       g.out_shape.assign(in.begin(), in.end());
@@ -328,7 +324,7 @@ void upsampling_vjp(Vjp& v) {
       }
       g.stride = {std::max<int64_t>(1, g.kernel[0]), std::max<int64_t>(1, g.kernel[1])};
       g.pad = {0, 0};
-      v.grad(i, pool_sum_op({mine}, g));
+      v.grad(i, fn::pool_sum(mine, g));
     }
     first += in[1];
   }

@@ -1,6 +1,13 @@
 """Interfaces that MXNet kept under ``contrib``."""
 
+from .. import _borrowed, _missing
 from . import autograd, ndarray
 from . import ndarray as nd
 
 __all__ = ["autograd", "nd", "ndarray"]
+
+__getattr__ = _borrowed.borrow(
+    __name__,
+    "tensorboard=.contrib.tensorboard text=.contrib.text",
+    explain=lambda name: _missing.refuse(__name__, name),
+)

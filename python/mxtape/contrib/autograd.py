@@ -2,6 +2,7 @@
 
 import functools
 
+from .. import _borrowed
 from .. import autograd as _autograd
 from ..autograd import (
     TrainingStateScope,
@@ -42,3 +43,14 @@ def grad(func, argnum=None):
         return both(*args)[0]
 
     return wrapped
+
+
+__getattr__ = _borrowed.borrow(
+    __name__,
+    "ctypes functools",
+    {
+        "array": "array",
+        ".base": "NDArrayHandle c_array c_array_buf c_handle_array check_call mx_uint string_types",
+        ".ndarray": "NDArray",
+    },
+)

@@ -7,6 +7,9 @@ from .dlpack import from_dlpack, to_dlpack_for_read, to_dlpack_for_write
 from .files import load, load_frombuffer, save
 from .indexing import get_indexing_dispatch_code, indexing_key_expand_implicit_axes
 from .ndarray import (
+    _DTYPE_MX_TO_NP,
+    _DTYPE_NP_TO_MX,
+    _GRAD_REQ_MAP,
     NDArray,
     add,
     arange,
@@ -52,6 +55,9 @@ from . import _internal, contrib, image, linalg, methods, random  # noqa: E402
 methods.install(NDArray)
 
 __all__ = [name for name in globals() if not name.startswith("_")]
+
+
+__all__ += ["_DTYPE_MX_TO_NP", "_DTYPE_NP_TO_MX", "_GRAD_REQ_MAP", "Custom"]
 
 
 def __getattr__(name):

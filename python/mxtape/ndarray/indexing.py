@@ -135,7 +135,12 @@ def _basic_layout(key, shape):
         if isinstance(item, slice):
             result.append(selections[-1][3])
         axis += 1
-    return selections, tuple(result) or (1,)
+    return selections, tuple(result) or _element_shape()
+
+
+def _element_shape():
+    """The shape of a single element that is picked by numbers."""
+    return () if _core.is_np_shape() else (1,)
 
 
 def _contiguous(selections, shape):
@@ -195,7 +200,7 @@ def getitem(x, key):
         raise IndexError("indexing: the array has no dimensions")
     key = _expand(_normalize(key), x.ndim)
     if all(_is_basic(item) for item in key):
-        return _get_basic(x, key) if x.ndim else x.reshape(1)
+        return _get_basic(x, key) if x.ndim else _core.reshape_to(x, [])
     lead, positions = _flat_positions(x, key)
     rest = x.shape[len(lead) :]
     rows = _core.reshape_to(x, [int(np.prod(lead, dtype=np.int64)), *rest])
@@ -203,7 +208,7 @@ def getitem(x, key):
     if 0 in shape or 0 in x.shape:
         return _core.empty(list(shape), x.dtype)
     taken = register.get("take")(rows, _core.from_numpy_copy(positions), 0, "clip")
-    return taken if shape else taken.reshape(1)
+    return taken if shape else _core.reshape_to(taken, list(_element_shape()))
 
 
 def setitem(x, key, value):

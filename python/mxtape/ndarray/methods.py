@@ -293,6 +293,18 @@ class _Methods(_Native):
         _core.set_device(buffer, *_core.device(self))
         _core.mark_variables([self], [buffer], [grad_req])
 
+    @property
+    def _fresh_grad(self):
+        """1 when backward has written the gradient since this was last set to False, else 0.
+
+        Of a variable it can be set; a trainer does so when it has used the gradient.
+        """
+        return int(_core.fresh_grad(self))
+
+    @_fresh_grad.setter
+    def _fresh_grad(self, fresh):
+        _core.set_fresh_grad(self, bool(fresh))
+
     def backward(self, out_grad=None, retain_graph=False, train_mode=True):
         """Computes the gradients of the array with respect to the variables it came from.
 

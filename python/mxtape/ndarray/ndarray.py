@@ -34,7 +34,16 @@ def _dtype(dtype):
     return dtype.type
 
 
-_DTYPES = {"float16", "float32", "float64", "uint8", "int8", "int32", "int64", "bool"}
+# MXNet's numbers of data types, as in its files, and of what grad_req says.
+_NUMBERED = "float32 float64 float16 uint8 int32 int8 int64 bool_".split()
+_DTYPE_MX_TO_NP = {-1: None, **{i: getattr(np, name) for i, name in enumerate(_NUMBERED)}}
+_DTYPE_NP_TO_MX = {dtype: number for number, dtype in _DTYPE_MX_TO_NP.items()}
+_GRAD_REQ_MAP = {"null": 0, "write": 1, "add": 3}
+
+_DTYPES = {np.dtype(dtype).name for dtype in _DTYPE_NP_TO_MX if dtype is not None}
+
+# Where `slice` is the operator, this is Python's.
+py_slice = slice
 
 
 def _placed(array, ctx):
@@ -414,10 +423,9 @@ def waitall():
 # ---- functions of two arrays, or of an array and a number
 
 
-def _binary(name, arrays, scalar, reversed_scalar, on_numbers, doc, with_two):
+def _binary(name, on_numbers, doc, with_two):
     """`with_two`: what the function gives for the array [7, 2, 0] and the number 2."""
-    arrays, scalar = register.get(arrays), register.get(scalar)
-    reversed_scalar = register.get(reversed_scalar)
+    arrays, scalar, reversed_scalar = map(register.get, _core.binary_forms(name))
 
     def function(lhs, rhs):
         if isinstance(lhs, NDArray):
@@ -461,36 +469,24 @@ def _logical(function):
 
 add = _binary(
     "add",
-    "broadcast_add",
-    "_plus_scalar",
-    "_plus_scalar",
     lambda x, y: x + y,
     "lhs + rhs.",
     [9, 4, 2],
 )
 subtract = _binary(
     "subtract",
-    "broadcast_sub",
-    "_minus_scalar",
-    "_rminus_scalar",
     lambda x, y: x - y,
     "lhs - rhs.",
     [5, 0, -2],
 )
 multiply = _binary(
     "multiply",
-    "broadcast_mul",
-    "_mul_scalar",
-    "_mul_scalar",
     lambda x, y: x * y,
     "lhs * rhs.",
     [14, 4, 0],
 )
 divide = _binary(
     "divide",
-    "broadcast_div",
-    "_div_scalar",
-    "_rdiv_scalar",
     lambda x, y: x / y,
     "lhs / rhs.",
     [3.5, 1, 0],
@@ -498,117 +494,78 @@ divide = _binary(
 true_divide = divide
 modulo = _binary(
     "modulo",
-    "broadcast_mod",
-    "_mod_scalar",
-    "_rmod_scalar",
     lambda x, y: x % y,
     "lhs % rhs.",
     [1, 0, 0],
 )
 power = _binary(
     "power",
-    "broadcast_power",
-    "_power_scalar",
-    "_rpower_scalar",
     pow,
     "base to the power exp.",
     [49, 4, 0],
 )
 maximum = _binary(
     "maximum",
-    "broadcast_maximum",
-    "_maximum_scalar",
-    "_maximum_scalar",
     max,
     "The larger operand.",
     [7, 2, 2],
 )
 minimum = _binary(
     "minimum",
-    "broadcast_minimum",
-    "_minimum_scalar",
-    "_minimum_scalar",
     min,
     "The lesser operand.",
     [2, 2, 0],
 )
 equal = _binary(
     "equal",
-    "broadcast_equal",
-    "_equal_scalar",
-    "_equal_scalar",
     lambda x, y: int(x == y),
     "1 where lhs == rhs, else 0.",
     [0, 1, 0],
 )
 not_equal = _binary(
     "not_equal",
-    "broadcast_not_equal",
-    "_not_equal_scalar",
-    "_not_equal_scalar",
     lambda x, y: int(x != y),
     "1 where lhs != rhs, else 0.",
     [1, 0, 1],
 )
 greater = _binary(
     "greater",
-    "broadcast_greater",
-    "_greater_scalar",
-    "_lesser_scalar",
     lambda x, y: int(x > y),
     "1 where lhs > rhs, else 0.",
     [1, 0, 0],
 )
 greater_equal = _binary(
     "greater_equal",
-    "broadcast_greater_equal",
-    "_greater_equal_scalar",
-    "_lesser_equal_scalar",
     lambda x, y: int(x >= y),
     "1 where lhs >= rhs, else 0.",
     [1, 1, 0],
 )
 lesser = _binary(
     "lesser",
-    "broadcast_lesser",
-    "_lesser_scalar",
-    "_greater_scalar",
     lambda x, y: int(x < y),
     "1 where lhs < rhs, else 0.",
     [0, 0, 1],
 )
 lesser_equal = _binary(
     "lesser_equal",
-    "broadcast_lesser_equal",
-    "_lesser_equal_scalar",
-    "_greater_equal_scalar",
     lambda x, y: int(x <= y),
     "1 where lhs <= rhs, else 0.",
     [0, 1, 1],
 )
 logical_and = _binary(
     "logical_and",
-    "broadcast_logical_and",
-    "_logical_and_scalar",
-    "_logical_and_scalar",
     _logical(lambda x, y: x and y),
     "1 where both are not 0, else 0.",
     [1, 1, 0],
 )
 logical_or = _binary(
     "logical_or",
-    "broadcast_logical_or",
-    "_logical_or_scalar",
-    "_logical_or_scalar",
     _logical(lambda x, y: x or y),
     "1 where one is not 0, else 0.",
     [1, 1, 1],
 )
 logical_xor = _binary(
     "logical_xor",
-    "broadcast_logical_xor",
-    "_logical_xor_scalar",
-    "_logical_xor_scalar",
     _logical(lambda x, y: x != y),
     "1 where exactly one is not 0, else 0.",
     [0, 0, 1],

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from .. import _missing
 from .._loader import core as _core
 from ..base import MXNetError, _Null
 
@@ -22,9 +23,6 @@ _PARAM_TYPES = (
     "tuple of int and None",
     "tuple of float",
 )
-
-# What MXNet has and mxtape does not, with where it stands.
-_NOT_YET = ("sparse",)
 
 operators: dict = {}
 
@@ -91,8 +89,9 @@ def explain_missing(module, name):
     """Why `module` has no `name`, for an AttributeError."""
     if name.startswith("__"):
         return f"module {module!r} has no attribute {name!r}"
-    if name in _NOT_YET:
-        return f"{module}.{name} is not in mxtape yet; see docs/differences.md"
+    reason = _missing.why(f"{module}.{name}".partition(".")[2])
+    if reason is not None:
+        return reason
     return f"module {module!r} has no operator {name!r}; what is missing is in docs/differences.md"
 
 

@@ -1,5 +1,5 @@
-"""Symbols: the structure of a recorded computation."""
+"""Symbols: graphs of operators, recorded or from files."""
 
-from .symbol import Symbol
+from .symbol import Group, Symbol, load, load_json
 
-__all__ = ["Symbol"]
+__all__ = ["Group", "Symbol", "load", "load_json"]

@@ -4,8 +4,11 @@
 >>> mx.test_utils.assert_almost_equal(mx.nd.ones((2,)) * 3, [3.0, 3.0])
 """
 
+from .. import _borrowed
+from .. import as_mxnet as _as_mxnet
 from ..context import current_context
 from ..ndarray import array
+from ..util import get_cuda_compute_capability, getenv, setenv
 from .arrays import (
     assign_each,
     assign_each2,
@@ -69,15 +72,12 @@ from .gradients import (
 from .process import (
     discard_stderr,
     environment,
-    get_cuda_compute_capability,
-    getenv,
     has_tvm_ops,
     is_aarch64_run,
     is_cd_run,
     is_op_runnable,
     list_gpus,
     retry,
-    setenv,
 )
 
 __all__ = [
@@ -157,7 +157,7 @@ _NEEDS = {
     "mx.gluon": "check_gluon_hybridize_consistency",
     "mx.optimizer": "compare_optimizer",
     "mx.io": "DummyIter get_mnist_iterator",
-    "mx.np": "use_np",
+    "mx.np": "np_symbol",
     "the tool im2rec": "get_im2rec_path",
     "a network, which mxtape does not use": "download download_model get_bz2_data get_cifar10 "
     "get_mnist get_mnist_pkl get_mnist_ubyte get_zip_data",
@@ -165,10 +165,31 @@ _NEEDS = {
 _NOT_HERE = {name: need for need, names in _NEEDS.items() for name in names.split()}
 
 
-def __getattr__(name):
+def _explain(name):
+    if name == "mx":
+        # Not kept: a program may import mxnet later.
+        return _as_mxnet.module()
     if name in _NOT_HERE:
         raise AttributeError(
             f"mxtape.test_utils.{name} is not in mxtape: it needs {_NOT_HERE[name]}; "
             "see docs/differences.md"
         )
     raise AttributeError(f"module 'mxtape.test_utils' has no attribute {name!r}")
+
+
+__all__ += ["mx"]
+__getattr__ = _borrowed.borrow(
+    __name__,
+    "bz2 errno gzip json logging np=numpy npt=numpy.testing numbers os platform rnd=numpy.random "
+    "struct sys time traceback zipfile",
+    {
+        "collections": "OrderedDict",
+        "contextlib": "contextmanager",
+        ".context": "Context",
+        ".runtime": "Features",
+        ".symbol": "Symbol",
+        ".util": "use_np",
+    },
+    later="requests=requests ss=scipy.stats",
+    explain=_explain,
+)

@@ -6,45 +6,19 @@ import os
 import platform
 import sys
 
-from ..base import MXNetError
 from ..context import num_gpus
+from ..util import getenv, setenv
 
 __all__ = [
     "discard_stderr",
     "environment",
-    "get_cuda_compute_capability",
-    "getenv",
     "has_tvm_ops",
     "is_aarch64_run",
     "is_cd_run",
     "is_op_runnable",
     "list_gpus",
     "retry",
-    "setenv",
 ]
-
-
-def getenv(name):
-    """The value of an environment variable; None when it is not set.
-
-    >>> getenv('A_VARIABLE_THAT_IS_NOT_SET') is None
-    True
-    """
-    return os.environ.get(name)
-
-
-def setenv(name, value):
-    """Sets an environment variable to a text, or takes it away for None.
-
-    >>> setenv('MXTAPE_EXAMPLE', '1')
-    >>> getenv('MXTAPE_EXAMPLE')
-    '1'
-    >>> setenv('MXTAPE_EXAMPLE', None)
-    """
-    if value is None:
-        os.environ.pop(name, None)
-    else:
-        os.environ[name] = value
 
 
 @contextlib.contextmanager
@@ -137,21 +111,6 @@ def list_gpus():
     []
     """
     return range(num_gpus())
-
-
-def get_cuda_compute_capability(ctx):
-    """What a GPU is capable of: an error, as there is none.
-
-    Raises
-    ------
-    ValueError
-        For a context that is no GPU.
-    MXNetError
-        For a GPU.
-    """
-    if ctx.device_type != "gpu":
-        raise ValueError(f"get_cuda_compute_capability: {ctx} is not a GPU")
-    raise MXNetError(f"get_cuda_compute_capability: {ctx}: mxtape has no GPUs")
 
 
 def has_tvm_ops():

@@ -1,0 +1,51 @@
+#pragma once
+
+#include "op/invoke.h"
+
+namespace mxtape {
+
+// One call of an operator in four steps, which invoke() takes one after the other. Nothing is
+// changed before place(), and nobody's values before run().
+class Call {
+ public:
+  // `outputs` holds the arrays to write to, undefined ones for new arrays, or is empty.
+  Call(const OpSchema& op, Inputs inputs, const ParamsRef& params, Mode mode, Outputs& outputs)
+      : op_(op), inputs_(inputs), params_(params), mode_(mode), outputs_(outputs) {}
+
+  // Checks the inputs, infers the outputs' shapes and dtypes, checks what reads values, and checks
+  // the arrays given as outputs.
+  void infer();
+  // Gives every output memory: its own, what the caller gave, or spare memory where that overlaps an
+  // input in a way that the kernel could trip over. A call over large arrays may get none yet, and
+  // wait.
+  void place();
+  // Runs the kernel, unless the call waits.
+  void run();
+  // Hangs the outputs on the tape, where the mode and the inputs ask for it.
+  void record();
+
+  std::span<const ArraySpec> specs() const { return specs_; }
+
+ private:
+  bool mutates(size_t i) const { return op_.mutates(i, inputs_.size(), params_.get(), mode_); }
+  bool will_record() const;
+  void check_inputs() const;
+  void check_outputs() const;
+  void check_recordable() const;
+  NDArray deferred_result(const ArraySpec& spec, int64_t size) const;
+
+  const OpSchema& op_;
+  Inputs inputs_;
+  const ParamsRef& params_;
+  Mode mode_;
+  Outputs& outputs_;
+  size_t given_ = 0;  // how many arrays the caller gave as outputs
+  SmallVector<ArraySpec, 2> specs_;
+  // The caller's arrays whose results are computed elsewhere, and which outputs they are.
+  Outputs spare_;
+  SmallVector<size_t, 2> copied_;
+  size_t bytes_ = 0;  // of the outputs together, or of the largest input
+  bool waits_ = false;
+};
+
+}  // namespace mxtape

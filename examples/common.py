@@ -1,0 +1,128 @@
+"""What the examples share: the command line, the scanned digits, Adam, and derivatives."""
+
+import math
+
+import numpy as np
+
+from mxtape import autograd, nd
+
+SPLIT_SEED = 0  # the same samples are held out in every run, whatever --seed is
+
+
+def parse_arguments(parser, unit, meaning, full, quick, goal=""):
+    """Add --UNIT, a count, --seed and --quick to the parser, and read the command line.
+
+    The count is `full` when it is not given, `quick` with --quick.
+    """
+    parser.add_argument(f"--{unit}", type=int, help=f"{meaning} ({full})")
+    parser.add_argument("--seed", type=int, default=0, help="for everything that is random (0)")
+    parser.add_argument("--quick", action="store_true", help=f"{quick} {unit}{goal}")
+    arguments = parser.parse_args()
+    count = getattr(arguments, unit)
+    if count is None:
+        count = quick if arguments.quick else full
+        setattr(arguments, unit, count)
+    require_positive(parser, unit, count)
+    return arguments
+
+
+def require_positive(parser, unit, count):
+    if count < 1:
+        parser.error(f"--{unit} must be at least 1, not {count}")
+
+
+def split(*arrays):
+    """Shuffle arrays alike. Return four fifths of each to learn from, and a fifth held out."""
+    order = np.random.RandomState(SPLIT_SEED).permutation(len(arrays[0]))
+    held_out = len(order) // 5
+    return tuple(tuple(a[part] for a in arrays) for part in (order[held_out:], order[:held_out]))
+
+
+def load_digits():
+    """Return (images, labels) to train on and (images, labels) held out, as NumPy arrays.
+
+    Images are float32 of shape (n, 64) in 0..1, labels float32 of shape (n,).
+    """
+    from sklearn.datasets import load_digits as load
+
+    scans = load()
+    return split((scans.data / 16).astype("float32"), scans.target.astype("float32"))
+
+
+def batches(count, size):
+    """The slices that cut `count` samples into batches; the last one may be smaller."""
+    for start in range(0, count, size):
+        yield slice(start, min(start + size, count))
+
+
+class Adam:
+    def __init__(self, weights, learning_rate, weight_decay=0.0):
+        self.weights, self.steps = weights, 0
+        self.learning_rate, self.weight_decay = learning_rate, weight_decay
+        self.means = [nd.zeros_like(w) for w in weights]
+        self.variances = [nd.zeros_like(w) for w in weights]
+
+    def step(self, share, rescale_grad=1.0):
+        """Move every weight; `share` is what is left of the learning rate."""
+        self.steps += 1
+        # The averages start from zero: their first values are too small by known factors.
+        start = math.sqrt(1 - 0.999**self.steps) / (1 - 0.9**self.steps)
+        for w, mean, variance in zip(self.weights, self.means, self.variances):
+            nd.adam_update(
+                w,
+                w.grad,
+                mean,
+                variance,
+                lr=self.learning_rate * share * start,
+                wd=self.weight_decay,
+                rescale_grad=rescale_grad,
+                out=w,
+            )
+
+
+def accuracy_status(accuracy, required):
+    """The status to exit with, which an accuracy below the one required makes a failure."""
+    if accuracy < required:
+        print(f"that is less than the {100 * required:g} % that this run should reach")
+        return 1
+    return 0
+
+
+def gradient(objective, x):
+    """Return the objective at x, of shape (1,), and its gradient, as NumPy arrays."""
+    with autograd.record():
+        loss = objective(x)
+    loss.backward()
+    return loss.asscalar(), x.grad.asnumpy()
+
+
+def gradient_and_hessian(objective, x):
+    """The same, and the matrix of second derivatives: one more backward for each of its rows."""
+    with autograd.record():
+        loss = objective(x)
+        first = autograd.grad(loss, x, create_graph=True)[0]
+        elements = [first[i : i + 1] for i in range(len(first))]
+    rows = [autograd.grad(element, x, retain_graph=True)[0] for element in elements]
+    return loss.asscalar(), first.asnumpy(), nd.stack(*rows).asnumpy()
+
+
+def walk_downhill(objective, x, aim, length, limit, tolerance, report, slack=0.0):
+    """Change x in place until no element of the objective's slope exceeds the tolerance.
+
+    `aim(x, length)` returns loss, slope, a direction and how far to try it first, after a step of
+    `length`. Half of that is tried next, until the loss falls as it should. Return the loss, the
+    steps taken, and whether it is a minimum.
+    """
+    for step in range(limit + 1):
+        loss, slope, direction, length = aim(x, length)
+        report(step, loss, slope)
+        if abs(slope).max() < tolerance or step == limit:
+            break
+        here = x.asnumpy()
+        while length > 1e-12:
+            x[:] = nd.array(here + length * direction, dtype="float64")
+            target = loss + 1e-4 * length * (direction @ slope) + slack * loss
+            if objective(x).asscalar() <= target:
+                break
+            length /= 2
+    return loss, step, abs(slope).max() < tolerance

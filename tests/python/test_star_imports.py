@@ -1,0 +1,182 @@
+"""``from mxtape.<module> import *`` gives the names that MXNet 1.9.1's modules give."""
+
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+
+import mxtape as mx
+from support import output_of, run_program
+
+
+def _listed():
+    modules = {}
+    for line in Path(__file__).with_name("star_imports.txt").read_text().splitlines():
+        if line.startswith("#"):
+            continue
+        if not line.startswith(" "):
+            module, _, line = line.partition(":")
+            modules[module] = []
+        modules[module] += line.split()
+    return modules
+
+
+LISTED = _listed()
+
+# What is not there, by the reason. Each is an error that says so.
+_SUBMODULES = (
+    "api callback error executor executor_manager gluon image img init initializer io kv kvstore "
+    "lr_scheduler metric mod model module mon monitor ndarray_doc notebook np np_symbol npx numpy "
+    "numpy_dispatch_protocol numpy_extension numpy_op_fallback numpy_op_signature onnx optimizer "
+    "profiler recordio rtc symbol_doc th torch tvmop visualization viz rnn"
+)
+EXCEPTIONS = {
+    "mxnet": {"is not built yet": _SUBMODULES},
+    "mxnet.contrib": {
+        "needs symbols, gluon or quantized arrays": "io onnx quant quantization sym symbol"
+    },
+    "mxnet.ndarray": {
+        "is not built yet": "numpy numpy_extension sparse",
+        "runs a symbol": "CachedOp",
+        "is a pointer of the C interface": "_new_empty_handle",
+    },
+    "mxnet.test_utils": {
+        "runs symbols": "check_consistency check_symbolic_backward check_symbolic_forward "
+        "same_symbol_structure simple_forward",
+        "needs sparse arrays": "create_sparse_array create_sparse_array_zd rand_sparse_ndarray "
+        "shuffle_csr_column_indices",
+        "needs gluon, optimizer, io or np": "check_gluon_hybridize_consistency compare_optimizer "
+        "DummyIter get_mnist_iterator np_symbol",
+        "needs a tool or a network": "get_im2rec_path download download_model get_bz2_data "
+        "get_cifar10 get_mnist get_mnist_pkl get_mnist_ubyte get_zip_data",
+    },
+    # Everything but the class makes symbols, which cannot be composed yet.
+    "mxnet.symbol": {"makes symbols": " ".join(set(LISTED["mxnet.symbol"]) - {"Symbol"})},
+}
+
+
+def _excepted(module):
+    return {name for names in EXCEPTIONS.get(module, {}).values() for name in names.split()}
+
+
+def _own(module):
+    return "mxtape" + module[len("mxnet") :]
+
+
+@pytest.mark.parametrize("module", LISTED)
+def test_names_of(module):
+    gained: dict = {}
+    exec(f"from {_own(module)} import *", gained)
+    expected = set(LISTED[module]) - _excepted(module)
+    assert expected <= set(gained), sorted(expected - set(gained))
+
+
+@pytest.mark.parametrize("module", EXCEPTIONS)
+def test_what_is_not_there_says_so(module):
+    """An exception that has come to be there is to leave the list."""
+    found = importlib.import_module(_own(module))
+    assert _excepted(module) <= set(LISTED[module])
+    for name in _excepted(module):
+        with pytest.raises(AttributeError, match=name):
+            getattr(found, name)
+
+
+@pytest.mark.parametrize(
+    "module", ["mxtape", "mxtape.contrib", "mxtape.ndarray", "mxtape.test_utils"]
+)
+def test_errors_name_the_page(module):
+    found = importlib.import_module(module)
+    for name in _excepted("mxnet" + module[len("mxtape") :]):
+        with pytest.raises(AttributeError, match=r"docs/differences\.md"):
+            getattr(found, name)
+
+
+def test_all_lists_no_name_twice_and_none_that_is_missing():
+    for module in LISTED:
+        found = importlib.import_module(_own(module))
+        assert len(set(found.__all__)) == len(found.__all__)
+        for name in found.__all__:
+            getattr(found, name)
+
+
+def test_the_names_mean_what_they_mean_in_mxnet():
+    gained: dict = {}
+    exec("from mxtape.test_utils import *", gained)
+    import numpy
+    import numpy.testing
+
+    assert gained["np"] is numpy
+    assert gained["npt"] is numpy.testing
+    assert gained["rnd"] is numpy.random
+    assert gained["sys"] is sys
+    assert gained["mx"] is mx
+    assert gained["array"] is mx.nd.array
+    assert gained["Context"] is mx.Context
+    gained = {}
+    exec("from mxtape.autograd import *", gained)
+    assert gained["array"].__module__ == "array"
+    assert gained["NDArray"] is mx.nd.NDArray
+    assert gained["c_int"].__module__ == "ctypes"
+    assert mx.rnd is mx.random
+
+
+def test_modules_that_may_be_absent_are_imported_on_first_use():
+    program = """
+        import sys
+        sys.modules["requests"] = None
+        from mxtape.test_utils import *
+        print(type(requests).__name__, "scipy" in sys.modules)
+        try:
+            requests.get
+        except ImportError as error:
+            print("requests" in str(error))
+        struct.pack
+        sys.modules["scipy.stats"] = os
+        print(ss.getcwd is os.getcwd)
+    """
+    assert output_of(program).split() == ["_Later", "False", "True", "True"]
+
+
+def test_import_brings_in_none_of_them():
+    program = """
+        import sys, numpy
+        before = set(sys.modules)
+        import mxtape
+        print(*set(sys.modules) - before)
+    """
+    late = {"ctypes", "bz2", "requests", "scipy", "traceback", "json", "logging", "zipfile"}
+    late |= {
+        f"mxtape.{name}" for name in ("test_utils", "contrib.text", "_c_types", "util", "name")
+    }
+    assert not late & set(output_of(program).split())
+
+
+@pytest.mark.parametrize("package", ["mxtape", "mxnet"])
+@pytest.mark.parametrize("name", ["gluon", "optimizer", "np", "io"])
+def test_importing_a_module_that_is_not_built_explains_itself(package, name):
+    before = "import mxtape; mxtape.install_as_mxnet(); " if package == "mxnet" else ""
+    for statement in (
+        f"from {package} import {name}",
+        f"import {package}.{name}",
+        f"import {package}.{name}.more",
+        f"from {package}.{name} import *",
+    ):
+        error = run_program(before + statement).stderr.splitlines()[-1]
+        assert f"mxtape.{name} is not in mxtape yet; see docs/differences.md" in error, statement
+        assert "ModuleNotFoundError" in error
+    caught = (
+        before
+        + f"\ntry:\n    from {package} import {name}\nexcept ImportError:\n    print('caught')"
+    )
+    assert output_of(caught) == "caught\n"
+
+
+def test_parts_of_contrib_say_what_they_need():
+    error = run_program("from mxtape.contrib import onnx").stderr.splitlines()[-1]
+    assert "mxtape.contrib.onnx is not in mxtape yet: it needs symbols" in error
+    with pytest.raises(AttributeError, match="quantized arrays"):
+        mx.contrib.quantization  # noqa: B018
+    assert "cannot import name" in run_program("from mxtape import absent").stderr
+    with pytest.raises(AttributeError, match=r"'mxtape\.contrib' has no attribute 'absent'"):
+        mx.contrib.absent  # noqa: B018
