@@ -35,8 +35,8 @@ struct TakeGradParams {
   template <class V>
   void visit(V& v) {
     v.required("shape", shape, "Shape of the array that was looked up in.");
-    v("axis", axis, "As take was given it.");
-    v("mode", mode, "As take was given it.", kTakeModes);
+    v("axis", axis, "As in take.");
+    v("mode", mode, "As in take.", kTakeModes);
   }
 };
 const fn::Op<TakeGradParams> take_grad{"_backward_take"};
@@ -68,8 +68,8 @@ struct PickGradParams {
   template <class V>
   void visit(V& v) {
     v.required("shape", shape, "Shape of the array that was picked from.");
-    v("axis", axis, "As pick was given it.");
-    v("mode", mode, "As pick was given it.", kPickModes);
+    v("axis", axis, "As in pick.");
+    v("mode", mode, "As in pick.", kPickModes);
   }
 };
 const fn::Op<PickGradParams> pick_grad{"_backward_pick"};

@@ -28,7 +28,7 @@ struct SoftmaxParams {
     v("temperature", temperature, "What the data is divided by; None for 1.");
     v("dtype", dtype, "Floating dtype of the result; None for the input's.");
     v("use_length", use_length,
-      "Whether softmax takes a second input: how many leading elements of each run take part.");
+      "Whether softmax has a second input: how many leading elements of each run take part.");
   }
 };
 namespace fn {
