@@ -133,7 +133,10 @@ std::string GraphNode::output_name(uint32_t index) const {
 }
 
 bool GraphNode::changes_input(size_t i) const {
-  return op_ && op_->mutates && op_->mutates(i, inputs_.size(), params_.get());
+  if (!op_) return false;
+  const auto& states = op_->auxiliary;
+  if (std::find(states.begin(), states.end(), static_cast<uint8_t>(i)) != states.end()) return true;
+  return op_->mutates && op_->mutates(i, inputs_.size(), params_.get(), {});
 }
 
 Graph::Nodes Graph::nodes() const {

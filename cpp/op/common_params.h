@@ -1,5 +1,7 @@
 #pragma once
 
+#include <optional>
+
 #include "op/functional.h"
 #include "op/params.h"
 
@@ -131,6 +133,24 @@ struct StackParams {
 };
 namespace fn {
 inline const Op<StackParams> stack{"stack"};
+}
+
+struct SoftmaxParams {
+  int64_t axis = -1;
+  std::optional<double> temperature;
+  std::optional<DType> dtype;
+  std::optional<bool> use_length = false;
+  template <class V>
+  void visit(V& v) {
+    v("axis", axis, "The axis along which the results sum to 1.");
+    v("temperature", temperature, "What the data is divided by; None for 1.");
+    v("dtype", dtype, "Floating dtype of the result; None for the input's.");
+    v("use_length", use_length,
+      "Whether softmax takes a second input: how many leading elements of each run take part.");
+  }
+};
+namespace fn {
+inline const Op<SoftmaxParams> softmax{"softmax"}, log_softmax{"log_softmax"};
 }
 
 }  // namespace mxtape

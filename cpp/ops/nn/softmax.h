@@ -1,8 +1,6 @@
 #pragma once
 
-#include <optional>
-
-#include "op/functional.h"
+#include "op/common_params.h"
 
 namespace mxtape {
 
@@ -16,24 +14,6 @@ struct AxisView {
         inner(shape.product(axis + 1, shape.ndim())) {}
   AxisView(int64_t outer, int64_t n, int64_t inner) : outer(outer), n(n), inner(inner) {}
 };
-
-struct SoftmaxParams {
-  int64_t axis = -1;
-  std::optional<double> temperature;
-  std::optional<DType> dtype;
-  std::optional<bool> use_length = false;
-  template <class V>
-  void visit(V& v) {
-    v("axis", axis, "The axis along which the results sum to 1.");
-    v("temperature", temperature, "What the data is divided by; None for 1.");
-    v("dtype", dtype, "Floating dtype of the result; None for the input's.");
-    v("use_length", use_length,
-      "Whether softmax has a second input: how many leading elements of each run take part.");
-  }
-};
-namespace fn {
-inline const Op<SoftmaxParams> softmax{"softmax"}, log_softmax{"log_softmax"};
-}
 
 // y = softmax(scale * x), or its logarithm, along the axis, for floating x and y. Where `lengths`
 // is given (outer * inner of int32 or int64), only so many leading elements of each run take part,

@@ -131,7 +131,7 @@ void output_gradient(const NDArray& y, const NDArray& label, const NDArray& out,
 NDArray differentiable_output(const NDArray& x, const SoftmaxOutputParams& p) {
   const AxisView view = output_view(x.shape(), p);
   const NDArray runs = reshape(x, Shape{view.outer, view.n, view.inner});
-  return reshape(softmax({runs}, SoftmaxParams{1}), x.shape());
+  return reshape(fn::softmax(runs, SoftmaxParams{1}), x.shape());
 }
 
 OP(_backward_SoftmaxOutput)
@@ -242,7 +242,7 @@ OP(softmax_cross_entropy)
     .keep_input(0)
     .keep_input(1)
     .vjp([](Vjp& v) {
-      const NDArray y = softmax({v.input(0)}, SoftmaxParams{});
+      const NDArray y = fn::softmax(v.input(0));
       v.grad(0, output_grad(y, v.input(1), SoftmaxOutputGradParams{}) * v.head());
     })
     .doc("The sum over rows of -log softmax(data)[label], of shape (1,).")

@@ -145,7 +145,7 @@ template <template <class> class Step, class P, bool kMaster = false,
 OpDeclaration& declare_step(OpDeclaration&& op) {
   constexpr int kStates = Step<float>::kStates;
   if constexpr (kStates > 0 || kMaster) {
-    op.mutates([](size_t i, size_t, const Params*) { return i >= 2; });
+    op.mutates([](size_t i, size_t, const Params*, Mode) { return i >= 2; });
   }
   return op.template params<P>()
       .infer(infer_step<kStates, kMaster>)

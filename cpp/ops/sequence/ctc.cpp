@@ -269,7 +269,7 @@ class ComposedCtc {
 
   NDArray gradient(const NDArray& data) const {
     const int64_t steps = data.shape()[0];
-    const NDArray logs = compose::call(fn::log_softmax, {&data, 1});
+    const NDArray logs = fn::log_softmax(data);
     std::vector<NDArray> emitted, forward, grads;
     grads.resize(size_t(steps));
     for (int64_t t = 0; t < steps; ++t) {
@@ -290,8 +290,8 @@ class ComposedCtc {
     now = last_;
     for (int64_t t = steps; t-- > 0;) {
       const NDArray occupied = fn::exp(forward[size_t(t)] + now - total);
-      const NDArray counted = fn::batch_dot(
-          {reshape(occupied, Shape{batch_, 1, states_}), classes_of_states_}, DotParams{});
+      const NDArray counted =
+          fn::batch_dot(reshape(occupied, Shape{batch_, 1, states_}), classes_of_states_);
       const NDArray step = reshape(compose::rows(logs, t, t + 1), Shape{batch_, classes_});
       grads[size_t(t)] = (fn::exp(step) - reshape(counted, step.shape())) * counts(t);
       const NDArray through = now + emitted[size_t(t)];

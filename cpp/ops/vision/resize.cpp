@@ -57,7 +57,7 @@ OP(_contrib_AdaptiveAvgPooling2D)
     .keep_input(0, Keep::kShape)
     .vjp([](Vjp& v) {
       v.grad(0, fn::pool_sum_adjoint(
-                    {v.head()}, adaptive_geometry(v.params<AdaptiveParams>(), v.input_shape(0))));
+                    v.head(), adaptive_geometry(v.params<AdaptiveParams>(), v.input_shape(0))));
     })
     .doc("Means over output_size windows of nearly equal size that together cover each image.")
     .example(R"(
