@@ -63,7 +63,9 @@ OP(gamma)
     .unary()
     .pointwise_scalar([](auto x) { return std::tgamma(x); }, 24)
     .sample(0.5, 4)
-    .grad_x([](auto& g, auto& x) { return g * fn::gamma(x) * fn::polygamma(x, PolygammaParams{0}); })
+    .grad_x([](auto& g, auto& x) {
+      return g * fn::gamma(x) * fn::polygamma(x, PolygammaParams{0});
+    })
     .doc("The gamma function.")
     .example(R"(
 >>> print(mx.nd.gamma(mx.nd.array([1, 0.5, 5])).asnumpy().round(4))  # (n - 1)! of whole n

@@ -174,8 +174,7 @@ OP(SoftmaxOutput)
     .keep_output()
     .vjp([](Vjp& v) {
       const auto& p = v.params<SoftmaxOutputParams>();
-      const NDArray y =
-          v.recording() ? differentiable_output(v.input(0), p) : v.output(0);
+      const NDArray y = v.recording() ? differentiable_output(v.input(0), p) : v.output(0);
       const NDArray error = output_grad(y, v.input(1), SoftmaxOutputGradParams{p});
       v.grad(0, p.out_grad ? error * v.head() : error);
     })
@@ -232,7 +231,7 @@ OP(softmax_cross_entropy)
     })
     .check([](const CheckCall& call) {
       dispatch<FloatingTypes>(call.dtype(0),
-                        [&](auto tag) { check_classes<typename decltype(tag)::type>(call); });
+                              [&](auto tag) { check_classes<typename decltype(tag)::type>(call); });
     })
     .kernel([](const KernelCall& call) {
       dispatch<FloatingTypes>(call.in(0).dtype(),

@@ -2,7 +2,6 @@
 
 #include <Eigen/Core>
 
-
 namespace mxtape {
 
 void check_regions(const CheckCall& call, size_t rois, int64_t images, bool negative_allowed) {

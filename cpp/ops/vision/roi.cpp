@@ -4,8 +4,8 @@
 #include <vector>
 
 #include "op/declare.h"
-#include "ops/vision/regions.h"
 #include "ops/shared/strided.h"
+#include "ops/vision/regions.h"
 #include "runtime/widen.h"
 
 // Pooling of regions of images. A region is a row (image, x1, y1, x2, y2). Each operator here is

@@ -4,8 +4,8 @@
 #include <vector>
 
 #include "op/declare.h"
-#include "ops/vision/regions.h"
 #include "ops/shared/strided.h"
+#include "ops/vision/regions.h"
 #include "runtime/widen.h"
 
 // Pooling of regions where every bin has channels of its own, and of regions that are turned.
