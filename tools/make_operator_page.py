@@ -4,7 +4,7 @@
     make_operator_page.py            write it
     make_operator_page.py --check    fail when the page is not what would be written
 
-The data types are those that the operator takes when it is called: with the inputs of its rows in
+The data types are those that the operator accepts when it is called: with the inputs of its rows in
 the gradient matrix, or with small arrays where it has no gradient. The orders are those to which
 the matrix differentiates it.
 """
@@ -47,8 +47,8 @@ INTRODUCTION = """\
 Made by `tools/make_operator_page.py` from the registry; a test fails when it is out of date.
 `help(mx.nd.softmax)` shows an operator's parameters and an example.
 
-- **Data types**: those that a call takes: `all` are float16, float32, float64, uint8, int8, int32,
-  int64 and bool; `floating` the first three. An operator of no array has a `dtype` parameter.
+- **Data types**: those that a call accepts. `all` are float16, float32, float64, uint8, int8,
+  int32, int64 and bool; `floating` the first three. Operators of no array have a `dtype`.
 - **Orders**: to which order the gradient matrix (`tests/python/test_gradients.py`) holds the
   gradients against numeric differentiation; with the number of calls, which differ in the
   parameters that change the formula. `none`, with the reason: not differentiable.

@@ -67,7 +67,7 @@ NDArray import_tensor(Managed* managed, bool read_only) {
   const DLTensor& tensor = managed->dl_tensor;
   if (tensor.device.device_type != kDLCPU) {
     fail("from_dlpack: the tensor is on a device of DLPack type ", tensor.device.device_type,
-         ", mxtape has the CPU alone; copy it there first");
+         ", mxtape has only the CPU; copy it there first");
   }
   const DType dtype = dtype_of_tensor(tensor.dtype);
   if (tensor.ndim < 0) fail("from_dlpack: the tensor has ", tensor.ndim, " axes");

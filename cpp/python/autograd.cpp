@@ -180,7 +180,7 @@ void init_autograd(py::module_& m) {
   });
   m.def("set_fresh_grad", [](py::handle x, bool fresh) {
     autograd::LeafNode* leaf = autograd::leaf_of(as_array(x));
-    if (!leaf) fail("_fresh_grad: the array is no variable; call attach_grad() first");
+    if (!leaf) fail("_fresh_grad: the array is not a variable; call attach_grad() first");
     leaf->set_fresh(fresh);
   });
   m.def("record_function", record_function);

@@ -289,7 +289,7 @@ void Binder::bind(PyObject* const* args, size_t nargs, PyObject* keyword_names,
     } else if (i == input_names_ + param_names_) {
       bind_out(args[i], call);
     } else if (i > input_names_ + param_names_ + 1) {
-      fail_as(ErrorKind::kType, op_.name, ": takes at most ", input_names_ + param_names_ + 2,
+      fail_as(ErrorKind::kType, op_.name, ": accepts at most ", input_names_ + param_names_ + 2,
               " positional arguments, got ", nargs);
     }
   }
@@ -430,7 +430,7 @@ void Binder::fail_unknown(PyObject* name) const {
   for (size_t i = 0; i < input_names_ + param_names_; ++i) {
     known += (known.empty() ? "" : ", ") + std::string(py::str(names_[i]));
   }
-  fail(op_.name, ": unknown argument '", std::string(py::str(name)), "'; it takes ", known,
+  fail(op_.name, ": unknown argument '", std::string(py::str(name)), "'; it accepts ", known,
        ", out and name");
 }
 

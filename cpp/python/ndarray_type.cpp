@@ -57,10 +57,10 @@ ParamsRef scalar_params(double value, bool is_int) {
 
 // NumPy would else compute with a copy of the array, which no tape sees.
 [[noreturn]] void fail_numpy_operand() {
-  fail_as(
-      ErrorKind::kType,
-      "an operator takes two NDArrays or an NDArray and a number, got a numpy.ndarray; convert it "
-      "with mx.nd.array() or the NDArray with asnumpy()");
+  fail_as(ErrorKind::kType,
+          "an operator accepts two NDArrays or an NDArray and a number, got a numpy.ndarray; "
+          "convert it "
+          "with mx.nd.array() or the NDArray with asnumpy()");
 }
 
 // x += y where y alone is in a graph: x would become part of it behind the caller's back.
@@ -130,7 +130,7 @@ PyObject* inplace_slot(PyObject* a, PyObject* b) {
 
 PyObject* power_slot(PyObject* a, PyObject* b, PyObject* modulus) {
   if (modulus != Py_None) {
-    PyErr_SetString(PyExc_TypeError, "pow() of an NDArray takes no modulus");
+    PyErr_SetString(PyExc_TypeError, "pow() of an NDArray does not support a modulus");
     return nullptr;
   }
   return binary_slot<fn::power>(a, b);

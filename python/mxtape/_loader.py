@@ -83,7 +83,7 @@ def choose_isa(wanted: str, installed: list[str], flags: Optional[frozenset[str]
     Args:
         wanted: the value of ``MXTAPE_ISA``; empty for the best that the processor runs.
         installed: instruction sets that there is a module for.
-        flags: the processor's flags; None when unknown, which takes the least demanding module.
+        flags: the processor's flags; None when unknown, which chooses the least demanding module.
 
     Raises:
         ImportError: when nothing installed fits, saying what is installed and what is lacking.

@@ -1,4 +1,4 @@
-"""What MXNet has as a module and mxtape has not: what is said to who asks for it."""
+"""Modules of MXNet that mxtape does not support, and the message for whoever asks for one."""
 
 import sys
 
@@ -18,7 +18,7 @@ _MODULES = {name: needs for needs, names in _NEEDS.items() for name in names.spl
 
 
 def why(name):
-    """Why there is no ``mxtape.<name>``, as a text; None for a name that is nothing of MXNet's.
+    """Why there is no ``mxtape.<name>``, as a text; None for names that MXNet does not have.
 
     >>> why("gluon")
     'mxtape.gluon is not in mxtape yet; see docs/differences.md'

@@ -29,7 +29,7 @@ class AttrScope(metaclass=ClassPropertyMeta):
     Raises
     ------
     ValueError
-        For a value that is no str.
+        For a value that is not a str.
 
     Examples
     --------

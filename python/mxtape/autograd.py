@@ -61,7 +61,7 @@ def set_recording(is_recording):
 def set_training(train_mode):
     """Turns training mode in this thread on or off; returns whether it was on.
 
-    Dropout and its like do their work in training mode and pass their input on otherwise.
+    Dropout and the like only act in training mode, and pass their input on otherwise.
     """
     return _core.set_training(bool(train_mode))
 
@@ -142,7 +142,7 @@ def mark_variables(variables, gradients, grad_reqs="write"):
         A buffer for each, of its shape and dtype.
     grad_reqs : str or list of str, default 'write'
         ``'write'`` overwrites the buffer in each backward pass, ``'add'`` adds to it, ``'null'``
-        leaves it alone.
+        does not touch it.
 
     Raises
     ------
@@ -188,7 +188,7 @@ def backward(heads, head_grads=None, retain_graph=False, train_mode=True):
     Raises
     ------
     MXNetError
-        A head that was not recorded, a graph that is gone, a head gradient that does not fit. The
+        A head that was not recorded, a graph that was freed, a head gradient that does not fit. The
         gradient buffers are then as they were; the graph may be freed as far as it was used.
     """
     heads, head_grads = _parse_heads(heads, head_grads, "backward")
@@ -254,8 +254,8 @@ def get_symbol(x):
 class Function:
     """A computation with a gradient of your own.
 
-    Subclass it with ``forward(self, *inputs)`` and ``backward(self, *output_grads)``; both take and
-    return NDArrays, one or several, and ``backward`` returns one gradient for each input of
+    Subclass it with ``forward(self, *inputs)`` and ``backward(self, *output_grads)``; both accept
+    and return NDArrays, one or several, and ``backward`` returns one gradient for each input of
     ``forward``. Neither is recorded, unless the gradient is itself differentiated: inputs and
     outputs that ``backward`` uses then count as functions of the inputs, other results of
     ``forward`` as constants.
@@ -392,7 +392,7 @@ def grad_and_loss(func, argnum=None):
     Parameters
     ----------
     func : callable
-        Takes NDArrays and returns one or several.
+        Accepts NDArrays and returns one or several.
     argnum : int or list of int, optional
         Which arguments to differentiate with respect to; all of them by default.
 

@@ -143,7 +143,7 @@ def py_str(x):
 
 
 def _as_list(obj):
-    """`obj` when it is a list or a tuple, else a list of it alone."""
+    """`obj` when it is a list or a tuple, else a list with only it."""
     return obj if isinstance(obj, (list, tuple)) else [obj]
 
 

@@ -119,15 +119,13 @@ def current_context():
 
 
 def check_context(ctx, what):
-    """`ctx`, or the current context for None; an MXNetError for a device that is not there."""
+    """`ctx`, or the current context for None; an MXNetError for a device that is not supported."""
     if ctx is None:
         ctx = current_context()
     if not isinstance(ctx, Context):
         ctx = parse_context(ctx)
     if ctx.device_typeid == 2:
-        raise MXNetError(
-            f"{what}: no arrays can be made on {ctx}: mxtape computes on the CPU alone"
-        )
+        raise MXNetError(f"{what}: no arrays can be made on {ctx}: mxtape computes only on the CPU")
     return ctx
 
 

@@ -18,7 +18,7 @@ def set_bulk_size(size):
     Raises
     ------
     TypeError
-        For a size that is no integer.
+        For a size that is not an integer.
 
     >>> set_bulk_size(16), set_bulk_size(0)
     (0, 16)

@@ -149,7 +149,7 @@ class CustomOpProp:
         """Storage types, of which there is one: 'default'."""
         for i, stype in enumerate(in_stype):
             if stype != "default":
-                raise MXNetError(f"input {i} has storage {stype!r}; mxtape has dense arrays alone")
+                raise MXNetError(f"input {i} has storage {stype!r}; mxtape has only dense arrays")
         return (
             in_stype,
             ["default"] * len(self.list_outputs()),
@@ -370,7 +370,7 @@ def Custom(*args, op_type=None, out=None, name=None, **kwargs):
     op_type : str
         The name that the operator was registered by.
     out : NDArray or list of NDArray, optional
-        Arrays that take the results.
+        Arrays to write the results to.
     name : str, optional
         Accepted for compatibility.
     **kwargs

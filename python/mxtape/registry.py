@@ -48,7 +48,7 @@ def get_register_func(base_class, nickname):
 
     def register(klass, name=None):
         if not issubclass(klass, base_class):
-            raise AssertionError(f"{klass!r} is no subclass of {base_class.__name__}")
+            raise AssertionError(f"{klass!r} is not a subclass of {base_class.__name__}")
         key = (klass.__name__ if name is None else name).lower()
         known = table.get(key)
         if known is not None and known is not klass:

@@ -272,7 +272,7 @@ def _check_ufunc_options(func, options):
         if value is not default and (isinstance(default, bool) or value != default):
             if np_ufunc_legal_option(key, value):
                 raise NotImplementedError(f"{func.__name__}: {key}={value!r} is not supported")
-            raise TypeError(f"{func.__name__}: {key}={value!r} is no value for it")
+            raise TypeError(f"{func.__name__}: {key}={value!r} is not a valid value")
 
 
 def wrap_np_unary_func(func):
@@ -330,7 +330,7 @@ def getenv(name):
 
 
 def setenv(name, value):
-    """Sets an environment variable to a text, or takes it away for None.
+    """Sets an environment variable to a text, or removes it for None.
 
     >>> setenv('MXTAPE_EXAMPLE', '1')
     >>> getenv('MXTAPE_EXAMPLE')
@@ -359,7 +359,7 @@ def get_cuda_compute_capability(ctx):
     Raises
     ------
     ValueError
-        For a context that is no GPU.
+        For a context that is not a GPU.
     MXNetError
         For a GPU.
     """

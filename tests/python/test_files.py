@@ -269,7 +269,7 @@ def test_wrong_arguments_are_errors_and_write_nothing(tmp_path):
         mx.nd.save(path, 3)
     with pytest.raises(ValueError, match="got tuple"):
         mx.nd.save(path, (a,))
-    with pytest.raises(TypeError, match="item 1 is no NDArray but ndarray"):
+    with pytest.raises(TypeError, match="item 1 is not an NDArray but ndarray"):
         mx.nd.save(path, [a, np.ones(1)])
     with pytest.raises(TypeError, match="item 'b'"):
         mx.nd.save(path, {"a": a, "b": [a]})

@@ -394,7 +394,7 @@ def test_helpers_that_take_keys_apart():
     with pytest.raises(AssertionError, match="must be a tuple"):
         code(0)
     for item in (1.5, "a", {}, Ellipsis):
-        with pytest.raises(ValueError, match="no index"):
+        with pytest.raises(ValueError, match="not an index"):
             code((item,))
     expand, rest = nd.indexing_key_expand_implicit_axes, slice(None)
     for key, expanded in [

@@ -383,7 +383,7 @@ def test_embeddings_of_ones_own_class(tmp_path):
     assert embedding.create("ones", width=3).get_vecs_by_tokens("x").asnumpy().tolist() == [1, 1, 1]
     assert "ones" not in embedding.get_pretrained_file_names()
     (tmp_path / "empty.txt").write_text("")
-    with pytest.raises(ValueError, match="there are no vectors in it"):
+    with pytest.raises(ValueError, match="it holds no vectors"):
         embedding.CustomEmbedding(str(tmp_path / "empty.txt"))
     with pytest.raises(ValueError, match="there is no file"):
         embedding.CustomEmbedding(str(tmp_path / "absent.txt"))
@@ -425,7 +425,7 @@ def test_fresh_gradients():
 
 
 def test_only_variables_have_fresh_gradients():
-    with pytest.raises(mx.MXNetError, match="_fresh_grad: the array is no variable"):
+    with pytest.raises(mx.MXNetError, match="_fresh_grad: the array is not a variable"):
         nd.ones((1,))._fresh_grad = True
     x = variable([1.0], grad_req="null")
     w = variable([1.0])

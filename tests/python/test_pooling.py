@@ -76,7 +76,7 @@ def test_same_has_a_window_for_each_stride_begun(stride):
     np.testing.assert_array_equal(y.asnumpy().ravel(), [2, 4, 5, 0])
     with pytest.raises(mx.MXNetError, match="along one axis"):
         nd.Pooling(images((1, 1, 4, 4)), kernel=(2, 2), pooling_convention="same")
-    with pytest.raises(mx.MXNetError, match="takes no pad"):
+    with pytest.raises(mx.MXNetError, match="does not support pad"):
         nd.Pooling(x, kernel=(3,), pad=(1,), pooling_convention="same")
 
 
@@ -139,7 +139,7 @@ def test_resizing_refuses_integers_and_nothing():
         resize(nd.ones((1, 1, 2, 2), dtype="int32"), height=4, width=4)
     with pytest.raises(mx.MXNetError, match="nothing to interpolate"):
         resize(nd.zeros((1, 1, 0, 2)), height=4, width=4)
-    with pytest.raises(mx.MXNetError, match="nothing to take the mean of"):
+    with pytest.raises(mx.MXNetError, match="nothing to average"):
         adaptive(nd.zeros((1, 1, 0, 2)), output_size=2)
 
 

@@ -33,13 +33,14 @@ struct LayerParams {
   void visit(V& v) {
     v.required("num_filter", num_filter, "Channels of the result.");
     v("num_group", num_group,
-      "Groups into which the channels of data and result are cut; each group's result depends on "
-      "its own data alone.");
+      "Groups into which the channels of data and result are cut; each group's result depends "
+      "only on its own data.");
     v("workspace", workspace, "Accepted for compatibility.");
     v("no_bias", no_bias, "Whether to leave out the bias.");
     v("cudnn_tune", cudnn_tune, "Accepted for compatibility.", kTuneChoices);
     v("cudnn_off", cudnn_off, "Accepted for compatibility.");
-    v("layout", layout, "Order of the axes; None for the channels first, which alone is there.",
+    v("layout", layout,
+      "Order of the axes; None for the channels first, the only order that is supported.",
       layout_choices(layout));
   }
 };
@@ -120,7 +121,7 @@ void infer_convolution(InferCall& call) {
   check_layer(call, p, p);
   ConvGeometry g = window_geometry(p);
   if constexpr (std::is_same_v<P, ConvolutionV1Params>) {
-    call.expect(g.axes == 2, "there must be two spatial axes; Convolution takes other numbers");
+    call.expect(g.axes == 2, "there must be two spatial axes; Convolution accepts other numbers");
   }
   const Shape& data = call.shape(0);
   g.images = data[0];
@@ -265,7 +266,7 @@ void infer_deconvolution(InferCall& call) {
     const int64_t target = p.target_shape[axis - skipped],
                   full = full_extent(plain, axis, in[axis]);
     call.expect(target >= 1 && target <= full, "target_shape must be 1 to ", full, " along axis ",
-                axis - skipped + 2, ", which is what there is without padding");
+                axis - skipped + 2, ", the extent without padding");
   }
   const DeconvolutionWindow chosen = deconvolution_window(p, data);
   for (size_t axis = 0; axis < in.size(); ++axis) {

@@ -30,8 +30,8 @@ struct LayerParams : WindowParams {
     WindowParams::visit(v);
     v.required("num_filter", num_filter, "Channels of the result.");
     v("num_group", num_group,
-      "Groups into which the channels of data and result are cut; each group's result depends on "
-      "its own data alone.");
+      "Groups into which the channels of data and result are cut; each group's result depends "
+      "only on its own data.");
     v("num_deformable_group", num_deformable_group,
       "Groups of channels of data, each with offsets of its own.");
     v("workspace", workspace, kCompatible);

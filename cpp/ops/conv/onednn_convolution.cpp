@@ -294,9 +294,9 @@ const float* head_at(const ConvGeometry& g, const float* head, int64_t image, co
   return head + (image * g.out_channels + at.out) * g.out_size();
 }
 
-// Where products of matrices were faster (docs/performance.md). oneDNN brings arrays into an order
-// of its own and back, which is much of the work of kernels of one tap, and fills up channels to 8
-// or 16.
+// Where products of matrices were faster (docs/notes/convolutions.md). oneDNN brings arrays into an
+// order of its own and back, which is much of the work of kernels of one tap, and fills up channels
+// to 8 or 16.
 bool products_are_faster(const ConvGeometry& g, Pass pass) {
   if (g.groups > 1) return false;
   if (g.taps() == 1) return g.out_size() >= 128;

@@ -20,7 +20,7 @@ constexpr int64_t kGrain = 1 << 14;
 void expect_shape(const InferCall& call) {
   const Ints& shape = call.params<RavelParams>().shape;
   call.expect(!shape.empty(), "shape must be given");
-  call.expect(call.dtype(0) != DType::kBool, "boolean arrays are no indices; use astype()");
+  call.expect(call.dtype(0) != DType::kBool, "boolean arrays are not indices; use astype()");
   for (size_t d = 1; d < shape.size(); ++d) {
     call.expect(shape[d] > 0, "all extents of shape but the first must be positive");
   }

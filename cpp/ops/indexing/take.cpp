@@ -34,8 +34,8 @@ struct TakeGradParams {
   template <class V>
   void visit(V& v) {
     v.required("shape", shape, "Shape of the array that was looked up in.");
-    v("axis", axis, "As take was given it.");
-    v("mode", mode, "As take was given it.", kTakeModes);
+    v("axis", axis, "As in take.");
+    v("mode", mode, "As in take.", kTakeModes);
   }
 };
 const fn::Op<TakeGradParams> take_grad{"_backward_take"};

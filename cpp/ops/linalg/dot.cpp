@@ -103,7 +103,8 @@ OP(dot)
     .doc(
         "Product of vectors, matrices or arrays of more axes: sums over the last axis of lhs and "
         "the "
-        "first axis of rhs. transpose_a takes the first axis of lhs, transpose_b the last of rhs. "
+        "first axis of rhs. With transpose_a it is the first axis of lhs, with transpose_b the "
+        "last of rhs. "
         "Two "
         "vectors give shape (1,).")
     .example(R"(

@@ -42,7 +42,7 @@ void expect_square(const InferCall& call, size_t i) {
 
 void expect_single_or_double(const InferCall& call) {
   call.expect(call.dtype(0) == DType::kFloat32 || call.dtype(0) == DType::kFloat64,
-              "only float32 and float64 matrices can be taken");
+              "only float32 and float64 matrices are supported");
   call.expect_same_dtype();
 }
 

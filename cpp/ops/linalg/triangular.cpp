@@ -265,7 +265,7 @@ void inverse_from_cholesky(const KernelCall& call) {
       if (matrix[i * (n + 1)] == T(0)) bad.report(k);
     }
   }
-  bad.check(call, "has a zero on its diagonal: it is no Cholesky factor and has no inverse");
+  bad.check(call, "has a zero on its diagonal: it is not a Cholesky factor and has no inverse");
   for_matrices(count, n * n * n, [&](int64_t begin, int64_t end) {
     for (int64_t k = begin; k < end; ++k) {
       const Eigen::Map<const MatrixOf<T, Eigen::RowMajor>> factor(a.data<T>() + k * n * n, n, n);

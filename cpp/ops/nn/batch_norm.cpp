@@ -22,7 +22,7 @@ struct NormParams {
   void visit_common(V& v) {
     v("eps", eps, "Added to the variance, against division by zero.");
     v("momentum", momentum, "How much of the running statistics a call in training mode keeps.");
-    v("fix_gamma", fix_gamma, "Whether gamma is taken as 1; the array is then set to 1.");
+    v("fix_gamma", fix_gamma, "Whether gamma counts as 1; the array is then set to 1.");
     v("use_global_stats", use_global_stats,
       "Whether to use the running statistics in training mode too.");
     v("output_mean_var", output_mean_var,

@@ -21,7 +21,7 @@ struct DropoutParams {
     v("p", p, "Probability with which an element is dropped.");
     v("mode", mode, "training: only in train mode; always: also in predict mode.",
       {"always", "training"});
-    v("axes", axes, "Axes along which elements share their fate.");
+    v("axes", axes, "Axes along which elements are dropped together.");
     v("cudnn_off", cudnn_off, "Accepted for compatibility.");
   }
 };

@@ -13,7 +13,7 @@ struct FullyConnectedParams {
     v.required("num_hidden", num_hidden, "Number of outputs of the layer.");
     v("no_bias", no_bias, "Whether to leave out the bias.");
     v("flatten", flatten,
-      "Whether all axes but the first are one; otherwise the last axis alone is.");
+      "Whether all axes but the first are one; otherwise only the last axis is.");
   }
 };
 

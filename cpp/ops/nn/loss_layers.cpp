@@ -18,7 +18,7 @@ struct RegressionParams {
   double grad_scale = 1;
   template <class V>
   void visit(V& v) {
-    v("grad_scale", grad_scale, "What the gradient is multiplied with.");
+    v("grad_scale", grad_scale, "What the gradient is multiplied by.");
   }
 };
 
@@ -111,7 +111,7 @@ struct SVMOutputParams {
   void visit(V& v) {
     v("margin", margin, "How far a score must be on its side to cost nothing.");
     v("regularization_coefficient", regularization_coefficient,
-      "What the gradient is multiplied with.");
+      "What the gradient is multiplied by.");
     v("use_linear", use_linear,
       "Whether the loss is the distance from the margin; else its square.");
   }
@@ -178,7 +178,7 @@ struct MakeLossParams {
   LossNormalization normalization = LossNormalization::kNull;
   template <class V>
   void visit(V& v) {
-    v("grad_scale", grad_scale, "What the gradient is multiplied with.");
+    v("grad_scale", grad_scale, "What the gradient is multiplied by.");
     v("valid_thresh", valid_thresh, "Elements above it count as valid.");
     v("normalization", normalization,
       "What the gradient is divided by: null, 1; batch, the number of rows; valid, the number of "

@@ -37,7 +37,7 @@ struct PoolingParams {
     v("cudnn_off", cudnn_off, "Accepted for compatibility.");
     v("pooling_convention", pooling_convention,
       "How many windows there are: valid, those that fit; full, also one that overlaps the end; "
-      "same, one for each stride begun (1-d max alone).",
+      "same, one for each stride begun (only for max along one axis).",
       {"full", "same", "valid"});
     v("stride", stride, "Distance of windows; 1 by default.");
     v("pad", pad, "Padding on both sides of each spatial axis; 0 by default.");
@@ -181,7 +181,7 @@ void infer_pooling(InferCall& call) {
       call.expect(!kIsV1<P> && spatial == 1 && p.pool_type == PoolType::kMax,
                   "pooling_convention same is for max pooling along one axis");
       call.expect(std::all_of(p.pad.begin(), p.pad.end(), [](int64_t n) { return n == 0; }),
-                  "pooling_convention same takes no pad");
+                  "pooling_convention same does not support pad");
     } else {
       if (!p.pad.empty()) expect_axes(call, "pad", p.pad, spatial, 0);
       for (size_t d = 0; d < spatial; ++d) {

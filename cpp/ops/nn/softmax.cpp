@@ -26,7 +26,7 @@ void infer_softmax(InferCall& call) {
   const DType dtype = p.dtype.value_or(call.dtype(0));
   call.expect(is_floating(dtype), "dtype must be floating, got ", dtype);
   if (call.op().inputs.size() == 1) {
-    call.expect(!has_length(p), "use_length is for softmax alone");
+    call.expect(!has_length(p), "use_length is only for softmax");
   } else if (has_length(p)) {
     const Shape wanted = [&] {
       Ints dims(call.shape(0).begin(), call.shape(0).end());
@@ -178,7 +178,7 @@ OP(log_softmax)
     .keep_output()
     .vjp(softmax_vjp<1, true>)
     .method()
-    .doc("The logarithm of softmax, computed without taking one of 0.")
+    .doc("The logarithm of softmax, computed without the logarithm of 0.")
     .example(R"(
 >>> x = mx.nd.array([[0, 0], [1, 3]])
 >>> print(mx.nd.log_softmax(x).asnumpy().round(4))

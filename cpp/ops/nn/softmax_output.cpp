@@ -22,10 +22,10 @@ struct SoftmaxOutputParams {
   double smooth_alpha = 0;
   template <class V>
   void visit(V& v) {
-    v("grad_scale", grad_scale, "What the gradient is multiplied with.");
+    v("grad_scale", grad_scale, "What the gradient is multiplied by.");
     v("ignore_label", ignore_label, "The label whose gradient is 0, with use_ignore.");
     v("multi_output", multi_output, "Whether softmax runs over axis 1, at each place after it.");
-    v("use_ignore", use_ignore, "Whether ignore_label is heeded.");
+    v("use_ignore", use_ignore, "Whether ignore_label is used.");
     v("preserve_shape", preserve_shape, "Whether softmax runs over the last axis.");
     v("normalization", normalization,
       "What the gradient is divided by: null, 1, or the places of multi_output; batch, the number "

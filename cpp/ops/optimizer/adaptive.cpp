@@ -37,8 +37,7 @@ struct AdamParams : ClippedParams {
     v("beta2", beta2, kBeta2Doc);
     v("epsilon", epsilon, kEpsilonDoc);
     visit_rest(v);
-    v("lazy_update", lazy_update,
-      "Accepted for compatibility: matters for sparse gradients alone.");
+    v("lazy_update", lazy_update, "Accepted for compatibility: matters only for sparse gradients.");
   }
 };
 

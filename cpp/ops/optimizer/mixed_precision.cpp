@@ -46,7 +46,7 @@ struct MulticastParams {
   template <class V>
   void visit(V& v) {
     v.required("num_outputs", num_outputs, "How many arrays are given.");
-    v("cast_narrow", cast_narrow, "Whether the narrowest dtype is taken instead of the widest.");
+    v("cast_narrow", cast_narrow, "Whether to use the narrowest dtype instead of the widest.");
   }
 };
 
@@ -162,7 +162,7 @@ OP(all_finite)
     .kernel([](const KernelCall& call) {
       run_all_finite(call, call.params<AllFiniteParams>().init_output);
     })
-    .no_grad("it answers a question")
+    .no_grad("the result is 0 or 1")
     .doc("1 when no element is infinite or NaN, else 0, of shape (1,).")
     .example(R"(
 >>> mx.nd.all_finite(mx.nd.array([1, 2])).asnumpy().tolist()
@@ -184,7 +184,7 @@ OP(multi_all_finite)
     .kernel([](const KernelCall& call) {
       run_all_finite(call, call.params<MultiAllFiniteParams>().init_output);
     })
-    .no_grad("it answers a question")
+    .no_grad("the result is 0 or 1")
     .doc("1 when no element of any of the arrays is infinite or NaN, else 0, of shape (1,).")
     .example(R"(
 >>> a, b = mx.nd.array([1, 2]), mx.nd.array([float("inf")])

@@ -24,8 +24,7 @@ struct SgdParams {
   }
   template <class V>
   void visit_lazy(V& v) {
-    v("lazy_update", lazy_update,
-      "Accepted for compatibility: matters for sparse gradients alone.");
+    v("lazy_update", lazy_update, "Accepted for compatibility: matters only for sparse gradients.");
   }
 };
 

@@ -49,7 +49,7 @@ OP(_contrib_allclose)
             all_close<T>(call.in(0), call.in(1), call.params<AllcloseParams>()) ? 1 : 0;
       });
     })
-    .no_grad("it answers a question")
+    .no_grad("the result is 0 or 1")
     .doc("1 when |a - b| <= atol + rtol * |b| everywhere, else 0, as uint8 of shape ().")
     .example(R"(
 >>> a = mx.nd.array([1, 2])

@@ -13,7 +13,7 @@ struct MomentsParams {
   bool keepdims = false;
   template <class V>
   void visit(V& v) {
-    v("axes", axes, "The axes that the moments are taken over; at least one.");
+    v("axes", axes, "The axes to compute the moments over; at least one.");
     v("keepdims", keepdims, "Whether those axes stay, with extent 1.");
   }
 };

@@ -293,7 +293,7 @@ OP(norm)
       call.expect(p.ord == 1 || p.ord == 2, "ord must be 1 or 2, got ", p.ord);
       const DType dtype = p.out_dtype.value_or(call.dtype(0));
       call.expect((dtype == DType::kBool) == (call.dtype(0) == DType::kBool),
-                  "a boolean array has a boolean norm, no other has; use astype() to convert");
+                  "only a boolean array has a boolean norm; use astype() to convert");
       const AxisSet axes = reduced_axes(p.axis, false, call.shape(0).ndim(), call.name());
       call.output(0, reduced_shape(call.shape(0), axes, p.keepdims), dtype);
     })

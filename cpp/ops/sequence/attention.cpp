@@ -26,7 +26,7 @@ struct PartParams {
   void visit(V& v) {
     v.required("heads", heads, "How many heads the projections hold.");
     v.required("parts", parts, "How many parts each head has.");
-    v.required("which", which, "The part that is meant.");
+    v.required("which", which, "Which part.");
   }
 };
 const fn::Op<PartParams> part_op{"_attention_part"}, join_op{"_attention_join"};

@@ -15,7 +15,7 @@ struct BroadcastLikeParams {
   template <class V>
   void visit(V& v) {
     v("lhs_axes", lhs_axes, "Axes of lhs to broadcast; None for all of them.");
-    v("rhs_axes", rhs_axes, "The axes of rhs whose extents they take.");
+    v("rhs_axes", rhs_axes, "The axes of rhs whose extents they get.");
   }
 };
 

@@ -107,9 +107,9 @@ struct ArangeParams {
   void visit(V& v) {
     v.required("start", start, "First value; the end of the range, from 0, when stop is None.");
     v("stop", stop, "End of the range, not included.");
-    v("step", step, "Difference of neighbours.");
-    v("repeat", repeat, "How many times each value stands.");
-    v("infer_range", infer_range, "To take the length from the graph around; not supported.");
+    v("step", step, "Difference between neighbours.");
+    v("repeat", repeat, "How many times each value is repeated.");
+    v("infer_range", infer_range, "To get the length from the surrounding graph; not supported.");
     v("ctx", ctx, kContextDoc);
     v("dtype", dtype, kDTypeDoc);
   }
@@ -240,8 +240,8 @@ struct ArangeLikeParams {
   template <class V>
   void visit(V& v) {
     v("start", start, "The first number.");
-    v("step", step, "The distance between numbers.");
-    v("repeat", repeat, "How often each number comes.");
+    v("step", step, "Difference between neighbours.");
+    v("repeat", repeat, "How many times each number is repeated.");
     v("ctx", ctx, "Accepted for compatibility.");
     v("axis", axis, "The axis whose extent is the length of the result; None for data's shape.");
   }

@@ -28,9 +28,9 @@ struct DiagGradParams {
   template <class V>
   void visit(V& v) {
     v.required("shape", shape, "Shape of the array that the diagonal was taken from.");
-    v("k", k, "As diag was given it.");
-    v("axis1", axis1, "As diag was given it.");
-    v("axis2", axis2, "As diag was given it.");
+    v("k", k, "As in diag.");
+    v("axis1", axis1, "As in diag.");
+    v("axis2", axis2, "As in diag.");
   }
 };
 const fn::Op<DiagGradParams> diag_grad{"_backward_diag"};

@@ -105,7 +105,7 @@ Shape padded_shape(const InferCall& call, const Shape& small, const Ints& pad_wi
     const bool adds = before > 0 || after > 0;
     call.expect(std::max(before, after) < (int64_t{1} << 40) && small[d] + before + after >= 0 &&
                     small[d] + std::min<int64_t>(before, 0) + std::min<int64_t>(after, 0) >= 0,
-                "pad_width takes more from axis ", d, " than it has, or adds too much");
+                "pad_width removes more from axis ", d, " than it has, or adds too much");
     call.expect(mode == PadMode::kConstant || !adds || small[d] > 0, "axis ", d,
                 " is empty: there is nothing to repeat");
     call.expect(mode != PadMode::kReflect || std::max(before, after) < small[d] || !adds,
@@ -219,7 +219,7 @@ OP(Pad)
     .method()
     .doc(
         "Images of 2 or 3 axes, after those of batch and channels, with a border added; a negative "
-        "width takes away.")
+        "width removes elements.")
     .example(R"(
 >>> image = mx.nd.array([[[[1, 2], [3, 4]]]])
 >>> width = (0, 0, 0, 0, 0, 1, 1, 0)  # a row below, a column to the left
@@ -264,11 +264,10 @@ struct CropParams {
   bool center_crop = false;
   template <class V>
   void visit(V& v) {
-    v("num_args", num_args, "How many arrays are given: 1, or 2 with the one whose size is taken.");
+    v("num_args", num_args, "How many arrays are given: 1, or 2 with the one that gives the size.");
     v("offset", offset, "The first row and column of the part.");
     v("h_w", h_w, "Height and width of the part, with one array.");
-    v("center_crop", center_crop,
-      "Whether the part is taken from the middle instead of at offset.");
+    v("center_crop", center_crop, "Whether the part is in the middle instead of at offset.");
   }
 };
 
@@ -285,7 +284,7 @@ OP(Crop)
     .infer([](InferCall& call) {
       const auto& p = call.params<CropParams>();
       const size_t n = call.input_count();
-      call.expect(n <= 2, "takes 1 or 2 arrays");
+      call.expect(n <= 2, "accepts 1 or 2 arrays");
       const Shape& data = call.shape(0);
       call.expect(data.ndim() == 4, "data must have 4 axes: (batch, channels, height, width)");
       call.expect(n == 1 || call.shape(1).ndim() == 4, "the second array must have 4 axes");

@@ -145,7 +145,7 @@ struct ReshapeLikeParams {
   void visit(V& v) {
     v("lhs_begin", lhs_begin, "First axis of lhs that is replaced; 0 by default.");
     v("lhs_end", lhs_end, "The axis after the last one; all axes by default.");
-    v("rhs_begin", rhs_begin, "First axis of rhs whose extents are taken; 0 by default.");
+    v("rhs_begin", rhs_begin, "First axis of rhs whose extents are used; 0 by default.");
     v("rhs_end", rhs_end, "The axis after the last one; all axes by default.");
   }
 };

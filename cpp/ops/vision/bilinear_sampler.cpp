@@ -32,7 +32,7 @@ struct GridParams {
     v.required("transform_type", transform_type,
                "affine: data are matrices. warp: data are displacements in pixels.",
                kTransformTypes);
-    v("target_shape", target_shape, "Height and width of the grid; affine alone needs them.");
+    v("target_shape", target_shape, "Height and width of the grid; only affine needs them.");
   }
 };
 const fn::Op<GridParams> grid_generator{"GridGenerator"};
@@ -77,8 +77,8 @@ struct SampleDataParams {
   void visit(V& v) {
     v.required("height", height, "Height of the image that was sampled.");
     v.required("width", width, "Its width.");
-    v("dx", dx, "As _bilinear_sample was given it.");
-    v("dy", dy, "As _bilinear_sample was given it.");
+    v("dx", dx, "As in _bilinear_sample.");
+    v("dy", dy, "As in _bilinear_sample.");
   }
 };
 const fn::Op<SampleDataParams> sample_data{"_backward_bilinear_data"};

@@ -43,7 +43,7 @@ struct TargetParams {
   template <class V>
   void visit(V& v) {
     v("overlap_threshold", overlap_threshold,
-      "An anchor that overlaps a labelled box by more is of that box.");
+      "An anchor that overlaps a labelled box by more belongs to that box.");
     v("ignore_label", ignore_label, "The class target of anchors that are left out.");
     v("negative_mining_ratio", negative_mining_ratio,
       "When positive: how many of the others, for each anchor with a box, are background, those "

@@ -193,7 +193,7 @@ void infer_proposal(InferCall& call) {
   call.expect(p.rpn_post_nms_top_n >= 0, "rpn_post_nms_top_n must not be negative");
   call.expect(scores.ndim() == 4 && scores[1] == 2 * A, "cls_prob must have shape (N, ", 2 * A,
               ", height, width), two scores for each of the ", A, " boxes around a cell");
-  call.expect(!kOneImage || scores[0] == 1, "it takes one image; MultiProposal takes more");
+  call.expect(!kOneImage || scores[0] == 1, "it accepts one image; MultiProposal accepts more");
   call.expect(scores[2] > 0 && scores[3] > 0, "cls_prob has no cells");
   const Shape moves = {scores[0], 4 * A, scores[2], scores[3]}, info = {scores[0], 3};
   call.expect(call.shape(1) == moves, "bbox_pred must have shape ", moves);

@@ -47,7 +47,7 @@ OP(_contrib_AdaptiveAvgPooling2D)
       }
       const Shape out(adaptive_geometry(p, call.shape(0)).out_shape);
       call.expect(out.size() == 0 || call.shape(0).product(2, 4) > 0,
-                  "there is nothing to take the mean of");
+                  "there is nothing to average");
       call.output(0, out, call.dtype(0));
     })
     .kernel([](const KernelCall& call) {

@@ -228,7 +228,7 @@ void infer_upsampling(InferCall& call) {
   call.expect(p.scale >= 1 && p.scale <= 1000, "scale must be from 1 to 1000");
   Shape out{data[0], data[1], data[2] * p.scale, data[3] * p.scale};
   if (p.sample_type == SampleType::kBilinear) {
-    call.expect(call.input_count() == 2, "sample_type bilinear takes data and a weight");
+    call.expect(call.input_count() == 2, "sample_type bilinear needs data and a weight");
     call.expect(p.num_filter == data[1], "num_filter must be the number of channels, ", data[1]);
     const Shape weight = weight_shape(spread_of(p, data));
     call.expect(call.shape(1) == weight, "weight must have shape ", weight);

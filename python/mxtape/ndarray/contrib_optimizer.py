@@ -17,7 +17,7 @@ group_adagrad_update = register.get("_contrib_group_adagrad_update")
 
 
 def _rescale(rescale_grad):
-    """The gradient's factor as the array that the operators take."""
+    """The gradient's factor as the array that the operators accept."""
     return rescale_grad if isinstance(rescale_grad, NDArray) else full((1,), rescale_grad)
 
 
@@ -56,7 +56,7 @@ def adamw_update(
     clip_gradient : float
         Limit of the rescaled gradient; negative for none.
     out : NDArray, optional
-        Array that takes the new weight.
+        Array to write the new weight to.
 
     >>> from mxtape import nd
     >>> w, g = nd.array([1.0]), nd.array([0.5])
@@ -165,7 +165,7 @@ def multi_adamw_update(
     lrs, wds, etas : tuple of float
         A number for each weight.
     out : list of NDArray, optional
-        Arrays that take the new weights.
+        Arrays to write the new weights to.
     size : int
         Number of weights; 0 for the length of the list.
 
@@ -239,7 +239,7 @@ def multi_lamb_update(
     lrs, wds : tuple of float
         Learning rate and weight decay of each weight.
     out : list of NDArray, optional
-        Arrays that take the new weights.
+        Arrays to write the new weights to.
     num_tensors : int
         Number of weights; 0 for the length of the list.
     kwargs

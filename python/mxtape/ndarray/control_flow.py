@@ -145,7 +145,7 @@ def while_loop(cond, func, loop_vars, max_iterations=None):
     ------
     ValueError
         Without max_iterations or variables, when the number of variables or the outputs' form
-        changes, or when a condition is no scalar.
+        changes, or when a condition is not a scalar.
 
     Examples
     --------

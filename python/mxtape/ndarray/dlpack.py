@@ -84,7 +84,7 @@ def from_dlpack(dlpack):
     if int(device[0]) != _CPU:
         raise MXNetError(
             f"from_dlpack: the tensor is on a device of DLPack type {int(device[0])}, mxtape has "
-            "the CPU alone; copy it there first"
+            "only the CPU; copy it there first"
         )
     try:
         capsule = dlpack.__dlpack__(max_version=(1, 0))
@@ -108,7 +108,7 @@ class Methods:
         if stream is not None:
             raise BufferError(f"__dlpack__: the CPU has no streams, got stream={stream!r}")
         if dl_device is not None and tuple(map(int, dl_device)) != (_CPU, 0):
-            raise BufferError(f"__dlpack__: mxtape has the CPU alone, got dl_device={dl_device!r}")
+            raise BufferError(f"__dlpack__: mxtape has only the CPU, got dl_device={dl_device!r}")
         source = self.copy() if copy else self
         return _core.to_dlpack(source, False, max_version is not None and max_version[0] >= 1)
 

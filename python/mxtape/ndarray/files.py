@@ -35,7 +35,7 @@ def save(fname, data):
     Raises
     ------
     TypeError
-        For a name that is no string or an item that is no NDArray; the file is not touched then.
+        For a name that is not a string or an item that is not an NDArray; nothing is written then.
     ValueError
         When data is none of the three.
     MXNetError
@@ -63,7 +63,7 @@ def save(fname, data):
     for i, array in enumerate(arrays):
         if not isinstance(array, _NDArray):
             where = repr(names[i]) if names else i
-            raise TypeError(f"save: item {where} is no NDArray but {type(array).__name__}")
+            raise TypeError(f"save: item {where} is not an NDArray but {type(array).__name__}")
     encoded = [name.encode("utf-8", "surrogateescape") for name in names]
     _core.save_file(_path(fname, "save"), list(arrays), encoded)
 
@@ -74,7 +74,7 @@ def load(fname):
     Parameters
     ----------
     fname : str or os.PathLike
-        The file. The memory that is taken is never more than the file's size calls for.
+        The file. Reading it never takes more memory than its size calls for.
 
     Returns
     -------
@@ -85,10 +85,10 @@ def load(fname):
     Raises
     ------
     TypeError
-        For a name that is no string.
+        For a name that is not a string.
     MXNetError
-        When the file cannot be read, is truncated or corrupt, or holds what mxtape has not: sparse
-        arrays and other data types.
+        When the file cannot be read, is truncated or corrupt, or holds what is not supported:
+        sparse arrays and other data types.
 
     Examples
     --------

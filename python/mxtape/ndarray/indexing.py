@@ -14,7 +14,7 @@ def _is_basic(key):
 
 
 def _plain_index(item):
-    """An index as NumPy takes it. Booleans are masks when they are arrays, numbers otherwise."""
+    """An index as NumPy accepts it. Booleans are masks when they are arrays, numbers otherwise."""
     if isinstance(item, NDArray):
         item = item.asnumpy()
     if isinstance(item, (list, tuple, range)):
@@ -93,7 +93,7 @@ def get_indexing_dispatch_code(key):
     Raises
     ------
     AssertionError
-        When key is no tuple.
+        When key is not a tuple.
     ValueError
         For an index that is none of these.
 
@@ -107,7 +107,7 @@ def get_indexing_dispatch_code(key):
         if isinstance(item, (NDArray, np.ndarray, list, tuple, range)):
             advanced = True
         elif not _is_basic(item) or item is Ellipsis:
-            raise ValueError(f"indexing: {item!r} of type {type(item)} is no index here")
+            raise ValueError(f"indexing: {item!r} of type {type(item)} is not an index here")
     return int(advanced)
 
 

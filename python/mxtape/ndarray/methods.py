@@ -116,12 +116,14 @@ class _Methods(_Native):
 
     def __array__(self, dtype=None, copy=None):
         if copy is False:
-            raise ValueError("an NDArray is copied to become a NumPy array; copy=False cannot be")
+            raise ValueError(
+                "an NDArray is copied to become a NumPy array; copy=False is not supported"
+            )
         values = _core.as_numpy(self)
         return values if dtype is None else values.astype(dtype, copy=False)
 
     def __array_function__(self, func, types, args, kwargs):
-        """As in MXNet, np.sum(x) and its kin are x.sum(): NDArrays, on the tape.
+        """As in MXNet, np.sum(x) and the like are x.sum(): NDArrays, on the tape.
 
         All other functions compute with a copy of the values and give NumPy's arrays.
         """
@@ -256,7 +258,7 @@ class _Methods(_Native):
         return self
 
     def as_np_ndarray(self):
-        """Not there: the mx.np interface is not in mxtape."""
+        """Not supported: the mx.np interface is not in mxtape."""
         raise MXNetError("as_np_ndarray: mx.np is not in mxtape yet; see docs/differences.md")
 
     def tostype(self, stype):
@@ -328,7 +330,7 @@ class _Methods(_Native):
         Parameters
         ----------
         *shape : int or tuple of int
-            Extents. 0 copies the extent at its place, -1 takes what is left, -2 copies all the
+            Extents. 0 copies the extent at its place, -1 becomes what is left, -2 copies all the
             remaining extents, -3 merges two, -4 splits one into the two numbers that follow.
         reverse : bool, default False
             Whether the special values are matched from the right.
@@ -348,7 +350,7 @@ class _Methods(_Native):
                 extents = (extents,)
         for name in kwargs:
             if name not in ("shape", "reverse"):
-                raise TypeError(f"reshape: unknown argument {name!r}; it takes shape and reverse")
+                raise TypeError(f"reshape: unknown argument {name!r}; it accepts shape and reverse")
         for extent in extents:
             if not isinstance(extent, integer_types):
                 raise TypeError(f"reshape: the extents must be integers, got {extent!r}")

@@ -1,4 +1,4 @@
-"""Creation of arrays, and functions that take arrays and numbers alike."""
+"""Creation of arrays, and functions of arrays and numbers alike."""
 
 import itertools
 import operator
@@ -88,7 +88,7 @@ def full(shape, val, ctx=None, dtype=mx_real_t, out=None):
     dtype : str or numpy type, default 'float32'
         Data type.
     out : NDArray, optional
-        Array that takes the result.
+        Array to write the result to.
 
     >>> full((2,), 7, dtype='int32').asnumpy().tolist()
     [7, 7]
@@ -211,9 +211,9 @@ def arange(start, stop=None, step=1.0, repeat=1, infer_range=None, ctx=None, dty
     stop : float, optional
         End.
     step : float, default 1.0
-        Distance of neighbours, not 0.
+        Difference between neighbours, not 0.
     repeat : int, default 1
-        How often each number comes.
+        How many times each number is repeated.
     infer_range : bool, optional
         Accepted for compatibility.
     ctx : Context, default current_context()
@@ -297,7 +297,7 @@ def concatenate(arrays, axis=0, always_copy=True):
     Parameters
     ----------
     arrays : list of NDArray
-        Of one dtype, and of one shape but for `axis`.
+        Of one dtype, and of one shape except along `axis`.
     axis : int, default 0
         The axis.
     always_copy : bool, default True
@@ -362,7 +362,7 @@ def split_v2(ary, indices_or_sections, axis=0, squeeze_axis=False):
 
 
 def onehot_encode(indices, out):
-    """Writes a row with a single one, at each of `indices`, into each row of `out`.
+    """Writes rows of zeros to `out`, each with a one at its element of `indices`.
 
     >>> onehot_encode(array([1, 0]), zeros((2, 2))).asnumpy().tolist()
     [[0.0, 1.0], [1.0, 0.0]]

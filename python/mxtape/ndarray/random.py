@@ -56,7 +56,7 @@ def uniform(low=0, high=1, shape=_Null, dtype=_Null, ctx=None, out=None, **kwarg
     ctx : Context, default current_context()
         Where the array is.
     out : NDArray, optional
-        Array that takes the result.
+        Array to write the result to.
 
     >>> x = uniform(2, 3, shape=(4,))
     >>> bool((x >= 2).min() and (x < 3).min())
@@ -244,7 +244,7 @@ def multinomial(data, shape=_Null, get_prob=False, out=None, dtype="int32", **kw
         Whether the logarithms of the drawn probabilities are returned too. The gradient of `data`
         flows through them.
     out : NDArray, optional
-        Array that takes the result.
+        Array to write the result to.
     dtype : {'int32', 'uint8', 'float16', 'float32', 'float64'}
         Data type of the indices.
 
@@ -281,7 +281,7 @@ def randint(low, high, shape=_Null, dtype=_Null, ctx=None, out=None, **kwargs):
     ctx : Context, default current_context()
         Where the array is.
     out : NDArray, optional
-        Array that takes the result.
+        Array to write the result to.
 
     >>> set(randint(0, 2, shape=(100,)).asnumpy().tolist()) == {0, 1}
     True

@@ -50,7 +50,7 @@ def all_names():
 
 
 def arguments_of(name):
-    """Names of an operator's inputs and parameters, and what each takes, as text."""
+    """Names of an operator's inputs and parameters, and what each accepts, as text."""
     if name not in _names:
         raise MXNetError(f"there is no operator called {name!r}")
     info = _core.describe_op(_names[name])
@@ -92,7 +92,7 @@ def explain_missing(module, name):
     reason = _missing.why(f"{module}.{name}".partition(".")[2])
     if reason is not None:
         return reason
-    return f"module {module!r} has no operator {name!r}; what is missing is in docs/differences.md"
+    return f"module {module!r} has no operator {name!r}; see docs/differences.md"
 
 
 def signature_of(name):
@@ -135,7 +135,7 @@ def doc_of(name):
     for label, kind, required, default, choices, doc in info["params"]:
         lines.append(f"{label} : {', '.join(_type_text(kind, required, default, choices))}")
         lines.append(fill(doc, 88, initial_indent="    ", subsequent_indent="    "))
-    lines += ["out : NDArray, optional", "    Array that takes the result."]
+    lines += ["out : NDArray, optional", "    Array to write the result to."]
     lines += ["name : str, optional", "    Accepted for compatibility."]
     if not info["has_gradient"]:
         lines += ["", fill(f"No gradient: {info['no_grad_reason']}.", 88)]

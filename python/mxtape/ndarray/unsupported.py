@@ -1,4 +1,4 @@
-"""What MXNet has in these namespaces and mxtape has not: functions that say why when called."""
+"""What MXNet has in these namespaces and mxtape does not support: functions that say why."""
 
 from ..base import MXNetError, _Null
 

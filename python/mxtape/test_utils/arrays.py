@@ -60,7 +60,7 @@ def set_default_context(ctx):
     if not isinstance(ctx, Context):
         raise TypeError(f"set_default_context: a Context is needed, got {ctx!r}")
     if ctx.device_type == "gpu":
-        raise MXNetError(f"set_default_context: {ctx}: mxtape computes on the CPU alone")
+        raise MXNetError(f"set_default_context: {ctx}: mxtape computes only on the CPU")
     Context._thread.context = ctx
 
 

@@ -119,7 +119,7 @@ def get_tolerance(dat, tol, default_tol):
     tol : number, dict or None
         A tolerance for every type; tolerances by type; or None for the default.
     default_tol : dict
-        What to take for types that `tol` says nothing about.
+        The tolerance of types that `tol` says nothing about.
 
     Examples
     --------
@@ -275,7 +275,7 @@ def assert_almost_equal(
         Relative and absolute tolerance, or a dict of tolerances by ``numpy.dtype``. By default the
         wider of those of the two data types (:func:`default_rtols`, :func:`default_atols`).
     names : tuple of str
-        What to call the arrays in the message.
+        Names of the arrays in the message.
     equal_nan : bool, default False
         Whether NaN equals NaN.
     use_broadcast : bool, default True

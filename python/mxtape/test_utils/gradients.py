@@ -1,6 +1,6 @@
-"""Gradients held against numeric differentiation, and the time that a function takes.
+"""Gradients compared with numeric differentiation, and the time that a function takes.
 
-MXNet's functions of these names take a Symbol, or an executor; these take a Python function of
+MXNet's functions of these names accept a Symbol, or an executor; these accept a Python function of
 NDArrays, under the same parameter names.
 """
 
@@ -202,7 +202,7 @@ def check_numeric_gradient(
     ----------
     sym : callable
         A function of NDArrays that gives an NDArray, or a list of them. It must give the same for
-        the same arguments. (MXNet takes a Symbol; that is an ``MXNetError`` here.)
+        the same arguments. (MXNet accepts a Symbol; that is an ``MXNetError`` here.)
     location : list or dict
         The arguments, by position or by name; see :func:`numeric_grad`.
     aux_states : list or dict, optional
@@ -235,7 +235,9 @@ def check_numeric_gradient(
     """
     for name, stype in (grad_stype_dict or {}).items():
         if stype != "default":
-            raise MXNetError(f"check_numeric_gradient: {name}: storage type {stype!r} is not there")
+            raise MXNetError(
+                f"check_numeric_gradient: {name}: storage type {stype!r} is not supported"
+            )
     call = _Call("check_numeric_gradient", sym, location, aux_states, ctx, dtype)
     requests = {n: r for n, r in _requests(call, grad_nodes).items() if r != "null"}
     eps = default_numeric_eps()[np.dtype(dtype)] if numeric_eps is None else numeric_eps
@@ -273,7 +275,7 @@ def check_speed(sym, location=None, ctx=None, N=20, grad_req=None, typ="whole", 
     Parameters
     ----------
     sym : callable
-        A function of NDArrays that gives an NDArray, or a list of them. (MXNet takes a Symbol.)
+        A function of NDArrays that gives an NDArray, or a list of them. (MXNet accepts a Symbol.)
     location : dict or list, optional
         The arguments, by name or by position.
     ctx : Context, optional
@@ -283,7 +285,7 @@ def check_speed(sym, location=None, ctx=None, N=20, grad_req=None, typ="whole", 
     grad_req : str, default 'write'
         For the gradients of all arguments.
     typ : str, default 'whole'
-        ``'whole'`` times the function and the backward pass, ``'forward'`` the function alone.
+        ``'whole'`` times the function and the backward pass, ``'forward'`` only the function.
     **kwargs : tuple of int
         Without `location`: shapes, by the arguments' names, of random arrays.
 

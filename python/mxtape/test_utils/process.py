@@ -28,7 +28,7 @@ def environment(*args):
     Parameters
     ----------
     *args
-        The name of a variable and its value; or a dict of several. None takes a variable away.
+        The name of a variable and its value; or a dict of several. None removes a variable.
 
     Examples
     --------

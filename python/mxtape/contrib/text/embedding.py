@@ -73,7 +73,7 @@ class _TokenEmbedding(vocab.Vocabulary):
                         f"it have {self._vec_len}"
                     )
         if not self._vec_len:
-            raise ValueError(f"{path}: there are no vectors in it")
+            raise ValueError(f"{path}: it holds no vectors")
         first = init_unknown_vec(self._vec_len) if unknown is None else nd.array(unknown)
         for token, _ in rows:
             if token not in self._token_to_idx:
@@ -103,7 +103,7 @@ class _TokenEmbedding(vocab.Vocabulary):
         ----------
         tokens : str or list of str
         lower_case_backup : bool, default False
-            Whether a token that is not there is looked for in lower case.
+            Whether a token that is not found is looked for in lower case.
 
         Returns
         -------
@@ -210,7 +210,7 @@ class _Pretrained(_TokenEmbedding):
         path = os.path.join(os.path.expanduser(root), name, pretrained_file_name)
         if not os.path.isfile(path):
             raise FileNotFoundError(
-                f"there is no file {path!r}, and mxtape downloads nothing: put it there"
+                f"there is no file {path!r}, and mxtape downloads nothing; put it there"
             )
         super().__init__(**kwargs)
         self._load_embedding(path, " ", init_unknown_vec)
@@ -239,7 +239,7 @@ class GloVe(_Pretrained):
     KeyError
         For another file name.
     FileNotFoundError
-        When the file is not there: nothing is downloaded.
+        When there is no such file: nothing is downloaded.
     """
 
     pretrained_file_names = tuple(
@@ -312,7 +312,7 @@ class CustomEmbedding(_TokenEmbedding):
     Raises
     ------
     ValueError
-        When there is no such file, or a number is none.
+        When there is no such file, or a number cannot be read.
     AssertionError
         When vectors have different lengths, or a line has no numbers.
 
@@ -358,7 +358,7 @@ class CompositeEmbedding(_TokenEmbedding):
     def __init__(self, vocabulary, token_embeddings):
         parts = token_embeddings if isinstance(token_embeddings, list) else [token_embeddings]
         if not isinstance(vocabulary, vocab.Vocabulary):
-            raise AssertionError(f"CompositeEmbedding: {vocabulary!r} is no Vocabulary")
+            raise AssertionError(f"CompositeEmbedding: {vocabulary!r} is not a Vocabulary")
         if not parts or not all(isinstance(part, _TokenEmbedding) for part in parts):
             raise AssertionError(
                 f"CompositeEmbedding: one or more embeddings are needed, got {token_embeddings!r}"
