@@ -4,7 +4,8 @@
     check_includes.py [ROOT]      ROOT holds cpp/ and tests/cpp/; the default is this repository
 
 A quoted include is rooted at cpp/ ("core/shape.h") and may name only the folders that ALLOWED
-gives for the including file's folder; in cpp/ops that is the room ("ops/linalg"). Python's headers stay inside cpp/python.
+gives for the including file's folder; in cpp/ops that is the room ("ops/linalg"). Python's headers
+stay inside cpp/python.
 """
 
 from __future__ import annotations

@@ -116,8 +116,8 @@ int normalize_axis(int64_t axis, int ndim, std::string_view op);
 // The shape to which `a` and `b` broadcast under NumPy's rules.
 Shape broadcast_shape(const Shape& a, const Shape& b, std::string_view op);
 
-// Writes what `other` knows into the unknown extents of `shape`; false, with `shape` as it was, where
-// the two contradict each other.
+// Writes what `other` knows into the unknown extents of `shape`. False where the two contradict
+// each other; `shape` is then as it was.
 bool merge_shape(Shape& shape, const Shape& other);
 
 // Number of elements of a shape given by a user: refuses negative extents and overflow.

@@ -97,9 +97,7 @@ def draw(row):
 
 def as_arrays(values, dtype="float64"):
     """The values as arrays of the engine; what is not floating keeps its dtype."""
-    return [
-        mx.nd.array(v, dtype=dtype if v.dtype.kind == "f" else v.dtype.name) for v in values
-    ]
+    return [mx.nd.array(v, dtype=dtype if v.dtype.kind == "f" else v.dtype.name) for v in values]
 
 
 def operator_inputs(row, inputs):

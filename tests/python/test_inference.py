@@ -119,7 +119,9 @@ LAYERS = [
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(
-    ("op", "params", "data", "others"), LAYERS, ids=[f"{row[0]}-{i}" for i, row in enumerate(LAYERS)]
+    ("op", "params", "data", "others"),
+    LAYERS,
+    ids=[f"{row[0]}-{i}" for i, row in enumerate(LAYERS)],
 )
 def test_what_is_left_out_is_filled_in(op, params, data, others, dtype):
     if op == "Embedding":
@@ -175,8 +177,9 @@ def test_shapes_flow_from_one_input_to_another():
 
 
 def test_nothing_known_is_no_error():
-    complete, inputs, outputs = core.infer_op("Convolution", [(None, None)] * 3, {
-        "kernel": (3, 3), "num_filter": 4}, False, False)
+    complete, inputs, outputs = core.infer_op(
+        "Convolution", [(None, None)] * 3, {"kernel": (3, 3), "num_filter": 4}, False, False
+    )
     assert not complete
     assert inputs == [(None, None)] * 3
     assert outputs == [(None, None)]
@@ -184,10 +187,12 @@ def test_nothing_known_is_no_error():
 
 def test_contradictions_say_what_was_given():
     given = [((2, 3), "float32"), ((5, 4), "float32"), (None, None)]
-    with pytest.raises(mx.MXNetError, match=r"weight must have shape \(5, 3\).*given data \(2, 3\)"):
+    wrong = r"weight must have shape \(5, 3\).*given data \(2, 3\)"
+    with pytest.raises(mx.MXNetError, match=wrong):
         core.infer_op("FullyConnected", given, {"num_hidden": 5}, False, False)
     given = [((2, None), "float32"), ((3, None), None)]
-    with pytest.raises(mx.MXNetError, match=r"elemwise_add: .*lhs \(2, \?\) float32, rhs \(3, \?\) float32"):
+    wrong = r"elemwise_add: .*lhs \(2, \?\) float32, rhs \(3, \?\) float32"
+    with pytest.raises(mx.MXNetError, match=wrong):
         core.infer_op("elemwise_add", given, {}, False, False)
 
 
