@@ -37,11 +37,6 @@ class Call {
   void record_in_line();
 
   bool mutates(size_t i) const { return op_.mutates(i, inputs_.size(), params_.get(), mode_); }
-  bool will_record() const;
-  void check_inputs() const;
-  void check_outputs() const;
-  void check_recordable() const;
-  NDArray deferred_result(const ArraySpec& spec, int64_t size) const;
 
   const OpSchema& op_;
   Inputs inputs_;
@@ -55,6 +50,7 @@ class Call {
   SmallVector<size_t, 2> copied_;
   size_t bytes_ = 0;  // of the outputs together, or of the largest input
   bool waits_ = false;
+  bool records_ = false;
 };
 
 }  // namespace mxtape

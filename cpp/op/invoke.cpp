@@ -76,6 +76,64 @@ class LateReduction final : public fusion::Reduction {
   Mode mode_;
 };
 
+[[noreturn, gnu::cold]] void fail_inputs(const OpSchema& op, Inputs inputs, const Params* params) {
+  const size_t expected = op.count_inputs(inputs.size(), params);
+  fail(op.name, ": expected ", op.variadic ? std::string("at least one") : std::to_string(expected),
+       " input", expected == 1 ? "" : "s", " (",
+       input_names(op, op.variadic ? 1 : expected, params), "), got ", inputs.size());
+}
+
+void check_outputs(const OpSchema& op, const Params* params, std::span<const ArraySpec> specs,
+                   Arrays given) {
+  const size_t visible = op.count_visible(params);
+  if (given.size() != visible && given.size() != specs.size()) {
+    fail(op.name, ": ", given.size(), " arrays given as out, the operator has ", visible,
+         " outputs");
+  }
+  for (size_t i = 0; i < given.size(); ++i) {
+    if (given[i].defined()) check_output(op, i, given[i], specs[i]);
+  }
+}
+
+// What recording would refuse: more inputs than a node can hold, and writing over what its own
+// gradient will read.
+void check_recordable(const OpSchema& op, Inputs inputs, Arrays outputs) {
+  if (inputs.size() > OpNode::kMaxArrays) {
+    fail(op.name, ": too many inputs to record: ", inputs.size());
+  }
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    for (const NDArray& out : outputs) {
+      if (op.keep_input(i) == Keep::kData && inputs[i].storage() == out.storage()) {
+        fail(op.name, ": while recording, out shares memory with input ", i, " of shape ",
+             inputs[i].shape(), ", which the gradient needs; write to a new array");
+      }
+    }
+  }
+}
+
+// A pointwise call over large arrays may wait for others to run with it, and so may a reduction of
+// what waits to one number. `size`: of its output.
+bool may_wait(const OpSchema& op, Inputs inputs, const ArraySpec& spec, int64_t size) {
+  if (op.streams && size == 1) {
+    return inputs[0].storage()->deferred() && spec.dtype == inputs[0].dtype();
+  }
+  return (op.tile_operands || op.is_broadcast) && fusion::is_large(size);
+}
+
+// The result of such a call; undefined if it must run at once after all.
+NDArray waiting_result(const OpSchema& op, Inputs inputs, const ParamsRef& params, Mode mode,
+                       const ArraySpec& spec) {
+  if (op.streams) {
+    return fusion::defer_reduction(inputs[0], spec.shape,
+                                   make_ref<LateReduction>(op, params, mode));
+  }
+  if (op.is_broadcast) return fusion::defer_broadcast(inputs[0], spec.shape);
+  TileOperand operands[4];
+  const size_t count = op.tile_operands(op, inputs, params.get(), spec.dtype, operands);
+  return fusion::defer(op.tile, spec.dtype, {operands, count}, spec.shape,
+                       params ? params->data() : nullptr, params.get());
+}
+
 }  // namespace
 
 void check_writable(const NDArray& array, std::string_view op) {
@@ -85,51 +143,11 @@ void check_writable(const NDArray& array, std::string_view op) {
        "values that gradients need. Write to a new array, or outside autograd.record()");
 }
 
-inline bool Call::will_record() const { return is_recorded(op_, inputs_, mode_); }
-
-inline void Call::check_inputs() const {
+[[gnu::always_inline]] inline void Call::infer_in_line() {
   const size_t expected = op_.count_inputs(inputs_.size(), params_.get());
   if (inputs_.size() != expected || (op_.variadic && inputs_.empty())) {
-    fail(op_.name, ": expected ",
-         op_.variadic ? std::string("at least one") : std::to_string(expected), " input",
-         expected == 1 ? "" : "s", " (",
-         input_names(op_, op_.variadic ? 1 : expected, params_.get()), "), got ", inputs_.size());
+    fail_inputs(op_, inputs_, params_.get());
   }
-  for (size_t i = 0; i < inputs_.size(); ++i) {
-    if (!inputs_[i].defined()) fail(op_.name, ": input ", i, " is missing");
-  }
-}
-
-inline void Call::check_outputs() const {
-  if (!given_) return;
-  const size_t visible = op_.count_visible(params_.get());
-  if (given_ != visible && given_ != specs_.size()) {
-    fail(op_.name, ": ", given_, " arrays given as out, the operator has ", visible, " outputs");
-  }
-  for (size_t i = 0; i < given_; ++i) {
-    if (outputs_[i].defined()) check_output(op_, i, outputs_[i], specs_[i]);
-  }
-}
-
-// What recording would refuse: more inputs than a node can hold, and writing over what its own
-// gradient will read.
-inline void Call::check_recordable() const {
-  if (!will_record()) return;
-  if (inputs_.size() > OpNode::kMaxArrays) {
-    fail(op_.name, ": too many inputs to record: ", inputs_.size());
-  }
-  for (size_t i = 0; i < inputs_.size(); ++i) {
-    for (const NDArray& out : outputs_) {
-      if (op_.keep_input(i) == Keep::kData && inputs_[i].storage() == out.storage()) {
-        fail(op_.name, ": while recording, out shares memory with input ", i, " of shape ",
-             inputs_[i].shape(), ", which the gradient needs; write to a new array");
-      }
-    }
-  }
-}
-
-[[gnu::always_inline]] inline void Call::infer_in_line() {
-  check_inputs();
   given_ = outputs_.size();
   const size_t count = op_.count_outputs(params_.get());
   if (count > kMaxOutputs) {
@@ -145,32 +163,18 @@ inline void Call::check_recordable() const {
     views = many.data();
   }
   for (size_t i = 0; i < inputs_.size(); ++i) {
+    if (!inputs_[i].defined()) fail(op_.name, ": input ", i, " is missing");
     views[i] = {&inputs_[i].shape(), inputs_[i].dtype(), StorageType::kDense};
   }
   InferCall call(op_, {views, inputs_.size()}, params_.get(), mode_, specs_);
   run_inference(op_, call);
   if (op_.check) op_.check(CheckCall(call, inputs_));
-  check_outputs();
-  check_recordable();
+  if (given_) check_outputs(op_, params_.get(), specs_, outputs_);
+  records_ = is_recorded(op_, inputs_, mode_);
+  if (records_) check_recordable(op_, inputs_, outputs_);
   for (size_t i = 0; op_.mutates && i < inputs_.size(); ++i) {
     if (mutates(i) && !op_.is_no_grad_input(i)) check_writable(inputs_[i], op_.name);
   }
-}
-
-// A pointwise call over large arrays may wait for others to run with it, and so may a reduction of
-// what waits to one number: undefined if the call may not. `size`: of its output.
-inline NDArray Call::deferred_result(const ArraySpec& spec, int64_t size) const {
-  if (op_.streams && size == 1 && inputs_[0].storage()->deferred() &&
-      spec.dtype == inputs_[0].dtype()) {
-    return fusion::defer_reduction(inputs_[0], spec.shape,
-                                   make_ref<LateReduction>(op_, params_, mode_));
-  }
-  if (!(op_.tile_operands || op_.is_broadcast) || !fusion::is_large(size)) return NDArray();
-  if (op_.is_broadcast) return fusion::defer_broadcast(inputs_[0], spec.shape);
-  TileOperand operands[4];
-  const size_t count = op_.tile_operands(op_, inputs_, params_.get(), spec.dtype, operands);
-  return fusion::defer(op_.tile, spec.dtype, {operands, count}, spec.shape,
-                       params_ ? params_->data() : nullptr, params_.get());
 }
 
 [[gnu::always_inline]] inline void Call::place_in_line() {
@@ -179,18 +183,28 @@ inline NDArray Call::deferred_result(const ArraySpec& spec, int64_t size) const 
     ArraySpec& spec = specs_[i];
     // What inference made of the parameters may be below zero, or too much.
     const int64_t size = checked_size(spec.shape, op_.name);
-    bytes_ += static_cast<size_t>(size) * item_size(spec.dtype);
-    if (i >= given_) outputs_.push_back(NDArray());
-    if (!outputs_[i].defined()) {
-      if (!given_) outputs_[i] = deferred_result(spec, size);
-      waits_ = outputs_[i].defined();
-      if (!waits_) outputs_[i] = NDArray::empty(std::move(spec.shape), spec.dtype);
-      if (device) outputs_[i].storage()->set_device(device);
-    } else if (must_not_alias(op_, inputs_, outputs_[i])) {
+    const size_t bytes = static_cast<size_t>(size) * item_size(spec.dtype);
+    bytes_ += bytes;
+    if (i < given_ && outputs_[i].defined()) {
+      if (!must_not_alias(op_, inputs_, outputs_[i])) continue;
       spare_.push_back(outputs_[i]);
       copied_.push_back(i);
       outputs_[i] = NDArray::empty(std::move(spec.shape), spec.dtype);
+      continue;
     }
+    if (i < given_) {
+      outputs_[i] = NDArray::empty(std::move(spec.shape), spec.dtype);
+    } else {
+      if (!given_ && may_wait(op_, inputs_, spec, size)) {
+        outputs_.push_back(waiting_result(op_, inputs_, params_, mode_, spec));
+        waits_ = outputs_[i].defined();
+        if (!waits_) outputs_[i] = NDArray::empty(std::move(spec.shape), spec.dtype);
+      } else {
+        // Made where it stays: a shape that is moved is read before its writes have arrived.
+        outputs_.emplace_back(Storage::allocate(bytes), 0, std::move(spec.shape), spec.dtype);
+      }
+    }
+    if (device) outputs_[i].storage()->set_device(device);
   }
   for (const NDArray& input : inputs_) bytes_ = std::max(bytes_, input.nbytes());
 }
@@ -218,7 +232,7 @@ inline NDArray Call::deferred_result(const ArraySpec& spec, int64_t size) const 
 }
 
 [[gnu::always_inline]] inline void Call::record_in_line() {
-  if (will_record()) record_call(op_, inputs_, params_, mode_, outputs_);
+  if (records_) record_call(op_, inputs_, params_, mode_, outputs_);
   const size_t visible = op_.count_visible(params_.get());
   if (specs_.size() > visible) outputs_.resize(visible);
 }

@@ -1,7 +1,6 @@
 #include "op/schema.h"
 
 #include <algorithm>
-#include <bit>
 
 #include "core/small_vector.h"
 
@@ -84,18 +83,14 @@ void InferCall::set_output(size_t i, Shape shape, DType dtype) {
 }
 
 // Helpers of inference know an axis or a shape but not the call: what it was given is added here.
-void run_inference(const OpSchema& op, InferCall& call) {
-  try {
-    op.infer(call);
-  } catch (const Error& error) {
-    const std::string_view text = error.what();
-    const std::string prefix = op.name + ": ";
-    if (error.kind() != ErrorKind::kMXNet || error.names_call() || call.input_count() == 0 ||
-        !text.starts_with(prefix)) {
-      throw;
-    }
-    call.fail(text.substr(prefix.size()));
+void rethrow_with_call(const Error& error, const InferCall& call) {
+  const std::string_view text = error.what();
+  const std::string prefix = call.op().name + ": ";
+  if (error.kind() != ErrorKind::kMXNet || error.names_call() || call.input_count() == 0 ||
+      !text.starts_with(prefix)) {
+    throw;
   }
+  call.fail(text.substr(prefix.size()));
 }
 
 bool infer_specs(const OpSchema& op, const Params* params, Mode mode, std::span<ArraySpec> inputs,
@@ -111,11 +106,6 @@ bool infer_specs(const OpSchema& op, const Params* params, Mode mode, std::span<
   const auto known = [](const ArraySpec& spec) { return spec.known(); };
   return std::all_of(inputs.begin(), inputs.end(), known) &&
          std::all_of(outputs.begin(), outputs.end(), known);
-}
-
-size_t OpSchema::count_inputs(size_t given, const Params* p) const {
-  if (variadic) return given;
-  return used_inputs ? static_cast<size_t>(std::popcount(used_inputs(p))) : inputs.size();
 }
 
 std::string OpSchema::input_name(size_t i, const Params* p) const {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <bit>
 #include <cstdint>
 #include <functional>
 #include <span>
@@ -300,7 +301,10 @@ struct OpSchema {
   std::vector<uint8_t> auxiliary;
 
   // Of what a call takes: how many inputs, and the name of the i-th.
-  size_t count_inputs(size_t given, const Params* p) const;
+  size_t count_inputs(size_t given, const Params* p) const {
+    if (variadic) return given;
+    return used_inputs ? static_cast<size_t>(std::popcount(used_inputs(p))) : inputs.size();
+  }
   std::string input_name(size_t i, const Params* p) const;
   size_t count_outputs(const Params* p) const { return output_count ? output_count(p) : outputs; }
   size_t count_visible(const Params* p) const {
@@ -314,7 +318,15 @@ struct OpSchema {
 // True when all of them are known afterwards. An Error says what contradicts what.
 bool infer_specs(const OpSchema& op, const Params* params, Mode mode, std::span<ArraySpec> inputs,
                  std::span<ArraySpec> outputs);
-// The inference of `op`, with errors that say what the call was given.
-void run_inference(const OpSchema& op, InferCall& call);
+// The inference of a call, with errors that say what it was given. In line: calls of operators on a
+// few elements come by here.
+[[noreturn, gnu::cold]] void rethrow_with_call(const Error& error, const InferCall& call);
+inline void run_inference(const OpSchema& op, InferCall& call) {
+  try {
+    op.infer(call);
+  } catch (const Error& error) {
+    rethrow_with_call(error, call);
+  }
+}
 
 }  // namespace mxtape

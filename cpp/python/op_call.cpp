@@ -31,7 +31,9 @@ PyObject* call_op(PyObject* self, PyObject* const* args, size_t nargsf, PyObject
   try {
     BoundCall call;
     callable->binder->bind(args, static_cast<size_t>(PyVectorcall_NARGS(nargsf)), names, call);
-    invoke(op, Inputs(call.inputs.data(), call.inputs.size()), call.params, call.outputs);
+    // Bound: nobody changes them from here on.
+    const ParamsRef params = std::move(call.params);
+    invoke(op, Inputs(call.inputs.data(), call.inputs.size()), params, call.outputs);
     if (call.out) {
       // The caller's own objects take the recorded results.
       for (size_t i = 0; i < call.out_arrays.size(); ++i) {
