@@ -11,7 +11,7 @@ from gradient_row import Ints, Row
 from mxtape._loader import core
 from mxtape.ndarray import register
 
-FLOATS = ("float64", "float32", "float16")
+FLOATS = ("float64", "float32", "float16", "bfloat16")
 
 
 def pointwise_rows():
@@ -97,9 +97,7 @@ def draw(row):
 
 def as_arrays(values, dtype="float64"):
     """The values as arrays of the engine; what is not floating keeps its dtype."""
-    return [
-        mx.nd.array(v, dtype=dtype if v.dtype.kind == "f" else v.dtype.name) for v in values
-    ]
+    return [mx.nd.array(v, dtype=dtype if v.dtype.kind == "f" else v.dtype.name) for v in values]
 
 
 def operator_inputs(row, inputs):

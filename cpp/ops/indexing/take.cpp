@@ -121,6 +121,7 @@ OP(take)
       expect_not_empty(call, call.shape(0), axis, call.shape(1));
       call.output(0, taken_shape(call.shape(0), call.shape(1), axis), call.dtype(0));
     })
+    .any_dtype()
     .kernel([](const KernelCall& call) {
       const auto& p = call.params<TakeParams>();
       const NDArray& a = call.in(0);
@@ -191,6 +192,7 @@ OP(Embedding)
       shape.push_back(p.output_dim);
       call.output(0, Shape(shape), call.dtype(1));
     })
+    .any_dtype()
     .kernel([](const KernelCall& call) {
       const NDArray& weight = call.in(1);
       const NDArray positions =
@@ -267,6 +269,7 @@ OP(pick)
       infer_pick(call, call.shape(0), axis);
       call.output(0, picked_shape(call.shape(0), axis, p.keepdims), call.dtype(0));
     })
+    .any_dtype()
     .kernel([](const KernelCall& call) {
       const auto& p = call.params<PickParams>();
       pick_elements(call, normalize_axis(*p.axis, call.in(0).ndim(), call.name()),
@@ -303,6 +306,7 @@ OP(_backward_pick)
       call.expect(call.shape(0) == call.shape(1), "data must have the shape of index");
       call.output(0, shape, call.dtype(0));
     })
+    .any_dtype()
     .kernel([](const KernelCall& call) {
       const auto& p = call.params<PickGradParams>();
       const NDArray &data = call.in(0), &out = call.out();

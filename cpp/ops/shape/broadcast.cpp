@@ -73,6 +73,7 @@ OP(broadcast_to)
       checked_size(shape, call.name());
       call.output(0, std::move(shape), call.dtype(0));
     })
+    .any_dtype()
     .kernel(broadcast_kernel)
     .broadcast()
     .keep_input(0, Keep::kShape)
@@ -107,6 +108,7 @@ OP(broadcast_axis)
       checked_size(shape, call.name());
       call.output(0, std::move(shape), call.dtype(0));
     })
+    .any_dtype()
     .kernel(broadcast_kernel)
     .broadcast()
     .keep_input(0, Keep::kShape)
@@ -145,6 +147,7 @@ OP(broadcast_like)
       }
       call.output(0, std::move(shape), call.dtype(0));
     })
+    .any_dtype()
     .kernel(broadcast_kernel)
     .broadcast()
     .keep_inputs({Keep::kShape, Keep::kShape})
@@ -181,6 +184,7 @@ OP(tile)
       checked_size(shape, call.name());
       call.output(0, std::move(shape), call.dtype(0));
     })
+    .any_dtype()
     .kernel([](const KernelCall& call) {
       Ints times, extents;
       tile_axes(call.in(0).shape(), call.params<TileParams>().reps, times, extents);
@@ -241,6 +245,7 @@ OP(repeat)
       checked_size(shape, call.name());
       call.output(0, std::move(shape), call.dtype(0));
     })
+    .any_dtype()
     .kernel([](const KernelCall& call) {
       const auto& p = call.params<RepeatParams>();
       const Shape view = repeat_view(call.in(0).shape(), p);
