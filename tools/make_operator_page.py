@@ -25,11 +25,12 @@ from mxtape._loader import core  # noqa: E402
 from mxtape.ndarray import register  # noqa: E402
 
 PAGE = ROOT / "docs" / "operators.md"
-DTYPES = ("float16", "float32", "float64", "uint8", "int8", "int32", "int64", "bool")
+FLOATING = ("float16", "bfloat16", "float32", "float64")
+DTYPES = (*FLOATING, "uint8", "int8", "int32", "int64", "bool")
 SHORT = {
     frozenset(DTYPES): "all",
     frozenset(DTYPES[:-1]): "all but bool",
-    frozenset(DTYPES[:3]): "floating",
+    frozenset(FLOATING): "floating",
 }
 # Sections by what the names begin with, in the order of the page.
 SECTIONS = (
@@ -47,8 +48,8 @@ INTRODUCTION = """\
 Made by `tools/make_operator_page.py` from the registry; a test fails when it is out of date.
 `help(mx.nd.softmax)` shows an operator's parameters and an example.
 
-- **Data types**: those that a call accepts. `all` are float16, float32, float64, uint8, int8,
-  int32, int64 and bool; `floating` the first three. Operators of no array have a `dtype`.
+- **Data types**: those that a call accepts. `all` are float16, bfloat16, float32, float64, uint8,
+  int8, int32, int64 and bool; `floating` the first four. Operators of no array have a `dtype`.
 - **Orders**: to which order the gradient matrix (`tests/python/test_gradients.py`) holds the
   gradients against numeric differentiation; with the number of calls, which differ in the
   parameters that change the formula. `none`, with the reason: not differentiable.
@@ -74,8 +75,7 @@ def accepts(name: str, arrays: list, params: dict) -> bool:
 def converted(values, dtype: str):
     """Values of a row in `dtype`, or as they are where they are indices."""
     with np.errstate(invalid="ignore"):
-        values = [v.astype(dtype) if v.dtype.kind == "f" else v for v in values]
-    return [mx.nd.array(v, dtype=v.dtype) for v in values]
+        return [mx.nd.array(v, dtype=dtype if v.dtype.kind == "f" else v.dtype) for v in values]
 
 
 def dtypes_of(name: str, info: dict, rows: list) -> str:

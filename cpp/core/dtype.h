@@ -7,6 +7,7 @@
 #include <tuple>
 #include <utility>
 
+#include "core/bfloat16.h"
 #include "core/error.h"
 
 // Only what computes with float16 needs its definition and includes <Eigen/Core>, which takes
@@ -28,10 +29,11 @@ enum class DType : int8_t {
   kInt8,
   kInt64,
   kBool,
+  kBfloat16,
 };
 
 // What a number is; the codes are DLPack's.
-enum class DTypeKind : uint8_t { kInt = 0, kUint = 1, kFloat = 2, kBool = 6 };
+enum class DTypeKind : uint8_t { kInt = 0, kUint = 1, kFloat = 2, kBfloat = 4, kBool = 6 };
 
 struct DTypeTraits {
   DType dtype;
@@ -57,19 +59,25 @@ inline constexpr std::tuple kDTypes{
     DTypeOf<int32_t>{DType::kInt32, "int32", DTypeKind::kInt, 4, 4, 31, DType::kInt32},
     DTypeOf<int8_t>{DType::kInt8, "int8", DTypeKind::kInt, 1, 5, 7, DType::kInt8},
     DTypeOf<int64_t>{DType::kInt64, "int64", DTypeKind::kInt, 8, 6, 63, DType::kInt64},
-    DTypeOf<bool>{DType::kBool, "bool", DTypeKind::kBool, 1, 7, 1, DType::kBool}};
+    DTypeOf<bool>{DType::kBool, "bool", DTypeKind::kBool, 1, 7, 1, DType::kBool},
+    DTypeOf<bfloat16>{DType::kBfloat16, "bfloat16", DTypeKind::kBfloat, 2, 12, 8, DType::kFloat32}};
 
 // The table without its C++ types, to be indexed by a dtype or gone through.
 inline constexpr auto kDTypeTraits = std::apply(
     [](auto... row) { return std::array<DTypeTraits, sizeof...(row)>{row...}; }, kDTypes);
 inline constexpr int kDTypeCount = static_cast<int>(kDTypeTraits.size());
+// Those that kernels are compiled for come first.
+inline constexpr int kKernelDTypes = static_cast<int>(DType::kBfloat16);
 
 constexpr const DTypeTraits& traits_of(DType dtype) {
   return kDTypeTraits[static_cast<size_t>(dtype)];
 }
 constexpr size_t item_size(DType dtype) { return traits_of(dtype).size; }
 constexpr std::string_view dtype_name(DType dtype) { return traits_of(dtype).name; }
-constexpr bool is_floating(DType dtype) { return traits_of(dtype).kind == DTypeKind::kFloat; }
+constexpr bool is_floating(DType dtype) {
+  const DTypeKind kind = traits_of(dtype).kind;
+  return kind == DTypeKind::kFloat || kind == DTypeKind::kBfloat;
+}
 constexpr bool is_integer(DType dtype) { return !is_floating(dtype) && dtype != DType::kBool; }
 // Whole numbers from 0 to this are held exactly.
 constexpr int64_t exact_integers(DType dtype) {
@@ -78,6 +86,9 @@ constexpr int64_t exact_integers(DType dtype) {
 }
 // Computed in a wider type.
 constexpr bool is_narrow(DType dtype) { return traits_of(dtype).compute != dtype; }
+// Of no set below but AnyFloatingTypes: kernels are given such arrays in the compute type, if they
+// do not say that they read any (OpSchema::any_dtype).
+constexpr bool is_storage_only(DType dtype) { return static_cast<int>(dtype) >= kKernelDTypes; }
 
 inline std::ostream& operator<<(std::ostream& out, DType dtype) { return out << dtype_name(dtype); }
 
@@ -143,6 +154,7 @@ struct Types {
 };
 using SingleOrDouble = Types<float, double>;
 using FloatingTypes = Types<float, double, float16>;
+using AnyFloatingTypes = Types<float, double, float16, bfloat16>;
 using NumberTypes = Types<float, double, float16, uint8_t, int32_t, int8_t, int64_t>;
 using AllTypes = Types<float, double, float16, uint8_t, int32_t, int8_t, int64_t, bool>;
 

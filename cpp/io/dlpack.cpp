@@ -17,13 +17,11 @@ DType dtype_of_tensor(DLDataType type) {
     const DLDataType own = type_of(traits.dtype);
     if (own.code == type.code && own.bits == type.bits && type.lanes == 1) return traits.dtype;
   }
-  constexpr uint8_t kBfloat = 4;
   const char* names[] = {"int", "uint", "float", "handle", "bfloat", "complex", "bool"};
   fail_as(ErrorKind::kType, "from_dlpack: data type ",
           type.code < std::size(names) ? names[type.code] : "number ",
           type.code < std::size(names) ? "" : std::to_string(type.code), int{type.bits},
-          type.lanes == 1 ? "" : " in lanes", " is not one of mxtape's; convert it first",
-          type.code == kBfloat ? " (bfloat16: to float32, which loses nothing)" : "");
+          type.lanes == 1 ? "" : " in lanes", " is not one of mxtape's; convert it first");
 }
 
 // The managed structure, with what it points to behind it.

@@ -22,7 +22,6 @@ constexpr uint32_t kVersion2 = 0xF993fac9;  // and there is a storage type
 constexpr uint32_t kVersion3 = 0xF993faca;  // and a shape may be ()
 constexpr int32_t kDense = 0;
 constexpr int32_t kCpu = 1;
-constexpr int32_t kBfloat16 = 12;
 constexpr uint32_t kMaxAxes = 1u << 10;
 // The shortest array: an old one with one axis.
 constexpr uint64_t kMinArrayBytes = 5 * sizeof(uint32_t);
@@ -120,21 +119,6 @@ uint64_t element_bytes(Reader& in, const Shape& shape, size_t item, size_t index
   return count;
 }
 
-// bfloat16 is the upper half of float32.
-NDArray read_bfloat16(Reader& in, const Shape& shape, size_t index) {
-  const uint64_t count = element_bytes(in, shape, 2, index) / 2;
-  const NDArray halves =
-      NDArray::empty(shape.size() ? Shape{static_cast<int64_t>(count), 2} : shape, DType::kUint8);
-  in.bytes(halves.bytes(), count * 2);
-  NDArray array = NDArray::empty(shape, DType::kFloat32);
-  for (uint64_t i = 0; i < count; ++i) {
-    uint16_t half;
-    std::memcpy(&half, halves.bytes() + 2 * i, sizeof half);
-    array.data<float>()[i] = std::bit_cast<float>(uint32_t{half} << 16);
-  }
-  return array;
-}
-
 DType dtype_of_flag(Reader& in, int32_t flag, size_t index) {
   for (const DTypeTraits& traits : kDTypeTraits) {
     if (traits.flag == flag) return traits.dtype;
@@ -161,7 +145,6 @@ NDArray read_array(Reader& in, size_t index) {
   in.number<int32_t>();  // the device's type and number: arrays come to the CPU
   in.number<int32_t>();
   const auto flag = in.number<int32_t>();
-  if (flag == kBfloat16) return read_bfloat16(in, shape, index);
   const DType dtype = dtype_of_flag(in, flag, index);
   const uint64_t nbytes = element_bytes(in, shape, item_size(dtype), index);
   NDArray array = NDArray::empty(std::move(shape), dtype);

@@ -204,6 +204,7 @@ class OpDeclaration {
     op_->tile.cost = cost;
     if (!op_->infer) op_->infer = infer_pointwise;
     op_->kernel = run_pointwise;
+    op_->any_dtype = true;
     op_->tile_operands = operands;
     return *this;
   }
@@ -297,6 +298,12 @@ class OpDeclaration {
   // The kernel reads each element of input 0 once, through a fusion::Stream.
   OpDeclaration& streams() {
     op_->streams = true;
+    return *this;
+  }
+  // The kernel is not compiled for the elements' type, or for storage-only dtypes too: it moves
+  // elements, or converts them. Others are given bfloat16 arrays in float32.
+  OpDeclaration& any_dtype() {
+    op_->any_dtype = true;
     return *this;
   }
   OpDeclaration& random() {

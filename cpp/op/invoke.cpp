@@ -8,6 +8,7 @@
 #include "op/functional.h"
 #include "op/op_node.h"
 #include "op/registry.h"
+#include "op/widened_call.h"
 #include "runtime/blocking.h"
 #include "runtime/fusion.h"
 
@@ -168,7 +169,7 @@ void check_writable(const NDArray& array, std::string_view op) {
   }
   InferCall call(op_, {views, inputs_.size()}, params_.get(), mode_, specs_);
   run_inference(op_, call);
-  if (op_.check) op_.check(CheckCall(call, inputs_));
+  run_check(op_, call, inputs_);
   if (given_) check_outputs(op_, params_.get(), specs_, outputs_);
   records_ = is_recorded(op_, inputs_, mode_);
   if (records_) check_recordable(op_, inputs_, outputs_);
@@ -218,8 +219,7 @@ void check_writable(const NDArray& array, std::string_view op) {
     }
     for (size_t i = 0; i < given_; ++i) fusion::before_write(outputs_[i]);
     for (const NDArray& out : spare_) fusion::before_write(out);
-    const KernelCall call(op_, inputs_, outputs_, params_.get(), mode_);
-    op_.kernel(call);
+    run_kernel(KernelCall(op_, inputs_, outputs_, params_.get(), mode_));
     for (size_t k = 0; k < copied_.size(); ++k) {
       std::memcpy(spare_[k].bytes(), outputs_[copied_[k]].bytes(), spare_[k].nbytes());
     }

@@ -140,7 +140,9 @@ class CheckCall : public InferCall {
  public:
   CheckCall(const InferCall& call, Inputs arrays) : InferCall(call), arrays_(arrays) {}
 
+  // Storage-only arrays come in float32, and dtype() says so.
   const NDArray& input(size_t i) const { return arrays_[i]; }
+  DType dtype(size_t i) const { return arrays_[i].dtype(); }
   // Gives output i the shape that inference left open.
   void resolve(size_t i, Shape shape) const { outputs()[i].shape = std::move(shape); }
 
@@ -167,8 +169,16 @@ class KernelCall {
     return params_->as<P>();
   }
   const Params* raw_params() const { return params_; }
+  Mode mode() const { return mode_; }
   bool training() const { return mode_.training; }
   bool recording() const { return mode_.recording; }
+  // The same call over other arrays.
+  KernelCall over(Inputs inputs, Arrays outputs) const {
+    KernelCall call = *this;
+    call.inputs_ = inputs;
+    call.outputs_ = outputs;
+    return call;
+  }
 
  private:
   const OpSchema& op_;
@@ -294,6 +304,7 @@ struct OpSchema {
   bool in_place = false;        // output 0 may be the same view as input 0; if variadic, as any
   bool random = false;          // draws random numbers
   bool is_method = false;       // also a method of NDArray
+  bool any_dtype = false;       // the kernel reads storage-only dtypes too (op/widened_call.h)
   std::vector<SampleDomain> samples;
   // Inputs whose values are indices or labels: no gradient flows to them.
   std::vector<uint8_t> no_grad_inputs;

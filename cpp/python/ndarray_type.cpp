@@ -9,6 +9,7 @@
 #include "autograd/recorder.h"
 #include "op/functional.h"
 #include "python/view.h"
+#include "runtime/convert.h"
 
 // The NDArray type: operators and the commonest indexing go straight from the interpreter's slots
 // to the operator; the rest of the class is Python (python/mxtape/ndarray/methods.py).
@@ -184,10 +185,9 @@ int bool_slot(PyObject* self) {
     return -1;
   }
   if (size == 0) return 0;
-  return dispatch(array.dtype(), [&](auto tag) {
-    using T = typename decltype(tag)::type;
-    return static_cast<int>(*array.data<T>() != static_cast<T>(0));
-  });
+  bool value = false;
+  convert(array.dtype(), array.bytes(), DType::kBool, &value, 1);
+  return value;
 }
 
 // ---- indexing
@@ -270,9 +270,13 @@ PyObject* get_shape(PyObject* self, void*) {
   return tuple;
 }
 PyObject* get_dtype(PyObject* self, void*) {
-  PyObject* type = numpy_type(array_of(self).dtype());
-  Py_INCREF(type);
-  return type;
+  try {
+    PyObject* type = numpy_type(array_of(self).dtype());
+    Py_INCREF(type);
+    return type;
+  } catch (...) {  // bfloat16's is imported
+    return set_python_error();
+  }
 }
 PyObject* get_size(PyObject* self, void*) { return PyLong_FromLongLong(array_of(self).size()); }
 PyObject* get_ndim(PyObject* self, void*) { return PyLong_FromLong(array_of(self).ndim()); }

@@ -6,6 +6,7 @@
 
 #include "python/ndarray_type.h"
 #include "runtime/fusion.h"
+#include "runtime/widen.h"
 
 namespace py = pybind11;
 
@@ -17,7 +18,33 @@ std::array<PyObject*, kDTypeCount> numpy_types;
 // Every object seen as a dtype so far: types and names recur, so each is looked at by NumPy once.
 std::unordered_map<PyObject*, DType>* known_dtypes = nullptr;
 
-py::dtype numpy_dtype(DType dtype) { return py::dtype(std::string(dtype_name(dtype))); }
+// NumPy has bfloat16 where ml_dtypes is installed. Else it is what MXNet 1.9.1 calls it by, a
+// structure that holds the bits.
+py::object bfloat16_type() {
+  try {
+    return py::module_::import("ml_dtypes").attr("bfloat16");
+  } catch (py::error_already_set& error) {
+    if (!error.matches(PyExc_ImportError)) throw;
+  }
+  py::list fields;
+  fields.append(py::make_tuple("bfloat16", "uint16"));
+  return py::dtype::from_args(fields);
+}
+
+py::dtype numpy_dtype(DType dtype) {
+  if (dtype != DType::kBfloat16) return py::dtype(std::string(dtype_name(dtype)));
+  PyObject* type = numpy_type(dtype);
+  if (!PyType_Check(type)) {
+    fail("NumPy has no bfloat16: install ml_dtypes, or go by way of astype('float32')");
+  }
+  return py::dtype::from_args(py::reinterpret_borrow<py::object>(type));
+}
+
+bool is_bfloat16_structure(const py::dtype& dtype) {
+  const py::object names = dtype.attr("names");
+  return !names.is_none() && py::len(names) == 1 && dtype.itemsize() == 2 &&
+         std::string(py::str(names[py::int_(0)])) == "bfloat16";
+}
 
 void release_object(void* context) {
   const PyGILState_STATE state = PyGILState_Ensure();
@@ -49,8 +76,10 @@ py::object from_numpy_shared(const py::array& source) {
       shape, dtype));
 }
 
-py::array as_numpy(py::handle self) {
-  const NDArray& array = as_array(self);
+// With `plain`, bfloat16 comes as float32, which NumPy computes with and prints.
+py::array as_numpy(py::handle self, bool plain) {
+  const NDArray given = as_array(self);
+  const NDArray array = plain && is_storage_only(given.dtype()) ? widened(given) : given;
   py::array result(numpy_dtype(array.dtype()),
                    std::vector<py::ssize_t>(array.shape().begin(), array.shape().end()));
   if (array.size()) std::memcpy(result.mutable_data(), array.bytes(), array.nbytes());
@@ -74,35 +103,61 @@ void write(py::handle self, const py::function& writer) {
 
 }  // namespace
 
-PyObject* numpy_type(DType dtype) { return numpy_types[static_cast<size_t>(dtype)]; }
+PyObject* numpy_type(DType dtype) {
+  PyObject*& type = numpy_types[static_cast<size_t>(dtype)];
+  if (!type) type = bfloat16_type().release().ptr();  // ml_dtypes is imported when it is needed
+  return type;
+}
+
+namespace {
+
+std::string name_of_numpy_dtype(PyObject* object) {
+  try {
+    const py::dtype dtype = py::dtype::from_args(py::reinterpret_borrow<py::object>(object));
+    if (is_bfloat16_structure(dtype)) return "bfloat16";
+    return py::str(dtype.attr("name"));
+  } catch (py::error_already_set&) {
+    fail_as(ErrorKind::kType, "not a data type: ", std::string(py::repr(object)));
+  }
+}
+
+std::string dtype_names() {
+  std::string names;
+  for (const DTypeTraits& traits : kDTypeTraits) {
+    if (!names.empty()) names += &traits == &kDTypeTraits.back() ? " or " : ", ";
+    names += traits.name;
+  }
+  return names;
+}
+
+}  // namespace
 
 DType as_dtype(PyObject* object) {
   if (const auto known = known_dtypes->find(object); known != known_dtypes->end()) {
     return known->second;
   }
   std::string name;
-  try {
-    name = py::str(py::dtype::from_args(py::reinterpret_borrow<py::object>(object)).attr("name"));
-  } catch (py::error_already_set&) {
-    fail_as(ErrorKind::kType, "not a data type: ", std::string(py::repr(object)));
-  }
-  for (const DTypeTraits& traits : kDTypeTraits) {
-    if (traits.name == name) {
+  if (PyUnicode_Check(object)) name = py::reinterpret_borrow<py::str>(object);
+  // Names first: NumPy does not know bfloat16.
+  for (int pass = 0; pass < 2; ++pass) {
+    for (const DTypeTraits& traits : kDTypeTraits) {
+      if (traits.name != name) continue;
       if (PyType_Check(object)) {
         Py_INCREF(object);
         known_dtypes->emplace(object, traits.dtype);
       }
       return traits.dtype;
     }
+    if (pass == 0) name = name_of_numpy_dtype(object);
   }
-  fail_as(ErrorKind::kType, "data type ", name,
-          " is not supported; use float16, float32, float64, uint8, int8, int32, int64 or bool");
+  fail_as(ErrorKind::kType, "data type ", name, " is not supported; use ", dtype_names());
 }
 
 void init_numpy(py::module_& m) {
   known_dtypes = new std::unordered_map<PyObject*, DType>;
   const py::module_ numpy = py::module_::import("numpy");
   for (const DTypeTraits& traits : kDTypeTraits) {
+    if (traits.dtype == DType::kBfloat16) continue;
     // NumPy 1 has bool_ alone, NumPy 2 both.
     const std::string name(traits.dtype == DType::kBool ? "bool_" : traits.name);
     PyObject* type = py::object(numpy.attr(name.c_str())).release().ptr();
@@ -111,7 +166,9 @@ void init_numpy(py::module_& m) {
   }
   m.def("from_numpy_copy", from_numpy_copy);
   m.def("from_numpy_shared", from_numpy_shared);
-  m.def("as_numpy", as_numpy);
+  m.def("as_numpy", as_numpy, py::arg("array"), py::arg("plain") = false);
+  m.def("dtype_name",
+        [](py::handle object) { return std::string(dtype_name(as_dtype(object.ptr()))); });
   m.def("write", write);
 }
 

@@ -18,9 +18,9 @@ template <class To, class From>
 To convert_value(From value) {
   if constexpr (std::is_same_v<To, bool>) {
     return static_cast<compute_type<From>>(value) != 0;
-  } else if constexpr (std::is_same_v<To, float16>) {
-    return float16(static_cast<float>(value));
-  } else if constexpr (std::is_same_v<From, float16>) {
+  } else if constexpr (!std::is_same_v<To, compute_type<To>>) {
+    return To(static_cast<float>(value));
+  } else if constexpr (!std::is_same_v<From, compute_type<From>>) {
     return convert_value<To>(static_cast<float>(value));
   } else if constexpr (std::is_floating_point_v<From> && std::is_integral_v<To> &&
                        sizeof(To) == 1) {

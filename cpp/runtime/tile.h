@@ -16,7 +16,7 @@ using TileKernel = void (*)(const void* const* in, void* out, int64_t n, const v
 // converted tile by tile: float16 goes through float32, and integers through the type that
 // `through` names.
 struct TileFunction {
-  TileKernel kernels[kDTypeCount] = {};
+  TileKernel kernels[kKernelDTypes] = {};
   // Relative cost of an element: how early threads pay off.
   int cost = 1;
   // Whether it is the product of two numbers, of which one is often 1.
@@ -24,6 +24,7 @@ struct TileFunction {
 
   // The type in which arrays of `dtype` are computed.
   DType compute_dtype(DType dtype) const {
+    if (is_storage_only(dtype)) return traits_of(dtype).compute;
     if (kernels[static_cast<int>(dtype)]) return dtype;
     if (is_narrow(dtype)) return traits_of(dtype).compute;
     if (dtype == DType::kBool && kernels[static_cast<int>(DType::kUint8)]) return DType::kUint8;

@@ -97,7 +97,7 @@ void narrow(const compute_type<T>* from, T* to, int64_t n) {
   }
 }
 
-// ---- runs of an array of any floating dtype, as contiguous numbers of type A
+// ---- runs of a floating-point array, as contiguous numbers of type A
 
 // A run of `array`, `stride` apart, read or made in A: in place where it lies so, else in memory of
 // the pool. That is aligned as arrays are: which elements a vector instruction takes, and so their

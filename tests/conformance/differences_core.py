@@ -488,3 +488,16 @@ _list(
     gradient(array([0]), x=array([[-1, 0.5], [0.5, -0.25]])),
     "lapack::grad rank 1 nd.linalg.det(x)",
 )
+
+_B = harness.data((3, 4), -2, 2, seed=901)
+_list(
+    "MXNet's transpose moves elements of four bytes: those of bfloat16 have two",
+    array(_B.T),
+    "bfloat16::(x.T).astype('float32')",
+    "bfloat16::(x.transpose((1, 0))).astype('float32')",
+)
+_list(
+    "MXNet's dot of bfloat16 arrays kills the process",
+    array(_B @ harness.data((3, 4), 0.5, 2, seed=902).T),
+    "bfloat16::(nd.dot(x, y.T)).astype('float32')",
+)

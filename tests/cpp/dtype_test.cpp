@@ -45,6 +45,8 @@ TEST(DType, WhatFilesAndDLPackSay) {
   EXPECT_EQ(traits_of(DType::kFloat16).flag, 2);
   EXPECT_EQ(traits_of(DType::kInt64).flag, 6);
   EXPECT_EQ(traits_of(DType::kBool).flag, 7);
+  EXPECT_EQ(traits_of(DType::kBfloat16).flag, 12);
+  EXPECT_EQ(static_cast<int>(traits_of(DType::kBfloat16).kind), 4);
   EXPECT_EQ(static_cast<int>(traits_of(DType::kUint8).kind), 1);
   EXPECT_EQ(static_cast<int>(traits_of(DType::kBool).kind), 6);
 }
@@ -80,6 +82,7 @@ TEST(DType, ASetRefusesWhatItLeavesOut) {
   EXPECT_THROW(chosen<SingleOrDouble>(DType::kFloat16), Error);
   EXPECT_THROW(chosen<FloatingTypes>(DType::kInt32), Error);
   EXPECT_THROW(chosen<NumberTypes>(DType::kBool), Error);
+  EXPECT_THROW(chosen<AllTypes>(DType::kBfloat16), Error);
 }
 
 }  // namespace

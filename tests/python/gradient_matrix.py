@@ -11,7 +11,7 @@ from gradient_row import Ints, Row
 from mxtape._loader import core
 from mxtape.ndarray import register
 
-FLOATS = ("float64", "float32", "float16")
+FLOATS = ("float64", "float32", "float16", "bfloat16")
 
 
 def pointwise_rows():

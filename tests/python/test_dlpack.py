@@ -42,6 +42,14 @@ def test_booleans_are_shared():
     assert np.from_dlpack(x).tolist() == [True, False]
 
 
+def test_bfloat16_is_shared():
+    x = mx.nd.array([1, 2.5], dtype="bfloat16")
+    y = mx.nd.from_dlpack(x)
+    assert core.address(y) == core.address(x)
+    assert y.astype("bfloat16", copy=False) is y
+    assert y.tolist() == [1, 2.5]
+
+
 def test_capsules_are_consumed_once():
     x = mx.nd.arange(6).reshape((2, 3))
     for make in (mx.nd.to_dlpack_for_read, mx.nd.to_dlpack_for_write):

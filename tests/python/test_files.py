@@ -156,11 +156,28 @@ def test_all_dtypes_come_back(tmp_path):
         np.testing.assert_array_equal(got.asnumpy(), arrays[dtype].asnumpy())
 
 
-def test_bfloat16_comes_as_float32():
-    halves = np.array([0x3F80, 0xC000, 0x7F80], dtype="uint16").tobytes()
-    (got,) = mx.nd.load_frombuffer(a_list(version2(3, flag=12, data=halves)))
-    assert got.asnumpy().tolist() == [1.0, -2.0, np.inf]
-    assert got.dtype == np.float32
+# What MXNet 1.9.1 wrote for {"a": bfloat16 array, "b": ones((2,))}.
+MXNET_BFLOAT16 = bytes.fromhex(
+    "120100000000000000000000000000000200000000000000c9fa93f900000000010000000900000000000000"
+    "01000000000000000c000000803f004049400100c07f807f803f813f7f7fc9fa93f900000000010000000200"
+    "000000000000010000000000000000000000"
+    "0000803f0000803f0200000000000000010000000000000061"
+    "010000000000000062"
+)
+
+
+def test_bfloat16_of_mxnet():
+    got = mx.nd.load_frombuffer(MXNET_BFLOAT16)
+    values = [1.0, 2.0, 3.140625, 2.0**-133, np.nan, np.inf, 1.0, 1.0078125, 3.3895314e38]
+    assert got["a"].astype("bfloat16", copy=False) is got["a"]
+    np.testing.assert_array_equal(got["a"].astype("float32").asnumpy(), np.float32(values))
+    assert got["b"].asnumpy().tolist() == [1, 1]
+
+
+def test_bfloat16_is_written_as_mxnet_writes_it(tmp_path):
+    path = tmp_path / "b.params"
+    mx.nd.save(str(path), mx.nd.load_frombuffer(MXNET_BFLOAT16))
+    assert path.read_bytes() == MXNET_BFLOAT16
 
 
 def test_booleans_other_than_one_are_true():

@@ -1,11 +1,12 @@
 """NDArrays beside NumPy's arrays: conversion, NumPy's functions, operators of both."""
 
 import operator
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
-import mxtape as mx
 from mxtape import autograd, nd
 
 NUMPY_2 = int(np.__version__.split(".")[0]) >= 2
@@ -184,14 +185,68 @@ def test_in_place_into_a_numpy_array():
 # ---- bfloat16
 
 
-def test_bfloat16():
+STRUCTURE = np.dtype([("bfloat16", np.uint16)])  # what MXNet names it by
+
+
+def test_bfloat16_in_and_out():
     ml_dtypes = pytest.importorskip("ml_dtypes")
-    values = np.array([1.5, -2, 3e38], dtype=ml_dtypes.bfloat16)
-    x = nd.array(values)
-    assert x.dtype == np.float32
-    np.testing.assert_array_equal(x.asnumpy(), values.astype("float32"))
-    with pytest.raises(ValueError, match="converts it to float32"):
-        nd.from_numpy(values)
-    for make in (lambda: nd.array([1.0], dtype=ml_dtypes.bfloat16), lambda: x.astype(values.dtype)):
-        with pytest.raises((KeyError, TypeError, mx.MXNetError), match="bfloat16"):
-            make()
+    values = np.array([1.5, -2, 3e38, np.inf, np.nan], dtype=ml_dtypes.bfloat16)
+    assert nd.array(values).dtype == np.float32  # the default, as of other arrays
+    for x in (nd.array(values, dtype="bfloat16"), nd.from_numpy(values, zero_copy=False)):
+        assert x.dtype is ml_dtypes.bfloat16
+        got = x.asnumpy()
+        assert got.dtype == ml_dtypes.bfloat16
+        assert got.tobytes() == values.tobytes()
+    x[1:3] = 7
+    assert x.tolist()[:3] == [1.5, 7, 7]
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", STRUCTURE, "ml_dtypes"])
+def test_names_of_bfloat16(dtype):
+    if dtype == "ml_dtypes":
+        dtype = pytest.importorskip("ml_dtypes").bfloat16
+    x = nd.array([1, 2, 3.140625], dtype=dtype)
+    for y in (
+        x.astype("float32").astype(dtype),
+        nd.cast(x, dtype=dtype),
+        nd.ones((3,), dtype=dtype) * x,
+        nd.full((3,), 1, dtype=dtype) * x,
+        nd.zeros((3,), dtype=dtype) + x,
+    ):
+        assert y.astype(dtype, copy=False) is y
+        assert y.tolist() == [1, 2, 3.140625]
+    assert nd.empty((3,), dtype=dtype).dtype == x.dtype
+    assert nd.arange(3, dtype=dtype).tolist() == [0, 1, 2]
+    assert nd.eye(2, dtype=dtype).tolist() == [[1, 0], [0, 1]]
+
+
+def test_bfloat16_rounds_to_nearest_even():
+    values = [1 + 2.0**-8, 1 + 3 * 2.0**-8, 1 + 2.0**-8 + 2.0**-20, 3.4e38, -(1 + 2.0**-8)]
+    rounded = [1, 1 + 2.0**-6, 1 + 2.0**-7, np.inf, -1]
+    for dtype in ("float32", "float64"):
+        assert nd.array(values, dtype=dtype).astype("bfloat16").tolist() == rounded
+    assert np.isnan(nd.array([np.nan]).astype("bfloat16").item())
+    assert nd.array([257, 259], dtype="int32").astype("bfloat16").tolist() == [256, 260]
+    assert nd.array([2.5, -1.5]).astype("bfloat16").astype("int32").tolist() == [2, -1]
+
+
+def test_bfloat16_without_ml_dtypes():
+    """What works without the package, and what says that it is needed."""
+    program = """
+import sys
+sys.modules["ml_dtypes"] = None
+import pickle, numpy as np, mxtape as mx
+x = mx.nd.array([1, 2.5], dtype="bfloat16")
+assert x.dtype == np.dtype([("bfloat16", np.uint16)])
+y = mx.nd.zeros((2,), dtype=x.dtype) + x
+assert "[1.  2.5]" in repr(y) and y.tolist() == [1, 2.5] and float(y[1]) == 2.5
+assert pickle.loads(pickle.dumps(y)).astype("bfloat16", copy=False).tolist() == [1, 2.5]
+for call in (x.asnumpy, lambda: x.__setitem__(0, 3)):
+    try:
+        call()
+    except mx.MXNetError as error:
+        assert "ml_dtypes" in str(error), error
+    else:
+        raise AssertionError("no error")
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)

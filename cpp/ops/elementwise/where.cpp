@@ -55,6 +55,7 @@ OP(where)
                   "condition must have the shape of x, or one element for each of its rows");
       call.output(0, shape, call.dtype(1));
     })
+    .any_dtype()
     .kernel(where_kernel)
     .no_grad_inputs(0)
     .keep_input(0)

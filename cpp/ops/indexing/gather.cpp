@@ -38,6 +38,7 @@ OP(gather_nd)
     .infer([](InferCall& call) {
       call.output(0, gathered_shape(call, call.shape(0), call.shape(1)), call.dtype(0));
     })
+    .any_dtype()
     .kernel([](const KernelCall& call) {
       const NDArray &data = call.in(0), &indices = call.in(1);
       const NDArray positions = nd_positions(indices, data.shape(), call.name());
@@ -77,6 +78,7 @@ OP(scatter_nd)
     .inputs("data", "indices")
     .params<ScatterParams>()
     .infer([](InferCall& call) { infer_scatter(call, 0, 1); })
+    .any_dtype()
     .kernel([](const KernelCall& call) {
       const Shape &shape = call.out().shape(), &indices = call.in(1).shape();
       const NDArray positions = nd_positions(call.in(1), shape, call.name());
@@ -104,6 +106,7 @@ OP(_scatter_set_nd)
                   "shape must be that of lhs");
       infer_scatter(call, 1, 2);
     })
+    .any_dtype()
     .kernel([](const KernelCall& call) {
       const NDArray &lhs = call.in(0), &out = call.out(), &indices = call.in(2);
       const NDArray positions = nd_positions(indices, out.shape(), call.name());

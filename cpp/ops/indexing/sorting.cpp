@@ -204,7 +204,7 @@ DType kept_index(int64_t extent) {
 // MXNet lets such indices wrap around or lose their last digits.
 void expect_holds_indices(const InferCall& call, DType dtype, int64_t extent) {
   call.expect(dtype != DType::kBool && dtype != DType::kInt8,
-              "dtype must be float16, float32, float64, uint8, int32 or int64");
+              "dtype must be float16, bfloat16, float32, float64, uint8, int32 or int64");
   call.expect(extent <= exact_integers(dtype), "indices up to ", extent - 1, " do not fit dtype ",
               dtype, "; give dtype='int32' or 'int64'");
 }

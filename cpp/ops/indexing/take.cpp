@@ -104,6 +104,7 @@ OP(take)
       if (p.mode != IndexMode::kRaise) return;
       index_positions(call.input(1), call.shape(0)[call.axis(p.axis)], p.mode, call.name());
     })
+    .any_dtype()
     .kernel([](const KernelCall& call) {
       const auto& p = call.params<TakeParams>();
       const NDArray& a = call.in(0);
@@ -174,6 +175,7 @@ OP(Embedding)
       shape.push_back(p.output_dim);
       call.output(0, Shape(shape), call.dtype(1));
     })
+    .any_dtype()
     .kernel([](const KernelCall& call) {
       const NDArray& weight = call.in(1);
       const NDArray positions =
@@ -229,6 +231,7 @@ OP(pick)
       infer_pick(call, call.shape(0), axis);
       call.output(0, picked_shape(call.shape(0), axis, p.keepdims), call.dtype(0));
     })
+    .any_dtype()
     .kernel([](const KernelCall& call) {
       const auto& p = call.params<PickParams>();
       pick_elements(call, *p.axis, p.mode);

@@ -88,10 +88,11 @@ void from_doubles(const std::vector<double>& values, const NDArray& x) {
   convert(DType::kFloat64, values.data(), x.dtype(), x.bytes(), x.size());
 }
 
-// Inputs 1 to `last` hold one number for each channel, in data's dtype or, beside float16, float32.
+// Inputs 1 to `last` hold one number for each channel, in data's dtype or, beside a narrow dtype,
+// float32.
 void expect_channels(InferCall& call, int axis, size_t last) {
   const int64_t channels = call.partial_shape(0)[axis];
-  call.fill(1, call.dtype(0) == DType::kFloat16 ? DType::kFloat32 : call.dtype(0));
+  call.fill(1, traits_of(call.dtype(0)).compute);
   for (size_t i = 1; i <= last; ++i) {
     call.fill(i, call.dtype(1));
     call.expect(call.fill(i, Shape{channels}) || call.shape(i).size() == channels,
@@ -100,9 +101,9 @@ void expect_channels(InferCall& call, int axis, size_t last) {
     call.expect(call.dtype(i) == call.dtype(1),
                 "gamma, beta and the statistics must have one dtype");
   }
-  call.expect(call.dtype(1) == call.dtype(0) ||
-                  (call.dtype(0) == DType::kFloat16 && call.dtype(1) == DType::kFloat32),
-              "gamma, beta and the statistics must have data's dtype, or float32 for float16 data");
+  call.expect(call.dtype(1) == call.dtype(0) || call.dtype(1) == traits_of(call.dtype(0)).compute,
+              "gamma, beta and the statistics must have data's dtype, or float32 for float16 and "
+              "bfloat16 data");
 }
 
 void infer_batch_norm(InferCall& call) {
@@ -229,6 +230,7 @@ bool changes(size_t i, size_t, const Params* p, Mode mode) {
       .mutates(changes)                                             \
       .auxiliary(3, 4)                                              \
       .infer(infer_batch_norm)                                      \
+      .any_dtype()                                                  \
       .kernel(run_batch_norm<relu>)                                 \
       .keep_inputs({Keep::kData, Keep::kData, Keep::kShape})        \
       .keep_output(0, relu ? Keep::kData : Keep::kShape)            \
@@ -355,6 +357,7 @@ OP(_backward_BatchNorm)
     .params<BackwardParams>()
     .outputs(3)
     .infer(infer_backward)
+    .any_dtype()
     .kernel(run_backward)
     .in_place()
     .keep_inputs({Keep::kData, Keep::kData, Keep::kData, Keep::kData, Keep::kData})

@@ -369,6 +369,11 @@ void normalize_channels(const NDArray& x, const NDArray& y, const AxisView& view
     std::fill_n(norm.var, view.n, 0);
   }
   if (x.size() == 0) return;
+  if (is_storage_only(x.dtype())) {
+    const WideOutput wide(y);
+    normalize_channels(widened(x), wide.array(), view, norm);
+    return wide.finish();
+  }
   dispatch<FloatingTypes>(x.dtype(), [&](auto tag) {
     run(Forward<typename decltype(tag)::type>(x, y, view, norm), view);
   });
@@ -379,6 +384,11 @@ void normalize_channels_backward(const NDArray& head, const NDArray& x, const ND
   std::fill_n(norm.dgamma, view.n, 0);
   std::fill_n(norm.dbeta, view.n, 0);
   if (x.size() == 0) return;
+  if (is_storage_only(x.dtype())) {
+    const WideOutput wide(dx);
+    normalize_channels_backward(widened(head), widened(x), wide.array(), view, norm);
+    return wide.finish();
+  }
   dispatch<FloatingTypes>(x.dtype(), [&](auto tag) {
     run(Backward<typename decltype(tag)::type>(head, x, dx, view, norm), view);
   });

@@ -6,7 +6,7 @@
 #include "ops/reduce/reduce.h"
 #include "ops/shape/identity.h"
 #include "ops/shared/index.h"
-#include "runtime/convert.h"
+#include "runtime/widen.h"
 
 // Output layers that carry a loss: their gradient is that of the loss, whatever flows into them.
 namespace mxtape {
@@ -121,15 +121,15 @@ struct SVMOutputParams {
 NDArray signs_of(const NDArray& labels, const Shape& shape) {
   const NDArray classes = index_numbers(labels);
   const int64_t n = shape[shape.ndim() - 1];
-  const NDArray signs = full(shape, labels.dtype(), -1);
-  dispatch<FloatingTypes>(labels.dtype(), [&](auto tag) {
+  const NDArray signs = full(shape, traits_of(labels.dtype()).compute, -1);
+  dispatch<SingleOrDouble>(signs.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     for (int64_t i = 0; i < classes.size(); ++i) {
       const int64_t k = classes.data<int64_t>()[i];
       if (k >= 0 && k < n) signs.data<T>()[i * n + k] = T(1);
     }
   });
-  return signs;
+  return cast(signs, labels.dtype());
 }
 
 OP(SVMOutput)
@@ -189,11 +189,11 @@ struct MakeLossParams {
 
 double count_above(const NDArray& x, double threshold) {
   int64_t count = 0;
-  dispatch<FloatingTypes>(x.dtype(), [&](auto tag) {
+  const NDArray wide = widened(x);
+  dispatch<SingleOrDouble>(wide.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
-    const auto limit = static_cast<compute_type<T>>(threshold);
-    const T* data = x.data<T>();
-    for (int64_t i = 0; i < x.size(); ++i) count += static_cast<compute_type<T>>(data[i]) > limit;
+    const T limit = static_cast<T>(threshold), *data = wide.data<T>();
+    for (int64_t i = 0; i < x.size(); ++i) count += data[i] > limit;
   });
   return static_cast<double>(std::max<int64_t>(count, 1));
 }

@@ -1,6 +1,7 @@
 #include "ops/random/distributions.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 
@@ -129,33 +130,45 @@ uint64_t attempt_counter(int64_t i, uint64_t t) { return static_cast<uint64_t>(i
 
 }  // namespace
 
-double largest_below(double high, double low, DType dtype) {
-  double limit;
-  if (dtype == DType::kFloat64) {
-    limit = std::nextafter(high, -std::numeric_limits<double>::infinity());
-  } else if (dtype == DType::kFloat32) {
-    const float rounded = static_cast<float>(high);
-    limit =
-        rounded < high ? rounded : std::nextafter(rounded, -std::numeric_limits<float>::infinity());
-  } else {
+namespace {
+
+// The largest T below `high`, for types of 16 bits.
+template <class T>
+double below(double high) {
+  T rounded(static_cast<float>(high));
+  if (static_cast<double>(static_cast<float>(rounded)) >= high) {
     // Numbers of the same sign are ordered as their bits are.
-    float16 rounded(static_cast<float>(high));
-    if (static_cast<double>(static_cast<float>(rounded)) >= high) {
-      const uint16_t bits = Eigen::numext::bit_cast<uint16_t>(rounded);
-      const uint16_t below = bits == 0 || bits == 0x8000 ? 0x8001
-                             : bits & 0x8000             ? bits + 1
-                                                         : bits - 1;
-      rounded = Eigen::numext::bit_cast<float16>(below);
-    }
-    limit = static_cast<float>(rounded);
+    const auto bits = std::bit_cast<uint16_t>(rounded);
+    const uint16_t next = bits == 0 || bits == 0x8000 ? 0x8001
+                          : bits & 0x8000             ? bits + 1
+                                                      : bits - 1;
+    rounded = std::bit_cast<T>(next);
   }
+  return static_cast<float>(rounded);
+}
+template <>
+double below<double>(double high) {
+  return std::nextafter(high, -std::numeric_limits<double>::infinity());
+}
+template <>
+double below<float>(double high) {
+  const auto rounded = static_cast<float>(high);
+  return rounded < high ? rounded
+                        : std::nextafter(rounded, -std::numeric_limits<float>::infinity());
+}
+
+}  // namespace
+
+double largest_below(double high, double low, DType dtype) {
+  const double limit = dispatch<AnyFloatingTypes>(
+      dtype, [&](auto tag) { return below<typename decltype(tag)::type>(high); });
   return std::max(limit, low);
 }
 
 void fill_random(const NDArray& out, Standard distribution, const Affine& affine,
                  const RandomStream& stream) {
   const int64_t n = out.size();
-  dispatch<FloatingTypes>(out.dtype(), [&](auto tag) {
+  dispatch<AnyFloatingTypes>(out.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     fill<T, compute_type<T>>(out.data<T>(), n, distribution, affine, stream);
   });

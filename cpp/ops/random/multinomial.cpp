@@ -21,7 +21,7 @@ struct MultinomialParams {
     v("get_prob", get_prob,
       "Whether the logarithms of the drawn probabilities are returned too. Gradients flow through "
       "them.");
-    v("dtype", dtype, "Data type of the indices: int32, uint8, float16, float32 or float64.");
+    v("dtype", dtype, "Data type of the indices: int32, uint8 or a floating-point type.");
   }
 };
 
@@ -39,7 +39,7 @@ void infer_multinomial(InferCall& call) {
   const Shape& data = call.shape(0);
   call.expect(data.ndim() > 0, "an array without axes has no probabilities");
   call.expect(p.dtype == DType::kInt32 || p.dtype == DType::kUint8 || is_floating(p.dtype),
-              "dtype must be int32, uint8, float16, float32 or float64");
+              "dtype must be int32, uint8, float16, bfloat16, float32 or float64");
   Ints dims(data.begin(), data.end() - 1);
   dims.insert(dims.end(), p.shape.begin(), p.shape.end());
   if (dims.empty()) dims.push_back(1);

@@ -86,7 +86,7 @@ struct Exponential {
 // out[i] = element(i), a double, for floating-point arrays.
 template <class F>
 void fill_elements(const NDArray& out, F element) {
-  dispatch(out.dtype(), [&](auto tag) {
+  dispatch<AnyFloatingTypes>(out.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     T* data = out.data<T>();
     parallel_for(out.size(), kPiece, [&](int64_t begin, int64_t end) {
@@ -187,7 +187,7 @@ template <class Own>
 void infer_random(InferCall& call) {
   const auto& p = call.params<RandomParams<Own>>();
   const DType dtype = p.dtype.value_or(DType::kFloat32);
-  call.expect(is_floating(dtype), "dtype must be float16, float32 or float64");
+  call.expect(is_floating(dtype), "dtype must be float16, bfloat16, float32 or float64");
   p.check(call);
   call.output(0, result_shape(call, p.shape), dtype);
 }
@@ -209,6 +209,7 @@ void run_like(const KernelCall& call) {
   OP(name)                         \
       .params<RandomParams<own>>() \
       .infer(infer_random<own>)    \
+      .any_dtype()                 \
       .kernel(run_random<own>)     \
       .random()                    \
       .no_grad(kNoInputs)
@@ -218,6 +219,7 @@ void run_like(const KernelCall& call) {
       .inputs("data")             \
       .params<LikeParams<own>>()  \
       .infer(infer_like<own>)     \
+      .any_dtype()                \
       .kernel(run_like<own>)      \
       .random()                   \
       .zero_grad()
@@ -401,7 +403,7 @@ struct SampleParams {
 void infer_sample(InferCall& call) {
   const auto& p = call.params<SampleParams>();
   const DType dtype = p.dtype.value_or(DType::kFloat32);
-  call.expect(is_floating(dtype), "dtype must be float16, float32 or float64");
+  call.expect(is_floating(dtype), "dtype must be float16, bfloat16, float32 or float64");
   call.expect_same_dtype();
   for (size_t i = 1; i < call.input_count(); ++i) {
     call.expect(call.shape(i) == call.shape(0), "inputs must have one shape");
@@ -442,8 +444,14 @@ void transform_standard(const KernelCall& call, Standard distribution, F f) {
   });
 }
 
-#define OP_SAMPLE(name, ...) \
-  OP(name).inputs(__VA_ARGS__).params<SampleParams>().infer(infer_sample).random().zero_grad()
+#define OP_SAMPLE(name, ...)  \
+  OP(name)                    \
+      .inputs(__VA_ARGS__)    \
+      .params<SampleParams>() \
+      .infer(infer_sample)    \
+      .any_dtype()            \
+      .random()               \
+      .zero_grad()
 
 OP_SAMPLE(_sample_uniform, "low", "high")
     .alias("sample_uniform")

@@ -114,6 +114,7 @@ OP(SequenceMask)
       check_sequences(call, call.shape(0), p.axis, p.use_sequence_length);
       call.output(0, call.shape(0), call.dtype(0));
     })
+    .any_dtype()
     .kernel([](const KernelCall& call) {
       const auto& p = call.params<SequenceMaskParams>();
       const NDArray &x = call.in(0), &out = call.out();
@@ -188,6 +189,7 @@ OP(SequenceLast)
       const auto& p = call.params<SequenceParams>();
       if (p.use_sequence_length) check_last_steps(call, call.shape(0)[static_cast<int>(p.axis)]);
     })
+    .any_dtype()
     .kernel([](const KernelCall& call) {
       const NDArray &x = call.in(0), &out = call.out();
       if (out.size() == 0) return;
@@ -238,6 +240,7 @@ OP(_backward_SequenceLast)
       const auto& p = call.params<SequenceLastGradParams>();
       if (p.use_sequence_length) check_last_steps(call, p.steps);
     })
+    .any_dtype()
     .kernel([](const KernelCall& call) {
       const NDArray &head = call.in(0), &out = call.out();
       fill_zero(out);
@@ -271,6 +274,7 @@ OP(SequenceReverse)
       check_sequences(call, call.shape(0), p.axis, p.use_sequence_length);
       call.output(0, call.shape(0), call.dtype(0));
     })
+    .any_dtype()
     .kernel([](const KernelCall& call) {
       const NDArray &x = call.in(0), &out = call.out();
       if (out.size() == 0) return;

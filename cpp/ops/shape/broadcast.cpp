@@ -74,6 +74,7 @@ OP(broadcast_to)
       checked_size(shape, call.name());
       call.output(0, std::move(shape), call.dtype(0));
     })
+    .any_dtype()
     .kernel(broadcast_kernel)
     .broadcast()
     .keep_input(0, Keep::kShape)
@@ -108,6 +109,7 @@ OP(broadcast_axis)
       checked_size(shape, call.name());
       call.output(0, std::move(shape), call.dtype(0));
     })
+    .any_dtype()
     .kernel(broadcast_kernel)
     .broadcast()
     .keep_input(0, Keep::kShape)
@@ -146,6 +148,7 @@ OP(broadcast_like)
       }
       call.output(0, std::move(shape), call.dtype(0));
     })
+    .any_dtype()
     .kernel(broadcast_kernel)
     .broadcast()
     .keep_inputs({Keep::kShape, Keep::kShape})
@@ -182,6 +185,7 @@ OP(tile)
       checked_size(shape, call.name());
       call.output(0, std::move(shape), call.dtype(0));
     })
+    .any_dtype()
     .kernel([](const KernelCall& call) {
       Ints times, extents;
       tile_axes(call.in(0).shape(), call.params<TileParams>().reps, times, extents);
@@ -235,6 +239,7 @@ OP(repeat)
       checked_size(shape, call.name());
       call.output(0, std::move(shape), call.dtype(0));
     })
+    .any_dtype()
     .kernel([](const KernelCall& call) {
       const auto& p = call.params<RepeatParams>();
       const AxisView view(call.in(0).shape(), p.axis, call.name());

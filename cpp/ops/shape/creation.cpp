@@ -67,18 +67,21 @@ void run_constant(const KernelCall& call) {
 OP(_zeros)
     .params<CreationParams>()
     .infer(infer_filled<CreationParams>)
+    .any_dtype()
     .kernel(run_constant<0>)
     .no_grad(kNoInputs)
     .doc("An array of zeros.");
 OP(_ones)
     .params<CreationParams>()
     .infer(infer_filled<CreationParams>)
+    .any_dtype()
     .kernel(run_constant<1>)
     .no_grad(kNoInputs)
     .doc("An array of ones.");
 OP(_full)
     .params<FullParams>()
     .infer(infer_filled<FullParams>)
+    .any_dtype()
     .kernel([](const KernelCall& call) { fill(call.out(), call.params<FullParams>().value); })
     .no_grad(kNoInputs)
     .doc("An array with one value everywhere.");

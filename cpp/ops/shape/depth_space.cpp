@@ -61,6 +61,7 @@ OP(depth_to_space)
       checked_size(shape, call.name());
       call.output(0, shape, call.dtype(0));
     })
+    .any_dtype()
     .kernel([](const KernelCall& call) {
       const NDArray &in = call.in(0), &out = call.out();
       const int64_t b = call.params<BlockParams>().block_size;
@@ -87,6 +88,7 @@ OP(space_to_depth)
       const Shape shape{in[0], in[1] * b * b, in[2] / b, in[3] / b};
       call.output(0, shape, call.dtype(0));
     })
+    .any_dtype()
     .kernel([](const KernelCall& call) {
       const NDArray &in = call.in(0), &out = call.out();
       const int64_t b = call.params<BlockParams>().block_size;

@@ -83,6 +83,7 @@ OP(diag)
       checked_size({extent, extent}, call.name());
       call.output(0, {extent, extent}, call.dtype(0));
     })
+    .any_dtype()
     .kernel([](const KernelCall& call) {
       const auto& p = call.params<DiagParams>();
       const NDArray &in = call.in(0), &out = call.out();
@@ -127,6 +128,7 @@ OP(_backward_diag)
       call.expect(call.shape(0) == d.shape, "data must have shape ", d.shape);
       call.output(0, Shape(p.shape), call.dtype(0));
     })
+    .any_dtype()
     .kernel([](const KernelCall& call) {
       const auto& p = call.params<DiagGradParams>();
       const NDArray &in = call.in(0), &out = call.out();

@@ -96,6 +96,7 @@ OP(Concat)
       }
       call.output(0, std::move(shape), call.dtype(0));
     })
+    .any_dtype()
     .kernel([](const KernelCall& call) {
       join_parts(call,
                  normalize_axis(call.params<ConcatParams>().dim, call.out().ndim(), call.name()));
@@ -135,6 +136,7 @@ OP(stack)
       shape.insert(shape.begin() + axis, static_cast<int64_t>(call.input_count()));
       call.output(0, Shape(shape), call.dtype(0));
     })
+    .any_dtype()
     .kernel([](const KernelCall& call) {
       join_parts(call,
                  normalize_axis(call.params<StackParams>().axis, call.out().ndim(), call.name()));
@@ -199,6 +201,7 @@ OP(SliceChannel)
         call.output(i, shape, call.dtype(0));
       }
     })
+    .any_dtype()
     .kernel([](const KernelCall& call) {
       part_from(call,
                 normalize_axis(call.params<SplitParams>().axis, call.in(0).ndim(), call.name()));
@@ -267,6 +270,7 @@ OP(_split_v2)
         call.output(i, std::move(shape), call.dtype(0));
       }
     })
+    .any_dtype()
     .kernel([](const KernelCall& call) {
       part_from(call,
                 normalize_axis(call.params<SplitV2Params>().axis, call.in(0).ndim(), call.name()));

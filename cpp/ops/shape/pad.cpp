@@ -196,6 +196,7 @@ OP(Pad)
       const auto& p = call.params<PadParams>();
       call.output(0, padded_shape(call, call.shape(0), p.pad_width, p.mode), call.dtype(0));
     })
+    .any_dtype()
     .kernel([](const KernelCall& call) {
       const auto& p = call.params<PadParams>();
       if (call.out().size() == 0) return;
@@ -302,6 +303,7 @@ OP(Crop)
       }
       call.output(0, {data[0], data[1], height, width}, call.dtype(0));
     })
+    .any_dtype()
     .kernel([](const KernelCall& call) {
       const NDArray &x = call.in(0), &out = call.out();
       if (out.size() == 0) return;

@@ -158,6 +158,7 @@ OP(Reshape)
       call.output(0, reshaped(call.shape(0), call.params<ReshapeParams>(), call.name()),
                   call.dtype(0));
     })
+    .any_dtype()
     .kernel(copy_kernel)
     .keep_input(0, Keep::kShape)
     .vjp(reshape_vjp)
@@ -184,6 +185,7 @@ OP(Flatten)
       call.expect(in.ndim() > 0, "the array must have at least one axis");
       call.output(0, {in[0], in.product(1, in.ndim())}, call.dtype(0));
     })
+    .any_dtype()
     .kernel(copy_kernel)
     .keep_input(0, Keep::kShape)
     .vjp(reshape_vjp)
@@ -205,6 +207,7 @@ OP(expand_dims)
       shape.insert(shape.begin() + axis, 1);
       call.output(0, Shape(shape), call.dtype(0));
     })
+    .any_dtype()
     .kernel(copy_kernel)
     .keep_input(0, Keep::kShape)
     .vjp(reshape_vjp)
@@ -242,6 +245,7 @@ OP(squeeze)
       if (shape.empty() && in.ndim() > 0) shape.push_back(1);
       call.output(0, Shape(shape), call.dtype(0));
     })
+    .any_dtype()
     .kernel(copy_kernel)
     .keep_input(0, Keep::kShape)
     .vjp(reshape_vjp)
@@ -281,6 +285,7 @@ OP(reshape_like)
                   result, " would have ", result.size());
       call.output(0, result, call.dtype(0));
     })
+    .any_dtype()
     .kernel(copy_kernel)
     .keep_inputs({Keep::kShape, Keep::kShape})
     .vjp([](Vjp& v) {
@@ -301,6 +306,7 @@ OP(reshape_like)
 OP(shape_array)
     .inputs("data")
     .infer([](InferCall& call) { call.output(0, {call.shape(0).ndim()}, DType::kInt64); })
+    .any_dtype()
     .kernel([](const KernelCall& call) {
       const Shape& shape = call.in(0).shape();
       std::copy(shape.begin(), shape.end(), call.out().data<int64_t>());
@@ -316,6 +322,7 @@ OP(shape_array)
 OP(size_array)
     .inputs("data")
     .infer([](InferCall& call) { call.output(0, {1}, DType::kInt64); })
+    .any_dtype()
     .kernel([](const KernelCall& call) { *call.out().data<int64_t>() = call.in(0).size(); })
     .zero_grad()
     .method()

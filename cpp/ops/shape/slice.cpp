@@ -146,6 +146,7 @@ OP(slice)
       call.output(0, slice_range(call.shape(0), call.params<SliceParams>(), call.name()).shape,
                   call.dtype(0));
     })
+    .any_dtype()
     .kernel([](const KernelCall& call) { gather_slice(call, call.params<SliceParams>()); })
     .keep_input(0, Keep::kShape)
     .vjp([](Vjp& v) { slice_vjp(v, v.input_shape(0), v.params<SliceParams>()); })
@@ -170,6 +171,7 @@ OP(_backward_slice)
                   "data must have the shape of the slice");
       call.output(0, shape, call.dtype(0));
     })
+    .any_dtype()
     .kernel([](const KernelCall& call) {
       const auto& p = call.params<SliceGradParams>();
       if (call.in(0).size() != call.out().size()) fill_zero(call.out());
@@ -187,6 +189,7 @@ OP(slice_axis)
           slice_axis_range(call.shape(0), call.params<SliceAxisParams>(), call.name());
       call.output(0, slice_range(call.shape(0), p, call.name()).shape, call.dtype(0));
     })
+    .any_dtype()
     .kernel([](const KernelCall& call) {
       gather_slice(
           call, slice_axis_range(call.in(0).shape(), call.params<SliceAxisParams>(), call.name()));
@@ -225,6 +228,7 @@ OP(slice_like)
       call.output(0, slice_range(in, slice_like_range(in, like, p), call.name()).shape,
                   call.dtype(0));
     })
+    .any_dtype()
     .kernel([](const KernelCall& call) {
       gather_slice(call, slice_like_range(call.in(0).shape(), call.in(1).shape(),
                                           call.params<SliceLikeParams>()));
@@ -261,6 +265,7 @@ OP(_slice_assign)
       call.expect(call.shape(1) == part, "rhs must have the shape of the slice, ", part);
       call.output(0, call.shape(0), call.dtype(0));
     })
+    .any_dtype()
     .kernel([](const KernelCall& call) {
       start_from_input(call);
       const NDArray& part = call.in(1);
@@ -286,6 +291,7 @@ OP(_slice_assign_scalar)
       slice_range(call.shape(0), call.params<SliceAssignScalarParams>().range(), call.name());
       infer_same_shape(call);
     })
+    .any_dtype()
     .kernel([](const KernelCall& call) {
       const auto& p = call.params<SliceAssignScalarParams>();
       start_from_input(call);

@@ -24,6 +24,7 @@ OP(cast_storage)
                   "there are no sparse arrays: stype must be 'default'");
       infer_same_shape(call);
     })
+    .any_dtype()
     .kernel([](const KernelCall& call) {
       const NDArray &in = call.in(0), &out = call.out();
       if (in.size() > 0) copy_strided(in, dense(in), out, dense(out));

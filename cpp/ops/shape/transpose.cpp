@@ -83,6 +83,7 @@ OP(transpose)
       call.expect(complete, "axes must name each of the ", in.ndim(), " axes once");
       call.output(0, permuted(in, order), call.dtype(0));
     })
+    .any_dtype()
     .kernel([](const KernelCall& call) {
       permute(call, order_of(call.params<TransposeParams>().axes, call.in(0).ndim()));
     })
@@ -113,6 +114,7 @@ OP(SwapAxis)
       const Shape& in = call.shape(0);
       call.output(0, permuted(in, swapped_order(p, in.ndim(), call.name())), call.dtype(0));
     })
+    .any_dtype()
     .kernel([](const KernelCall& call) {
       permute(call, swapped_order(call.params<SwapAxisParams>(), call.in(0).ndim(), call.name()));
     })
@@ -137,6 +139,7 @@ OP(reverse)
       }
       infer_same_shape(call);
     })
+    .any_dtype()
     .kernel([](const KernelCall& call) {
       Strided source = dense(call.in(0));
       if (call.in(0).size() == 0) return;

@@ -10,6 +10,7 @@
 
 #include "ops/shared/strided.h"
 #include "runtime/parallel.h"
+#include "runtime/widen.h"
 
 namespace mxtape {
 
@@ -121,6 +122,7 @@ void for_each_along(const AxisView& view, const NDArray& positions, F&& f) {
 }  // namespace
 
 NDArray index_numbers(const NDArray& indices) {
+  if (is_storage_only(indices.dtype())) return index_numbers(widened(indices));
   NDArray numbers = NDArray::empty({indices.size()}, DType::kInt64);
   int64_t* out = numbers.data<int64_t>();
   dispatch(indices.dtype(), [&](auto tag) {
@@ -132,6 +134,9 @@ NDArray index_numbers(const NDArray& indices) {
 
 NDArray index_positions(const NDArray& indices, int64_t extent, IndexMode mode,
                         std::string_view op) {
+  if (is_storage_only(indices.dtype())) {
+    return index_positions(widened(indices), extent, mode, op);
+  }
   NDArray positions = NDArray::empty({indices.size()}, DType::kInt64);
   int64_t* out = positions.data<int64_t>();
   const int64_t n = indices.size();
@@ -164,6 +169,7 @@ NDArray index_positions(const NDArray& indices, int64_t extent, IndexMode mode,
 }
 
 NDArray nd_positions(const NDArray& indices, const Shape& shape, std::string_view op) {
+  if (is_storage_only(indices.dtype())) return nd_positions(widened(indices), shape, op);
   const int64_t axes = indices.shape()[0], n = indices.shape().product(1, indices.ndim());
   NDArray positions = NDArray::empty({n}, DType::kInt64);
   int64_t* out = positions.data<int64_t>();

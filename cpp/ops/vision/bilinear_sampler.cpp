@@ -141,9 +141,9 @@ void run_warp_grid(const NDArray& flow, const NDArray& grid) {
 // The gradient by the matrices, (N, 6), of a grid whose own is `g`, (N, 2, h, w).
 NDArray affine_grid_grad(const NDArray& g) {
   const int64_t n = g.shape()[0], h = g.shape()[2], w = g.shape()[3];
-  const DType dtype = g.dtype() == DType::kFloat64 ? DType::kFloat64 : DType::kFloat32;
+  const DType dtype = traits_of(g.dtype()).compute;
   const NDArray base = NDArray::empty(Shape{h * w, 3}, dtype);
-  dispatch(dtype, [&](auto tag) {
+  dispatch<SingleOrDouble>(dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
     T* to = base.data<T>();
     for (int64_t p = 0; p < h * w; ++p) {
@@ -185,11 +185,9 @@ OP(GridGenerator)
         return;
       }
       const Shape in = v.input_shape(0);
-      const NDArray scale = full(Shape{1, 2, 1, 1}, v.input_dtype(0), places_per_pixel(in[3]));
-      dispatch(scale.dtype(), [&](auto tag) {
-        using T = typename decltype(tag)::type;
-        scale.data<T>()[1] = convert_value<T>(places_per_pixel(in[2]));
-      });
+      const double values[] = {places_per_pixel(in[3]), places_per_pixel(in[2])};
+      const NDArray scale = NDArray::empty(Shape{1, 2, 1, 1}, v.input_dtype(0));
+      convert(DType::kFloat64, values, scale.dtype(), scale.bytes(), 2);
       v.grad(0, v.head() * scale);
     })
     .doc(

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <vector>
 
 #include "op/common_params.h"
 #include "op/declare.h"
@@ -127,13 +128,10 @@ OP(_image_normalize)
       const auto& p = v.params<NormalizeParams>();
       const Shape in = v.input_shape(0);
       const int64_t channels = in[in.ndim() - 3];
+      std::vector<double> values;
+      for (int64_t c = 0; c < channels; ++c) values.push_back(of_channel(p.std, c));
       const NDArray std = NDArray::empty(Shape{channels, 1, 1}, v.input_dtype(0));
-      dispatch(std.dtype(), [&](auto tag) {
-        using T = typename decltype(tag)::type;
-        for (int64_t c = 0; c < channels; ++c) {
-          std.data<T>()[c] = convert_value<T>(of_channel(p.std, c));
-        }
-      });
+      convert(DType::kFloat64, values.data(), std.dtype(), std.bytes(), channels);
       v.grad(0, v.head() / std);
     })
     .doc("(data - mean) / std for each channel of (channels, height, width), or of a batch.")

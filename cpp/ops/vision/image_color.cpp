@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstring>
 #include <utility>
+#include <vector>
 
 #include "op/declare.h"
 #include "ops/vision/image.h"
@@ -253,14 +254,12 @@ void run_factor(const KernelCall& call) {
 
 // The weights of the channels in a pixel's gray, of shape (channels,), divided by `count`.
 NDArray gray_weights(int64_t channels, DType dtype, int64_t count) {
+  std::vector<double> values;
+  for (int64_t c = 0; c < channels; ++c) {
+    values.push_back((channels == 1 ? 1 : kGray[c]) / static_cast<double>(count));
+  }
   const NDArray weights = NDArray::empty(Shape{channels}, dtype);
-  dispatch(dtype, [&](auto tag) {
-    using T = typename decltype(tag)::type;
-    for (int64_t c = 0; c < channels; ++c) {
-      const double weight = channels == 1 ? 1 : kGray[c];
-      weights.data<T>()[c] = convert_value<T>(weight / static_cast<double>(count));
-    }
-  });
+  convert(DType::kFloat64, values.data(), dtype, weights.bytes(), channels);
   return weights;
 }
 

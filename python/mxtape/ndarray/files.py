@@ -80,7 +80,7 @@ def load(fname):
     -------
     list of NDArray, or dict of str to NDArray
         A dictionary when the arrays have names. All are on ``cpu(0)``, whatever device they were
-        saved from. bfloat16 arrays come as float32.
+        saved from.
 
     Raises
     ------

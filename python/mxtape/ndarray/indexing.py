@@ -16,7 +16,7 @@ def _is_basic(key):
 def _plain_index(item):
     """An index as NumPy accepts it. Booleans are masks when they are arrays, numbers otherwise."""
     if isinstance(item, NDArray):
-        item = item.asnumpy()
+        item = _core.as_numpy(item, True)
     if isinstance(item, (list, tuple, range)):
         # A list of truth values is a list of zeros and ones, as in MXNet.
         return _checked_numbers(np.array(_nested_values(item))).astype(np.int64)
@@ -33,7 +33,7 @@ def _plain_index(item):
 
 def _nested_values(item):
     if isinstance(item, NDArray):
-        return item.asnumpy()
+        return _core.as_numpy(item, True)
     return [_nested_values(i) for i in item] if isinstance(item, (list, tuple, range)) else item
 
 
@@ -223,7 +223,7 @@ def setitem(x, key, value):
 
 def _assign(target, key, value, x):
     if isinstance(value, NDArray):
-        value = value.asnumpy()
+        value = _core.as_numpy(value, True)
     elif value is None:
         value = np.nan
     elif not isinstance(value, (*numeric_types, np.ndarray)):

@@ -20,8 +20,10 @@ from .ndarray import _dtype
 NDArray = _core.NDArray
 
 
-def _rebuild(values, ctx_type, ctx_id):
+def _rebuild(values, ctx_type, ctx_id, dtype=None):
     made = _core.from_numpy_copy(values)
+    if dtype is not None:
+        made = made.astype(dtype)
     _core.set_device(made, ctx_type, ctx_id)
     return made
 
@@ -108,6 +110,9 @@ class _Methods(_Native):
     def asnumpy(self):
         """A NumPy array with a copy of the values.
 
+        NumPy has bfloat16 where the package ml_dtypes is installed; elsewhere that is an
+        ``MXNetError``, and ``astype('float32')`` the way.
+
         >>> import mxtape as mx
         >>> mx.nd.ones((2,)).asnumpy()
         array([1., 1.], dtype=float32)
@@ -145,10 +150,13 @@ class _Methods(_Native):
         return func(*plain, **named)
 
     def asscalar(self):
-        """The only element, as a NumPy scalar; ValueError when there are more or fewer."""
+        """The only element, as a NumPy scalar; ValueError when there are more or fewer.
+
+        Of a bfloat16 array, a float32.
+        """
         if self.size != 1:
             raise ValueError(f"asscalar: the array has {self.size} elements")
-        return self.asnumpy().reshape(-1)[0]
+        return _core.as_numpy(self, True).reshape(-1)[0]
 
     def item(self):
         """The only element, as a Python number."""
@@ -156,7 +164,7 @@ class _Methods(_Native):
 
     def tolist(self):
         """The elements as nested lists of Python numbers."""
-        return self.asnumpy().tolist()
+        return _core.as_numpy(self, True).tolist()
 
     def __float__(self):
         return float(self._number("float"))
@@ -176,7 +184,7 @@ class _Methods(_Native):
 
     def __repr__(self):
         shape = "x".join(str(extent) for extent in self.shape)
-        return f"\n{self.asnumpy()!s}\n<NDArray {shape} @{self.context}>"
+        return f"\n{_core.as_numpy(self, True)!s}\n<NDArray {shape} @{self.context}>"
 
     def __iter__(self):
         if self.ndim == 0:
@@ -184,7 +192,9 @@ class _Methods(_Native):
         return (self[i] for i in range(self.shape[0]))
 
     def __reduce__(self):
-        return _rebuild, (self.asnumpy(), *_core.device(self))
+        values = _core.as_numpy(self, True)
+        dtype = () if values.dtype == self.dtype else (_core.dtype_name(self.dtype),)
+        return _rebuild, (values, *_core.device(self), *dtype)
 
     def __copy__(self):
         return self.copy()
@@ -206,11 +216,10 @@ class _Methods(_Native):
         >>> mx.nd.array([1.7, -1.7]).astype('int32').asnumpy().tolist()
         [1, -1]
         """
-        if dtype is None:
-            dtype = np.float32
-        if not copy and np.dtype(dtype) == self.dtype:
+        dtype = _dtype(dtype)
+        if not copy and _core.dtype_name(dtype) == _core.dtype_name(self.dtype):
             return self
-        return register.get("Cast")(self, _dtype(dtype))
+        return register.get("Cast")(self, dtype)
 
     def copy(self):
         """A copy of the array; recorded."""

@@ -27,6 +27,8 @@ def _shape(shape, what):
 def _dtype(dtype):
     if dtype is None:
         return mx_real_t
+    if _is_bfloat16(dtype):
+        return "bfloat16"
     if isinstance(dtype, str) or not isinstance(dtype, np.dtype):
         dtype = np.dtype(dtype)
     if dtype.name not in _DTYPES:
@@ -44,6 +46,16 @@ _DTYPES = {np.dtype(dtype).name for dtype in _DTYPE_NP_TO_MX if dtype is not Non
 
 # Where `slice` is the operator, this is Python's.
 py_slice = slice
+
+
+def _is_bfloat16(dtype):
+    """Whether `dtype` names bfloat16, of which NumPy knows nothing but what ml_dtypes tells it."""
+    if isinstance(dtype, str):
+        return dtype == "bfloat16"
+    if isinstance(dtype, np.dtype):
+        # The structure is what MXNet has for it.
+        return dtype.name == "bfloat16" or dtype.names == ("bfloat16",)
+    return getattr(dtype, "__name__", None) == "bfloat16"
 
 
 def _placed(array, ctx):
@@ -152,8 +164,13 @@ def array(source_array, ctx=None, dtype=None):
     ctx = check_context(ctx, "array")
     if isinstance(source_array, NDArray):
         dtype = source_array.dtype if dtype is None else dtype
-        source_array = source_array.asnumpy()
+        source_array = _core.as_numpy(source_array, True)
     dtype = _dtype(dtype)
+    if dtype == "bfloat16":
+        if _is_bfloat16(getattr(source_array, "dtype", None)):
+            values = np.array(source_array, order="C")  # copied bit by bit, also MXNet's structure
+            return _placed(_core.from_numpy_copy(values), ctx)
+        return array(source_array, ctx, mx_real_t).astype(dtype)
     try:
         with np.errstate(over="ignore", invalid="ignore"):
             values = np.array(_plain(source_array), dtype=dtype, order="C")
@@ -166,7 +183,7 @@ def _plain(source):
     """`source` with the NDArrays in lists turned into NumPy's."""
     if isinstance(source, (list, tuple)):
         return [_plain(item) for item in source]
-    return source.asnumpy() if isinstance(source, NDArray) else source
+    return _core.as_numpy(source, True) if isinstance(source, NDArray) else source
 
 
 def from_numpy(ndarray, zero_copy=True, array_cls=NDArray):
@@ -189,7 +206,7 @@ def from_numpy(ndarray, zero_copy=True, array_cls=NDArray):
         raise ValueError("from_numpy: only C-contiguous arrays can be shared or copied")
     if not isinstance(ndarray, np.ndarray):
         raise ValueError(f"from_numpy: expected a numpy.ndarray, got {type(ndarray)}")
-    if ndarray.dtype.name not in _DTYPES:
+    if ndarray.dtype.name not in _DTYPES and not _is_bfloat16(ndarray.dtype):
         raise ValueError(
             f"from_numpy: mxtape has no dtype {ndarray.dtype}, so memory of it cannot be shared; "
             "mx.nd.array() converts it to float32"
@@ -230,7 +247,9 @@ def arange(start, stop=None, step=1.0, repeat=1, infer_range=None, ctx=None, dty
     [2.0, 2.0, 4.0, 4.0, 6.0, 6.0]
     """
     ctx = check_context(ctx, "arange")
-    made = register.get("_arange")(start, stop, step, repeat, dtype=_dtype(np.dtype(dtype)))
+    made = register.get("_arange")(
+        start, stop, step, repeat, dtype=_dtype("float64" if dtype is None else dtype)
+    )
     return _placed(made, ctx)
 
 
@@ -241,7 +260,9 @@ def linspace(start, stop, num, endpoint=True, ctx=None, dtype=mx_real_t):
     [0.0, 0.25, 0.5, 0.75, 1.0]
     """
     ctx = check_context(ctx, "linspace")
-    made = register.get("_linspace")(start, stop, num, endpoint, dtype=_dtype(np.dtype(dtype)))
+    made = register.get("_linspace")(
+        start, stop, num, endpoint, dtype=_dtype("float64" if dtype is None else dtype)
+    )
     return _placed(made, ctx)
 
 
@@ -400,7 +421,7 @@ def histogram(a, bins=10, range=None):
         raise ValueError(f"histogram: bins must be an int or an NDArray, got {type(bins)}")
     if range is not None:
         return register.get("_histogram")(a, bin_cnt=bins, range=range)
-    counts, bounds = np.histogram(a.asnumpy(), bins=bins)
+    counts, bounds = np.histogram(_core.as_numpy(a, True), bins=bins)
     return array(counts, ctx=a.context), array(bounds, ctx=a.context)
 
 

@@ -51,7 +51,7 @@ def uniform(low=0, high=1, shape=_Null, dtype=_Null, ctx=None, out=None, **kwarg
         Bounds. As arrays of one shape, `shape` numbers are drawn for each pair.
     shape : int or tuple of int, default (1,)
         Shape of the result, or of what is drawn for each pair.
-    dtype : {'float16', 'float32', 'float64'}, default 'float32'
+    dtype : {'float16', 'bfloat16', 'float32', 'float64'}, default 'float32'
         Data type.
     ctx : Context, default current_context()
         Where the array is.
@@ -245,7 +245,7 @@ def multinomial(data, shape=_Null, get_prob=False, out=None, dtype="int32", **kw
         flows through them.
     out : NDArray, optional
         Array to write the result to.
-    dtype : {'int32', 'uint8', 'float16', 'float32', 'float64'}
+    dtype : {'int32', 'uint8', 'float16', 'bfloat16', 'float32', 'float64'}
         Data type of the indices.
 
     >>> from mxtape import nd

@@ -5,6 +5,7 @@ import numpy as np
 from .._loader import core as _core
 from ..base import MXNetError
 from ..ndarray import NDArray
+from ..ndarray.ndarray import _is_bfloat16
 
 __all__ = [
     "almost_equal",
@@ -77,6 +78,8 @@ def effective_dtype(dat):
 
 
 def _of_dtype(table, dtype):
+    if _is_bfloat16(dtype):
+        return 8 * table[np.dtype("float16")]  # it has three bits less
     if dtype not in table and dtype.kind in "iub":
         return 0  # integers that MXNet has no arrays of
     return table[dtype]
@@ -150,7 +153,7 @@ def get_tols(x, y, rtol, atol):
 
 
 def _numbers(value):
-    values = value.asnumpy() if isinstance(value, NDArray) else np.asarray(value)
+    values = _core.as_numpy(value, True) if isinstance(value, NDArray) else np.asarray(value)
     if values.dtype.kind not in "biufc":
         raise TypeError(f"numbers and arrays of numbers can be compared, not {value!r}")
     return values
@@ -365,7 +368,7 @@ def same(a, b):
     >>> same(mx.nd.ones((2,)), np.ones(2)), same(np.ones(2), np.ones((2, 1)))
     (True, False)
     """
-    a, b = (x.asnumpy() if isinstance(x, NDArray) else x for x in (a, b))
+    a, b = (_core.as_numpy(x, True) if isinstance(x, NDArray) else x for x in (a, b))
     return bool(np.array_equal(a, b))
 
 
