@@ -9,6 +9,7 @@ PYTEST_ARGS ?=
 WORKLOADS ?=
 THREADS ?=
 ROUNDS ?=
+EIGEN ?= 3.4.0
 
 export PYTHON
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -23,7 +24,8 @@ PYTEST_TARGETS := $(wildcard tests/python tests/conformance docs/differences.md)
                   --pyargs mxtape --doctest-modules --doctest-glob='*.md'
 
 .PHONY: help build test test-cpp test-python lint derived format demo bench bench-micro \
-        bench-pointwise bench-scaling bench-programs sanitize wheel record-conformance clean
+        bench-pointwise bench-scaling bench-programs sanitize check-eigen wheel \
+        record-conformance clean
 
 help:
 	@echo "make demo                 build, then run the examples"
@@ -37,6 +39,7 @@ help:
 	@echo "make bench-micro          the C++ kernels against what the processor can do"
 	@echo "make bench-pointwise      names the pointwise operators that are slower than their cost says"
 	@echo "make bench-scaling        cost against elements, tape and threads: benchmarks/SCALING.md"
+	@echo "make check-eigen          whether the core compiles with Eigen 3.4.0, or EIGEN=VERSION"
 	@echo "make wheel                release wheels, tested, for each Python in PYTHONS"
 	@echo "make record-conformance   record the conformance values from MXNet 1.9.1 again"
 	@echo "make clean                remove what was built"
@@ -111,6 +114,9 @@ bench-programs: build
 
 sanitize: .venv/.stamp-build+test+lint
 	tools/sanitize.sh
+
+check-eigen: .venv/.stamp-build+test+lint
+	$(PY) tools/check_eigen.py $(EIGEN)
 
 wheel:
 	tools/build_wheels.sh

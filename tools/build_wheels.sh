@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds release wheels, makes them manylinux and tests each one from an environment of its own.
 #
-#   tools/build_wheels.sh            for every CPython 3.9 to 3.13 of this machine
+#   tools/build_wheels.sh            for every CPython 3.9 to 3.15 of this machine
 #   PYTHONS="a b" tools/build_wheels.sh      for these interpreters
 #
 # The repaired wheels end in wheelhouse/. All Pythons share one build tree: the core's objects do
@@ -20,9 +20,9 @@ python_version() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2
 find_pythons() {
   local candidate version seen=" "
   for candidate in "$HOME"/.pyenv/versions/*/bin/python python3.9 python3.10 python3.11 \
-    python3.12 python3.13 python3; do
+    python3.12 python3.13 python3.14 python3.15 python3; do
     version=$(python_version "$candidate") || continue
-    case $version in 3.9 | 3.10 | 3.11 | 3.12 | 3.13) ;; *) continue ;; esac
+    case $version in 3.9 | 3.10 | 3.11 | 3.12 | 3.13 | 3.14 | 3.15) ;; *) continue ;; esac
     [[ $seen == *" $version "* ]] && continue
     seen+="$version "
     echo "$candidate"
@@ -32,7 +32,7 @@ find_pythons() {
 mapfile -t pythons < <(
   if [[ -n ${PYTHONS:-} ]]; then tr ' ' '\n' <<<"$PYTHONS"; else find_pythons; fi |
     while read -r python; do echo "$(python_version "$python") $python"; done | sort -V | cut -d' ' -f2)
-[[ ${#pythons[@]} -gt 0 ]] || { echo "build_wheels: no CPython 3.9 to 3.13 here" >&2; exit 1; }
+[[ ${#pythons[@]} -gt 0 ]] || { echo "build_wheels: no CPython 3.9 to 3.15 here" >&2; exit 1; }
 
 # Eigen, oneDNN, CMake and ninja from one place for all of them, so that the command lines stay the same;
 # the newest Python's, since auditwheel wants one of the newer.

@@ -190,8 +190,8 @@ Graph Graph::internals() const {
   for (const GraphNode* node : all) {
     const auto version = versions.find(node);
     for (uint32_t i = 0; i < node->visible_count(); ++i) {
-      entries.push_back({Ref<const GraphNode>(node), i,
-                         version == versions.end() ? 0 : version->second});
+      entries.push_back(
+          {Ref<const GraphNode>(node), i, version == versions.end() ? 0 : version->second});
     }
   }
   return Graph(std::move(entries));

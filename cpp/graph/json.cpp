@@ -175,8 +175,7 @@ class Builder {
     }
     std::vector<Graph> subgraphs;
     for (const FileGraph& graph : node.subgraphs) {
-      subgraphs.push_back(
-          Builder(graph, str_cat("subgraph ", subgraphs.size())).run());
+      subgraphs.push_back(Builder(graph, str_cat("subgraph ", subgraphs.size())).run());
     }
     return GraphNode::call(*op, std::move(params), std::move(inputs), node.name,
                            std::move(attributes), std::move(subgraphs));
@@ -209,8 +208,8 @@ void write_entries(JsonWriter& writer, std::span<const GraphEntry> entries,
   for (const GraphEntry& entry : entries) {
     writer.item();
     writer.begin_array(false);
-    for (const size_t number : {numbers.at(entry.node.get()), size_t{entry.index},
-                                size_t{entry.version}}) {
+    for (const size_t number :
+         {numbers.at(entry.node.get()), size_t{entry.index}, size_t{entry.version}}) {
       writer.item();
       writer.number(number);
     }

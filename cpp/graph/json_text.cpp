@@ -11,9 +11,7 @@ bool is_space(char c) { return c == ' ' || c == '\n' || c == '\t' || c == '\r'; 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 void append_utf8(std::string& text, uint32_t code) {
-  const auto tail = [&](int shift) {
-    text += static_cast<char>(0x80 | (code >> shift & 0x3F));
-  };
+  const auto tail = [&](int shift) { text += static_cast<char>(0x80 | (code >> shift & 0x3F)); };
   if (code < 0x80) {
     text += static_cast<char>(code);
   } else if (code < 0x800) {

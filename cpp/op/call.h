@@ -15,9 +15,9 @@ class Call {
   // Checks the inputs, infers the outputs' shapes and dtypes, checks what reads values, and checks
   // the arrays given as outputs.
   void infer();
-  // Gives every output memory: its own, what the caller gave, or spare memory where that overlaps an
-  // input in a way that the kernel could trip over. A call over large arrays may get none yet, and
-  // wait.
+  // Gives every output memory: its own, what the caller gave, or spare memory where that overlaps
+  // an input in a way that the kernel could trip over. A call over large arrays may get none yet,
+  // and wait.
   void place();
   // Runs the kernel, unless the call waits.
   void run();

@@ -21,7 +21,7 @@ struct ReduceParams {
   }
 };
 namespace fn {
-inline const Op<ReduceParams> sum{"sum"}, mean{"mean"}, max{"max"};
+extern const Op<ReduceParams> sum, mean, max;
 }
 
 struct ReshapeParams {
@@ -41,7 +41,7 @@ struct ReshapeParams {
   }
 };
 namespace fn {
-inline const Op<ReshapeParams> reshape{"Reshape"};
+extern const Op<ReshapeParams> reshape;
 }
 
 struct BroadcastToParams {
@@ -52,7 +52,7 @@ struct BroadcastToParams {
   }
 };
 namespace fn {
-inline const Op<BroadcastToParams> broadcast_to{"broadcast_to"};
+extern const Op<BroadcastToParams> broadcast_to;
 }
 
 struct BroadcastAxisParams {
@@ -65,7 +65,7 @@ struct BroadcastAxisParams {
   }
 };
 namespace fn {
-inline const Op<BroadcastAxisParams> broadcast_axis{"broadcast_axis"};
+extern const Op<BroadcastAxisParams> broadcast_axis;
 }
 
 struct CastParams {
@@ -76,7 +76,7 @@ struct CastParams {
   }
 };
 namespace fn {
-inline const Op<CastParams> cast{"Cast"};
+extern const Op<CastParams> cast;
 }
 
 struct SliceParams {
@@ -89,7 +89,7 @@ struct SliceParams {
   }
 };
 namespace fn {
-inline const Op<SliceParams> slice{"slice"}, slice_assign{"_slice_assign"};
+extern const Op<SliceParams> slice, slice_assign;
 }
 
 enum class ResultStorage : int32_t { kNone, kCsr, kDefault, kRowSparse };
@@ -106,7 +106,7 @@ struct DotParams {
   }
 };
 namespace fn {
-inline const Op<DotParams> dot{"dot"}, batch_dot{"batch_dot"};
+extern const Op<DotParams> dot, batch_dot;
 }
 
 struct ConcatParams {
@@ -119,7 +119,7 @@ struct ConcatParams {
   }
 };
 namespace fn {
-inline const Op<ConcatParams> concat{"Concat"};
+extern const Op<ConcatParams> concat;
 }
 
 struct StackParams {
@@ -132,7 +132,7 @@ struct StackParams {
   }
 };
 namespace fn {
-inline const Op<StackParams> stack{"stack"};
+extern const Op<StackParams> stack;
 }
 
 struct SoftmaxParams {
@@ -150,7 +150,7 @@ struct SoftmaxParams {
   }
 };
 namespace fn {
-inline const Op<SoftmaxParams> softmax{"softmax"}, log_softmax{"log_softmax"};
+extern const Op<SoftmaxParams> softmax, log_softmax;
 }
 
 }  // namespace mxtape

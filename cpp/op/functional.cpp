@@ -7,6 +7,20 @@
 #include "runtime/parallel.h"
 
 namespace mxtape {
+
+namespace fn {
+const Op<ReduceParams> sum{"sum"}, mean{"mean"}, max{"max"};
+const Op<ReshapeParams> reshape{"Reshape"};
+const Op<BroadcastToParams> broadcast_to{"broadcast_to"};
+const Op<BroadcastAxisParams> broadcast_axis{"broadcast_axis"};
+const Op<CastParams> cast{"Cast"};
+const Op<SliceParams> slice{"slice"}, slice_assign{"_slice_assign"};
+const Op<DotParams> dot{"dot"}, batch_dot{"batch_dot"};
+const Op<ConcatParams> concat{"Concat"};
+const Op<StackParams> stack{"stack"};
+const Op<SoftmaxParams> softmax{"softmax"}, log_softmax{"log_softmax"};
+}  // namespace fn
+
 namespace fn {
 namespace {
 

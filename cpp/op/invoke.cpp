@@ -251,15 +251,13 @@ NDArray invoke(const OpSchema& op, Inputs inputs, const ParamsRef& params) {
   return std::move(outputs[0]);
 }
 
-NDArray invoke(const OpSchema& op, std::initializer_list<NDArray> inputs,
-               const ParamsRef& params) {
+NDArray invoke(const OpSchema& op, std::initializer_list<NDArray> inputs, const ParamsRef& params) {
   Outputs outputs;
   invoke(op, Arrays{inputs.begin(), inputs.size()}, params, outputs);
   return std::move(outputs[0]);
 }
 
-void record_view(const OpSchema& op, const NDArray& input, const ParamsRef& params,
-                 NDArray& view) {
+void record_view(const OpSchema& op, const NDArray& input, const ParamsRef& params, NDArray& view) {
   const NDArray* pointers[] = {&input};
   const Inputs inputs(pointers, 1);
   const Mode mode = autograd::thread_mode();

@@ -25,8 +25,7 @@ NDArray invoke(const OpSchema& op, std::initializer_list<NDArray> inputs,
                const ParamsRef& params = nullptr);
 
 // Records `op` for an output that already exists: a view of an input.
-void record_view(const OpSchema& op, const NDArray& input, const ParamsRef& params,
-                 NDArray& view);
+void record_view(const OpSchema& op, const NDArray& input, const ParamsRef& params, NDArray& view);
 
 // Throws when recording is on and `array` is in a recorded graph: it may not be written in place.
 void check_writable(const NDArray& array, std::string_view op);

@@ -27,8 +27,8 @@ std::string spec_text(const Shape& shape, DType dtype) {
 void InferCall::fail_with(MessageParts parts) const {
   std::string text = op_.name + ": " + joined(parts) + " [given";
   for (size_t i = 0; i < inputs_.size(); ++i) {
-    text += str_cat(i ? ", " : " ", input_name(i), " ",
-                    spec_text(*inputs_[i].shape, inputs_[i].dtype));
+    text +=
+        str_cat(i ? ", " : " ", input_name(i), " ", spec_text(*inputs_[i].shape, inputs_[i].dtype));
   }
   if (params_ && params_->given) text += (inputs_.empty() ? " " : "; ") + print_given(*params_);
   throw Error(text + "]").set_names_call();

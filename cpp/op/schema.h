@@ -28,8 +28,9 @@ struct InputView {
 };
 
 // A call before it runs: inference reads what is known of the inputs and the parameters, and says
-// what is known of the outputs. Of a call with arrays everything is known. Of a node in a graph some
-// may not be; then require() fills it in, and reading it ends the inference of this node for now.
+// what is known of the outputs. Of a call with arrays everything is known. Of a node in a graph
+// some may not be; then require() fills it in, and reading it ends the inference of this node for
+// now.
 class InferCall {
  public:
   InferCall(const OpSchema& op, std::span<InputView> inputs, const Params* params, Mode mode,
@@ -84,8 +85,8 @@ class InferCall {
     fail_with({MessagePart(input_name(i)), MessagePart(" must be "), MessagePart(wanted),
                MessagePart(why)...});
   }
-  // Writes into input i what is not known of it; whether it is then `wanted`. A call with arrays has
-  // nothing to fill in.
+  // Writes into input i what is not known of it; whether it is then `wanted`. A call with arrays
+  // has nothing to fill in.
   bool fill(size_t i, const Shape& wanted) const;
   bool fill(size_t i, DType wanted) const;
   // The first `count` inputs, and output 0, have one shape: what is known of one is known of all.

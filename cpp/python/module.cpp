@@ -51,6 +51,7 @@ PYBIND11_MODULE(MXTAPE_MODULE_NAME, m) {
   init_ndarray_type(m);
   init_numpy(m);
   init_op_call(m);
+  init_inference(m);
   init_autograd(m);
   init_sites(m);
   init_graph(m);

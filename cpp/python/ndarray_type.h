@@ -48,6 +48,7 @@ DType as_dtype(PyObject* object);
 void init_ndarray_type(pybind11::module_& m);
 void init_numpy(pybind11::module_& m);
 void init_op_call(pybind11::module_& m);
+void init_inference(pybind11::module_& m);
 void init_autograd(pybind11::module_& m);
 void init_sites(pybind11::module_& m);
 void init_graph(pybind11::module_& m);

@@ -98,8 +98,8 @@ TEST(Inference, WhatUsesAnOutputSaysWhatItIs) {
     EXPECT_EQ(input.dtype, DType::kFloat32);
   }
   outputs[0].shape = Shape{3, 2};
-  const std::string error = error_of(
-      [&] { infer_specs(find_op("elemwise_add"), nullptr, kQuiet, inputs, outputs); });
+  const std::string error =
+      error_of([&] { infer_specs(find_op("elemwise_add"), nullptr, kQuiet, inputs, outputs); });
   EXPECT_TRUE(contains(error, "elemwise_add: inputs must have one shape")) << error;
 }
 

@@ -57,8 +57,8 @@ struct Layers {
 TEST(Graph, ListsNodesAndNamesInMxnetsOrder) {
   const Layers layers;
   const Graph graph({{layers.sum}});
-  EXPECT_EQ(names_of(graph.nodes()), (Names{"data", "gamma", "beta", "mean", "var", "bn", "split",
-                                            "sum"}));
+  EXPECT_EQ(names_of(graph.nodes()),
+            (Names{"data", "gamma", "beta", "mean", "var", "bn", "split", "sum"}));
   EXPECT_EQ(names_of(graph.arguments()), (Names{"data", "gamma", "beta"}));
   EXPECT_EQ(names_of(graph.auxiliary_states()), (Names{"mean", "var"}));
   EXPECT_EQ(names_of(graph.variables()), (Names{"data", "gamma", "beta", "mean", "var"}));
@@ -190,8 +190,7 @@ std::string file_with(const std::string& nodes, const std::string& heads = "[[0,
 
 const std::string kData = R"({"op":"null","name":"data","inputs":[]})";
 
-std::string node(const std::string& op, const std::string& inputs,
-                 const std::string& rest = "") {
+std::string node(const std::string& op, const std::string& inputs, const std::string& rest = "") {
   return R"({"op":")" + op + R"(","name":"n","inputs":)" + inputs + rest + "}";
 }
 
@@ -201,11 +200,11 @@ std::string read_error(const std::string& text) {
 
 TEST(GraphJson, ReadsOlderSpellings) {
   for (const char* key : {"attrs", "attr", "param"}) {
-    const std::string text = file_with(
-        kData + "," + node("Activation", "[[0,0]]",
-                           R"(,"backward_source_id":-1,")" + std::string(key) +
-                               R"(":{"act_type":"tanh","lr_mult":"2"})"),
-        "[[1,0]]", R"("attrs":{"mxnet_version":["int",1100]})");
+    const std::string text = file_with(kData + "," +
+                                           node("Activation", "[[0,0]]",
+                                                R"(,"backward_source_id":-1,")" + std::string(key) +
+                                                    R"(":{"act_type":"tanh","lr_mult":"2"})"),
+                                       "[[1,0]]", R"("attrs":{"mxnet_version":["int",1100]})");
     const Graph graph = graph_from_json(text, "text");
     const Attributes& attributes = graph.nodes()[1]->attributes();
     EXPECT_EQ(*attributes.find("act_type"), "tanh") << key;
@@ -214,11 +213,11 @@ TEST(GraphJson, ReadsOlderSpellings) {
 }
 
 TEST(GraphJson, AttributesOfAnInputGoToItsVariable) {
-  const std::string text = file_with(
-      kData + R"(,{"op":"null","name":"w","inputs":[]},)" +
-          node("FullyConnected", "[[0,0],[1,0]]",
-               R"(,"attr":{"num_hidden":"2","no_bias":"True","weight_lr_mult":"3"})"),
-      "[[2,0]]", R"("attrs":{"mxnet_version":["int",1000]})");
+  const std::string text =
+      file_with(kData + R"(,{"op":"null","name":"w","inputs":[]},)" +
+                    node("FullyConnected", "[[0,0],[1,0]]",
+                         R"(,"attr":{"num_hidden":"2","no_bias":"True","weight_lr_mult":"3"})"),
+                "[[2,0]]", R"("attrs":{"mxnet_version":["int",1000]})");
   const Graph graph = graph_from_json(text, "text");
   const Graph::Nodes nodes = graph.nodes();
   EXPECT_EQ(*nodes[1]->attributes().find("__lr_mult__"), "3");
@@ -226,9 +225,9 @@ TEST(GraphJson, AttributesOfAnInputGoToItsVariable) {
 }
 
 TEST(GraphJson, FilesWithoutAVersionLeaveOutStates) {
-  const std::string text = file_with(
-      kData + "," + node("BatchNorm", "[[0,0],[0,0],[0,0]]", R"(,"param":{"eps":"0.1"})"),
-      "[[1,0]]", R"("node_row_ptr":[0,1])");
+  const std::string text =
+      file_with(kData + "," + node("BatchNorm", "[[0,0],[0,0],[0,0]]", R"(,"param":{"eps":"0.1"})"),
+                "[[1,0]]", R"("node_row_ptr":[0,1])");
   const Graph graph = graph_from_json(text, "text");
   EXPECT_EQ(names_of(graph.auxiliary_states()), (Names{"n_moving_mean", "n_moving_var"}));
 }
@@ -241,7 +240,8 @@ TEST(GraphJson, SaysWhatIsWrongWithTheText) {
   EXPECT_TRUE(contains(read_error("{}"), "field \"nodes\" is missing from a graph"));
   EXPECT_TRUE(contains(read_error(file_with(R"({"op":"null","name":"x"})")),
                        "field \"inputs\" is missing from a node"));
-  EXPECT_TRUE(contains(read_error(file_with(kData) + "x"), "expected the end of the text, got 'x'"));
+  EXPECT_TRUE(
+      contains(read_error(file_with(kData) + "x"), "expected the end of the text, got 'x'"));
   EXPECT_TRUE(contains(read_error(file_with(kData, "[[0,0]")), "expected ',' or ']'"));
   EXPECT_TRUE(contains(read_error(file_with(kData, "[[0]]")), "two or three numbers, this one 1"));
   EXPECT_TRUE(contains(read_error(file_with(kData, "[[0,0,0,0]]")), "this one more"));
@@ -275,10 +275,10 @@ TEST(GraphJson, SaysWhatIsWrongWithTheGraph) {
   EXPECT_EQ(read_error(file_with(kData, "[]")), "f.json: the graph has no heads");
   EXPECT_TRUE(contains(read_error(file_with(kData + "," + node("null", "[[0,0]]"))),
                        "a variable has no inputs"));
-  EXPECT_TRUE(contains(read_error(file_with(kData + "," +
-                                            node("Activation", "[[0,0]]",
-                                                 R"(,"attrs":{"act_type":"relu","z":"1"})"))),
-                       "node 1 ('n'): Activation: unknown parameter z='1'"));
+  EXPECT_TRUE(contains(
+      read_error(file_with(
+          kData + "," + node("Activation", "[[0,0]]", R"(,"attrs":{"act_type":"relu","z":"1"})"))),
+      "node 1 ('n'): Activation: unknown parameter z='1'"));
 }
 
 TEST(GraphJson, ReadsEscapes) {
@@ -289,10 +289,10 @@ TEST(GraphJson, ReadsEscapes) {
 }
 
 TEST(GraphJson, KeepsSubgraphs) {
-  const std::string body = file_with(kData + "," + node("relu", "[[0,0]]"), "[[1,0]]",
-                                     R"("node_row_ptr":[0,1,2])");
-  const std::string text = file_with(
-      kData + "," + node("relu", "[[0,0]]", R"(,"subgraphs":[)" + body + "]"), "[[1,0]]");
+  const std::string body =
+      file_with(kData + "," + node("relu", "[[0,0]]"), "[[1,0]]", R"("node_row_ptr":[0,1,2])");
+  const std::string text =
+      file_with(kData + "," + node("relu", "[[0,0]]", R"(,"subgraphs":[)" + body + "]"), "[[1,0]]");
   const Graph graph = graph_from_json(text, "text");
   ASSERT_EQ(graph.nodes()[1]->subgraphs().size(), 1u);
   EXPECT_EQ(graph.nodes()[1]->subgraphs()[0].nodes().size(), 2u);

@@ -72,7 +72,7 @@ void check(const TileFunction& f, Reference reference, const std::vector<NDArray
   std::vector<std::vector<double>> values;
   for (const NDArray& x : arrays) {
     SCOPED_TRACE(testing::Message() << "operand " << x.shape() << " " << x.dtype());
-    operands.push_back({.array = &x});
+    operands.push_back(x);
     values.push_back(test::elements(x));
   }
   // Rubbish around and in the output: it must all be overwritten, and nothing beside it.
@@ -217,7 +217,7 @@ TEST(Tile, OutputMayBeTheInput) {
   for (DType dtype : {DType::kFloat32, DType::kFloat16}) {
     const NDArray x = numbers({70000}, dtype, 1), y = numbers({70000}, dtype, 2);
     const NDArray expected = NDArray::empty({70000}, dtype);
-    const TileOperand operands[] = {{.array = &x}, {.array = &y}};
+    const TileOperand operands[] = {TileOperand(x), TileOperand(y)};
     run_tiles(excess_tile(), DType::kFloat32, operands, expected, nullptr);
     run_tiles(excess_tile(), DType::kFloat32, operands, y, nullptr);
     EXPECT_EQ(0, std::memcmp(y.bytes(), expected.bytes(), y.nbytes())) << dtype;
@@ -229,7 +229,7 @@ TEST(Tile, NothingRunsForNoElements) {
   f.kernels[0] = [](const void* const*, void*, int64_t, const void*) { fail("the kernel ran"); };
   const NDArray x = NDArray::empty({0, 3}, DType::kFloat32);
   const NDArray row = full({3}, DType::kFloat32, 1);
-  const TileOperand operands[] = {{.array = &x}, {.array = &row}};
+  const TileOperand operands[] = {TileOperand(x), TileOperand(row)};
   EXPECT_NO_THROW(run_tiles(f, DType::kFloat32, operands, x, nullptr));
 }
 
@@ -249,7 +249,7 @@ TEST(Tile, BitsDoNotDependOnThreads) {
     for (DType dtype : {DType::kFloat32, DType::kFloat64, DType::kFloat16}) {
       for (const Shape& right : {shape, Shape{3, 1}, Shape{65536 + 17}}) {
         const NDArray a = draw(shape, dtype, 1), b = draw(right, dtype, 2);
-        const TileOperand operands[] = {{.array = &a}, {.array = &b}};
+        const TileOperand operands[] = {TileOperand(a), TileOperand(b)};
         const NDArray one = NDArray::empty(shape, dtype);
         {
           const ThreadCountScope scope(1);

@@ -8,6 +8,13 @@
 // Deformable convolutions: a matrix of sampled pixels times the weight. That product is a
 // convolution whose kernel has one element, over the places as its one spatial axis.
 namespace mxtape {
+
+namespace fn {
+const Op<DeformableParams> deformable_columns{"_deformable_columns"},
+    deformable_offset{"_backward_deformable_offset"};
+const Op<DeformableDataParams> deformable_data{"_backward_deformable_data"};
+}  // namespace fn
+
 namespace {
 
 const Choices kLayouts{"None", "NCDHW", "NCHW", "NCW"};

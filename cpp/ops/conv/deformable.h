@@ -26,8 +26,7 @@ struct DeformableParams : WindowParams {
   }
 };
 namespace fn {
-inline const Op<DeformableParams> deformable_columns{"_deformable_columns"},
-    deformable_offset{"_backward_deformable_offset"};
+extern const Op<DeformableParams> deformable_columns, deformable_offset;
 }
 
 struct DeformableDataParams : DeformableParams {
@@ -39,7 +38,7 @@ struct DeformableDataParams : DeformableParams {
   }
 };
 namespace fn {
-inline const Op<DeformableDataParams> deformable_data{"_backward_deformable_data"};
+extern const Op<DeformableDataParams> deformable_data;
 }
 
 // Fails where the window, images of shape `data` and the offsets, input `offset`, do not fit

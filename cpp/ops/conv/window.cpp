@@ -4,6 +4,11 @@
 
 namespace mxtape {
 
+namespace fn {
+const Op<ConvolutionGradParams> convolution_data{"_backward_Convolution_data"},
+    convolution_weight{"_backward_Convolution_weight"};
+}  // namespace fn
+
 void check_window(const InferCall& call, const WindowParams& window) {
   const size_t axes = window.kernel.size();
   call.expect(axes >= 1 && axes <= 3, "kernel must have one to three extents");

@@ -31,8 +31,7 @@ struct ConvolutionGradParams : WindowParams {
   }
 };
 namespace fn {
-inline const Op<ConvolutionGradParams> convolution_data{"_backward_Convolution_data"},
-    convolution_weight{"_backward_Convolution_weight"};
+extern const Op<ConvolutionGradParams> convolution_data, convolution_weight;
 }
 
 // Fails where the window does not fit itself: numbers of axes, ranges.

@@ -3,6 +3,12 @@
 #include "ops/shape/transpose.h"
 
 namespace mxtape::linalg {
+
+const fn::Op<Gemm2Params> gemm2_op{"_linalg_gemm2"};
+const fn::Op<TriangularParams> trmm_op{"_linalg_trmm"}, trsm_op{"_linalg_trsm"};
+const fn::Op<TriangleParams> triangle_op{"_backward_linalg_triangle"};
+const fn::Op<DiagParams> makediag_op{"_linalg_makediag"}, extractdiag_op{"_linalg_extractdiag"};
+
 namespace {}  // namespace
 
 NDArray multiply(const NDArray& a, const NDArray& b, bool transpose_a, bool transpose_b,

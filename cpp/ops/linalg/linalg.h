@@ -35,7 +35,7 @@ struct Gemm2Params {
     v("axis", axis, "The axis of the matrices' rows; their columns are always the last axis.");
   }
 };
-inline const fn::Op<Gemm2Params> gemm2_op{"_linalg_gemm2"};
+extern const fn::Op<Gemm2Params> gemm2_op;
 
 // Of trmm and trsm.
 struct TriangularParams {
@@ -49,7 +49,7 @@ struct TriangularParams {
     v("alpha", alpha, "Factor of B.");
   }
 };
-inline const fn::Op<TriangularParams> trmm_op{"_linalg_trmm"}, trsm_op{"_linalg_trsm"};
+extern const fn::Op<TriangularParams> trmm_op, trsm_op;
 
 // Of the operator that keeps one triangle.
 struct TriangleParams {
@@ -61,7 +61,7 @@ struct TriangleParams {
     v("diagonal", diagonal, "Factor of the diagonal.");
   }
 };
-inline const fn::Op<TriangleParams> triangle_op{"_backward_linalg_triangle"};
+extern const fn::Op<TriangleParams> triangle_op;
 
 struct DiagParams {
   int64_t offset = 0;
@@ -70,8 +70,7 @@ struct DiagParams {
     v("offset", offset, "Which diagonal: 0 the main one, 1 the one above it, -1 the one below.");
   }
 };
-inline const fn::Op<DiagParams> makediag_op{"_linalg_makediag"},
-    extractdiag_op{"_linalg_extractdiag"};
+extern const fn::Op<DiagParams> makediag_op, extractdiag_op;
 
 // ---- Gradients
 

@@ -7,6 +7,12 @@
 
 // Pooling with windows of one size.
 namespace mxtape {
+
+namespace fn {
+const Op<PoolGeometry> pool_sum{"_pool_sum"}, pool_sum_adjoint{"_backward_pool_sum"},
+    pool_max_scatter{"_backward_pool_max"}, pool_max_gather{"_pool_max_gather"};
+}  // namespace fn
+
 namespace {
 
 enum class PoolType : int32_t { kAvg, kLp, kMax, kSum };

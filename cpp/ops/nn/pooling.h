@@ -33,8 +33,7 @@ struct PoolGeometry {
   }
 };
 namespace fn {
-inline const Op<PoolGeometry> pool_sum{"_pool_sum"}, pool_sum_adjoint{"_backward_pool_sum"},
-    pool_max_scatter{"_backward_pool_max"}, pool_max_gather{"_pool_max_gather"};
+extern const Op<PoolGeometry> pool_sum, pool_sum_adjoint, pool_max_scatter, pool_max_gather;
 }
 
 // max(data), with the positions of the maxima in their planes when `positions` is not null: the

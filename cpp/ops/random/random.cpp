@@ -402,7 +402,10 @@ void infer_sample(InferCall& call) {
   const auto& p = call.params<SampleParams>();
   const DType dtype = p.dtype.value_or(DType::kFloat32);
   call.expect(is_floating(dtype), "dtype must be float16, float32 or float64");
-  infer_pointwise(call);
+  call.expect_same_dtype();
+  for (size_t i = 1; i < call.input_count(); ++i) {
+    call.expect(call.shape(i) == call.shape(0), "inputs must have one shape");
+  }
   Ints dims(call.shape(0).begin(), call.shape(0).end());
   dims.insert(dims.end(), p.shape.begin(), p.shape.end());
   const Shape shape{std::span<const int64_t>(dims)};

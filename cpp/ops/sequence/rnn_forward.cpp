@@ -77,7 +77,9 @@ void plain_cell(int64_t n, bool relu, T* gates, const T* recurrent, T* hidden) {
   for_lanes<T>(n, [&](int64_t at, int64_t count) {
     Lanes<T> x = load_lanes(gates + at, count) + load_lanes(recurrent + at, count);
     if (relu) {
-      x = x.template cwiseMax<Eigen::PropagateNaN>(T(0)).eval();
+      // Eigen 3.4.0 has no cwiseMax<PropagateNaN>.
+      const Eigen::internal::scalar_max_op<T, T, Eigen::PropagateNaN> max;
+      x = x.binaryExpr(Lanes<T>::Zero(), max).eval();
     } else {
       x = x.tanh().eval();
     }

@@ -9,6 +9,11 @@
 
 // Operators that put the elements of an array in another order.
 namespace mxtape {
+
+namespace fn {
+const Op<SwapAxisParams> swap_axis{"SwapAxis"};
+}  // namespace fn
+
 namespace {
 
 struct TransposeParams {

@@ -15,7 +15,7 @@ struct SwapAxisParams {
   }
 };
 namespace fn {
-inline const Op<SwapAxisParams> swap_axis{"SwapAxis"};
+extern const Op<SwapAxisParams> swap_axis;
 }
 
 }  // namespace mxtape

@@ -12,6 +12,12 @@
 #include "runtime/parallel.h"
 
 namespace mxtape {
+
+namespace fn {
+const Op<ScatterParams> scatter_add{"_backward_gather_nd"}, scatter_set{"_scatter_set_nd"};
+const Op<> gather_nd{"gather_nd"};
+}  // namespace fn
+
 namespace {
 
 constexpr int64_t kGrain = 1 << 15;

@@ -54,8 +54,8 @@ struct ScatterParams {
   }
 };
 namespace fn {
-inline const Op<ScatterParams> scatter_add{"_backward_gather_nd"}, scatter_set{"_scatter_set_nd"};
-inline const Op<> gather_nd{"gather_nd"};
+extern const Op<ScatterParams> scatter_add, scatter_set;
+extern const Op<> gather_nd;
 }  // namespace fn
 
 }  // namespace mxtape

@@ -1,6 +1,11 @@
 #include "ops/shared/special.h"
 
 namespace mxtape {
+
+namespace fn {
+const Op<PolygammaParams> polygamma{"_polygamma"};
+}  // namespace fn
+
 namespace {
 
 // Bernoulli numbers B(2k) for k = 1, 2, ...

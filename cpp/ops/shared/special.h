@@ -66,7 +66,7 @@ struct PolygammaParams {
   }
 };
 namespace fn {
-inline const Op<PolygammaParams> polygamma{"_polygamma"};
+extern const Op<PolygammaParams> polygamma;
 }
 
 }  // namespace mxtape
