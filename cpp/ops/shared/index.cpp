@@ -97,6 +97,10 @@ void for_each_along(const AxisView& view, const NDArray& positions, F&& f) {
   const int64_t k = positions.size() / view.runs(), *at = positions.data<int64_t>();
   if (view.inner == 1) {
     parallel_for(view.outer, row_grain(k), [&](int64_t begin, int64_t end) {
+      if (k == 1) {
+        for (int64_t run = begin; run < end; ++run) f(run, run * view.n + at[run]);
+        return;
+      }
       for (int64_t run = begin; run < end; ++run) {
         for (int64_t i = run * k; i < (run + 1) * k; ++i) f(i, run * view.n + at[i]);
       }
