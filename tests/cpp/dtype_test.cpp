@@ -60,9 +60,12 @@ TEST(DType, ExactIntegers) {
 
 TEST(DType, DispatchGivesEachDTypeItsType) {
   for (const DTypeTraits& traits : kDTypeTraits) {
-    EXPECT_EQ(
-        dispatch(traits.dtype, [](auto tag) { return dtype_of<typename decltype(tag)::type>; }),
-        traits.dtype);
+    // For a dtype that is only stored, no kernel is compiled.
+    if (!is_storage_only(traits.dtype)) {
+      EXPECT_EQ(
+          dispatch(traits.dtype, [](auto tag) { return dtype_of<typename decltype(tag)::type>; }),
+          traits.dtype);
+    }
     EXPECT_EQ(dispatch<ElementTypes>(traits.dtype,
                                      [](auto tag) { return sizeof(typename decltype(tag)::type); }),
               traits.size);
