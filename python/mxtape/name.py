@@ -53,8 +53,8 @@ class NameManager(metaclass=ClassPropertyMeta):
         return f"{hint}{number}"
 
     def __enter__(self):
-        self._old_manager = NameManager._current.value
-        NameManager._current.value = self
+        thread = NameManager._current
+        self._old_manager, thread.value = thread.value, self
         return self
 
     def __exit__(self, ptype, value, trace):
