@@ -101,12 +101,12 @@ std::vector<T> numbers(int64_t n, uint32_t seed) {
 
 // The inputs, and what the three maps make of them.
 template <class T>
-struct Arrays {
+struct LayerInputs {
   std::vector<T> data, weight, head, bias, head_bias;
 };
 
 template <class T>
-Arrays<T> inputs(const ConvGeometry& g) {
+LayerInputs<T> inputs(const ConvGeometry& g) {
   return {numbers<T>(g.data_size(), 1), numbers<T>(g.weight_size(), 2),
           numbers<T>(g.head_size(), 3), numbers<T>(g.out_channels, 4),
           numbers<T>(g.in_channels, 5)};
@@ -128,7 +128,7 @@ Results<T> rubbish(const ConvGeometry& g) {
 
 template <class T>
 Results<T> run(const ConvGeometry& g) {
-  const Arrays<T> a = inputs<T>(g);
+  const LayerInputs<T> a = inputs<T>(g);
   Results<T> r = rubbish<T>(g);
   convolve(g, dtype_of<T>, a.data.data(), a.weight.data(), a.bias.data(), r.forward.data());
   convolve_to_data(g, dtype_of<T>, a.head.data(), a.weight.data(), a.head_bias.data(),
@@ -139,7 +139,7 @@ Results<T> run(const ConvGeometry& g) {
 
 // Straight from the definition.
 Results<double> definition(const ConvGeometry& g) {
-  const Arrays<double> a = inputs<double>(g);
+  const LayerInputs<double> a = inputs<double>(g);
   Results<double> r = rubbish<double>(g);
   const auto at = [](const Axes& extents, const Axes& i) {
     return (i[0] * extents[1] + i[1]) * extents[2] + i[2];
@@ -235,7 +235,7 @@ struct Maps {
 
 void expect_definition(const Maps& maps, const Case& c, double tolerance) {
   SCOPED_TRACE(c.name);
-  const Arrays<float> a = inputs<float>(c.g);
+  const LayerInputs<float> a = inputs<float>(c.g);
   Results<float> r = rubbish<float>(c.g);
   EXPECT_TRUE(maps.convolve(c.g, a.data.data(), a.weight.data(), a.bias.data(), r.forward.data()));
   EXPECT_TRUE(maps.to_data(c.g, a.head.data(), a.weight.data(), a.head_bias.data(), r.data.data()));
@@ -273,7 +273,7 @@ TEST(Winograd, LeavesOtherLayersAlone) {
            geometry(2, 0, 16, 16, in(20, 20), {1, 3, 3}),
            geometry(3, 2, 16, 16, {3, 20, 20}, {1, 3, 3}),
        }) {
-    const Arrays<float> a = inputs<float>(g);
+    const LayerInputs<float> a = inputs<float>(g);
     Results<float> r = rubbish<float>(g);
     EXPECT_FALSE(kWinograd.convolve(g, a.data.data(), a.weight.data(), nullptr, r.forward.data()));
     EXPECT_FALSE(kWinograd.to_data(g, a.head.data(), a.weight.data(), nullptr, r.data.data()));
@@ -292,7 +292,7 @@ TEST(Winograd, LeavesInfinitiesToOthers) {
   };
   const int64_t at = ((kImage * 16 + 3) * 17 + kRow) * 19 + kColumn;
   for (const float rubbish_value : {INFINITY, -INFINITY, NAN}) {
-    Arrays<float> a = inputs<float>(g);
+    LayerInputs<float> a = inputs<float>(g);
     a.data[at] = a.head[at] = rubbish_value;
     Results<float> r = rubbish<float>(g);
     EXPECT_FALSE(kWinograd.convolve(g, a.data.data(), a.weight.data(), nullptr, r.forward.data()));

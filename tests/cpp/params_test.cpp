@@ -16,7 +16,7 @@ namespace {
 using test::contains;
 using test::error_of;
 
-enum class Mode : int32_t { kClip, kWrap, kRaise };
+enum class OutOfRange : int32_t { kClip, kWrap, kRaise };
 
 // One field of every type.
 struct EveryType {
@@ -27,7 +27,7 @@ struct EveryType {
   double real = 0.5;
   std::optional<double> opt_real;
   std::string text = "plain";
-  Mode mode = Mode::kWrap;
+  OutOfRange mode = OutOfRange::kWrap;
   DType dtype = DType::kInt32;
   std::optional<DType> opt_dtype;
   Ints ints = {1};
@@ -196,7 +196,7 @@ TEST(Params, ReadValuesAreTyped) {
   EXPECT_EQ(p.real, 1e-5);
   EXPECT_EQ(p.opt_real, 2.0);
   EXPECT_EQ(p.text, "t");
-  EXPECT_EQ(p.mode, Mode::kRaise);
+  EXPECT_EQ(p.mode, OutOfRange::kRaise);
   EXPECT_EQ(p.dtype, DType::kUint8);
   EXPECT_EQ(p.opt_dtype, DType::kFloat64);
   EXPECT_EQ(p.ints, (Ints{3, 4}));

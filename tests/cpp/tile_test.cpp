@@ -40,7 +40,7 @@ const TileFunction& five_tile() {
 }
 double five(const double* x) { return x[0] + 2 * x[1] + 3 * x[2] + 4 * x[3] + 5 * x[4]; }
 
-using Reference = double (*)(const double*);
+using OfRow = double (*)(const double*);
 
 NDArray numbers(const Shape& shape, DType dtype, uint32_t seed) {
   std::vector<double> values(static_cast<size_t>(shape.size()));
@@ -65,7 +65,7 @@ int64_t source_index(int64_t i, const Shape& out, const Shape& in) {
   return index;
 }
 
-void check(const TileFunction& f, Reference reference, const std::vector<NDArray>& arrays,
+void check(const TileFunction& f, OfRow reference, const std::vector<NDArray>& arrays,
            const Shape& shape, DType out_dtype, DType compute) {
   SCOPED_TRACE(testing::Message() << shape << " " << out_dtype << " computed in " << compute);
   std::vector<TileOperand> operands;
