@@ -1,6 +1,6 @@
 # Everything starts from nothing: the environment .venv is made by tools/dev_setup.sh.
 # PYTHON picks the interpreter that it is made from; PYTEST_ARGS goes to pytest; WORKLOADS, THREADS
-# and ROUNDS go to the benchmarks.
+# and ROUNDS go to the benchmarks, SECONDS and SEED to the fuzzers.
 
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -9,6 +9,8 @@ PYTEST_ARGS ?=
 WORKLOADS ?=
 THREADS ?=
 ROUNDS ?=
+SECONDS ?= 60
+SEED ?= 1
 EIGEN ?= 3.4.0
 
 export PYTHON
@@ -24,8 +26,8 @@ PYTEST_TARGETS := $(wildcard tests/python tests/conformance docs/differences.md)
                   --pyargs mxtape --doctest-modules --doctest-glob='*.md'
 
 .PHONY: help build test test-cpp test-python lint derived format demo bench bench-micro \
-        bench-pointwise bench-scaling bench-programs sanitize check-eigen wheel \
-        record-conformance clean
+        bench-pointwise bench-scaling bench-programs sanitize fuzz fuzz-bytes check-eigen \
+        wheel record-conformance clean
 
 help:
 	@echo "make demo                 build, then run the examples"
@@ -34,6 +36,8 @@ help:
 	@echo "make lint | format        check or apply style"
 	@echo "make derived              write the type stubs and docs/operators.md again"
 	@echo "make sanitize             the tests under the address and undefined-behaviour sanitizers"
+	@echo "make fuzz                 random programs against a reference: SECONDS=600 SEED=2"
+	@echo "make fuzz-bytes           files, JSON and DLPack against libFuzzer: SECONDS=600"
 	@echo "make bench                mxtape beside its peers: benchmarks/RESULTS.md"
 	@echo "                          WORKLOADS='mlp dot' THREADS=1 ROUNDS=5 narrow it or make it longer"
 	@echo "make bench-micro          the C++ kernels against what the processor can do"
@@ -114,6 +118,13 @@ bench-programs: build
 
 sanitize: .venv/.stamp-build+test+lint
 	tools/sanitize.sh
+
+fuzz: build
+	$(PY) tests/fuzz/run.py --seconds $(SECONDS) --seed $(SEED)
+
+# Needs Clang: apt-get install clang libclang-rt-14-dev libomp-14-dev.
+fuzz-bytes: .venv/.stamp-build+test+lint
+	SECONDS_EACH=$(SECONDS) tests/fuzz/bytes/run.sh
 
 check-eigen: .venv/.stamp-build+test+lint
 	$(PY) tools/check_eigen.py $(EIGEN)

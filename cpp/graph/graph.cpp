@@ -86,6 +86,12 @@ Ref<const GraphNode> GraphNode::variable(std::string name, Attributes attributes
 
 Ref<const GraphNode> GraphNode::call(const OpSchema& op, ParamsRef params,
                                      std::vector<GraphEntry> inputs, std::string name,
+                                     Attributes attributes) {
+  return call(op, std::move(params), std::move(inputs), std::move(name), std::move(attributes), {});
+}
+
+Ref<const GraphNode> GraphNode::call(const OpSchema& op, ParamsRef params,
+                                     std::vector<GraphEntry> inputs, std::string name,
                                      Attributes attributes, std::vector<Graph> subgraphs) {
   const size_t expected = op.count_inputs(inputs.size(), params.get());
   if (inputs.size() != expected) {

@@ -3,18 +3,18 @@ reference sees them: name: (text, number of inputs and outputs, formula, which i
 
 FUNCTIONS = {
     "Twice": (
-        '''class Twice(autograd.Function):
+        """class Twice(autograd.Function):
     def forward(self, x):
         return x * 2
 
     def backward(self, dy):
         return dy * 2
-''',
+""",
         (1, 1),
         lambda m, a: a * 2.0,
     ),
     "Sine": (
-        '''class Sine(autograd.Function):
+        """class Sine(autograd.Function):
     def forward(self, x):
         self.save_for_backward(x)
         return nd.sin(x)
@@ -22,12 +22,12 @@ FUNCTIONS = {
     def backward(self, dy):
         (x,) = self.saved_tensors
         return dy * nd.cos(x)
-''',
+""",
         (1, 1),
         lambda m, a: m.sin(a),
     ),
     "Logistic": (
-        '''class Logistic(autograd.Function):
+        """class Logistic(autograd.Function):
     def forward(self, x):
         y = nd.sigmoid(x)
         self.save_for_backward(y)
@@ -36,12 +36,12 @@ FUNCTIONS = {
     def backward(self, dy):
         (y,) = self.saved_tensors
         return dy * y * (1 - y)
-''',
+""",
         (1, 1),
         lambda m, a: m.logistic(a),
     ),
     "Product": (
-        '''class Product(autograd.Function):
+        """class Product(autograd.Function):
     def forward(self, x, y):
         self.save_for_backward(x, y)
         return x * y
@@ -49,12 +49,12 @@ FUNCTIONS = {
     def backward(self, dz):
         x, y = self.saved_tensors
         return dz * y, dz * x
-''',
+""",
         (2, 1),
         lambda m, a, b: m.mul(a, b),
     ),
     "SumAndProduct": (
-        '''class SumAndProduct(autograd.Function):
+        """class SumAndProduct(autograd.Function):
     def forward(self, x, y):
         self.save_for_backward(x, y)
         return x + y, x * y
@@ -62,7 +62,7 @@ FUNCTIONS = {
     def backward(self, ds, dp):
         x, y = self.saved_tensors
         return ds + dp * y, ds + dp * x
-''',
+""",
         (2, 2),
         lambda m, a, b: m.sum_and_product(a, b),
     ),

@@ -16,7 +16,16 @@ INTO = ["sin", "tanh", "square", "sigmoid", "identity", "relu"]
 LIMIT = {"float64": 1e3, "float32": 1e3, "float16": 30.0}
 REQS = ("write", "write", "write", "add", "null", None)
 SHAPES = [(), (1,), (2,), (3,), (4,), (6,), (1, 1), (2, 3), (3, 2), (1, 4), (4, 1), (2, 2), (3, 3)]
-SHAPES += [(2, 4), (2, 1, 3), (2, 3, 2), (1, 2, 2), (3, 1, 1), (2, 2, 2), (2, 1, 2, 1), (1, 2, 1, 3)]
+SHAPES += [
+    (2, 4),
+    (2, 1, 3),
+    (2, 3, 2),
+    (1, 2, 2),
+    (3, 1, 1),
+    (2, 2, 2),
+    (2, 1, 2, 1),
+    (1, 2, 1, 3),
+]
 LARGE = [(70000,), (300, 240), (2, 200, 180)]
 
 
@@ -52,7 +61,7 @@ class Generator:
             self.size = min(self.size, 12)
         self.writes, self.views = chance(0.3), chance(0.5)
         self.functions, self.casts = chance(0.2), chance(0.1)
-        self.orders = chance(0.35)
+        self.orders = chance(0.2)
         self.waiting = chance(0.5)
         self.reference = Reference(copies=self.writes)
         self.statements = []
@@ -261,11 +270,7 @@ class Generator:
             raise Abandoned
 
     def variables(self):
-        return [
-            slot
-            for slot, array in self.reference.slots.items()
-            if type(array.node) is Leaf
-        ]
+        return [slot for slot, array in self.reference.slots.items() if type(array.node) is Leaf]
 
     def heads(self):
         """Arrays on the tape, late ones; rarely one that is not."""
@@ -304,7 +309,7 @@ class Generator:
             return
         # Mostly variables that the heads depend on.
         if slots[heads[0]].on_tape and not self.chance(0.05):
-            wanted = [s for s in wanted if self.depends(heads, s)]
+            wanted = self.depended(heads, wanted)
             if not wanted:
                 return
         self.shuffle(wanted)
@@ -318,9 +323,9 @@ class Generator:
         if all(self.within_limits(out) for out in outs):
             self.live.extend(outs)
 
-    def depends(self, heads, variable):
-        nodes, slots = self.reference.reachable(heads), self.reference.slots
-        return any(node is slots[variable].node for node in nodes)
+    def depended(self, heads, variables):
+        ids = {id(node) for node in self.reference.reachable(heads)}
+        return [s for s in variables if id(self.reference.slots[s].node) in ids]
 
     def look_at_gradients(self):
         for slot in self.variables():

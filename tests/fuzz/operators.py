@@ -132,7 +132,11 @@ FORMULAS = {
         small,
         lambda m, a: m.where(a, m.expm1(a) * 0.5, value(a) > 0),
     ),
-    "leaky": ("nd.LeakyReLU({a}, slope=0.25)", None, lambda m, a: m.where(a, a * 0.25, value(a) > 0)),
+    "leaky": (
+        "nd.LeakyReLU({a}, slope=0.25)",
+        None,
+        lambda m, a: m.where(a, a * 0.25, value(a) > 0),
+    ),
     "gelu": (
         "nd.LeakyReLU({a}, act_type='gelu')",
         None,
@@ -540,8 +544,10 @@ def pick_concat(g):
         return None
     axis = g.below(len(shape))
     y = g.where_shape(
-        lambda s: len(s) == len(shape)
-        and all(i == axis or n == k for i, (n, k) in enumerate(zip(s, shape)))
+        lambda s: (
+            len(s) == len(shape)
+            and all(i == axis or n == k for i, (n, k) in enumerate(zip(s, shape)))
+        )
     )
     return None if y is None else ((x, y), (axis,))
 

@@ -4,6 +4,8 @@ A statement is a tuple: its kind, the mode it runs in, and what the methods of `
 like the kinds read. Arrays have numbers. Values are multiples of 1/64, which every dtype holds.
 """
 
+import math
+
 import numpy as np
 
 import reference as tape
@@ -17,8 +19,7 @@ TABLE = np.random.RandomState(0).randint(-128, 129, 100003) / 64
 
 def literal(shape, offset, kind):
     """The values of an array statement: of any sign, or positive."""
-    n = int(np.prod(shape, dtype=np.int64))
-    values = TABLE[offset : offset + n].reshape(shape)
+    values = TABLE[offset : offset + math.prod(shape)].reshape(shape)
     return np.abs(values) + 0.25 if kind == "positive" else values
 
 
@@ -147,6 +148,8 @@ class Reference:
             raise Refused("in a recorded graph")
 
     def wrote(self, data):
+        if not self.state.copies:
+            return
         start = data.__array_interface__["data"][0]
         self.state.writes.append((start, start + data.nbytes))
 
@@ -219,7 +222,7 @@ class Reference:
     def stale(self, nodes):
         """Whether something that a gradient may read was written to since."""
         found = False
-        for node in nodes:
+        for node in nodes if self.state.writes else ():
             if type(node) is Leaf:
                 continue
             for start, end in self.state.writes[node.wrote :]:
@@ -227,7 +230,7 @@ class Reference:
                     at = data.__array_interface__["data"][0]
                     if at < end and start < at + data.nbytes:
                         found = True
-                        if getattr(node, "unchecked", False):
+                        if node.unchecked:
                             raise Unsuitable
         return found
 
@@ -240,7 +243,7 @@ class Reference:
         return heads, head_grads, nodes, self.was_stale, max(node.order for node in nodes)
 
     def backward(self, heads, head_grads, retain):
-        heads, head_grads, nodes, stale, order = self.prepare(heads, head_grads)
+        heads, head_grads, _, stale, order = self.prepare(heads, head_grads)
         if stale and order:
             raise Unsuitable
         try:

@@ -61,24 +61,26 @@ class Leaf:
 class Node:
     """A recorded call of a primitive."""
 
+    unchecked = released = False
+
     def __init__(self, state, primitive, inputs, outputs, params, order):
         self.number = next(state.numbers)
         self.primitive, self.params = primitive, params
-        self.inputs = [edge_of(array) for array in inputs]
-        keep = np.copy if state.copies else np.asarray
-        self.saved = [(keep(array.data), array.dtype) for array in inputs]
-        self.results = [(keep(array.data), array.dtype) for array in outputs]
-        # What a write in place could change of what was saved.
-        self.memory = [array.data for array in (*inputs, *outputs)] if state.copies else ()
-        self.wrote = len(state.writes)
-        self.released = False
         # How many sweeps with create_graph its values come from.
         self.order = order
-
-
-def edge_of(array):
-    node = array.node
-    return None if node is None or node.released else (node, array.index)
+        self.inputs, self.dtypes = [], [array.dtype for array in outputs]
+        for array in inputs:
+            node = array.node
+            recorded = node is not None and not node.released
+            self.inputs.append((node, array.index) if recorded else None)
+        self.saved = [array.data for array in inputs]
+        self.results = [array.data for array in outputs]
+        if state.copies:
+            # What a write in place could change of what was saved.
+            self.memory = self.saved + self.results
+            self.wrote = len(state.writes)
+            self.saved = [data.copy() for data in self.saved]
+            self.results = [data.copy() for data in self.results]
 
 
 class Array:
@@ -154,33 +156,43 @@ def primitive(name, forward, vjp, moves=False, outputs=1):
 def apply(primitive, args):
     """Calls a primitive with arrays and, behind them, parameters."""
     first = args[0]
-    state = first.state
-    inputs, params = [], ()
+    state, dtype = first.state, first.dtype
+    inputs, values, params = [], [], ()
     for i, arg in enumerate(args):
-        if type(arg) is Array:
-            inputs.append(arg)
-        elif type(arg) in (float, np.ndarray, np.float64) and not primitive.constants:
-            inputs.append(first.constant(arg))
-        else:
-            params = args[i:]
-            break
-    values = primitive.forward(*[array.data for array in inputs], *params)
-    many = primitive.outputs > 1
+        if type(arg) is not Array:
+            if primitive.constants or type(arg) not in NUMBERS:
+                params = args[i:]
+                break
+            arg = first.constant(arg)
+        inputs.append(arg)
+        values.append(arg.data)
+    made = primitive.forward(*values, *params)
     outputs = []
-    for value in values if many else (values,):
-        if not primitive.moves:
-            value = state.perturbed(value, first.dtype)
-        value = np.array(value) if state.copies else np.asarray(value)
-        outputs.append(Array(state, value, first.dtype))
-    hang(state, primitive, inputs, outputs, params)
-    return outputs if many else outputs[0]
+    for value in made if primitive.outputs > 1 else (made,):
+        if type(value) is not np.ndarray:
+            value = np.asarray(value)
+        if state.noise is not None and not primitive.moves:
+            value = state.perturbed(value, dtype)
+        elif state.copies:
+            value = value.copy()
+        outputs.append(Array(state, value, dtype))
+    if state.recording:
+        hang(state, primitive, inputs, outputs, params)
+    return outputs if primitive.outputs > 1 else outputs[0]
+
+
+NUMBERS = (float, np.ndarray, np.float64)
 
 
 def hang(state, primitive, inputs, outputs, params):
     """Records a call, where it is to be recorded."""
-    if not state.recording or not any(array.on_tape for array in inputs):
+    order = -1
+    for array in inputs:
+        node = array.node
+        if node is not None and not node.released and node.order > order:
+            order = node.order
+    if order < 0 or not state.recording:
         return
-    order = max(array.node.order for array in inputs if array.on_tape)
     node = Node(state, primitive, inputs, outputs, params, max(order, state.sweep_order))
     for i, output in enumerate(outputs):
         output.node, output.index = node, i
@@ -273,23 +285,24 @@ def step(state, m, node, gradients, needed, add):
     ]
     if not any(wanted):
         return
+    inputs, outputs = node.saved, node.results
     if m is TAPED:
+        # A constant's dtype does not matter.
         inputs = [
-            Array(state, data, dtype, *(edge or (None,)))
-            for (data, dtype), edge in zip(node.saved, node.inputs)
+            Array(state, data, saved_dtype(edge) if edge else node.dtypes[0], *(edge or (None,)))
+            for data, edge in zip(inputs, node.inputs)
         ]
         outputs = [
-            Array(state, data, dtype, node, i) for i, (data, dtype) in enumerate(node.results)
+            Array(state, data, dtype, node, i)
+            for i, (data, dtype) in enumerate(zip(outputs, node.dtypes))
         ]
-    else:
-        inputs, outputs = [data for data, _ in node.saved], [data for data, _ in node.results]
     if node.primitive.outputs == 1:
         gradients, outputs = gradients[0], outputs[0]
     else:
-        for i, (data, dtype) in enumerate(node.results):
+        for i, data in enumerate(node.results):
             if gradients[i] is None:
                 zeros = np.zeros(data.shape)
-                gradients[i] = Array(state, zeros, dtype) if m is TAPED else zeros
+                gradients[i] = Array(state, zeros, node.dtypes[i]) if m is TAPED else zeros
     results = node.primitive.vjp(m, gradients, inputs, outputs, *node.params)
     for edge, want, result in zip(node.inputs, wanted, results):
         if want and result is not None:
@@ -300,7 +313,7 @@ def step(state, m, node, gradients, needed, add):
 
 def saved_dtype(edge):
     node, index = edge
-    return node.dtype if type(node) is Leaf else node.results[index][1]
+    return node.dtype if type(node) is Leaf else node.dtypes[index]
 
 
 # ---- primitives
@@ -341,9 +354,7 @@ unary("square", np.square, lambda m, g, x, y: g * x * 2.0)
 unary("sqrt", np.sqrt, lambda m, g, x, y: g / (y * 2.0))
 unary("cbrt", np.cbrt, lambda m, g, x, y: g / (m.square(y) * 3.0))
 unary("sigmoid", sigmoid, lambda m, g, x, y: g * y * m.sigmoid(-x))
-unary(
-    "erf", erf, lambda m, g, x, y: g * m.exp(-m.square(x)) * (2 / math.sqrt(math.pi))
-)
+unary("erf", erf, lambda m, g, x, y: g * m.exp(-m.square(x)) * (2 / math.sqrt(math.pi)))
 unary("sign", np.sign, lambda m, g, x, y: m.zero(g))
 unary("floor", np.floor, lambda m, g, x, y: m.zero(g))
 unary("ceil", np.ceil, lambda m, g, x, y: m.zero(g))
@@ -373,9 +384,7 @@ binary("add", np.add, lambda m, g, a, b, y: (g, g))
 binary("sub", np.subtract, lambda m, g, a, b, y: (g, -g))
 binary("mul", np.multiply, lambda m, g, a, b, y: (g * b, g * a))
 binary("div", np.true_divide, lambda m, g, a, b, y: (g / b, -g * y / b))
-binary(
-    "power", np.power, lambda m, g, a, b, y: (g * b * m.power(a, b - 1.0), g * y * m.log(a))
-)
+binary("power", np.power, lambda m, g, a, b, y: (g * b * m.power(a, b - 1.0), g * y * m.log(a)))
 binary("hypot", np.hypot, lambda m, g, a, b, y: (g * a / y, g * b / y))
 # Ties go to the first of the two.
 binary(
@@ -406,28 +415,33 @@ def sum_to(x, shape):
     if x.shape == shape:
         return x
     lead = x.ndim - len(shape)
-    axes = (*range(lead),) + tuple(
-        lead + i for i, n in enumerate(shape) if n == 1 and x.shape[lead + i] != 1
-    )
-    return np.sum(x, axis=axes).reshape(shape)
+    axes = [*range(lead)]
+    axes += [lead + i for i, n in enumerate(shape) if n == 1 and x.shape[lead + i] != 1]
+    return np.add.reduce(x, axis=tuple(axes)).reshape(shape)
+
+
+def stretched(x, shape):
+    made = np.empty(shape)
+    made[...] = x
+    return made
 
 
 unary("sum_to", sum_to, lambda m, g, x, y, shape: m.broadcast_to(g, shape_of(x)))
 unary(
     "broadcast_to",
-    lambda x, shape: np.broadcast_to(x, shape).copy(),
+    lambda x, shape: stretched(x, shape),
     lambda m, g, x, y, shape: m.sum_to(g, shape_of(x)),
     moves=True,
 )
 unary(
     "reshape",
-    lambda x, shape: np.reshape(x, shape),
+    lambda x, shape: x.reshape(shape),
     lambda m, g, x, y, shape: m.reshape(g, shape_of(x)),
     moves=True,
 )
 unary(
     "transpose",
-    lambda x, axes: np.transpose(x, axes).copy(),
+    lambda x, axes: x.transpose(axes).copy(),
     lambda m, g, x, y, axes: m.transpose(g, tuple(int(i) for i in np.argsort(axes))),
     moves=True,
 )
@@ -455,10 +469,10 @@ def keep_axes(shape, axes):
 # The axes stay, with one element each.
 unary(
     "sum",
-    lambda x, axes: np.sum(x, axis=axes, keepdims=True),
+    lambda x, axes: np.add.reduce(x, axis=axes, keepdims=True),
     lambda m, g, x, y, axes: m.broadcast_to(g, shape_of(x)),
 )
-for _name, _extreme in {"max": np.max, "min": np.min}.items():
+for _name, _extreme in {"max": np.maximum.reduce, "min": np.minimum.reduce}.items():
     unary(
         _name,
         lambda x, axes, extreme=_extreme: extreme(x, axis=axes, keepdims=True),
@@ -479,7 +493,7 @@ unary(
 
 
 def swap(x):
-    return np.swapaxes(x, -1, -2).copy()
+    return x.swapaxes(-1, -2).copy()
 
 
 unary("swap", swap, lambda m, g, x, y: m.swap(g), moves=True)

@@ -27,7 +27,7 @@ SPAN = 10**9
 REPORTED = 20
 
 
-def in_child(function):
+def in_child(function, *arguments):
     """Starts a function in a process of its own: its number, and a pipe with what it returns."""
     sys.stdout.flush()
     read, write = os.pipe()
@@ -35,7 +35,7 @@ def in_child(function):
     if not child:
         try:
             os.close(read)
-            os.write(write, json.dumps(function()).encode())
+            os.write(write, json.dumps(function(*arguments)).encode())
             os._exit(0)
         finally:
             traceback.print_exc()
@@ -79,7 +79,7 @@ def run_all(numbers, end):
     """As `run_programs`, in a child, which is at a program's mercy and is followed by another."""
     note, total = os.memfd_create("program"), Counter()
     while True:
-        child, pipe = in_child(lambda: run_programs(numbers, end, note))
+        child, pipe = in_child(run_programs, numbers, end, note)
         text = pipe.read()
         _, status = os.waitpid(child, 0)
         if text:
@@ -112,7 +112,7 @@ def main():
     children = []
     for i in range(options.processes):
         numbers = range(first + i, first + options.count * options.processes, options.processes)
-        children.append(in_child(lambda numbers=numbers: run_all(numbers, start + options.seconds)))
+        children.append(in_child(run_all, numbers, start + options.seconds))
     total, lost = Counter(), False
     for child, pipe in children:
         text = pipe.read()

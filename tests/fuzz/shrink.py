@@ -1,5 +1,6 @@
 """Makes a failing program shorter, and writes it as a test."""
 
+import faulthandler
 import os
 
 import numpy as np
@@ -10,7 +11,6 @@ from generate import Program
 from operators import OPERATORS
 from programs import OUTSIDE, PAUSE, RECORD, TABLE, Reference, literal
 from reference import Unsuitable
-
 
 # The kind of failure of a program that ends the process.
 CRASH = "the process ended"
@@ -45,7 +45,7 @@ def signal_of(program):
     child = os.fork()
     if not child:
         try:
-            os.close(2)
+            faulthandler.disable()
             check(program)
         finally:
             os._exit(0)
@@ -88,6 +88,11 @@ def without(statements, at):
     return kept
 
 
+# Where the numbers of arrays are that a statement reads.
+READS = {"op": [2], "function": [2], "cast": [1], "view": [1], "backward": [0, 1]}
+READS |= {"grad": [1, 2, 3], "inplace": [0, 2], "out": [0, 2], "assign": [0, 2], "look": [0]}
+
+
 def replaced(statement, old, new):
     """The statement with one array instead of another."""
 
@@ -97,11 +102,7 @@ def replaced(statement, old, new):
         return type(item)(map(swap, item)) if type(item) in (tuple, list) else item
 
     kind, mode, *rest = statement
-    where = {"op": [2], "function": [2], "cast": [1], "view": [1], "backward": [0, 1],
-             "grad": [1, 2, 3], "inplace": [0, 2], "out": [0, 2], "look": [0]}.get(kind, [])  # fmt: skip
-    if kind == "assign":
-        where = [0, 2]
-    for i in where:
+    for i in READS.get(kind, ()):
         rest[i] = swap(rest[i])
     return (kind, mode, *rest)
 
@@ -128,7 +129,7 @@ def simpler(statement):
             for new in range(3):
                 yield (kind, mode, out, shape, dtype, new, sign, req)
     elif kind == "op":
-        outs, name, ins, others = rest
+        outs, name, ins, _ = rest
         if name not in ("sin", "x*x", "sum", "*"):
             for other in ("sin", "x*x"):
                 yield (kind, mode, outs[:1], other, ins[:1], ())
@@ -280,7 +281,7 @@ def write_test(program, failure):
     used = [s[3] for s in statements if s[0] == "function"]
     lines = ["import numpy as np", "import pytest", ""]
     lines += ["import mxtape as mx", "from mxtape import autograd, nd"]
-    if program.waiting:
+    if program.waiting or failure.kind == "false alarm":
         lines += ["from mxtape._loader import core"]
     if any(s[0] == "array" and np.prod(s[3]) > 40 for s in statements):
         lines += ["", "TABLE = np.random.RandomState(0).randint(-128, 129, 100003) / 64"]
@@ -290,6 +291,8 @@ def write_test(program, failure):
     lines += ["", "", "def test_program():", f"    # {failure.what}"]
     if program.waiting:
         lines += ["    core.set_fusion_threshold(1)"]
+    if failure.kind == "false alarm":
+        lines += ['    core.set_stale_mode("error")']
     mode, allowed = OUTSIDE, "rtol=1e-3" if program.precision != "float64" else "rtol=1e-8"
     scopes = {OUTSIDE: [], RECORD: ["with autograd.record():"]}
     scopes[PAUSE] = [*scopes[RECORD], "with autograd.pause():"]
