@@ -31,7 +31,7 @@ def shares(view):
 class Reference:
     """Runs statements one by one; `expected` then has, for each, what it must give:
 
-    None, "error", "stale" and "unreached" (it may refuse to go on), or (values, dtype).
+    None, "error", "maybe" (it may end the program with an error), or (values, dtype).
     """
 
     def __init__(self, copies=True, noise=None):
@@ -239,13 +239,13 @@ class Reference:
         head_grads = head_grads and [None if i is None else self.use(i) for i in head_grads]
         self.check_heads(heads, head_grads)
         nodes = tape.reachable(heads)
-        self.was_stale = self.stale(nodes)
-        return heads, head_grads, nodes, self.was_stale, max(node.order for node in nodes)
+        order = max(node.order for node in nodes)
+        # What gradients of gradients read depends on how the rules are written.
+        self.was_stale = self.stale(nodes) or (order > 0 and bool(self.state.writes))
+        return heads, head_grads, nodes, order
 
     def backward(self, heads, head_grads, retain):
-        heads, head_grads, _, stale, order = self.prepare(heads, head_grads)
-        if stale and order:
-            raise Unsuitable
+        heads, head_grads, _, order = self.prepare(heads, head_grads)
         try:
             found = tape.sweep(self.state, heads, head_grads, retain, False)
         finally:
@@ -270,10 +270,10 @@ class Reference:
                 if id(leaf) not in found and leaf.req == "write":
                     leaf.known = False
             if all(not np.any(tape.value(gradient)) for _, gradient in found.values()):
-                return "unreached"
+                return "maybe"
         elif not any_found:
             raise Refused("no variable was reached")
-        return "stale" if stale else None
+        return "maybe" if self.was_stale else None
 
     def bury(self, order, retain):
         """What of gradients' own graphs a sweep frees depends on how the rules are written."""
@@ -283,9 +283,9 @@ class Reference:
                 array.index = -1
 
     def grad(self, outs, heads, variables, head_grads, retain, create):
-        heads, head_grads, nodes, stale, order = self.prepare(heads, head_grads)
+        heads, head_grads, nodes, order = self.prepare(heads, head_grads)
         variables = [self.use(i) for i in variables]
-        if (stale and order) or (create and not retain):
+        if create and not retain:
             raise Unsuitable
         for variable in variables:
             if type(variable.node) is not Leaf or variable.node.req == "null":
@@ -312,8 +312,8 @@ class Reference:
                 made = self.hang_gradient(made, gradient, variable)
             self.slots[out] = made
         if order and not all(np.any(self.slots[out].data) for out in outs):
-            return "unreached"
-        return "stale" if stale else None
+            return "maybe"
+        return "maybe" if self.was_stale else None
 
     def hang_gradient(self, made, gradient, variable):
         """A gradient that can be differentiated, if only to give 0."""

@@ -14,6 +14,8 @@ from reference import Unsuitable
 
 # The kind of failure of a program that ends the process.
 CRASH = "the process ended"
+# What a program without some of its statements may raise.
+NOT_A_PROGRAM = (LookupError, ValueError, ArithmeticError, AttributeError, TypeError)
 
 
 def failure_of(statements, waiting, kind):
@@ -21,8 +23,8 @@ def failure_of(statements, waiting, kind):
     try:
         with np.errstate(all="ignore"):
             expected = Reference().run(statements)
-    except (Unsuitable, LookupError, ValueError, ArithmeticError, AttributeError, TypeError):
-        return None  # not a program any more
+    except (Unsuitable, *NOT_A_PROGRAM):
+        return None
     program = Program(None, waiting, statements, expected)
     for values, _ in (e for e in expected if type(e) is tuple):
         if not np.isfinite(values).all():
@@ -35,7 +37,7 @@ def failure_of(statements, waiting, kind):
         check(program)
     except Failure as failure:
         return (program, failure) if failure.kind == kind else None
-    except (KeyError, AttributeError):
+    except NOT_A_PROGRAM:
         return None
     return None
 
