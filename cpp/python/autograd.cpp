@@ -35,7 +35,9 @@ class FunctionNode final : public autograd::Node {
  public:
   FunctionNode(py::object function, std::string name, const std::vector<NDArray>& inputs,
                const std::vector<NDArray>& outputs)
-      : function_(function.release().ptr()), name_(std::move(name)) {
+      : function_(function.release().ptr()),
+        name_(std::move(name)),
+        output_count_(static_cast<uint32_t>(outputs.size())) {
     for (const NDArray& input : inputs) {
       edges_.push_back(autograd::edge_of(input));
       inputs_.push_back(autograd::Saved::meta(input));
@@ -46,7 +48,7 @@ class FunctionNode final : public autograd::Node {
 
   std::string_view name() const override { return name_; }
   std::span<autograd::Edge> edges() override { return edges_; }
-  uint32_t output_count() const override { return static_cast<uint32_t>(outputs_.size()); }
+  uint32_t output_count() const override { return output_count_; }
   bool output_meta(uint32_t index, Shape& shape, DType& dtype) const override {
     if (index >= outputs_.size()) return false;
     shape = outputs_[index].shape;
@@ -108,6 +110,7 @@ class FunctionNode final : public autograd::Node {
 
   PyObject* function_;
   std::string name_;
+  uint32_t output_count_;
   std::vector<autograd::Edge> edges_;
   std::vector<autograd::Saved> inputs_, outputs_;
 };

@@ -53,7 +53,7 @@ class Generator:
         self.dtype = "float64"
         if chance(0.32):
             self.dtype = "float16" if chance(0.12) else "float32"
-        self.size = min(40, 1 + int(-math.log(1 - self.random.random()) * 5))
+        self.size = min(40, 1 + int(-math.log(1 - self.random.random()) * 4))
         if self.dtype == "float16":
             self.size = min(self.size, 6)
         self.large = chance(0.001)
@@ -114,6 +114,16 @@ class Generator:
 
     def of_axes(self, n):
         return self.where_shape(lambda s: len(s) == n)
+
+    def need(self, shape):
+        """An array of this shape, a new one if there is none."""
+        found = self.of_shape(shape)
+        if found is not None and self.chance(0.8):
+            return found
+        dtype, self.dtype = self.dtype, self.now
+        made = self.add_array(shape, self.choice(REQS))
+        self.dtype = dtype
+        return made
 
     def like(self, slot):
         return self.of_shape(self.value(slot).shape)
@@ -365,7 +375,7 @@ class Generator:
                 self.add_grad(True)
                 self.add_op()
         self.mode = OUTSIDE if self.chance(0.8) else RECORD
-        for _ in range(1 + self.below(3)):
+        for _ in range(1 + self.below(2)):
             self.add_backward() if self.chance(0.75) else self.add_grad(False)
             if self.writes and self.chance(0.4):
                 self.mode = OUTSIDE
@@ -396,7 +406,7 @@ class Generator:
             req = "write" if i == 0 else self.choice(REQS)
             self.add_array(shape, req)
         self.section()
-        if self.chance(0.25):
+        if self.chance(0.2):
             self.mode = OUTSIDE
             for _ in range(self.below(4)):
                 self.between() if self.writes else self.add_op()

@@ -343,9 +343,7 @@ def layer_norm(m, a, gamma, beta):
 def pick_layer_norm(g):
     x = g.any()
     shape = g.value(x).shape
-    gamma = g.of_shape(shape[-1:])
-    beta = g.of_shape(shape[-1:])
-    return None if not shape or gamma is None else ((x, gamma, beta), ())
+    return ((x, g.need(shape[-1:]), g.need(shape[-1:])), ()) if shape else None
 
 
 operator("LayerNorm", "nd.LayerNorm({a}, {b}, {c}, eps=0.01)", layer_norm, pick_layer_norm)
@@ -357,52 +355,43 @@ def transposed(m, a, flag):
     return m.swap(a) if flag else a
 
 
-def pick_dot(g):
-    x = g.of_axes(2)
-    y = x is not None and g.of_axes(2)
-    if x is None or y is None:
-        return None
-    left, right = g.chance(0.4), g.chance(0.4)
-    k = g.value(x).shape[0 if left else 1]
-    return ((x, y), (left, right)) if g.value(y).shape[1 if right else 0] == k else None
+def pick_product(axes):
+    def pick(g):
+        x = g.of_axes(axes)
+        if x is None or g.value(x).size > 200:
+            return None
+        left, right = g.chance(0.4), g.chance(0.4)
+        *batch, n, k = g.value(x).shape
+        shape = [n if left else k, 1 + g.below(4)]
+        return (x, g.need((*batch, *(shape[::-1] if right else shape)))), (left, right)
+
+    return pick
 
 
 operator(
     "dot",
     "nd.dot({a}, {b}, transpose_a={p}, transpose_b={q})",
     lambda m, a, b, p, q: m.matmul(transposed(m, a, p), transposed(m, b, q)),
-    pick_dot,
+    pick_product(2),
 )
-
-
-def pick_batch_dot(g):
-    x = g.of_axes(3)
-    y = None if x is None else g.of_axes(3)
-    if x is None or y is None:
-        return None
-    (batch, n, k), (batch2, k2, n2) = g.value(x).shape, g.value(y).shape
-    left, right = g.chance(0.4), g.chance(0.4)
-    fits = batch == batch2 and (n if left else k) == (n2 if right else k2)
-    return ((x, y), (left, right)) if fits else None
 
 
 operator(
     "batch_dot",
     "nd.batch_dot({a}, {b}, transpose_a={p}, transpose_b={q})",
     lambda m, a, b, p, q: m.matmul(transposed(m, a, p), transposed(m, b, q)),
-    pick_batch_dot,
+    pick_product(3),
 )
 
 
 def pick_dense(g):
-    x, w = g.any(), g.of_axes(2)
-    if w is None:
+    x = g.any()
+    shape = g.value(x).shape
+    if len(shape) < 2 or g.value(x).size > 200:
         return None
-    shape, (units, k) = g.value(x).shape, g.value(w).shape
-    bias = g.of_shape((units,))
-    if len(shape) < 2 or bias is None or int(np.prod(shape[1:])) != k:
-        return None
-    return (x, w, bias), (units,)
+    units = 1 + g.below(4)
+    w = g.need((units, int(np.prod(shape[1:]))))
+    return (x, w, g.need((units,))), (units,)
 
 
 def dense(m, x, w, b, units):
