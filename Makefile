@@ -19,7 +19,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PY := .venv/bin/python
 SETUP_INPUTS := pyproject.toml tools/dev_setup.sh tools/requirements.py
 PYTHON_SOURCES := python tests tools $(wildcard benchmarks examples)
-CPP_SOURCES = $(shell find cpp tests/cpp benchmarks -name '*.h' -o -name '*.cpp')
+CPP_SOURCES = $(shell find cpp tests/cpp tests/fuzz benchmarks -name '*.h' -o -name '*.cpp')
 # What pytest runs: the tests, and the examples in the package's docstrings and in the list of
 # differences.
 PYTEST_TARGETS := $(wildcard tests/python tests/conformance docs/differences.md) \
@@ -123,7 +123,7 @@ fuzz: build
 	$(PY) tests/fuzz/run.py --seconds $(SECONDS) --seed $(SEED)
 
 # Needs Clang: apt-get install clang libclang-rt-14-dev libomp-14-dev.
-fuzz-bytes: .venv/.stamp-build+test+lint
+fuzz-bytes: build
 	SECONDS_EACH=$(SECONDS) tests/fuzz/bytes/run.sh
 
 check-eigen: .venv/.stamp-build+test+lint
