@@ -169,6 +169,16 @@ def shrink(program, kind):
     return found
 
 
+def reshaped(shapes):
+    """Functions that make all shapes simpler alike."""
+    for extent in sorted({n for shape in shapes for n in shape} - {1}):
+        yield lambda shape, extent=extent: tuple(1 if n == extent else n for n in shape)
+    longest = max(map(len, shapes), default=0)
+    if longest > 0:
+        yield lambda shape: shape[1:] if len(shape) == longest else shape
+        yield lambda shape: shape[:-1]
+
+
 def candidates(program, failure):
     """Programs that are a little simpler."""
     statements, waiting = program.statements, program.waiting
@@ -191,6 +201,8 @@ def candidates(program, failure):
             for slot in dict.fromkeys(read_by(statement)):
                 rest = [replaced(s, made[0], slot) for s in statements[i + 1 :]]
                 yield statements[:i] + rest, waiting
+    for shape in reshaped({s[3] for s in statements if s[0] == "array"}):
+        yield [(*s[:3], shape(s[3]), *s[4:]) if s[0] == "array" else s for s in statements], waiting
     arrays = [s[2] for s in statements if s[0] == "array"]
     for slot in arrays[1:]:
         rest = [replaced(s, slot, arrays[0]) for s in statements]
