@@ -26,8 +26,8 @@ PYTEST_TARGETS := $(wildcard tests/python tests/conformance docs/differences.md)
                   --pyargs mxtape --doctest-modules --doctest-glob='*.md'
 
 .PHONY: help build test test-cpp test-python lint derived format demo bench bench-micro \
-        bench-pointwise bench-scaling bench-programs sanitize fuzz fuzz-bytes check-eigen \
-        wheel record-conformance clean
+        bench-pointwise bench-scaling bench-programs sanitize check-eigen wheel \
+        record-conformance clean
 
 help:
 	@echo "make demo                 build, then run the examples"
@@ -36,14 +36,14 @@ help:
 	@echo "make lint | format        check or apply style"
 	@echo "make derived              write the type stubs and docs/operators.md again"
 	@echo "make sanitize             the tests under the address and undefined-behaviour sanitizers"
-	@echo "make fuzz                 random programs against a reference: SECONDS=600 SEED=2"
-	@echo "make fuzz-bytes           files, JSON and DLPack against libFuzzer: SECONDS=600"
 	@echo "make bench                mxtape beside its peers: benchmarks/RESULTS.md"
 	@echo "                          WORKLOADS='mlp dot' THREADS=1 ROUNDS=5 narrow it or make it longer"
 	@echo "make bench-micro          the C++ kernels against what the processor can do"
 	@echo "make bench-pointwise      names the pointwise operators that are slower than their cost says"
 	@echo "make bench-scaling        cost against elements, tape and threads: benchmarks/SCALING.md"
 	@echo "make check-eigen          whether the core compiles with Eigen 3.4.0, or EIGEN=VERSION"
+	@echo "make fuzz                 random programs against a reference: SECONDS=600 SEED=2"
+	@echo "make fuzz-bytes           files, JSON and DLPack against libFuzzer: SECONDS=600"
 	@echo "make wheel                release wheels, tested, for each Python in PYTHONS"
 	@echo "make record-conformance   record the conformance values from MXNet 1.9.1 again"
 	@echo "make clean                remove what was built"
@@ -119,13 +119,6 @@ bench-programs: build
 sanitize: .venv/.stamp-build+test+lint
 	tools/sanitize.sh
 
-fuzz: build
-	$(PY) tests/fuzz/run.py --seconds $(SECONDS) --seed $(SEED)
-
-# Needs Clang: apt-get install clang libclang-rt-14-dev libomp-14-dev.
-fuzz-bytes: build
-	SECONDS_EACH=$(SECONDS) tests/fuzz/bytes/run.sh
-
 check-eigen: .venv/.stamp-build+test+lint
 	$(PY) tools/check_eigen.py $(EIGEN)
 
@@ -134,6 +127,14 @@ wheel:
 
 record-conformance:
 	"$$(tools/mxnet_reference.sh)" tests/conformance/record.py
+
+.PHONY: fuzz fuzz-bytes
+fuzz: build
+	$(PY) tests/fuzz/run.py --seconds $(SECONDS) --seed $(SEED)
+
+# Needs Clang: apt-get install clang libclang-rt-14-dev libomp-14-dev.
+fuzz-bytes: build
+	SECONDS_EACH=$(SECONDS) tests/fuzz/bytes/run.sh
 
 clean:
 	rm -rf build dist wheelhouse python/mxtape/_build.py python/mxtape/_core_*.so

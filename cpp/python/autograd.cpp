@@ -110,7 +110,7 @@ class FunctionNode final : public autograd::Node {
 
   PyObject* function_;
   std::string name_;
-  uint32_t output_count_;
+  uint32_t output_count_;  // of a released node too: another sweep may have gradients for it
   std::vector<autograd::Edge> edges_;
   std::vector<autograd::Saved> inputs_, outputs_;
 };
