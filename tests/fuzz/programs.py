@@ -37,6 +37,8 @@ class Reference:
     def __init__(self, copies=True, noise=None):
         self.state = tape.State(copies, noise)
         self.slots, self.leaves = {}, []
+        # Whether some sweep has not retained its graph.
+        self.freed = False
         self.expected = []
 
     def run(self, statements):
@@ -46,11 +48,12 @@ class Reference:
 
     def execute(self, statement):
         kind, mode, *rest = statement
-        self.state.recording, self.was_stale = mode == RECORD, False
+        self.state.recording = mode == RECORD
+        self.was_stale, self.order = False, 0
         try:
             expected = getattr(self, kind)(*rest)
         except Refused:
-            if self.was_stale:
+            if self.was_stale or self.order:
                 raise Unsuitable from None
             expected = "error"
         self.expected.append(expected)
@@ -239,10 +242,11 @@ class Reference:
         head_grads = head_grads and [None if i is None else self.use(i) for i in head_grads]
         self.check_heads(heads, head_grads)
         nodes = tape.reachable(heads)
-        order = max(node.order for node in nodes)
+        self.order = max(node.order for node in nodes)
         # What gradients of gradients read depends on how the rules are written.
-        self.was_stale = self.stale(nodes) or (order > 0 and bool(self.state.writes))
-        return heads, head_grads, nodes, order
+        doubtful = self.order > 0 and (self.freed or bool(self.state.writes))
+        self.was_stale = self.stale(nodes) or doubtful
+        return heads, head_grads, nodes, self.order
 
     def backward(self, heads, head_grads, retain):
         heads, head_grads, _, order = self.prepare(heads, head_grads)
@@ -260,7 +264,9 @@ class Reference:
                 leaf.grad += gradient
             else:
                 leaf.grad[...] = gradient
-                leaf.known = not order or bool(np.any(gradient))
+                leaf.known = True
+                if order and not np.any(gradient):
+                    self.forget(leaf)
             self.wrote(leaf.grad)
         if order:
             # Operators may pass zeros where the reference passes nothing, and the other way round.
@@ -268,15 +274,24 @@ class Reference:
                 raise Unsuitable
             for leaf in self.leaves:
                 if id(leaf) not in found and leaf.req == "write":
-                    leaf.known = False
+                    self.forget(leaf)
             if all(not np.any(tape.value(gradient)) for _, gradient in found.values()):
                 return "maybe"
         elif not any_found:
             raise Refused("no variable was reached")
         return "maybe" if self.was_stale else None
 
+    def forget(self, leaf):
+        """Its gradient may or may not have been written with zeros."""
+        leaf.known = False
+        if self.state.copies and any(
+            np.shares_memory(array.data, leaf.grad) for array in self.slots.values()
+        ):
+            raise Unsuitable
+
     def bury(self, order, retain):
         """What of gradients' own graphs a sweep frees depends on how the rules are written."""
+        self.freed = self.freed or not retain
         for array in () if retain else self.slots.values():
             node = array.node
             if node is not None and type(node) is not Leaf and (order or node.order):

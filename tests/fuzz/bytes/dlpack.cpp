@@ -13,6 +13,8 @@
 namespace mxtape::fuzz {
 namespace {
 
+using io::DLTensor;
+
 // Takes numbers off the front of the input; zeros when it is used up.
 class Reader {
  public:
