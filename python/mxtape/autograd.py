@@ -11,7 +11,6 @@
 """
 
 import functools
-import threading
 import weakref
 
 from . import _borrowed
@@ -66,35 +65,6 @@ def set_training(train_mode):
     return _core.set_training(bool(train_mode))
 
 
-class _StateScope:
-    """Sets the recording and training flags for a ``with`` block; None leaves one as it is.
-
-    The same object may be entered again inside itself: what to go back to is kept on a stack.
-    """
-
-    def __init__(self, recording, training):
-        self._recording = recording
-        self._training = training
-        self._previous = threading.local()
-
-    def __enter__(self):
-        previous = (
-            None if self._recording is None else _core.set_recording(self._recording),
-            None if self._training is None else _core.set_training(self._training),
-        )
-        if not hasattr(self._previous, "stack"):
-            self._previous.stack = []
-        self._previous.stack.append(previous)
-        return self
-
-    def __exit__(self, ptype, value, trace):
-        recording, training = self._previous.stack.pop()
-        if recording is not None:
-            _core.set_recording(recording)
-        if training is not None:
-            _core.set_training(training)
-
-
 def record(train_mode=True):
     """A ``with`` block in which computations on variables are recorded.
 
@@ -103,7 +73,7 @@ def record(train_mode=True):
     train_mode : bool, default True
         Whether the block also runs in training mode.
     """
-    return _StateScope(True, bool(train_mode))
+    return _core.StateScope(True, bool(train_mode))
 
 
 def pause(train_mode=False):
@@ -114,17 +84,17 @@ def pause(train_mode=False):
     train_mode : bool, default False
         Whether the block runs in training mode.
     """
-    return _StateScope(False, bool(train_mode))
+    return _core.StateScope(False, bool(train_mode))
 
 
 def train_mode():
     """A ``with`` block in training mode; recording stays as it is."""
-    return _StateScope(None, True)
+    return _core.StateScope(None, True)
 
 
 def predict_mode():
     """A ``with`` block out of training mode; recording stays as it is."""
-    return _StateScope(None, False)
+    return _core.StateScope(None, False)
 
 
 def _as_list(arrays):
@@ -361,7 +331,7 @@ def set_is_recording(is_recording):
     return set_recording(is_recording)
 
 
-class TrainingStateScope(_StateScope):
+class TrainingStateScope(_core.StateScope):
     """Sets recording and training together for a ``with`` block."""
 
     def __init__(self, enter_state):
