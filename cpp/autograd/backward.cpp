@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <memory>
-#include <unordered_set>
 #include <utility>
 
 #include "autograd/recorder.h"
@@ -134,6 +133,39 @@ class PendingNodes {
   std::vector<std::unique_ptr<Pending>> free_;
 };
 
+// A set of nodes that need not live any more. One block of memory: a set of millions is gone at
+// once.
+class NodeSet {
+ public:
+  // Whether it was not there before.
+  bool insert(const Node* node) {
+    if ((used_ + 1) * 2 > table_.size()) {
+      std::vector<const Node*> old(table_.size() * 2);
+      old.swap(table_);
+      for (const Node* each : old) {
+        if (each) table_[find(each)] = each;
+      }
+    }
+    const size_t slot = find(node);
+    if (table_[slot]) return false;
+    table_[slot] = node;
+    ++used_;
+    return true;
+  }
+  bool contains(const Node* node) const { return table_[find(node)] != nullptr; }
+
+ private:
+  size_t find(const Node* node) const {
+    const size_t mask = table_.size() - 1;
+    size_t slot = (reinterpret_cast<uintptr_t>(node) >> 4) * 0x9E3779B97F4A7C15ull >> 20 & mask;
+    while (table_[slot] && table_[slot] != node) slot = (slot + 1) & mask;
+    return slot;
+  }
+
+  std::vector<const Node*> table_ = std::vector<const Node*>(32);
+  size_t used_ = 0;
+};
+
 [[noreturn]] void fail_freed(std::string_view what, const Node& node) {
   fail("backward: ", what, " has been freed by an earlier backward (at ", node.name(), node.where(),
        "); pass retain_graph=True to that one to keep it");
@@ -172,7 +204,7 @@ class Run {
     }
     mark_needed();
     for (size_t i = 0; i < variables.size(); ++i) {
-      if (!reached_.count(node_of(variables[i]))) {
+      if (!reached_.contains(node_of(variables[i]))) {
         fail("grad: variable ", i, " of shape ", variables[i].shape(),
              " is not reachable from the heads: none of them depends on it");
       }
@@ -264,7 +296,7 @@ class Run {
       const Edge edge = edge_of(heads_[i]);
       // Other threads run while the gradients of large heads are filled in and added.
       if (!edge.node) fail_freed(str_cat("the graph of head ", i), *node_of(heads_[i]));
-      if (restricted_ && !reached_.count(edge.node.get())) continue;
+      if (restricted_ && !reached_.contains(edge.node.get())) continue;
       accumulate(edge, given ? head_grads_[i]
                              : installed_ops.fill_like(heads_[i].shape(), heads_[i].dtype(), 1));
     }
@@ -274,9 +306,9 @@ class Run {
   void mark_needed() {
     // Counted: another thread may release the nodes that point to these.
     std::vector<std::pair<Ref<Node>, size_t>> stack;
-    std::unordered_set<Node*> seen;
+    NodeSet seen;
     const auto visit = [&](Node* node) {
-      if (seen.insert(node).second) stack.emplace_back(Ref<Node>(node), 0);
+      if (seen.insert(node)) stack.emplace_back(Ref<Node>(node), 0);
     };
     for (const NDArray& head : heads_) {
       visit(node_of(head));
@@ -289,9 +321,9 @@ class Run {
           if (Node* input = edges[next++].node.get()) visit(input);
           continue;
         }
-        bool leads = needed_.count(node.get()) > 0;
+        bool leads = needed_.contains(node.get());
         for (const Edge& edge : edges) {
-          leads = leads || (edge.node && reached_.count(edge.node.get()));
+          leads = leads || (edge.node && reached_.contains(edge.node.get()));
         }
         if (leads) reached_.insert(node.get());
         stack.pop_back();
@@ -301,7 +333,7 @@ class Run {
 
   bool needs(const Edge& edge) const {
     if (!edge.node) return false;
-    if (restricted_) return reached_.count(edge.node.get()) > 0;
+    if (restricted_) return reached_.contains(edge.node.get());
     return !edge.node->is_leaf() ||
            static_cast<LeafNode*>(edge.node.get())->req() != GradReq::kNull;
   }
@@ -365,7 +397,7 @@ class Run {
   std::span<const NDArray> heads_, head_grads_;
   BackwardOptions options_;
   bool restricted_ = false;
-  std::unordered_set<Node*> needed_, reached_;
+  NodeSet needed_, reached_;
   PendingNodes pending_;
   Pause pause_;
   std::vector<std::pair<Ref<Node>, NDArray>> leaf_grads_;
