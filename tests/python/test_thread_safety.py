@@ -272,9 +272,9 @@ def test_seeds_and_draws_at_once():
 
     run_in_threads(seed, draw, draw)
     mx.random.seed(5)
-    first = nd.random.uniform(shape=(10,)).tolist()
+    first = nd.random.uniform(shape=(10,)).asnumpy()
     mx.random.seed(5)
-    assert nd.random.uniform(shape=(10,)).tolist() == first
+    np.testing.assert_array_equal(nd.random.uniform(shape=(10,)).asnumpy(), first)
 
 
 def test_files_are_written_and_read_at_once(tmp_path):
@@ -290,6 +290,7 @@ def test_files_are_written_and_read_at_once(tmp_path):
     run_in_threads(*[lambda name=name: work(name) for name in "abc"])
 
 
+@pytest.mark.differs("in MXNet the gradient of broadcast_mul has none", run=False)
 def test_second_order_in_threads_that_share_a_variable():
     values = np.linspace(0.1, 1, 30_000).astype("float32")
     shared = variable(values)
