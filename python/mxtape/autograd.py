@@ -42,6 +42,10 @@ __all__ = [
 ]
 
 
+# Entered and left whole, whatever signal arrives: it is not Python.
+_StateScope = _core.StateScope
+
+
 def is_recording():
     """Whether computations in this thread are recorded."""
     return _core.is_recording()
@@ -73,7 +77,7 @@ def record(train_mode=True):
     train_mode : bool, default True
         Whether the block also runs in training mode.
     """
-    return _core.StateScope(True, bool(train_mode))
+    return _StateScope(True, bool(train_mode))
 
 
 def pause(train_mode=False):
@@ -84,17 +88,17 @@ def pause(train_mode=False):
     train_mode : bool, default False
         Whether the block runs in training mode.
     """
-    return _core.StateScope(False, bool(train_mode))
+    return _StateScope(False, bool(train_mode))
 
 
 def train_mode():
     """A ``with`` block in training mode; recording stays as it is."""
-    return _core.StateScope(None, True)
+    return _StateScope(None, True)
 
 
 def predict_mode():
     """A ``with`` block out of training mode; recording stays as it is."""
-    return _core.StateScope(None, False)
+    return _StateScope(None, False)
 
 
 def _as_list(arrays):
@@ -331,7 +335,7 @@ def set_is_recording(is_recording):
     return set_recording(is_recording)
 
 
-class TrainingStateScope(_core.StateScope):
+class TrainingStateScope(_StateScope):
     """Sets recording and training together for a ``with`` block."""
 
     def __init__(self, enter_state):
