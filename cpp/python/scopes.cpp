@@ -99,8 +99,9 @@ PyObject* leave_scope(PyObject* self, PyObject*) {
 }
 
 PyMethodDef scope_methods[] = {
-    {"__enter__", enter_scope, METH_NOARGS, nullptr},
-    {"__exit__", leave_scope, METH_VARARGS, nullptr},
+    {"__enter__", enter_scope, METH_NOARGS, "__enter__(self)\n--\n\nSets the flags."},
+    {"__exit__", leave_scope, METH_VARARGS,
+     "__exit__(self, ptype, value, trace)\n--\n\nSets them to what they were."},
     {nullptr, nullptr, 0, nullptr},
 };
 

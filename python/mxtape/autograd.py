@@ -12,6 +12,7 @@
 
 import functools
 import weakref
+from typing import Any
 
 from . import _borrowed
 from ._loader import core as _core
@@ -43,7 +44,7 @@ __all__ = [
 
 
 # Entered and left whole, whatever signal arrives: it is not Python.
-_StateScope = _core.StateScope
+_StateScope: Any = _core.StateScope
 
 
 def is_recording():
