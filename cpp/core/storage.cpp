@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #endif
 
+#include "core/at_fork.h"
 #include "core/error.h"
 
 #ifdef __SANITIZE_ADDRESS__
@@ -128,6 +129,7 @@ class SharedCache {
     }
     bytes_ = 0;
   }
+  std::mutex& mutex() { return mutex_; }
 
  private:
   std::mutex mutex_;
@@ -140,6 +142,13 @@ SharedCache& shared_cache() {
   static auto* cache = new SharedCache;
   return *cache;
 }
+
+std::mutex& shared_mutex() { return shared_cache().mutex(); }
+
+[[maybe_unused]] const bool installed = [] {
+  at_fork(AtFork::kPool, lock_at_fork<shared_mutex>());
+  return true;
+}();
 
 // A thread's own lists take no lock. Trivial to construct, so that access needs no guard; what it
 // holds goes to the shared cache when the thread ends.

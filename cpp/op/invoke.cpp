@@ -1,9 +1,13 @@
 #include "op/invoke.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
+#include <mutex>
+#include <new>
 
 #include "autograd/recorder.h"
+#include "core/at_fork.h"
 #include "op/call.h"
 #include "op/functional.h"
 #include "op/op_node.h"
@@ -134,6 +138,39 @@ NDArray waiting_result(const OpSchema& op, Inputs inputs, const ParamsRef& param
   return fusion::defer(op.tile, spec.dtype, {operands, count}, spec.shape,
                        params ? params->data() : nullptr, params.get());
 }
+
+// Sweeps of several threads may end in one gradient buffer. What is written without the
+// interpreter's lock, they write one after the other, or one would lose what the other adds.
+class UpdateLock {
+ public:
+  explicit UpdateLock(const NDArray& target) {
+    if (blocking_hooks.enter && target.nbytes() <= BlockingScope::kBytes) return;
+    const auto address = reinterpret_cast<uintptr_t>(target.storage().get());
+    std::mutex& mutex = mutexes()[address / sizeof(Storage) % kMutexes];
+    lock_ = std::unique_lock(mutex, std::try_to_lock);
+    if (lock_.owns_lock()) return;
+    // Whoever has it may need the interpreter's lock to give it back.
+    const BlockingScope scope(BlockingScope::kBytes + 1);
+    lock_.lock();
+  }
+
+  // One that a thread of the parent held would never be given back.
+  static void restart_in_child() { new (&mutexes()) Mutexes; }
+
+ private:
+  static constexpr size_t kMutexes = 61;
+  using Mutexes = std::array<std::mutex, kMutexes>;
+  static Mutexes& mutexes() {
+    static auto* const mutexes = new Mutexes;  // never destroyed: threads may run to the very end
+    return *mutexes;
+  }
+  std::unique_lock<std::mutex> lock_;
+};
+
+[[maybe_unused]] const bool installed = [] {
+  at_fork(AtFork::kUpdates, {nullptr, nullptr, UpdateLock::restart_in_child});
+  return true;
+}();
 
 }  // namespace
 
@@ -303,8 +340,9 @@ void install_gradient_ops() {
     const autograd::StateScope quiet(false, false);
     const NDArray inputs[] = {target.detached(), value.detached()};
     value = NDArray();
+    const UpdateLock lock(inputs[0]);
     Outputs outputs;
-    outputs.push_back(target.detached());
+    outputs.push_back(inputs[0]);
     invoke(op, inputs, nullptr, outputs);
   };
   ops.copy_into = [](const NDArray& target, NDArray value) {
@@ -314,6 +352,7 @@ void install_gradient_ops() {
     value = NDArray();
     Outputs outputs;
     outputs.push_back(target.detached());
+    const UpdateLock lock(outputs[0]);
     invoke(op, inputs, nullptr, outputs);
   };
   ops.fill_like = [](const Shape& shape, DType dtype, double value) {

@@ -3,6 +3,7 @@
 #include "autograd/backward.h"
 #include "autograd/recorder.h"
 #include "op/invoke.h"
+#include "python/gil.h"
 #include "python/ndarray_type.h"
 #include "python/view.h"
 
@@ -35,7 +36,9 @@ class FunctionNode final : public autograd::Node {
  public:
   FunctionNode(py::object function, std::string name, const std::vector<NDArray>& inputs,
                const std::vector<NDArray>& outputs)
-      : function_(function.release().ptr()), name_(std::move(name)) {
+      : function_(function.release().ptr()),
+        name_(std::move(name)),
+        output_count_(static_cast<uint32_t>(outputs.size())) {
     for (const NDArray& input : inputs) {
       edges_.push_back(autograd::edge_of(input));
       inputs_.push_back(autograd::Saved::meta(input));
@@ -46,7 +49,7 @@ class FunctionNode final : public autograd::Node {
 
   std::string_view name() const override { return name_; }
   std::span<autograd::Edge> edges() override { return edges_; }
-  uint32_t output_count() const override { return static_cast<uint32_t>(outputs_.size()); }
+  uint32_t output_count() const override { return output_count_; }
   bool output_meta(uint32_t index, Shape& shape, DType& dtype) const override {
     if (index >= outputs_.size()) return false;
     shape = outputs_[index].shape;
@@ -55,17 +58,22 @@ class FunctionNode final : public autograd::Node {
   }
 
   void vjp(autograd::VjpCall& call) override {
+    // Copied first: other threads run below, and a sweep of theirs may release this node.
+    const auto function = py::reinterpret_borrow<py::object>(function_);
+    std::vector<NDArray> saved;
+    for (const autograd::Saved& output : outputs_) saved.push_back(output.array());
     py::list heads, outputs;
-    for (size_t i = 0; i < outputs_.size(); ++i) {
-      const autograd::Saved& saved = outputs_[i];
-      heads.append(wrap_object(own_head(call, i)));
-      NDArray output = saved.array();
+    for (size_t i = 0; i < saved.size(); ++i) {
+      heads.append(wrap_object(own_head(call, i, saved[i])));
       if (call.create_graph()) {
-        output.set_edge(Ref<RefCounted>(this), static_cast<uint32_t>(i));
+        saved[i].set_edge(Ref<RefCounted>(this), static_cast<uint32_t>(i));
       }
-      outputs.append(wrap_object(output));
+      outputs.append(wrap_object(saved[i]));
     }
-    const py::object result = py::reinterpret_borrow<py::object>(function_)(heads, outputs);
+    const auto result = py::reinterpret_steal<py::object>(or_wait_for_exit([&] {
+      return PyObject_CallFunctionObjArgs(function.ptr(), heads.ptr(), outputs.ptr(), nullptr);
+    }));
+    if (!result) throw py::error_already_set();
     const py::list grads(result);
     if (grads.size() != inputs_.size()) {
       fail(name_, ": backward returned ", grads.size(), " gradients for ", inputs_.size(),
@@ -86,28 +94,28 @@ class FunctionNode final : public autograd::Node {
   void release() override {
     if (released()) return;
     mark_released();
-    edges_.clear();
-    outputs_.clear();
+    // What is dropped may run Python code, which finds the node empty.
+    const auto edges = std::exchange(edges_, {});
+    const auto outputs = std::exchange(outputs_, {});
     drop_function();
   }
 
  private:
   // The user's code may write into its head gradient: it gets memory that no other gradient shares.
-  NDArray own_head(const autograd::VjpCall& call, size_t i) const {
+  static NDArray own_head(const autograd::VjpCall& call, size_t i, const NDArray& output) {
     const autograd::GradientOps& ops = autograd::gradient_ops();
-    if (!call.has_head(i)) return ops.fill_like(outputs_[i].shape, outputs_[i].dtype, 0);
+    if (!call.has_head(i)) return ops.fill_like(output.shape(), output.dtype(), 0);
     return call.head(i).storage()->unique() ? call.head(i) : ops.copy(call.head(i));
   }
 
   ~FunctionNode() override { drop_function(); }
   void drop_function() {
-    const PyGILState_STATE state = PyGILState_Ensure();
-    Py_CLEAR(function_);
-    PyGILState_Release(state);
+    if (PyObject* function = std::exchange(function_, nullptr)) drop_object(function);
   }
 
   PyObject* function_;
   std::string name_;
+  uint32_t output_count_;  // of a released node too: another sweep may have gradients for it
   std::vector<autograd::Edge> edges_;
   std::vector<autograd::Saved> inputs_, outputs_;
 };
@@ -131,6 +139,12 @@ py::list record_function(py::object function, const std::string& name, const py:
     results.append(wrap_object(std::move(hung)));
   }
   return results;
+}
+
+// A long sweep calls it: Ctrl-C ends it, and other threads that wait for the interpreter run.
+void look_up_from_sweep() {
+  if (or_wait_for_exit(PyErr_CheckSignals) < 0) throw py::error_already_set();
+  const WithoutGil others;
 }
 
 GradReq as_grad_req(const std::string& name) {
@@ -160,6 +174,7 @@ void mark_variables(const py::sequence& variables, const py::sequence& gradients
 }  // namespace
 
 void init_autograd(py::module_& m) {
+  autograd::set_interruption(look_up_from_sweep);
   m.def("is_recording", &autograd::is_recording);
   m.def("is_training", &autograd::is_training);
   m.def("set_recording",

@@ -6,6 +6,7 @@
 #include "op/functional.h"
 #include "op/invoke.h"
 #include "ops/shape/reshape.h"
+#include "python/gil.h"
 #include "python/ndarray_type.h"
 #include "python/view.h"
 #include "runtime/blocking.h"
@@ -19,7 +20,7 @@ namespace mxtape::python {
 namespace {
 
 void* release_gil() { return PyGILState_Check() ? PyEval_SaveThread() : nullptr; }
-void acquire_gil(void* state) { PyEval_RestoreThread(static_cast<PyThreadState*>(state)); }
+void acquire_gil(void* state) { take_gil(static_cast<PyThreadState*>(state)); }
 
 // x.reshape(shape): a view, with MXNet's special codes.
 py::object reshape_view(py::handle x, const std::vector<int64_t>& shape, bool reverse) {
@@ -53,6 +54,7 @@ PYBIND11_MODULE(MXTAPE_MODULE_NAME, m) {
   init_op_call(m);
   init_inference(m);
   init_autograd(m);
+  init_scopes(m);
   init_sites(m);
   init_graph(m);
   init_io(m);

@@ -8,6 +8,7 @@
 #include "autograd/node.h"
 #include "autograd/recorder.h"
 #include "op/functional.h"
+#include "python/gil.h"
 #include "python/view.h"
 #include "runtime/convert.h"
 
@@ -386,6 +387,10 @@ PyObject* set_python_error() noexcept {
     PyErr_NoMemory();
   } catch (const std::exception& error) {
     PyErr_SetString(mxnet_error, error.what());
+#ifdef __GLIBCXX__
+  } catch (abi::__forced_unwind&) {  // see python/gil.h
+    wait_for_exit();
+#endif
   }
   return nullptr;
 }

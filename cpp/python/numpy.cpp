@@ -4,6 +4,7 @@
 #include <cstring>
 #include <unordered_map>
 
+#include "python/gil.h"
 #include "python/ndarray_type.h"
 #include "runtime/fusion.h"
 #include "runtime/widen.h"
@@ -46,11 +47,7 @@ bool is_bfloat16_structure(const py::dtype& dtype) {
          std::string(py::str(names[py::int_(0)])) == "bfloat16";
 }
 
-void release_object(void* context) {
-  const PyGILState_STATE state = PyGILState_Ensure();
-  Py_DECREF(static_cast<PyObject*>(context));
-  PyGILState_Release(state);
-}
+void release_object(void* context) { drop_object(static_cast<PyObject*>(context)); }
 
 Shape shape_of(const py::array& array) {
   Shape shape(static_cast<int>(array.ndim()), 0);
@@ -98,7 +95,9 @@ void write(py::handle self, const py::function& writer) {
                          std::vector<py::ssize_t>(array.shape().begin(), array.shape().end()),
                          array.bytes(), owner);
   storage->bump_version();
-  writer(shared);
+  const py::object done = py::reinterpret_steal<py::object>(or_wait_for_exit(
+      [&] { return PyObject_CallFunctionObjArgs(writer.ptr(), shared.ptr(), nullptr); }));
+  if (!done) throw py::error_already_set();
 }
 
 }  // namespace

@@ -5,22 +5,25 @@
 #include <exception>
 #include <mutex>
 #include <omp.h>
-#include <pthread.h>
 #include <thread>
 #include <vector>
+
+#include "core/at_fork.h"
 
 namespace mxtape {
 namespace {
 
-// libgomp's thread pool does not survive fork(): a child that enters a parallel region would wait
-// for threads it does not have.
 std::atomic<int>& threads() {
-  static std::atomic<int> count = [] {
-    pthread_atfork(nullptr, nullptr, [] { threads() = 1; });
-    return std::max(1, omp_get_max_threads());
-  }();
+  static std::atomic<int> count = std::max(1, omp_get_max_threads());
   return count;
 }
+
+// libgomp's thread pool does not survive fork(): a child that enters a parallel region would wait
+// for threads it does not have.
+[[maybe_unused]] const bool installed = [] {
+  at_fork(AtFork::kTeam, {nullptr, nullptr, [] { threads() = 1; }});
+  return true;
+}();
 
 #ifdef __SANITIZE_THREAD__
 

@@ -2,8 +2,9 @@
 
 #include <limits>
 #include <new>
-#include <pthread.h>
 #include <utility>
+
+#include "core/at_fork.h"
 
 namespace mxtape::fusion {
 namespace {
@@ -22,15 +23,17 @@ void restart_in_child() {
   for (Waiting* w = s.first; w; w = w->next()) w->running = false;
 }
 
+[[maybe_unused]] const bool installed = [] {
+  at_fork(AtFork::kWaitingCalls,
+          {[] { state().mutex.lock(); }, [] { state().mutex.unlock(); }, restart_in_child});
+  return true;
+}();
+
 }  // namespace
 
 // Never destroyed: arrays may outlive every other static object.
 State& state() {
-  static auto* state = [] {
-    pthread_atfork([] { fusion::state().mutex.lock(); }, [] { fusion::state().mutex.unlock(); },
-                   restart_in_child);
-    return new State;
-  }();
+  static auto* state = new State;
   return *state;
 }
 

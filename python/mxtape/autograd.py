@@ -11,8 +11,8 @@
 """
 
 import functools
-import threading
 import weakref
+from typing import Any
 
 from . import _borrowed
 from ._loader import core as _core
@@ -43,6 +43,10 @@ __all__ = [
 ]
 
 
+# Entered and left whole, whatever signal arrives: it is not Python.
+_StateScope: Any = _core.StateScope
+
+
 def is_recording():
     """Whether computations in this thread are recorded."""
     return _core.is_recording()
@@ -64,35 +68,6 @@ def set_training(train_mode):
     Dropout and the like only act in training mode, and pass their input on otherwise.
     """
     return _core.set_training(bool(train_mode))
-
-
-class _StateScope:
-    """Sets the recording and training flags for a ``with`` block; None leaves one as it is.
-
-    The same object may be entered again inside itself: what to go back to is kept on a stack.
-    """
-
-    def __init__(self, recording, training):
-        self._recording = recording
-        self._training = training
-        self._previous = threading.local()
-
-    def __enter__(self):
-        previous = (
-            None if self._recording is None else _core.set_recording(self._recording),
-            None if self._training is None else _core.set_training(self._training),
-        )
-        if not hasattr(self._previous, "stack"):
-            self._previous.stack = []
-        self._previous.stack.append(previous)
-        return self
-
-    def __exit__(self, ptype, value, trace):
-        recording, training = self._previous.stack.pop()
-        if recording is not None:
-            _core.set_recording(recording)
-        if training is not None:
-            _core.set_training(training)
 
 
 def record(train_mode=True):
