@@ -9,14 +9,22 @@
 #include <thread>
 #include <vector>
 
+#include "core/error.h"
+
 namespace mxtape {
 namespace {
+
+// Whether this process is a fork of one that has counted its threads.
+std::atomic<bool> forked{false};
 
 // libgomp's thread pool does not survive fork(): a child that enters a parallel region would wait
 // for threads it does not have.
 std::atomic<int>& threads() {
   static std::atomic<int> count = [] {
-    pthread_atfork(nullptr, nullptr, [] { threads() = 1; });
+    pthread_atfork(nullptr, nullptr, [] {
+      threads() = 1;
+      forked = true;
+    });
     return std::max(1, omp_get_max_threads());
   }();
   return count;
@@ -64,7 +72,10 @@ void run_team(int team, int64_t pieces, const Run& run) {
 }  // namespace
 
 int thread_count() { return threads().load(std::memory_order_relaxed); }
-void set_thread_count(int n) { threads() = std::max(1, n); }
+void set_thread_count(int n) {
+  if (n > 1 && forked) fail("a process made by fork() computes with one thread, got ", n);
+  threads() = std::max(1, n);
+}
 
 namespace detail {
 
