@@ -261,6 +261,51 @@ def test_a_write_to_the_saved_part_warns(part, write):
         y.backward()
 
 
+def random_key(random, shape):
+    """A key with numbers, slices with steps, lists and masks."""
+    key = []
+    for extent in shape[: random.randint(1, len(shape) + 1)]:
+        kind = random.randint(6)
+        if kind == 0:
+            key.append(random.randint(-extent, extent))
+        elif kind == 1:
+            key.append(random.randint(0, extent, size=2).tolist())
+        elif kind == 2:
+            key.append(random.rand(extent) < 0.3)
+        else:
+            start, stop = (random.choice([None, random.randint(extent)]) for _ in range(2))
+            key.append(slice(start, stop, random.choice([1, 2, 3, -1, -2])))
+    if sum(isinstance(item, (list, np.ndarray)) for item in key) > 1:
+        return key[0]
+    return tuple(key)
+
+
+@ONLY_MXTAPE
+@pytest.mark.parametrize("seed", range(300))
+def test_a_warning_says_that_saved_elements_were_written(seed):
+    """Against a mask of what a random key selects; no write to what is saved goes unnoticed."""
+    random = np.random.RandomState(seed)
+    shape = (7, 5, 4)
+    base, key = nd.zeros(shape), random_key(random, shape)
+    depth = random.randint(3)
+    place = tuple(random.randint(shape[axis]) for axis in range(depth))
+    begin = random.randint(shape[depth])
+    take = (*place, slice(begin, random.randint(begin + 1, shape[depth] + 1)))
+    written, saved = np.zeros(shape, bool), np.zeros(shape, bool)
+    written[key], saved[take] = True, True
+    x = variable(np.ones(base[take].shape))
+    with autograd.record():
+        y = x * base[take]
+    base[key] = 1
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        y.backward()
+    reached = bool((written & saved).any())
+    assert not reached or caught
+    if isinstance(key, tuple) and len(key) <= 2 and not reached:
+        assert not caught
+
+
 def test_a_buffer_that_is_filled_row_by_row():
     """Each step reads the row that it has written; many more writes than are noted one by one."""
     steps = 900
