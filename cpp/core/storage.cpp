@@ -217,7 +217,7 @@ Ref<Storage> Storage::allocate(size_t nbytes) {
     }
   }
   if (!block) {
-    fail_as(ErrorKind::kMemory, "out of memory: the system has no ", nbytes,
+    fail_as(ErrorKind::kMemory, "out of memory: cannot allocate ", nbytes,
             " bytes for an array; other arrays hold ", pool_stats().bytes_in_use, " bytes");
   }
   const size_t usable = sizeof(Storage) + kGuard + nbytes;

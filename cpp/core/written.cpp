@@ -17,7 +17,7 @@ bool newer(uint32_t a, uint32_t b) { return static_cast<int32_t>(a - b) > 0; }
 
 // Whether a write reaches bytes [begin, end).
 bool touches(const WrittenBytes& part, size_t begin, size_t end) {
-  if (part.begin >= end || part.end <= begin) return false;
+  if (part.begin >= std::min(end, part.end) || part.end <= begin) return false;
   if (part.stride == 0) return true;
   // The first piece that ends behind `begin`.
   const size_t first = part.begin + part.width;
