@@ -204,9 +204,10 @@ class Excess {
 // enough new memory is held for that to have changed.
 std::vector<Ref<Storage>> results_to_run(Waiting& newest) {
   for (const Operand& operand : newest.operands) {
-    if (operand.array.defined() && !operand.array.storage()->deferred()) {
-      state().taken += operand.array.storage()->nbytes();
-    }
+    if (!operand.array.defined() || operand.array.storage()->deferred()) continue;
+    // Memory that other calls hold too has been counted.
+    Storage& storage = *operand.array.storage();
+    if (storage.readers().load() <= newest.operands.size()) state().taken += storage.nbytes();
   }
   if (state().taken <= state().look_at) return {};
   Excess excess(newest);
