@@ -143,7 +143,7 @@ limited(4 * MIB, x.asnumpy)
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs RLIMIT_AS and /proc")
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_without_memory_in_the_middle(name):
-    lines = output_of(LIMITED % PROGRAMS[name]).splitlines()
+    lines = output_of(LIMITED % PROGRAMS[name], {"MXTAPE_FUSE_ABOVE": "65536"}).splitlines()
     error, bad_alloc = lines[0].split()[:2]
     assert error in ("OutOfMemoryError", "_ArrayMemoryError", "MemoryError"), lines
     assert bad_alloc == "False"
@@ -186,6 +186,15 @@ def test_a_large_sum_of_temporaries_holds_few():
     assert total[5].asscalar() == 7
 
 
+@pytest.fixture
+def waiting():
+    """Large calls wait, whatever the environment says."""
+    before = core.set_fusion_threshold(1 << 16)
+    yield
+    core.set_fusion_threshold(before)
+
+
+@pytest.mark.usefixtures("waiting")
 def test_results_of_kept_arrays_go_on_waiting():
     """Nothing would be freed if they ran, and their own memory is not needed yet."""
     x = nd.ones((1 << 20,))
