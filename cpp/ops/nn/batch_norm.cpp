@@ -123,7 +123,7 @@ void set_to_one(const NDArray& gamma, std::vector<double>& values) {
   std::fill(values.begin(), values.end(), 1);
   fusion::before_write(gamma);
   from_doubles(values, gamma);
-  gamma.storage()->bump_version();
+  gamma.mark_written();
 }
 
 void update_running(const NDArray& running, const std::vector<double>& batch, double momentum) {
