@@ -26,7 +26,7 @@ PYTEST_TARGETS := $(wildcard tests/python tests/conformance docs/differences.md)
                   --pyargs mxtape --doctest-modules --doctest-glob='*.md'
 
 .PHONY: help build test test-cpp test-python lint derived format demo bench bench-micro \
-        bench-pointwise bench-scaling bench-programs sanitize check-eigen wheel \
+        bench-pointwise bench-scaling bench-programs sanitize thread check-eigen wheel \
         record-conformance clean
 
 help:
@@ -36,6 +36,7 @@ help:
 	@echo "make lint | format        check or apply style"
 	@echo "make derived              write the type stubs and docs/operators.md again"
 	@echo "make sanitize             the tests under the address and undefined-behaviour sanitizers"
+	@echo "make sanitize thread      the C++ tests and those of threads under the thread sanitizer"
 	@echo "make bench                mxtape beside its peers: benchmarks/RESULTS.md"
 	@echo "                          WORKLOADS='mlp dot' THREADS=1 ROUNDS=5 narrow it or make it longer"
 	@echo "make bench-micro          the C++ kernels against what the processor can do"
@@ -116,8 +117,11 @@ bench-programs: build
 	cmake --preset dev -DMXTAPE_BENCHMARKS=ON >/dev/null
 	cmake --build --preset dev -j $(JOBS) --target mxtape_machine mxtape_micro
 
+# `make sanitize thread` has the thread sanitizer.
 sanitize: .venv/.stamp-build+test+lint
-	tools/sanitize.sh
+	JOBS=$(JOBS) tools/sanitize.sh $(filter thread,$(MAKECMDGOALS))
+
+thread: sanitize
 
 check-eigen: .venv/.stamp-build+test+lint
 	$(PY) tools/check_eigen.py $(EIGEN)
