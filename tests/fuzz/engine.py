@@ -60,6 +60,8 @@ class Engine:
         x = self.slots[x]
         if how == "detach":
             made = x.detach()
+        elif how == "all":
+            made = x[:]
         elif how == "reshape":
             made = x.reshape(argument)
         else:

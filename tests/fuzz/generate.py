@@ -229,9 +229,8 @@ class Generator:
         if kind == 0 and n > 1:
             begin = self.below(n)
             end = begin + 1 + self.below(n - begin)
-            if end - begin == n:
-                begin = 1
-            how = ("slice", slice(begin, end))
+            whole = end - begin == n and self.chance(0.7)
+            how = ("all", None) if whole else ("slice", slice(begin, end))
         elif kind == 1 and n:
             how = ("element", self.below(n))
         elif kind == 2 and n:

@@ -125,6 +125,9 @@ class Reference:
         if how == "detach":
             self.slots[out] = Array(self.state, x.data, x.dtype)
             return
+        if how == "all":
+            self.slots[out] = x
+            return
         if how == "element" and x.data.ndim == 1:
             argument = slice(argument, argument + 1)
         data = x.data.reshape(argument) if how == "reshape" else x.data[argument]

@@ -34,7 +34,10 @@ class State:
         self.copies = copies
         # A source of random numbers: every result is then off by a rounding error.
         self.noise = noise
+        # The memory that was written to in place, as pairs of addresses, in order.
         self.writes = []
+        # How many sweeps with create_graph what is recorded now comes from.
+        self.sweep_order = 0
 
     def perturbed(self, values, dtype):
         if self.noise is None:
@@ -61,7 +64,9 @@ class Leaf:
 class Node:
     """A recorded call of a primitive."""
 
+    # `unchecked`: nobody sees whether what was saved has changed.
     unchecked = released = False
+    req = "none"
 
     def __init__(self, state, primitive, inputs, outputs, params, order):
         self.number = next(state.numbers)
@@ -137,11 +142,13 @@ class Primitive:
         self.moves, self.outputs = moves, outputs
 
 
+# What counts as an array among a primitive's arguments.
+NUMBERS = (float, np.ndarray, np.float64)
 PRIMITIVES = {}
 
 
 class Namespace:
-    pass
+    """Primitives by name, as attributes."""
 
 
 RAW, TAPED = Namespace(), Namespace()
@@ -181,9 +188,6 @@ def apply(primitive, args):
     return outputs if primitive.outputs > 1 else outputs[0]
 
 
-NUMBERS = (float, np.ndarray, np.float64)
-
-
 def hang(state, primitive, inputs, outputs, params):
     """Records a call, where it is to be recorded."""
     order = -1
@@ -196,9 +200,6 @@ def hang(state, primitive, inputs, outputs, params):
     node = Node(state, primitive, inputs, outputs, params, max(order, state.sweep_order))
     for i, output in enumerate(outputs):
         output.node, output.index = node, i
-
-
-State.sweep_order = 0
 
 
 def value(x):
@@ -214,6 +215,7 @@ def shape_of(x):
 
 
 def reachable(heads):
+    """All nodes that the heads come from."""
     seen, stack = {}, [head.node for head in heads]
     while stack:
         node = stack.pop()
@@ -278,9 +280,9 @@ def sweep(state, heads, head_grads, retain, create, leaves=None):
 
 
 def step(state, m, node, gradients, needed, add):
+    """Takes one node's gradients on to its inputs."""
     wanted = [
-        edge is not None
-        and (id(edge[0]) in needed if needed is not None else getattr(edge[0], "req", "") != "null")
+        edge is not None and (edge[0].req != "null" if needed is None else id(edge[0]) in needed)
         for edge in node.inputs
     ]
     if not any(wanted):

@@ -261,7 +261,7 @@ def write_statement(statement):
         return [f"v{rest[0]} = v{rest[1]}.astype({rest[2]!r})"]
     if kind == "view":
         out, x, how, argument = rest
-        call = {"detach": ".detach()", "reshape": f".reshape({argument})"}.get(how)
+        call = {"detach": ".detach()", "all": "[:]", "reshape": f".reshape({argument})"}.get(how)
         return [f"v{out} = v{x}{call or f'[{write_key(argument)}]'}"]
     if kind == "grad_handle":
         return [f"v{rest[0]} = v{rest[1]}.grad"]
