@@ -55,7 +55,7 @@ Managed* export_array(const NDArray& array) {
 }
 
 // More than anybody has; a number beyond it is not that of a shape that can be read.
-constexpr int kMaxAxes = 1000;
+constexpr int kMaxTensorAxes = 1000;
 
 template <class Managed>
 void finish(void* managed) {
@@ -71,8 +71,8 @@ NDArray import_tensor(Managed* managed, bool read_only) {
          ", mxtape has only the CPU; copy it there first");
   }
   const DType dtype = dtype_of_tensor(tensor.dtype);
-  if (tensor.ndim < 0 || tensor.ndim > kMaxAxes) {
-    fail("from_dlpack: the tensor has ", tensor.ndim, " axes; expected 0 to ", kMaxAxes);
+  if (tensor.ndim < 0 || tensor.ndim > kMaxTensorAxes) {
+    fail("from_dlpack: the tensor has ", tensor.ndim, " axes; expected 0 to ", kMaxTensorAxes);
   }
   if (tensor.ndim > 0 && !tensor.shape) {
     fail("from_dlpack: the tensor has ", tensor.ndim, " axes and no shape");
