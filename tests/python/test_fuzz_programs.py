@@ -151,7 +151,8 @@ def run_text(text):
     return names["test_program"]
 
 
-def test_what_the_program_needs_is_in_its_text(monkeypatch):
+@pytest.mark.filterwarnings("ignore::mxtape.base.StaleArrayWarning")
+def test_what_the_program_needs_is_in_its_text():
     """Every kind of statement can be written, and runs as text as it does as a program."""
     seen = set()
     for number in range(400):
