@@ -1,6 +1,6 @@
 # Everything starts from nothing: the environment .venv is made by tools/dev_setup.sh.
 # PYTHON picks the interpreter that it is made from; PYTEST_ARGS goes to pytest; WORKLOADS, THREADS
-# and ROUNDS go to the benchmarks.
+# and ROUNDS go to the benchmarks, SECONDS and SEED to the fuzzers.
 
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -9,6 +9,8 @@ PYTEST_ARGS ?=
 WORKLOADS ?=
 THREADS ?=
 ROUNDS ?=
+SECONDS ?= 60
+SEED ?= 1
 EIGEN ?= 3.4.0
 
 export PYTHON
@@ -17,7 +19,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PY := .venv/bin/python
 SETUP_INPUTS := pyproject.toml tools/dev_setup.sh tools/requirements.py
 PYTHON_SOURCES := python tests tools $(wildcard benchmarks examples)
-CPP_SOURCES = $(shell find cpp tests/cpp benchmarks -name '*.h' -o -name '*.cpp')
+CPP_SOURCES = $(shell find cpp tests/cpp tests/fuzz benchmarks -name '*.h' -o -name '*.cpp')
 # What pytest runs: the tests, and the examples in the package's docstrings and in the list of
 # differences.
 PYTEST_TARGETS := $(wildcard tests/python tests/conformance docs/differences.md) \
@@ -41,6 +43,8 @@ help:
 	@echo "make bench-pointwise      names the pointwise operators that are slower than their cost says"
 	@echo "make bench-scaling        cost against elements, tape and threads: benchmarks/SCALING.md"
 	@echo "make check-eigen          whether the core compiles with Eigen 3.4.0, or EIGEN=VERSION"
+	@echo "make fuzz                 random programs against a reference: SECONDS=600 SEED=2"
+	@echo "make fuzz-bytes           files, JSON and DLPack against libFuzzer: SECONDS=600"
 	@echo "make wheel                release wheels, tested, for each Python in PYTHONS"
 	@echo "make record-conformance   record the conformance values from MXNet 1.9.1 again"
 	@echo "make clean                remove what was built"
@@ -127,6 +131,14 @@ wheel:
 
 record-conformance:
 	"$$(tools/mxnet_reference.sh)" tests/conformance/record.py
+
+.PHONY: fuzz fuzz-bytes
+fuzz: build
+	$(PY) tests/fuzz/run.py --seconds $(SECONDS) --seed $(SEED)
+
+# Needs Clang: apt-get install clang libclang-rt-14-dev libomp-14-dev.
+fuzz-bytes: build
+	SECONDS_EACH=$(SECONDS) tests/fuzz/bytes/run.sh
 
 clean:
 	rm -rf build dist wheelhouse python/mxtape/_build.py python/mxtape/_core_*.so

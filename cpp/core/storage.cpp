@@ -63,6 +63,7 @@ struct FreeBlock {
 char* behind_link(void* block) { return static_cast<char*>(block) + sizeof(FreeBlock); }
 
 std::atomic<size_t> system_bytes{0};
+std::atomic<size_t> peak_bytes{0};    // the most that system_bytes has been
 std::atomic<size_t> cached_bytes{0};  // in the shared cache
 
 // Large blocks ask for huge pages: fewer faults when first written, fewer misses of the TLB after.
@@ -82,7 +83,11 @@ void* aligned_memory(size_t bytes) {
 
 void* system_allocate(size_t bytes) {
   void* block = aligned_memory(bytes);
-  if (block) system_bytes.fetch_add(bytes, std::memory_order_relaxed);
+  if (!block) return nullptr;
+  const size_t held = system_bytes.fetch_add(bytes, std::memory_order_relaxed) + bytes;
+  size_t peak = peak_bytes.load(std::memory_order_relaxed);
+  while (held > peak && !peak_bytes.compare_exchange_weak(peak, held, std::memory_order_relaxed)) {
+  }
   return block;
 }
 
@@ -220,7 +225,10 @@ Ref<Storage> Storage::allocate(size_t nbytes) {
       block = system_allocate(class_bytes(size_class));
     }
   }
-  if (!block) fail("out of memory: cannot allocate ", nbytes, " bytes");
+  if (!block) {
+    fail_as(ErrorKind::kMemory, "out of memory: cannot allocate ", nbytes,
+            " bytes for an array; other arrays hold ", pool_stats().bytes_in_use, " bytes");
+  }
   const size_t usable = sizeof(Storage) + kGuard + nbytes;
   permit(block, usable);
   auto* storage = new (block) Storage;
@@ -277,6 +285,7 @@ void Storage::dispose() noexcept {
   } else if (deleter_) {
     deleter_(context_);
   }
+  if (saved()) forget_writes();
   const int size_class = size_class_;
   this->~Storage();
   forbid(behind_link(this), class_bytes(size_class) - sizeof(FreeBlock));
@@ -285,7 +294,7 @@ void Storage::dispose() noexcept {
 
 PoolStats pool_stats() {
   const size_t cached = cached_bytes.load() + thread_cache.bytes;
-  return {system_bytes.load() - cached, cached};
+  return {system_bytes.load() - cached, cached, peak_bytes.load()};
 }
 
 void pool_trim() {

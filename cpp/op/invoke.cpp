@@ -172,6 +172,28 @@ class UpdateLock {
   return true;
 }();
 
+// In a handler: an operator that does not get its memory says which one it is.
+[[noreturn, gnu::cold, gnu::noinline]] void name_out_of_memory(const OpSchema& op, Inputs inputs) {
+  std::string what;
+  try {
+    throw;
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::kMemory || error.names_call()) throw;
+    what = error.what();
+  } catch (const std::bad_alloc&) {
+    what = "out of memory: the system has no working memory";
+  }
+  what = str_cat(op.name, ": ", what);
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (i == 8) {
+      what += ", ...";
+      break;
+    }
+    what += str_cat(i ? ", " : "; the inputs have the shapes ", inputs[i].shape());
+  }
+  throw Error(ErrorKind::kMemory, what).set_names_call();
+}
+
 }  // namespace
 
 void check_writable(const NDArray& array, std::string_view op) {
@@ -262,9 +284,9 @@ void check_writable(const NDArray& array, std::string_view op) {
     }
   }
   for (size_t k = 0; k < copied_.size(); ++k) outputs_[copied_[k]] = std::move(spare_[k]);
-  for (size_t i = 0; i < given_; ++i) outputs_[i].storage()->bump_version();
+  for (size_t i = 0; i < given_; ++i) outputs_[i].mark_written();
   for (size_t i = 0; op_.mutates && i < inputs_.size(); ++i) {
-    if (mutates(i)) inputs_[i].storage()->bump_version();
+    if (mutates(i)) inputs_[i].mark_written();
   }
 }
 
@@ -276,10 +298,14 @@ void check_writable(const NDArray& array, std::string_view op) {
 
 void invoke(const OpSchema& op, Inputs inputs, const ParamsRef& params, Outputs& outputs) {
   Call call(op, inputs, params, autograd::thread_mode(), outputs);
-  call.infer_in_line();
-  call.place_in_line();
-  call.run_in_line();
-  call.record_in_line();
+  try {
+    call.infer_in_line();
+    call.place_in_line();
+    call.run_in_line();
+    call.record_in_line();
+  } catch (...) {
+    name_out_of_memory(op, inputs);
+  }
 }
 
 void Call::infer() { infer_in_line(); }

@@ -97,7 +97,8 @@ void OpNode::vjp(autograd::VjpCall& call) {
   try {
     op_->vjp(view);
   } catch (const Error& error) {
-    throw Error(error.kind(), str_cat("backward of ", op_->name, where(), ": ", error.what()));
+    throw Error(error.kind(), str_cat("backward of ", op_->name, where(), ": ", error.what()))
+        .set_names_call();
   }
   for (size_t i = 0; i < input_count_; ++i) {
     const Saved* saved = saved_input(i);

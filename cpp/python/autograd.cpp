@@ -1,11 +1,15 @@
 #include <pybind11/stl.h>
 
+#include <algorithm>
+#include <utility>
+
 #include "autograd/backward.h"
 #include "autograd/recorder.h"
 #include "op/invoke.h"
 #include "python/gil.h"
 #include "python/ndarray_type.h"
 #include "python/view.h"
+#include "runtime/convert.h"
 
 namespace py = pybind11;
 
@@ -29,6 +33,54 @@ std::vector<NDArray> as_head_grads(const py::object& list) {
   }
   return arrays;
 }
+
+// The Function whose backward this thread runs while the gradient is recorded, or null.
+thread_local const std::string* recorded_function = nullptr;
+struct RecordedFunction {
+  explicit RecordedFunction(const std::string* name)
+      : outside(std::exchange(recorded_function, name)) {}
+  ~RecordedFunction() { recorded_function = outside; }
+  const std::string* outside;
+};
+
+// A sweep that is not recorded gives constants: a gradient made of them would lose what it depends
+// on.
+void expect_recorded_sweep(bool create_graph) {
+  if (!recorded_function || create_graph) return;
+  fail(*recorded_function,
+       ": its backward runs a backward of its own, while its gradient is recorded to be "
+       "differentiated again; use autograd.grad(..., create_graph=True) there");
+}
+
+// What a Function's forward computed and kept, while its gradient is recorded: how it depends on
+// the inputs is not known.
+class KeptNode final : public autograd::Node {
+ public:
+  explicit KeptNode(autograd::Node& function)
+      : name_(function.name()), edges_(function.edges().begin(), function.edges().end()) {}
+  std::string_view name() const override { return name_; }
+  std::span<autograd::Edge> edges() override { return edges_; }
+  uint32_t output_count() const override { return 1; }
+  void vjp(autograd::VjpCall& call) override {
+    const NDArray& head = call.head(0);
+    std::vector<double> values(static_cast<size_t>(head.size()));
+    convert(head.dtype(), head.bytes(), DType::kFloat64, values.data(), head.size());
+    if (std::all_of(values.begin(), values.end(), [](double x) { return x == 0; })) return;
+    fail(name_,
+         ": the gradient of its gradient needs that of an array which forward computed and kept, "
+         "and neither accepted nor returned. Compute it in backward from the inputs and outputs; "
+         "where it is a constant, use nd.BlockGrad() of it there",
+         where());
+  }
+  void release() override {
+    mark_released();
+    edges_.clear();
+  }
+
+ private:
+  std::string name_;
+  std::vector<autograd::Edge> edges_;
+};
 
 // An autograd.Function on the tape. `backward` is called with the head gradients and, under
 // create_graph, the outputs hung on this node, so that a saved output can be differentiated again.
@@ -70,6 +122,7 @@ class FunctionNode final : public autograd::Node {
       }
       outputs.append(wrap_object(saved[i]));
     }
+    const RecordedFunction scope(call.create_graph() ? &name_ : nullptr);
     const auto result = py::reinterpret_steal<py::object>(or_wait_for_exit([&] {
       return PyObject_CallFunctionObjArgs(function.ptr(), heads.ptr(), outputs.ptr(), nullptr);
     }));
@@ -189,6 +242,12 @@ void init_autograd(py::module_& m) {
     as_array(x);
     adopt_edge(x.ptr(), like.is_none() ? NDArray() : as_array(like));
   });
+  // Hangs `x`, which the Function that made `output` kept, on a node that cannot be differentiated.
+  m.def("set_kept", [](py::handle x, py::handle output) {
+    NDArray like = as_array(x).detached();
+    like.set_edge(make_ref<KeptNode>(*autograd::node_of(as_array(output))), 0);
+    adopt_edge(x.ptr(), like);
+  });
   m.def("fresh_grad", [](py::handle x) {
     const autograd::LeafNode* leaf = autograd::leaf_of(as_array(x));
     return leaf && leaf->fresh();
@@ -201,12 +260,14 @@ void init_autograd(py::module_& m) {
   m.def("record_function", record_function);
   m.def("backward", [](const py::sequence& heads, const py::object& head_grads, bool retain_graph,
                        bool train_mode) {
+    expect_recorded_sweep(false);
     autograd::backward(as_arrays(heads, "heads"), as_head_grads(head_grads),
                        {retain_graph, false, train_mode});
   });
   m.def("grad", [](const py::sequence& heads, const py::sequence& variables,
                    const py::object& head_grads, bool retain_graph, bool create_graph,
                    bool train_mode) {
+    expect_recorded_sweep(create_graph);
     py::list results;
     for (NDArray& result : autograd::grad(as_arrays(heads, "heads"), as_head_grads(head_grads),
                                           as_arrays(variables, "variables"),

@@ -80,7 +80,7 @@ py::object to_capsule(py::handle x, bool write, bool versioned) {
   // Who gets the memory may write to it, now or later.
   fusion::before_write(array);
   array.storage()->set_lent();
-  if (write) array.storage()->bump_version();
+  if (write) array.mark_written();
   return versioned ? make_capsule(io::to_dlpack_versioned(array))
                    : make_capsule(io::to_dlpack(array));
 }

@@ -28,7 +28,8 @@ py::object reshape_view(py::handle x, const std::vector<int64_t>& shape, bool re
   ReshapeParams params;
   params.shape = shape;
   params.reverse = reverse;
-  return wrap_object(reshape(array, reshaped(array.shape(), params, "reshape", ErrorKind::kValue)));
+  return wrap_object(
+      shape_view(array, reshaped(array.shape(), params, "reshape", ErrorKind::kValue)));
 }
 
 // A view in a shape given as it is, of the same size: no code is special.
@@ -38,7 +39,7 @@ py::object reshape_to(py::handle x, const std::vector<int64_t>& dims) {
   if (checked_size(shape, "reshape") != array.size()) {
     fail("reshape: cannot reshape ", array.shape(), " to ", shape, ": the sizes differ");
   }
-  return wrap_object(reshape(array, shape));
+  return wrap_object(shape_view(array, shape));
 }
 
 }  // namespace
@@ -93,7 +94,7 @@ PYBIND11_MODULE(MXTAPE_MODULE_NAME, m) {
   m.def("seed", &seed_random);
   m.def("pool_stats", [] {
     const PoolStats stats = pool_stats();
-    return py::make_tuple(stats.bytes_in_use, stats.bytes_cached);
+    return py::make_tuple(stats.bytes_in_use, stats.bytes_cached, stats.peak_bytes);
   });
   m.def("pool_trim", &pool_trim);
   m.def("thread_count", &thread_count);

@@ -231,9 +231,11 @@ class Function:
 
     Subclass it with ``forward(self, *inputs)`` and ``backward(self, *output_grads)``; both accept
     and return NDArrays, one or several, and ``backward`` returns one gradient for each input of
-    ``forward``. Neither is recorded, unless the gradient is itself differentiated: inputs and
-    outputs that ``backward`` uses then count as functions of the inputs, other results of
-    ``forward`` as constants.
+    ``forward``. Neither is recorded, unless the gradient is itself differentiated
+    (``create_graph=True``): inputs and outputs that ``backward`` uses then count as functions of
+    the inputs. To differentiate through other arrays that ``forward`` computed and kept is an
+    MXNetError: ``backward`` computes them again, or says ``nd.BlockGrad(...)`` of constants. A
+    sweep inside ``backward`` is one too, unless it has ``create_graph=True``.
 
     >>> from mxtape import nd
     >>> class Square(Function):
@@ -259,6 +261,7 @@ class Function:
         self._used = False
         self._saved: tuple = ()
         self._outputs: list = []
+        self._kept: list = []
 
     def save_for_backward(self, *args):
         """Keeps arrays for ``backward``, which finds them in ``saved_tensors``."""
@@ -276,6 +279,7 @@ class Function:
             if not isinstance(array, NDArray):
                 raise TypeError(f"{type(self).__name__}: inputs must be NDArrays, got {array!r}")
         recording = is_recording()
+        before = self._arrays() if recording else []
         with pause(train_mode=is_training()):
             outputs = self.forward(*inputs)
         if not recording:
@@ -283,6 +287,8 @@ class Function:
         self._used = True
         single = isinstance(outputs, NDArray)
         results = [outputs] if single else list(outputs)
+        known = {id(array) for array in (*inputs, *results, *before)}
+        self._kept = [weakref.ref(a) for a in self._arrays() if id(a) not in known]
         # What forward returned stays off the tape, which would own itself through this object.
         self._outputs = [None if _core.on_tape(a) else weakref.ref(a) for a in results]
         label = self._label or type(self).__name__
@@ -299,6 +305,10 @@ class Function:
                     if array is not None:
                         hung.append(array)
                         _core.set_edge(array, output)
+                for array in (reference() for reference in self._kept):
+                    if array is not None and not _core.on_tape(array):
+                        hung.append(array)
+                        _core.set_kept(array, outputs[0])
             grads = self.backward(*output_grads)
         finally:
             for array in hung:
@@ -311,6 +321,20 @@ class Function:
                 f"got an object of type {type(grads).__name__}"
             )
         return list(grads)
+
+    def _owners(self):
+        # The objects that keep arrays between forward and backward.
+        return [self]
+
+    def _arrays(self):
+        found: list = []
+        for owner in self._owners():
+            for value in vars(owner).values():
+                if isinstance(value, dict):
+                    value = list(value.values())
+                values = value if isinstance(value, (list, tuple)) else [value]
+                found.extend(item for item in values if isinstance(item, NDArray))
+        return found
 
     def forward(self, *inputs):
         """Computes the outputs. To be overridden."""
@@ -374,7 +398,8 @@ def grad_and_loss(func, argnum=None):
     Returns
     -------
     callable
-        ``(gradients, outputs)`` of the arguments, the gradients as a list.
+        ``(gradients, outputs)`` of the arguments, the gradients as a list. Called while recording,
+        the gradients are recorded too, so that such functions can be nested.
 
     >>> from mxtape import nd
     >>> with_gradient = grad_and_loss(lambda x, y: x * y, argnum=0)
@@ -392,11 +417,18 @@ def grad_and_loss(func, argnum=None):
         for variable in variables:
             if not isinstance(variable, NDArray):
                 raise AssertionError(f"grad_and_loss: expected NDArrays, got {variable!r}")
-        gradients = [zeros_like(variable) for variable in variables]
-        mark_variables(variables, gradients)
+        nested = is_recording()
+        # What is being recorded outside stays a function of its variables.
+        new = [variable for variable in variables if not (nested and _core.on_tape(variable))]
+        with pause(train_mode=is_training()):
+            gradients = [zeros_like(variable) for variable in new]
+        mark_variables(new, gradients)
         with train_section():
             outputs = func(*args)
-        compute_gradient([outputs] if isinstance(outputs, NDArray) else outputs)
+            heads = [outputs] if isinstance(outputs, NDArray) else list(outputs)
+            if nested:
+                return grad(heads, variables, create_graph=True), outputs
+        compute_gradient(heads)
         return gradients, outputs
 
     return wrapped
