@@ -74,6 +74,13 @@ class PendingNodes {
     return pending;
   }
 
+  // The nodes that wait; they wait no longer.
+  std::vector<Ref<Node>> take_nodes() {
+    std::vector<Ref<Node>> nodes;
+    for (HeapEntry& entry : heap_) nodes.push_back(std::move(entry.pending->node));
+    return nodes;
+  }
+
   void recycle(Pending* pending) {
     pending->node = nullptr;
     pending->heads.clear();
@@ -215,7 +222,7 @@ class Run {
     StateScope state(options_.create_graph, options_.train_mode);
     seed();
     while (!pending_.empty()) {
-      pause_.node();
+      pause();
       Pending* current = pending_.pop();
       try {
         step(*current);
@@ -287,6 +294,16 @@ class Run {
         fail("backward: head ", i, " has shape ", heads_[i].shape(), " and dtype ",
              heads_[i].dtype(), ", its head gradient ", grad.shape(), " and ", grad.dtype());
       }
+    }
+  }
+
+  void pause() {
+    try {
+      pause_.node();
+    } catch (...) {
+      // Nothing else may hold what is left of the graph.
+      if (!options_.retain_graph) drop_later(pending_.take_nodes());
+      throw;
     }
   }
 

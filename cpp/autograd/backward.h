@@ -26,6 +26,8 @@ const GradientOps& gradient_ops();
 // What a long sweep calls now and then: lets other threads run, and throws where the program is to
 // be interrupted.
 void set_interruption(void (*poll)());
+// Keeps nodes until this thread drops another: who interrupts a sweep does not wait for millions.
+void drop_later(std::vector<Ref<Node>> nodes);
 
 // What one step of the reverse sweep hands to Node::vjp: the head gradients in, the input gradients
 // out.

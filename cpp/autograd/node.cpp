@@ -1,7 +1,9 @@
 #include "autograd/node.h"
 
 #include <atomic>
+#include <utility>
 
+#include "autograd/backward.h"
 #include "core/error.h"
 
 namespace mxtape::autograd {
@@ -9,6 +11,8 @@ namespace {
 
 std::atomic<uint64_t> next_number{1};
 SiteHooks site_hooks;
+// What drop_later() was given. A pointer: a thread may end without the lock that sites need.
+thread_local constinit std::vector<Ref<Node>>* left = nullptr;
 StaleMode stale_mode = StaleMode::kOff;
 void (*stale_warn)(const std::string&) = nullptr;
 
@@ -34,6 +38,7 @@ void Node::dispose() noexcept {
   }
   std::vector<Node*> list;
   pending = &list;
+  delete std::exchange(left, nullptr);
   destroy();
   while (!list.empty()) {
     Node* node = list.back();
@@ -41,6 +46,11 @@ void Node::dispose() noexcept {
     node->destroy();
   }
   pending = nullptr;
+}
+
+void drop_later(std::vector<Ref<Node>> nodes) {
+  if (!left) left = new std::vector<Ref<Node>>;
+  for (Ref<Node>& node : nodes) left->push_back(std::move(node));
 }
 
 std::string Node::where() const {
