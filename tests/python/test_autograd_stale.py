@@ -205,9 +205,9 @@ PARTS = {
             set_item(0),
             set_item(slice(4, None)),
             set_item(([0, 1, 5], [1, 2, 3])),
-            set_item([7, -1]),
+            set_item([7, 6]),
         ],
-        [set_item(3), set_item(slice(None, None, 3)), set_item(([0, 2], [1, 2])), set_item([-5])],
+        [set_item(3), set_item(slice(None, None, 3)), set_item(([0, 2], [1, 2])), set_item([5, 3])],
     ),
     "row": (
         lambda base: base[3],
@@ -280,7 +280,7 @@ def random_key(random, shape):
     return tuple(key)
 
 
-@ONLY_MXTAPE
+@pytest.mark.differs("MXNet says nothing", run=False)
 @pytest.mark.parametrize("seed", range(300))
 def test_a_warning_says_that_saved_elements_were_written(seed):
     """Against a mask of what a random key selects; no write to what is saved goes unnoticed."""
