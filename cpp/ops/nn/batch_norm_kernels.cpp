@@ -68,7 +68,7 @@ struct Forward {
     const C mean = static_cast<C>(exact);
     const double off = exact - static_cast<double>(mean);
     const double squares =
-        reduce::positive_sum<C>(n, [=](int64_t i) { return (v[i] - mean) * (v[i] - mean); });
+        reduce::quick_sum<C>(n, [=](int64_t i) { return (v[i] - mean) * (v[i] - mean); });
     return {total, squares - static_cast<double>(n) * off * off};
   }
 

@@ -23,16 +23,16 @@ Moments<A> moments_of(const Normalization& norm, const A* x, int64_t n) {
     const double exact = reduce::fold_run<reduce::Sum<A>>(x, n) / count;
     const A mean = m.mean = static_cast<A>(exact);
     off = exact - static_cast<double>(mean);
-    squares = reduce::positive_sum<A>(n, [=](int64_t i) { return (x[i] - mean) * (x[i] - mean); });
+    squares = reduce::quick_sum<A>(n, [=](int64_t i) { return (x[i] - mean) * (x[i] - mean); });
     squares = squares / count - off * off;
     if (squares < 0) squares = 0;
   } else {
-    squares = reduce::positive_sum<A>(n, [=](int64_t i) { return x[i] * x[i]; });
+    squares = reduce::quick_sum<A>(n, [=](int64_t i) { return x[i] * x[i]; });
   }
   const double s = std::sqrt(squares + norm.eps);
   m.s = static_cast<A>(s);
   m.scale = static_cast<A>(1 / s);
-  if (off != 0) m.off = static_cast<A>(off / s);
+  if (off != 0) m.off = static_cast<A>(off) * m.scale;
   return m;
 }
 

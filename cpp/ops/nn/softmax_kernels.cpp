@@ -27,30 +27,29 @@ double exp_sum(const A* x, A* y, int64_t n, A top, A scale) {
   for (int64_t i = 0; i < n; i += kRun) {
     const int64_t m = std::min(kRun, n - i);
     Map<A>(y + i, m) = ((ConstMap<A>(x + i, m) - top) * scale).unaryExpr(Exp());
-    total += static_cast<double>(reduce::fold_block<reduce::PositiveSum<A>>(y + i, m));
+    total += static_cast<double>(reduce::fold_block<reduce::QuickSum<A>>(y + i, m));
   }
   return total;
 }
 
-// The largest element's exponential is 1. Its logarithm is that of the sum of the others, log(1 +
-// others): where they are small beside 1 their sum must not be rounded to 1's places.
+// The largest element's exponential is 1. Where the sum of the others is small beside it, it must
+// not be rounded to 1's places: the logarithm is log(1 + others).
+constexpr double kOthersCount = 1.25;
 
-// Sets to 0 the exponentials of what equals the top; how many there are.
+// The sum of all exponentials but that of the first largest element, the sum of all being less than
+// kOthersCount. `block` has those of the run, if it is no longer than a block.
 template <class A>
-int64_t take_out(const A* x, A top, A* e, int64_t n) {
-  int32_t count = 0;
-#pragma omp simd reduction(+ : count)
-  for (int64_t j = 0; j < n; ++j) {
-    const bool equal = x[j] == top;
-    e[j] = equal ? A(0) : e[j];
-    count += equal ? 1 : 0;
-  }
-  return count;
-}
-template <class A>
-A log_of_total(double others, double tops, A top) {
-  // NaN where the top is infinite.
-  return static_cast<A>(std::log1p(others + (tops - 1)) + static_cast<double>(top - top));
+double sum_of_others(const A* x, A* block, int64_t n, A top, A scale) {
+  const int64_t at = std::find(x, x + n, top) - x;
+  double others = 0;
+  reduce::for_blocks(n, [&](int64_t begin, int64_t m) {
+    if (n > kRun) {
+      Map<A>(block, m) = ((ConstMap<A>(x + begin, m) - top) * scale).unaryExpr(Exp());
+    }
+    if (at >= begin && at < begin + m) block[at - begin] = 0;
+    others += static_cast<double>(reduce::fold_block<reduce::QuickSum<A>>(block, m));
+  });
+  return others;
 }
 
 template <class A>
@@ -66,16 +65,14 @@ void softmax_run(const A* x, A* y, int64_t n, int64_t length, A scale, bool log)
     Map<A>(y, length) *= static_cast<A>(1 / total);
     return;
   }
-  double others = 0;
-  int64_t tops = 0;
+  double total = 0;
   alignas(64) A block[kRun];
   for (int64_t i = 0; i < length; i += kRun) {
-    const int64_t m = std::min(kRun, length - i);
-    Map<A>(block, m) = ((ConstMap<A>(x + i, m) - top) * scale).unaryExpr(Exp());
-    tops += take_out(x + i, top, block, m);
-    others += static_cast<double>(reduce::fold_block<reduce::PositiveSum<A>>(block, m));
+    total += exp_sum(x + i, block, std::min(kRun, length - i), top, scale);
   }
-  const A shift = log_of_total(others, static_cast<double>(tops), top);
+  const A shift =
+      static_cast<A>(total < kOthersCount ? std::log1p(sum_of_others(x, block, length, top, scale))
+                                          : std::log(total));
   Map<A>(y, length) = (ConstMap<A>(x, length) - top) * scale - shift;
 }
 
@@ -116,7 +113,9 @@ void softmax_columns(const A* x, int64_t x_row, A* y, int64_t y_row, int64_t n, 
   }
   if (log) {
     for (int64_t j = 0; j < width; ++j) {
-      e[j] = log_of_total(total[j], static_cast<double>(tops[j]), top[j]);
+      // NaN where the top is infinite.
+      const auto tops_but_one = static_cast<double>(tops[j]) - 1;
+      e[j] = static_cast<A>(std::log1p(total[j] + tops_but_one)) + (top[j] - top[j]);
     }
   } else {
     e = total.inverse().template cast<A>();
@@ -191,23 +190,17 @@ A certain_gradient(A h, A y, double total, A scale) {
   return static_cast<A>(static_cast<double>(scale) * g);
 }
 
-// sum((h - c) * p), folded by Op.
-template <class Op, class A>
-double centered_dot(const A* h, const A* p, int64_t n, A c) {
+template <class A>
+void softmax_backward_run(const A* h, const A* p, A* to, int64_t n, A scale) {
+  // c need not be exact.
+  const A c = finite_or_zero<A>(reduce::quick_sum<A>(n, [=](int64_t i) { return h[i] * p[i]; }));
   double total = 0;
   reduce::for_blocks(n, [&](int64_t begin, int64_t m) {
     alignas(64) A block[kRun];
     Map<A>(block, m) = (ConstMap<A>(h + begin, m) - c) * ConstMap<A>(p + begin, m);
-    total += static_cast<double>(reduce::fold_block<Op>(block, m));
+    total += reduce::block_sum(block, m);
   });
-  return total;
-}
-
-template <class A>
-void softmax_backward_run(const A* h, const A* p, A* to, int64_t n, A scale) {
-  // c need not be exact.
-  const A c = finite_or_zero<A>(centered_dot<reduce::PositiveSum<A>>(h, p, n, A(0)));
-  const A rest = static_cast<A>(centered_dot<reduce::Sum<A>>(h, p, n, c));
+  const A rest = static_cast<A>(total);
   Map<A>(to, n) = scale * ConstMap<A>(p, n) * ((ConstMap<A>(h, n) - c) - rest);
 }
 

@@ -89,12 +89,10 @@ using reduce::SumOf;
 
 template <class T>
 struct NanSum : SumOf<reduce::NarrowOf<T>, double> {
-  template <class V>
-  MXTAPE_INLINE static V of(V x) {
-    return select(x == x, x, V(0));
-  }
+  MXTAPE_INLINE static Doubles of(Doubles x) { return zero_for_nan(x); }
   static reduce::NarrowOf<T> load(T x) {
-    return of(static_cast<reduce::NarrowOf<T>>(static_cast<compute_type<T>>(x)));
+    return reduce::is_nan(x) ? reduce::NarrowOf<T>(0)
+                             : static_cast<reduce::NarrowOf<T>>(static_cast<compute_type<T>>(x));
   }
 };
 

@@ -115,29 +115,34 @@ inline constexpr bool kWidens =
     std::is_same_v<T, float> && std::is_same_v<typename Op::Narrow, double> &&
     requires(Doubles x) { Op::of(x); };
 
-// The lanes of fold_block() for float32.
+// fold_block() for float32.
 template <class Op>
 double fold_widened(const float* x, int64_t n) {
   constexpr int64_t kSize = Doubles::kSize, kVectors = kLanes / kSize;
-  Doubles lane[kVectors];
-  for (int64_t v = 0; v < kVectors; ++v) lane[v] = Op::of(widen(x + v * kSize));
-  int64_t i = kLanes;
+  Doubles lane[kVectors] = {};
+  int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes) {
-    for (int64_t v = 0; v < kVectors; ++v) lane[v] = lane[v] + Op::of(widen(x + i + v * kSize));
+    for (int64_t v = 0; v < kVectors; ++v) {
+      lane[v] = lane[v] + Op::of(Doubles::load(x + i + v * kSize));
+    }
   }
-  alignas(kSimdBytes) double sum[kLanes];
-  for (int64_t v = 0; v < kVectors; ++v) lane[v].store(sum + v * kSize);
-  for (int64_t half = kLanes / 2; half > 0; half /= 2) {
-    for (int64_t l = 0; l < half; ++l) sum[l] += sum[l + half];
+  for (int64_t v = 0; i + kSize <= n; ++v, i += kSize) {
+    lane[v] = lane[v] + Op::of(Doubles::load(x + i));
   }
-  for (; i < n; ++i) sum[0] += Op::load(x[i]);
+  for (int64_t half = kVectors / 2; half > 0; half /= 2) {
+    for (int64_t v = 0; v < half; ++v) lane[v] = lane[v] + lane[v + half];
+  }
+  double sum[kSize];
+  lane[0].store(sum);
+  for (int64_t v = 0; i < n; ++v, ++i) sum[v] += Op::load(x[i]);
+  for (int64_t v = 1; v < kSize; ++v) sum[0] += sum[v];
   return sum[0];
 }
 
 template <class Op, class T>
 typename Op::Narrow fold_block(const T* x, int64_t n) {
   if constexpr (kWidens<Op, T>) {
-    if (n >= kLanes) return fold_widened<Op>(x, n);
+    if (n >= Doubles::kSize) return fold_widened<Op>(x, n);
   }
   using Narrow = typename Op::Narrow;
   Narrow total = Op::template identity<Narrow>();
@@ -243,8 +248,8 @@ void add_widened_rows(Odometer<>& row, Reader& x, int64_t first, int64_t count, 
     const float *p0 = next(0), *p1 = next(1), *p2 = next(2), *p3 = next(3);
     int64_t j = 0;
     for (; j + kSize <= width; j += kSize) {
-      const Doubles a = Op::of(widen(p0 + j)) + Op::of(widen(p1 + j));
-      const Doubles b = Op::of(widen(p2 + j)) + Op::of(widen(p3 + j));
+      const Doubles a = Op::of(Doubles::load(p0 + j)) + Op::of(Doubles::load(p1 + j));
+      const Doubles b = Op::of(Doubles::load(p2 + j)) + Op::of(Doubles::load(p3 + j));
       (Doubles::load(total + j) + (a + b)).store(total + j);
     }
     for (; j < width; ++j) {
@@ -255,7 +260,7 @@ void add_widened_rows(Odometer<>& row, Reader& x, int64_t first, int64_t count, 
     const float* p = next(0);
     int64_t j = 0;
     for (; j + kSize <= width; j += kSize) {
-      (Doubles::load(total + j) + Op::of(widen(p + j))).store(total + j);
+      (Doubles::load(total + j) + Op::of(Doubles::load(p + j))).store(total + j);
     }
     for (; j < width; ++j) total[j] += Op::load(p[j]);
   }
@@ -487,25 +492,26 @@ struct Min : Max<T> {
   }
 };
 
-// Of numbers of one sign, such as squares, which cannot cancel: a run is summed as it is.
+// Where nothing can cancel, as in sums of squares, or the sum need not be exact: a run is summed in
+// the type of its elements.
 template <class A>
-struct PositiveSum : SumOf<A, WideOf<A>> {
+struct QuickSum : SumOf<A, WideOf<A>> {
   static A load(A x) { return x; }
 };
-// The sum of f(i) >= 0 over [0, n).
+// Such a sum of f(i) over [0, n).
 template <class A, class F>
-double positive_sum(int64_t n, F f) {
+double quick_sum(int64_t n, F f) {
   double total = 0;
   for (int64_t begin = 0; begin < n; begin += kRun) {
     const int64_t end = std::min(begin + kRun, n);
     A lane[kLanes] = {};
-    const auto add = [&](int64_t at, int64_t count) {
-#pragma omp simd
-      for (int64_t l = 0; l < count; ++l) lane[l] += f(at + l);
-    };
     int64_t i = begin;
-    for (; i + kLanes <= end; i += kLanes) add(i, kLanes);
-    add(i, end - i);
+    for (; i + kLanes <= end; i += kLanes) {
+      for (int64_t l = 0; l < kLanes; ++l) lane[l] += f(i + l);
+    }
+    const int64_t rest = end - i;
+#pragma omp simd
+    for (int64_t l = 0; l < rest; ++l) lane[l] += f(i + l);
     for (int64_t half = kLanes / 2; half > 0; half /= 2) {
       for (int64_t l = 0; l < half; ++l) lane[l] += lane[l + half];
     }
