@@ -1,6 +1,6 @@
 # Everything starts from nothing: the environment .venv is made by tools/dev_setup.sh.
 # PYTHON picks the interpreter that it is made from; PYTEST_ARGS goes to pytest; WORKLOADS, THREADS
-# and ROUNDS go to the benchmarks.
+# and ROUNDS go to the benchmarks, SECONDS and SEED to the fuzzers.
 
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -9,6 +9,8 @@ PYTEST_ARGS ?=
 WORKLOADS ?=
 THREADS ?=
 ROUNDS ?=
+SECONDS ?= 60
+SEED ?= 1
 EIGEN ?= 3.4.0
 
 export PYTHON
@@ -17,14 +19,14 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PY := .venv/bin/python
 SETUP_INPUTS := pyproject.toml tools/dev_setup.sh tools/requirements.py
 PYTHON_SOURCES := python tests tools $(wildcard benchmarks examples)
-CPP_SOURCES = $(shell find cpp tests/cpp benchmarks -name '*.h' -o -name '*.cpp')
+CPP_SOURCES = $(shell find cpp tests/cpp tests/fuzz benchmarks -name '*.h' -o -name '*.cpp')
 # What pytest runs: the tests, and the examples in the package's docstrings and in the list of
 # differences.
 PYTEST_TARGETS := $(wildcard tests/python tests/conformance docs/differences.md) \
                   --pyargs mxtape --doctest-modules --doctest-glob='*.md'
 
 .PHONY: help build test test-cpp test-python lint derived format demo bench bench-micro \
-        bench-pointwise bench-scaling bench-programs sanitize check-eigen wheel \
+        bench-pointwise bench-scaling bench-programs sanitize thread check-eigen wheel \
         record-conformance clean
 
 help:
@@ -34,12 +36,15 @@ help:
 	@echo "make lint | format        check or apply style"
 	@echo "make derived              write the type stubs and docs/operators.md again"
 	@echo "make sanitize             the tests under the address and undefined-behaviour sanitizers"
+	@echo "make sanitize thread      the C++ tests and those of threads under the thread sanitizer"
 	@echo "make bench                mxtape beside its peers: benchmarks/RESULTS.md"
 	@echo "                          WORKLOADS='mlp dot' THREADS=1 ROUNDS=5 narrow it or make it longer"
 	@echo "make bench-micro          the C++ kernels against what the processor can do"
 	@echo "make bench-pointwise      names the pointwise operators that are slower than their cost says"
 	@echo "make bench-scaling        cost against elements, tape and threads: benchmarks/SCALING.md"
 	@echo "make check-eigen          whether the core compiles with Eigen 3.4.0, or EIGEN=VERSION"
+	@echo "make fuzz                 random programs against a reference: SECONDS=600 SEED=2"
+	@echo "make fuzz-bytes           files, JSON and DLPack against libFuzzer: SECONDS=600"
 	@echo "make wheel                release wheels, tested, for each Python in PYTHONS"
 	@echo "make record-conformance   record the conformance values from MXNet 1.9.1 again"
 	@echo "make clean                remove what was built"
@@ -112,8 +117,11 @@ bench-programs: build
 	cmake --preset dev -DMXTAPE_BENCHMARKS=ON >/dev/null
 	cmake --build --preset dev -j $(JOBS) --target mxtape_machine mxtape_micro
 
+# `make sanitize thread` has the thread sanitizer.
 sanitize: .venv/.stamp-build+test+lint
-	tools/sanitize.sh
+	JOBS=$(JOBS) tools/sanitize.sh $(filter thread,$(MAKECMDGOALS))
+
+thread: sanitize
 
 check-eigen: .venv/.stamp-build+test+lint
 	$(PY) tools/check_eigen.py $(EIGEN)
@@ -123,6 +131,14 @@ wheel:
 
 record-conformance:
 	"$$(tools/mxnet_reference.sh)" tests/conformance/record.py
+
+.PHONY: fuzz fuzz-bytes
+fuzz: build
+	$(PY) tests/fuzz/run.py --seconds $(SECONDS) --seed $(SEED)
+
+# Needs Clang: apt-get install clang libclang-rt-14-dev libomp-14-dev.
+fuzz-bytes: build
+	SECONDS_EACH=$(SECONDS) tests/fuzz/bytes/run.sh
 
 clean:
 	rm -rf build dist wheelhouse python/mxtape/_build.py python/mxtape/_core_*.so

@@ -1,7 +1,7 @@
 # Precompiled headers, and ccache that gets along with them. They change no object's code; with
 # -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON each file is compiled with what it includes itself.
 
-# Headers of libraries only: every file of the target depends on them.
+# Every file of the target depends on these headers.
 function(mxtape_precompile target)
   target_precompile_headers(${target} PRIVATE ${ARGN})
   # Clang writes the headers' times into the file, and ccache would never find the same file again.

@@ -2,35 +2,52 @@
 # Runs the tests under sanitizers. `make sanitize` makes .venv first.
 #
 #   tools/sanitize.sh [PYTEST_ARGS]    address and undefined behaviour: C++ and Python tests
-#   tools/sanitize.sh thread           threads: C++ tests
+#   tools/sanitize.sh thread [PYTEST_ARGS]    threads: C++ tests, and Python tests of threads
 set -euo pipefail
 cd "$(dirname "$0")/.."
 jobs=${JOBS:-2}
-site=$PWD/build/asan/site
 
 [[ -x .venv/bin/python ]] || tools/dev_setup.sh build test lint
 export PATH=$PWD/.venv/bin:$PATH
 
 build_and_ctest() {
-  [[ -f build/$1/build.ninja && -f build/$1/CMakeCache.txt ]] || cmake --preset "$1"
+  cmake --preset "$1"
   cmake --build --preset "$1" -j "$jobs"
   ctest --preset "$1"
 }
 
-if [[ ${1:-} == thread ]]; then
-  build_and_ctest tsan
-  exit
-fi
-build_and_ctest asan
-
-rm -rf "$site"
-cmake --install build/asan --prefix "$site" --component mxtape >/dev/null
-cmake --install build/asan --prefix "$site" --component python_sources >/dev/null
+# The package with the module of preset $1, beside the developer build.
+install_site() {
+  site=$PWD/build/$1/site
+  rm -rf "$site"
+  cmake --install "build/$1" --prefix "$site" --component mxtape >/dev/null
+  cmake --install "build/$1" --prefix "$site" --component python_sources >/dev/null
+}
 
 # The interpreter is not instrumented, so the run-time library must come first; libstdc++ must be
 # there when it starts, or it cannot catch the throwing of exceptions.
 cxx=${CXX:-c++}
-preload="$("$cxx" -print-file-name=libasan.so) $("$cxx" -print-file-name=libstdc++.so)"
+preload_of() {
+  echo "$("$cxx" -print-file-name="$1") $("$cxx" -print-file-name=libstdc++.so)"
+}
+
+# Python, NumPy and oneDNN are not instrumented: what they do with memory is left alone, their locks
+# count.
+if [[ ${1:-} == thread ]]; then
+  shift
+  build_and_ctest tsan
+  install_site tsan
+  echo "sanitize: pytest"
+  options=halt_on_error=1:allocator_may_return_null=1:atexit_sleep_ms=100
+  LD_PRELOAD=$(preload_of libtsan.so) PYTHONPATH=$site MXTAPE_SANITIZED=1 OMP_NUM_THREADS=3 \
+    TSAN_OPTIONS=$options:ignore_noninstrumented_modules=1:suppressions=$PWD/tests/thread_sanitizer.supp \
+    .venv/bin/python -m pytest tests/python/test_{thread_safety,threads,exit,interrupts}.py \
+    -p no:cacheprovider -k "not same_bits" "$@"
+  exit
+fi
+build_and_ctest asan
+install_site asan
+preload=$(preload_of libasan.so)
 targets=()
 for folder in tests/python tests/conformance; do [[ ! -d $folder ]] || targets+=("$folder"); done
 

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <memory>
-#include <unordered_set>
+#include <utility>
 
 #include "autograd/recorder.h"
 #include "core/error.h"
@@ -11,6 +11,26 @@ namespace mxtape::autograd {
 namespace {
 
 GradientOps installed_ops;
+void (*interruption)() = nullptr;
+
+// Calls `interruption` every kNodes nodes: below a millisecond if they are small. A large gradient
+// counts for all of them.
+class Pause {
+ public:
+  void node() {
+    if (--left_ < 0) look();
+  }
+  void large() { left_ = 0; }
+
+ private:
+  static constexpr int kNodes = 1000;
+  void look() {
+    left_ = kNodes;
+    if (interruption) interruption();
+  }
+  int left_ = kNodes;
+};
+constexpr size_t kLargeBytes = size_t{1} << 17;
 
 // Gradients that wait for a node: one slot for each of its outputs.
 struct Pending {
@@ -113,6 +133,39 @@ class PendingNodes {
   std::vector<std::unique_ptr<Pending>> free_;
 };
 
+// A set of nodes that need not live any more. One block of memory: a set of millions is gone at
+// once.
+class NodeSet {
+ public:
+  // Whether it was not there before.
+  bool insert(const Node* node) {
+    if ((used_ + 1) * 2 > table_.size()) {
+      std::vector<const Node*> old(table_.size() * 2);
+      old.swap(table_);
+      for (const Node* each : old) {
+        if (each) table_[find(each)] = each;
+      }
+    }
+    const size_t slot = find(node);
+    if (table_[slot]) return false;
+    table_[slot] = node;
+    ++used_;
+    return true;
+  }
+  bool contains(const Node* node) const { return table_[find(node)] != nullptr; }
+
+ private:
+  size_t find(const Node* node) const {
+    const size_t mask = table_.size() - 1;
+    size_t slot = (reinterpret_cast<uintptr_t>(node) >> 4) * 0x9E3779B97F4A7C15ull >> 20 & mask;
+    while (table_[slot] && table_[slot] != node) slot = (slot + 1) & mask;
+    return slot;
+  }
+
+  std::vector<const Node*> table_ = std::vector<const Node*>(32);
+  size_t used_ = 0;
+};
+
 [[noreturn]] void fail_freed(std::string_view what, const Node& node) {
   fail("backward: ", what, " has been freed by an earlier backward (at ", node.name(), node.where(),
        "); pass retain_graph=True to that one to keep it");
@@ -151,7 +204,7 @@ class Run {
     }
     mark_needed();
     for (size_t i = 0; i < variables.size(); ++i) {
-      if (!reached_.count(node_of(variables[i]))) {
+      if (!reached_.contains(node_of(variables[i]))) {
         fail("grad: variable ", i, " of shape ", variables[i].shape(),
              " is not reachable from the heads: none of them depends on it");
       }
@@ -162,6 +215,7 @@ class Run {
     StateScope state(options_.create_graph, options_.train_mode);
     seed();
     while (!pending_.empty()) {
+      pause_.node();
       Pending* current = pending_.pop();
       try {
         step(*current);
@@ -239,43 +293,47 @@ class Run {
   void seed() {
     for (size_t i = 0; i < heads_.size(); ++i) {
       const bool given = !head_grads_.empty() && head_grads_[i].defined();
-      Edge edge = edge_of(heads_[i]);
-      if (restricted_ && !reached_.count(edge.node.get())) continue;
+      const Edge edge = edge_of(heads_[i]);
+      // Other threads run while the gradients of large heads are filled in and added.
+      if (!edge.node) fail_freed(str_cat("the graph of head ", i), *node_of(heads_[i]));
+      if (restricted_ && !reached_.contains(edge.node.get())) continue;
       accumulate(edge, given ? head_grads_[i]
                              : installed_ops.fill_like(heads_[i].shape(), heads_[i].dtype(), 1));
     }
   }
 
-  // Which nodes lead to a wanted variable: visited from the newest down, decided from the oldest
-  // up.
+  // Which nodes lead to a wanted variable: depth first, a node after all that it points to.
   void mark_needed() {
-    std::vector<Node*> order, stack;
-    std::unordered_set<Node*> seen;
-    for (const NDArray& head : heads_) stack.push_back(node_of(head));
-    while (!stack.empty()) {
-      Node* node = stack.back();
-      stack.pop_back();
-      if (!seen.insert(node).second) continue;
-      if (node->released()) fail_freed("a part of the graph", *node);
-      order.push_back(node);
-      for (const Edge& edge : node->edges()) {
-        if (edge.node) stack.push_back(edge.node.get());
+    // Counted: another thread may release the nodes that point to these.
+    std::vector<std::pair<Ref<Node>, size_t>> stack;
+    NodeSet seen;
+    const auto visit = [&](Node* node) {
+      if (seen.insert(node)) stack.emplace_back(Ref<Node>(node), 0);
+    };
+    for (const NDArray& head : heads_) {
+      visit(node_of(head));
+      while (!stack.empty()) {
+        pause_.node();
+        auto& [node, next] = stack.back();
+        if (node->released()) fail_freed("a part of the graph", *node);
+        const std::span<Edge> edges = node->edges();
+        if (next < edges.size()) {
+          if (Node* input = edges[next++].node.get()) visit(input);
+          continue;
+        }
+        bool leads = needed_.contains(node.get());
+        for (const Edge& edge : edges) {
+          leads = leads || (edge.node && reached_.contains(edge.node.get()));
+        }
+        if (leads) reached_.insert(node.get());
+        stack.pop_back();
       }
-    }
-    std::sort(order.begin(), order.end(),
-              [](const Node* a, const Node* b) { return a->number() < b->number(); });
-    for (Node* node : order) {
-      bool leads = needed_.count(node) > 0;
-      for (const Edge& edge : node->edges()) {
-        leads = leads || (edge.node && reached_.count(edge.node.get()));
-      }
-      if (leads) reached_.insert(node);
     }
   }
 
   bool needs(const Edge& edge) const {
     if (!edge.node) return false;
-    if (restricted_) return reached_.count(edge.node.get()) > 0;
+    if (restricted_) return reached_.contains(edge.node.get());
     return !edge.node->is_leaf() ||
            static_cast<LeafNode*>(edge.node.get())->req() != GradReq::kNull;
   }
@@ -297,17 +355,20 @@ class Run {
       call.set_needs(i, needs(edges[i]));
       any = any || call.needs(i);
     }
+    const size_t count = edges.size();
     if (any) node.vjp(call);
-    if (node.released()) {
-      fail("backward: another thread freed the graph at ", node.name(), " meanwhile");
-    }
-    edges = node.edges();
-    for (size_t i = 0; i < edges.size(); ++i) {
-      NDArray& value = call.result(i);
-      if (call.needs(i) && value.defined()) {
-        check(node, i, edges[i], value);
-        accumulate(edges[i], std::move(value));
+    for (size_t i = 0; i < count; ++i) {
+      // Python code and other threads run in a vjp, and while large gradients are added.
+      if (node.released()) {
+        fail("backward: another backward freed the graph at ", node.name(), node.where(),
+             " meanwhile");
       }
+      NDArray& value = call.result(i);
+      if (!call.needs(i) || !value.defined()) continue;
+      if (value.nbytes() > kLargeBytes) pause_.large();
+      const Edge& edge = node.edges()[i];
+      check(node, i, edge, value);
+      accumulate(edge, std::move(value));
     }
     if (!options_.retain_graph) node.release();
   }
@@ -336,8 +397,9 @@ class Run {
   std::span<const NDArray> heads_, head_grads_;
   BackwardOptions options_;
   bool restricted_ = false;
-  std::unordered_set<Node*> needed_, reached_;
+  NodeSet needed_, reached_;
   PendingNodes pending_;
+  Pause pause_;
   std::vector<std::pair<Ref<Node>, NDArray>> leaf_grads_;
 };
 
@@ -345,6 +407,7 @@ class Run {
 
 void set_gradient_ops(const GradientOps& ops) { installed_ops = ops; }
 const GradientOps& gradient_ops() { return installed_ops; }
+void set_interruption(void (*poll)()) { interruption = poll; }
 
 VjpCall::VjpCall(Node& node, std::span<NDArray> heads, bool create_graph)
     : node_(node), heads_(heads), create_graph_(create_graph) {

@@ -23,6 +23,10 @@ struct GradientOps {
 void set_gradient_ops(const GradientOps& ops);
 const GradientOps& gradient_ops();
 
+// What a long sweep calls now and then: lets other threads run, and throws where the program is to
+// be interrupted.
+void set_interruption(void (*poll)());
+
 // What one step of the reverse sweep hands to Node::vjp: the head gradients in, the input gradients
 // out.
 class VjpCall {

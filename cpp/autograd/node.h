@@ -140,6 +140,7 @@ struct Saved {
     saved.storage = array.storage();
     saved.byte_offset = array.byte_offset();
     saved.version = saved.storage->version();
+    saved.storage->set_saved();
     saved.deferred = saved.storage->deferred();
     if (saved.deferred) saved.storage->saves().fetch_add(1, std::memory_order_relaxed);
     return saved;
@@ -151,7 +152,11 @@ struct Saved {
     if (deferred && storage) storage->saves().fetch_sub(1, std::memory_order_relaxed);
   }
 
-  bool stale() const { return storage && storage->version() != version; }
+  bool stale() const {
+    const auto begin = static_cast<size_t>(byte_offset);
+    return storage && storage->version() != version &&
+           storage->written_since(version, begin, begin + array().nbytes());
+  }
   NDArray array() const { return NDArray(storage, byte_offset, shape, dtype); }
 
  private:

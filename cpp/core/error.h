@@ -9,7 +9,7 @@
 namespace mxtape {
 
 // Which Python exception an Error becomes at the border.
-enum class ErrorKind { kMXNet, kType, kValue, kIndex, kAssertion, kNotImplemented };
+enum class ErrorKind { kMXNet, kType, kValue, kIndex, kAssertion, kNotImplemented, kMemory };
 
 class Error : public std::runtime_error {
  public:

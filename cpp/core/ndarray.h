@@ -49,6 +49,17 @@ class NDArray {
   // The same array off the tape.
   NDArray detached() const { return viewed(shape_); }
 
+  // Counts a write to the elements, for what the tape has saved.
+  void mark_written() const {
+    if (storage_->saved()) {
+      const auto begin = static_cast<size_t>(byte_offset_);
+      const WrittenBytes all{begin, begin + nbytes()};
+      storage_->bump_version({&all, 1});
+    } else {
+      storage_->bump_version();
+    }
+  }
+
   // The tape's side.
   RefCounted* edge_node() const { return edge_node_.get(); }
   uint32_t edge_index() const { return edge_index_; }

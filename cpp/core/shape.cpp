@@ -82,7 +82,8 @@ int64_t checked_size(const Shape& shape, std::string_view op) {
     // Strides, and products of some of the extents, must not overflow in an empty array either.
     empty = empty || extent == 0;
     if (extent && (__builtin_mul_overflow(n, extent, &n) || n > (int64_t{1} << 58))) {
-      fail(op, ": shape ", shape, " has more elements than memory can hold");
+      fail_as(ErrorKind::kMemory, op, ": out of memory: shape ", shape,
+              " has more elements than memory can hold");
     }
   }
   return empty ? 0 : n;

@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #endif
 
+#include "core/at_fork.h"
 #include "core/error.h"
 
 #ifdef __SANITIZE_ADDRESS__
@@ -62,6 +63,7 @@ struct FreeBlock {
 char* behind_link(void* block) { return static_cast<char*>(block) + sizeof(FreeBlock); }
 
 std::atomic<size_t> system_bytes{0};
+std::atomic<size_t> peak_bytes{0};    // the most that system_bytes has been
 std::atomic<size_t> cached_bytes{0};  // in the shared cache
 
 // Large blocks ask for huge pages: fewer faults when first written, fewer misses of the TLB after.
@@ -81,7 +83,11 @@ void* aligned_memory(size_t bytes) {
 
 void* system_allocate(size_t bytes) {
   void* block = aligned_memory(bytes);
-  if (block) system_bytes.fetch_add(bytes, std::memory_order_relaxed);
+  if (!block) return nullptr;
+  const size_t held = system_bytes.fetch_add(bytes, std::memory_order_relaxed) + bytes;
+  size_t peak = peak_bytes.load(std::memory_order_relaxed);
+  while (held > peak && !peak_bytes.compare_exchange_weak(peak, held, std::memory_order_relaxed)) {
+  }
   return block;
 }
 
@@ -128,6 +134,7 @@ class SharedCache {
     }
     bytes_ = 0;
   }
+  std::mutex& mutex() { return mutex_; }
 
  private:
   std::mutex mutex_;
@@ -140,6 +147,13 @@ SharedCache& shared_cache() {
   static auto* cache = new SharedCache;
   return *cache;
 }
+
+std::mutex& shared_mutex() { return shared_cache().mutex(); }
+
+[[maybe_unused]] const bool installed = [] {
+  at_fork(AtFork::kPool, lock_at_fork<shared_mutex>());
+  return true;
+}();
 
 // A thread's own lists take no lock. Trivial to construct, so that access needs no guard; what it
 // holds goes to the shared cache when the thread ends.
@@ -211,7 +225,10 @@ Ref<Storage> Storage::allocate(size_t nbytes) {
       block = system_allocate(class_bytes(size_class));
     }
   }
-  if (!block) fail("out of memory: cannot allocate ", nbytes, " bytes");
+  if (!block) {
+    fail_as(ErrorKind::kMemory, "out of memory: cannot allocate ", nbytes,
+            " bytes for an array; other arrays hold ", pool_stats().bytes_in_use, " bytes");
+  }
   const size_t usable = sizeof(Storage) + kGuard + nbytes;
   permit(block, usable);
   auto* storage = new (block) Storage;
@@ -268,6 +285,7 @@ void Storage::dispose() noexcept {
   } else if (deleter_) {
     deleter_(context_);
   }
+  if (saved()) forget_writes();
   const int size_class = size_class_;
   this->~Storage();
   forbid(behind_link(this), class_bytes(size_class) - sizeof(FreeBlock));
@@ -276,7 +294,7 @@ void Storage::dispose() noexcept {
 
 PoolStats pool_stats() {
   const size_t cached = cached_bytes.load() + thread_cache.bytes;
-  return {system_bytes.load() - cached, cached};
+  return {system_bytes.load() - cached, cached, peak_bytes.load()};
 }
 
 void pool_trim() {

@@ -3,10 +3,18 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "core/ref.h"
 
 namespace mxtape {
+
+// Bytes [begin, end) of a buffer, or those of them that are written: `width` bytes from `begin` on,
+// and again after every `stride`. A stride of 0 means all.
+struct WrittenBytes {
+  size_t begin, end;
+  size_t stride = 0, width = 0;
+};
 
 // A reference-counted buffer, 64-byte aligned. Memory of its own follows this header in one block
 // from the pool; foreign memory is borrowed and given back through a deleter. The memory of a
@@ -15,7 +23,7 @@ class alignas(64) Storage {
  public:
   using Deleter = void (*)(void* context);
 
-  // `nbytes` of uninitialised memory from the pool; throws Error when there is none.
+  // `nbytes` of uninitialised memory from the pool; an Error of kind kMemory when there is none.
   static Ref<Storage> allocate(size_t nbytes);
   // Memory of somebody else; `deleter(context)` runs when the last reference goes.
   static Ref<Storage> borrow(void* data, size_t nbytes, Deleter deleter, void* context);
@@ -59,6 +67,14 @@ class alignas(64) Storage {
   // Counts in-place writes, so that the tape can tell when what it saved has changed.
   uint32_t version() const noexcept { return version_.load(std::memory_order_relaxed); }
   void bump_version() noexcept { version_.fetch_add(1, std::memory_order_relaxed); }
+  // A write to some parts. Of memory of which the tape has saved something, they are noted.
+  void bump_version(std::span<const WrittenBytes> parts);
+  // Whether some of the bytes [begin, end) may have been written to since `version`.
+  bool written_since(uint32_t version, size_t begin, size_t end) const;
+  bool saved() const noexcept { return saved_.load(std::memory_order_relaxed); }
+  void set_saved() noexcept {
+    if (!saved()) saved_.store(true, std::memory_order_relaxed);
+  }
 
   // The device that the user named, as a type and a number: a label, all memory is the CPU's.
   uint16_t device() const noexcept { return device_; }
@@ -67,6 +83,7 @@ class alignas(64) Storage {
  private:
   Storage() = default;
   void dispose() noexcept;
+  void forget_writes() noexcept;
   char* computed() const;
   static void drop_memory(void* memory) { static_cast<Storage*>(memory)->unref(); }
 
@@ -82,14 +99,17 @@ class alignas(64) Storage {
   std::atomic<uint32_t> readers_{0}, saves_{0};
   int16_t size_class_ = -1;
   uint16_t device_ = 0;
-  std::atomic<bool> lent_{false};
+  std::atomic<bool> lent_{false}, saved_{false};
+  bool noted_ = false;  // has an entry among the noted writes; guarded by their mutex
 };
 
 // What arrays hold, and what waits for new ones in the shared cache and the calling thread's. What
-// waits in another thread's cache counts as in use.
+// waits in another thread's cache counts as in use. `peak_bytes` is the most that both together
+// have been.
 struct PoolStats {
   size_t bytes_in_use;
   size_t bytes_cached;
+  size_t peak_bytes;
 };
 PoolStats pool_stats();
 

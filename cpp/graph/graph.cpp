@@ -13,7 +13,7 @@ namespace {
 auto position_of(auto& items, std::string_view key) {
   return std::lower_bound(
       items.begin(), items.end(), key,
-      [](const Attributes::Item& item, std::string_view k) { return item.first < k; });
+      [](const Attributes::Item& item, std::string_view k) { return item.first.compare(k) < 0; });
 }
 
 std::string names_of_inputs(const OpSchema& op, const Params* params, size_t count) {
@@ -82,6 +82,12 @@ Ref<const GraphNode> GraphNode::variable(std::string name, Attributes attributes
   node->name_ = std::move(name);
   node->attributes_ = std::move(attributes);
   return node;
+}
+
+Ref<const GraphNode> GraphNode::call(const OpSchema& op, ParamsRef params,
+                                     std::vector<GraphEntry> inputs, std::string name,
+                                     Attributes attributes) {
+  return call(op, std::move(params), std::move(inputs), std::move(name), std::move(attributes), {});
 }
 
 Ref<const GraphNode> GraphNode::call(const OpSchema& op, ParamsRef params,
@@ -299,7 +305,7 @@ ParamsRef params_from_attributes(const OpSchema& op, const Attributes& attribute
   if (known == attributes.size()) return params;
   for (const auto& [key, value] : attributes) {
     const bool field = std::any_of(fields.begin(), fields.end(),
-                                   [&](const ParamField& f) { return f.name == key; });
+                                   [&key = key](const ParamField& f) { return f.name == key; });
     const bool own = key.size() > 4 && key.starts_with("__") && key.ends_with("__");
     if (!field && !own) fail(op.name, ": unknown parameter ", key, "='", value, "'");
   }

@@ -50,7 +50,10 @@ class GraphNode final : public RefCounted {
   // A call; an Error when it has not as many inputs as the operator takes.
   static Ref<const GraphNode> call(const OpSchema& op, ParamsRef params,
                                    std::vector<GraphEntry> inputs, std::string name,
-                                   Attributes attributes = {}, std::vector<Graph> subgraphs = {});
+                                   Attributes attributes = {});
+  static Ref<const GraphNode> call(const OpSchema& op, ParamsRef params,
+                                   std::vector<GraphEntry> inputs, std::string name,
+                                   Attributes attributes, std::vector<Graph> subgraphs);
   // A call whose number of outputs its operator does not know: a function written in Python.
   static Ref<const GraphNode> call_with_outputs(const OpSchema& op, uint32_t outputs,
                                                 std::vector<GraphEntry> inputs, std::string name);

@@ -54,6 +54,9 @@ Managed* export_array(const NDArray& array) {
   return &made->managed;
 }
 
+// More than anybody has; a number beyond it is not that of a shape that can be read.
+constexpr int kMaxAxes = 1000;
+
 template <class Managed>
 void finish(void* managed) {
   auto* tensor = static_cast<Managed*>(managed);
@@ -68,9 +71,17 @@ NDArray import_tensor(Managed* managed, bool read_only) {
          ", mxtape has only the CPU; copy it there first");
   }
   const DType dtype = dtype_of_tensor(tensor.dtype);
-  if (tensor.ndim < 0) fail("from_dlpack: the tensor has ", tensor.ndim, " axes");
+  if (tensor.ndim < 0 || tensor.ndim > kMaxAxes) {
+    fail("from_dlpack: the tensor has ", tensor.ndim, " axes; expected 0 to ", kMaxAxes);
+  }
+  if (tensor.ndim > 0 && !tensor.shape) {
+    fail("from_dlpack: the tensor has ", tensor.ndim, " axes and no shape");
+  }
   const Shape shape(std::span<const int64_t>(tensor.shape, static_cast<size_t>(tensor.ndim)));
   const int64_t size = checked_size(shape, "from_dlpack");
+  if (size > 0 && !tensor.data) {
+    fail("from_dlpack: the tensor of shape ", shape, " has elements and no memory");
+  }
   int64_t step = 1;
   for (int i = shape.ndim() - 1; tensor.strides && size > 0 && i >= 0; --i) {
     if (shape[i] != 1 && tensor.strides[i] != step) {

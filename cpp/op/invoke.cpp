@@ -1,9 +1,13 @@
 #include "op/invoke.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
+#include <mutex>
+#include <new>
 
 #include "autograd/recorder.h"
+#include "core/at_fork.h"
 #include "op/call.h"
 #include "op/functional.h"
 #include "op/op_node.h"
@@ -135,6 +139,61 @@ NDArray waiting_result(const OpSchema& op, Inputs inputs, const ParamsRef& param
                        params ? params->data() : nullptr, params.get());
 }
 
+// Sweeps of several threads may end in one gradient buffer. What is written without the
+// interpreter's lock, they write one after the other, or one would lose what the other adds.
+class UpdateLock {
+ public:
+  explicit UpdateLock(const NDArray& target) {
+    if (blocking_hooks.enter && target.nbytes() <= BlockingScope::kBytes) return;
+    const auto address = reinterpret_cast<uintptr_t>(target.storage().get());
+    std::mutex& mutex = mutexes()[address / sizeof(Storage) % kMutexes];
+    lock_ = std::unique_lock(mutex, std::try_to_lock);
+    if (lock_.owns_lock()) return;
+    // Whoever has it may need the interpreter's lock to give it back.
+    const BlockingScope scope(BlockingScope::kBytes + 1);
+    lock_.lock();
+  }
+
+  // One that a thread of the parent held would never be given back.
+  static void restart_in_child() { new (&mutexes()) Mutexes; }
+
+ private:
+  static constexpr size_t kMutexes = 61;
+  using Mutexes = std::array<std::mutex, kMutexes>;
+  static Mutexes& mutexes() {
+    static auto* const mutexes = new Mutexes;  // never destroyed: threads may run to the very end
+    return *mutexes;
+  }
+  std::unique_lock<std::mutex> lock_;
+};
+
+[[maybe_unused]] const bool installed = [] {
+  at_fork(AtFork::kUpdates, {nullptr, nullptr, UpdateLock::restart_in_child});
+  return true;
+}();
+
+// In a handler: an operator that does not get its memory says which one it is.
+[[noreturn, gnu::cold, gnu::noinline]] void name_out_of_memory(const OpSchema& op, Inputs inputs) {
+  std::string what;
+  try {
+    throw;
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::kMemory || error.names_call()) throw;
+    what = error.what();
+  } catch (const std::bad_alloc&) {
+    what = "out of memory: the system has no working memory";
+  }
+  what = str_cat(op.name, ": ", what);
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (i == 8) {
+      what += ", ...";
+      break;
+    }
+    what += str_cat(i ? ", " : "; the inputs have the shapes ", inputs[i].shape());
+  }
+  throw Error(ErrorKind::kMemory, what).set_names_call();
+}
+
 }  // namespace
 
 void check_writable(const NDArray& array, std::string_view op) {
@@ -225,9 +284,9 @@ void check_writable(const NDArray& array, std::string_view op) {
     }
   }
   for (size_t k = 0; k < copied_.size(); ++k) outputs_[copied_[k]] = std::move(spare_[k]);
-  for (size_t i = 0; i < given_; ++i) outputs_[i].storage()->bump_version();
+  for (size_t i = 0; i < given_; ++i) outputs_[i].mark_written();
   for (size_t i = 0; op_.mutates && i < inputs_.size(); ++i) {
-    if (mutates(i)) inputs_[i].storage()->bump_version();
+    if (mutates(i)) inputs_[i].mark_written();
   }
 }
 
@@ -239,10 +298,14 @@ void check_writable(const NDArray& array, std::string_view op) {
 
 void invoke(const OpSchema& op, Inputs inputs, const ParamsRef& params, Outputs& outputs) {
   Call call(op, inputs, params, autograd::thread_mode(), outputs);
-  call.infer_in_line();
-  call.place_in_line();
-  call.run_in_line();
-  call.record_in_line();
+  try {
+    call.infer_in_line();
+    call.place_in_line();
+    call.run_in_line();
+    call.record_in_line();
+  } catch (...) {
+    name_out_of_memory(op, inputs);
+  }
 }
 
 void Call::infer() { infer_in_line(); }
@@ -303,8 +366,9 @@ void install_gradient_ops() {
     const autograd::StateScope quiet(false, false);
     const NDArray inputs[] = {target.detached(), value.detached()};
     value = NDArray();
+    const UpdateLock lock(inputs[0]);
     Outputs outputs;
-    outputs.push_back(target.detached());
+    outputs.push_back(inputs[0]);
     invoke(op, inputs, nullptr, outputs);
   };
   ops.copy_into = [](const NDArray& target, NDArray value) {
@@ -314,6 +378,7 @@ void install_gradient_ops() {
     value = NDArray();
     Outputs outputs;
     outputs.push_back(target.detached());
+    const UpdateLock lock(outputs[0]);
     invoke(op, inputs, nullptr, outputs);
   };
   ops.fill_like = [](const Shape& shape, DType dtype, double value) {

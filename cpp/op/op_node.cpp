@@ -11,11 +11,19 @@ using autograd::Saved;
 namespace {
 
 // A node is reported once, however often its gradient reads what changed: x * x saves one array
-// twice. Gradients of operators do not nest, so one flag a thread is enough.
+// twice. Gradients of operators nest only in what a report runs: it is set again after that.
 thread_local bool stale_reported = false;
 
 void report_once(const OpNode& node, const char* what, size_t i) {
-  if (!std::exchange(stale_reported, true)) autograd::report_stale(node, str_cat(what, i));
+  if (std::exchange(stale_reported, true)) return;
+  autograd::report_stale(node, str_cat(what, i));
+  stale_reported = true;
+}
+
+// Where a kernel or a report lets other code run, that may finish a sweep over the same node.
+[[noreturn]] void fail_not_saved(const OpNode& node, const char* what, size_t i) {
+  if (node.released()) fail("the graph was freed by another backward meanwhile");
+  fail(what, i, " was not saved");
 }
 
 }  // namespace
@@ -91,7 +99,8 @@ void OpNode::vjp(autograd::VjpCall& call) {
   try {
     op_->vjp(view);
   } catch (const Error& error) {
-    throw Error(error.kind(), str_cat("backward of ", op_->name, where(), ": ", error.what()));
+    throw Error(error.kind(), str_cat("backward of ", op_->name, where(), ": ", error.what()))
+        .set_names_call();
   }
   for (size_t i = 0; i < input_count_; ++i) {
     const Saved* saved = saved_input(i);
@@ -114,41 +123,42 @@ NDArray Vjp::head(size_t i) const {
   Shape shape;
   DType dtype;
   if (!node_.output_meta(static_cast<uint32_t>(i), shape, dtype)) {
-    fail("output ", i, " received no gradient and its shape was not kept");
+    fail_not_saved(node_, "the shape of output ", i);
   }
   return autograd::gradient_ops().fill_like(shape, dtype, 0);
 }
 
 NDArray Vjp::input(size_t i) const {
   const Saved* saved = node_.saved_input(i);
-  if (!saved || !saved->storage) fail("input ", i, " was not saved");
-  if (saved->stale()) report_once(node_, "input ", i);
+  if (!saved || !saved->storage) fail_not_saved(node_, "input ", i);
   NDArray array = saved->array();
   if (call_.create_graph()) {
     const Edge& edge = node_.edges()[i];
     if (edge.node) array.set_edge(edge.node, edge.index);
   }
+  // Last: what a warning runs may release the node.
+  if (saved->stale()) report_once(node_, "input ", i);
   return array;
 }
 
 NDArray Vjp::output(size_t i) const {
   const Saved* saved = node_.saved_output(i);
-  if (!saved || !saved->storage) fail("output ", i, " was not saved");
-  if (saved->stale()) report_once(node_, "output ", i);
+  if (!saved || !saved->storage) fail_not_saved(node_, "output ", i);
   NDArray array = saved->array();
   if (call_.create_graph()) array.set_edge(Ref<RefCounted>(&node_), static_cast<uint32_t>(i));
+  if (saved->stale()) report_once(node_, "output ", i);
   return array;
 }
 
 Shape Vjp::input_shape(size_t i) const {
   const Saved* saved = node_.saved_input(i);
-  if (!saved) fail("the shape of input ", i, " was not saved");
+  if (!saved) fail_not_saved(node_, "the shape of input ", i);
   return saved->shape;
 }
 
 DType Vjp::input_dtype(size_t i) const {
   const Saved* saved = node_.saved_input(i);
-  if (!saved) fail("the dtype of input ", i, " was not saved");
+  if (!saved) fail_not_saved(node_, "the dtype of input ", i);
   return saved->dtype;
 }
 

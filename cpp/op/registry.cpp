@@ -90,7 +90,7 @@ void Registry::finish() {
     }
   }
   for (auto& [name, binary] : index_->binary) {
-    const auto resolve = [&](const std::string& form) {
+    const auto resolve = [&names, &name = name](const std::string& form) {
       const auto at = names.find(form);
       if (at == names.end()) fail("binary function ", name, ": there is no operator ", form);
       return at->second;

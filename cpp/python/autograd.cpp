@@ -1,10 +1,15 @@
 #include <pybind11/stl.h>
 
+#include <algorithm>
+#include <utility>
+
 #include "autograd/backward.h"
 #include "autograd/recorder.h"
 #include "op/invoke.h"
+#include "python/gil.h"
 #include "python/ndarray_type.h"
 #include "python/view.h"
+#include "runtime/convert.h"
 
 namespace py = pybind11;
 
@@ -29,13 +34,63 @@ std::vector<NDArray> as_head_grads(const py::object& list) {
   return arrays;
 }
 
+// The Function whose backward this thread runs while the gradient is recorded, or null.
+thread_local const std::string* recorded_function = nullptr;
+struct RecordedFunction {
+  explicit RecordedFunction(const std::string* name)
+      : outside(std::exchange(recorded_function, name)) {}
+  ~RecordedFunction() { recorded_function = outside; }
+  const std::string* outside;
+};
+
+// A sweep that is not recorded gives constants: a gradient made of them would lose what it depends
+// on.
+void expect_recorded_sweep(bool create_graph) {
+  if (!recorded_function || create_graph) return;
+  fail(*recorded_function,
+       ": its backward runs a backward of its own, while its gradient is recorded to be "
+       "differentiated again; use autograd.grad(..., create_graph=True) there");
+}
+
+// What a Function's forward computed and kept, while its gradient is recorded: how it depends on
+// the inputs is not known.
+class KeptNode final : public autograd::Node {
+ public:
+  explicit KeptNode(autograd::Node& function)
+      : name_(function.name()), edges_(function.edges().begin(), function.edges().end()) {}
+  std::string_view name() const override { return name_; }
+  std::span<autograd::Edge> edges() override { return edges_; }
+  uint32_t output_count() const override { return 1; }
+  void vjp(autograd::VjpCall& call) override {
+    const NDArray& head = call.head(0);
+    std::vector<double> values(static_cast<size_t>(head.size()));
+    convert(head.dtype(), head.bytes(), DType::kFloat64, values.data(), head.size());
+    if (std::all_of(values.begin(), values.end(), [](double x) { return x == 0; })) return;
+    fail(name_,
+         ": the gradient of its gradient needs that of an array which forward computed and kept, "
+         "and neither accepted nor returned. Compute it in backward from the inputs and outputs; "
+         "where it is a constant, use nd.BlockGrad() of it there",
+         where());
+  }
+  void release() override {
+    mark_released();
+    edges_.clear();
+  }
+
+ private:
+  std::string name_;
+  std::vector<autograd::Edge> edges_;
+};
+
 // An autograd.Function on the tape. `backward` is called with the head gradients and, under
 // create_graph, the outputs hung on this node, so that a saved output can be differentiated again.
 class FunctionNode final : public autograd::Node {
  public:
   FunctionNode(py::object function, std::string name, const std::vector<NDArray>& inputs,
                const std::vector<NDArray>& outputs)
-      : function_(function.release().ptr()), name_(std::move(name)) {
+      : function_(function.release().ptr()),
+        name_(std::move(name)),
+        output_count_(static_cast<uint32_t>(outputs.size())) {
     for (const NDArray& input : inputs) {
       edges_.push_back(autograd::edge_of(input));
       inputs_.push_back(autograd::Saved::meta(input));
@@ -46,7 +101,7 @@ class FunctionNode final : public autograd::Node {
 
   std::string_view name() const override { return name_; }
   std::span<autograd::Edge> edges() override { return edges_; }
-  uint32_t output_count() const override { return static_cast<uint32_t>(outputs_.size()); }
+  uint32_t output_count() const override { return output_count_; }
   bool output_meta(uint32_t index, Shape& shape, DType& dtype) const override {
     if (index >= outputs_.size()) return false;
     shape = outputs_[index].shape;
@@ -55,17 +110,23 @@ class FunctionNode final : public autograd::Node {
   }
 
   void vjp(autograd::VjpCall& call) override {
+    // Copied first: other threads run below, and a sweep of theirs may release this node.
+    const auto function = py::reinterpret_borrow<py::object>(function_);
+    std::vector<NDArray> saved;
+    for (const autograd::Saved& output : outputs_) saved.push_back(output.array());
     py::list heads, outputs;
-    for (size_t i = 0; i < outputs_.size(); ++i) {
-      const autograd::Saved& saved = outputs_[i];
-      heads.append(wrap_object(own_head(call, i)));
-      NDArray output = saved.array();
+    for (size_t i = 0; i < saved.size(); ++i) {
+      heads.append(wrap_object(own_head(call, i, saved[i])));
       if (call.create_graph()) {
-        output.set_edge(Ref<RefCounted>(this), static_cast<uint32_t>(i));
+        saved[i].set_edge(Ref<RefCounted>(this), static_cast<uint32_t>(i));
       }
-      outputs.append(wrap_object(output));
+      outputs.append(wrap_object(saved[i]));
     }
-    const py::object result = py::reinterpret_borrow<py::object>(function_)(heads, outputs);
+    const RecordedFunction scope(call.create_graph() ? &name_ : nullptr);
+    const auto result = py::reinterpret_steal<py::object>(or_wait_for_exit([&] {
+      return PyObject_CallFunctionObjArgs(function.ptr(), heads.ptr(), outputs.ptr(), nullptr);
+    }));
+    if (!result) throw py::error_already_set();
     const py::list grads(result);
     if (grads.size() != inputs_.size()) {
       fail(name_, ": backward returned ", grads.size(), " gradients for ", inputs_.size(),
@@ -86,28 +147,28 @@ class FunctionNode final : public autograd::Node {
   void release() override {
     if (released()) return;
     mark_released();
-    edges_.clear();
-    outputs_.clear();
+    // What is dropped may run Python code, which finds the node empty.
+    const auto edges = std::exchange(edges_, {});
+    const auto outputs = std::exchange(outputs_, {});
     drop_function();
   }
 
  private:
   // The user's code may write into its head gradient: it gets memory that no other gradient shares.
-  NDArray own_head(const autograd::VjpCall& call, size_t i) const {
+  static NDArray own_head(const autograd::VjpCall& call, size_t i, const NDArray& output) {
     const autograd::GradientOps& ops = autograd::gradient_ops();
-    if (!call.has_head(i)) return ops.fill_like(outputs_[i].shape, outputs_[i].dtype, 0);
+    if (!call.has_head(i)) return ops.fill_like(output.shape(), output.dtype(), 0);
     return call.head(i).storage()->unique() ? call.head(i) : ops.copy(call.head(i));
   }
 
   ~FunctionNode() override { drop_function(); }
   void drop_function() {
-    const PyGILState_STATE state = PyGILState_Ensure();
-    Py_CLEAR(function_);
-    PyGILState_Release(state);
+    if (PyObject* function = std::exchange(function_, nullptr)) drop_object(function);
   }
 
   PyObject* function_;
   std::string name_;
+  uint32_t output_count_;  // of a released node too: another sweep may have gradients for it
   std::vector<autograd::Edge> edges_;
   std::vector<autograd::Saved> inputs_, outputs_;
 };
@@ -131,6 +192,12 @@ py::list record_function(py::object function, const std::string& name, const py:
     results.append(wrap_object(std::move(hung)));
   }
   return results;
+}
+
+// A long sweep calls it: Ctrl-C ends it, and other threads that wait for the interpreter run.
+void look_up_from_sweep() {
+  if (or_wait_for_exit(PyErr_CheckSignals) < 0) throw py::error_already_set();
+  const WithoutGil others;
 }
 
 GradReq as_grad_req(const std::string& name) {
@@ -160,6 +227,7 @@ void mark_variables(const py::sequence& variables, const py::sequence& gradients
 }  // namespace
 
 void init_autograd(py::module_& m) {
+  autograd::set_interruption(look_up_from_sweep);
   m.def("is_recording", &autograd::is_recording);
   m.def("is_training", &autograd::is_training);
   m.def("set_recording",
@@ -174,6 +242,12 @@ void init_autograd(py::module_& m) {
     as_array(x);
     adopt_edge(x.ptr(), like.is_none() ? NDArray() : as_array(like));
   });
+  // Hangs `x`, which the Function that made `output` kept, on a node that cannot be differentiated.
+  m.def("set_kept", [](py::handle x, py::handle output) {
+    NDArray like = as_array(x).detached();
+    like.set_edge(make_ref<KeptNode>(*autograd::node_of(as_array(output))), 0);
+    adopt_edge(x.ptr(), like);
+  });
   m.def("fresh_grad", [](py::handle x) {
     const autograd::LeafNode* leaf = autograd::leaf_of(as_array(x));
     return leaf && leaf->fresh();
@@ -186,12 +260,14 @@ void init_autograd(py::module_& m) {
   m.def("record_function", record_function);
   m.def("backward", [](const py::sequence& heads, const py::object& head_grads, bool retain_graph,
                        bool train_mode) {
+    expect_recorded_sweep(false);
     autograd::backward(as_arrays(heads, "heads"), as_head_grads(head_grads),
                        {retain_graph, false, train_mode});
   });
   m.def("grad", [](const py::sequence& heads, const py::sequence& variables,
                    const py::object& head_grads, bool retain_graph, bool create_graph,
                    bool train_mode) {
+    expect_recorded_sweep(create_graph);
     py::list results;
     for (NDArray& result : autograd::grad(as_arrays(heads, "heads"), as_head_grads(head_grads),
                                           as_arrays(variables, "variables"),

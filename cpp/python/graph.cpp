@@ -5,6 +5,7 @@
 #include "core/error.h"
 #include "graph/json.h"
 #include "graph/trace.h"
+#include "python/gil.h"
 #include "python/ndarray_type.h"
 
 namespace py = pybind11;
@@ -107,14 +108,14 @@ Graph grouped(const std::vector<const Graph*>& graphs) {
 
 Graph load_graph(const py::bytes& text, const std::string& source) {
   const std::string_view bytes = text;
-  const py::gil_scoped_release release;
+  const WithoutGil release;
   return graph_from_json(bytes, source);
 }
 
 py::object to_json(const Graph& graph, bool remove_amp_cast) {
   std::string text;
   {
-    const py::gil_scoped_release release;
+    const WithoutGil release;
     text = graph_to_json(remove_amp_cast ? graph.without_amp_casts() : graph);
   }
   return to_text(text);

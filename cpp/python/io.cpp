@@ -2,6 +2,7 @@
 
 #include "io/dlpack.h"
 #include "io/params_file.h"
+#include "python/gil.h"
 #include "python/ndarray_type.h"
 #include "runtime/fusion.h"
 
@@ -26,7 +27,7 @@ py::tuple wrap_loaded(io::NamedArrays loaded) {
 py::tuple load_file(const std::string& path) {
   io::NamedArrays loaded;
   {
-    const py::gil_scoped_release release;
+    const WithoutGil release;
     loaded = io::load_arrays(path);
   }
   return wrap_loaded(std::move(loaded));
@@ -41,7 +42,7 @@ void save_file(const std::string& path, const py::list& list,
                const std::vector<std::string>& names) {
   std::vector<NDArray> arrays;
   for (const py::handle item : list) arrays.push_back(as_array(item).detached());
-  const py::gil_scoped_release release;
+  const WithoutGil release;
   io::save_arrays(path, arrays, names);
 }
 
@@ -79,7 +80,7 @@ py::object to_capsule(py::handle x, bool write, bool versioned) {
   // Who gets the memory may write to it, now or later.
   fusion::before_write(array);
   array.storage()->set_lent();
-  if (write) array.storage()->bump_version();
+  if (write) array.mark_written();
   return versioned ? make_capsule(io::to_dlpack_versioned(array))
                    : make_capsule(io::to_dlpack(array));
 }

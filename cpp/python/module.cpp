@@ -6,6 +6,7 @@
 #include "op/functional.h"
 #include "op/invoke.h"
 #include "ops/shape/reshape.h"
+#include "python/gil.h"
 #include "python/ndarray_type.h"
 #include "python/view.h"
 #include "runtime/blocking.h"
@@ -19,7 +20,7 @@ namespace mxtape::python {
 namespace {
 
 void* release_gil() { return PyGILState_Check() ? PyEval_SaveThread() : nullptr; }
-void acquire_gil(void* state) { PyEval_RestoreThread(static_cast<PyThreadState*>(state)); }
+void acquire_gil(void* state) { take_gil(static_cast<PyThreadState*>(state)); }
 
 // x.reshape(shape): a view, with MXNet's special codes.
 py::object reshape_view(py::handle x, const std::vector<int64_t>& shape, bool reverse) {
@@ -27,7 +28,8 @@ py::object reshape_view(py::handle x, const std::vector<int64_t>& shape, bool re
   ReshapeParams params;
   params.shape = shape;
   params.reverse = reverse;
-  return wrap_object(reshape(array, reshaped(array.shape(), params, "reshape", ErrorKind::kValue)));
+  return wrap_object(
+      shape_view(array, reshaped(array.shape(), params, "reshape", ErrorKind::kValue)));
 }
 
 // A view in a shape given as it is, of the same size: no code is special.
@@ -37,7 +39,7 @@ py::object reshape_to(py::handle x, const std::vector<int64_t>& dims) {
   if (checked_size(shape, "reshape") != array.size()) {
     fail("reshape: cannot reshape ", array.shape(), " to ", shape, ": the sizes differ");
   }
-  return wrap_object(reshape(array, shape));
+  return wrap_object(shape_view(array, shape));
 }
 
 }  // namespace
@@ -53,6 +55,7 @@ PYBIND11_MODULE(MXTAPE_MODULE_NAME, m) {
   init_op_call(m);
   init_inference(m);
   init_autograd(m);
+  init_scopes(m);
   init_sites(m);
   init_graph(m);
   init_io(m);
@@ -91,7 +94,7 @@ PYBIND11_MODULE(MXTAPE_MODULE_NAME, m) {
   m.def("seed", &seed_random);
   m.def("pool_stats", [] {
     const PoolStats stats = pool_stats();
-    return py::make_tuple(stats.bytes_in_use, stats.bytes_cached);
+    return py::make_tuple(stats.bytes_in_use, stats.bytes_cached, stats.peak_bytes);
   });
   m.def("pool_trim", &pool_trim);
   m.def("thread_count", &thread_count);

@@ -8,6 +8,7 @@
 #include "autograd/node.h"
 #include "autograd/recorder.h"
 #include "op/functional.h"
+#include "python/gil.h"
 #include "python/view.h"
 #include "runtime/convert.h"
 
@@ -17,6 +18,7 @@ namespace mxtape::python {
 
 PyTypeObject* ndarray_type = nullptr;
 PyObject* mxnet_error = nullptr;
+PyObject* out_of_memory_error = nullptr;
 
 namespace {
 
@@ -245,6 +247,12 @@ PyObject* sequence_item(PyObject* self, Py_ssize_t index) {
   return item_at(self, index);
 }
 
+// x[:] is x itself, as in MXNet.
+bool is_full_slice(PyObject* key) {
+  const auto* slice = reinterpret_cast<PySliceObject*>(key);
+  return slice->start == Py_None && slice->stop == Py_None;
+}
+
 PyObject* subscript_slot(PyObject* self, PyObject* key) {
   const NDArray& array = array_of(self);
   if (PyLong_CheckExact(key) && array.ndim() > 0) {
@@ -255,6 +263,10 @@ PyObject* subscript_slot(PyObject* self, PyObject* key) {
   if (PySlice_Check(key) && array.ndim() > 0) {
     Py_ssize_t start, stop, step;
     if (PySlice_Unpack(key, &start, &stop, &step) < 0) return nullptr;
+    if (step == 1 && is_full_slice(key)) {
+      Py_INCREF(self);
+      return self;
+    }
     if (step == 1) {
       PySlice_AdjustIndices(array.shape()[0], &start, &stop, step);
       try {
@@ -403,14 +415,21 @@ PyObject* set_python_error() noexcept {
       case ErrorKind::kNotImplemented:
         type = PyExc_NotImplementedError;
         break;
+      case ErrorKind::kMemory:
+        type = out_of_memory_error;
+        break;
     }
     PyErr_SetString(type, error.what());
   } catch (pybind11::error_already_set& error) {
     error.restore();
   } catch (const std::bad_alloc&) {
-    PyErr_NoMemory();
+    PyErr_SetString(out_of_memory_error, "out of memory: the system has no working memory");
   } catch (const std::exception& error) {
     PyErr_SetString(mxnet_error, error.what());
+#ifdef __GLIBCXX__
+  } catch (abi::__forced_unwind&) {  // see python/gil.h
+    wait_for_exit();
+#endif
   }
   return nullptr;
 }
@@ -437,10 +456,18 @@ void init_ndarray_type(pybind11::module_& m) {
                                           "What an operator or the engine refuses to do.",
                                           PyExc_RuntimeError, nullptr);
   m.attr("MXNetError") = pybind11::reinterpret_borrow<pybind11::object>(mxnet_error);
+  const pybind11::tuple bases =
+      pybind11::make_tuple(pybind11::handle(mxnet_error), pybind11::handle(PyExc_MemoryError));
+  out_of_memory_error = PyErr_NewExceptionWithDoc(
+      "mxtape.base.OutOfMemoryError", "Memory that the system does not have was asked for.",
+      bases.ptr(), nullptr);
+  m.attr("OutOfMemoryError") = pybind11::reinterpret_borrow<pybind11::object>(out_of_memory_error);
   pybind11::register_exception_translator([](std::exception_ptr pointer) {
     try {
       if (pointer) std::rethrow_exception(pointer);
     } catch (const Error&) {
+      set_python_error();
+    } catch (const std::bad_alloc&) {
       set_python_error();
     }
   });

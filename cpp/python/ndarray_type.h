@@ -50,6 +50,7 @@ void init_numpy(pybind11::module_& m);
 void init_op_call(pybind11::module_& m);
 void init_inference(pybind11::module_& m);
 void init_autograd(pybind11::module_& m);
+void init_scopes(pybind11::module_& m);
 void init_sites(pybind11::module_& m);
 void init_graph(pybind11::module_& m);
 void init_io(pybind11::module_& m);

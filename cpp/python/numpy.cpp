@@ -1,9 +1,11 @@
 #include <pybind11/numpy.h>
+#include <pybind11/stl.h>
 
 #include <array>
 #include <cstring>
 #include <unordered_map>
 
+#include "python/gil.h"
 #include "python/ndarray_type.h"
 #include "runtime/fusion.h"
 #include "runtime/widen.h"
@@ -46,11 +48,7 @@ bool is_bfloat16_structure(const py::dtype& dtype) {
          std::string(py::str(names[py::int_(0)])) == "bfloat16";
 }
 
-void release_object(void* context) {
-  const PyGILState_STATE state = PyGILState_Ensure();
-  Py_DECREF(static_cast<PyObject*>(context));
-  PyGILState_Release(state);
-}
+void release_object(void* context) { drop_object(static_cast<PyObject*>(context)); }
 
 Shape shape_of(const py::array& array) {
   Shape shape(static_cast<int>(array.ndim()), 0);
@@ -58,14 +56,24 @@ Shape shape_of(const py::array& array) {
   return shape;
 }
 
-// A copy of `source`, which is C-contiguous and of one of our dtypes.
-py::object from_numpy_copy(const py::array& source) {
+// `source` with its elements in row-major order and the processor's byte order, where they can be
+// copied as bytes.
+py::array plain_array(const py::array& source) {
+  constexpr int kPlain = int{py::array::c_style} | int{py::detail::npy_api::NPY_ARRAY_ALIGNED_};
+  const py::dtype dtype = source.dtype();
+  if ((source.flags() & kPlain) == kPlain && py::cast<bool>(dtype.attr("isnative"))) return source;
+  return source.attr("astype")(dtype.attr("newbyteorder")("="), "C");
+}
+
+// A copy of `given`, whose dtype is one of ours.
+py::object from_numpy_copy(const py::array& given) {
+  const py::array source = plain_array(given);
   const NDArray array = NDArray::empty(shape_of(source), as_dtype(source.dtype().ptr()));
   std::memcpy(array.bytes(), source.data(), array.nbytes());
   return wrap_object(array);
 }
 
-// An array that reads and writes the memory of `source` and keeps it alive.
+// An array that reads and writes the memory of `source`, which is plain, and keeps it alive.
 py::object from_numpy_shared(const py::array& source) {
   const DType dtype = as_dtype(source.dtype().ptr());
   const Shape shape = shape_of(source);
@@ -86,9 +94,22 @@ py::array as_numpy(py::handle self, bool plain) {
   return result;
 }
 
+// Notes what `written` gives, a list of (begin, end, step, width) in elements of `array`.
+void mark_written(const NDArray& array, const py::function& written) {
+  if (!array.storage()->saved()) return array.storage()->bump_version();
+  std::vector<WrittenBytes> parts;
+  const size_t size = item_size(array.dtype());
+  for (const py::handle item : written()) {
+    const auto [begin, end, step, width] = py::cast<std::array<size_t, 4>>(item);
+    const auto offset = static_cast<size_t>(array.byte_offset());
+    parts.push_back({offset + begin * size, offset + end * size, step * size, width * size});
+  }
+  array.storage()->bump_version(parts);
+}
+
 // Calls `writer` with a NumPy array that shares the array's memory, for assignment by NumPy's
 // rules.
-void write(py::handle self, const py::function& writer) {
+void write(py::handle self, const py::function& writer, const py::function& written) {
   const NDArray array = as_array(self);
   fusion::before_write(array);
   Storage* storage = array.storage().get();
@@ -97,8 +118,10 @@ void write(py::handle self, const py::function& writer) {
   const py::array shared(numpy_dtype(array.dtype()),
                          std::vector<py::ssize_t>(array.shape().begin(), array.shape().end()),
                          array.bytes(), owner);
-  storage->bump_version();
-  writer(shared);
+  const py::object done = py::reinterpret_steal<py::object>(or_wait_for_exit(
+      [&] { return PyObject_CallFunctionObjArgs(writer.ptr(), shared.ptr(), nullptr); }));
+  if (!done) throw py::error_already_set();
+  mark_written(array, written);
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
 #include "autograd/node.h"
+#include "python/gil.h"
 #include "python/ndarray_type.h"
 
 // After Python.h, which pybind11 includes.
@@ -94,7 +95,9 @@ void warn_stale(const std::string& message) {
     category =
         py::object(py::module_::import("mxtape.base").attr("StaleArrayWarning")).release().ptr();
   }
-  if (PyErr_WarnEx(category, message.c_str(), 1) < 0) throw py::error_already_set();
+  if (or_wait_for_exit([&] { return PyErr_WarnEx(category, message.c_str(), 1); }) < 0) {
+    throw py::error_already_set();
+  }
 }
 
 }  // namespace

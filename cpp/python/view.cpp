@@ -16,6 +16,15 @@ bool& np_shape() {
   return on;
 }
 
+NDArray shape_view(const NDArray& x, const Shape& shape) {
+  NDArray view = x.viewed(shape);
+  if (recorded(x)) {
+    const Ints extents(shape.begin(), shape.end());
+    record_view(fn::reshape.schema(), x, make_params(ReshapeParams{extents}), view);
+  }
+  return view;
+}
+
 NDArray rows_view(const NDArray& x, int64_t begin, int64_t end) {
   NDArray view = x.rows(begin, end);
   if (recorded(x)) {
@@ -33,7 +42,7 @@ NDArray row_view(const NDArray& x, int64_t index) {
   NDArray rows = rows_view(x, index, index + 1);
   // An element of a vector keeps one axis: MXNet's arrays have at least one, if not told otherwise.
   if (x.ndim() == 1 && !np_shape()) return rows;
-  return reshape(rows, Shape(x.shape().dims().subspan(1)));
+  return shape_view(rows, Shape(x.shape().dims().subspan(1)));
 }
 
 }  // namespace mxtape::python

@@ -5,22 +5,32 @@
 #include <exception>
 #include <mutex>
 #include <omp.h>
-#include <pthread.h>
 #include <thread>
 #include <vector>
+
+#include "core/at_fork.h"
+#include "core/error.h"
 
 namespace mxtape {
 namespace {
 
-// libgomp's thread pool does not survive fork(): a child that enters a parallel region would wait
-// for threads it does not have.
+// Whether this process is a fork of one that has counted its threads.
+std::atomic<bool> forked{false};
+
 std::atomic<int>& threads() {
-  static std::atomic<int> count = [] {
-    pthread_atfork(nullptr, nullptr, [] { threads() = 1; });
-    return std::max(1, omp_get_max_threads());
-  }();
+  static std::atomic<int> count = std::max(1, omp_get_max_threads());
   return count;
 }
+
+// libgomp's thread pool does not survive fork(): a child that enters a parallel region would wait
+// for threads it does not have.
+[[maybe_unused]] const bool installed = [] {
+  at_fork(AtFork::kTeam, {nullptr, nullptr, [] {
+                            threads() = 1;
+                            forked = true;
+                          }});
+  return true;
+}();
 
 #ifdef __SANITIZE_THREAD__
 
@@ -64,7 +74,10 @@ void run_team(int team, int64_t pieces, const Run& run) {
 }  // namespace
 
 int thread_count() { return threads().load(std::memory_order_relaxed); }
-void set_thread_count(int n) { threads() = std::max(1, n); }
+void set_thread_count(int n) {
+  if (n > 1 && forked) fail("a process made by fork() computes with one thread, got ", n);
+  threads() = std::max(1, n);
+}
 
 namespace detail {
 

@@ -7,7 +7,7 @@
 namespace mxtape {
 
 // Threads that a large kernel uses: OMP_NUM_THREADS, else the processors that the process may run
-// on.
+// on. A process made by fork() uses one, and an Error is what it gets for more.
 int thread_count();
 void set_thread_count(int n);
 

@@ -3,6 +3,8 @@
 #include <mutex>
 #include <random>
 
+#include "core/at_fork.h"
+
 namespace mxtape {
 namespace {
 
@@ -16,6 +18,13 @@ Sequence& sequence() {
   static auto* instance = new Sequence;
   return *instance;
 }
+
+std::mutex& sequence_mutex() { return sequence().mutex; }
+
+[[maybe_unused]] const bool installed = [] {
+  at_fork(AtFork::kRandom, lock_at_fork<sequence_mutex>());
+  return true;
+}();
 
 }  // namespace
 

@@ -24,6 +24,8 @@ struct State {
   Waiting* first = nullptr;
   Waiting* reduction = nullptr;  // the one that waits
   uint64_t walk = 0;
+  // Bytes that calls have begun to hold since results were last looked at, and when to look again.
+  size_t taken = 0, look_at = 0;
 };
 State& state();
 

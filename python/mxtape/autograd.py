@@ -11,8 +11,8 @@
 """
 
 import functools
-import threading
 import weakref
+from typing import Any
 
 from . import _borrowed
 from ._loader import core as _core
@@ -43,6 +43,10 @@ __all__ = [
 ]
 
 
+# Entered and left whole, whatever signal arrives: it is not Python.
+_StateScope: Any = _core.StateScope
+
+
 def is_recording():
     """Whether computations in this thread are recorded."""
     return _core.is_recording()
@@ -64,35 +68,6 @@ def set_training(train_mode):
     Dropout and the like only act in training mode, and pass their input on otherwise.
     """
     return _core.set_training(bool(train_mode))
-
-
-class _StateScope:
-    """Sets the recording and training flags for a ``with`` block; None leaves one as it is.
-
-    The same object may be entered again inside itself: what to go back to is kept on a stack.
-    """
-
-    def __init__(self, recording, training):
-        self._recording = recording
-        self._training = training
-        self._previous = threading.local()
-
-    def __enter__(self):
-        previous = (
-            None if self._recording is None else _core.set_recording(self._recording),
-            None if self._training is None else _core.set_training(self._training),
-        )
-        if not hasattr(self._previous, "stack"):
-            self._previous.stack = []
-        self._previous.stack.append(previous)
-        return self
-
-    def __exit__(self, ptype, value, trace):
-        recording, training = self._previous.stack.pop()
-        if recording is not None:
-            _core.set_recording(recording)
-        if training is not None:
-            _core.set_training(training)
 
 
 def record(train_mode=True):
@@ -256,9 +231,11 @@ class Function:
 
     Subclass it with ``forward(self, *inputs)`` and ``backward(self, *output_grads)``; both accept
     and return NDArrays, one or several, and ``backward`` returns one gradient for each input of
-    ``forward``. Neither is recorded, unless the gradient is itself differentiated: inputs and
-    outputs that ``backward`` uses then count as functions of the inputs, other results of
-    ``forward`` as constants.
+    ``forward``. Neither is recorded, unless the gradient is itself differentiated
+    (``create_graph=True``): inputs and outputs that ``backward`` uses then count as functions of
+    the inputs. To differentiate through other arrays that ``forward`` computed and kept is an
+    MXNetError: ``backward`` computes them again, or says ``nd.BlockGrad(...)`` of constants. A
+    sweep inside ``backward`` is one too, unless it has ``create_graph=True``.
 
     >>> from mxtape import nd
     >>> class Square(Function):
@@ -284,6 +261,7 @@ class Function:
         self._used = False
         self._saved: tuple = ()
         self._outputs: list = []
+        self._kept: list = []
 
     def save_for_backward(self, *args):
         """Keeps arrays for ``backward``, which finds them in ``saved_tensors``."""
@@ -301,6 +279,7 @@ class Function:
             if not isinstance(array, NDArray):
                 raise TypeError(f"{type(self).__name__}: inputs must be NDArrays, got {array!r}")
         recording = is_recording()
+        before = self._arrays() if recording else []
         with pause(train_mode=is_training()):
             outputs = self.forward(*inputs)
         if not recording:
@@ -308,6 +287,8 @@ class Function:
         self._used = True
         single = isinstance(outputs, NDArray)
         results = [outputs] if single else list(outputs)
+        known = {id(array) for array in (*inputs, *results, *before)}
+        self._kept = [weakref.ref(a) for a in self._arrays() if id(a) not in known]
         # What forward returned stays off the tape, which would own itself through this object.
         self._outputs = [None if _core.on_tape(a) else weakref.ref(a) for a in results]
         label = self._label or type(self).__name__
@@ -324,6 +305,10 @@ class Function:
                     if array is not None:
                         hung.append(array)
                         _core.set_edge(array, output)
+                for array in (reference() for reference in self._kept):
+                    if array is not None and not _core.on_tape(array):
+                        hung.append(array)
+                        _core.set_kept(array, outputs[0])
             grads = self.backward(*output_grads)
         finally:
             for array in hung:
@@ -336,6 +321,20 @@ class Function:
                 f"got an object of type {type(grads).__name__}"
             )
         return list(grads)
+
+    def _owners(self):
+        # The objects that keep arrays between forward and backward.
+        return [self]
+
+    def _arrays(self):
+        found: list = []
+        for owner in self._owners():
+            for value in vars(owner).values():
+                if isinstance(value, dict):
+                    value = list(value.values())
+                values = value if isinstance(value, (list, tuple)) else [value]
+                found.extend(item for item in values if isinstance(item, NDArray))
+        return found
 
     def forward(self, *inputs):
         """Computes the outputs. To be overridden."""
@@ -399,7 +398,8 @@ def grad_and_loss(func, argnum=None):
     Returns
     -------
     callable
-        ``(gradients, outputs)`` of the arguments, the gradients as a list.
+        ``(gradients, outputs)`` of the arguments, the gradients as a list. Called while recording,
+        the gradients are recorded too, so that such functions can be nested.
 
     >>> from mxtape import nd
     >>> with_gradient = grad_and_loss(lambda x, y: x * y, argnum=0)
@@ -417,11 +417,18 @@ def grad_and_loss(func, argnum=None):
         for variable in variables:
             if not isinstance(variable, NDArray):
                 raise AssertionError(f"grad_and_loss: expected NDArrays, got {variable!r}")
-        gradients = [zeros_like(variable) for variable in variables]
-        mark_variables(variables, gradients)
+        nested = is_recording()
+        # What is being recorded outside stays a function of its variables.
+        new = [variable for variable in variables if not (nested and _core.on_tape(variable))]
+        with pause(train_mode=is_training()):
+            gradients = [zeros_like(variable) for variable in new]
+        mark_variables(new, gradients)
         with train_section():
             outputs = func(*args)
-        compute_gradient([outputs] if isinstance(outputs, NDArray) else outputs)
+            heads = [outputs] if isinstance(outputs, NDArray) else list(outputs)
+            if nested:
+                return grad(heads, variables, create_graph=True), outputs
+        compute_gradient(heads)
         return gradients, outputs
 
     return wrapped

@@ -12,8 +12,15 @@ if TYPE_CHECKING:
     class MXNetError(RuntimeError):
         """What an operator or the engine refuses to do."""
 
+    class OutOfMemoryError(MXNetError, MemoryError):
+        """Memory that the system does not have was asked for; the message says how much.
+
+        It is an :class:`MXNetError`, as in MXNet, and Python's ``MemoryError``.
+        """
+
 else:
     MXNetError = _core.MXNetError
+    OutOfMemoryError = _core.OutOfMemoryError
 
 numeric_types = (float, int, np.generic)
 integer_types = (int, np.integer)
@@ -157,7 +164,7 @@ def data_dir():
     return os.environ.get("MXNET_HOME", data_dir_default())
 
 
-__all__ = ["MXNetError", "NotImplementedForSymbol", "StaleArrayWarning"]
+__all__ = ["MXNetError", "NotImplementedForSymbol", "OutOfMemoryError", "StaleArrayWarning"]
 
 
 def __getattr__(name):

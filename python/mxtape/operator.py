@@ -266,6 +266,9 @@ class _Call(Function):
         self.out_data: list = []
         self.wanted: list = []
 
+    def _owners(self):
+        return [self, self.op] if hasattr(self.op, "__dict__") else [self]
+
     def forward(self, *inputs):
         self.in_data = list(inputs)
         self.wanted = [_core.on_tape(x) for x in inputs]

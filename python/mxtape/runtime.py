@@ -1,7 +1,7 @@
-"""What this build of mxtape was compiled with, and for which processor.
+"""What this build of mxtape was compiled with, and for which processor; its memory and threads.
 
-The names are those of MXNet 1.9.1's ``mx.runtime``, in its order; ``CPU_FMA``, ``CPU_AVX512`` and
-``EIGEN`` are mxtape's own and come last.
+The names of the features are those of MXNet 1.9.1's ``mx.runtime``, in its order; ``CPU_FMA``,
+``CPU_AVX512`` and ``EIGEN`` are mxtape's own and come last.
 
 >>> import mxtape as mx
 >>> mx.runtime.Features().is_enabled("EIGEN")
@@ -10,11 +10,13 @@ True
 
 from __future__ import annotations
 
+import operator
 from collections import OrderedDict
 
 from . import _loader
 from ._build import BUILD_TYPE, ONEDNN_VERSION
 
+# As in MXNet; memory and threads, which are mxtape's own, by name: mx.runtime.memory_stats().
 __all__ = ["Feature", "Features", "feature_list"]
 
 # A feature of the processor is in when the loaded core was compiled to use it.
@@ -166,3 +168,80 @@ class Features(OrderedDict[str, Feature]):
                 f"Features.is_enabled: unknown feature {feature_name!r}; known are: {list(self)}"
             )
         return self[feature_name].enabled
+
+
+def memory_stats() -> dict[str, int]:
+    """Tells how much memory the arrays of the process hold, in bytes.
+
+    Returns:
+        A dictionary of
+
+        - ``bytes_in_use``: what arrays hold, and what other threads keep for new small arrays;
+        - ``bytes_cached``: what is kept for new arrays, up to 2 GiB; `empty_cache` gives it back;
+        - ``bytes_reserved``: both together, what mxtape has from the system;
+        - ``peak_bytes_reserved``: the most that ``bytes_reserved`` has been.
+
+    An array takes its elements, 64 bytes, and up to a quarter more. The result of a large pointwise
+    call counts from when it is computed. Memory that is shared with NumPy or through DLPack does
+    not count.
+
+    >>> import mxtape as mx
+    >>> before = memory_stats()["bytes_in_use"]
+    >>> x = mx.nd.zeros((1000, 1000))
+    >>> 4_000_000 <= memory_stats()["bytes_in_use"] - before <= 5_000_000
+    True
+    """
+    in_use, cached, peak = _loader.core.pool_stats()
+    return {
+        "bytes_in_use": in_use,
+        "bytes_cached": cached,
+        "bytes_reserved": in_use + cached,
+        "peak_bytes_reserved": peak,
+    }
+
+
+def empty_cache() -> None:
+    """Gives the memory that is kept for new arrays back to the system.
+
+    mxtape does so by itself when the system has none left. What other threads keep for small
+    arrays, up to 8 MiB each, stays.
+
+    >>> import mxtape as mx
+    >>> del_me = mx.nd.zeros((1000, 1000))
+    >>> del del_me
+    >>> empty_cache()
+    >>> memory_stats()["bytes_cached"]
+    0
+    """
+    _loader.core.pool_trim()
+
+
+def set_num_threads(n: int) -> int:
+    """Sets how many threads a large operator computes with, in the whole process.
+
+    The default is ``OMP_NUM_THREADS``, else the processors that the process may run on. Results are
+    the same for any number. More threads than processors are slower.
+
+    Args:
+        n: the number, 1 or more.
+
+    Returns:
+        The number before.
+
+    Raises:
+        TypeError: for what is not an integer.
+        ValueError: for less than 1, or more than 1024.
+        MXNetError: for more than 1 in a process made by ``fork()``: threads do not survive it.
+
+    >>> before = set_num_threads(1)
+    >>> set_num_threads(before)
+    1
+    """
+    if isinstance(n, bool):
+        raise TypeError("set_num_threads: expected an integer, got a bool")
+    number = operator.index(n)
+    if not 1 <= number <= 1024:
+        raise ValueError(f"set_num_threads: the number must be from 1 to 1024, got {number}")
+    before: int = _loader.core.thread_count()
+    _loader.core.set_thread_count(number)
+    return before

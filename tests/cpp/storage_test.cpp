@@ -1,5 +1,6 @@
 #include "core/storage.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <limits>
@@ -194,6 +195,85 @@ TEST(Storage, AbsurdSizesAreErrors) {
         << nbytes;
   }
   EXPECT_EQ(pool_stats().bytes_in_use, before);
+}
+
+// Which of the 64 bytes a write to `part` reaches, one after the other.
+std::vector<bool> reached(const WrittenBytes& part) {
+  std::vector<bool> bytes(64);
+  for (size_t at = part.begin; at < part.end; at += part.stride ? part.stride : 1) {
+    for (size_t i = at; i < std::min(part.end, at + (part.stride ? part.width : 1)); ++i) {
+      bytes[i] = true;
+    }
+  }
+  return bytes;
+}
+
+TEST(Storage, AWriteToAPartIsOneOfItsBytesOnly) {
+  const WrittenBytes parts[] = {{0, 1},         {5, 9},        {60, 64},      {0, 64, 8, 2},
+                                {3, 40, 10, 4}, {7, 8, 16, 1}, {1, 64, 9, 8}, {10, 10}};
+  for (const WrittenBytes& part : parts) {
+    const std::vector<bool> bytes = reached(part);
+    for (size_t begin = 0; begin < 64; ++begin) {
+      for (size_t end = begin + 1; end <= 64; ++end) {
+        const Ref<Storage> storage = Storage::allocate(64);
+        storage->set_saved();
+        const uint32_t version = storage->version();
+        storage->bump_version({&part, 1});
+        const auto first = bytes.begin() + static_cast<std::ptrdiff_t>(begin);
+        const auto last = bytes.begin() + static_cast<std::ptrdiff_t>(end);
+        EXPECT_EQ(storage->written_since(version, begin, end), std::find(first, last, true) != last)
+            << part.begin << " " << part.end << " " << part.stride << ": " << begin << " " << end;
+      }
+    }
+  }
+}
+
+TEST(Storage, WritesAreToldApartByTheirVersion) {
+  const Ref<Storage> storage = Storage::allocate(64);
+  const WrittenBytes low{0, 8}, high{8, 16}, all{0, 64};
+  storage->bump_version({&low, 1});  // nothing is saved yet: not noted
+  storage->set_saved();
+  const uint32_t before = storage->version();
+  storage->bump_version({&low, 1});
+  const uint32_t between = storage->version();
+  storage->bump_version({&high, 1});
+  EXPECT_TRUE(storage->written_since(before - 1, 32, 40));
+  EXPECT_TRUE(storage->written_since(before, 0, 8));
+  EXPECT_FALSE(storage->written_since(between, 0, 8));
+  EXPECT_TRUE(storage->written_since(between, 8, 16));
+  EXPECT_FALSE(storage->written_since(before, 16, 64));
+  storage->bump_version();  // nobody says where
+  EXPECT_TRUE(storage->written_since(before, 16, 64));
+  const uint32_t after = storage->version();
+  storage->bump_version({&low, 1});
+  EXPECT_TRUE(storage->written_since(before, 16, 64));
+  EXPECT_FALSE(storage->written_since(after, 16, 64));
+  storage->bump_version({&all, 1});
+  EXPECT_TRUE(storage->written_since(after, 16, 64));
+}
+
+TEST(Storage, OldNotesBecomeOneWriteToEverything) {
+  const Ref<Storage> storage = Storage::allocate(size_t{1} << 20);
+  storage->set_saved();
+  const uint32_t first = storage->version();
+  uint32_t late = 0;
+  for (size_t i = 0; i < 10000; ++i) {
+    if (i == 9500) late = storage->version();
+    const WrittenBytes part{8 * i, 8 * i + 8};
+    storage->bump_version({&part, 1});
+  }
+  EXPECT_TRUE(storage->written_since(first, 800000, 800008));
+  EXPECT_FALSE(storage->written_since(late, 0, 76000));
+  EXPECT_TRUE(storage->written_since(late, 76000, 76008));
+}
+
+TEST(Storage, ThePeakStays) {
+  const size_t nbytes = pool_stats().peak_bytes + (size_t{1} << 20);
+  {
+    const Ref<Storage> storage = Storage::allocate(nbytes);
+  }
+  pool_trim();
+  EXPECT_GE(pool_stats().peak_bytes, nbytes);
 }
 
 }  // namespace

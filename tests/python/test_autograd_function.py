@@ -356,3 +356,117 @@ def test_second_order_goes_through_its_backward():
     assert_same(first, [12])
     first.backward()
     assert_same(x.grad, [12])
+
+
+class TimesExp(autograd.Function):
+    """x * exp(x), in the ways that backward can come by exp(x)."""
+
+    def forward(self, x):
+        self.x = x
+        return self.value(x)
+
+    def value(self, x):
+        return x * nd.exp(x)
+
+
+class Saves(TimesExp):
+    def forward(self, x):
+        t = nd.exp(x)
+        self.save_for_backward(x, t)
+        return t * x
+
+    def backward(self, dy):
+        x, t = self.saved_tensors
+        return dy * (x * t + t)
+
+
+class Keeps(TimesExp):
+    def forward(self, x):
+        self.x, self.kept = x, {"t": nd.exp(x)}
+        return self.x * self.kept["t"]
+
+    def backward(self, dy):
+        return dy * (self.x + 1) * self.kept["t"]
+
+
+class Again(TimesExp):
+    def backward(self, dy):
+        return dy * (self.forward(self.x) + nd.exp(self.x))
+
+
+class Sweeps(TimesExp):
+    def backward(self, dy):
+        x = self.x.detach()
+        x.attach_grad()
+        with autograd.record():
+            y = self.value(x)
+        y.backward(dy)
+        return x.grad
+
+
+class Grad(TimesExp):
+    create_graph = False
+
+    def backward(self, dy):
+        with autograd.record():
+            y = self.value(self.x)
+        return autograd.grad(y, self.x, dy, create_graph=self.create_graph)[0]
+
+
+class GradOfGrad(Grad):
+    create_graph = True
+
+
+def twice(function, how):
+    x = variable([1.0])
+    with autograd.record():
+        (first,) = autograd.grad(function(x), [x], create_graph=True)
+    assert_same(first, [2 * np.e])
+    if how == "grad":
+        return autograd.grad(first, [x])[0]
+    first.backward()
+    return x.grad
+
+
+@pytest.mark.differs("MXNet refuses second order through a Function")
+@pytest.mark.parametrize("how", ["grad", "backward"])
+def test_second_order_through_what_backward_computes_again(how):
+    for function in (Again, GradOfGrad):
+        assert_same(twice(function(), how), [3 * np.e])
+
+
+@pytest.mark.differs("MXNet refuses second order through a Function")
+@pytest.mark.parametrize("how", ["grad", "backward"])
+def test_second_order_through_what_forward_kept_is_refused(how):
+    for function in (Saves, Keeps):
+        with pytest.raises(
+            MXNetError, match=f"{function.__name__}.*which forward computed.*BlockG"
+        ):
+            twice(function(), how)
+    for function in (Sweeps, Grad):
+        with pytest.raises(MXNetError, match=f"{function.__name__}.*create_graph=True"):
+            twice(function(), how)
+    # None of this in a first gradient.
+    for function in (Saves, Keeps, Again, Sweeps, Grad, GradOfGrad):
+        x = variable([1.0])
+        with autograd.record():
+            y = function()(x)
+        y.backward()
+        assert_same(x.grad, [2 * np.e])
+
+
+@pytest.mark.differs("MXNet refuses second order through a Function")
+def test_second_order_with_constants_that_forward_kept():
+    class Masked(autograd.Function):
+        def forward(self, x):
+            self.x, self.mask = x, x > 0
+            return x * x * self.mask
+
+        def backward(self, dy):
+            return dy * 2 * self.x * nd.BlockGrad(self.mask)
+
+    x = variable([-1.0, 2.0])
+    with autograd.record():
+        (first,) = autograd.grad(Masked()(x), [x], create_graph=True)
+    first.backward()
+    assert_same(x.grad, [0, 2])

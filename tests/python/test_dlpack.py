@@ -175,3 +175,65 @@ def test_a_write_through_a_capsule_counts_as_a_change():
     mx.nd.from_dlpack(x.to_dlpack_for_write())[:] = 3
     with pytest.warns(UserWarning, match="changed"):
         y.backward()
+
+
+class DLTensor(ctypes.Structure):
+    _fields_ = [
+        ("data", ctypes.c_void_p),
+        ("device_type", ctypes.c_int32),
+        ("device_id", ctypes.c_int32),
+        ("ndim", ctypes.c_int32),
+        ("code", ctypes.c_uint8),
+        ("bits", ctypes.c_uint8),
+        ("lanes", ctypes.c_uint16),
+        ("shape", ctypes.POINTER(ctypes.c_int64)),
+        ("strides", ctypes.c_void_p),
+        ("byte_offset", ctypes.c_uint64),
+        ("manager_ctx", ctypes.c_void_p),
+        ("deleter", ctypes.c_void_p),
+    ]
+
+
+def made_capsule(data, ndim, shape):
+    """A capsule of float32 as another library may hand it over, and what it needs to live."""
+    extents = (ctypes.c_int64 * len(shape))(*shape) if shape is not None else None
+    tensor = DLTensor(data, 1, 0, ndim, 2, 32, 1, extents)
+    new = ctypes.pythonapi.PyCapsule_New
+    new.restype, new.argtypes = (
+        ctypes.py_object,
+        [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p],
+    )
+    return new(ctypes.addressof(tensor), b"dltensor", None), (tensor, extents)
+
+
+@pytest.mark.parametrize(
+    ("memory", "ndim", "shape", "message"),
+    [
+        (False, 1, [3], "no memory"),
+        (False, 0, None, "no memory"),
+        (True, 2**30, [1] * 4, "axes"),
+        (True, 1001, [1] * 1001, "axes"),
+        (True, -1, [1], "axes"),
+        (True, 2, None, "no shape"),
+        (True, 2, [2, -1], "from_dlpack"),
+        (True, 2, [2**40, 2**40], "from_dlpack"),
+    ],
+)
+def test_capsules_that_cannot_be_read_are_refused(memory, ndim, shape, message):
+    values = np.arange(16, dtype="float32")
+    capsule, keep = made_capsule(values.ctypes.data if memory else None, ndim, shape)
+    for _ in range(2):  # it is not consumed
+        with pytest.raises(mx.MXNetError, match=message):
+            mx.nd.from_dlpack(capsule)
+    assert keep
+
+
+def test_capsules_at_the_border_are_read():
+    values = np.arange(16, dtype="float32")
+    capsule, keep = made_capsule(values.ctypes.data, 100, [1] * 98 + [2, 8])
+    assert mx.nd.from_dlpack(capsule).shape == (1,) * 98 + (2, 8)
+    capsule, keep = made_capsule(None, 2, [0, 8])
+    assert mx.nd.from_dlpack(capsule).shape == (0, 8)
+    capsule, keep = made_capsule(values.ctypes.data, 0, None)
+    assert mx.nd.from_dlpack(capsule).asscalar() == 0
+    assert keep

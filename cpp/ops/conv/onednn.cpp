@@ -8,6 +8,7 @@
 #include <omp.h>
 #include <unordered_map>
 
+#include "core/at_fork.h"
 #include "core/error.h"
 #include "core/storage.h"
 #include "ops/conv/convolution.h"
@@ -21,8 +22,9 @@ bool enabled() {
 }
 
 const dnnl::engine& cpu() {
-  static const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
-  return engine;
+  // Never destroyed: threads may still run when the process ends.
+  static const auto* const engine = new dnnl::engine(dnnl::engine::kind::cpu, 0);
+  return *engine;
 }
 
 ThreadLimit::ThreadLimit(int count) : before_(omp_get_max_threads()) { omp_set_num_threads(count); }
@@ -92,12 +94,33 @@ struct Cache {
 };
 
 Cache& cache() {
-  // Never destroyed: threads may still run when the process ends.
-  static Cache* const cache = new Cache;
+  static Cache* const cache = new Cache;  // never destroyed either
   return *cache;
 }
 
+// oneDNN has locks of its own, which it takes to make a primitive.
+[[maybe_unused]] const bool installed = [] {
+  at_fork(AtFork::kPrimitives, {[] {
+                                  making().lock();
+                                  cache().mutex.lock();
+                                },
+                                [] {
+                                  cache().mutex.unlock();
+                                  making().unlock();
+                                },
+                                [] {
+                                  cache().mutex.unlock();
+                                  making().unlock();
+                                }});
+  return true;
+}();
+
 }  // namespace
+
+std::mutex& making() {
+  static auto* const mutex = new std::mutex;
+  return *mutex;
+}
 
 std::shared_ptr<const void> find(const Key& key) {
   Cache& c = cache();

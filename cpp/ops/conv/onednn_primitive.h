@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <vector>
 
@@ -76,6 +77,8 @@ using Key = std::vector<int64_t>;
 enum Maker : int64_t { kConvolution, kPooling, kBatchNorm };
 
 namespace detail {
+// Held while primitives are made, so that no thread is in the middle of it when another forks.
+std::mutex& making();
 std::shared_ptr<const void> find(const Key& key);
 void remember(const Key& key, std::shared_ptr<const void> made);
 }  // namespace detail
@@ -85,6 +88,7 @@ void remember(const Key& key, std::shared_ptr<const void> made);
 template <class Made, class Make>
 std::shared_ptr<const Made> cached(const Key& key, Make&& make) {
   if (auto found = detail::find(key)) return std::static_pointer_cast<const Made>(found);
+  const std::lock_guard lock(detail::making());
   auto made = std::make_shared<const Made>(make());
   detail::remember(key, made);
   return made;

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "op/declare.h"
 #include "ops/shared/index.h"
 #include "runtime/convert.h"
@@ -26,6 +28,15 @@ void expect_shape(const InferCall& call) {
   }
 }
 
+// Numbers have a place; NaN has none.
+void check_numbers(const CheckCall& call) {
+  if (!is_floating(call.dtype(0))) return;
+  const NDArray numbers = index_numbers(call.input(0));
+  const int64_t* at = numbers.data<int64_t>();
+  call.expect(std::find(at, at + numbers.size(), kNoIndex) == at + numbers.size(),
+              "data has NaN for an index");
+}
+
 // Writes what `f` gives for each element number, as the output's dtype.
 template <class F>
 void write_indices(const NDArray& out, F&& f) {
@@ -50,6 +61,7 @@ OP(ravel_multi_index)
                   ", n): a row for each axis of shape");
       call.output(0, {in[1]}, call.dtype(0));
     })
+    .check(check_numbers)
     .kernel([](const KernelCall& call) {
       const Ints& shape = call.params<RavelParams>().shape;
       const NDArray& out = call.out();
@@ -85,6 +97,7 @@ OP(unravel_index)
       shape.insert(shape.end(), call.shape(0).begin(), call.shape(0).end());
       call.output(0, Shape(shape), call.dtype(0));
     })
+    .check(check_numbers)
     .kernel([](const KernelCall& call) {
       const Ints& shape = call.params<RavelParams>().shape;
       const NDArray numbers = index_numbers(call.in(0));

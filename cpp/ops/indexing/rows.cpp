@@ -108,8 +108,8 @@ OP(_contrib_index_copy)
       const int64_t rows = call.shape(0)[0];
       for (int64_t i = 0; i < numbers.size(); ++i) {
         const int64_t k = numbers.data<int64_t>()[i];
-        call.expect(k >= 0 && k < rows, "index_vector[", i, "] is ", k, ", it must be in [0, ",
-                    rows, ")");
+        call.expect(k >= 0 && k < rows, "index_vector[", i, "] is ", index_text(k),
+                    ", it must be in [0, ", rows, ")");
       }
     })
     .kernel([](const KernelCall& call) {

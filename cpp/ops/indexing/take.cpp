@@ -19,7 +19,9 @@ struct TakeParams {
   void visit(V& v) {
     v("axis", axis, "The axis to look up along.");
     v("mode", mode,
-      "What an index out of range does: clip to the nearest end, wrap around, or raise an error.",
+      "What an index out of range does: clip to the nearest end, wrap around, or raise an error. "
+      "NaN "
+      "counts as 0, or raises one.",
       kTakeModes);
   }
 };
@@ -48,7 +50,8 @@ struct PickParams {
   void visit(V& v) {
     v("axis", axis, "The axis to pick along.");
     v("keepdims", keepdims, "Whether that axis stays, with extent 1.");
-    v("mode", mode, "What an index out of range does: clip to the nearest end, or wrap around.",
+    v("mode", mode,
+      "What an index out of range does: clip to the nearest end, or wrap around. NaN counts as 0.",
       kAlongModes);
   }
 };
@@ -189,7 +192,7 @@ OP(Embedding)
       v.grad(1, take_grad(v.head(), v.input(0),
                           TakeGradParams{Ints(weight.begin(), weight.end()), 0, IndexMode::kClip}));
     })
-    .doc("The rows of weight that the indices in data name, clipped to its rows.")
+    .doc("The rows of weight that the indices in data name, clipped to its rows; NaN counts as 0.")
     .example(R"(
 >>> weight = mx.nd.array([[0, 1], [10, 11], [20, 21]])
 >>> indices = mx.nd.array([2, 0])
@@ -325,7 +328,7 @@ OP(one_hot)
     .method()
     .doc(
         "Each index as a row of off_value with on_value at the index; rows of off_value out of "
-        "range.")
+        "range, and for NaN.")
     .example(R"(
 >>> mx.nd.one_hot(mx.nd.array([2, 0, 3]), depth=3).asnumpy().tolist()
 [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]]

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "op/declare.h"
+#include "ops/shared/masked.h"
 #include "runtime/convert.h"
 #include "runtime/fusion.h"
 
@@ -123,7 +124,7 @@ void set_to_one(const NDArray& gamma, std::vector<double>& values) {
   std::fill(values.begin(), values.end(), 1);
   fusion::before_write(gamma);
   from_doubles(values, gamma);
-  gamma.storage()->bump_version();
+  gamma.mark_written();
 }
 
 void update_running(const NDArray& running, const std::vector<double>& batch, double momentum) {
@@ -189,7 +190,7 @@ void batch_norm_gradient(Vjp& v, NDArray head) {
   const bool needs_gamma = v.needs(1) && !p.fix_gamma;
   NDArray dx;
   if (!batch && !needs_gamma && !v.needs(2)) {
-    dx = cast(ch.wide(head) * ch.spread(gamma * istd), x.dtype());
+    dx = cast(masked_product(ch.wide(head), ch.spread(gamma * istd)), x.dtype());
   } else {
     Outputs grads;
     invoke_over(backward_op.schema(), std::move(head), {x, gamma, mean, istd},
@@ -206,7 +207,7 @@ void batch_norm_gradient(Vjp& v, NDArray head) {
   }
   if (batch && v.has_head(2)) {
     const NDArray s_ = ch.spread(istd),
-                  k_ = ch.spread(v.head(2)) * (s_ * s_ * s_) * (-1 / ch.count);
+                  k_ = masked_product(ch.spread(v.head(2)), s_ * s_ * s_) * (-1 / ch.count);
     dx = dx + cast(k_ * (ch.wide(x) - ch.spread(mean)), x.dtype());
   }
   v.grad(0, dx);
@@ -321,6 +322,7 @@ void run_backward(const KernelCall& call) {
 // With h = head, z = (x - mean) * istd and k = gamma * istd, the outputs are
 //   dx = k * (h - sum(h) / m - z * sum(h * z) / m), sum(h * z) and sum(h),
 // where the terms with m are there for batch statistics alone. f, b_, c_ are what flows into them.
+// istd may be infinite: what is 0 stays 0.
 void backward_vjp(Vjp& v) {
   const auto& p = v.params<BackwardParams>();
   const NDArray gamma = v.input(2);
@@ -332,23 +334,27 @@ void backward_vjp(Vjp& v) {
   const NDArray f = ch.wide(v.head(0)), h = ch.wide(v.input(0)), x = ch.wide(v.input(1));
   const NDArray b_ = ch.spread(v.head(1)), c_ = ch.spread(v.head(2)), gamma_ = ch.spread(gamma);
   const NDArray istd_ = ch.spread(v.input(4)), away = x - ch.spread(v.input(3));
-  const NDArray z = away * istd_, k_ = gamma_ * istd_;
+  const NDArray z = masked_product(away, istd_), k_ = gamma_ * istd_;
   const NDArray fh_ = ch.total(f * h);
   if (!p.batch) {
-    if (v.needs(0)) v.grad(0, cast(k_ * f + b_ * z + c_, dtype));
-    if (v.needs(1)) v.grad(1, cast(broadcast_to(b_ * istd_ * h, data), dtype));
-    if (v.needs(2)) v.grad(2, reshape(istd_ * fh_, gamma.shape()));
-    if (v.needs(3)) v.grad(3, reshape(-(b_ * istd_) * ch.total(h), gamma.shape()));
+    if (v.needs(0)) v.grad(0, cast(masked_product(f, k_) + b_ * z + c_, dtype));
+    if (v.needs(1)) v.grad(1, cast(broadcast_to(masked_product(b_ * h, istd_), data), dtype));
+    if (v.needs(2)) v.grad(2, reshape(masked_product(fh_, istd_), gamma.shape()));
+    if (v.needs(3)) v.grad(3, reshape(-masked_product(b_ * ch.total(h), istd_), gamma.shape()));
     if (v.needs(4)) v.grad(4, reshape(gamma_ * fh_ + b_ * ch.total(h * away), gamma.shape()));
     return;
   }
   const NDArray f_ = ch.total(f), fz_ = ch.total(f * z), h_ = ch.total(h), hz_ = ch.total(h * z);
-  if (v.needs(0)) v.grad(0, cast(k_ * (f - share * f_ - z * (share * fz_)) + b_ * z + c_, dtype));
-  const NDArray dz = (b_ - share * k_ * fz_) * h - (share * k_ * hz_) * f;
+  if (v.needs(0)) {
+    const NDArray df = masked_product(f - share * f_ - z * (share * fz_), k_);
+    v.grad(0, cast(df + b_ * z + c_, dtype));
+  }
+  const NDArray dz =
+      (b_ - share * masked_product(fz_, k_)) * h - share * masked_product(hz_, k_) * f;
   const NDArray dk_ = fh_ - share * (h_ * f_) - share * (hz_ * fz_);
-  if (v.needs(1)) v.grad(1, cast(dz * istd_, dtype));
-  if (v.needs(2)) v.grad(2, reshape(istd_ * dk_, gamma.shape()));
-  if (v.needs(3)) v.grad(3, reshape(-istd_ * ch.total(dz), gamma.shape()));
+  if (v.needs(1)) v.grad(1, cast(masked_product(dz, istd_), dtype));
+  if (v.needs(2)) v.grad(2, reshape(masked_product(dk_, istd_), gamma.shape()));
+  if (v.needs(3)) v.grad(3, reshape(-masked_product(ch.total(dz), istd_), gamma.shape()));
   if (v.needs(4)) v.grad(4, reshape(gamma_ * dk_ + ch.total(dz * away), gamma.shape()));
 }
 

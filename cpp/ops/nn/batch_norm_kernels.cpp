@@ -3,16 +3,14 @@
 #include <limits>
 #include <vector>
 
-#include <Eigen/Core>
-
 #include "ops/nn/batch_norm.h"
+#include "ops/reduce/reduce.h"
 #include "runtime/widen.h"
 
 // Sums over channels, and what is computed from them element by element. An array is cut into parts
-// by its shape alone; a part is summed in the element's compute type, parts are combined in float64
-// in one order. So the bits do not depend on threads, nor on which of the schedules below runs.
-// oneDNN 3.2 does not serve here: with AVX2 it takes 4 to 6 times as long for NCHW data, and as
-// long for a matrix.
+// by its shape alone; parts are summed in float64, and combined in one order. So the bits do not
+// depend on threads, nor on which of the schedules below runs. oneDNN 3.2 does not serve here: with
+// AVX2 it takes 4 to 6 times as long for NCHW data, and as long for a matrix.
 namespace mxtape {
 namespace {
 
@@ -21,9 +19,6 @@ constexpr int64_t kRows = 64, kColumns = 256;  // of a part of a matrix
 constexpr int64_t kPiece = 1 << 15;            // elements that are worth a thread
 // Planes shorter than this are columns of a matrix.
 constexpr int64_t kShortPlane = 16;
-
-template <class C>
-using Vector = Eigen::Map<const Eigen::Array<C, Eigen::Dynamic, 1>>;
 
 template <class T>
 using Run = WideRun<T, kChunk>;
@@ -52,7 +47,7 @@ struct Forward {
   const NormForward& norm;
   const T* x;
   T* y;
-  std::vector<double> scale;
+  std::vector<double> scale, shift;
   std::vector<C> mean_columns, scale_columns, shift_columns;
 
   Forward(const NDArray& x, const NDArray& y, const AxisView& view, const NormForward& norm)
@@ -60,15 +55,21 @@ struct Forward {
         norm(norm),
         x(x.data<T>()),
         y(y.data<T>()),
-        scale(static_cast<size_t>(view.n)) {}
+        scale(static_cast<size_t>(view.n)),
+        shift(static_cast<size_t>(view.n)) {}
 
   bool wants_sums() const { return norm.batch; }
 
   Sums sums(int64_t, int64_t at, int64_t n) const {
     Run<T> wide;
-    const Vector<C> v(wide.read(x + at, n), n);
-    const C total = v.sum(), mean = total / static_cast<C>(n);
-    return {static_cast<double>(total), static_cast<double>((v - mean).square().sum())};
+    const C* v = wide.read(x + at, n);
+    const double total = reduce::fold_run<reduce::Sum<C>>(v, n);
+    const double exact = total / static_cast<double>(n);
+    const C mean = static_cast<C>(exact);
+    const double off = exact - static_cast<double>(mean);
+    const double squares =
+        reduce::positive_sum<C>(n, [=](int64_t i) { return (v[i] - mean) * (v[i] - mean); });
+    return {total, squares - static_cast<double>(n) * off * off};
   }
 
   // The sums of `count` elements in parts of part_size(k).
@@ -83,16 +84,20 @@ struct Forward {
       squares += parts[k * step].second + n * off * off;
     }
     norm.mean[c] = mean;
-    norm.var[c] = squares / m;
+    norm.var[c] = squares > 0 || squares != squares ? squares / m : 0;
   }
+  // y = (x - mean) * scale + shift, with the mean rounded to C; the shift has what it lost.
   void prepare(int64_t c) {
-    scale[static_cast<size_t>(c)] = norm.gamma[c] / std::sqrt(norm.var[c] + norm.eps);
+    const auto k = static_cast<size_t>(c);
+    scale[k] = norm.gamma[c] / std::sqrt(norm.var[c] + norm.eps);
+    const double off = norm.mean[c] - static_cast<double>(static_cast<C>(norm.mean[c]));
+    shift[k] = off == 0 || off != off ? norm.beta[c] : norm.beta[c] - off * scale[k];
   }
 
   void apply(int64_t c, int64_t at, int64_t n) const {
     Run<T> in, out;
     const C mean = static_cast<C>(norm.mean[c]), a = static_cast<C>(scale[static_cast<size_t>(c)]);
-    const C b = static_cast<C>(norm.beta[c]);
+    const C b = static_cast<C>(shift[static_cast<size_t>(c)]);
     const C* from = in.read(x + at, n);
     C* to = out.place(y + at, n);
     if (norm.relu) {
@@ -112,18 +117,20 @@ struct Forward {
   void matrix_sums(int64_t begin, int64_t end, int64_t stride, int64_t left, int64_t n,
                    Sums* to) const {
     Run<T> wide;
-    C total[kColumns] = {}, squares[kColumns] = {}, mean[kColumns];
+    const auto rows = static_cast<double>(end - begin);
+    double total[kColumns] = {};
+    C squares[kColumns] = {}, mean[kColumns];
     for (int64_t r = begin; r < end; ++r) {
-      const C* v = wide.read(x + r * stride + left, n);
-      for (int64_t j = 0; j < n; ++j) total[j] += v[j];
+      add_row(wide.read(x + r * stride + left, n), n, total);
     }
-    for (int64_t j = 0; j < n; ++j) mean[j] = total[j] / static_cast<C>(end - begin);
+    for (int64_t j = 0; j < n; ++j) mean[j] = static_cast<C>(total[j] / rows);
     for (int64_t r = begin; r < end; ++r) {
       const C* v = wide.read(x + r * stride + left, n);
       for (int64_t j = 0; j < n; ++j) squares[j] += (v[j] - mean[j]) * (v[j] - mean[j]);
     }
     for (int64_t j = 0; j < n; ++j) {
-      to[j] = {static_cast<double>(total[j]), static_cast<double>(squares[j])};
+      const double off = total[j] / rows - static_cast<double>(mean[j]);
+      to[j] = {total[j], static_cast<double>(squares[j]) - rows * off * off};
     }
   }
   void before_matrix_sums() {}
@@ -131,7 +138,7 @@ struct Forward {
     const auto size = static_cast<size_t>(view.n);
     mean_columns = repeated<C>({norm.mean, norm.mean + size}, view.inner);
     scale_columns = repeated<C>(scale, view.inner);
-    shift_columns = repeated<C>({norm.beta, norm.beta + size}, view.inner);
+    shift_columns = repeated<C>(shift, view.inner);
   }
   void matrix_apply(int64_t at, int64_t left, int64_t n) const {
     Run<T> in, out;
@@ -168,11 +175,29 @@ struct Backward {
 
   bool wants_sums() const { return true; }
 
+  bool heads_are_zero(int64_t channel) const {
+    for (int64_t i = 0; i < view.outer; ++i) {
+      const T* g = head + (i * view.n + channel) * view.inner;
+      if (std::any_of(g, g + view.inner, [](T value) { return static_cast<C>(value) != 0; })) {
+        return false;
+      }
+    }
+    return true;
+  }
+
   Sums sums(int64_t channel, int64_t at, int64_t n) const {
     Run<T> wide_head, wide_x;
-    const Vector<C> g(wide_head.read(head + at, n), n), v(wide_x.read(x + at, n), n);
+    const C *g = wide_head.read(head + at, n), *v = wide_x.read(x + at, n);
     const C mean = static_cast<C>(norm.mean[channel]);
-    return {static_cast<double>(g.sum()), static_cast<double>((g * (v - mean)).sum())};
+    Sums total{0, 0};
+    reduce::for_blocks(n, [&](int64_t begin, int64_t m) {
+      alignas(64) C product[reduce::kRun];
+#pragma omp simd
+      for (int64_t i = 0; i < m; ++i) product[i] = g[begin + i] * (v[begin + i] - mean);
+      total.first += reduce::block_sum(g + begin, m);
+      total.second += reduce::block_sum(product, m);
+    });
+    return total;
   }
 
   template <class PartSize>
@@ -188,6 +213,11 @@ struct Backward {
   void prepare(int64_t channel) {
     const auto k = static_cast<size_t>(channel);
     const double istd = norm.istd[k], m = static_cast<double>(view.runs());
+    if (std::isinf(istd) && heads_are_zero(channel)) {
+      // A gradient that was cut off stays 0, though there is no derivative without a deviation.
+      a[k] = b[k] = c[k] = norm.dgamma[k] = 0;
+      return;
+    }
     a[k] = norm.gamma[k] * istd;
     b[k] = norm.batch ? -a[k] * istd * norm.dgamma[k] / m : 0;
     c[k] = norm.batch ? -a[k] * norm.dbeta[k] / m : 0;
@@ -214,19 +244,17 @@ struct Backward {
   void matrix_sums(int64_t begin, int64_t end, int64_t stride, int64_t left, int64_t n,
                    Sums* to) const {
     Run<T> wide_head, wide_x;
-    C first[kColumns] = {}, second[kColumns] = {};
+    double first[kColumns] = {}, second[kColumns] = {};
+    alignas(64) C product[kColumns];
     const C* mean = mean_columns.data() + left;
     for (int64_t r = begin; r < end; ++r) {
       const C *g = wide_head.read(head + r * stride + left, n),
               *v = wide_x.read(x + r * stride + left, n);
-      for (int64_t j = 0; j < n; ++j) {
-        first[j] += g[j];
-        second[j] += g[j] * (v[j] - mean[j]);
-      }
+      for (int64_t j = 0; j < n; ++j) product[j] = g[j] * (v[j] - mean[j]);
+      add_row(g, n, first);
+      add_row(product, n, second);
     }
-    for (int64_t j = 0; j < n; ++j) {
-      to[j] = {static_cast<double>(first[j]), static_cast<double>(second[j])};
-    }
+    for (int64_t j = 0; j < n; ++j) to[j] = {first[j], second[j]};
   }
   void before_matrix_sums() {
     mean_columns = repeated<C>({norm.mean, norm.mean + view.n}, view.inner);

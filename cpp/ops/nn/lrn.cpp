@@ -5,6 +5,7 @@
 #include "op/declare.h"
 #include "ops/reduce/reduce.h"
 #include "ops/shared/exponential.h"
+#include "ops/shared/masked.h"
 #include "ops/shared/strided.h"
 #include "runtime/parallel.h"
 
@@ -125,10 +126,13 @@ OP(LRN)
       const auto& p = v.params<LRNParams>();
       const double weight = p.alpha / static_cast<double>(p.nsize);
       const WindowParams window{half_of(p)};
-      const NDArray x = v.input(0), g = v.head();
+      // Squares of 16 bits leave their range.
+      const DType dtype = v.input_dtype(0), wide = traits_of(dtype).compute;
+      const NDArray x = cast(v.input(0), wide), g = cast(v.head(), wide);
       const NDArray norm = window_sum(fn::square(x), window) * weight + p.knorm;
-      const NDArray scaled = g * fn::power(norm, -p.beta);
-      v.grad(0, scaled - x * window_sum(scaled * x / norm, window) * (2 * weight * p.beta));
+      const NDArray scaled = masked_product(g, fn::power(norm, -p.beta));
+      const NDArray pull = window_sum(masked_quotient(scaled * x, norm), window);
+      v.grad(0, cast(scaled - x * pull * (2 * weight * p.beta), dtype));
     })
     .doc(
         "data * (knorm + alpha / nsize * the sum of squares of nsize neighbouring "

@@ -2,6 +2,7 @@
 
 #include "op/common_params.h"
 #include "op/declare.h"
+#include "ops/shared/masked.h"
 
 // Layers that bring each run of elements to mean 0 and deviation 1, or to length 1.
 namespace mxtape {
@@ -394,7 +395,8 @@ Normalized::Normalized(const NDArray& x, Ints over, double eps, bool center)
     : axes(std::move(over)), center(center) {
   const NDArray d = center ? x - fold(x) : x;
   s = fn::sqrt(fold(fn::square(d)) + eps);
-  hat = d / s;
+  // A run without deviation, eps = 0: gradients that are cut off there stay 0.
+  hat = masked_quotient(d, s);
 }
 
 NDArray Normalized::fold(const NDArray& v) const {
@@ -403,12 +405,12 @@ NDArray Normalized::fold(const NDArray& v) const {
 
 NDArray Normalized::project(const NDArray& v) const {
   const NDArray along = v - hat * fold(v * hat);
-  return (center ? along - fold(v) : along) / s;
+  return masked_quotient(center ? along - fold(v) : along, s);
 }
 
 NDArray Normalized::curvature(const NDArray& a, const NDArray& w) const {
   const NDArray pa = project(a), pw = project(w);
-  return -((hat * fold(a * pw) + pa * fold(w * hat) + pw * fold(a * hat)) / s);
+  return -masked_quotient(hat * fold(a * pw) + pa * fold(w * hat) + pw * fold(a * hat), s);
 }
 
 }  // namespace mxtape

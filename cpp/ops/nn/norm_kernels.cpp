@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 
 #include "ops/nn/norm.h"
@@ -7,27 +8,31 @@
 namespace mxtape {
 namespace {
 
+// x^ = (x - mean) * scale - off, where scale = 1 / s. `mean` is rounded to A: off is what was lost.
 template <class A>
 struct Moments {
-  A mean = 0, s = 1, scale = 1;  // scale = 1 / s
+  A mean = 0, off = 0, s = 1, scale = 1;
 };
 
 template <class A>
 Moments<A> moments_of(const Normalization& norm, const A* x, int64_t n) {
   Moments<A> m;
-  double squares;
+  double squares, off = 0;
   if (norm.center) {
     const auto count = static_cast<double>(n);
-    m.mean = static_cast<A>(sums<A>(n, [x](int64_t i) { return x[i]; })[0] / count);
-    const A mean = m.mean;
-    squares = sums<A>(n, [x, mean](int64_t i) { return (x[i] - mean) * (x[i] - mean); })[0];
-    squares /= count;
+    const double exact = reduce::fold_run<reduce::Sum<A>>(x, n) / count;
+    const A mean = m.mean = static_cast<A>(exact);
+    off = exact - static_cast<double>(mean);
+    squares = reduce::positive_sum<A>(n, [=](int64_t i) { return (x[i] - mean) * (x[i] - mean); });
+    squares = squares / count - off * off;
+    if (squares < 0) squares = 0;
   } else {
-    squares = sums<A>(n, [x](int64_t i) { return x[i] * x[i]; })[0];
+    squares = reduce::positive_sum<A>(n, [=](int64_t i) { return x[i] * x[i]; });
   }
   const double s = std::sqrt(squares + norm.eps);
   m.s = static_cast<A>(s);
   m.scale = static_cast<A>(1 / s);
+  if (off != 0) m.off = static_cast<A>(off / s);
   return m;
 }
 
@@ -42,12 +47,14 @@ void forward(const Normalization& norm, const NDArray& x, const NDArray* gamma, 
     const Moments<A> m = moments_of(norm, from, n);
     if (norm.groups) {
       const auto group = static_cast<size_t>(run % norm.groups);
-      const A factor = gammas[group] * m.scale, shift = betas[group];
+      const A factor = gammas[group] * m.scale, shift = betas[group] - gammas[group] * m.off;
       for (int64_t i = 0; i < n; ++i) to[i] = (from[i] - m.mean) * factor + shift;
     } else {
       const A *g = gammas.data(), *b = betas.data();
 #pragma omp simd
-      for (int64_t i = 0; i < n; ++i) to[i] = (from[i] - m.mean) * m.scale * g[i] + b[i];
+      for (int64_t i = 0; i < n; ++i) {
+        to[i] = ((from[i] - m.mean) * m.scale - m.off) * g[i] + b[i];
+      }
     }
     set_number(mean, run, m.mean);
     set_number(s, run, m.s);
@@ -59,37 +66,47 @@ void forward(const Normalization& norm, const NDArray& x, const NDArray* gamma, 
 // given, go the run's terms of the gradients of gamma and beta.
 template <class A>
 std::array<double, 2> run_backward(const Normalization& norm, const A* h, const A* x, const A* g,
-                                   A gain, A* columns, A* to) {
+                                   A gain, double* columns, A* to) {
   const int64_t n = norm.view.n;
   const Moments<A> m = moments_of(norm, x, n);
-  const A mean = m.mean, scale = m.scale;
-  const auto normal = [=](int64_t i) { return (x[i] - mean) * scale; };
-  const auto s =
-      g ? sums<A>(
-              n, [=](int64_t i) { return h[i] * g[i]; },
-              [=](int64_t i) { return h[i] * g[i] * normal(i); })
-        : sums<A>(n, [=](int64_t i) { return h[i]; }, [=](int64_t i) { return h[i] * normal(i); });
+  const A mean = m.mean, scale = m.scale, off = m.off;
+  // A gradient that was cut off stays 0, though x^ has no derivative where s is 0.
+  if (std::isinf(scale) && std::all_of(h, h + n, [](A value) { return value == 0; })) {
+    std::fill_n(to, n, A(0));
+    return {0, 0};
+  }
+  const auto normal = [=](int64_t i) { return (x[i] - mean) * scale - off; };
+  // Before dx is written: it may take the head's place.
+  std::array<double, 2> s{};
+  reduce::for_blocks(n, [&](int64_t at, int64_t count) {
+    alignas(64) A w[reduce::kRun], product[reduce::kRun];
+    const A* head = h + at;
+#pragma omp simd
+    for (int64_t i = 0; i < count; ++i) product[i] = head[i] * normal(at + i);
+    if (columns) {
+      add_row(product, count, columns + at);
+      add_row(head, count, columns + n + at);
+    }
+    if (g) {
+#pragma omp simd
+      for (int64_t i = 0; i < count; ++i) {
+        w[i] = head[i] * g[at + i];
+        product[i] *= g[at + i];
+      }
+    }
+    s[0] += reduce::block_sum(g ? w : head, count);
+    s[1] += reduce::block_sum(product, count);
+  });
   const double divisor = norm.center ? static_cast<double>(n) : 1;
   const A s1 = norm.center ? static_cast<A>(s[0] / divisor) : A(0);
   const A s2 = static_cast<A>(s[1] / divisor);
-  // Before dx is written: it may take the head's place.
-  if (columns) {
-    A *dg = columns, *db = columns + n;
-#pragma omp simd
-    for (int64_t i = 0; i < n; ++i) {
-      dg[i] += h[i] * ((x[i] - mean) * scale);
-      db[i] += h[i];
-    }
-  }
   if (g) {
 #pragma omp simd
-    for (int64_t i = 0; i < n; ++i) {
-      to[i] = (h[i] * g[i] - s1 - (x[i] - mean) * scale * s2) * scale;
-    }
+    for (int64_t i = 0; i < n; ++i) to[i] = (h[i] * g[i] - s1 - normal(i) * s2) * scale;
   } else {
     const A factor = gain * scale;
 #pragma omp simd
-    for (int64_t i = 0; i < n; ++i) to[i] = (h[i] - s1 - (x[i] - mean) * scale * s2) * factor;
+    for (int64_t i = 0; i < n; ++i) to[i] = (h[i] - s1 - normal(i) * s2) * factor;
   }
   return s;
 }
@@ -101,7 +118,7 @@ void backward(const Normalization& norm, const NDArray& head, const NDArray& x,
   const int64_t count = affine_count(norm), runs = norm.view.runs();
   const std::vector<A> gammas = norm_numbers<A>(gamma, count, 1);
   const bool columns = dgamma && !norm.groups;
-  ColumnSums<A> column_sums(norm.view, columns ? 2 : 0);
+  ColumnSums column_sums(norm.view, columns ? 2 : 0);
   std::vector<std::array<double, 2>> run_sums(static_cast<size_t>(norm.groups ? runs : 0));
   for_each_run<A>(norm.view, {&head, &x}, dx, [&](int64_t run, const A* h, const A* from, A* to) {
     if (norm.groups) {
@@ -109,7 +126,7 @@ void backward(const Normalization& norm, const NDArray& head, const NDArray& x,
       run_sums[static_cast<size_t>(run)] =
           run_backward<A>(norm, h, from, nullptr, gain, nullptr, to);
     } else {
-      A* sums = columns ? column_sums.of(run) : nullptr;
+      double* sums = columns ? column_sums.of(run) : nullptr;
       run_backward<A>(norm, h, from, gammas.data(), 1, sums, to);
     }
   });

@@ -9,14 +9,15 @@
 #include "runtime/widen.h"
 
 // The loops of layers that normalize runs of elements along an axis. A new one is a function of one
-// run: sums() over it and a loop that writes it. For y = x * gamma / sqrt(mean(x^2) + eps):
+// run: reduce::positive_sum() over it and a loop that writes it. For y = x * gamma / sqrt(mean(x^2)
+// + eps):
 //
 //   dispatch_norm(x.dtype(), [&]<class A>(TypeTag<A>) {
 //     const std::vector<A> gammas = norm_numbers<A>(&gamma, view.n, 1);
 //     for_each_run<A>(view, {&x}, y, [&, n = view.n](int64_t, const A* from, A* to) {
-//       const double squares = sums<A>(n, [=](int64_t i) { return from[i] * from[i]; })[0];
-//       const A scale = static_cast<A>(1 / std::sqrt(squares / static_cast<double>(n) + eps));
-//       const A* g = gammas.data();
+//       const double squares = reduce::positive_sum<A>(n, [=](int64_t i) { return from[i] *
+//       from[i]; }); const A scale = static_cast<A>(1 / std::sqrt(squares / static_cast<double>(n)
+//       + eps)); const A* g = gammas.data();
 //   #pragma omp simd
 //       for (int64_t i = 0; i < n; ++i) to[i] = from[i] * scale * g[i];
 //     });
@@ -31,35 +32,6 @@ namespace mxtape {
 template <class F>
 void dispatch_norm(DType dtype, F&& f) {
   dispatch<SingleOrDouble>(traits_of(dtype).compute, f);
-}
-
-// Sums of functions of i over [0, n). Lanes within blocks, blocks in double.
-template <class A, class... F>
-std::array<double, sizeof...(F)> sums(int64_t n, F... f) {
-  constexpr int64_t kLanes = reduce::kLanes, kRun = reduce::kRun;
-  std::array<double, sizeof...(F)> total{};
-  for (int64_t begin = 0; begin < n; begin += kRun) {
-    const int64_t end = std::min(begin + kRun, n);
-    A lane[sizeof...(F)][kLanes] = {};
-    const auto add = [](A* to, auto value, int64_t at, int64_t count) {
-#pragma omp simd
-      for (int64_t l = 0; l < count; ++l) to[l] += value(at + l);
-    };
-    int64_t i = begin;
-    for (; i + kLanes <= end; i += kLanes) {
-      size_t k = 0;
-      (add(lane[k++], f, i, kLanes), ...);
-    }
-    size_t k = 0;
-    (add(lane[k++], f, i, end - i), ...);
-    for (k = 0; k < sizeof...(F); ++k) {
-      for (int64_t half = kLanes / 2; half > 0; half /= 2) {
-        for (int64_t l = 0; l < half; ++l) lane[k][l] += lane[k][l + half];
-      }
-      total[k] += static_cast<double>(lane[k][0]);
-    }
-  }
-  return total;
 }
 
 // Runs that are worth a thread: it depends on the shape alone.
@@ -91,7 +63,6 @@ void for_each_run(const AxisView& view, const NDArray* const (&inputs)[N], const
 
 // Sums of the runs' columns, as the gradients of gamma and beta are: `kinds` sums for each of the n
 // places in a run. The runs that for_each_run() gives one thread have sums of their own.
-template <class A>
 class ColumnSums {
  public:
   ColumnSums(const AxisView& view, int64_t kinds)
@@ -100,19 +71,19 @@ class ColumnSums {
         sums_(static_cast<size_t>((view.runs() + piece_ - 1) / piece_ * width_)) {}
 
   // Where a run adds to: n sums of the first kind, then n of the second, ...
-  A* of(int64_t run) { return sums_.data() + run / piece_ * width_; }
+  double* of(int64_t run) { return sums_.data() + run / piece_ * width_; }
 
   std::vector<double> total() const {
     std::vector<double> total(static_cast<size_t>(width_));
     for (auto part = sums_.begin(); part != sums_.end(); part += width_) {
-      for (size_t i = 0; i < total.size(); ++i) total[i] += static_cast<double>(part[i]);
+      for (size_t i = 0; i < total.size(); ++i) total[i] += part[i];
     }
     return total;
   }
 
  private:
   int64_t width_, piece_;
-  std::vector<A> sums_;
+  std::vector<double> sums_;
 };
 
 // `count` numbers of an array, gamma or beta, or else of `missing`: a copy, since they are few and

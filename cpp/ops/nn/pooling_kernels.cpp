@@ -7,6 +7,7 @@
 
 #include "core/ndarray.h"
 #include "ops/nn/pooling.h"
+#include "ops/reduce/reduce.h"
 #include "ops/shared/strided.h"
 #include "runtime/widen.h"
 
@@ -477,12 +478,34 @@ void pool_max(const PoolGeometry& geometry, const NDArray& data, const NDArray& 
   });
 }
 
+namespace {
+
+// Whether there is one window, over all of the data.
+bool is_global(const Plan& plan) {
+  for (int d = 0; d < 3; ++d) {
+    const Windows& w = plan.axis[d];
+    if (plan.out[d] != 1 || w.begin[0] != 0 || w.end[0] != plan.in[d]) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
 void pool_sum(const PoolGeometry& geometry, const NDArray& data, const NDArray& out) {
   if (out.size() == 0) return;
   const Plan plan(geometry);
   dispatch<FloatingTypes>(data.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     using C = compute_type<T>;
+    if (is_global(plan)) {
+      // A plain sum over the spatial axes, as exact as others.
+      const int lead = geometry.channels_last ? 1 : 2, spatial = data.ndim() - 2;
+      const AxisSet axes = ((AxisSet{1} << spatial) - 1) << lead;
+      const double share = plan.share(0, 0) * plan.axis[2].share[0];
+      reduce::run<reduce::Sum<T>>(reduce::Layout(data.shape(), axes), data.data<T>(), out.data<T>(),
+                                  [share](double sum) { return reduce::CastTo<T>{}(sum * share); });
+      return;
+    }
     fold_windows(plan, data.data<T>(), out.data<T>(), Total<C>{}, Plain<C>{},
                  [](C value, double share, bool) { return value * static_cast<C>(share); });
   });

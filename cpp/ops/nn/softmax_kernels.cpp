@@ -27,9 +27,30 @@ double exp_sum(const A* x, A* y, int64_t n, A top, A scale) {
   for (int64_t i = 0; i < n; i += kRun) {
     const int64_t m = std::min(kRun, n - i);
     Map<A>(y + i, m) = ((ConstMap<A>(x + i, m) - top) * scale).unaryExpr(Exp());
-    total += static_cast<double>(reduce::fold_block<reduce::Sum<A>>(y + i, m));
+    total += static_cast<double>(reduce::fold_block<reduce::PositiveSum<A>>(y + i, m));
   }
   return total;
+}
+
+// The largest element's exponential is 1. Its logarithm is that of the sum of the others, log(1 +
+// others): where they are small beside 1 their sum must not be rounded to 1's places.
+
+// Sets to 0 the exponentials of what equals the top; how many there are.
+template <class A>
+int64_t take_out(const A* x, A top, A* e, int64_t n) {
+  int32_t count = 0;
+#pragma omp simd reduction(+ : count)
+  for (int64_t j = 0; j < n; ++j) {
+    const bool equal = x[j] == top;
+    e[j] = equal ? A(0) : e[j];
+    count += equal ? 1 : 0;
+  }
+  return count;
+}
+template <class A>
+A log_of_total(double others, double tops, A top) {
+  // NaN where the top is infinite.
+  return static_cast<A>(std::log1p(others + (tops - 1)) + static_cast<double>(top - top));
 }
 
 template <class A>
@@ -45,12 +66,16 @@ void softmax_run(const A* x, A* y, int64_t n, int64_t length, A scale, bool log)
     Map<A>(y, length) *= static_cast<A>(1 / total);
     return;
   }
-  double total = 0;
+  double others = 0;
+  int64_t tops = 0;
   alignas(64) A block[kRun];
   for (int64_t i = 0; i < length; i += kRun) {
-    total += exp_sum(x + i, block, std::min(kRun, length - i), top, scale);
+    const int64_t m = std::min(kRun, length - i);
+    Map<A>(block, m) = ((ConstMap<A>(x + i, m) - top) * scale).unaryExpr(Exp());
+    tops += take_out(x + i, top, block, m);
+    others += static_cast<double>(reduce::fold_block<reduce::PositiveSum<A>>(block, m));
   }
-  const A shift = static_cast<A>(std::log(total));
+  const A shift = log_of_total(others, static_cast<double>(tops), top);
   Map<A>(y, length) = (ConstMap<A>(x, length) - top) * scale - shift;
 }
 
@@ -62,7 +87,7 @@ void softmax_columns(const A* x, int64_t x_row, A* y, int64_t y_row, int64_t n, 
                      A scale, bool log) {
   Eigen::Array<A, Eigen::Dynamic, 1, 0, kTile, 1> top(width);
   Eigen::Array<double, Eigen::Dynamic, 1, 0, kTile, 1> total(width);
-  Eigen::Array<A, Eigen::Dynamic, 1, 0, kTile, 1> e(width);
+  Eigen::Array<A, Eigen::Dynamic, 1, 0, kTile, 1> e(width), tops(width);
   std::copy_n(x, width, top.data());
   for (int64_t i = 1; i < n; ++i) {
     const A* row = x + i * x_row;
@@ -74,13 +99,25 @@ void softmax_columns(const A* x, int64_t x_row, A* y, int64_t y_row, int64_t n, 
     }
   }
   total.setZero();
+  tops.setZero();
   for (int64_t i = 0; i < n; ++i) {
-    e = ((ConstMap<A>(x + i * x_row, width) - top) * scale).unaryExpr(Exp());
-    if (!log) Map<A>(y + i * y_row, width) = e;
-    total += e.template cast<double>();
+    const A* row = x + i * x_row;
+    e = ((ConstMap<A>(row, width) - top) * scale).unaryExpr(Exp());
+    if (log) {
+      for (int64_t j = 0; j < width; ++j) {
+        const bool equal = row[j] == top[j];
+        tops[j] += equal ? A(1) : A(0);
+        e[j] = equal ? A(0) : e[j];
+      }
+    } else {
+      Map<A>(y + i * y_row, width) = e;
+    }
+    add_row(e.data(), width, total.data());
   }
   if (log) {
-    e = total.log().template cast<A>();
+    for (int64_t j = 0; j < width; ++j) {
+      e[j] = log_of_total(total[j], static_cast<double>(tops[j]), top[j]);
+    }
   } else {
     e = total.inverse().template cast<A>();
   }
@@ -129,17 +166,109 @@ void forward(const AxisView& view, const NDArray& x, const NDArray* lengths, con
   });
 }
 
-// sum(a * b) of a run, folded as sums are.
+// The gradient of softmax is scale * y * (h - m), where m = sum(h * y); since sum(y) is 1, also
+// scale * y * ((h - c) - sum((h - c) * y)) for any c. With c close to m this loses nothing where an
+// element of y is almost 1, and was rounded.
 template <class A>
-double dot(const A* a, const A* b, int64_t n) {
+A finite_or_zero(double c) {
+  return std::isfinite(c) ? static_cast<A>(c) : A(0);
+}
+
+// That of log_softmax is scale * (h - exp(y) * sum(h)). Where exp(y) is almost 1, the difference is
+// taken without it: (h - sum(h)) - (exp(y) - 1) * sum(h).
+constexpr double kAlmostCertain = -1.0 / 16;
+
+template <class A>
+bool any_certain(const A* y, int64_t n) {
+  int32_t any = 0;
+#pragma omp simd reduction(| : any)
+  for (int64_t i = 0; i < n; ++i) any |= y[i] > static_cast<A>(kAlmostCertain) ? 1 : 0;
+  return any != 0;
+}
+template <class A>
+A certain_gradient(A h, A y, double total, A scale) {
+  const double g = (static_cast<double>(h) - total) - std::expm1(static_cast<double>(y)) * total;
+  return static_cast<A>(static_cast<double>(scale) * g);
+}
+
+// sum((h - c) * p), folded by Op.
+template <class Op, class A>
+double centered_dot(const A* h, const A* p, int64_t n, A c) {
   double total = 0;
-  alignas(64) A block[kRun];
-  for (int64_t i = 0; i < n; i += kRun) {
-    const int64_t m = std::min(kRun, n - i);
-    Map<A>(block, m) = ConstMap<A>(a + i, m) * ConstMap<A>(b + i, m);
-    total += static_cast<double>(reduce::fold_block<reduce::Sum<A>>(block, m));
-  }
+  reduce::for_blocks(n, [&](int64_t begin, int64_t m) {
+    alignas(64) A block[kRun];
+    Map<A>(block, m) = (ConstMap<A>(h + begin, m) - c) * ConstMap<A>(p + begin, m);
+    total += static_cast<double>(reduce::fold_block<Op>(block, m));
+  });
   return total;
+}
+
+template <class A>
+void softmax_backward_run(const A* h, const A* p, A* to, int64_t n, A scale) {
+  // c need not be exact.
+  const A c = finite_or_zero<A>(centered_dot<reduce::PositiveSum<A>>(h, p, n, A(0)));
+  const A rest = static_cast<A>(centered_dot<reduce::Sum<A>>(h, p, n, c));
+  Map<A>(to, n) = scale * ConstMap<A>(p, n) * ((ConstMap<A>(h, n) - c) - rest);
+}
+
+template <class A>
+void log_softmax_backward_run(const A* h, const A* p, A* to, int64_t n, A scale) {
+  const double total = reduce::fold_run<reduce::Sum<A>>(h, n);
+  // At most one element of a distribution is almost certain.
+  int64_t certain = n;
+  for (int64_t i = 0; i < n && certain == n; i += kRun) {
+    const int64_t m = std::min(kRun, n - i);
+    if (!any_certain(p + i, m)) continue;
+    certain = std::find_if(p + i, p + i + m, [](A y) { return y > A(kAlmostCertain); }) - p;
+  }
+  const A exact = certain < n ? certain_gradient(h[certain], p[certain], total, scale) : A(0);
+  Map<A>(to, n) =
+      scale * (ConstMap<A>(h, n) - ConstMap<A>(p, n).unaryExpr(Exp()) * static_cast<A>(total));
+  if (certain < n) to[certain] = exact;
+}
+
+// The same for `width` columns at once, in rows that lie `step` elements apart.
+template <class A>
+void backward_columns(const A* h, const A* y, A* to, int64_t n, int64_t step, int64_t width,
+                      A scale, bool log) {
+  Eigen::Array<double, Eigen::Dynamic, 1, 0, kTile, 1> total(width), rest(width);
+  Eigen::Array<A, Eigen::Dynamic, 1, 0, kTile, 1> c(width), e(width);
+  total.setZero();
+  rest.setZero();
+  const auto head = [&](int64_t i) { return ConstMap<A>(h + i * step, width); };
+  const auto row = [&](int64_t i) { return ConstMap<A>(y + i * step, width); };
+  for (int64_t i = 0; i < n; ++i) {
+    if (log) {
+      add_row(h + i * step, width, total.data());
+    } else {
+      e = head(i) * row(i);
+      add_row(e.data(), width, total.data());
+    }
+  }
+  if (log) {
+    c = total.template cast<A>();
+    for (int64_t i = 0; i < n; ++i) {
+      const A* p = y + i * step;
+      const bool certain = any_certain(p, width);
+      if (certain) e = head(i);
+      Map<A>(to + i * step, width) = scale * (head(i) - row(i).unaryExpr(Exp()) * c);
+      for (int64_t j = 0; certain && j < width; ++j) {
+        if (p[j] > A(kAlmostCertain)) {
+          to[i * step + j] = certain_gradient(e[j], p[j], total[j], scale);
+        }
+      }
+    }
+    return;
+  }
+  for (int64_t j = 0; j < width; ++j) c[j] = finite_or_zero<A>(total[j]);
+  for (int64_t i = 0; i < n; ++i) {
+    e = (head(i) - c) * row(i);
+    add_row(e.data(), width, rest.data());
+  }
+  e = rest.template cast<A>();
+  for (int64_t i = 0; i < n; ++i) {
+    Map<A>(to + i * step, width) = scale * row(i) * ((head(i) - c) - e);
+  }
 }
 
 template <class A>
@@ -154,26 +283,8 @@ void backward(const AxisView& view, const NDArray& head, const NDArray& y, const
       for (int64_t task = first; task < last; ++task) {
         const int64_t column = task % tiles * kTile, width = std::min(inner - column, kTile);
         const int64_t at = task / tiles * n * inner + column;
-        Eigen::Array<double, Eigen::Dynamic, 1, 0, kTile, 1> total(width);
-        total.setZero();
-        auto row = [&](const NDArray& array, int64_t i) {
-          return Map<A>(array.data<A>() + at + i * inner, width);
-        };
-        for (int64_t i = 0; i < n; ++i) {
-          if (log) {
-            total += row(head, i).template cast<double>();
-          } else {
-            total += (row(head, i) * row(y, i)).template cast<double>();
-          }
-        }
-        const Eigen::Array<A, Eigen::Dynamic, 1, 0, kTile, 1> mean = total.template cast<A>();
-        for (int64_t i = 0; i < n; ++i) {
-          if (log) {
-            row(out, i) = scale * (row(head, i) - row(y, i).unaryExpr(Exp()) * mean);
-          } else {
-            row(out, i) = scale * row(y, i) * (row(head, i) - mean);
-          }
-        }
+        backward_columns<A>(head.data<A>() + at, y.data<A>() + at, out.data<A>() + at, n, inner,
+                            width, scale, log);
       }
     });
     return;
@@ -183,13 +294,11 @@ void backward(const AxisView& view, const NDArray& head, const NDArray& y, const
     for (int64_t run = first; run < last; ++run) {
       const int64_t at = view.start(run);
       const A *h = heads.read(at, n, inner), *p = ys.read(at, n, inner);
-      const A total = static_cast<A>(log ? reduce::fold_run<reduce::Sum<A>>(h, n) : dot(h, p, n));
-      Map<A> result(to.place(at, n, inner), n);
-      const ConstMap<A> hs(h, n), ps(p, n);
+      A* result = to.place(at, n, inner);
       if (log) {
-        result = scale * (hs - ps.unaryExpr(Exp()) * total);
+        log_softmax_backward_run(h, p, result, n, scale);
       } else {
-        result = scale * ps * (hs - total);
+        softmax_backward_run(h, p, result, n, scale);
       }
       to.store(at, n, inner);
     }

@@ -78,6 +78,36 @@ void infer_softmax_output(InferCall& call, const SoftmaxOutputParams& p) {
   call.output(0, data, call.dtype(0));
 }
 
+// y - 1 of an element of a run, from what the others have: y itself is rounded beside 1. Where y is
+// not close to 1, the difference is right as it stands.
+constexpr double kAlmostCertain = 15.0 / 16;
+template <class T>
+double missing(const T* y, int64_t n, int64_t step, int64_t k) {
+  double others = 0;
+  for (int64_t j = 0; j < n; ++j) {
+    if (j != k) others += static_cast<double>(static_cast<compute_type<T>>(y[j * step]));
+  }
+  return -others;
+}
+
+// Where the target is 1 and the output almost, the gradient is the sum of the other outputs.
+// target(run) is that class, or -1.
+template <class T, class Target>
+void correct_certain(const AxisView& view, const T* y, T* to, double scale, Target target) {
+  const int64_t grain = std::max<int64_t>(1, (1 << 15) / std::max<int64_t>(view.n, 1));
+  parallel_for(view.runs(), grain, [&](int64_t first, int64_t last) {
+    for (int64_t run = first; run < last; ++run) {
+      const int64_t start = view.start(run), k = target(run);
+      if (k < 0 || k >= view.n) continue;
+      const int64_t e = start + k * view.inner;
+      const auto p = static_cast<double>(static_cast<compute_type<T>>(y[e]));
+      if (!(p > kAlmostCertain)) continue;
+      const double error = missing(y + start, view.n, view.inner, k);
+      to[e] = static_cast<T>(static_cast<compute_type<T>>(scale * error));
+    }
+  });
+}
+
 template <class T>
 void output_gradient(const NDArray& y, const NDArray& label, const NDArray& out,
                      const SoftmaxOutputGradParams& p) {
@@ -85,6 +115,7 @@ void output_gradient(const NDArray& y, const NDArray& label, const NDArray& out,
   const T *from = y.data<T>(), *labels = label.data<T>();
   T* to = out.data<T>();
   const double target = p.target ? 1 : 0;
+  const AxisView view = output_view(y.shape(), p);
   if (label.shape() == y.shape()) {
     const A scale = static_cast<A>(p.grad_scale), part = static_cast<A>(target);
     parallel_for(y.size(), 1 << 15, [&](int64_t begin, int64_t end) {
@@ -93,9 +124,15 @@ void output_gradient(const NDArray& y, const NDArray& label, const NDArray& out,
             static_cast<T>(scale * (static_cast<A>(from[i]) - part * static_cast<A>(labels[i])));
       }
     });
+    if (!p.target) return;
+    correct_certain(view, from, to, p.grad_scale, [&](int64_t run) {
+      for (int64_t k = 0; k < view.n; ++k) {
+        if (labels[view.start(run) + k * view.inner] == T(1)) return k;
+      }
+      return int64_t{-1};
+    });
     return;
   }
-  const AxisView view = output_view(y.shape(), p);
   const int64_t runs = view.outer * view.inner, ignored = class_of(p.ignore_label);
   std::vector<int64_t> classes(static_cast<size_t>(runs));
   int64_t valid = 0;
@@ -123,6 +160,11 @@ void output_gradient(const NDArray& y, const NDArray& label, const NDArray& out,
         to[e] = p.use_ignore && at[i] == ignored ? T(0) : static_cast<T>(scale * error);
       }
     }
+  });
+  if (hit != 1) return;
+  correct_certain(view, from, to, static_cast<double>(scale), [&](int64_t run) {
+    const int64_t k = classes[static_cast<size_t>(run)];
+    return p.use_ignore && k == ignored ? -1 : k;
   });
 }
 

@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "op/declare.h"
+#include "ops/reduce/reduce.h"
 #include "ops/shared/index.h"
 #include "runtime/convert.h"
 #include "runtime/parallel.h"
@@ -50,6 +51,21 @@ void infer_multinomial(InferCall& call) {
   call.expect(kinds <= exact_integers(p.dtype), "dtype cannot hold every index below ", kinds);
   call.output(0, shape, p.dtype);
   if (p.get_prob) call.output(1, shape, call.dtype(0));
+}
+
+// Weights are not negative, and each row has some.
+template <class T>
+void check_weights(const CheckCall& call) {
+  const Draws draws(call.shape(0));
+  const T* weights = call.input(0).data<T>();
+  for (int64_t r = 0; r < draws.rows && draws.kinds > 0; ++r) {
+    const T* row = weights + r * draws.kinds;
+    const auto least = reduce::fold_run<reduce::Min<T>>(row, draws.kinds);
+    const double total = reduce::fold_run<reduce::Sum<T>>(row, draws.kinds);
+    // A NaN and an infinite weight make the sum so.
+    call.expect(least >= 0 && total > 0 && std::isfinite(total), "row ", r,
+                " of data must have weights that are not negative and not all 0");
+  }
 }
 
 void run_multinomial(const KernelCall& call) {
@@ -118,6 +134,10 @@ OP(_sample_multinomial)
     .params<MultinomialParams>()
     .outputs(count_results)
     .infer(infer_multinomial)
+    .check([](const CheckCall& call) {
+      dispatch<FloatingTypes>(call.dtype(0),
+                              [&](auto tag) { check_weights<typename decltype(tag)::type>(call); });
+    })
     .kernel(run_multinomial)
     .random()
     .keep_input()

@@ -1,6 +1,7 @@
 #include "ops/reduce/reduce.h"
 #include "ops/shared/axis_view.h"
 #include "runtime/convert.h"
+#include "runtime/widen.h"
 
 // Largest and smallest elements, and where they are.
 namespace mxtape {
@@ -109,8 +110,8 @@ std::pair<T, int64_t> locate(const T* x, int64_t begin, int64_t end) {
   return {extreme, block + first_equal(x + block, std::min(reduce::kRun, end - block), extreme)};
 }
 
-template <class Op, class T>
-void search_runs(const T* x, int64_t rows, int64_t n, T* out) {
+template <class Op, class T, class Out>
+void search_runs(const T* x, int64_t rows, int64_t n, Out* out) {
   if (rows < reduce::kFewOutputs && n > 2 * reduce::kPiece) {
     const int64_t pieces = (n + reduce::kPiece - 1) / reduce::kPiece;
     std::vector<std::pair<T, int64_t>> part(static_cast<size_t>(rows * pieces));
@@ -128,20 +129,20 @@ void search_runs(const T* x, int64_t rows, int64_t n, T* out) {
         const auto a = static_cast<typename Op::Narrow>(best.first);
         if (Op::combine(a, static_cast<typename Op::Narrow>(next.first)) != a) best = next;
       }
-      out[r] = convert_value<T>(best.second);
+      out[r] = convert_value<Out>(best.second);
     }
     return;
   }
   parallel_for(rows, std::max<int64_t>(1, reduce::kGrain / n), [&](int64_t first, int64_t last) {
     for (int64_t r = first; r < last; ++r) {
-      out[r] = convert_value<T>(locate<Op>(x + r * n, 0, n).second);
+      out[r] = convert_value<Out>(locate<Op>(x + r * n, 0, n).second);
     }
   });
 }
 
 // Along an axis that is not the innermost: rows are compared with a tile of the best so far.
-template <class Op, class T>
-void search_columns(const T* x, const AxisView& view, T* out) {
+template <class Op, class T, class Out>
+void search_columns(const T* x, const AxisView& view, Out* out) {
   using N = typename Op::Narrow;
   const int64_t n = view.n, inner = view.inner;
   constexpr int64_t kTile = 256;
@@ -166,25 +167,53 @@ void search_columns(const T* x, const AxisView& view, T* out) {
           where[j] = better ? i : where[j];
         }
       }
-      T* to = out + task / tiles * inner + column;
-      for (int64_t j = 0; j < width; ++j) to[j] = convert_value<T>(where[j]);
+      Out* to = out + task / tiles * inner + column;
+      for (int64_t j = 0; j < width; ++j) to[j] = convert_value<Out>(where[j]);
     }
   });
 }
 
+template <class Op, class T, class Out>
+void search_view(const NDArray& in, const NDArray& out, const AxisView& view) {
+  if (view.inner == 1) {
+    search_runs<Op>(in.data<T>(), view.outer, view.n, out.data<Out>());
+  } else {
+    search_columns<Op>(in.data<T>(), view, out.data<Out>());
+  }
+}
+
+// Positions that may not fit the dtype of `out`: an Error before anything is written if one does
+// not.
+void store_positions(const NDArray& positions, const NDArray& out, std::string_view op) {
+  const int64_t n = out.size(), *at = positions.data<int64_t>();
+  const NDArray kept = NDArray::empty(out.shape(), out.dtype());
+  const NDArray back = NDArray::empty(out.shape(), DType::kInt64);
+  convert(DType::kInt64, at, out.dtype(), kept.bytes(), n);
+  convert(out.dtype(), kept.bytes(), DType::kInt64, back.bytes(), n);
+  const auto [found, lost] = std::mismatch(at, at + n, back.data<int64_t>());
+  if (found != at + n) {
+    fail(op, ": index ", *found, " does not fit the data's dtype ", out.dtype(),
+         "; use astype() first");
+  }
+  convert(out.dtype(), kept.bytes(), out.dtype(), out.bytes(), n);
+}
+
 template <template <class> class Op>
-void search(const NDArray& in, const NDArray& out, const AxisView& view) {
+void search(const NDArray& given, const NDArray& out, const AxisView& view, std::string_view op) {
   if (view.runs() == 0) return;
+  const bool fits = view.n <= exact_integers(out.dtype()) && !is_storage_only(out.dtype());
+  const NDArray in = widened(given);
+  const NDArray positions = fits ? NDArray() : NDArray::empty(out.shape(), DType::kInt64);
   dispatch(in.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     if constexpr (!std::is_same_v<T, bool>) {
-      if (view.inner == 1) {
-        search_runs<Op<T>>(in.data<T>(), view.outer, view.n, out.data<T>());
-      } else {
-        search_columns<Op<T>>(in.data<T>(), view, out.data<T>());
+      if (fits) return search_view<Op<T>, T, T>(in, out, view);
+      if constexpr (exact_integers(dtype_of<T>) < (int64_t{1} << 53)) {
+        search_view<Op<T>, T, int64_t>(in, positions, view);
       }
     }
   });
+  if (!fits) store_positions(positions, out, op);
 }
 
 void expect_searchable(InferCall& call, const Shape& shape, int64_t extent) {
@@ -207,19 +236,21 @@ void infer_search(InferCall& call) {
 template <template <class> class Op>
 void search_kernel(const KernelCall& call) {
   const NDArray& in = call.in(0);
-  search<Op>(in, call.out(), AxisView(in.shape(), call.params<ArgParams>().axis, call.name()));
+  search<Op>(in, call.out(), AxisView(in.shape(), call.params<ArgParams>().axis, call.name()),
+             call.name());
 }
 
 OP(argmax)
     .inputs("data")
     .params<ArgParams>()
     .infer(infer_search)
+    .any_dtype()
     .kernel(search_kernel<reduce::Max>)
     .zero_grad()
     .method()
     .doc(
         "Index of the first largest element along an axis, in the input's dtype; a NaN is "
-        "largest.")
+        "largest. An index that the dtype cannot hold is an error.")
     .example(R"(
 >>> x = mx.nd.array([[1, 9, 9], [7, 3, 5]])
 >>> mx.nd.argmax(x, axis=1).asnumpy().tolist()  # the first of equals; as floats
@@ -234,12 +265,13 @@ OP(argmin)
     .inputs("data")
     .params<ArgParams>()
     .infer(infer_search)
+    .any_dtype()
     .kernel(search_kernel<reduce::Min>)
     .zero_grad()
     .method()
     .doc(
         "Index of the first smallest element along an axis, in the input's dtype; a NaN is "
-        "smallest.")
+        "smallest. An index that the dtype cannot hold is an error.")
     .example(R"(
 >>> x = mx.nd.array([[1, 9, 1], [7, 3, 5]])
 >>> mx.nd.argmin(x, axis=1).asnumpy().tolist()  # the first of equals; as floats
@@ -257,12 +289,15 @@ OP(argmax_channel)
       expect_searchable(call, shape, in[1]);
       call.output(0, shape, call.dtype(0));
     })
+    .any_dtype()
     .kernel([](const KernelCall& call) {
-      search<reduce::Max>(call.in(0), call.out(), AxisView(call.in(0).shape(), 1));
+      search<reduce::Max>(call.in(0), call.out(), AxisView(call.in(0).shape(), 1), call.name());
     })
     .zero_grad()
     .method()
-    .doc("Index of the first largest element along axis 1, in the input's dtype.")
+    .doc(
+        "Index of the first largest element along axis 1, in the input's dtype; one that it cannot "
+        "hold is an error.")
     .example(R"(
 >>> x = mx.nd.array([[1, 9, 9], [7, 3, 5]])
 >>> mx.nd.argmax_channel(x).asnumpy().tolist()

@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <vector>
+
 #include <Eigen/Core>
 
 #include "op/declare.h"
@@ -21,7 +24,11 @@ struct MomentsParams {
 // Squares of what is already centered.
 template <class A>
 struct SquareSum : reduce::Sum<A> {
-  static A load(A x) { return x * x; }
+  template <class V>
+  MXTAPE_INLINE static V of(V x) {
+    return x * x;
+  }
+  static double load(A x) { return of(static_cast<double>(x)); }
 };
 
 template <class A>
@@ -35,8 +42,11 @@ template <class A>
 void moments(const NDArray& x, AxisSet axes, const NDArray& mean, const NDArray& variance) {
   const reduce::Layout layout(x.shape(), axes);
   const auto count = static_cast<double>(layout.count);
-  const auto average = [count](double sum) { return static_cast<A>(sum / count); };
-  reduce::run<reduce::Sum<A>>(layout, x.data<A>(), mean.data<A>(), average);
+  const auto outputs = static_cast<size_t>(layout.outputs);
+  const auto average = [count](double sum) { return sum / count; };
+  std::vector<double> means(outputs), squares(outputs);
+  reduce::run<reduce::Sum<A>>(layout, x.data<A>(), means.data(), average);
+  std::copy(means.begin(), means.end(), mean.data<A>());
   const NDArray centered = NDArray::empty(x.shape(), dtype_of<A>);
   Shape kept = x.shape();
   for (int d = 0; d < x.ndim(); ++d) {
@@ -44,7 +54,13 @@ void moments(const NDArray& x, AxisSet axes, const NDArray& mean, const NDArray&
   }
   const NDArray wide = mean.viewed(kept);
   run_tiles(fn::subtract.schema().tile, {x, wide}, centered);
-  reduce::run<SquareSum<A>>(layout, centered.data<A>(), variance.data<A>(), average);
+  reduce::run<SquareSum<A>>(layout, centered.data<A>(), squares.data(), average);
+  for (size_t o = 0; o < outputs; ++o) {
+    // The elements were centered at the rounded mean.
+    const double off = means[o] - static_cast<double>(mean.data<A>()[o]);
+    const double v = squares[o] - off * off;
+    variance.data<A>()[o] = static_cast<A>(v < 0 ? 0 : v);
+  }
 }
 
 template <class A>

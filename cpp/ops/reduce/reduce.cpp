@@ -88,9 +88,13 @@ using reduce::Layout;
 using reduce::SumOf;
 
 template <class T>
-struct NanSum : SumOf<compute_type<T>, double> {
-  static compute_type<T> load(T x) {
-    return reduce::is_nan(x) ? compute_type<T>(0) : static_cast<compute_type<T>>(x);
+struct NanSum : SumOf<reduce::NarrowOf<T>, double> {
+  template <class V>
+  MXTAPE_INLINE static V of(V x) {
+    return select(x == x, x, V(0));
+  }
+  static reduce::NarrowOf<T> load(T x) {
+    return of(static_cast<reduce::NarrowOf<T>>(static_cast<compute_type<T>>(x)));
   }
 };
 
@@ -220,13 +224,15 @@ struct NormParams {
 // Squares and sizes are summed in float64, where those of narrower types cannot overflow.
 template <class T>
 struct SquareSum : SumOf<double, double> {
-  static double load(T x) {
-    const auto wide = static_cast<double>(static_cast<compute_type<T>>(x));
-    return wide * wide;
+  template <class V>
+  MXTAPE_INLINE static V of(V x) {
+    return x * x;
   }
+  static double load(T x) { return of(static_cast<double>(static_cast<compute_type<T>>(x))); }
 };
 template <class T>
 struct SizeSum : SumOf<double, double> {
+  MXTAPE_INLINE static Doubles of(Doubles x) { return abs(x); }
   static double load(T x) { return std::abs(static_cast<double>(static_cast<compute_type<T>>(x))); }
 };
 

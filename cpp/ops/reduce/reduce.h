@@ -9,6 +9,7 @@
 #include "runtime/fusion.h"
 #include "runtime/odometer.h"
 #include "runtime/parallel.h"
+#include "runtime/wide_sum.h"
 
 // How reductions walk an array, whatever they compute. The order in which elements are combined
 // depends on the shape alone, never on the number of threads, so results are bitwise reproducible.
@@ -82,6 +83,7 @@ inline constexpr int64_t kGrain = 1 << 15;  // elements worth a thread
 // is one thread's, and keeps up to four pieces at once.
 template <class T>
 struct Memory {
+  using Element = T;
   const T* data;
   struct Reader {
     const T* data;
@@ -91,6 +93,7 @@ struct Memory {
 };
 template <class T>
 struct Streamed {
+  using Element = T;
   const TileProgram& program;
   struct Reader {
     TileProgram::Cursor cursor;
@@ -104,9 +107,38 @@ struct Streamed {
 // An Op says how elements become accumulators and how those combine:
 //   using Narrow, Wide          accumulators within a run and across runs
 //   load(T) -> Narrow, identity<V>(), combine(V, V)
+// A sum of float32 has double for both, and of(V) -> V, what is added for an element: V is a vector
+// of doubles.
+
+template <class Op, class T>
+inline constexpr bool kWidens =
+    std::is_same_v<T, float> && std::is_same_v<typename Op::Narrow, double> &&
+    requires(Doubles x) { Op::of(x); };
+
+// The lanes of fold_block() for float32.
+template <class Op>
+double fold_widened(const float* x, int64_t n) {
+  constexpr int64_t kSize = Doubles::kSize, kVectors = kLanes / kSize;
+  Doubles lane[kVectors];
+  for (int64_t v = 0; v < kVectors; ++v) lane[v] = Op::of(widen(x + v * kSize));
+  int64_t i = kLanes;
+  for (; i + kLanes <= n; i += kLanes) {
+    for (int64_t v = 0; v < kVectors; ++v) lane[v] = lane[v] + Op::of(widen(x + i + v * kSize));
+  }
+  alignas(kSimdBytes) double sum[kLanes];
+  for (int64_t v = 0; v < kVectors; ++v) lane[v].store(sum + v * kSize);
+  for (int64_t half = kLanes / 2; half > 0; half /= 2) {
+    for (int64_t l = 0; l < half; ++l) sum[l] += sum[l + half];
+  }
+  for (; i < n; ++i) sum[0] += Op::load(x[i]);
+  return sum[0];
+}
 
 template <class Op, class T>
 typename Op::Narrow fold_block(const T* x, int64_t n) {
+  if constexpr (kWidens<Op, T>) {
+    if (n >= kLanes) return fold_widened<Op>(x, n);
+  }
   using Narrow = typename Op::Narrow;
   Narrow total = Op::template identity<Narrow>();
   int64_t i = 0;
@@ -164,8 +196,8 @@ template <class Op, class Reader>
   return total;
 }
 
-template <class Op, class Source, class T, class Finish>
-void reduce_runs(const Layout& layout, const Source& in, T* out, Finish finish) {
+template <class Op, class Source, class Out, class Finish>
+void reduce_runs(const Layout& layout, const Source& in, Out* out, Finish finish) {
   using Wide = typename Op::Wide;
   if (layout.outputs < kFewOutputs && layout.count > 2 * kPiece) {
     const int64_t pieces = (layout.count + kPiece - 1) / kPiece;
@@ -197,6 +229,38 @@ void reduce_runs(const Layout& layout, const Source& in, T* out, Finish finish) 
   });
 }
 
+// Adds `count` rows of float32, from where `row` stands, to total[0, width).
+template <class Op, class Reader>
+void add_widened_rows(Odometer<>& row, Reader& x, int64_t first, int64_t count, int64_t width,
+                      double* total) {
+  constexpr int64_t kSize = Doubles::kSize;
+  const auto next = [&](int slot) {
+    const float* p = x.at(first + row.offset(), width, slot);
+    row.next();
+    return p;
+  };
+  for (; count >= 4; count -= 4) {
+    const float *p0 = next(0), *p1 = next(1), *p2 = next(2), *p3 = next(3);
+    int64_t j = 0;
+    for (; j + kSize <= width; j += kSize) {
+      const Doubles a = Op::of(widen(p0 + j)) + Op::of(widen(p1 + j));
+      const Doubles b = Op::of(widen(p2 + j)) + Op::of(widen(p3 + j));
+      (Doubles::load(total + j) + (a + b)).store(total + j);
+    }
+    for (; j < width; ++j) {
+      total[j] += (Op::load(p0[j]) + Op::load(p1[j])) + (Op::load(p2[j]) + Op::load(p3[j]));
+    }
+  }
+  for (; count > 0; --count) {
+    const float* p = next(0);
+    int64_t j = 0;
+    for (; j + kSize <= width; j += kSize) {
+      (Doubles::load(total + j) + Op::of(widen(p + j))).store(total + j);
+    }
+    for (; j < width; ++j) total[j] += Op::load(p[j]);
+  }
+}
+
 // Folds rows [begin, end) of `rows`, each `width` contiguous elements, into total[0, width). The
 // rows start at `first`.
 template <class Op, class T, class Reader>
@@ -207,6 +271,8 @@ template <class Op, class T, class Reader>
   std::fill_n(total, width, Op::template identity<Wide>());
   if (begin >= end) return;
   Odometer row(rows, begin);
+  if constexpr (kWidens<Op, T>)
+    return add_widened_rows<Op>(row, x, first, end - begin, width, total);
   alignas(64) Narrow narrow[kColumns];
   while (begin < end) {
     const int64_t stop = std::min(begin + kRows, end);
@@ -258,9 +324,10 @@ template <class Op, class T, class Reader>
   }
 }
 
-template <class Op, class Source, class T, class Finish>
-void reduce_columns(const Layout& layout, const Source& in, T* out, Finish finish) {
+template <class Op, class Source, class Out, class Finish>
+void reduce_columns(const Layout& layout, const Source& in, Out* out, Finish finish) {
   using Wide = typename Op::Wide;
+  using T = typename Source::Element;
   const int64_t columns = layout.inner, rows = layout.count;
   const int64_t tiles = (columns + kColumns - 1) / kColumns, tasks = layout.kept.size() * tiles;
   // Merging pays where many rows are merged.
@@ -276,7 +343,7 @@ void reduce_columns(const Layout& layout, const Source& in, T* out, Finish finis
   };
   auto store = [&](int64_t task, const Wide* total) {
     const int64_t first = task % tiles * kColumns, width = std::min(columns - first, kColumns);
-    T* to = out + task / tiles * columns + first;
+    Out* to = out + task / tiles * columns + first;
     for (int64_t j = 0; j < width; ++j) to[j] = finish(total[j]);
   };
 
@@ -315,8 +382,8 @@ void reduce_columns(const Layout& layout, const Source& in, T* out, Finish finis
   });
 }
 
-template <class Op, class Source, class T, class Finish>
-void run_from(const Layout& layout, const Source& in, T* out, Finish finish) {
+template <class Op, class Source, class Out, class Finish>
+void run_from(const Layout& layout, const Source& in, Out* out, Finish finish) {
   if (layout.outputs == 0) return;
   if (layout.count == 0) {
     std::fill_n(out, layout.outputs, finish(Op::template identity<typename Op::Wide>()));
@@ -327,9 +394,9 @@ void run_from(const Layout& layout, const Source& in, T* out, Finish finish) {
   }
 }
 
-// Reduces `in` over the axes of the layout; finish(Wide) -> T makes an element of the result.
-template <class Op, class T, class Finish>
-void run(const Layout& layout, const T* in, T* out, Finish finish) {
+// Reduces `in` over the axes of the layout; finish(Wide) makes an element of the result.
+template <class Op, class T, class Out, class Finish>
+void run(const Layout& layout, const T* in, Out* out, Finish finish) {
   run_from<Op>(layout, Memory<T>{in}, out, finish);
 }
 // The same for the kernel of an operator that streams().
@@ -351,6 +418,10 @@ void run_streamed(const Layout& layout, const NDArray& in, T* out, Finish finish
 
 template <class T>
 using WideOf = std::conditional_t<std::is_floating_point_v<compute_type<T>>, double, T>;
+// float32 is summed in float64 from the first element on: [1e8, 1, -1e8] is 1. Of 16 bits, a run is
+// summed in float32.
+template <class T>
+using NarrowOf = std::conditional_t<std::is_same_v<T, float>, double, compute_type<T>>;
 
 template <class N, class W>
 struct SumOf {
@@ -364,12 +435,16 @@ struct SumOf {
   static V combine(V a, V b) {
     return static_cast<V>(a + b);
   }
+  template <class V>
+  MXTAPE_INLINE static V of(V x) {
+    return x;
+  }
 };
 
 // T is unsigned for integers, so that sums wrap around.
 template <class T>
-struct Sum : SumOf<compute_type<T>, WideOf<T>> {
-  static compute_type<T> load(T x) { return static_cast<compute_type<T>>(x); }
+struct Sum : SumOf<NarrowOf<T>, WideOf<T>> {
+  static NarrowOf<T> load(T x) { return static_cast<NarrowOf<T>>(static_cast<compute_type<T>>(x)); }
 };
 
 // Larger for both: a NaN stays, whichever side it is on.
@@ -411,6 +486,44 @@ struct Min : Max<T> {
     }
   }
 };
+
+// Of numbers of one sign, such as squares, which cannot cancel: a run is summed as it is.
+template <class A>
+struct PositiveSum : SumOf<A, WideOf<A>> {
+  static A load(A x) { return x; }
+};
+// The sum of f(i) >= 0 over [0, n).
+template <class A, class F>
+double positive_sum(int64_t n, F f) {
+  double total = 0;
+  for (int64_t begin = 0; begin < n; begin += kRun) {
+    const int64_t end = std::min(begin + kRun, n);
+    A lane[kLanes] = {};
+    const auto add = [&](int64_t at, int64_t count) {
+#pragma omp simd
+      for (int64_t l = 0; l < count; ++l) lane[l] += f(at + l);
+    };
+    int64_t i = begin;
+    for (; i + kLanes <= end; i += kLanes) add(i, kLanes);
+    add(i, end - i);
+    for (int64_t half = kLanes / 2; half > 0; half /= 2) {
+      for (int64_t l = 0; l < half; ++l) lane[l] += lane[l + half];
+    }
+    total += static_cast<double>(lane[0]);
+  }
+  return total;
+}
+
+// Calls f(begin, m) for the parts of [0, n) that buffers of kRun elements serve: values are made
+// there, and folded as sums are.
+template <class F>
+void for_blocks(int64_t n, F f) {
+  for (int64_t begin = 0; begin < n; begin += kRun) f(begin, std::min(kRun, n - begin));
+}
+template <class A>
+double block_sum(const A* x, int64_t n) {
+  return fold_block<Sum<A>>(x, n);
+}
 
 template <class N>
 struct ProductOf {

@@ -79,6 +79,15 @@ void check_sequences(const InferCall& call, const Shape& data, int64_t axis, boo
   call.require(1, Shape{data[static_cast<int>(1 - axis)]}, ": a length for each sequence");
 }
 
+// Lengths are numbers; those out of range count as the nearest in it.
+void check_lengths(const CheckCall& call) {
+  if (call.input_count() < 2 || !is_floating(call.dtype(1))) return;
+  const NDArray numbers = index_numbers(call.input(1));
+  for (int64_t i = 0; i < numbers.size(); ++i) {
+    call.expect(numbers.data<int64_t>()[i] != kNoIndex, "sequence_length[", i, "] is nan");
+  }
+}
+
 // The lengths, within [0, steps].
 class Lengths {
  public:
@@ -114,6 +123,7 @@ OP(SequenceMask)
       check_sequences(call, call.shape(0), p.axis, p.use_sequence_length);
       call.output(0, call.shape(0), call.dtype(0));
     })
+    .check(check_lengths)
     .any_dtype()
     .kernel([](const KernelCall& call) {
       const auto& p = call.params<SequenceMaskParams>();
@@ -169,7 +179,7 @@ void check_last_steps(const CheckCall& call, int64_t steps) {
   const NDArray numbers = index_numbers(call.input(1));
   for (int64_t i = 0; i < numbers.size(); ++i) {
     const int64_t length = numbers.data<int64_t>()[i];
-    call.expect(length >= 1 && length <= steps, "sequence_length[", i, "] is ", length,
+    call.expect(length >= 1 && length <= steps, "sequence_length[", i, "] is ", index_text(length),
                 ", it must be in [1, ", steps, "]");
   }
 }
@@ -274,6 +284,7 @@ OP(SequenceReverse)
       check_sequences(call, call.shape(0), p.axis, p.use_sequence_length);
       call.output(0, call.shape(0), call.dtype(0));
     })
+    .check(check_lengths)
     .any_dtype()
     .kernel([](const KernelCall& call) {
       const NDArray &x = call.in(0), &out = call.out();

@@ -10,6 +10,7 @@
 
 #include "ops/shared/strided.h"
 #include "runtime/parallel.h"
+#include "runtime/wide_sum.h"
 #include "runtime/widen.h"
 
 namespace mxtape {
@@ -23,14 +24,14 @@ namespace {
 
 constexpr int64_t kGrain = 1 << 15;
 
-// An index of any dtype as an integer: the part before the decimal point, NaN as 0, kept in range.
+// An index of any dtype as an integer: the part before the decimal point, kept in range.
 template <class T>
 int64_t to_index(T value) {
   if constexpr (std::is_same_v<T, float16>) {
     return to_index(static_cast<float>(value));
   } else if constexpr (std::is_floating_point_v<T>) {
     constexpr T kLimit = static_cast<T>(int64_t{1} << 62);
-    return std::isnan(value) ? 0 : static_cast<int64_t>(std::clamp(value, -kLimit, kLimit));
+    return std::isnan(value) ? kNoIndex : static_cast<int64_t>(std::clamp(value, -kLimit, kLimit));
   } else {
     return static_cast<int64_t>(value);
   }
@@ -44,8 +45,8 @@ int64_t row_grain(int64_t inner) {
 template <class T>
 void add_rows(const T* from, const int64_t* order, int64_t begin, int64_t end, int64_t inner,
               T* to) {
+  constexpr int64_t kWidth = 256;
   if constexpr (std::is_same_v<T, float16>) {
-    constexpr int64_t kWidth = 256;
     float sum[kWidth];
     for (int64_t column = 0; column < inner; column += kWidth) {
       const int64_t width = std::min(kWidth, inner - column);
@@ -56,16 +57,31 @@ void add_rows(const T* from, const int64_t* order, int64_t begin, int64_t end, i
       }
       for (int64_t i = 0; i < width; ++i) to[column + i] = static_cast<T>(sum[i]);
     }
-  } else {
-    std::copy_n(from + order[begin] * inner, inner, to);
-    for (int64_t k = begin + 1; k < end; ++k) {
-      const T* row = from + order[k] * inner;
-      for (int64_t i = 0; i < inner; ++i) {
-        if constexpr (std::is_same_v<T, bool>) {
-          to[i] = to[i] || row[i];
-        } else {
-          to[i] = static_cast<T>(to[i] + row[i]);
+    return;
+  }
+  if constexpr (std::is_same_v<T, float>) {
+    // Of two, the sum is rounded once anyhow.
+    if (end - begin > 2) {
+      double sum[kWidth];
+      for (int64_t column = 0; column < inner; column += kWidth) {
+        const int64_t width = std::min(kWidth, inner - column);
+        std::fill(sum, sum + width, 0.0);
+        for (int64_t k = begin; k < end; ++k) {
+          add_row(from + order[k] * inner + column, width, sum);
         }
+        for (int64_t i = 0; i < width; ++i) to[column + i] = static_cast<float>(sum[i]);
+      }
+      return;
+    }
+  }
+  std::copy_n(from + order[begin] * inner, inner, to);
+  for (int64_t k = begin + 1; k < end; ++k) {
+    const T* row = from + order[k] * inner;
+    for (int64_t i = 0; i < inner; ++i) {
+      if constexpr (std::is_same_v<T, bool>) {
+        to[i] = to[i] || row[i];
+      } else {
+        to[i] = static_cast<T>(to[i] + row[i]);
       }
     }
   }
@@ -125,6 +141,8 @@ void for_each_along(const AxisView& view, const NDArray& positions, F&& f) {
 
 }  // namespace
 
+std::string index_text(int64_t index) { return index == kNoIndex ? "nan" : std::to_string(index); }
+
 NDArray index_numbers(const NDArray& indices) {
   if (is_storage_only(indices.dtype())) return index_numbers(widened(indices));
   NDArray numbers = NDArray::empty({indices.size()}, DType::kInt64);
@@ -145,13 +163,14 @@ NDArray index_positions(const NDArray& indices, int64_t extent, IndexMode mode,
   int64_t* out = positions.data<int64_t>();
   const int64_t n = indices.size();
   dispatch(indices.dtype(), [&](auto tag) {
-    const auto* in = indices.data<typename decltype(tag)::type>();
+    using T = typename decltype(tag)::type;
+    const auto* in = indices.data<T>();
     if (mode == IndexMode::kRaise) {
       for (int64_t k = 0; k < n; ++k) {
         out[k] = to_index(in[k]);
         if (out[k] < 0 || out[k] >= extent) {
-          fail(op, ": index ", out[k], " is out of range for an axis of extent ", extent,
-               " (mode='raise')");
+          fail(op, ": index ", index_text(out[k]), " is out of range for an axis of extent ",
+               extent, " (mode='raise')");
         }
       }
       return;
@@ -162,6 +181,7 @@ NDArray index_positions(const NDArray& indices, int64_t extent, IndexMode mode,
         if (mode == IndexMode::kClip) {
           at = std::clamp<int64_t>(at, 0, extent - 1);
         } else if (at < 0 || at >= extent) {
+          if (std::is_floating_point_v<compute_type<T>> && at == kNoIndex) at = 0;
           at %= extent;
           if (at < 0) at += extent;
         }
@@ -186,8 +206,8 @@ NDArray nd_positions(const NDArray& indices, const Shape& shape, std::string_vie
         const int64_t given = to_index(in[axis * n + k]);
         const int64_t at = given < 0 ? given + extent : given;
         if (at < 0 || at >= extent) {
-          fail_as(ErrorKind::kIndex, op, ": index ", given, " is out of bounds for axis ", axis,
-                  " with size ", extent);
+          fail_as(ErrorKind::kIndex, op, ": index ", index_text(given),
+                  " is out of bounds for axis ", axis, " with size ", extent);
         }
         out[k] = out[k] * extent + at;
       }

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <cstdint>
+#include <string>
+
 #include "core/ndarray.h"
 #include "op/functional.h"
 #include "ops/shared/axis_view.h"
@@ -10,11 +13,16 @@ namespace mxtape {
 
 enum class IndexMode : int32_t { kClip, kRaise, kWrap };
 
-// An index array's values as int64, not checked: the part before the decimal point, NaN as 0.
+// What NaN is as an index: smaller than every number, so outside of every axis.
+inline constexpr int64_t kNoIndex = INT64_MIN;
+// An index for a message.
+std::string index_text(int64_t index);
+
+// An index array's values as int64, not checked: the part before the decimal point, or kNoIndex.
 NDArray index_numbers(const NDArray& indices);
 
 // An index array's values as rows of an axis of `extent`; under kRaise an Error when one is
-// outside.
+// outside. Under the others NaN counts as 0.
 NDArray index_positions(const NDArray& indices, int64_t extent, IndexMode mode,
                         std::string_view op);
 

@@ -334,7 +334,7 @@ OP(_image_random_color_jitter)
         order[static_cast<size_t>(k)] = {stream.uniform(static_cast<uint64_t>(k)), k};
       }
       std::sort(order.begin(), order.end());
-      NDArray from = call.in(0);
+      NDArray from = call.in(0).detached();
       for (const auto& [unused, k] : order) {
         const auto& [change, width] = all[k];
         if (!(width > 0)) continue;

@@ -149,7 +149,7 @@ def _contiguous(selections, shape):
     if first < len(selections) and selections[first][2] != 1:
         return False
     return all(
-        s[3] == extent and s[2] == 1
+        s[3] == extent and (s[2] == 1 or extent == 1)
         for s, extent in zip(selections[first + 1 :], shape[first + 1 :])
     )
 
@@ -168,26 +168,82 @@ def _get_basic(x, key):
                 break
             view = view[start]
         return view if view.shape == result else _core.reshape_to(view, list(result))
+    part = register.get("slice")(x, *_slice_parameters(selections))
+    return part if part.shape == result else _core.reshape_to(part, list(result))
+
+
+def _slice_parameters(selections):
+    """begin, end and step of the operators that slice."""
     begin, end, step = [], [], []
     for start, stop, stride, length in selections:
         begin.append(start if length else 0)
         end.append(None if stop < 0 and length else stop if length else 0)
         step.append(stride if length else 1)
-    part = register.get("slice")(x, tuple(begin), tuple(end), tuple(step))
-    return part if part.shape == result else _core.reshape_to(part, list(result))
+    return tuple(begin), tuple(end), tuple(step)
 
 
 def _flat_positions(x, key):
-    """The indexed leading axes as one axis: their extents, and the positions that `key` selects."""
+    """The indexed leading axes as one axis: their extents, and the positions that `key` selects.
+
+    The indices alone are looked at: what this takes depends on what is selected, not on `x`.
+    """
     last = max(i for i, item in enumerate(key) if item is None or not _is_full(item))
-    axes = sum(_axes_of(item) for item in key[: last + 1])
-    lead = x.shape[:axes]
-    numbers = np.arange(int(np.prod(lead, dtype=np.int64)), dtype=np.int64).reshape(lead)
+    lead = x.shape[: sum(_axes_of(item) for item in key[: last + 1])]
+    steps = _steps(lead)
+    along, joined, axis = [], [], 0  # what each slice and None adds to a position; each index
+    places = []  # of the indices
+    for place, item in enumerate(key[: last + 1]):
+        axes = _axes_of(item)
+        if item is None:
+            along.append(np.zeros(1, dtype=np.int64))
+        elif isinstance(item, slice):
+            along.append(np.arange(*item.indices(lead[axis]), dtype=np.int64) * steps[axis])
+        else:
+            joined.append(_index_numbers(x, item, axis) * steps[axis + axes - 1])
+            places.append(place)
+        axis += axes
     try:
-        positions = numbers[key[: last + 1]]
-    except IndexError as error:
-        raise _index_error(x, error) from None
+        together = sum(joined[1:], joined[0])
+    except ValueError:
+        shapes = " ".join(str(numbers.shape) for numbers in joined)
+        raise ValueError(
+            f"indexing an array of shape {x.shape}: the indices of shapes {shapes} do not "
+            "broadcast together"
+        ) from None
+    # As in NumPy: the axes of indices that stand side by side stay there, others come first.
+    at = places[0] if places[-1] - places[0] + 1 == len(places) else 0
+    positions = np.zeros((), dtype=np.int64)
+    for numbers in (*along[:at], together, *along[at:]):
+        positions = positions.reshape(positions.shape + (1,) * numbers.ndim) + numbers
     return lead, np.ascontiguousarray(positions)
+
+
+def _index_numbers(x, item, axis):
+    """The positions along `axis` that an index selects; a mask's along its axes taken as one."""
+    if isinstance(item, np.ndarray) and item.dtype == np.bool_:
+        extents = x.shape[axis : axis + item.ndim]
+        if item.shape != extents:
+            raise IndexError(
+                f"indexing an array of shape {x.shape}: a mask of shape {item.shape} does not "
+                f"match the extents {extents} from axis {axis} on"
+            )
+        return np.flatnonzero(item)
+    numbers, extent = np.asarray(item, dtype=np.int64), x.shape[axis]
+    outside = (numbers < -extent) | (numbers >= extent)
+    if outside.any():
+        raise IndexError(
+            f"indexing an array of shape {x.shape}: index {numbers[outside].flat[0]} is out of "
+            f"bounds for axis {axis} with size {extent}"
+        )
+    return np.where(numbers < 0, numbers + extent, numbers)
+
+
+def _steps(shape):
+    """How many elements apart in memory neighbours along each axis are."""
+    steps = [1]
+    for extent in shape[:0:-1]:
+        steps.append(steps[-1] * extent)
+    return steps[::-1]
 
 
 def _is_full(item):
@@ -195,20 +251,33 @@ def _is_full(item):
 
 
 def getitem(x, key):
-    """x[key]: a view where the elements lie side by side, else a copy."""
-    if x.ndim == 0 and key not in ((), Ellipsis):
+    """x[key]: a view where the elements lie side by side, else a copy; x[()] is x itself."""
+    if isinstance(key, tuple) and not key:
+        return x
+    if x.ndim == 0 and key is not Ellipsis:
         raise IndexError("indexing: the array has no dimensions")
     key = _expand(_normalize(key), x.ndim)
     if all(_is_basic(item) for item in key):
         return _get_basic(x, key) if x.ndim else _core.reshape_to(x, [])
+    index = [axis for axis, item in enumerate(key) if item is None or not _is_full(item)]
+    if len(index) == 1 and 0 not in x.shape and _is_list(key[index[0]]):
+        axis = index[0]
+        numbers = _index_numbers(x, key[axis], axis)
+        if numbers.size:
+            return register.get("take")(x, _core.from_numpy_copy(numbers), axis, "clip")
     lead, positions = _flat_positions(x, key)
     rest = x.shape[len(lead) :]
-    rows = _core.reshape_to(x, [int(np.prod(lead, dtype=np.int64)), *rest])
     shape = positions.shape + rest
     if 0 in shape or 0 in x.shape:
         return _core.empty(list(shape), x.dtype)
+    rows = _core.reshape_to(x, [int(np.prod(lead, dtype=np.int64)), *rest])
     taken = register.get("take")(rows, _core.from_numpy_copy(positions), 0, "clip")
     return taken if shape else _core.reshape_to(taken, list(_element_shape()))
+
+
+def _is_list(item):
+    """Whether an index is an array of numbers along one axis."""
+    return isinstance(item, np.ndarray) and item.dtype != np.bool_ and item.ndim > 0
 
 
 def setitem(x, key, value):
@@ -218,7 +287,41 @@ def setitem(x, key, value):
     if isinstance(value, NDArray) and _core.is_recording() and _core.on_tape(value):
         _record_setitem(x, key, value)
         return
-    _core.write(x, lambda target: _assign(target, key, value, x))
+    _core.write(x, lambda target: _assign(target, key, value, x), lambda: _written(x, key))
+
+
+def _written(x, key):
+    """What ``x[key] = value`` writes: a list of (begin, end, step, width) in elements of `x`.
+
+    `width` elements from begin on, and again after every `step`, up to end; a step of 0 means all.
+    """
+    if all(_is_basic(item) for item in key):
+        selections, _ = _basic_layout(key, x.shape)
+        return _written_slice(selections, _steps(x.shape))
+    lead, positions = _flat_positions(x, key)
+    rest = int(np.prod(x.shape[len(lead) :], dtype=np.int64))
+    positions = np.unique(positions) * rest
+    if positions.size > _NOTED_ONE_BY_ONE:
+        return [(int(positions[0]), int(positions[-1]) + rest, 0, 0)]
+    return [(position, position + rest, 0, 0) for position in positions.tolist()]
+
+
+_NOTED_ONE_BY_ONE = 16
+
+
+def _written_slice(selections, steps):
+    begin, width = 0, 1
+    outer = outer_length = 0  # the first axis along which more than one element is written
+    for (start, _, stride, length), step in zip(selections, steps):
+        if length == 0:
+            return []
+        begin += min(start, start + (length - 1) * stride) * step
+        if length > 1 and not outer:
+            outer, outer_length = abs(stride) * step, length
+        else:
+            width += (length - 1) * abs(stride) * step
+    end = begin + width + outer * max(outer_length - 1, 0)
+    return [(begin, end, outer, width) if outer > width else (begin, end, 0, 0)]
 
 
 def _assign(target, key, value, x):
@@ -260,10 +363,13 @@ def _record_setitem(x, key, value):
         _broadcast(value, x.shape).copyto(x)
         return
     if all(_is_basic(item) for item in key):
-        numbers = np.arange(x.size, dtype=np.int64).reshape(x.shape)
-        lead, positions = x.shape, np.ascontiguousarray(numbers[key])
-    else:
-        lead, positions = _flat_positions(x, key)
+        selections, shape = _basic_layout(key, x.shape)
+        if 0 not in shape:
+            lengths = [length for *_, length in selections]
+            part = _core.reshape_to(_broadcast(value, shape), lengths)
+            register.get("_slice_assign")(x, part, *_slice_parameters(selections), out=x)
+        return
+    lead, positions = _flat_positions(x, key)
     if positions.size == 0:
         return
     shape = positions.shape + x.shape[len(lead) :]

@@ -197,10 +197,10 @@ class _Methods(_Native):
         return _rebuild, (values, *_core.device(self), *dtype)
 
     def __copy__(self):
-        return self.copy()
+        return self.detach().copy()  # a constant, as in MXNet: only copy() is recorded
 
     def __deepcopy__(self, memo):
-        return self.copy()
+        return self.detach().copy()
 
     def astype(self, dtype, copy=True):
         """The array in another data type.
@@ -271,10 +271,10 @@ class _Methods(_Native):
         raise MXNetError("as_np_ndarray: mx.np is not in mxtape yet; see docs/differences.md")
 
     def tostype(self, stype):
-        """The array itself; other storage types than 'default' are not supported."""
+        """A copy of the array; other storage types than 'default' are not supported."""
         if stype != "default":
             raise MXNetError(f"tostype: storage type {stype!r} is not supported, only 'default'")
-        return self
+        return self.copy()
 
     def wait_to_read(self):
         """Computes the values now, if a pointwise call on large arrays has left them for later."""

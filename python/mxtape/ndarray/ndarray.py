@@ -152,7 +152,7 @@ def _constant(what, shape, value, ctx, dtype, stype, kwargs):
 
 
 def array(source_array, ctx=None, dtype=None):
-    """An array with a copy of some values.
+    """An array with a copy of some values; of an NDArray's, recorded.
 
     Parameters
     ----------
@@ -168,8 +168,8 @@ def array(source_array, ctx=None, dtype=None):
     """
     ctx = check_context(ctx, "array")
     if isinstance(source_array, NDArray):
-        dtype = source_array.dtype if dtype is None else dtype
-        source_array = _core.as_numpy(source_array, True)
+        dtype = source_array.dtype if dtype is None else _dtype(dtype)
+        return _placed(register.get("Cast")(source_array, dtype), ctx)
     dtype = _dtype(dtype)
     if dtype == "bfloat16":
         if _is_bfloat16(getattr(source_array, "dtype", None)):
@@ -197,30 +197,62 @@ def from_numpy(ndarray, zero_copy=True, array_cls=NDArray):
     Parameters
     ----------
     ndarray : numpy.ndarray
-        C-contiguous, of a dtype that mxtape has.
+        Of a dtype that mxtape has. To be shared it must be C-contiguous and of the processor's byte
+        order.
     zero_copy : bool, default True
-        Whether the two share memory. `ndarray` is then made read-only.
+        Whether the two share memory. `ndarray` is then made read-only. Memory that may not be
+        written to, such as that of ``bytes``, or that is not aligned, is copied.
     array_cls : type, default NDArray
         Accepted for compatibility.
+
+    Raises
+    ------
+    ValueError
+        With `zero_copy`: strides, another byte order, or a dtype that mxtape does not have.
+    KeyError
+        Without `zero_copy`: a dtype that mxtape does not have.
 
     >>> a = np.arange(3.0)
     >>> from_numpy(a).asnumpy().tolist()
     [0.0, 1.0, 2.0]
+    >>> from_numpy(np.ones((2, 3)).T, zero_copy=False).shape
+    (3, 2)
     """
-    if not ndarray.flags["C_CONTIGUOUS"]:
-        raise ValueError("from_numpy: only C-contiguous arrays can be shared or copied")
+    flags = ndarray.flags
     if not isinstance(ndarray, np.ndarray):
         raise ValueError(f"from_numpy: expected a numpy.ndarray, got {type(ndarray)}")
+    if not zero_copy:
+        return array(ndarray, dtype=ndarray.dtype)
+    if not flags["C_CONTIGUOUS"]:
+        raise ValueError(
+            "from_numpy: only C-contiguous arrays can be shared; zero_copy=False copies"
+        )
+    if not ndarray.dtype.isnative:
+        raise ValueError(
+            f"from_numpy: memory in the byte order of dtype {ndarray.dtype} cannot be shared; "
+            "zero_copy=False copies"
+        )
     if ndarray.dtype.name not in _DTYPES and not _is_bfloat16(ndarray.dtype):
         raise ValueError(
             f"from_numpy: mxtape has no dtype {ndarray.dtype}, so memory of it cannot be shared; "
             "mx.nd.array() converts it to float32"
         )
-    if not zero_copy:
+    if not flags["ALIGNED"] or not _may_be_written(ndarray):
         return _core.from_numpy_copy(ndarray)
     shared = _core.from_numpy_shared(ndarray)
-    ndarray.flags["WRITEABLE"] = False
+    flags["WRITEABLE"] = False
     return shared
+
+
+def _may_be_written(ndarray):
+    """Whether the memory may be written to: an array is also read-only because it says so."""
+    if ndarray.flags["WRITEABLE"]:
+        return True
+    try:
+        ndarray.flags["WRITEABLE"] = True
+    except ValueError:
+        return False
+    return True
 
 
 def arange(start, stop=None, step=1.0, repeat=1, infer_range=None, ctx=None, dtype=mx_real_t):

@@ -73,7 +73,8 @@ for batch in ((), (2,)):
         Row("_linalg_inverse", [(*batch, 3, 3)], prepare=regular),
         Row("_linalg_det", [(*batch, 3, 3)]),
         Row("_linalg_slogdet", [(*batch, 3, 3)], prepare=regular),
-        Row("_backward_linalg_cofactor", [(*batch, 3, 3)], prepare=regular),
+        Row("_backward_linalg_cofactor", [(*batch, 3, 3)]),
+        Row("_backward_linalg_cofactor_change", [(*batch, 3, 3)] * 2, prepare=regular),
     ]
 for offset in (0, 1, -1):
     ROWS += [
