@@ -5,7 +5,7 @@ import pytest
 
 import range_matrix
 from mxtape._loader import core
-from range_bounds import EXCEPTIONS, bounds_of
+from range_bounds import BOUNDS, EXCEPTIONS
 from range_matrix import FORMATS, all_rows, errors, measure, truths
 
 ROWS = all_rows()
@@ -31,7 +31,7 @@ def describe(row, dtype, order, points, result, truth, error):
         f"the truth is {truth.kind[i]} {truth.high[i]!r}, off by {error[i]:.3g} ulp"
         for i in worst
     ]
-    return f"order {order}, allowed {bounds_of(row.family)[order]} ulp\n" + "\n".join(lines)
+    return f"order {order}, allowed {BOUNDS[row.family][order]} ulp\n" + "\n".join(lines)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.label)
@@ -41,7 +41,7 @@ def test_range(row):
             for excuse in EXCEPTIONS.get((row.family, order, i), ()):
                 error = np.where(excuse.covers(dtype, *points), 0.0, error)
             message = describe(row, dtype, order, points, result, truth, error)
-            assert (error <= bounds_of(row.family)[order]).all(), message
+            assert (error <= BOUNDS[row.family][order]).all(), message
 
 
 def test_an_error_is_counted():

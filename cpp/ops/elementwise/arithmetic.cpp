@@ -98,7 +98,7 @@ void power_tile(const void* const* in, void* out, int64_t n, const void*) {
   } else if (same && exponent == -1) {
     result = a.inverse();
   } else if (same && exponent == -2) {
-    result = a.square().inverse();
+    result = a.inverse().square();  // the square may be infinite
   } else if constexpr (std::is_same_v<T, float>) {
     power_of_floats(a, b, result);
   } else {
