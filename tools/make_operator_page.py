@@ -23,6 +23,7 @@ import mxtape as mx  # noqa: E402
 from gradient_matrix import all_rows, draw  # noqa: E402
 from mxtape._loader import core  # noqa: E402
 from mxtape.ndarray import register  # noqa: E402
+from range_bounds import BOUNDS, EXCEPTIONS  # noqa: E402
 
 PAGE = ROOT / "docs" / "operators.md"
 FLOATING = ("float16", "bfloat16", "float32", "float64")
@@ -53,6 +54,21 @@ Made by `tools/make_operator_page.py` from the registry; a test fails when it is
 - **Orders**: to which order the gradient matrix (`tests/python/test_gradients.py`) holds the
   gradients against numeric differentiation; with the number of calls, which differ in the
   parameters that change the formula. `none`, with the reason: not differentiable.
+"""
+
+ERRORS = """
+## Errors of pointwise functions
+
+How far a result may be off, in units in the last place of its dtype (the spacing of numbers there; among subnormal numbers
+the smallest one), for float16, bfloat16, float32 and float64 alike: the bounds that the range matrix
+(`tests/python/test_range.py`) holds value, first and second derivatives to, at about two hundred points that span each dtype,
+against `mpmath`. A function of two numbers is also that of an array and a number. Where terms of a sum cancel, the error is
+one in the larger of them. Where the truth is beyond the largest number the result is infinite. Where it is infinite, at a pole,
+a value is infinite and a derivative infinite or NaN. Where a function is not defined its value is NaN, and its derivatives may
+be anything.
+
+| function | value | first | second |
+|---|---|---|---|
 """
 
 
@@ -137,7 +153,19 @@ def page() -> str:
         if title in sections:
             text += f"\n## {title}\n\n| operator | data types | orders | |\n|---|---|---|---|\n"
             text += "".join(sections[title])
-    return text
+    return text + errors()
+
+
+def errors() -> str:
+    text = ERRORS
+    for name, bounds in BOUNDS.items():
+        text += f"| `{name}` | {' | '.join(map(str, bounds))} |\n"
+    reasons = dict.fromkeys(
+        f"- `{family}`, {('value', 'first derivative', 'second derivative')[order]}: {excuse.reason}\n"
+        for (family, order, _), excuses in EXCEPTIONS.items()
+        for excuse in excuses
+    )
+    return text + ("\nWorse than their bounds are:\n\n" + "".join(reasons) if reasons else "")
 
 
 def main(arguments: list[str]) -> int:

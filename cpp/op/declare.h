@@ -8,6 +8,7 @@
 #include <Eigen/Core>
 
 #include "op/functional.h"
+#include "op/head.h"
 #include "op/registry.h"
 #include "op/schema.h"
 #include "runtime/simd.h"
@@ -238,22 +239,29 @@ class OpDeclaration {
     return *this;
   }
   // The gradient of a function of one array: the head gradient `g` and the saved input `x`, or the
-  // saved output `y`, make that of the input: [](auto& g, auto& x) { return g * fn::cos(x); }.
+  // saved output `y`, make that of the input: [](auto& g, auto& x) { return g * fn::cos(x); }. `g`
+  // is a Head: products with it are 0 where it is.
   template <class F>
   OpDeclaration& grad_x(F) {
     static_assert(std::is_empty_v<F>, "a gradient captures nothing");
-    return keep_input().vjp([](Vjp& v) {
-      const NDArray g = v.head(), x = v.input(0);
-      v.grad(0, F{}(g, x));
-    });
+    return keep_input().vjp([](Vjp& v) { v.grad(0, gradient<F>(v.head(), v.input(0))); });
   }
   template <class F>
   OpDeclaration& grad_y(F) {
     static_assert(std::is_empty_v<F>, "a gradient captures nothing");
-    return keep_output().vjp([](Vjp& v) {
-      const NDArray g = v.head(), y = v.output(0);
-      v.grad(0, F{}(g, y));
-    });
+    return keep_output().vjp([](Vjp& v) { v.grad(0, gradient<F>(v.head(), v.output(0))); });
+  }
+  // The same for formulas of several steps: those of float16 and bfloat16 arrays are computed in
+  // float32 throughout.
+  template <class F>
+  OpDeclaration& wide_grad_x(F) {
+    static_assert(std::is_empty_v<F>, "a gradient captures nothing");
+    return keep_input().vjp([](Vjp& v) { v.grad(0, wide_gradient<F>(v.head(), v.input(0))); });
+  }
+  template <class F>
+  OpDeclaration& wide_grad_y(F) {
+    static_assert(std::is_empty_v<F>, "a gradient captures nothing");
+    return keep_output().vjp([](Vjp& v) { v.grad(0, wide_gradient<F>(v.head(), v.output(0))); });
   }
   OpDeclaration& zero_grad() { return vjp(zero_gradient).keep_input(0, Keep::kShape); }
   OpDeclaration& no_grad(const char* reason) {
@@ -268,6 +276,12 @@ class OpDeclaration {
   OpDeclaration& keep_input(size_t i = 0, Keep keep = Keep::kData);
   OpDeclaration& keep_inputs(std::initializer_list<Keep> keep);
   OpDeclaration& keep_output(size_t i = 0, Keep keep = Keep::kData);
+  // Of these, the inputs and outputs whose data a call with its parameters keeps: bit i for the i-th.
+  OpDeclaration& kept(InputsFn inputs, InputsFn outputs) {
+    op_->kept_inputs = inputs;
+    op_->kept_outputs = outputs;
+    return *this;
+  }
 
   // Inputs that a call changes in place. One that is in no_grad_inputs too may be a variable of
   // the graph: running statistics.
@@ -328,6 +342,15 @@ class OpDeclaration {
   OpSchema& schema() { return *op_; }
 
  private:
+  template <class F>
+  static NDArray gradient(const NDArray& g, const NDArray& x) {
+    const Head head(g);
+    return F{}(head, x);
+  }
+  template <class F>
+  static NDArray wide_gradient(const NDArray& g, const NDArray& x) {
+    return cast(gradient<F>(in_compute_type(g), in_compute_type(x)), g.dtype());
+  }
   OpDeclaration& set_inputs(std::initializer_list<const char*> names);
   OpDeclaration& add_aliases(std::initializer_list<const char*> names);
   OpDeclaration& set_no_grad_inputs(std::initializer_list<uint8_t> inputs);

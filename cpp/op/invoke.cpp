@@ -102,13 +102,13 @@ void check_outputs(const OpSchema& op, const Params* params, std::span<const Arr
 
 // What recording would refuse: more inputs than a node can hold, and writing over what its own
 // gradient will read.
-void check_recordable(const OpSchema& op, Inputs inputs, Arrays outputs) {
+void check_recordable(const OpSchema& op, Inputs inputs, Arrays outputs, const Params* params) {
   if (inputs.size() > OpNode::kMaxArrays) {
     fail(op.name, ": too many inputs to record: ", inputs.size());
   }
   for (size_t i = 0; i < inputs.size(); ++i) {
     for (const NDArray& out : outputs) {
-      if (op.keep_input(i) == Keep::kData && inputs[i].storage() == out.storage()) {
+      if (op.keep_input(i, params) == Keep::kData && inputs[i].storage() == out.storage()) {
         fail(op.name, ": while recording, out shares memory with input ", i, " of shape ",
              inputs[i].shape(), ", which the gradient needs; write to a new array");
       }
@@ -231,7 +231,7 @@ void check_writable(const NDArray& array, std::string_view op) {
   run_check(op_, call, inputs_);
   if (given_) check_outputs(op_, params_.get(), specs_, outputs_);
   records_ = is_recorded(op_, inputs_, mode_);
-  if (records_) check_recordable(op_, inputs_, outputs_);
+  if (records_) check_recordable(op_, inputs_, outputs_, params_.get());
   for (size_t i = 0; op_.mutates && i < inputs_.size(); ++i) {
     if (mutates(i) && !op_.is_no_grad_input(i)) check_writable(inputs_[i], op_.name);
   }

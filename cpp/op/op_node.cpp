@@ -35,8 +35,10 @@ Ref<OpNode> OpNode::record(const OpSchema& op, Inputs inputs, Arrays outputs,
          outputs.size());
   }
   size_t saved = 0;
-  for (size_t i = 0; i < inputs.size(); ++i) saved += op.keep_input(i) != Keep::kNothing;
-  for (size_t i = 0; i < outputs.size(); ++i) saved += op.keep_output(i) != Keep::kNothing;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    saved += op.keep_input(i, params.get()) != Keep::kNothing;
+  }
+  for (size_t i = 0; i < outputs.size(); ++i) saved += op.keep_output(i, params.get()) != Keep::kNothing;
   const size_t bytes = sizeof(OpNode) + inputs.size() * sizeof(Edge) + saved * sizeof(Saved);
   Ref<OpNode> node(new (::operator new(bytes))
                        OpNode(op, inputs.size(), outputs.size(), saved, params, mode));
@@ -49,8 +51,8 @@ Ref<OpNode> OpNode::record(const OpSchema& op, Inputs inputs, Arrays outputs,
     if (keep == Keep::kNothing) return;
     new (next++) Saved(keep == Keep::kData ? Saved::data(array) : Saved::meta(array));
   };
-  for (size_t i = 0; i < inputs.size(); ++i) save(op.keep_input(i), inputs[i]);
-  for (size_t i = 0; i < outputs.size(); ++i) save(op.keep_output(i), outputs[i]);
+  for (size_t i = 0; i < inputs.size(); ++i) save(op.keep_input(i, params.get()), inputs[i]);
+  for (size_t i = 0; i < outputs.size(); ++i) save(op.keep_output(i, params.get()), outputs[i]);
   return node;
 }
 
@@ -67,17 +69,17 @@ void OpNode::release() {
 }
 
 Saved* OpNode::saved_input(size_t i) {
-  if (released() || op_->keep_input(i) == Keep::kNothing) return nullptr;
+  if (released() || op_->keep_input(i, params().get()) == Keep::kNothing) return nullptr;
   Saved* at = saved_data();
-  for (size_t k = 0; k < i; ++k) at += op_->keep_input(k) != Keep::kNothing;
+  for (size_t k = 0; k < i; ++k) at += op_->keep_input(k, params().get()) != Keep::kNothing;
   return at;
 }
 
 Saved* OpNode::saved_output(size_t i) {
-  if (released() || op_->keep_output(i) == Keep::kNothing) return nullptr;
+  if (released() || op_->keep_output(i, params().get()) == Keep::kNothing) return nullptr;
   Saved* at = saved_data();
-  for (size_t k = 0; k < input_count_; ++k) at += op_->keep_input(k) != Keep::kNothing;
-  for (size_t k = 0; k < i; ++k) at += op_->keep_output(k) != Keep::kNothing;
+  for (size_t k = 0; k < input_count_; ++k) at += op_->keep_input(k, params().get()) != Keep::kNothing;
+  for (size_t k = 0; k < i; ++k) at += op_->keep_output(k, params().get()) != Keep::kNothing;
   return at;
 }
 

@@ -290,11 +290,16 @@ struct OpSchema {
   VjpFn vjp = nullptr;
   std::string no_grad_reason;
   std::vector<Keep> keep_inputs, keep_outputs;
-  Keep keep_input(size_t i) const {
+  // Where the parameters decide whose data a call keeps: bit i stands for input or output i. Of
+  // another output it keeps the shape, of another input nothing.
+  InputsFn kept_inputs = nullptr, kept_outputs = nullptr;
+  Keep keep_input(size_t i, const Params* p) const {
+    if (kept_inputs && !(kept_inputs(p) >> i & 1)) return Keep::kNothing;
     return variadic ? (keep_inputs.empty() ? Keep::kNothing : keep_inputs[0])
                     : (i < keep_inputs.size() ? keep_inputs[i] : Keep::kNothing);
   }
-  Keep keep_output(size_t i) const {
+  Keep keep_output(size_t i, const Params* p) const {
+    if (kept_outputs && !(kept_outputs(p) >> i & 1)) return Keep::kShape;
     return keep_outputs.empty()
                ? Keep::kNothing
                : keep_outputs[i < keep_outputs.size() ? i : keep_outputs.size() - 1];

@@ -75,12 +75,28 @@ void check_operand_of_update(const OpSchema& op, const NDArray& target, const ND
        "x += y");
 }
 
+// An int64 array's other operand, where it is a whole number that the double of an operator's
+// parameter may not hold; else an empty handle.
+NDArray whole_operand(const NDArray& array, PyObject* number, double value) {
+  constexpr double kExact = 9007199254740992;  // 2^53
+  if (array.dtype() != DType::kInt64 || std::abs(value) < kExact || !PyIndex_Check(number)) return {};
+  const auto index = pybind11::reinterpret_steal<pybind11::object>(PyNumber_Index(number));
+  if (!index) throw pybind11::error_already_set();
+  int overflow;
+  const int64_t whole = PyLong_AsLongLongAndOverflow(index.ptr(), &overflow);
+  if (overflow) return {};
+  NDArray operand = NDArray::empty(Shape{}, DType::kInt64);
+  *operand.data<int64_t>() = whole;
+  return operand;
+}
+
 PyObject* run_binary(const BinaryForms& forms, PyObject* a, PyObject* b, PyObject* target) {
   const bool left = is_ndarray(a);
   const OpSchema* op;
   const NDArray* inputs[2];
   size_t count = 1;
   ParamsRef params;
+  NDArray whole;
   if (left && is_ndarray(b)) {
     op = forms.arrays;
     inputs[0] = &array_of(a);
@@ -96,9 +112,18 @@ PyObject* run_binary(const BinaryForms& forms, PyObject* a, PyObject* b, PyObjec
       }
       Py_RETURN_NOTIMPLEMENTED;
     }
-    op = left ? forms.scalar : forms.reversed;
-    inputs[0] = &array_of(left ? a : b);
-    params = scalar_params(value, PyLong_Check(number));
+    const NDArray& array = array_of(left ? a : b);
+    whole = whole_operand(array, number, value);
+    if (whole.defined()) {
+      op = forms.arrays;
+      inputs[0] = left ? &array : &whole;
+      inputs[1] = left ? &whole : &array;
+      count = 2;
+    } else {
+      op = left ? forms.scalar : forms.reversed;
+      inputs[0] = &array;
+      params = scalar_params(value, PyLong_Check(number));
+    }
   }
   Outputs outputs;
   if (target) {

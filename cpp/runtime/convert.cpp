@@ -12,8 +12,7 @@ namespace {
 
 constexpr int64_t kBlock = 1024;
 
-// From and to bfloat16 by way of float32, a block at a time: beside those of float32 there are no
-// loops for each other dtype.
+// By way of float32, a block at a time: there are no loops for each other dtype.
 void from_bfloat16(const bfloat16* from, DType to_dtype, void* to, int64_t n) {
   if (to_dtype == DType::kFloat32) {
     float* target = static_cast<float*>(to);
@@ -35,13 +34,11 @@ void to_bfloat16(DType from_dtype, const void* from, bfloat16* to, int64_t n) {
     for (int64_t i = 0; i < n; ++i) to[i] = bfloat16(source[i]);
     return;
   }
-  float wide[kBlock];
-  const auto step = static_cast<int64_t>(item_size(from_dtype));
-  for (int64_t at = 0; at < n; at += kBlock) {
-    const int64_t count = std::min(kBlock, n - at);
-    convert(from_dtype, static_cast<const char*>(from) + at * step, DType::kFloat32, wide, count);
-    to_bfloat16(DType::kFloat32, wide, to + at, count);
-  }
+  dispatch(from_dtype, [&](auto tag) {
+    using From = typename decltype(tag)::type;
+    const From* source = static_cast<const From*>(from);
+    for (int64_t i = 0; i < n; ++i) to[i] = convert_value<bfloat16>(source[i]);
+  });
 }
 
 // Between float32 and float16, with the instructions that the compiler takes for one number only.

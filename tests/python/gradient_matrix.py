@@ -3,6 +3,7 @@
 import importlib
 import pathlib
 import zlib
+from dataclasses import replace
 
 import numpy as np
 
@@ -27,10 +28,25 @@ def pointwise_rows():
         if len(info["inputs"]) == 1:
             rows.append(Row(name, [(3, 4)], params, domain))
         else:
+            if name in OF_OUTPUTS:
+                rows.append(Row(name, [(3, 4)] * 2, params, domain, prepare=OF_OUTPUTS[name]))
+                continue
             rows.append(Row(name, [(3, 4)] * len(info["inputs"]), params, domain))
             if name.startswith("broadcast_"):
                 rows.append(Row(name, [(2, 1, 4), (3, 1)], params, domain))
     return rows
+
+
+def with_sigmoid(nd, head, x):
+    return [head, nd.sigmoid(x), x]
+
+
+def with_tanh(nd, head, x):
+    return [head, nd.tanh(x), x]
+
+
+# Gradients that read both the output of a function and its input.
+OF_OUTPUTS = {"_backward_sigmoid": with_sigmoid, "_backward_tanh": with_tanh}
 
 
 # Pointwise operators whose parameters have no default, or change the formula.
@@ -56,7 +72,7 @@ def all_rows():
     rows = []
     for row in pointwise_rows():
         for params in PARAMETERS.get(row.op, [row.params]):
-            rows.append(Row(row.op, row.inputs, params, DOMAINS.get(row.op, row.domain)))
+            rows.append(replace(row, params=params, domain=DOMAINS.get(row.op, row.domain)))
     for path in sorted((pathlib.Path(__file__).parent / "gradient_rows").glob("*.py")):
         if path.stem != "__init__":
             rows += importlib.import_module(f"gradient_rows.{path.stem}").ROWS

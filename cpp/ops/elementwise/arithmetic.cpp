@@ -3,8 +3,7 @@
 #include <limits>
 
 #include "ops/elementwise/binary.h"
-#include "ops/shared/exponential.h"
-#include "ops/shared/masked.h"
+#include "ops/shared/elementary.h"
 
 namespace mxtape {
 namespace {
@@ -99,7 +98,7 @@ void power_tile(const void* const* in, void* out, int64_t n, const void*) {
   } else if (same && exponent == -1) {
     result = a.inverse();
   } else if (same && exponent == -2) {
-    result = a.square().inverse();
+    result = a.inverse().square();  // the square may be infinite
   } else if constexpr (std::is_same_v<T, float>) {
     power_of_floats(a, b, result);
   } else {
@@ -119,6 +118,20 @@ TileFunction power_function() {
 
 double log_of(double x) { return std::log(x); }
 NDArray log_of(const NDArray& x) { return fn::log(x); }
+
+// b * a**(b - 1), and 0 where b is 0, whatever a is.
+template <class A, class B>
+NDArray power_slope(const A& a, const B& b) {
+  if constexpr (std::is_same_v<B, double>) {
+    return b == 0 ? fn::zeros_like(a) : fn::power(a, b - 1) * b;
+  } else {
+    return masked_product(b, fn::power(a, b - 1.0));
+  }
+}
+
+// A number as an operand where an array is needed.
+const NDArray& array_like(const NDArray&, const NDArray& x) { return x; }
+NDArray array_like(const NDArray& other, double x) { return full(Shape{}, other.dtype(), x); }
 
 BINARY(add)
     .same_shape("elemwise_add", "_add", "_plus", "_Plus", "_grad_add")
@@ -183,6 +196,8 @@ BINARY(multiply)
 [10.0, 40.0]
 )");
 
+const fn::Op<> divisor_grad{"_backward_divide"};
+
 BINARY(divide)
     .same_shape("elemwise_div", "_div", "_Div")
     .broadcast("broadcast_div")
@@ -198,9 +213,13 @@ BINARY(divide)
     }))
     .keep(Keep::kData, Keep::kNothing, Keep::kData)
     .sample(0.5, 2)
-    .grad([](auto, auto b, auto g) { return masked_quotient(g, b); },
+    .grad([](auto, auto b, auto g) { return g / b; },
           [](auto a, auto b, auto g) {
-            return masked_product(masked_quotient(g, fn::square(b)), -a);
+            if constexpr (std::is_same_v<decltype(a), double>) {
+              return g * fn::divide(-a, b) / b;
+            } else {
+              return divisor_grad(g.array(), a, b);
+            }
           })
     .doc("Quotient, element by element; integers truncate toward zero, and divided by 0 give 0.")
     .example(R"(
@@ -230,7 +249,11 @@ BINARY(modulo)
                }),
                8)
     .sample(0.5, 2)
-    .grad(pass, [](auto a, auto b, auto g) { return -g * fn::floor(a / b); })
+    .wide_grad(pass,
+               [](auto a, auto b, auto g) {
+                 // Not of a / b, which may be rounded to the next whole number.
+                 return -(g * fn::floor((a - fn::modulo(a, b)) / b + 0.5));
+               })
     .doc("Remainder with the sign of the divisor; 0 where the divisor is 0.")
     .example(R"(
 >>> x, y = mx.nd.array([[7, -7]]), mx.nd.array([[4], [-4]])
@@ -242,17 +265,14 @@ BINARY(power)
     .old_names("Power")
     .pointwise(power_function(), 8)
     .sample(0.5, 2)
-    .grad(
+    .wide_grad(
         [](auto a, auto b, auto g) {
           if constexpr (std::is_same_v<decltype(b), double>) {
-            return b == 2 ? masked_product(g * 2.0, a) : masked_product(g, fn::power(a, b - 1)) * b;
-          } else {
-            return masked_product(g, fn::power(a, b - 1.0)) * b;
+            if (b == 2) return g * 2.0 * a;
           }
+          return g * power_slope(a, b);
         },
-        [](auto a, auto b, auto g) {
-          return masked_product(masked_product(g, fn::power(a, b)), log_of(a));
-        })
+        [](auto a, auto b, auto g) { return g * fn::power(a, b) * log_of(a); })
     .doc("lhs raised to the power rhs.")
     .example(R"(
 >>> x = mx.nd.array([[2, 3]])
@@ -286,18 +306,14 @@ BINARY(minimum)
 [[1.0, 2.0], [3.0, 6.0]]
 )");
 
-const fn::BinaryOp hypot{"hypot"};
+const fn::Op<> hypot_grad{"_backward_hypot"};
 BINARY(hypot)
     .old_names("Hypot")
     .commutative()
-    .pointwise(floating_tile<2>([](auto a, auto b) {
-                 using T = typename decltype(a)::Scalar;
-                 return a.binaryExpr(b, [](T x, T y) { return std::hypot(x, y); });
-               }),
-               8)
+    .pointwise_each([](auto a, auto b) { return hypot(a, b); }, 4)
     .sample(0.5, 2)
-    .grad([](auto a, auto b, auto g) { return g * a / hypot(a, b); },
-          [](auto a, auto b, auto g) { return g * b / hypot(a, b); })
+    .wide_grad([](auto a, auto b, auto g) { return g * hypot_grad(a, array_like(a, b)); },
+               [](auto a, auto b, auto g) { return g * hypot_grad(b, array_like(b, a)); })
     .doc("sqrt(lhs**2 + rhs**2), without overflow on the way.")
     .example(R"(
 >>> x = mx.nd.array([[3, 5]])
@@ -306,15 +322,54 @@ BINARY(hypot)
  [12.3693 13.    ]]
 )");
 
-// ---- what gradients are multiplied and divided with: see masked.h
+OP(_backward_hypot)
+    .inputs("lhs", "rhs")
+    .pointwise_each<2>([](auto a, auto b) { return cosine(a, b); }, 6)
+    .infer(infer_broadcast)
+    .keep_inputs({Keep::kData, Keep::kData})
+    .sample(0.5, 2)
+    .vjp([](Vjp& v) {
+      // Not from a * a / hypot**3 and the like, of which the parts overflow or cancel.
+      const NDArray a = v.input(0), b = v.input(1), g = v.head();
+      const NDArray sine = hypot_grad(b, a), part = masked_quotient(sine, b) * sine;
+      if (v.needs(0)) v.grad(0, sum_to(masked_product(g, masked_product(sine, part)), a.shape()));
+      if (!v.needs(1)) return;
+      v.grad(1, sum_to(-masked_product(g, masked_product(hypot_grad(a, b), part)), b.shape()));
+    })
+    .doc("lhs / sqrt(lhs**2 + rhs**2), the derivative of hypot with respect to lhs; 0 at 0, 0.");
+
+OP(_backward_divide)
+    .inputs("head", "lhs", "rhs")
+    .pointwise_each<3>([](auto g, auto a, auto b) { return select(g == 0, g, -(g * (a / b)) / b); }, 2)
+    .infer(infer_broadcast)
+    .keep_inputs({Keep::kData, Keep::kData, Keep::kData})
+    .sample(0.5, 2)
+    .vjp([](Vjp& v) {
+      const NDArray g = v.input(0), a = v.input(1), b = v.input(2), h = v.head();
+      const NDArray both = masked_product(g, h);
+      if (v.needs(0)) v.grad(0, sum_to(divisor_grad(h, a, b), g.shape()));
+      if (v.needs(1)) v.grad(1, sum_to(-masked_quotient(masked_quotient(both, b), b), a.shape()));
+      if (v.needs(2)) {
+        v.grad(2, sum_to(masked_quotient(divisor_grad(both, a, b), b) * -2.0, b.shape()));
+      }
+    })
+    .doc("The gradient of lhs / rhs with respect to rhs, as -(head * (lhs / rhs)) / rhs: the square of "
+         "rhs may be beyond the numbers where the gradient is not.");
+
+// ---- what gradients are multiplied and divided with: see op/head.h
 
 // The choice is between operands, not results: loops stay without branches, and are vectorised.
+TileFunction masked_product_function() {
+  TileFunction f = numeric_tile<2>([](auto a, auto b) {
+    using T = typename decltype(a)::Scalar;
+    return a.binaryExpr(b, [](T x, T y) { return static_cast<T>(x * (x == T(0) ? T(1) : y)); });
+  });
+  f.product = true;
+  return f;
+}
 OP(_masked_product)
     .inputs("lhs", "rhs")
-    .pointwise(numeric_tile<2>([](auto a, auto b) {
-      using T = typename decltype(a)::Scalar;
-      return a.binaryExpr(b, [](T x, T y) { return static_cast<T>(x * (x == T(0) ? T(1) : y)); });
-    }))
+    .pointwise(masked_product_function())
     .infer(infer_broadcast)
     .keep_inputs({Keep::kData, Keep::kData})
     .vjp([](Vjp& v) {
@@ -332,12 +387,13 @@ OP(_masked_quotient)
     }))
     .infer(infer_broadcast)
     .sample(0.5, 2)
-    .keep_inputs({Keep::kData, Keep::kData})
+    .keep_inputs({Keep::kShape, Keep::kData})
+    .keep_output()
     .vjp([](Vjp& v) {
-      const NDArray a = v.input(0), b = v.input(1), g = v.head();
-      if (v.needs(0)) v.grad(0, sum_to(masked_quotient(g, b), a.shape()));
+      const NDArray b = v.input(1), g = v.head();
+      if (v.needs(0)) v.grad(0, sum_to(masked_quotient(g, b), v.input_shape(0)));
       if (v.needs(1)) {
-        v.grad(1, sum_to(-masked_quotient(masked_product(a, g), fn::square(b)), b.shape()));
+        v.grad(1, sum_to(-masked_quotient(masked_product(g, v.output(0)), b), b.shape()));
       }
     })
     .doc("lhs / rhs, and 0 where lhs is 0, whatever rhs is.");

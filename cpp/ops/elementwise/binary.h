@@ -13,24 +13,39 @@ namespace mxtape {
 
 // A saved operand; an empty handle where only its shape was kept.
 inline NDArray operand(Vjp& v, size_t i) {
-  return v.op().keep_input(i) == Keep::kData ? v.input(i) : NDArray();
+  return v.op().keep_input(i, v.raw_params()) == Keep::kData ? v.input(i) : NDArray();
 }
 
 // A gradient is two functions of (a, b, g), for the left operand and the right: each of a and b is
-// an array or a number, g is the head gradient.
-template <class Left, class Right>
+// an array or a number, g is the head gradient, a Head. `kWide`: float16 is computed in float32.
+template <bool kWide>
+NDArray operand_of(const NDArray& x) {
+  if constexpr (kWide) return in_compute_type(x);
+  return x;
+}
+template <class Left, class Right, bool kWide>
 void arrays_vjp(Vjp& v) {
-  const NDArray a = operand(v, 0), b = operand(v, 1), g = v.head();
-  if (v.needs(0)) v.grad(0, sum_to(Left{}(a, b, g), v.input_shape(0)));
-  if (v.needs(1)) v.grad(1, sum_to(Right{}(a, b, g), v.input_shape(1)));
+  const NDArray head = v.head();
+  const NDArray a = operand_of<kWide>(operand(v, 0)), b = operand_of<kWide>(operand(v, 1));
+  const Head g(operand_of<kWide>(head));
+  if (v.needs(0)) {
+    v.grad(0, cast(sum_to(Left{}(a, b, g), v.input_shape(0)), head.dtype()));
+  }
+  if (v.needs(1)) {
+    v.grad(1, cast(sum_to(Right{}(a, b, g), v.input_shape(1)), head.dtype()));
+  }
 }
-template <class Left, class Right>
+template <class Left, class Right, bool kWide>
 void scalar_vjp(Vjp& v) {
-  v.grad(0, Left{}(operand(v, 0), v.params<ScalarParams>().scalar, v.head()));
+  const NDArray head = v.head(), a = operand_of<kWide>(operand(v, 0));
+  const Head g(operand_of<kWide>(head));
+  v.grad(0, cast(Left{}(a, v.params<ScalarParams>().scalar, g), head.dtype()));
 }
-template <class Left, class Right>
+template <class Left, class Right, bool kWide>
 void reversed_vjp(Vjp& v) {
-  v.grad(0, Right{}(v.params<ScalarParams>().scalar, operand(v, 0), v.head()));
+  const NDArray head = v.head(), b = operand_of<kWide>(operand(v, 0));
+  const Head g(operand_of<kWide>(head));
+  v.grad(0, cast(Right{}(v.params<ScalarParams>().scalar, b, g), head.dtype()));
 }
 
 inline void refuse_bool(InferCall& call) {
@@ -110,11 +125,13 @@ class BinaryDeclaration {
 
   template <class Left, class Right>
   BinaryDeclaration& grad(Left, Right) {
-    static_assert(std::is_empty_v<Left> && std::is_empty_v<Right>, "a gradient captures nothing");
-    arrays_vjp_ = arrays_vjp<Left, Right>;
-    scalar_vjp_ = scalar_vjp<Left, Right>;
-    reversed_vjp_ = reversed_vjp<Left, Right>;
-    return *this;
+    return set_grad<Left, Right, false>();
+  }
+  // The same for formulas of several steps: those of float16 and bfloat16 arrays are computed in
+  // float32 throughout.
+  template <class Left, class Right>
+  BinaryDeclaration& wide_grad(Left, Right) {
+    return set_grad<Left, Right, true>();
   }
   // What the operators of two arrays save of each, and those of one array of it; all data where
   // nothing is said.
@@ -154,6 +171,14 @@ class BinaryDeclaration {
     std::vector<std::string> aliases;
   };
   OpDeclaration form(const Names& names) const;
+  template <class Left, class Right, bool kWide>
+  BinaryDeclaration& set_grad() {
+    static_assert(std::is_empty_v<Left> && std::is_empty_v<Right>, "a gradient captures nothing");
+    arrays_vjp_ = arrays_vjp<Left, Right, kWide>;
+    scalar_vjp_ = scalar_vjp<Left, Right, kWide>;
+    reversed_vjp_ = reversed_vjp<Left, Right, kWide>;
+    return *this;
+  }
 
   std::string name_, mirror_;  // the operator with a number on the left, where it is another's
   Names same_shape_, broadcast_, scalar_, reversed_;
@@ -176,6 +201,6 @@ struct BinaryFamily {
 
 // The gradients of a sum, and of what is constant almost everywhere.
 inline constexpr auto pass = [](auto, auto, auto g) { return g; };
-inline constexpr auto zero = [](auto, auto, auto g) { return fn::zeros_like(g); };
+inline constexpr auto zero = [](auto, auto, auto g) { return fn::zeros_like(g.array()); };
 
 }  // namespace mxtape

@@ -1,10 +1,11 @@
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <numbers>
 
+#include "ops/elementwise/saturating.h"
 #include "ops/elementwise/unary.h"
 #include "ops/shared/elementary.h"
-#include "ops/shared/masked.h"
 
 namespace mxtape {
 namespace {
@@ -58,7 +59,7 @@ OP(log)
     .unary()
     .pointwise(log_function(), 4)
     .sample(0.3, 4)
-    .grad_x([](auto& g, auto& x) { return masked_quotient(g, x); })
+    .grad_x([](auto& g, auto& x) { return g / x; })
     .doc("Natural logarithm.")
     .example(R"(
 >>> print(mx.nd.log(mx.nd.array([1, 2.7182817, 10])).asnumpy().round(4))
@@ -68,7 +69,7 @@ OP(log2)
     .unary()
     .pointwise_scalar([](auto x) { return std::log2(x); }, 8)
     .sample(0.3, 4)
-    .grad_x([](auto& g, auto& x) { return masked_quotient(g, x * std::numbers::ln2); })
+    .wide_grad_x([](auto& g, auto& x) { return g * std::numbers::log2e / x; })
     .doc("Logarithm to base 2.")
     .example(R"(
 >>> print(mx.nd.log2(mx.nd.array([1, 0.5, 1024])).asnumpy().round(4))
@@ -78,7 +79,7 @@ OP(log10)
     .unary()
     .pointwise_scalar([](auto x) { return std::log10(x); }, 8)
     .sample(0.3, 4)
-    .grad_x([](auto& g, auto& x) { return masked_quotient(g, x * std::numbers::ln10); })
+    .wide_grad_x([](auto& g, auto& x) { return g * std::numbers::log10e / x; })
     .doc("Logarithm to base 10.")
     .example(R"(
 >>> print(mx.nd.log10(mx.nd.array([1, 0.01, 1000])).asnumpy().round(4))
@@ -88,7 +89,7 @@ OP(log1p)
     .unary()
     .pointwise_each([](auto x) { return log1p(x); }, 8)
     .sample(-0.5, 3)
-    .grad_x([](auto& g, auto& x) { return masked_quotient(g, x + 1.0); })
+    .wide_grad_x([](auto& g, auto& x) { return g / (x + 1.0); })
     .doc("log(1 + x), exact for small x.")
     .example(R"(
 >>> x = mx.nd.array([1, 1e-8])
@@ -104,7 +105,7 @@ OP(sqrt)
     .unary()
     .pointwise_scalar([](auto x) { return std::sqrt(x); }, 2)
     .sample(0.3, 4)
-    .grad_y([](auto& g, auto& y) { return masked_quotient(g, y * 2.0); })
+    .wide_grad_y([](auto& g, auto& y) { return g / (y * 2.0); })
     .doc("Square root.")
     .example(R"(
 >>> mx.nd.sqrt(mx.nd.array([0, 4, 0.25])).asnumpy().tolist()
@@ -119,7 +120,7 @@ OP(rsqrt)
         },
         3)
     .sample(0.3, 4)
-    .grad_x([](auto& g, auto& x) { return masked_product(g, fn::power(x, -1.5) * -0.5); })
+    .wide_grad_x([](auto& g, auto& x) { return g * (fn::rsqrt(x) / x) * -0.5; })
     .doc("1 / sqrt(x).")
     .example(R"(
 >>> print(mx.nd.rsqrt(mx.nd.array([4, 0.25])).asnumpy().round(4))
@@ -129,7 +130,7 @@ OP(cbrt)
     .unary()
     .pointwise_scalar([](auto x) { return std::cbrt(x); }, 8)
     .sample(0.3, 4)
-    .grad_y([](auto& g, auto& y) { return masked_quotient(g, 3.0 * fn::square(y)); })
+    .wide_grad_y([](auto& g, auto& y) { return g / (3.0 * fn::square(y)); })
     .doc("Cube root.")
     .example(R"(
 >>> print(mx.nd.cbrt(mx.nd.array([-8, 27])).asnumpy().round(4))
@@ -144,7 +145,7 @@ OP(rcbrt)
         },
         8)
     .sample(0.3, 4)
-    .grad_x([](auto& g, auto& x) { return masked_product(g, fn::rcbrt(x) / x * (-1.0 / 3.0)); })
+    .wide_grad_x([](auto& g, auto& x) { return g * (fn::rcbrt(x) / x) * (-1.0 / 3.0); })
     .doc("1 / cbrt(x).")
     .example(R"(
 >>> print(mx.nd.rcbrt(mx.nd.array([8, -0.001])).asnumpy().round(4))
@@ -152,10 +153,28 @@ OP(rcbrt)
 )");
 
 // ---- activations
+
+struct SigmoidSlope {
+  template <class V>
+  static auto saturates(V y) {
+    return y > scalar_of<V>(0.9375);
+  }
+  template <class V>
+  static V from_output(V y) {
+    return y * (1 - y);
+  }
+  template <class V>
+  static V from_data(V x) {
+    return sigmoid_slope(x);
+  }
+};
+
 OP(sigmoid)
     .unary()
     .pointwise([](auto x) { return x.unaryExpr(Sigmoid()); }, 5)
-    .grad_y([](auto& g, auto& y) { return sigmoid_grad(g, y); })
+    .keep_input()
+    .keep_output()
+    .vjp([](Vjp& v) { v.grad(0, sigmoid_grad(v.head(), v.output(0), v.input(0))); })
     .doc("1 / (1 + exp(-x)).")
     .example(R"(
 >>> print(mx.nd.sigmoid(mx.nd.array([-2, 0, 2])).asnumpy().round(4))
@@ -164,7 +183,7 @@ OP(sigmoid)
 OP(relu)
     .unary()
     .pointwise_each_numeric([](auto x) { return select(x > 0 || x != x, x, 0); })
-    .grad_y([](auto& g, auto& y) { return relu_grad(g, y); })
+    .grad_y([](auto& g, auto& y) { return relu_grad(g.array(), y); })
     .doc("max(x, 0); its gradient at 0 is 0.")
     .example(R"(
 >>> x = mx.nd.array([-1, 0, 2])
@@ -176,37 +195,40 @@ OP(relu)
 ([0.0, 0.0, 2.0], [0.0, 0.0, 1.0])
 )");
 OP(_backward_sigmoid)
-    .inputs("head", "output")
-    .pointwise(floating_tile<2>([](auto g, auto y) {
-      using T = typename decltype(y)::Scalar;
-      return g * y * (T(1) - y);
-    }))
-    .keep_inputs({Keep::kData, Keep::kData})
+    .inputs("head", "output", "data")
+    .pointwise(SaturatingSlope<SigmoidSlope>::function(), 2)
+    .keep_inputs({Keep::kData, Keep::kData, Keep::kData})
+    .no_grad_inputs(1)
     .vjp([](Vjp& v) {
-      const NDArray g = v.input(0), y = v.input(1), h = v.head();
-      if (v.needs(0)) v.grad(0, sigmoid_grad(h, y));
-      if (v.needs(1)) v.grad(1, g * h * (1.0 - 2.0 * y));
+      const NDArray y = v.input(1), x = v.input(2), h = v.head();
+      if (v.needs(0)) v.grad(0, sigmoid_grad(h, y, x));
+      if (v.needs(2)) {
+        const NDArray slope = sigmoid_grad(masked_product(v.input(0), h), y, x);
+        v.grad(2, -masked_product(slope, fn::tanh(x * 0.5)));
+      }
     })
-    .doc("The gradient of y = sigmoid(x): head * y * (1 - y).");
+    .doc("The gradient of sigmoid: head * output * (1 - output), where output is near 1 from data.");
 OP(_backward_relu)
     .inputs("head", "output")
-    .pointwise(numeric_tile<2>([](auto g, auto y) {
-      using T = typename decltype(y)::Scalar;
-      return (y > T(0)).select(g, T(0));
-    }))
+    // A NaN is handed on.
+    .pointwise_each_numeric<2>([](auto g, auto y) {
+      return select(y > 0 || g == 0, g, select(y <= 0, decltype(y)(0), y));
+    })
     .keep_inputs({Keep::kData, Keep::kData})
     .vjp([](Vjp& v) {
       if (v.needs(0)) v.grad(0, relu_grad(v.head(), v.input(1)));
       if (v.needs(1)) v.grad(1, full(v.input_shape(1), v.input_dtype(1), 0));
     })
-    .doc("The gradient of y = relu(x): head where y is above 0, else 0.");
+    .doc("The gradient of y = relu(x): head where y is above 0, else 0; NaN where y is.");
 OP(softsign)
     .unary()
-    .pointwise([](auto x) {
-      using T = typename decltype(x)::Scalar;
-      return x / (x.abs() + T(1));
+    .pointwise_each([](auto x) {
+      using T = scalar_of<decltype(x)>;
+      constexpr T kEnd = 1 / std::numeric_limits<T>::epsilon();
+      const auto y = x / (abs(x) + 1);
+      return select(abs(x) > 4 * kEnd, copysign(decltype(x)(1), x), y);
     })
-    .grad_x([](auto& g, auto& x) { return g / fn::square(fn::abs(x) + 1.0); })
+    .wide_grad_x([](auto& g, auto& x) { return softsign_grad(g.array(), x); })
     .doc("x / (1 + |x|).")
     .example(R"(
 >>> mx.nd.softsign(mx.nd.array([-3, 0, 1])).asnumpy().tolist()
@@ -230,11 +252,15 @@ OP(hard_sigmoid)
       using T = typename decltype(x)::Scalar;
       return (x * T(p.alpha) + T(p.beta)).cwiseMax(T(0)).cwiseMin(T(1));
     }))
-    .keep_output()
+    .keep_input()
     .vjp([](Vjp& v) {
-      const NDArray y = v.output(0);
-      v.grad(0, v.head() * (fn::greater(y, 0.0) * fn::lesser(y, 1.0)) *
-                    v.params<HardSigmoidParams>().alpha);
+      const auto& p = v.params<HardSigmoidParams>();
+      const NDArray x = v.input(0);
+      // Not from the output, which is rounded to 0 and 1 inside.
+      const double ends[] = {-p.beta / p.alpha, (1 - p.beta) / p.alpha};
+      const NDArray inside = fn::greater(x, std::min(ends[0], ends[1])) *
+                             fn::lesser(x, std::max(ends[0], ends[1]));
+      v.grad(0, masked_product(v.head(), inside * p.alpha));
     })
     .doc("alpha * x + beta, clipped to [0, 1].")
     .example(R"(

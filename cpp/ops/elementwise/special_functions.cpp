@@ -1,6 +1,7 @@
 #include <cmath>
 #include <numbers>
 
+#include "op/head.h"
 #include "ops/elementwise/unary.h"
 #include "ops/shared/elementary.h"
 #include "ops/shared/special.h"
@@ -8,12 +9,26 @@
 namespace mxtape {
 namespace {
 
+OP(_gaussian)
+    .inputs("data")
+    .params<GaussianParams>()
+    .pointwise_each<1, GaussianParams>(
+        [](const GaussianParams& p, auto x) { return p.halvings ? gaussian<1>(x) : gaussian(x); },
+        6)
+    .keep_input()
+    .keep_output()
+    .vjp([](Vjp& v) {
+      const double factor = v.params<GaussianParams>().halvings ? -1 : -2;
+      v.grad(0, masked_product(v.head(), v.output(0) * v.input(0)) * factor);
+    })
+    .doc("exp(-x * x), or exp(-x * x / 2).");
+
 // ---- special functions
 OP(erf)
     .unary()
     .pointwise_each([](auto x) { return erf(x); }, 12)
-    .grad_x([](auto& g, auto& x) {
-      return g * (2 / std::sqrt(std::numbers::pi)) * fn::exp(-fn::square(x));
+    .wide_grad_x([](auto& g, auto& x) {
+      return g * fn::gaussian(x) * (2 / std::sqrt(std::numbers::pi));
     })
     .doc("Error function.")
     .example(R"(
@@ -24,8 +39,8 @@ OP(erfinv)
     .unary()
     .pointwise_scalar([](auto x) { return erfinv_of(x); }, 24)
     .sample(-0.8, 0.8)
-    .grad_y([](auto& g, auto& y) {
-      return g * (std::sqrt(std::numbers::pi) / 2) * fn::exp(fn::square(y));
+    .wide_grad_y([](auto& g, auto& y) {
+      return g * fn::exp(fn::square(y)) * (std::sqrt(std::numbers::pi) / 2);
     })
     .doc("Inverse of erf on (-1, 1).")
     .example(R"(
@@ -45,8 +60,8 @@ OP(_polygamma)
                40)
     .keep_input()
     .vjp([](Vjp& v) {
-      v.grad(0, v.head() *
-                    fn::polygamma(v.input(0), PolygammaParams{v.params<PolygammaParams>().n + 1}));
+      const PolygammaParams next{v.params<PolygammaParams>().n + 1};
+      v.grad(0, masked_product(v.head(), fn::polygamma(v.input(0), next)));
     })
     .doc("The n-th derivative of the digamma function.");
 OP(gammaln)
@@ -63,7 +78,7 @@ OP(gamma)
     .unary()
     .pointwise_scalar([](auto x) { return std::tgamma(x); }, 24)
     .sample(0.5, 4)
-    .grad_x([](auto& g, auto& x) {
+    .wide_grad_x([](auto& g, auto& x) {
       return g * fn::gamma(x) * fn::polygamma(x, PolygammaParams{0});
     })
     .doc("The gamma function.")

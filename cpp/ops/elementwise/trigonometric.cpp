@@ -1,11 +1,24 @@
 #include <cmath>
 #include <numbers>
 
+#include "ops/elementwise/saturating.h"
 #include "ops/elementwise/unary.h"
-#include "ops/shared/masked.h"
+#include "ops/shared/elementary.h"
 
 namespace mxtape {
 namespace {
+
+const fn::BinaryOp hypot{"hypot"};
+const fn::Op<> one_minus_square{"_one_minus_square"};
+
+OP(_one_minus_square)
+    .inputs("data")
+    .pointwise([](auto x) {
+      using T = typename decltype(x)::Scalar;
+      return (T(1) - x) * (T(1) + x);
+    })
+    .grad_x([](auto& g, auto& x) { return g * x * -2.0; })
+    .doc("1 - x * x, exact where x is near 1 or -1.");
 
 // ---- trigonometric functions
 OP(sin)
@@ -30,7 +43,7 @@ OP(tan)
     .unary()
     .pointwise_scalar([](auto x) { return std::tan(x); }, 8)
     .sample(-1, 1)
-    .grad_y([](auto& g, auto& y) { return g * (fn::square(y) + 1.0); })
+    .wide_grad_y([](auto& g, auto& y) { return g * (fn::square(y) + 1.0); })
     .doc("Tangent of x radians.")
     .example(R"(
 >>> print(mx.nd.tan(mx.nd.array([-1, 0, 1])).asnumpy().round(4))
@@ -40,7 +53,7 @@ OP(arcsin)
     .unary()
     .pointwise_scalar([](auto x) { return std::asin(x); }, 8)
     .sample(-0.8, 0.8)
-    .grad_x([](auto& g, auto& x) { return masked_product(g, fn::rsqrt(1.0 - fn::square(x))); })
+    .wide_grad_x([](auto& g, auto& x) { return g * fn::rsqrt(one_minus_square(x)); })
     .doc("Inverse of sin, in radians.")
     .example(R"(
 >>> print(mx.nd.arcsin(mx.nd.array([-1, 0, 1])).asnumpy().round(4))
@@ -50,7 +63,7 @@ OP(arccos)
     .unary()
     .pointwise_scalar([](auto x) { return std::acos(x); }, 8)
     .sample(-0.8, 0.8)
-    .grad_x([](auto& g, auto& x) { return -masked_product(g, fn::rsqrt(1.0 - fn::square(x))); })
+    .wide_grad_x([](auto& g, auto& x) { return -(g * fn::rsqrt(one_minus_square(x))); })
     .doc("Inverse of cos, in radians.")
     .example(R"(
 >>> print(mx.nd.arccos(mx.nd.array([-1, 0, 1])).asnumpy().round(4))
@@ -59,7 +72,11 @@ OP(arccos)
 OP(arctan)
     .unary()
     .pointwise_scalar([](auto x) { return std::atan(x); }, 8)
-    .grad_x([](auto& g, auto& x) { return g / (fn::square(x) + 1.0); })
+    .wide_grad_x([](auto& g, auto& x) {
+      // Not 1 + x * x, which is infinite where the quotient is not 0.
+      const NDArray h = hypot(x, 1.0);
+      return g / h / h;
+    })
     .doc("Inverse of tan, in radians.")
     .example(R"(
 >>> print(mx.nd.arctan(mx.nd.array([-1, 0, 1])).asnumpy().round(4))
@@ -109,32 +126,50 @@ OP(cosh)
 >>> print(mx.nd.cosh(mx.nd.array([0, 1])).asnumpy().round(4))
 [1.     1.5431]
 )");
+struct TanhSlope {
+  template <class V>
+  static auto saturates(V y) {
+    return y > scalar_of<V>(0.96875) || y < scalar_of<V>(-0.96875);
+  }
+  template <class V>
+  static V from_output(V y) {
+    return (1 - y) * (1 + y);
+  }
+  template <class V>
+  static V from_data(V x) {
+    return 4 * sigmoid_slope(x + x);
+  }
+};
+
 OP(tanh)
     .unary()
     .pointwise([](auto x) { return x.tanh(); }, 6)
-    .grad_y([](auto& g, auto& y) { return tanh_grad(g, y); })
+    .keep_input()
+    .keep_output()
+    .vjp([](Vjp& v) { v.grad(0, tanh_grad(v.head(), v.output(0), v.input(0))); })
     .doc("Hyperbolic tangent.")
     .example(R"(
 >>> print(mx.nd.tanh(mx.nd.array([-1, 0, 100])).asnumpy().round(4))
 [-0.7616  0.      1.    ]
 )");
 OP(_backward_tanh)
-    .inputs("head", "output")
-    .pointwise(floating_tile<2>([](auto g, auto y) {
-      using T = typename decltype(y)::Scalar;
-      return g * (T(1) - y * y);
-    }))
-    .keep_inputs({Keep::kData, Keep::kData})
+    .inputs("head", "output", "data")
+    .pointwise(SaturatingSlope<TanhSlope>::function(), 2)
+    .keep_inputs({Keep::kData, Keep::kData, Keep::kData})
+    .no_grad_inputs(1)
     .vjp([](Vjp& v) {
-      const NDArray g = v.input(0), y = v.input(1), h = v.head();
-      if (v.needs(0)) v.grad(0, tanh_grad(h, y));
-      if (v.needs(1)) v.grad(1, g * h * y * -2.0);
+      const NDArray y = v.input(1), x = v.input(2), h = v.head();
+      if (v.needs(0)) v.grad(0, tanh_grad(h, y, x));
+      if (v.needs(2)) {
+        const NDArray slope = tanh_grad(masked_product(v.input(0), h), y, x);
+        v.grad(2, masked_product(slope, fn::tanh(x)) * -2.0);
+      }
     })
-    .doc("The gradient of y = tanh(x): head * (1 - y^2).");
+    .doc("The gradient of tanh: head * (1 - output**2), where output is near 1 or -1 from data.");
 OP(arcsinh)
     .unary()
     .pointwise_scalar([](auto x) { return std::asinh(x); }, 8)
-    .grad_x([](auto& g, auto& x) { return g * fn::rsqrt(fn::square(x) + 1.0); })
+    .wide_grad_x([](auto& g, auto& x) { return g / hypot(x, 1.0); })
     .doc("Inverse of sinh.")
     .example(R"(
 >>> print(mx.nd.arcsinh(mx.nd.array([0, 1])).asnumpy().round(4))
@@ -144,7 +179,7 @@ OP(arccosh)
     .unary()
     .pointwise_scalar([](auto x) { return std::acosh(x); }, 8)
     .sample(1.3, 4)
-    .grad_x([](auto& g, auto& x) { return masked_product(g, fn::rsqrt(fn::square(x) - 1.0)); })
+    .wide_grad_x([](auto& g, auto& x) { return g * fn::rsqrt(x - 1.0) * fn::rsqrt(x + 1.0); })
     .doc("Inverse of cosh.")
     .example(R"(
 >>> print(mx.nd.arccosh(mx.nd.array([1, 2])).asnumpy().round(4))
@@ -154,7 +189,7 @@ OP(arctanh)
     .unary()
     .pointwise_scalar([](auto x) { return std::atanh(x); }, 8)
     .sample(-0.8, 0.8)
-    .grad_x([](auto& g, auto& x) { return masked_quotient(g, 1.0 - fn::square(x)); })
+    .wide_grad_x([](auto& g, auto& x) { return g / one_minus_square(x); })
     .doc("Inverse of tanh.")
     .example(R"(
 >>> print(mx.nd.arctanh(mx.nd.array([0, 0.5])).asnumpy().round(4))

@@ -3,8 +3,6 @@
 #include <cmath>
 #include <cstring>
 
-#include "ops/shared/masked.h"
-
 namespace mxtape {
 namespace {
 
@@ -50,7 +48,7 @@ OP(reciprocal)
     .unary()
     .pointwise([](auto x) { return x.inverse(); })
     .sample(0.5, 3)
-    .grad_x([](auto& g, auto& x) { return -masked_quotient(g, fn::square(x)); })
+    .wide_grad_y([](auto& g, auto& y) { return -(g * y * y); })
     .doc("1 / x.")
     .example(R"(
 >>> mx.nd.reciprocal(mx.nd.array([2, -4])).asnumpy().tolist()
@@ -58,9 +56,29 @@ OP(reciprocal)
 )");
 
 // ---- rounding: piecewise constant, with gradient 0
+
+template <class T>
+void copy_tile(const void* const* in, void* out, int64_t n, const void*) {
+  std::memmove(out, in[0], static_cast<size_t>(n) * sizeof(T));
+}
+// Whole numbers are what they are, those beyond 2^53 too.
+TileFunction but_of_integers(TileFunction f) {
+  f.kernels[static_cast<int>(DType::kInt8)] = copy_tile<int8_t>;
+  f.kernels[static_cast<int>(DType::kUint8)] = copy_tile<int8_t>;
+  f.kernels[static_cast<int>(DType::kInt32)] = copy_tile<int32_t>;
+  f.kernels[static_cast<int>(DType::kInt64)] = copy_tile<int64_t>;
+  return f;
+}
+// Of one number after the other.
+template <class F>
+TileFunction rounding(F) {
+  return but_of_integers(
+      floating_tile<1>([](auto x) { return x.unaryExpr([](auto v) { return F{}(v); }); }));
+}
+
 OP(round)
     .unary()
-    .pointwise_scalar([](auto x) { return std::round(x); })
+    .pointwise(rounding([](auto x) { return std::round(x); }))
     .zero_grad()
     .doc("The nearest integer; halves go away from zero.")
     .example(R"(
@@ -69,9 +87,9 @@ OP(round)
 )");
 OP(rint)
     .unary()
-    .pointwise_scalar([](auto x) {
+    .pointwise(rounding([](auto x) {
       return x - std::floor(x) <= std::ceil(x) - x ? std::floor(x) : std::ceil(x);
-    })
+    }))
     .zero_grad()
     .doc("The nearest integer; halves go down.")
     .example(R"(
@@ -80,7 +98,7 @@ OP(rint)
 )");
 OP(ceil)
     .unary()
-    .pointwise([](auto x) { return x.ceil(); })
+    .pointwise(but_of_integers(floating_tile<1>([](auto x) { return x.ceil(); })))
     .zero_grad()
     .doc("The least integer that is not below x.")
     .example(R"(
@@ -89,7 +107,7 @@ OP(ceil)
 )");
 OP(floor)
     .unary()
-    .pointwise([](auto x) { return x.floor(); })
+    .pointwise(but_of_integers(floating_tile<1>([](auto x) { return x.floor(); })))
     .zero_grad()
     .doc("The greatest integer that is not above x.")
     .example(R"(
@@ -98,7 +116,7 @@ OP(floor)
 )");
 OP(trunc)
     .unary()
-    .pointwise_scalar([](auto x) { return std::trunc(x); })
+    .pointwise(rounding([](auto x) { return std::trunc(x); }))
     .zero_grad()
     .doc("x without its fraction.")
     .example(R"(
@@ -107,7 +125,7 @@ OP(trunc)
 )");
 OP(fix)
     .unary()
-    .pointwise_scalar([](auto x) { return std::trunc(x); })
+    .pointwise(rounding([](auto x) { return std::trunc(x); }))
     .zero_grad()
     .doc("x rounded toward zero.")
     .example(R"(
@@ -152,7 +170,8 @@ OP(clip)
     .vjp([](Vjp& v) {
       const auto& p = v.params<ClipParams>();
       const NDArray x = v.input(0);
-      v.grad(0, v.head() * (fn::greater_equal(x, p.a_min) * fn::lesser_equal(x, p.a_max)));
+      const NDArray inside = fn::greater_equal(x, p.a_min) * fn::lesser_equal(x, p.a_max);
+      v.grad(0, masked_product(v.head(), inside));
     })
     .doc("x limited to [a_min, a_max]; the gradient passes inside and at the borders.")
     .example(R"(
@@ -188,7 +207,9 @@ OP(smooth_l1)
       const double sigma = v.params<SmoothL1Params>().scalar, s2 = sigma * sigma;
       const NDArray x = v.input(0);
       const NDArray inside = fn::lesser(fn::abs(x), 1 / s2);
-      v.grad(0, v.head() * (inside * x * s2 + (1.0 - inside) * fn::sign(x)));
+      // x may be infinite where it is outside.
+      const NDArray slope = masked_product(inside, x * s2) + (1.0 - inside) * fn::sign(x);
+      v.grad(0, masked_product(v.head(), slope));
     })
     .doc("Huber's loss: (sigma x)**2 / 2 near 0 and |x| - 0.5 / sigma**2 beyond.")
     .example(R"(

@@ -37,6 +37,15 @@ const TileFunction& activation_tile(ActType type) {
   fail("Activation: unknown act_type ", static_cast<int>(type));
 }
 
+// Whether the gradient is computed from the input, and from the output.
+bool reads_input(const Params* p) {
+  const ActType type = p->as<ActivationParams>().act_type;
+  return type != ActType::kRelu && type != ActType::kSoftrelu;
+}
+bool reads_output(const Params* p) {
+  return p->as<ActivationParams>().act_type != ActType::kSoftsign;
+}
+
 OP(Activation)
     .inputs("data")
     .params<ActivationParams>()
@@ -45,20 +54,23 @@ OP(Activation)
       const ActType type = call.params<ActivationParams>().act_type;
       run_tiles(activation_tile(type), {call.in(0)}, call.out());
     })
+    .keep_input()
     .keep_output()
+    .kept([](const Params* p) -> uint32_t { return reads_input(p); },
+          [](const Params* p) -> uint32_t { return reads_output(p); })
     .vjp([](Vjp& v) {
-      const NDArray y = v.output(0), g = v.head();
+      const NDArray g = v.head();
       switch (v.params<ActivationParams>().act_type) {
         case ActType::kRelu:
-          return v.grad(0, relu_grad(g, y));
+          return v.grad(0, relu_grad(g, v.output(0)));
         case ActType::kSigmoid:
-          return v.grad(0, sigmoid_grad(g, y));
+          return v.grad(0, sigmoid_grad(g, v.output(0), v.input(0)));
         case ActType::kSoftrelu:
-          return v.grad(0, -g * fn::expm1(-y));
+          return v.grad(0, -masked_product(g, fn::expm1(-v.output(0))));
         case ActType::kSoftsign:
-          return v.grad(0, g * fn::square(1.0 - fn::abs(y)));
+          return v.grad(0, softsign_grad(g, v.input(0)));
         case ActType::kTanh:
-          return v.grad(0, tanh_grad(g, y));
+          return v.grad(0, tanh_grad(g, v.output(0), v.input(0)));
       }
     })
     .doc("A function of each element, chosen by act_type.")

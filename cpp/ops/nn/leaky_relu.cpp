@@ -1,10 +1,9 @@
 #include <algorithm>
 
-#include <unsupported/Eigen/SpecialFunctions>
-
 #include "op/common_params.h"
 #include "op/declare.h"
-#include "ops/shared/exponential.h"
+#include "ops/shared/elementary.h"
+#include "ops/shared/special.h"
 #include "runtime/parallel.h"
 #include "runtime/random.h"
 
@@ -35,60 +34,53 @@ const fn::Op<LeakyReLUParams> leaky_relu_grad{"_backward_LeakyReLU"};
 
 constexpr double kSeluScale = 1.0507009873554804934193349852946;
 constexpr double kSeluAlpha = 1.6732632423543772848170429916717;
-constexpr double kRootHalf = 0.70710678118654752440;
 constexpr double kNormalDensity = 0.39894228040143267794;  // of the standard normal at 0
 
 LeakyType type_of(const Params* p) { return p->as<LeakyReLUParams>().act_type; }
 
-// positive * x for x > 0, negative * (exp(x) - 1) else.
-template <class X>
-auto exponential_unit(X x, typename X::Scalar positive, typename X::Scalar negative) {
-  using T = typename X::Scalar;
-  return (x > T(0)).select(x * positive, x.cwiseMin(T(0)).expm1() * negative);
-}
 using Slope = LeakyReLUParams;
 
-const TileFunction leaky = floating_tile<1, Slope>([](const Slope& p, auto x) {
-  using T = typename decltype(x)::Scalar;
-  return (x > T(0)).select(x, x * static_cast<T>(p.slope));
+// positive * x for x > 0, negative * (exp(x) - 1) else.
+template <class X>
+MXTAPE_INLINE X exponential_unit(X x, double positive, double negative) {
+  return select(x > 0, x * positive, expm1(min(x, X(0))) * negative);
+}
+// Its derivative.
+template <class X>
+MXTAPE_INLINE X exponential_slope(X x, double positive, double negative) {
+  return select(x > 0, X(positive), exp(min(x, X(0))) * negative);
+}
+
+const TileFunction leaky = floating_each<1, Slope>(
+    [](const Slope& p, auto x) { return select(x > 0, x, x * p.slope); });
+const TileFunction elu = floating_each<1, Slope>(
+    [](const Slope& p, auto x) { return exponential_unit(x, 1, p.slope); });
+const TileFunction selu = floating_each<1, Slope>([](const Slope&, auto x) {
+  return exponential_unit(x, kSeluScale, kSeluScale * kSeluAlpha);
 });
-const TileFunction elu = floating_tile<1, Slope>([](const Slope& p, auto x) {
-  using T = typename decltype(x)::Scalar;
-  return exponential_unit(x, T(1), static_cast<T>(p.slope));
-});
-const TileFunction selu = floating_tile<1, Slope>([](const Slope&, auto x) {
-  using T = typename decltype(x)::Scalar;
-  return exponential_unit(x, static_cast<T>(kSeluScale), static_cast<T>(kSeluScale * kSeluAlpha));
-});
-const TileFunction gelu = floating_tile<1, Slope>([](const Slope&, auto x) {
-  using T = typename decltype(x)::Scalar;
-  return x * T(0.5) * (T(1) + (x * T(kRootHalf)).erf());
+// Infinity times 0 is 0.
+const TileFunction gelu = floating_each<1, Slope>([](const Slope&, auto x) {
+  const auto below = normal_below(x, gaussian<1>(x));
+  return select(below == 0, below, x * below);
 });
 // x and the slope of its place.
-const TileFunction sloped = floating_tile<2, Slope>([](const Slope&, auto x, auto slope) {
-  using T = typename decltype(x)::Scalar;
-  return (x > T(0)).select(x, x * slope);
-});
+const TileFunction sloped = floating_each<2, Slope>(
+    [](const Slope&, auto x, auto slope) { return select(x > 0, x, x * slope); });
 
-// The head gradient times the derivative at x.
-const TileFunction leaky_grad = floating_tile<2, Slope>([](const Slope& p, auto g, auto x) {
-  using T = typename decltype(x)::Scalar;
-  return (x > T(0)).select(g, g * static_cast<T>(p.slope));
+// The head gradient times the derivative at x; 0 where the head gradient is, as of every function.
+const TileFunction leaky_grad = floating_each<2, Slope>([](const Slope& p, auto g, auto x) {
+  return select(x > 0, g, g * p.slope);
 });
-const TileFunction elu_grad = floating_tile<2, Slope>([](const Slope& p, auto g, auto x) {
-  using T = typename decltype(x)::Scalar;
-  return (x > T(0)).select(g, g * x.cwiseMin(T(0)).unaryExpr(Exp()) * static_cast<T>(p.slope));
+const TileFunction elu_grad = floating_each<2, Slope>([](const Slope& p, auto g, auto x) {
+  return select(g == 0, g, g * exponential_slope(x, 1, p.slope));
 });
-const TileFunction selu_grad = floating_tile<2, Slope>([](const Slope&, auto g, auto x) {
-  using T = typename decltype(x)::Scalar;
-  return (x > T(0)).select(
-      g * static_cast<T>(kSeluScale),
-      g * x.cwiseMin(T(0)).unaryExpr(Exp()) * static_cast<T>(kSeluScale * kSeluAlpha));
+const TileFunction selu_grad = floating_each<2, Slope>([](const Slope&, auto g, auto x) {
+  return select(g == 0, g, g * exponential_slope(x, kSeluScale, kSeluScale * kSeluAlpha));
 });
-const TileFunction gelu_grad = floating_tile<2, Slope>([](const Slope&, auto g, auto x) {
-  using T = typename decltype(x)::Scalar;
-  return g * (T(0.5) * (T(1) + (x * T(kRootHalf)).erf()) +
-              x * T(kNormalDensity) * (T(-0.5) * x * x).unaryExpr(Exp()));
+const TileFunction gelu_grad = floating_each<2, Slope>([](const Slope&, auto g, auto x) {
+  const auto density = gaussian<1>(x);
+  const auto slope = select(density == 0, density, x * (density * kNormalDensity));
+  return select(g == 0, g, g * (normal_below(x, density) + slope));
 });
 
 const TileFunction& forward_tile(LeakyType type) {
@@ -203,7 +195,8 @@ OP(LeakyReLU)
           v.grad(0, fn::where(fn::greater(x, 0.0), g, g * reshape(gamma, wide)));
         }
         if (v.needs(1)) {
-          v.grad(1, reshape(sum_to(g * fn::minimum(x, 0.0), wide), gamma.shape()));
+          const NDArray negative = masked_product(g, fn::minimum(x, 0.0));
+          v.grad(1, reshape(sum_to(negative, wide), gamma.shape()));
         }
       } else if (p.act_type == LeakyType::kRrelu) {
         if (!v.has_head(0)) return;  // the slopes are random: nothing flows through them
@@ -245,15 +238,20 @@ OP(_backward_LeakyReLU)
       const NDArray g = v.head(), x = v.input(1);
       if (v.needs(0)) v.grad(0, leaky_relu_grad(g, x, p));
       if (!v.needs(1)) return;
-      const NDArray gh = g * v.input(0);
+      const NDArray gh = masked_product(g, v.input(0));
       switch (p.act_type) {
-        case LeakyType::kGelu:
-          return v.grad(
-              1, gh * fn::exp(-0.5 * fn::square(x)) * (2.0 - fn::square(x)) * kNormalDensity);
+        case LeakyType::kGelu: {
+          // In float32 where x is float16, of which the square is infinite.
+          const NDArray wide = in_compute_type(x);
+          const NDArray density = fn::gaussian(wide, GaussianParams{1});
+          const NDArray slope = masked_product(density, 2.0 - fn::square(wide)) * kNormalDensity;
+          return v.grad(1, cast(masked_product(in_compute_type(gh), slope), x.dtype()));
+        }
         case LeakyType::kElu:
         case LeakyType::kSelu: {
           const double factor = p.act_type == LeakyType::kElu ? p.slope : kSeluScale * kSeluAlpha;
-          return v.grad(1, gh * fn::exp(fn::minimum(x, 0.0)) * fn::lesser_equal(x, 0.0) * factor);
+          const NDArray slope = fn::exp(fn::minimum(x, 0.0)) * fn::lesser_equal(x, 0.0);
+          return v.grad(1, masked_product(gh, slope) * factor);
         }
         default:
           return v.grad(1, fn::zeros_like(gh));

@@ -27,6 +27,10 @@ struct Coefficients<float> {
   static constexpr float kErfc[] = {0.255395676311F,    -0.427185990615F,  0.241658201571F,
                                     -0.0789682656211F,  0.00373236957942F, 0.00681077638092F,
                                     -0.000837955780061F};
+  // e^(x^2) erfc(x) (x + kErfcxMiddle) in (x - kErfcxMiddle) / (x + kErfcxMiddle), from x = 0.7 to
+  // where e^(-x^2) is 0
+  static constexpr float kErfcx[] = {1.02158271023F, -0.687160682398F, 0.279471473889F, -0.0364424569391F, -0.0214984523753F, 0.00648082570903F, 0.00300841244066F, -0.000831092748308F, -0.000455101659545F};
+  static constexpr float kErfcxMiddle = 2, kErfcxEnd = 10.5F;
   static constexpr float kErfOne = 4;    // erf(x) is 1 from there on
   static constexpr float kTanhOne = 10;  // tanh(x) too
   static constexpr float kRootHalf = 0.70710678118654752440F;
@@ -50,6 +54,8 @@ struct Coefficients<double> {
       0.00017436479902156038523,   0.000027560580298382838973, -0.000027641055987475192234,
       -0.000014167244764448087148, 1.861028889598806228e-6,    4.1472944086034845277e-6,
       -2.2489303241081485257e-7};
+  static constexpr double kErfcx[] = {1.0740069070883397005, -0.88339445316988379171, 0.5902283571041025515, -0.31046726190054380625, 0.11952776128723235521, -0.026827234625466031666, -0.0012124166252798926777, 0.0030340620196752156142, -0.00054830972562172346357, -0.00027677803080706342543, 0.00010756183390950104616, 0.000030399218073273515748, -0.000017472740589964644019, -4.7526775952356069244e-6, 2.7737907959247735279e-6, 1.0046517973663383537e-6, -4.2751254091117948294e-7, -2.354940408333057735e-7, 7.1328372729791870247e-8, 4.3132270961594380705e-8, -1.5400473747900458741e-8};
+  static constexpr double kErfcxMiddle = 3, kErfcxEnd = 27.6;
   static constexpr double kErfOne = 6;
   static constexpr double kTanhOne = 20;
   static constexpr double kRootHalf = 0.70710678118654752440;
@@ -114,6 +120,13 @@ MXTAPE_INLINE Simd<T> sigmoid(Simd<T> x) {
   return sigmoid_of(x);
 }
 
+// The derivative of sigmoid.
+template <class T>
+MXTAPE_INLINE Simd<T> sigmoid_slope(Simd<T> x) {
+  const Simd<T> e = exp(-abs(x)), part = T(1) / (e + T(1));
+  return e * part * part;
+}
+
 // e^x - 1, exact for small x
 template <class T>
 MXTAPE_INLINE Simd<T> expm1(Simd<T> x) {
@@ -162,6 +175,63 @@ MXTAPE_INLINE Simd<T> tanh(Simd<T> x) {
   return copysign(e / (e + T(2)), x);
 }
 
+// e^(-x * x / 2^kHalvings), with what the rounding of the square loses: it would be most of the
+// error.
+template <int kHalvings = 0, class T>
+MXTAPE_INLINE Simd<T> gaussian(Simd<T> x) {
+  using Bits = typename detail::ExpConstants<T>::Bits;
+  constexpr T kFactor = T(1) / (1 << kHalvings);
+  constexpr T kEnd = (sizeof(T) == 4 ? 12 : 30) * (1 + kHalvings);  // it is 0 from there on
+  constexpr Bits kHigh = ~((Bits(1) << (sizeof(T) == 4 ? 12 : 27)) - 1);
+  const Simd<T> a = detail::between(T(0), kEnd, abs(x));
+  const Simd<T> high = from_bits<T>(bits_of(a) & kHigh), square = a * a;
+  const Simd<T> lost = (high * high - square) + (a - high) * (a + high);
+  const Simd<T> y = exp(square * -kFactor);
+  return y - y * (lost * kFactor);
+}
+
+namespace detail {
+
+// A power of 2 by which a number up to `size` in size is multiplied so that its square is a normal
+// number, and one that undoes it.
+template <class T>
+MXTAPE_INLINE Simd<T> square_scale(Simd<T> size, Simd<T>& back) {
+  constexpr bool kSingle = sizeof(T) == 4;
+  constexpr T kBig = kSingle ? 0x1p+60F : T(0x1p+500), kTiny = kSingle ? 0x1p-50F : T(0x1p-450);
+  constexpr T kDown = kSingle ? 0x1p-68F : T(0x1p-600), kUp = kSingle ? 0x1p+87F : T(0x1p+600);
+  const auto big = size > kBig, tiny = size < kTiny;
+  back = select(big, Simd<T>(1 / kDown), select(tiny, Simd<T>(1 / kUp), Simd<T>(1)));
+  return select(big, Simd<T>(kDown), select(tiny, Simd<T>(kUp), Simd<T>(1)));
+}
+
+}  // namespace detail
+
+// sqrt(a * a + b * b), without overflow on the way; infinite where either is.
+template <class T>
+MXTAPE_INLINE Simd<T> hypot(Simd<T> a, Simd<T> b) {
+  constexpr T kInfinity = std::numeric_limits<T>::infinity();
+  Simd<T> back;
+  const Simd<T> scale = detail::square_scale(max(abs(a), abs(b)), back);
+  const Simd<T> x = a * scale, y = b * scale;
+  const auto infinite = abs(a) == kInfinity || abs(b) == kInfinity;
+  return select(infinite, Simd<T>(kInfinity), sqrt(x * x + y * y) * back);
+}
+
+// a / hypot(a, b), 0 where both are 0
+template <class T>
+MXTAPE_INLINE Simd<T> cosine(Simd<T> a, Simd<T> b) {
+  constexpr bool kSingle = sizeof(T) == 4;
+  constexpr T kInfinity = std::numeric_limits<T>::infinity();
+  // The root must be neither infinite nor subnormal.
+  constexpr T kBig = kSingle ? 0x1p+100F : T(0x1p+1000), kTiny = kSingle ? 0x1p-90F : T(0x1p-900);
+  const Simd<T> size = max(abs(a), abs(b));
+  const Simd<T> scale = select(size > kBig, Simd<T>(T(0.5)),
+                               select(size < kTiny, Simd<T>(kSingle ? T(0x1p+60F) : T(0x1p+100)), Simd<T>(1)));
+  const Simd<T> x = a * scale, root = hypot(x, b * scale);
+  const auto end = abs(a) == kInfinity && abs(b) < kInfinity;
+  return select(end, copysign(Simd<T>(1), a), x / select(root == 0, Simd<T>(1), root));
+}
+
 // Error function
 template <class T>
 MXTAPE_INLINE Simd<T> erf(Simd<T> x) {
@@ -171,6 +241,20 @@ MXTAPE_INLINE Simd<T> erf(Simd<T> x) {
   const Simd<T> t = (a - T(2)) / (a + T(2));
   const Simd<T> outside = T(1) - exp(-square) * detail::polynomial(C::kErfc, t);
   return copysign(select(a < 1, inside, outside), x);
+}
+
+// The probability that a standard normal variable is below x, of which `density` is e^(-x * x / 2);
+// exact for negative x too, where it is small.
+template <class T>
+MXTAPE_INLINE Simd<T> normal_below(Simd<T> x, Simd<T> density) {
+  using C = detail::Coefficients<T>;
+  const Simd<T> a = detail::between(T(0), C::kErfcxEnd, abs(x) * C::kRootHalf);
+  const Simd<T> inside = T(0.5) * (a + a * detail::polynomial(C::kErf, a * a));
+  const Simd<T> part = T(1) / (a + C::kErfcxMiddle), t = (a - C::kErfcxMiddle) * part;
+  const Simd<T> tail = T(0.5) * density * (part * detail::polynomial(C::kErfcx, t));
+  const auto positive = x > 0;
+  return select(a < T(0.75), T(0.5) + select(positive, inside, -inside),
+                select(positive, T(1) - tail, tail));
 }
 
 }  // namespace mxtape

@@ -42,6 +42,16 @@ inline double erfinv_of(double y) {
     }
   }
   double x = p * y;
+  const double rest = 1 - std::abs(y);
+  if (rest < 1e-6) {
+    // Giles' fit ends where float32 does. There rest = exp(-x^2) / (x sqrt(pi)) (1 - 1 / (2 x^2)).
+    double square = -std::log(rest);
+    for (int step = 0; step < 4; ++step) {
+      const double part = std::sqrt(std::numbers::pi * square) / (1 - 0.5 / square);
+      square = -std::log(rest * part);
+    }
+    x = std::copysign(std::sqrt(square), y);
+  }
   for (int step = 0; step < 2; ++step) {
     const double error = std::abs(y) < 0.5 ? std::erf(x) - y
                                            : std::copysign(1 - std::abs(y), y) -
@@ -65,8 +75,17 @@ struct PolygammaParams {
     v("n", n, "Order: 0 is digamma, 1 trigamma.");
   }
 };
+// Of the operator _gaussian.
+struct GaussianParams {
+  int64_t halvings = 0;
+  template <class V>
+  void visit(V& v) {
+    v("halvings", halvings, "Whether the square is halved: 0 or 1.");
+  }
+};
 namespace fn {
 extern const Op<PolygammaParams> polygamma;
-}
+extern const Op<GaussianParams> gaussian;
+}  // namespace fn
 
 }  // namespace mxtape

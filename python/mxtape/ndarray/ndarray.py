@@ -24,6 +24,11 @@ def _shape(shape, what):
         ) from None
 
 
+def _is_long(number):
+    """Whether a float64 may not hold the number, and an int64 does."""
+    return isinstance(number, integer_types) and 2**53 < abs(int(number)) < 2**63
+
+
 def _dtype(dtype):
     if dtype is None:
         return mx_real_t
@@ -111,7 +116,7 @@ def full(shape, val, ctx=None, dtype=mx_real_t, out=None):
         out[...] = val
         return out
     ctx = check_context(ctx, "full")
-    if isinstance(val, numeric_types):
+    if isinstance(val, numeric_types) and not _is_long(val):
         return _placed(_core.full(_shape(shape, "full"), float(val), _dtype(dtype)), ctx)
     made = empty(shape, ctx, dtype)
     made[...] = val
@@ -485,9 +490,13 @@ def _binary(name, on_numbers, doc, with_two):
             if isinstance(rhs, NDArray):
                 return arrays(lhs, rhs)
             if isinstance(rhs, numeric_types):
+                if lhs.dtype == np.int64 and _is_long(rhs):
+                    return arrays(lhs, array(rhs, dtype="int64"))
                 return scalar(lhs, float(rhs))
         elif isinstance(lhs, numeric_types):
             if isinstance(rhs, NDArray):
+                if rhs.dtype == np.int64 and _is_long(lhs):
+                    return arrays(array(lhs, dtype="int64"), rhs)
                 return reversed_scalar(rhs, float(lhs))
             if isinstance(rhs, numeric_types):
                 return on_numbers(lhs, rhs)
