@@ -18,7 +18,7 @@ constexpr double kEps = 1e-5;
 
 template <class A>
 A scale_of(const A* x, int64_t n) {
-  const double squares = sums<A>(n, [=](int64_t i) { return x[i] * x[i]; })[0];
+  const double squares = reduce::quick_sum<A>(n, [=](int64_t i) { return x[i] * x[i]; });
   return static_cast<A>(1 / std::sqrt(squares / static_cast<double>(n) + kEps));
 }
 
@@ -39,19 +39,21 @@ void rms_norm_backward(const AxisView& view, const NDArray& head, const NDArray&
                        const NDArray& gamma, const NDArray& dx, const NDArray& dgamma) {
   dispatch_norm(x.dtype(), [&]<class A>(TypeTag<A>) {
     const std::vector<A> gammas = norm_numbers<A>(&gamma, view.n, 1);
-    ColumnSums<A> columns(view, 1);
-    for_each_run<A>(
-        view, {&head, &x}, dx, [&, n = view.n](int64_t run, const A* h, const A* from, A* to) {
-          const A scale = scale_of(from, n);
-          const A *g = gammas.data(), s3 = scale * scale * scale / static_cast<A>(n);
-          A* dg = columns.of(run);
-          const auto dot = sums<A>(n, [=](int64_t i) { return h[i] * g[i] * from[i]; })[0];
-          const A along = static_cast<A>(dot) * s3;
+    ColumnSums columns(view, 1);
+    for_each_run<A>(view, {&head, &x}, dx,
+                    [&, n = view.n](int64_t run, const A* h, const A* from, A* to) {
+                      const A scale = scale_of(from, n);
+                      const A *g = gammas.data(), s3 = scale * scale * scale / static_cast<A>(n);
+                      double* dg = columns.of(run);
+                      const auto dot =
+                          reduce::quick_sum<A>(n, [=](int64_t i) { return h[i] * g[i] * from[i]; });
+                      const A along = static_cast<A>(dot) * s3;
 #pragma omp simd
-          for (int64_t i = 0; i < n; ++i) dg[i] += h[i] * from[i] * scale;
+                      for (int64_t i = 0; i < n; ++i)
+                        dg[i] += static_cast<double>(h[i] * from[i] * scale);
 #pragma omp simd
-          for (int64_t i = 0; i < n; ++i) to[i] = h[i] * g[i] * scale - from[i] * along;
-        });
+                      for (int64_t i = 0; i < n; ++i) to[i] = h[i] * g[i] * scale - from[i] * along;
+                    });
     const std::vector<double> total = columns.total();
     for (int64_t i = 0; i < view.n; ++i) {
       set_number(&dgamma, i, static_cast<A>(total[static_cast<size_t>(i)]));

@@ -9,15 +9,15 @@
 #include "runtime/widen.h"
 
 // The loops of layers that normalize runs of elements along an axis. A new one is a function of one
-// run: reduce::quick_sum() over it and a loop that writes it. For y = x * gamma / sqrt(mean(x^2)
-// + eps):
+// run: reduce::quick_sum() over it and a loop that writes it.
+// For y = x * gamma / sqrt(mean(x^2) + eps):
 //
 //   dispatch_norm(x.dtype(), [&]<class A>(TypeTag<A>) {
 //     const std::vector<A> gammas = norm_numbers<A>(&gamma, view.n, 1);
 //     for_each_run<A>(view, {&x}, y, [&, n = view.n](int64_t, const A* from, A* to) {
-//       const double squares = reduce::quick_sum<A>(n, [=](int64_t i) { return from[i] *
-//       from[i]; }); const A scale = static_cast<A>(1 / std::sqrt(squares / static_cast<double>(n)
-//       + eps)); const A* g = gammas.data();
+//       const auto squares = reduce::quick_sum<A>(n, [=](int64_t i) { return from[i] * from[i]; });
+//       const A scale = static_cast<A>(1 / std::sqrt(squares / static_cast<double>(n) + eps));
+//       const A* g = gammas.data();
 //   #pragma omp simd
 //       for (int64_t i = 0; i < n; ++i) to[i] = from[i] * scale * g[i];
 //     });
