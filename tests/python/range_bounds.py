@@ -97,8 +97,8 @@ _flushed = Excuse(
 )
 _steep = Excuse(
     lambda dtype, a, b: (abs(a) < 4 * SMALLEST[dtype]) & (abs(b) < 1),
-    "infinite or NaN where the base is next to the smallest number and the exponent is between -1 and"
-    " 1: the power by the exponent less 1 is beyond the largest number",
+    "infinite or NaN where the base is next to the smallest number and the exponent is between -1"
+    " and 1: the power by the exponent less 1 is beyond the largest number",
 )
 
 # By family, order, and which of the derivatives of that order.
