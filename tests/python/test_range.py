@@ -22,6 +22,7 @@ def test_every_pointwise_operator_has_a_row():
     inner = ("_backward_", "_masked_", "_contrib_backward_", "_gaussian", "_one_minus_square")
     assert len(pointwise) > 100
     assert {name for name in pointwise - covered if not name.startswith(inner)} == set()
+    assert set(BOUNDS) == {row.family for row in ROWS}
 
 
 def describe(row, dtype, order, points, result, truth, error):
