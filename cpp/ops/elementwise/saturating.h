@@ -3,6 +3,10 @@
 #include <cstdint>
 #include <cstring>
 
+#ifdef __AVX2__
+#include <immintrin.h>
+#endif
+
 #include "op/declare.h"
 
 // Gradients of functions that approach a limit: of (head, output, data). From the output, as
@@ -16,10 +20,16 @@ template <class S>
 struct SaturatingSlope {
   template <class T>
   static bool any(SimdMask<T> mask) {
+#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__)
+    return _mm512_test_epi32_mask((__m512i)mask.v, (__m512i)mask.v) != 0;
+#elif defined(__AVX2__)
+    return !_mm256_testz_si256((__m256i)mask.v, (__m256i)mask.v);
+#else
     uint64_t words[kSimdBytes / sizeof(uint64_t)], all = 0;
     std::memcpy(words, &mask.v, sizeof(words));
     for (uint64_t word : words) all |= word;
     return all != 0;
+#endif
   }
 
   // The data is read where an element of the vector saturates, which for most numbers none does.
