@@ -63,8 +63,10 @@ struct Forward {
   Sums sums(int64_t, int64_t at, int64_t n) const {
     Run<T> wide;
     const C* v = wide.read(x + at, n);
-    const double total = reduce::fold_run<reduce::Sum<C>>(v, n);
-    const double exact = total / static_cast<double>(n);
+    const C first = reduce::finite_first(v);
+    const double rest = reduce::quick_sum<C>(n, [=](int64_t i) { return v[i] - first; });
+    const double exact = static_cast<double>(first) + rest / static_cast<double>(n);
+    const double total = exact * static_cast<double>(n);
     const C mean = static_cast<C>(exact);
     const double off = exact - static_cast<double>(mean);
     const double squares =
@@ -118,19 +120,25 @@ struct Forward {
                    Sums* to) const {
     Run<T> wide;
     const auto rows = static_cast<double>(end - begin);
-    double total[kColumns] = {};
-    C squares[kColumns] = {}, mean[kColumns];
-    for (int64_t r = begin; r < end; ++r) {
-      add_row(wide.read(x + r * stride + left, n), n, total);
+    C first[kColumns], total[kColumns] = {}, squares[kColumns] = {}, mean[kColumns];
+    double exact[kColumns];
+    const C* top = wide.read(x + begin * stride + left, n);
+    for (int64_t j = 0; j < n; ++j) first[j] = reduce::finite_first(top + j);
+    for (int64_t r = begin + 1; r < end; ++r) {
+      const C* v = wide.read(x + r * stride + left, n);
+      for (int64_t j = 0; j < n; ++j) total[j] += v[j] - first[j];
     }
-    for (int64_t j = 0; j < n; ++j) mean[j] = static_cast<C>(total[j] / rows);
+    for (int64_t j = 0; j < n; ++j) {
+      exact[j] = static_cast<double>(first[j]) + static_cast<double>(total[j]) / rows;
+      mean[j] = static_cast<C>(exact[j]);
+    }
     for (int64_t r = begin; r < end; ++r) {
       const C* v = wide.read(x + r * stride + left, n);
       for (int64_t j = 0; j < n; ++j) squares[j] += (v[j] - mean[j]) * (v[j] - mean[j]);
     }
     for (int64_t j = 0; j < n; ++j) {
-      const double off = total[j] / rows - static_cast<double>(mean[j]);
-      to[j] = {total[j], static_cast<double>(squares[j]) - rows * off * off};
+      const double off = exact[j] - static_cast<double>(mean[j]);
+      to[j] = {exact[j] * rows, static_cast<double>(squares[j]) - rows * off * off};
     }
   }
   void before_matrix_sums() {}

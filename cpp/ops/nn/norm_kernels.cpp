@@ -20,7 +20,9 @@ Moments<A> moments_of(const Normalization& norm, const A* x, int64_t n) {
   double squares, off = 0;
   if (norm.center) {
     const auto count = static_cast<double>(n);
-    const double exact = reduce::fold_run<reduce::Sum<A>>(x, n) / count;
+    const A first = reduce::finite_first(x);
+    const double rest = reduce::quick_sum<A>(n, [=](int64_t i) { return x[i] - first; });
+    const double exact = static_cast<double>(first) + rest / count;
     const A mean = m.mean = static_cast<A>(exact);
     off = exact - static_cast<double>(mean);
     squares = reduce::quick_sum<A>(n, [=](int64_t i) { return (x[i] - mean) * (x[i] - mean); });
@@ -61,6 +63,18 @@ void forward(const Normalization& norm, const NDArray& x, const NDArray* gamma, 
   });
 }
 
+// Adds a run's terms of the gradients of gamma and beta.
+template <class A, class Normal>
+void add_columns(const A* h, int64_t n, Normal normal, double* columns) {
+  reduce::for_blocks(n, [&](int64_t at, int64_t count) {
+    alignas(64) A product[reduce::kRun];
+#pragma omp simd
+    for (int64_t i = 0; i < count; ++i) product[i] = h[at + i] * normal(at + i);
+    add_row(product, count, columns + at);
+    add_row(h + at, count, columns + n + at);
+  });
+}
+
 // The gradient of one run. `h` is the head's, `g` gamma where it runs along; else gamma is `gain`.
 // Returns the sums of w and of w * x^, where w is the head times gamma; into `columns`, if it is
 // given, go the run's terms of the gradients of gamma and beta.
@@ -78,25 +92,20 @@ std::array<double, 2> run_backward(const Normalization& norm, const A* h, const 
   const auto normal = [=](int64_t i) { return (x[i] - mean) * scale - off; };
   // Before dx is written: it may take the head's place.
   std::array<double, 2> s{};
-  reduce::for_blocks(n, [&](int64_t at, int64_t count) {
-    alignas(64) A w[reduce::kRun], product[reduce::kRun];
-    const A* head = h + at;
+  if (g) {
+    s[0] = reduce::quick_sum<A>(n, [=](int64_t i) { return h[i] * g[i]; });
+    s[1] = reduce::quick_sum<A>(n, [=](int64_t i) { return h[i] * g[i] * normal(i); });
+    if (columns) add_columns<A>(h, n, normal, columns);
+  } else {
+    // The gradients of gamma and beta are sums of these.
+    s[0] = reduce::fold_run<reduce::Sum<A>>(h, n);
+    reduce::for_blocks(n, [&](int64_t at, int64_t count) {
+      alignas(64) A product[reduce::kRun];
 #pragma omp simd
-    for (int64_t i = 0; i < count; ++i) product[i] = head[i] * normal(at + i);
-    if (columns) {
-      add_row(product, count, columns + at);
-      add_row(head, count, columns + n + at);
-    }
-    if (g) {
-#pragma omp simd
-      for (int64_t i = 0; i < count; ++i) {
-        w[i] = head[i] * g[at + i];
-        product[i] *= g[at + i];
-      }
-    }
-    s[0] += reduce::block_sum(g ? w : head, count);
-    s[1] += reduce::block_sum(product, count);
-  });
+      for (int64_t i = 0; i < count; ++i) product[i] = h[at + i] * normal(at + i);
+      s[1] += reduce::block_sum(product, count);
+    });
+  }
   const double divisor = norm.center ? static_cast<double>(n) : 1;
   const A s1 = norm.center ? static_cast<A>(s[0] / divisor) : A(0);
   const A s2 = static_cast<A>(s[1] / divisor);

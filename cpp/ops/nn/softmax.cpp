@@ -96,7 +96,10 @@ OP(_backward_softmax)
         v.grad(1, p.scale * (g * (h - hy) - h * gy));
       }
     })
-    .doc("The gradient of y = softmax(scale * x): scale * y * (head - sum(head * y)).");
+    .doc(
+        "The gradient of y = softmax(scale * x): scale * y * (head - sum(head * y)), where y sums "
+        "to "
+        "1.");
 
 OP(_backward_log_softmax)
     .inputs("head", "output")

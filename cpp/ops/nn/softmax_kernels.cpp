@@ -192,15 +192,9 @@ A certain_gradient(A h, A y, double total, A scale) {
 
 template <class A>
 void softmax_backward_run(const A* h, const A* p, A* to, int64_t n, A scale) {
-  // c need not be exact.
   const A c = finite_or_zero<A>(reduce::quick_sum<A>(n, [=](int64_t i) { return h[i] * p[i]; }));
-  double total = 0;
-  reduce::for_blocks(n, [&](int64_t begin, int64_t m) {
-    alignas(64) A block[kRun];
-    Map<A>(block, m) = (ConstMap<A>(h + begin, m) - c) * ConstMap<A>(p + begin, m);
-    total += reduce::block_sum(block, m);
-  });
-  const A rest = static_cast<A>(total);
+  const A rest =
+      static_cast<A>(reduce::quick_sum<A>(n, [=](int64_t i) { return (h[i] - c) * p[i]; }));
   Map<A>(to, n) = scale * ConstMap<A>(p, n) * ((ConstMap<A>(h, n) - c) - rest);
 }
 

@@ -198,8 +198,8 @@ OP(_backward_SoftmaxOutput)
       v.grad(0, output_grad(v.head(), v.input(1), p));
     })
     .doc(
-        "The gradient of cross entropy from softmax's output: output minus the labels' "
-        "probabilities, scaled.");
+        "The gradient of cross entropy from softmax's output, which sums to 1: output minus the "
+        "labels' probabilities, scaled.");
 
 OP(SoftmaxOutput)
     .alias("Softmax")

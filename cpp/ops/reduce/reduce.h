@@ -520,6 +520,12 @@ double quick_sum(int64_t n, F f) {
   return total;
 }
 
+// What deviations are taken from before a mean is: sums of them are as small as the deviations are.
+template <class A>
+A finite_first(const A* x) {
+  return x[0] - x[0] == 0 ? x[0] : A(0);
+}
+
 // Calls f(begin, m) for the parts of [0, n) that buffers of kRun elements serve: values are made
 // there, and folded as sums are.
 template <class F>

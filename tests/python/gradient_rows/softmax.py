@@ -37,6 +37,16 @@ def cross_entropy(scale=1.0, axis=-1, ignore=False, alpha=0.0, head=None):
     return loss
 
 
+def summing_to_1(axis):
+    """A head and outputs of softmax along the axis: its gradient relies on their sum."""
+    return lambda nd, head, x: [head, nd.softmax(x, axis=axis)]
+
+
+def labelled(axis):
+    """Outputs of softmax along the axis, and labels."""
+    return lambda nd, x, labels: [nd.softmax(x, axis=axis), labels]
+
+
 ROWS = [
     Row(op, [(2, 3, 4)], params)
     for op in ("softmax", "log_softmax", "softmin")
@@ -44,18 +54,24 @@ ROWS = [
 ]
 ROWS += [
     Row("softmax", [(2, 4, 2), LENGTHS], {"axis": 1, "use_length": True}),
-    Row("_backward_softmax", [(3, 4), (3, 4)], {"axis": 1, "scale": 2.0}),
-    Row("_backward_softmax", [(3, 4), (3, 4)], {"axis": 0, "scale": 1.0}),
+    Row("_backward_softmax", [(3, 4), (3, 4)], {"axis": 1, "scale": 2.0}, prepare=summing_to_1(1)),
+    Row("_backward_softmax", [(3, 4), (3, 4)], {"axis": 0, "scale": 1.0}, prepare=summing_to_1(0)),
     Row("_backward_log_softmax", [(3, 4), (3, 4)], {"axis": 1, "scale": 2.0}),
     Row("_backward_log_softmax", [(3, 4), (3, 4)], {"axis": 0, "scale": 1.0}),
     Row("SoftmaxActivation", [(2, 3, 4)]),
     Row("SoftmaxActivation", [(2, 3, 4)], {"mode": "channel"}),
     Row("softmax_cross_entropy", [(4, 3), np.array([2.0, 0.0, 1.0, 1.0])]),
-    Row("_backward_SoftmaxOutput", [(4, 3), LABELS], {"grad_scale": 2.0, "use_ignore": True}),
+    Row(
+        "_backward_SoftmaxOutput",
+        [(4, 3), LABELS],
+        {"grad_scale": 2.0, "use_ignore": True},
+        prepare=labelled(1),
+    ),
     Row(
         "_backward_SoftmaxOutput",
         [(2, 3, 2), PLACES],
         {"multi_output": True, "normalization": "valid"},
+        prepare=labelled(1),
     ),
     Row("SoftmaxOutput", [(4, 3), LABELS], {"grad_scale": 2.0}, loss=cross_entropy(2.0)),
     Row(
