@@ -501,3 +501,9 @@ _list(
     array(_B @ harness.data((3, 4), 0.5, 2, seed=902).T),
     "bfloat16::(nd.dot(x, y.T)).astype('float32')",
 )
+
+_list(
+    "MXNet rounds the index 2999 to float16's 3000",
+    raises("MXNetError"),
+    "reduce::nd.argmax(nd.arange(3000, dtype='float16'), axis=0)",
+)

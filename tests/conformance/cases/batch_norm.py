@@ -47,6 +47,7 @@ for shape in ((6, 3), (2, 3, 7), (2, 3, 2, 2, 3), (70, 3), (4, 3, 40, 40)):
         f"nd.BatchNorm(x, g, b, m, v, fix_gamma=False, {EXACT})",
         prefix=f"{len(shape)}-d {shape[0]} ",
         wrt="x g b",
+        **({"rtol": 1e-4, "why": "MXNet sums in float32"} if shape[-1] == 40 else {}),
     )
 gradients(
     __name__,
