@@ -134,7 +134,7 @@ record-conformance:
 
 .PHONY: fuzz fuzz-bytes
 fuzz: build
-	$(PY) tests/fuzz/run.py --seconds $(SECONDS) --seed $(SEED)
+	$(PY) tests/fuzz/fuzz.py --seconds $(SECONDS) --seed $(SEED)
 
 # Needs Clang: apt-get install clang libclang-rt-14-dev libomp-14-dev.
 fuzz-bytes: build

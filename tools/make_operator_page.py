@@ -59,13 +59,18 @@ Made by `tools/make_operator_page.py` from the registry; a test fails when it is
 ERRORS = """
 ## Errors of pointwise functions
 
-How far a result may be off, in units in the last place of its dtype (the spacing of numbers there; among subnormal numbers
-the smallest one), for float16, bfloat16, float32 and float64 alike: the bounds that the range matrix
-(`tests/python/test_range.py`) holds value, first and second derivatives to, at about two hundred points that span each dtype,
-against `mpmath`. A function of two numbers is also that of an array and a number. Where terms of a sum cancel, the error is
-one in the larger of them. Where the truth is beyond the largest number the result is infinite. Where it is infinite, at a pole,
-a value is infinite and a derivative infinite or NaN. Where a function is not defined its value is NaN, and its derivatives may
-be anything.
+How far a result may be off, in units in the last place of its dtype (the spacing of numbers there;
+among subnormal numbers the smallest one), for float16, bfloat16, float32 and float64 alike. The
+range matrix (`tests/python/test_range.py`) holds value, first and second derivatives to these
+bounds, at about two hundred points that span each dtype, against `mpmath`. A function of two
+numbers is also that of an array and a number.
+
+- Where terms of a sum cancel, the error is counted in units of the larger one. Where the truth is
+  subnormal, the error may be larger by a hundredth of the truth.
+- Where the truth is beyond the largest number, the result is infinite.
+- Where it is infinite, at a pole, a value is infinite, and a derivative infinite or NaN.
+- Where a function is not defined, its value is NaN. Its derivatives may be anything, as those of a
+  NaN may be. At infinity a derivative is the limit, or NaN.
 
 | function | value | first | second |
 |---|---|---|---|
@@ -160,8 +165,9 @@ def errors() -> str:
     text = ERRORS
     for name, bounds in BOUNDS.items():
         text += f"| `{name}` | {' | '.join(map(str, bounds))} |\n"
+    orders = ("value", "first derivative", "second derivative")
     reasons = dict.fromkeys(
-        f"- `{family}`, {('value', 'first derivative', 'second derivative')[order]}: {excuse.reason}\n"
+        f"- `{family}`, {orders[order]}: {excuse.reason}\n"
         for (family, order, _), excuses in EXCEPTIONS.items()
         for excuse in excuses
     )

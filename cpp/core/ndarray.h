@@ -64,8 +64,9 @@ class NDArray {
   RefCounted* edge_node() const { return edge_node_.get(); }
   uint32_t edge_index() const { return edge_index_; }
   void set_edge(Ref<RefCounted> node, uint32_t index) {
-    edge_node_ = std::move(node);
+    // First: code that runs when the old node goes must not see its number with the new node.
     edge_index_ = index;
+    edge_node_ = std::move(node);
   }
 
  private:

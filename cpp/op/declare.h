@@ -276,7 +276,7 @@ class OpDeclaration {
   OpDeclaration& keep_input(size_t i = 0, Keep keep = Keep::kData);
   OpDeclaration& keep_inputs(std::initializer_list<Keep> keep);
   OpDeclaration& keep_output(size_t i = 0, Keep keep = Keep::kData);
-  // Of these, the inputs and outputs whose data a call with its parameters keeps: bit i for the i-th.
+  // Of these, those whose data a call with its parameters keeps: bit i for the i-th of each.
   OpDeclaration& kept(InputsFn inputs, InputsFn outputs) {
     op_->kept_inputs = inputs;
     op_->kept_outputs = outputs;

@@ -38,7 +38,8 @@ Ref<OpNode> OpNode::record(const OpSchema& op, Inputs inputs, Arrays outputs,
   for (size_t i = 0; i < inputs.size(); ++i) {
     saved += op.keep_input(i, params.get()) != Keep::kNothing;
   }
-  for (size_t i = 0; i < outputs.size(); ++i) saved += op.keep_output(i, params.get()) != Keep::kNothing;
+  for (size_t i = 0; i < outputs.size(); ++i)
+    saved += op.keep_output(i, params.get()) != Keep::kNothing;
   const size_t bytes = sizeof(OpNode) + inputs.size() * sizeof(Edge) + saved * sizeof(Saved);
   Ref<OpNode> node(new (::operator new(bytes))
                        OpNode(op, inputs.size(), outputs.size(), saved, params, mode));
@@ -78,7 +79,8 @@ Saved* OpNode::saved_input(size_t i) {
 Saved* OpNode::saved_output(size_t i) {
   if (released() || op_->keep_output(i, params().get()) == Keep::kNothing) return nullptr;
   Saved* at = saved_data();
-  for (size_t k = 0; k < input_count_; ++k) at += op_->keep_input(k, params().get()) != Keep::kNothing;
+  for (size_t k = 0; k < input_count_; ++k)
+    at += op_->keep_input(k, params().get()) != Keep::kNothing;
   for (size_t k = 0; k < i; ++k) at += op_->keep_output(k, params().get()) != Keep::kNothing;
   return at;
 }

@@ -79,7 +79,8 @@ void check_operand_of_update(const OpSchema& op, const NDArray& target, const ND
 // parameter may not hold; else an empty handle.
 NDArray whole_operand(const NDArray& array, PyObject* number, double value) {
   constexpr double kExact = 9007199254740992;  // 2^53
-  if (array.dtype() != DType::kInt64 || std::abs(value) < kExact || !PyIndex_Check(number)) return {};
+  if (array.dtype() != DType::kInt64 || std::abs(value) < kExact || !PyIndex_Check(number))
+    return {};
   const auto index = pybind11::reinterpret_steal<pybind11::object>(PyNumber_Index(number));
   if (!index) throw pybind11::error_already_set();
   int overflow;

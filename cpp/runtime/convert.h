@@ -15,9 +15,9 @@ void convert(DType from_dtype, const void* from, DType to_dtype, void* to, int64
 // to[i] = value for n contiguous elements.
 void fill(DType dtype, double value, void* to, int64_t n);
 
-// A float64 or an integer on its way to 16 bits: where float32 does not hold it, the neighbour whose
-// last bit is 1. So the second rounding is that of the number itself, and not of one that the first
-// has brought half way between two.
+// A float64 or an integer on its way to 16 bits: where float32 does not hold it, the neighbour
+// whose last bit is 1. So the second rounding is that of the number itself, and not of one that the
+// first has brought half way between two.
 template <class From>
 float on_the_way(From value) {
   const float nearest = static_cast<float>(value);

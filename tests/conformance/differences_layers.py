@@ -254,6 +254,32 @@ _list(
     "pointwise::grad signs nd.broadcast_power(a, b)",
 )
 
+_KINK = np.float32([-1, -0.0, 0.0, 1, 2, 3])
+with np.errstate(all="ignore"):
+    _to_exponent = np.float32([-np.inf] * 6) * _head((6,))
+    _to_exponent[3:] = 0
+    _list(
+        _REASON,
+        gradient(array(np.float64(0) ** _KINK), x=array(_to_exponent)),
+        "pointwise::grad kink 0 ** x",
+    )
+    _list(
+        "x ** 0 is constant: its gradient is 0, MXNet's at 0 is 0 times infinity",
+        gradient(array(np.ones(6)), x=array(np.zeros(6))),
+        "pointwise::grad kink x ** 0",
+    )
+    _slope = np.sqrt(np.float64(_KINK) - 1) * np.sqrt(np.float64(_KINK) + 1)
+    _list(
+        "arccosh is not defined at -1, and neither is its gradient: MXNet's is infinite",
+        gradient(array(np.arccosh(_KINK)), x=array(_head((6,)) / _slope)),
+        "pointwise::grad kink nd.arccosh(x)",
+    )
+_list(
+    "softsign is 1 and -1 at infinity; MXNet's is infinity by infinity",
+    array([0, -0.0, 0.5, -0.5, 1, -1, np.nan, 1e-30, 88 / 89, -100 / 101]),
+    "pointwise::special nd.softsign(x)",
+)
+
 _list(
     "MXNet's adamw_update leaves the rescaled and clipped gradient in its input",
     array(harness.data((2, 3), seed=302)),

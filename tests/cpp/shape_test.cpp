@@ -153,7 +153,7 @@ TEST(Shape, SizesAreChecked) {
   EXPECT_THROW(checked_size({int64_t{1} << 59}, "op"), Error);
   const std::string error =
       error_of([] { checked_size({int64_t{1} << 32, int64_t{1} << 32}, "some_op"); });
-  EXPECT_TRUE(contains(error, "some_op: shape (4294967296, 4294967296)")) << error;
+  EXPECT_TRUE(contains(error, "some_op: out of memory: shape (4294967296, 4294967296)")) << error;
   // 2^64 and 3 * 2^63 elements come round to 0 and to a negative number.
   EXPECT_THROW(checked_size({int64_t{1} << 32, int64_t{1} << 32, 1}, "op"), Error);
   EXPECT_THROW(checked_size({3, int64_t{1} << 62, 2}, "op"), Error);

@@ -48,7 +48,7 @@ BOUNDS = {
     "radians": (1.5, 1, 0),
     "sinh": (2, 1.5, 2),
     "cosh": (1.5, 2, 1.5),
-    "tanh": (4, 32, 32),
+    "tanh": (4, 64, 64),
     "arcsinh": (1.5, 2, 4),
     "arccosh": (1.5, 4, 3),
     "arctanh": (1.5, 2, 6),
@@ -97,8 +97,8 @@ _flushed = Excuse(
 )
 _steep = Excuse(
     lambda dtype, a, b: (abs(a) < 4 * SMALLEST[dtype]) & (abs(b) < 1),
-    "infinite or NaN where the base is next to the smallest number and the exponent is between -1 and"
-    " 1: the power by the exponent less 1 is beyond the largest number",
+    "infinite or NaN where the base is next to the smallest number and the exponent is between -1"
+    " and 1: the power by the exponent less 1 is beyond the largest number",
 )
 
 # By family, order, and which of the derivatives of that order.

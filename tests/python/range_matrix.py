@@ -100,9 +100,14 @@ def scalar_rows(family):
 
 def all_rows():
     """A row for every pointwise operator of the registry that is not only used in gradients."""
-    rows = [Row(name, name, call_of(name, PARAMETERS.get(name))) for name in references.UNARY
-            if name not in LAYERS]
-    rows += [Row(f"{op} {name}", name, call_of(op, params)) for name, (op, params) in LAYERS.items()]
+    rows = [
+        Row(name, name, call_of(name, PARAMETERS.get(name)))
+        for name in references.UNARY
+        if name not in LAYERS
+    ]
+    rows += [
+        Row(f"{op} {name}", name, call_of(op, params)) for name, (op, params) in LAYERS.items()
+    ]
     rows += [
         Row(f"Activation {name}", name, call_of("Activation", {"act_type": name}))
         for name in LAYER_NAMES
@@ -156,7 +161,7 @@ def ends(dtype):
 
 
 def unary_points(dtype):
-    """About two hundred numbers of both signs: over all exponents, and more where functions bend."""
+    """About two hundred numbers of both signs: of all exponents, more where functions bend."""
     smallest, tiny, largest = ends(dtype)
     _, low, high = FORMATS[dtype]
     numbers = [0.0, smallest, 3 * smallest, tiny - smallest, tiny, 1.5 * tiny, largest, largest / 2]
@@ -300,9 +305,7 @@ def errors(result, truth, dtype, order, asks=False):
         same_side = np.sign(result) == np.sign(truth.high)
         over = np.abs(truth.high) > largest
         short = (largest - np.abs(np.where(np.isinf(result), truth.high, result))) / top
-        error = np.where(
-            (over | np.isinf(result)) & same_side, np.maximum(short, 0.0), error
-        )
+        error = np.where((over | np.isinf(result)) & same_side, np.maximum(short, 0.0), error)
         error = np.where(np.isnan(error), np.inf, error)
         # Steps among subnormal numbers lose digits.
         few = np.abs(truth.high) < math.ldexp(1.0, FORMATS[dtype][1])
@@ -316,7 +319,9 @@ def errors(result, truth, dtype, order, asks=False):
             fine |= (truth.kind == "pole") & ~np.isfinite(result)
             fine |= (truth.kind == "undefined") | (truth.kind == "nan")
         end = truth.kind == "infinite"
-        close = np.isclose(result, truth.high, rtol=2.0 ** (3 - FORMATS[dtype][0]), atol=ends(dtype)[0])
+        close = np.isclose(
+            result, truth.high, rtol=2.0 ** (3 - FORMATS[dtype][0]), atol=ends(dtype)[0]
+        )
         big = np.isinf(result) & np.isinf(truth.high) & (result * truth.high > 0)
         fine |= end & (close | big | np.isnan(truth.high) | (np.isnan(result) & (order > 0)))
     counted = (truth.kind == "number") | fine

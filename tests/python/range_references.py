@@ -332,11 +332,7 @@ UNARY = {
         lambda x: NAN if abs(x) > 1 else sign(x) * INF if abs(x) == 1 else mp.erfinv(x),
         lambda x: NAN if abs(x) > 1 else erfinv_slope(x),
         lambda x: (
-            NAN
-            if abs(x) > 1
-            else INF
-            if abs(x) == 1
-            else 2 * mp.erfinv(x) * erfinv_slope(x) ** 2
+            NAN if abs(x) > 1 else INF if abs(x) == 1 else 2 * mp.erfinv(x) * erfinv_slope(x) ** 2
         ),
     ),
     "gammaln": (gammaln, psi(0), psi(1)),
@@ -357,9 +353,7 @@ UNARY = {
         lambda x: x / 2 * erfc(-x / mp.sqrt(2)),
         lambda x: (
             erfc(-x / mp.sqrt(2)) / 2 + x * gaussian(x / mp.sqrt(2)) / mp.sqrt(2 * PI),
-            max(
-                erfc(-x / mp.sqrt(2)) / 2, abs(x) * gaussian(x / mp.sqrt(2)) / mp.sqrt(2 * PI)
-            ),
+            max(erfc(-x / mp.sqrt(2)) / 2, abs(x) * gaussian(x / mp.sqrt(2)) / mp.sqrt(2 * PI)),
         ),
         lambda x: (
             (2 - x * x) * gaussian(x / mp.sqrt(2)) / mp.sqrt(2 * PI),

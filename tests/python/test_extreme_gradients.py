@@ -49,7 +49,9 @@ def test_quotient_of_large_and_small_numbers(name, size):
 
 def test_quotient_in_float16():
     close(gradients(lambda b: 30000 / b, [300.0], dtype="float16"), [-1 / 3], "float16")
-    close(gradients(lambda a, b: a / b, [30000.0], [300.0], dtype="float16")[1], [-1 / 3], "float16")
+    close(
+        gradients(lambda a, b: a / b, [30000.0], [300.0], dtype="float16")[1], [-1 / 3], "float16"
+    )
 
 
 @pytest.mark.parametrize(("a", "b"), [(1e-38, 1e-20), (1e38, 1e25), (1e20, 1e10)])

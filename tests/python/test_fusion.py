@@ -360,7 +360,7 @@ def gradients_with_a_write_between(dtype):
     x = nd.array(np.linspace(-2, 2, 3000), dtype=dtype)
     x.attach_grad()
     with autograd.record():
-        s = (nd.tanh(1.1 * x + 0.3) * nd.sigmoid(x) - nd.relu(x) * nd.exp(-x)).sum()
+        s = (nd.tanh(1.1 * x + 0.3) * nd.sigmoid(1.0 * x) - nd.relu(x) * nd.exp(-x)).sum()
     s.backward(retain_graph=True)
     first = x.grad.asnumpy()
     x[:] = 7

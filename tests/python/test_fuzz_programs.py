@@ -16,10 +16,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "fuzz"))
 
 import reference
 from engine import Failure, check
+from fuzz import run_all
 from generate import Abandoned, Generator, generate
 from operators import OPERATORS
 from reference import RAW, TAPED
-from run import run_all
 from shrink import CRASH, shrink, signal_of, write_test
 
 PARTS, PROGRAMS = 4, 1000

@@ -78,6 +78,7 @@ def test_a_long_sweep_answers(interrupt_after, way, retain):
 
     def sweep_until_interrupted():
         nonlocal started
+        interrupt_after(0.001)
         while True:
             started = now()
             if way == "grad":
@@ -85,13 +86,9 @@ def test_a_long_sweep_answers(interrupt_after, way, retain):
             else:
                 y.backward(retain_graph=retain)
 
-    interrupt_after(0.001)
     with pytest.raises(KeyboardInterrupt):
         sweep_until_interrupted()
     assert now() - started < ANSWER
-    if way == "backward" and not retain:  # grad() may still have been looking at the graph
-        with pytest.raises(mx.MXNetError, match="freed"):
-            y.backward()
     # Nothing was changed by the sweep that was interrupted, and everything works as before.
     assert not autograd.is_recording()
     x.grad[:] = 7
@@ -105,8 +102,8 @@ def test_an_interrupted_sweep_writes_nothing_and_can_be_repeated(interrupt_after
     y = chain(x, 10_000 if SANITIZED else 300_000)
     interrupted = 0
     for k in range(10):
-        interrupt_after(0.002 * (k + 1))
         try:
+            interrupt_after(0.002 * (k + 1))
             y.backward(retain_graph=True)
             time.sleep(1)  # the signal came later
         except KeyboardInterrupt:
@@ -132,10 +129,14 @@ def test_an_interrupt_within_a_function_comes_through(interrupt_after):
     x = variable([1.0])
     with autograd.record():
         y = Waits()(x)
-    interrupt_after(0.05)
+
+    def sweep():
+        interrupt_after(0.05)
+        y.backward()
+
     started = now()
     with pytest.raises(KeyboardInterrupt):
-        y.backward()
+        sweep()
     assert now() - started < ANSWER
     assert x.grad.tolist() == [0]
 

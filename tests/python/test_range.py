@@ -22,6 +22,7 @@ def test_every_pointwise_operator_has_a_row():
     inner = ("_backward_", "_masked_", "_contrib_backward_", "_gaussian", "_one_minus_square")
     assert len(pointwise) > 100
     assert {name for name in pointwise - covered if not name.startswith(inner)} == set()
+    assert set(BOUNDS) == {row.family for row in ROWS}
 
 
 def describe(row, dtype, order, points, result, truth, error):
@@ -61,7 +62,11 @@ def test_an_error_is_counted():
 def test_truths_that_are_no_numbers():
     value, first, _ = range_matrix.references.UNARY["log"]
     x = np.array([-1.0, 0.0, np.nan, np.inf])
-    assert np.isfinite(errors(np.array([np.nan, -np.inf, np.nan, np.inf]), truths(value, x), "float32", 0)).all()
+    assert np.isfinite(
+        errors(np.array([np.nan, -np.inf, np.nan, np.inf]), truths(value, x), "float32", 0)
+    ).all()
     wrong = errors(np.array([0.0, 1.0, 1.0, 1.0]), truths(value, x), "float32", 0)
     assert np.isinf(wrong).all()
-    assert np.isinf(errors(np.array([0.0, 0.0, 0.0, 1.0]), truths(first, x), "float32", 1)[[1, 3]]).all()
+    assert np.isinf(
+        errors(np.array([0.0, 0.0, 0.0, 1.0]), truths(first, x), "float32", 1)[[1, 3]]
+    ).all()

@@ -125,6 +125,7 @@ def test_requirements_are_those_of_pyproject():
         "pytest",
         "psutil",
         "ml_dtypes",
+        "mpmath",
     ]
     with pytest.raises(KeyError, match="no group nonsense"):
         requirements(ROOT / "pyproject.toml", ["nonsense"])

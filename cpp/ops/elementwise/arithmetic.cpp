@@ -340,7 +340,8 @@ OP(_backward_hypot)
 
 OP(_backward_divide)
     .inputs("head", "lhs", "rhs")
-    .pointwise_each<3>([](auto g, auto a, auto b) { return select(g == 0, g, -(g * (a / b)) / b); }, 2)
+    .pointwise_each<3>([](auto g, auto a, auto b) { return select(g == 0, g, -(g * (a / b)) / b); },
+                       2)
     .infer(infer_broadcast)
     .keep_inputs({Keep::kData, Keep::kData, Keep::kData})
     .sample(0.5, 2)
@@ -353,8 +354,10 @@ OP(_backward_divide)
         v.grad(2, sum_to(masked_quotient(divisor_grad(both, a, b), b) * -2.0, b.shape()));
       }
     })
-    .doc("The gradient of lhs / rhs with respect to rhs, as -(head * (lhs / rhs)) / rhs: the square of "
-         "rhs may be beyond the numbers where the gradient is not.");
+    .doc(
+        "The gradient of lhs / rhs with respect to rhs, as -(head * (lhs / rhs)) / rhs: the square "
+        "of "
+        "rhs may be beyond the numbers where the gradient is not.");
 
 // ---- what gradients are multiplied and divided with: see op/head.h
 

@@ -207,7 +207,8 @@ OP(_backward_sigmoid)
         v.grad(2, -masked_product(slope, fn::tanh(x * 0.5)));
       }
     })
-    .doc("The gradient of sigmoid: head * output * (1 - output), where output is near 1 from data.");
+    .doc(
+        "The gradient of sigmoid: head * output * (1 - output), where output is near 1 from data.");
 OP(_backward_relu)
     .inputs("head", "output")
     // A NaN is handed on.
@@ -258,8 +259,8 @@ OP(hard_sigmoid)
       const NDArray x = v.input(0);
       // Not from the output, which is rounded to 0 and 1 inside.
       const double ends[] = {-p.beta / p.alpha, (1 - p.beta) / p.alpha};
-      const NDArray inside = fn::greater(x, std::min(ends[0], ends[1])) *
-                             fn::lesser(x, std::max(ends[0], ends[1]));
+      const NDArray inside =
+          fn::greater(x, std::min(ends[0], ends[1])) * fn::lesser(x, std::max(ends[0], ends[1]));
       v.grad(0, masked_product(v.head(), inside * p.alpha));
     })
     .doc("alpha * x + beta, clipped to [0, 1].")

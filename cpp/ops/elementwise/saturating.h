@@ -1,6 +1,11 @@
 #pragma once
 
-#include <algorithm>
+#include <cstdint>
+#include <cstring>
+
+#ifdef __AVX2__
+#include <immintrin.h>
+#endif
 
 #include "op/declare.h"
 
@@ -13,32 +18,42 @@ namespace mxtape {
 // will not do.
 template <class S>
 struct SaturatingSlope {
-  // Without elements that saturate, and with some.
-  template <class V>
-  struct Quick {
-    V operator()(V g, V y, V) const { return select(g == 0, g, g * S::from_output(y)); }
-  };
-  template <class V>
-  struct Careful {
-    V operator()(V g, V y, V x) const {
-      const V slope = select(S::saturates(y), S::from_data(x), S::from_output(y));
-      return select(g == 0, g, g * slope);
-    }
-  };
+  template <class T>
+  static bool any(SimdMask<T> mask) {
+#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__)
+    return _mm512_test_epi32_mask((__m512i)mask.v, (__m512i)mask.v) != 0;
+#elif defined(__AVX2__)
+    return !_mm256_testz_si256((__m256i)mask.v, (__m256i)mask.v);
+#else
+    uint64_t words[kSimdBytes / sizeof(uint64_t)], all = 0;
+    std::memcpy(words, &mask.v, sizeof(words));
+    for (uint64_t word : words) all |= word;
+    return all != 0;
+#endif
+  }
 
+  // The data is read where an element of the vector saturates, which for most numbers none does.
   template <class T>
   static void run(const void* const* in, void* out, int64_t n, const void*) {
-    constexpr int64_t kBlock = 64;
-    const T* const x[] = {static_cast<const T*>(in[0]), static_cast<const T*>(in[1]),
-                          static_cast<const T*>(in[2])};
-    for (int64_t i = 0; i < n; i += kBlock) {
-      const int64_t count = std::min(kBlock, n - i);
-      int saturated = 0;
-      for (int64_t k = 0; k < count; ++k) saturated |= S::saturates(x[1][i + k]);
-      const void* const block[] = {x[0] + i, x[1] + i, x[2] + i};
-      const auto entry = saturated ? detail::element_entry<Careful<Simd<T>>, void, T, 0, 1, 2>
-                                   : detail::element_entry<Quick<Simd<T>>, void, T, 0, 1, 2>;
-      entry(block, static_cast<T*>(out) + i, count, nullptr, std::index_sequence<0, 1, 2>());
+    const T *g = static_cast<const T*>(in[0]), *y = static_cast<const T*>(in[1]);
+    const T* x = static_cast<const T*>(in[2]);
+    T* to = static_cast<T*>(out);
+    for (int64_t i = 0; i < n; i += Simd<T>::kSize) {
+      const int64_t count = n - i;
+      const bool whole = count >= Simd<T>::kSize;
+      const auto load = [&](const T* from) {
+        return whole ? Simd<T>::load(from + i) : detail::load_part(from + i, count);
+      };
+      const Simd<T> head = load(g), output = load(y);
+      const auto saturated = S::saturates(output);
+      Simd<T> slope = S::from_output(output);
+      if (any(saturated)) slope = select(saturated, S::from_data(load(x)), slope);
+      const Simd<T> result = select(head == 0, head, head * slope);
+      if (whole) {
+        result.store(to + i);
+      } else {
+        std::memcpy(to + i, &result, static_cast<size_t>(count) * sizeof(T));
+      }
     }
   }
 

@@ -51,13 +51,12 @@ MXTAPE_INLINE X exponential_slope(X x, double positive, double negative) {
   return select(x > 0, X(positive), exp(min(x, X(0))) * negative);
 }
 
-const TileFunction leaky = floating_each<1, Slope>(
-    [](const Slope& p, auto x) { return select(x > 0, x, x * p.slope); });
-const TileFunction elu = floating_each<1, Slope>(
-    [](const Slope& p, auto x) { return exponential_unit(x, 1, p.slope); });
-const TileFunction selu = floating_each<1, Slope>([](const Slope&, auto x) {
-  return exponential_unit(x, kSeluScale, kSeluScale * kSeluAlpha);
-});
+const TileFunction leaky =
+    floating_each<1, Slope>([](const Slope& p, auto x) { return select(x > 0, x, x * p.slope); });
+const TileFunction elu =
+    floating_each<1, Slope>([](const Slope& p, auto x) { return exponential_unit(x, 1, p.slope); });
+const TileFunction selu = floating_each<1, Slope>(
+    [](const Slope&, auto x) { return exponential_unit(x, kSeluScale, kSeluScale * kSeluAlpha); });
 // Infinity times 0 is 0.
 const TileFunction gelu = floating_each<1, Slope>([](const Slope&, auto x) {
   const auto below = normal_below(x, gaussian<1>(x));
@@ -68,9 +67,8 @@ const TileFunction sloped = floating_each<2, Slope>(
     [](const Slope&, auto x, auto slope) { return select(x > 0, x, x * slope); });
 
 // The head gradient times the derivative at x; 0 where the head gradient is, as of every function.
-const TileFunction leaky_grad = floating_each<2, Slope>([](const Slope& p, auto g, auto x) {
-  return select(x > 0, g, g * p.slope);
-});
+const TileFunction leaky_grad = floating_each<2, Slope>(
+    [](const Slope& p, auto g, auto x) { return select(x > 0, g, g * p.slope); });
 const TileFunction elu_grad = floating_each<2, Slope>([](const Slope& p, auto g, auto x) {
   return select(g == 0, g, g * exponential_slope(x, 1, p.slope));
 });

@@ -201,8 +201,8 @@ void store_positions(const NDArray& positions, const NDArray& out, std::string_v
 template <template <class> class Op>
 void search(const NDArray& given, const NDArray& out, const AxisView& view, std::string_view op) {
   if (view.runs() == 0) return;
-  const bool fits = view.n <= exact_integers(out.dtype()) && !is_storage_only(out.dtype());
   const NDArray in = widened(given);
+  const bool fits = in.dtype() == out.dtype() && view.n <= exact_integers(out.dtype());
   const NDArray positions = fits ? NDArray() : NDArray::empty(out.shape(), DType::kInt64);
   dispatch(in.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;

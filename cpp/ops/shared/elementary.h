@@ -29,7 +29,9 @@ struct Coefficients<float> {
                                     -0.000837955780061F};
   // e^(x^2) erfc(x) (x + kErfcxMiddle) in (x - kErfcxMiddle) / (x + kErfcxMiddle), from x = 0.7 to
   // where e^(-x^2) is 0
-  static constexpr float kErfcx[] = {1.02158271023F, -0.687160682398F, 0.279471473889F, -0.0364424569391F, -0.0214984523753F, 0.00648082570903F, 0.00300841244066F, -0.000831092748308F, -0.000455101659545F};
+  static constexpr float kErfcx[] = {1.02158271023F,    -0.687160682398F,    0.279471473889F,
+                                     -0.0364424569391F, -0.0214984523753F,   0.00648082570903F,
+                                     0.00300841244066F, -0.000831092748308F, -0.000455101659545F};
   static constexpr float kErfcxMiddle = 2, kErfcxEnd = 10.5F;
   static constexpr float kErfOne = 4;    // erf(x) is 1 from there on
   static constexpr float kTanhOne = 10;  // tanh(x) too
@@ -54,7 +56,14 @@ struct Coefficients<double> {
       0.00017436479902156038523,   0.000027560580298382838973, -0.000027641055987475192234,
       -0.000014167244764448087148, 1.861028889598806228e-6,    4.1472944086034845277e-6,
       -2.2489303241081485257e-7};
-  static constexpr double kErfcx[] = {1.0740069070883397005, -0.88339445316988379171, 0.5902283571041025515, -0.31046726190054380625, 0.11952776128723235521, -0.026827234625466031666, -0.0012124166252798926777, 0.0030340620196752156142, -0.00054830972562172346357, -0.00027677803080706342543, 0.00010756183390950104616, 0.000030399218073273515748, -0.000017472740589964644019, -4.7526775952356069244e-6, 2.7737907959247735279e-6, 1.0046517973663383537e-6, -4.2751254091117948294e-7, -2.354940408333057735e-7, 7.1328372729791870247e-8, 4.3132270961594380705e-8, -1.5400473747900458741e-8};
+  static constexpr double kErfcx[] = {
+      1.0740069070883397005,       -0.88339445316988379171,   0.5902283571041025515,
+      -0.31046726190054380625,     0.11952776128723235521,    -0.026827234625466031666,
+      -0.0012124166252798926777,   0.0030340620196752156142,  -0.00054830972562172346357,
+      -0.00027677803080706342543,  0.00010756183390950104616, 0.000030399218073273515748,
+      -0.000017472740589964644019, -4.7526775952356069244e-6, 2.7737907959247735279e-6,
+      1.0046517973663383537e-6,    -4.2751254091117948294e-7, -2.354940408333057735e-7,
+      7.1328372729791870247e-8,    4.3132270961594380705e-8,  -1.5400473747900458741e-8};
   static constexpr double kErfcxMiddle = 3, kErfcxEnd = 27.6;
   static constexpr double kErfOne = 6;
   static constexpr double kTanhOne = 20;
@@ -225,8 +234,9 @@ MXTAPE_INLINE Simd<T> cosine(Simd<T> a, Simd<T> b) {
   // The root must be neither infinite nor subnormal.
   constexpr T kBig = kSingle ? 0x1p+100F : T(0x1p+1000), kTiny = kSingle ? 0x1p-90F : T(0x1p-900);
   const Simd<T> size = max(abs(a), abs(b));
-  const Simd<T> scale = select(size > kBig, Simd<T>(T(0.5)),
-                               select(size < kTiny, Simd<T>(kSingle ? T(0x1p+60F) : T(0x1p+100)), Simd<T>(1)));
+  const Simd<T> scale =
+      select(size > kBig, Simd<T>(T(0.5)),
+             select(size < kTiny, Simd<T>(kSingle ? T(0x1p+60F) : T(0x1p+100)), Simd<T>(1)));
   const Simd<T> x = a * scale, root = hypot(x, b * scale);
   const auto end = abs(a) == kInfinity && abs(b) < kInfinity;
   return select(end, copysign(Simd<T>(1), a), x / select(root == 0, Simd<T>(1), root));

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Random programs, run by mxtape and by a reference over NumPy, for some time.
 
-    python tests/fuzz/run.py --seconds 600 --seed 1 --processes 2
+    python tests/fuzz/fuzz.py --seconds 600 --seed 1 --processes 2
 
 Program `i` is the same in every run. What fails is made as short as possible and printed as a
 test. The exit status is 1 where something failed.
