@@ -74,6 +74,10 @@ def clear(x):
     return ((size == 0) | (size > 1e-6)).all()
 
 
+def off_integers(x):
+    return clear(x - np.rint(x))
+
+
 def inside(x):
     return np.abs(x).max() < 0.95
 
@@ -98,11 +102,11 @@ def an_axis(g, x):
 
 POINTWISE = {
     "exp": small, "sin": None, "cos": None, "tanh": None, "sigmoid": None, "square": None,
-    "abs": None, "relu": None, "arctan": None, "erf": None, "sinh": small, "cosh": small,
+    "abs": clear, "relu": clear, "arctan": None, "erf": None, "sinh": small, "cosh": small,
     "arcsinh": None, "log": positive, "sqrt": positive, "cbrt": not_zero, "expm1": small,
     "log1p": lambda x: x.min() > -0.9, "arcsin": inside, "arccos": inside, "arctanh": inside,
     "arccosh": lambda x: x.min() > 1.1, "tan": lambda x: np.abs(np.cos(x)).min() > 0.1,
-    "sign": None, "floor": None, "ceil": None, "trunc": None,
+    "sign": clear, "floor": off_integers, "ceil": off_integers, "trunc": off_integers,
 }  # fmt: skip
 for _name, _fits in POINTWISE.items():
     operator(
@@ -177,14 +181,22 @@ BINARY = {
         lambda x, y: np.hypot(x, y).min() > 0.05,
         lambda m, a, b: m.hypot(a, b),
     ),
-    "maximum": ("nd.broadcast_maximum({a}, {b})", None, lambda m, a, b: m.maximum(a, b)),
-    "minimum": ("nd.broadcast_minimum({a}, {b})", None, lambda m, a, b: m.minimum(a, b)),
+    "maximum": (
+        "nd.broadcast_maximum({a}, {b})",
+        lambda x, y: clear(x - y),
+        lambda m, a, b: m.maximum(a, b),
+    ),
+    "minimum": (
+        "nd.broadcast_minimum({a}, {b})",
+        lambda x, y: clear(x - y),
+        lambda m, a, b: m.minimum(a, b),
+    ),
     "==": ("{a} == {b}", lambda x, y: clear(x - y), lambda m, a, b: m.eq(a, b)),
     "!=": ("{a} != {b}", lambda x, y: clear(x - y), lambda m, a, b: m.ne(a, b)),
-    ">": ("{a} > {b}", None, lambda m, a, b: m.gt(a, b)),
-    ">=": ("{a} >= {b}", None, lambda m, a, b: m.ge(a, b)),
-    "<": ("{a} < {b}", None, lambda m, a, b: m.lt(a, b)),
-    "<=": ("{a} <= {b}", None, lambda m, a, b: m.le(a, b)),
+    ">": ("{a} > {b}", lambda x, y: clear(x - y), lambda m, a, b: m.gt(a, b)),
+    ">=": ("{a} >= {b}", lambda x, y: clear(x - y), lambda m, a, b: m.ge(a, b)),
+    "<": ("{a} < {b}", lambda x, y: clear(x - y), lambda m, a, b: m.lt(a, b)),
+    "<=": ("{a} <= {b}", lambda x, y: clear(x - y), lambda m, a, b: m.le(a, b)),
 }
 for _name, (_text, _fits, _formula) in BINARY.items():
     operator(_name, _text, _formula, two(_fits))
