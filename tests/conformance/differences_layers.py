@@ -274,6 +274,15 @@ with np.errstate(all="ignore"):
         gradient(array(np.arccosh(_KINK)), x=array(_head((6,)) / _slope)),
         "pointwise::grad kink nd.arccosh(x)",
     )
+_INF = np.inf
+_list(
+    "a head gradient that is 0 stays 0 on its way through a product, whatever the factor",
+    gradient(
+        array(np.full((1, 1, 3, 2), _INF)),
+        x=array([[[[-_INF, 0, _INF, 0], [_INF, 0, -_INF, 0], [0, _INF, _INF, 0], [0, 0, 0, 0]]]]),
+    ),
+    "pooling::grad ties nd.Pooling(x * float('inf'), kernel=(2, 2), stride=(1, 2))",
+)
 _list(
     "softsign is 1 and -1 at infinity; MXNet's is infinity by infinity",
     array([0, -0.0, 0.5, -0.5, 1, -1, np.nan, 1e-30, 88 / 89, -100 / 101]),
