@@ -26,6 +26,7 @@ SHAPES += [
     (2, 1, 2, 1),
     (1, 2, 1, 3),
 ]
+LARGEST = 200000
 LARGE = [(70000,), (300, 240), (2, 200, 180)]
 
 
@@ -142,7 +143,9 @@ class Generator:
         for _ in range(4):
             other = self.choice(self.live)
             if self.usable(other) and fits(self.value(other).shape):
-                return other
+                shapes = mine[::-1], self.value(other).shape
+                if math.prod(np.broadcast_shapes(*shapes)) <= LARGEST:
+                    return other
         return slot
 
     def wider(self, shape):
@@ -184,7 +187,7 @@ class Generator:
     def within_limits(self, slot):
         flat = self.value(slot).reshape(-1)
         limit = LIMIT[self.reference.slots[slot].dtype]
-        return 0 < flat.size <= 200000 and np.dot(flat, flat) < limit * limit
+        return 0 < flat.size <= LARGEST and np.dot(flat, flat) < limit * limit
 
     def add_array(self, shape, req=None, kind=None):
         out = self.new()
