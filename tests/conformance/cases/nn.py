@@ -63,7 +63,7 @@ SOFTMAX_ARGUMENTS = [
 # the gradient; mxtape computes in the wider.
 ROUNDED = {
     "float64": {"rtol": 2e-5, "why": "MXNet computes a float64 result of float32 data in float32"},
-    "float16": {"rtol": 4e-3, "why": "MXNet rounds on its way to, and from, float16"},
+    "float16": {"rtol": 8e-3, "why": "MXNet rounds on its way to, and from, float16"},
 }
 for name in ("softmax", "log_softmax", "softmin"):
     for argument in SOFTMAX_ARGUMENTS:
