@@ -82,6 +82,13 @@ class KeptNode final : public autograd::Node {
   std::vector<autograd::Edge> edges_;
 };
 
+// An array of no elements that hangs at a place of the tape.
+py::object place_of(const autograd::Edge& edge) {
+  NDArray place = NDArray::empty(Shape{0}, DType::kFloat32);
+  if (edge.node) place.set_edge(edge.node, edge.index);
+  return wrap_object(std::move(place));
+}
+
 // An autograd.Function on the tape. `backward` is called with the head gradients and, under
 // create_graph, the outputs hung on this node, so that a saved output can be differentiated again.
 class FunctionNode final : public autograd::Node {
@@ -114,7 +121,10 @@ class FunctionNode final : public autograd::Node {
     const auto function = py::reinterpret_borrow<py::object>(function_);
     std::vector<NDArray> saved;
     for (const autograd::Saved& output : outputs_) saved.push_back(output.array());
-    py::list heads, outputs;
+    py::list heads, outputs, inputs;
+    if (call.create_graph()) {
+      for (const autograd::Edge& edge : edges_) inputs.append(place_of(edge));
+    }
     for (size_t i = 0; i < saved.size(); ++i) {
       heads.append(wrap_object(own_head(call, i, saved[i])));
       if (call.create_graph()) {
@@ -124,7 +134,8 @@ class FunctionNode final : public autograd::Node {
     }
     const RecordedFunction scope(call.create_graph() ? &name_ : nullptr);
     const auto result = py::reinterpret_steal<py::object>(or_wait_for_exit([&] {
-      return PyObject_CallFunctionObjArgs(function.ptr(), heads.ptr(), outputs.ptr(), nullptr);
+      return PyObject_CallFunctionObjArgs(function.ptr(), heads.ptr(), outputs.ptr(), inputs.ptr(),
+                                          nullptr);
     }));
     if (!result) throw py::error_already_set();
     const py::list grads(result);
@@ -242,6 +253,8 @@ void init_autograd(py::module_& m) {
     as_array(x);
     adopt_edge(x.ptr(), like.is_none() ? NDArray() : as_array(like));
   });
+  // Where `x` hangs.
+  m.def("place_of", [](py::handle x) { return place_of(autograd::edge_of(as_array(x))); });
   // Hangs `x`, which the Function that made `output` kept, on a node that cannot be differentiated.
   m.def("set_kept", [](py::handle x, py::handle output) {
     NDArray like = as_array(x).detached();

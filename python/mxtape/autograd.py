@@ -259,18 +259,19 @@ class Function:
 
     def __init__(self):
         self._used = False
-        self._saved: tuple = ()
-        self._outputs: list = []
-        self._kept: list = []
+        self.__saved: tuple = ()
+        self.__inputs: list = []
+        self.__outputs: list = []
+        self.__kept: list = []
 
     def save_for_backward(self, *args):
         """Keeps arrays for ``backward``, which finds them in ``saved_tensors``."""
-        self._saved = args
+        self.__saved = args
 
     @property
     def saved_tensors(self):
         """What was saved, in order."""
-        return tuple(self._saved)
+        return tuple(self.__saved)
 
     def __call__(self, *inputs):
         if self._used:
@@ -288,31 +289,39 @@ class Function:
         single = isinstance(outputs, NDArray)
         results = [outputs] if single else list(outputs)
         known = {id(array) for array in (*inputs, *results, *before)}
-        self._kept = [weakref.ref(a) for a in self._arrays() if id(a) not in known]
+        self.__kept = [weakref.ref(a) for a in self._arrays() if id(a) not in known]
+        self.__inputs = [weakref.ref(array) for array in inputs]
         # What forward returned stays off the tape, which would own itself through this object.
-        self._outputs = [None if _core.on_tape(a) else weakref.ref(a) for a in results]
+        self.__outputs = [None if _core.on_tape(a) else weakref.ref(a) for a in results]
         label = self._label or type(self).__name__
         hung = _core.record_function(self._run_backward, label, list(inputs), results)
         return hung[0] if single else tuple(hung)
 
-    def _run_backward(self, output_grads, outputs):
-        # When the gradient is recorded, an output that was kept counts as a function of the inputs.
+    def _run_backward(self, output_grads, outputs, inputs):
+        # When the gradient is recorded, an input counts as what it was for forward, and an output
+        # that was kept as a function of the inputs.
         hung = []
+
+        def hang(array, how, like):
+            hung.append((array, _core.place_of(array)))
+            how(array, like)
+
         try:
             if is_recording():
-                for reference, output in zip(self._outputs, outputs):
-                    array = reference and reference()
-                    if array is not None:
-                        hung.append(array)
-                        _core.set_edge(array, output)
-                for array in (reference() for reference in self._kept):
+                for reference, place in zip(self.__inputs, inputs):
+                    if (array := reference()) is not None:
+                        hang(array, _core.set_edge, place)
+                for reference, output in zip(self.__outputs, outputs):
+                    if reference and (array := reference()) is not None:
+                        hang(array, _core.set_edge, output)
+                for reference in self.__kept:
+                    array = reference()
                     if array is not None and not _core.on_tape(array):
-                        hung.append(array)
-                        _core.set_kept(array, outputs[0])
+                        hang(array, _core.set_kept, outputs[0])
             grads = self.backward(*output_grads)
         finally:
-            for array in hung:
-                _core.set_edge(array, None)
+            for array, before in reversed(hung):
+                _core.set_edge(array, before)
         if isinstance(grads, NDArray) or grads is None:
             return [grads]
         if not isinstance(grads, (list, tuple)):

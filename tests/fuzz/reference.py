@@ -94,7 +94,8 @@ class Array:
     __slots__ = ("data", "dtype", "index", "node", "state")
 
     def __init__(self, state, data, dtype, node=None, index=0):
-        self.state, self.data, self.dtype = state, data, dtype
+        # A function of NumPy gives a number for an array of no dimension: that has no memory.
+        self.state, self.data, self.dtype = state, np.asarray(data), dtype
         self.node, self.index = node, index
 
     @property

@@ -470,3 +470,45 @@ def test_second_order_with_constants_that_forward_kept():
         (first,) = autograd.grad(Masked()(x), [x], create_graph=True)
     first.backward()
     assert_same(x.grad, [0, 2])
+
+
+class KeepsInputs(autograd.Function):
+    """x * y, with attributes of common names."""
+
+    def forward(self, x, y):
+        self._inputs = self._saved = (x, y)
+        self.save_for_backward(x, y)
+        return x * y
+
+    def backward(self, dy):
+        x, y = self._inputs
+        return dy * y, dy * x
+
+
+def test_a_saved_input_that_is_marked_later_is_what_it_was():
+    v = nd.array([0.6875], dtype="float64")
+    v.attach_grad()
+    with autograd.record():
+        square = v * v
+        cube = KeepsInputs()(square, v)
+        square.attach_grad("add")
+        (slope,) = autograd.grad([cube], [v], create_graph=True)
+    (curvature,) = autograd.grad([slope], [v])
+    np.testing.assert_allclose(curvature.asnumpy(), 6 * v.asnumpy())
+    # It is a variable again.
+    with autograd.record():
+        loss = (square * 3).sum()
+    loss.backward()
+    assert square.grad.asnumpy() == 3
+
+
+def test_a_constant_that_is_marked_later_stays_one():
+    x, w = nd.array([2.0]), nd.array([5.0])
+    x.attach_grad()
+    with autograd.record():
+        y = KeepsInputs()(x, w)
+        w.attach_grad()
+        (slope,) = autograd.grad([y], [x], create_graph=True)
+        total = slope + x * 0
+    total.backward()
+    assert w.grad.asnumpy() == 0

@@ -307,6 +307,7 @@ BINARY(minimum)
 )");
 
 const fn::Op<> hypot_grad{"_backward_hypot"};
+const fn::BinaryOp hypot_op{"hypot"};
 BINARY(hypot)
     .old_names("Hypot")
     .commutative()
@@ -331,7 +332,7 @@ OP(_backward_hypot)
     .vjp([](Vjp& v) {
       // Not from a * a / hypot**3 and the like, of which the parts overflow or cancel.
       const NDArray a = v.input(0), b = v.input(1), g = v.head();
-      const NDArray sine = hypot_grad(b, a), part = masked_quotient(sine, b) * sine;
+      const NDArray sine = hypot_grad(b, a), part = masked_quotient(sine, hypot_op(a, b));
       if (v.needs(0)) v.grad(0, sum_to(masked_product(g, masked_product(sine, part)), a.shape()));
       if (!v.needs(1)) return;
       v.grad(1, sum_to(-masked_product(g, masked_product(hypot_grad(a, b), part)), b.shape()));
