@@ -369,7 +369,7 @@ class Generator:
                 self.add_grad(True)
             elif self.chance(0.03):
                 self.emit("look", self.any())
-            elif not self.functions and self.chance(0.01):
+            elif self.chance(0.01):
                 self.emit("attach", self.any(), self.choice(("write", "add")))
         if self.orders:
             self.mode = RECORD
