@@ -28,7 +28,7 @@ void in_child() {
 
 }  // namespace
 
-void at_fork(AtFork who, const ForkHandlers& handlers) {
+ForkRegistration::ForkRegistration(AtFork who, const ForkHandlers& handlers) {
   [[maybe_unused]] static const int registered = pthread_atfork(before, in_parent, in_child);
   installed[static_cast<size_t>(who)] = handlers;
 }

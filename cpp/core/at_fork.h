@@ -13,8 +13,10 @@ struct ForkHandlers {
   void (*in_child)() = nullptr;
 };
 
-// To be called while the module is loaded, once for each.
-void at_fork(AtFork who, const ForkHandlers& handlers);
+// Installs them; a static object, so that it happens while the module is loaded. One for each.
+struct ForkRegistration {
+  ForkRegistration(AtFork who, const ForkHandlers& handlers);
+};
 
 // Handlers for one mutex, which `mutex()` returns.
 template <auto mutex>

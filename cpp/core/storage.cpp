@@ -150,10 +150,7 @@ SharedCache& shared_cache() {
 
 std::mutex& shared_mutex() { return shared_cache().mutex(); }
 
-[[maybe_unused]] const bool installed = [] {
-  at_fork(AtFork::kPool, lock_at_fork<shared_mutex>());
-  return true;
-}();
+const ForkRegistration at_fork(AtFork::kPool, lock_at_fork<shared_mutex>());
 
 // A thread's own lists take no lock. Trivial to construct, so that access needs no guard; what it
 // holds goes to the shared cache when the thread ends.

@@ -76,10 +76,7 @@ Table& table() {
 
 std::mutex& table_mutex() { return table().mutex; }
 
-[[maybe_unused]] const bool installed = [] {
-  at_fork(AtFork::kWritten, lock_at_fork<table_mutex>());
-  return true;
-}();
+const ForkRegistration at_fork(AtFork::kWritten, lock_at_fork<table_mutex>());
 
 }  // namespace
 

@@ -167,10 +167,7 @@ class UpdateLock {
   std::unique_lock<std::mutex> lock_;
 };
 
-[[maybe_unused]] const bool installed = [] {
-  at_fork(AtFork::kUpdates, {nullptr, nullptr, UpdateLock::restart_in_child});
-  return true;
-}();
+const ForkRegistration at_fork(AtFork::kUpdates, {nullptr, nullptr, UpdateLock::restart_in_child});
 
 // In a handler: an operator that does not get its memory says which one it is.
 [[noreturn, gnu::cold, gnu::noinline]] void name_out_of_memory(const OpSchema& op, Inputs inputs) {

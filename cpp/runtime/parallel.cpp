@@ -24,13 +24,10 @@ std::atomic<int>& threads() {
 
 // libgomp's thread pool does not survive fork(): a child that enters a parallel region would wait
 // for threads it does not have.
-[[maybe_unused]] const bool installed = [] {
-  at_fork(AtFork::kTeam, {nullptr, nullptr, [] {
-                            threads() = 1;
-                            forked = true;
-                          }});
-  return true;
-}();
+const ForkRegistration at_fork(AtFork::kTeam, {nullptr, nullptr, [] {
+                                                 threads() = 1;
+                                                 forked = true;
+                                               }});
 
 #ifdef __SANITIZE_THREAD__
 

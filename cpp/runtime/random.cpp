@@ -21,10 +21,7 @@ Sequence& sequence() {
 
 std::mutex& sequence_mutex() { return sequence().mutex; }
 
-[[maybe_unused]] const bool installed = [] {
-  at_fork(AtFork::kRandom, lock_at_fork<sequence_mutex>());
-  return true;
-}();
+const ForkRegistration at_fork(AtFork::kRandom, lock_at_fork<sequence_mutex>());
 
 }  // namespace
 

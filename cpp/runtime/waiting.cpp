@@ -34,11 +34,9 @@ void restart_in_child() {
   for (Waiting* w = s.first; w; w = w->next()) w->running = false;
 }
 
-[[maybe_unused]] const bool installed = [] {
-  at_fork(AtFork::kWaitingCalls,
-          {[] { state().mutex.lock(); }, [] { state().mutex.unlock(); }, restart_in_child});
-  return true;
-}();
+const ForkRegistration at_fork(AtFork::kWaitingCalls,
+                               {[] { state().mutex.lock(); }, [] { state().mutex.unlock(); },
+                                restart_in_child});
 
 }  // namespace
 

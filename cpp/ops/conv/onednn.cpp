@@ -99,21 +99,18 @@ Cache& cache() {
 }
 
 // oneDNN has locks of its own, which it takes to make a primitive.
-[[maybe_unused]] const bool installed = [] {
-  at_fork(AtFork::kPrimitives, {[] {
-                                  making().lock();
-                                  cache().mutex.lock();
-                                },
-                                [] {
-                                  cache().mutex.unlock();
-                                  making().unlock();
-                                },
-                                [] {
-                                  cache().mutex.unlock();
-                                  making().unlock();
-                                }});
-  return true;
-}();
+const ForkRegistration at_fork(AtFork::kPrimitives, {[] {
+                                                       making().lock();
+                                                       cache().mutex.lock();
+                                                     },
+                                                     [] {
+                                                       cache().mutex.unlock();
+                                                       making().unlock();
+                                                     },
+                                                     [] {
+                                                       cache().mutex.unlock();
+                                                       making().unlock();
+                                                     }});
 
 }  // namespace
 

@@ -20,8 +20,7 @@ struct TakeParams {
     v("axis", axis, "The axis to look up along.");
     v("mode", mode,
       "What an index out of range does: clip to the nearest end, wrap around, or raise an error. "
-      "NaN "
-      "counts as 0, or raises one.",
+      "NaN counts as 0, or raises one.",
       kTakeModes);
   }
 };

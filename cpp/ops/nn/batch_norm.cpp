@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "op/declare.h"
-#include "ops/shared/masked.h"
 #include "runtime/convert.h"
 #include "runtime/fusion.h"
 

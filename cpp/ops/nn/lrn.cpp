@@ -5,7 +5,6 @@
 #include "op/declare.h"
 #include "ops/reduce/reduce.h"
 #include "ops/shared/exponential.h"
-#include "ops/shared/masked.h"
 #include "ops/shared/strided.h"
 #include "runtime/parallel.h"
 

@@ -2,7 +2,6 @@
 
 #include "op/common_params.h"
 #include "op/declare.h"
-#include "ops/shared/masked.h"
 
 // Layers that bring each run of elements to mean 0 and deviation 1, or to length 1.
 namespace mxtape {
