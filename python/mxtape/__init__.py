@@ -68,7 +68,8 @@ __all__ = [
 __getattr__ = _borrowed.borrow(
     __name__,
     "attribute=.attribute engine=.engine libinfo=.libinfo library=.library log=.log name=.name "
-    "registry=.registry test_utils=.test_utils util=.util",
+    "registry=.registry rnn=.rnn test_utils=.test_utils util=.util visualization=.visualization "
+    "viz=.visualization",
     {
         ".attribute": "AttrScope",
         ".util": "is_np_array is_np_shape np_array np_shape set_np_shape use_np use_np_array "

@@ -8,7 +8,7 @@ _NEEDS = {
     "kvstore lr_scheduler metric mod model module mon monitor ndarray.numpy "
     "ndarray.numpy_extension ndarray.sparse ndarray_doc notebook np np_symbol npx numpy "
     "numpy_dispatch_protocol numpy_extension numpy_op_fallback numpy_op_signature onnx optimizer "
-    "profiler recordio rnn rtc symbol_doc th torch tvmop visualization viz",
+    "profiler recordio rtc symbol_doc th torch tvmop",
     "symbols that can be composed": "contrib.onnx contrib.sym contrib.symbol",
     "quantized arrays": "contrib.quant contrib.quantization",
     "mx.gluon": "contrib.amp contrib.io",

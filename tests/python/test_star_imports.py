@@ -29,7 +29,7 @@ _SUBMODULES = (
     "api callback error executor executor_manager gluon image img init initializer io kv kvstore "
     "lr_scheduler metric mod model module mon monitor ndarray_doc notebook np np_symbol npx numpy "
     "numpy_dispatch_protocol numpy_extension numpy_op_fallback numpy_op_signature onnx optimizer "
-    "profiler recordio rtc symbol_doc th torch tvmop visualization viz rnn"
+    "profiler recordio rtc symbol_doc th torch tvmop"
 )
 # Of mx.symbol: the class, and what reads files and groups symbols.
 _SYMBOLS = {"Symbol", "Group", "load", "load_json"}
