@@ -164,24 +164,24 @@ def print_summary(
 
     Notes
     -----
-    The batch, the first axis of each shape, is not printed. Of a node with several outputs the first
-    one is. A parameter that several layers share is counted at the first of them. Auxiliary states
-    are not counted.
+    Shapes are printed without the batch, their first axis. Of a node with several outputs the first
+    one is printed. A parameter that several layers share is counted at the first of them. Auxiliary
+    states are not counted.
 
     Examples
     --------
     >>> import mxtape as mx
     >>> net = mx.sym.FullyConnected(mx.sym.var("data"), num_hidden=10, name="fc")
-    >>> mx.viz.print_summary(net, {"data": (1, 5)}, line_length=60)  # doctest: +NORMALIZE_WHITESPACE
-    ____________________________________________________________
-    Layer (type)              Output Shape Param Previous Layer
-    ============================================================
-    data(null)                5            0
-    ____________________________________________________________
-    fc(FullyConnected)        10           60    data
-    ============================================================
+    >>> mx.viz.print_summary(net, {"data": (1, 5)}, line_length=80)
+    ________________________________________________________________________________
+    Layer (type)                       Output Shape    Param # Previous Layer
+    ================================================================================
+    data(null)                         5               0
+    ________________________________________________________________________________
+    fc(FullyConnected)                 10              60      data
+    ================================================================================
     Total params: 60
-    ____________________________________________________________
+    ________________________________________________________________________________
     """
     _check_symbol("print_summary", symbol)
     network = _Network(symbol, shape, None)

@@ -153,8 +153,12 @@ class BaseRNNCell:
         --------
         >>> import mxtape as mx
         >>> cell = mx.rnn.GRUCell(2, prefix="g_")
-        >>> shapes = {"i2h_weight": (6, 5), "i2h_bias": (6,), "h2h_weight": (6, 2), "h2h_bias": (6,)}
-        >>> args = {"g_" + name: mx.nd.ones(shape) for name, shape in shapes.items()}
+        >>> args = {
+        ...     "g_i2h_weight": mx.nd.ones((6, 5)),
+        ...     "g_i2h_bias": mx.nd.ones((6,)),
+        ...     "g_h2h_weight": mx.nd.ones((6, 2)),
+        ...     "g_h2h_bias": mx.nd.ones((6,)),
+        ... }
         >>> parts = cell.unpack_weights(args)
         >>> sorted(parts)[:3], parts["g_i2h_r_weight"].shape
         (['g_h2h_o_bias', 'g_h2h_o_weight', 'g_h2h_r_bias'], (2, 5))

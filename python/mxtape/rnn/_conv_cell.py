@@ -18,7 +18,7 @@ class BaseConvRNNCell(BaseRNNCell):
     num_hidden : int
         The number of channels of the output.
     h2h_kernel, h2h_dilate : tuple of int
-        Of the convolution of the last output. The kernel is odd, and padded so that the shape stays.
+        Of the convolution of the last output. The kernel is odd; padding keeps the shape.
     i2h_kernel, i2h_stride, i2h_pad, i2h_dilate : tuple of int
         Of the convolution of the input.
     i2h_weight_initializer, h2h_weight_initializer, i2h_bias_initializer, h2h_bias_initializer

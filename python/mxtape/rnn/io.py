@@ -198,7 +198,7 @@ class BucketSentenceIter(DataIter):
         self.curr_idx = 0
         random.shuffle(self.idx)
         for rows in self.data:
-            np.random.shuffle(rows)
+            np.random.shuffle(rows)  # noqa: NPY002 - np.random.seed() decides it, as in MXNet
         self.nddata, self.ndlabel = [], []
         for rows in self.data:
             label = np.full_like(rows, self.invalid_label)
