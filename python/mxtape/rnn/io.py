@@ -131,9 +131,9 @@ class BucketSentenceIter(DataIter):
     ):
         super().__init__()
         self.major_axis = layout.find("N")
-        if layout not in ("NT", "TN"):
+        if self.major_axis not in (0, 1):
             raise ValueError(
-                f"BucketSentenceIter: layout must be NT (batch, time) or TN, got {layout!r}"
+                f"BucketSentenceIter: layout must begin with NT (batch, time) or TN; got {layout!r}"
             )
         if not buckets:
             lengths = np.bincount([len(sentence) for sentence in sentences])
