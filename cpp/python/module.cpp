@@ -58,6 +58,7 @@ PYBIND11_MODULE(MXTAPE_MODULE_NAME, m) {
   init_scopes(m);
   init_sites(m);
   init_graph(m);
+  init_executor(m);
   init_io(m);
   blocking_hooks = {release_gil, acquire_gil};
   m.def("reshape_view", reshape_view);

@@ -5,6 +5,7 @@ from typing import NoReturn
 
 from .._loader import core as _core
 from ..base import MXNetError, NotImplementedForSymbol
+from .binding import Bindable
 
 
 def _for_arrays_only(name, alias=None):
@@ -16,7 +17,7 @@ def _for_arrays_only(name, alias=None):
     return method
 
 
-class Symbol:
+class Symbol(Bindable):
     """Some outputs of a graph of operators, and all that they are computed from.
 
     Comes from :func:`mxtape.autograd.get_symbol` and :func:`load`. The graph does not change: what
