@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from ..ndarray import clip, zeros
+from ..util import is_np_array
 
 _COUNTS = "_all_index_update_counts"
 
@@ -129,6 +130,7 @@ class Optimizer:
         self.idx2name = dict(param_idx2name)
         self.sym_info: tuple = () if sym is None else (sym.attr_dict(), sym.list_arguments())
         self.param_dict = param_dict or {}
+        self.allow_np_array = is_np_array()
         self.set_lr_mult({})
         self.set_wd_mult({})
 
