@@ -67,7 +67,8 @@ __all__ = [
 # Programs that do not use them do not wait for them.
 __getattr__ = _borrowed.borrow(
     __name__,
-    "attribute=.attribute engine=.engine libinfo=.libinfo library=.library log=.log name=.name "
+    "attribute=.attribute engine=.engine libinfo=.libinfo library=.library log=.log metric=.metric "
+    "name=.name "
     "registry=.registry test_utils=.test_utils util=.util",
     {
         ".attribute": "AttrScope",
