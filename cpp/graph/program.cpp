@@ -6,6 +6,7 @@
 #include "autograd/inner.h"
 #include "autograd/recorder.h"
 #include "core/error.h"
+#include "graph/infer.h"
 #include "op/call.h"
 
 namespace mxtape {
@@ -65,6 +66,7 @@ Program::Program(const Graph& graph) : graph_(graph) {
       reads_.push_back(value);
     }
     made_ += node->output_count();
+    has_sources_ = has_sources_ || node->inputs().empty();
   }
   for (const GraphEntry& output : graph_.outputs()) {
     if (output.index >= output.node->visible_count()) {
@@ -117,6 +119,26 @@ const ArraySpec& Program::spec_of(const Plan& plan, Value value) const {
   return plan.made_[steps_[value.step].first_made + value.index];
 }
 
+// The parameters of steps without inputs, such as _zeros, whose shape was left open: what reads
+// them says which it is.
+void Program::close_shapes(Inputs inputs, Mode mode, Plan& plan) const {
+  const auto is_open = [](const Step& step) {
+    if (step.input_count || !step.node->params()) return false;
+    std::vector<ArraySpec> made(step.node->output_count());
+    return !infer_specs(*step.op, step.node->params().get(), {}, {}, made) ||
+           made[0].shape.size() == 0;
+  };
+  if (std::none_of(steps_.begin(), steps_.end(), is_open)) return;
+  VariableSpecs known;
+  for (size_t i = 0; i < inputs.size(); ++i) known[inputs_[i]] = plan.inputs_[i];
+  const GraphSpecs found = infer_graph(graph_, known, Infer::kAll, mode);
+  for (const Step& step : steps_) {
+    const auto outputs = found.outputs_of(found.position.at(step.node));
+    const bool closed = is_open(step) && !outputs.empty() && outputs[0].known();
+    plan.params_.push_back(closed ? params_to_run(*step.node, outputs) : step.node->params());
+  }
+}
+
 // Leaves unknown what follows from values. Where nothing is unknown, it is what Call::infer does.
 void Program::plan_step(const Step& step, size_t number, Mode mode, Plan& plan) const {
   const OpSchema& op = *step.op;
@@ -127,7 +149,7 @@ void Program::plan_step(const Step& step, size_t number, Mode mode, Plan& plan) 
     views.push_back({&spec.shape, spec.dtype, StorageType::kDense});
   }
   const std::span<ArraySpec> made(plan.made_.data() + step.first_made, step.node->output_count());
-  InferCall call(op, views, step.node->params().get(), mode, made);
+  InferCall call(op, views, plan.params_of(*this, number).get(), mode, made);
   run_inference(op, call);
   plan.inferred_[number] = !op.check;
 }
@@ -147,6 +169,7 @@ Ref<const Program::Plan> Program::plan(Inputs inputs, Mode mode) const {
     spec.dtype = inputs[i].dtype();
     plan->inputs_.push_back(std::move(spec));
   }
+  if (has_sources_) close_shapes(inputs, mode, *plan);
   for (size_t k = 0; k < steps_.size(); ++k) {
     try {
       plan_step(steps_[k], k, mode, *plan);
@@ -179,9 +202,9 @@ void Program::run(const Plan& plan, Inputs inputs, std::span<NDArray> results, W
       const std::span<const ArraySpec> specs(plan.made_.data() + step.first_made,
                                              step.node->output_count());
       if (plan.inferred_[k]) {
-        invoke_inferred(*step.op, given, step.node->params(), mode, specs, made[k]);
+        invoke_inferred(*step.op, given, plan.params_of(*this, k), mode, specs, made[k]);
       } else {
-        invoke(*step.op, given, step.node->params(), made[k]);
+        invoke(*step.op, given, plan.params_of(*this, k), made[k]);
       }
     } catch (const Error& error) {
       rethrow_at(*step.node, error);

@@ -49,8 +49,12 @@ class Program final : public RefCounted {
 
    private:
     friend class Program;
+    const ParamsRef& params_of(const Program& program, size_t step) const {
+      return params_.empty() ? program.steps_[step].node->params() : params_[step];
+    }
     std::vector<ArraySpec> inputs_, made_, outputs_;
-    std::vector<bool> inferred_;  // of each step
+    std::vector<bool> inferred_;     // of each step
+    std::vector<ParamsRef> params_;  // of each step, where a graph has steps of open shape
     Mode mode_;
   };
   Ref<const Plan> plan(Inputs inputs, Mode mode) const;
@@ -74,6 +78,7 @@ class Program final : public RefCounted {
     uint32_t first_dead, dead_count;    // among dead_: what no later step reads
   };
 
+  void close_shapes(Inputs inputs, Mode mode, Plan& plan) const;
   void plan_step(const Step& step, size_t number, Mode mode, Plan& plan) const;
   const ArraySpec& spec_of(const Plan& plan, Value value) const;
   void find_dead();
@@ -84,6 +89,7 @@ class Program final : public RefCounted {
   std::vector<Step> steps_;
   std::vector<Value> reads_, dead_, outputs_;
   size_t made_ = 0;
+  bool has_sources_ = false;  // steps without inputs, whose shape others may determine
 };
 
 }  // namespace mxtape
