@@ -383,6 +383,10 @@ const OpSchema* find_control_flow(std::string_view name) {
   return nullptr;
 }
 
+bool is_control_flow(const OpSchema& op) {
+  return &op == &foreach_op() || &op == &while_loop_op() || &op == &cond_op();
+}
+
 void check_control_flow(const GraphNode& node) {
   if (&node.op() == &foreach_op()) {
     check_foreach(node, node.params()->as<ForeachParams>());

@@ -6,6 +6,7 @@
 #include "autograd/inner.h"
 #include "autograd/recorder.h"
 #include "core/error.h"
+#include "graph/control_flow.h"
 #include "graph/infer.h"
 #include "op/call.h"
 
@@ -20,13 +21,9 @@ namespace {
 }
 
 void check_runnable(const GraphNode& node) {
-  if (!node.op().kernel) {
+  if (!node.op().kernel && !is_control_flow(node.op())) {
     fail("node ", node.name(), ": ", node.op().name,
          " stands for a function in Python that was recorded; it cannot be run from a graph");
-  }
-  if (!node.subgraphs().empty()) {
-    fail("node ", node.name(), ": ", node.op().name,
-         " has graphs of its own; running them is not supported");
   }
   for (const GraphEntry& input : node.inputs()) {
     if (input.index >= input.node->visible_count()) {
@@ -56,6 +53,7 @@ Program::Program(const Graph& graph) : graph_(graph) {
       continue;
     }
     check_runnable(*node);
+    if (is_control_flow(node->op())) flows_[steps_.size()] = make_ref<ControlFlow>(*node);
     steps[node] = static_cast<int32_t>(steps_.size());
     steps_.push_back({node, &node->op(), static_cast<uint32_t>(reads_.size()),
                       static_cast<uint32_t>(node->inputs().size()), static_cast<uint32_t>(made_), 0,
@@ -77,6 +75,8 @@ Program::Program(const Graph& graph) : graph_(graph) {
   }
   find_dead();
 }
+
+Program::~Program() = default;
 
 // From the last step to the first: the first reader that is met is the last one.
 void Program::find_dead() {
@@ -149,6 +149,11 @@ void Program::plan_step(const Step& step, size_t number, Mode mode, Plan& plan) 
     views.push_back({&spec.shape, spec.dtype, StorageType::kDense});
   }
   const std::span<ArraySpec> made(plan.made_.data() + step.first_made, step.node->output_count());
+  if (flows_.contains(number)) {
+    std::vector<ArraySpec> inputs;
+    for (const InputView& view : views) inputs.push_back({*view.shape, view.dtype});
+    return infer_control_flow(*step.node, mode, inputs, made);
+  }
   InferCall call(op, views, plan.params_of(*this, number).get(), mode, made);
   run_inference(op, call);
   plan.inferred_[number] = !op.check;
@@ -203,6 +208,8 @@ void Program::run(const Plan& plan, Inputs inputs, std::span<NDArray> results, W
                                              step.node->output_count());
       if (plan.inferred_[k]) {
         invoke_inferred(*step.op, given, plan.params_of(*this, k), mode, specs, made[k]);
+      } else if (const auto flow = flows_.find(k); flow != flows_.end()) {
+        flow->second->run(given, made[k]);
       } else {
         invoke(*step.op, given, plan.params_of(*this, k), made[k]);
       }

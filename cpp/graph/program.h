@@ -3,12 +3,15 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "graph/graph.h"
 #include "op/invoke.h"
 
 namespace mxtape {
+
+class ControlFlow;
 
 // What looks on while a program runs: an executor's monitor.
 class Watch {
@@ -25,6 +28,7 @@ class Program final : public RefCounted {
  public:
   // An Error names what cannot be run.
   explicit Program(const Graph& graph);
+  ~Program() override;
 
   const Graph& graph() const { return graph_; }
   // The variables, in the order of list_inputs().
@@ -87,6 +91,7 @@ class Program final : public RefCounted {
   std::vector<const GraphNode*> inputs_;
   std::vector<bool> states_;
   std::vector<Step> steps_;
+  std::unordered_map<size_t, Ref<const ControlFlow>> flows_;  // of the steps that are loops, branches
   std::vector<Value> reads_, dead_, outputs_;
   size_t made_ = 0;
   bool has_sources_ = false;  // steps without inputs, whose shape others may determine
