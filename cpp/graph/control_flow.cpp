@@ -4,57 +4,9 @@
 
 #include "core/error.h"
 #include "graph/infer.h"
-#include "op/common_params.h"
-#include "op/functional.h"
-#include "ops/shared/compose.h"
 
 namespace mxtape {
 namespace {
-
-// The parameters are as MXNet's files have them: `..._locs` say which variable of a body, counted in
-// the order of list_inputs(), is what.
-
-struct ForeachParams {
-  int64_t num_args = 0, num_outputs = 0, num_out_data = 0;
-  Ints in_state_locs, in_data_locs, remain_locs;
-  template <class V>
-  void visit(V& v) {
-    v("num_args", num_args, "How many inputs and bodies there are.");
-    v.required("num_outputs", num_outputs, "How many outputs there are, states among them.");
-    v.required("num_out_data", num_out_data, "How many outputs are stacked.");
-    v.required("in_state_locs", in_state_locs, "Which variables of the body are states.");
-    v.required("in_data_locs", in_data_locs, "Which variables of the body are slices of data.");
-    v.required("remain_locs", remain_locs, "Which variables of the body are the other inputs.");
-  }
-};
-
-struct WhileLoopParams {
-  int64_t num_args = 0, num_outputs = 0, num_out_data = 0, max_iterations = 0;
-  Ints cond_input_locs, func_input_locs, func_var_locs;
-  template <class V>
-  void visit(V& v) {
-    v("num_args", num_args, "How many inputs and bodies there are.");
-    v.required("num_outputs", num_outputs, "How many outputs there are, loop variables among them.");
-    v.required("num_out_data", num_out_data, "How many outputs are stacked.");
-    v.required("max_iterations", max_iterations, "After how many steps the loop ends.");
-    v.required("cond_input_locs", cond_input_locs, "Which input each variable of the condition is.");
-    v.required("func_input_locs", func_input_locs, "Which input each variable of the body is.");
-    v.required("func_var_locs", func_var_locs, "Which variables of the body are loop variables.");
-  }
-};
-
-struct CondParams {
-  int64_t num_args = 0, num_outputs = 0;
-  Ints cond_input_locs, then_input_locs, else_input_locs;
-  template <class V>
-  void visit(V& v) {
-    v("num_args", num_args, "How many inputs and bodies there are.");
-    v.required("num_outputs", num_outputs, "How many outputs there are.");
-    v.required("cond_input_locs", cond_input_locs, "Which input each variable of the condition is.");
-    v.required("then_input_locs", then_input_locs, "Which input each variable of the first is.");
-    v.required("else_input_locs", else_input_locs, "Which input each variable of the second is.");
-  }
-};
 
 template <class P>
 const OpSchema* make_schema(const char* name) {
@@ -94,25 +46,6 @@ std::vector<size_t> foreach_reads(const ForeachParams& p) {
     for (const int64_t at : *locs) reads[static_cast<size_t>(at)] = input++;
   }
   return reads;
-}
-
-std::vector<std::vector<size_t>> reads_of(const GraphNode& node) {
-  if (&node.op() == &foreach_op()) return {foreach_reads(node.params()->as<ForeachParams>())};
-  if (&node.op() == &while_loop_op()) {
-    const auto& p = node.params()->as<WhileLoopParams>();
-    return {as_sizes(p.cond_input_locs), as_sizes(p.func_input_locs)};
-  }
-  const auto& p = node.params()->as<CondParams>();
-  return {as_sizes(p.cond_input_locs), as_sizes(p.then_input_locs), as_sizes(p.else_input_locs)};
-}
-
-// Which inputs of the node are a loop's variables.
-std::vector<size_t> loop_variables(const WhileLoopParams& p) {
-  std::vector<size_t> inputs;
-  for (const int64_t at : p.func_var_locs) {
-    inputs.push_back(static_cast<size_t>(p.func_input_locs[static_cast<size_t>(at)]));
-  }
-  return inputs;
 }
 
 // ---- checks
@@ -213,7 +146,7 @@ class NodeInference {
  public:
   NodeInference(const GraphNode& node, Mode mode, std::span<ArraySpec> inputs,
                 std::span<ArraySpec> outputs)
-      : node_(node), mode_(mode), inputs_(inputs), outputs_(outputs), reads_(reads_of(node)) {}
+      : node_(node), mode_(mode), inputs_(inputs), outputs_(outputs), reads_(body_reads(node)) {}
 
   void run() {
     // What a state's end says of its beginning goes through the body once more.
@@ -337,43 +270,6 @@ class NodeInference {
   bool changed_ = false;
 };
 
-// ---- running
-
-// The rows of an array, as one call.
-void rows_of(const NDArray& array, Outputs& rows) {
-  static const OpSchema& split = find_op("SliceChannel");
-  Attributes attributes;
-  attributes.set("axis", "0");
-  attributes.set("num_outputs", std::to_string(array.shape()[0]));
-  attributes.set("squeeze_axis", "True");
-  invoke(split, Arrays{&array, 1}, params_from_attributes(split, attributes, 1), rows);
-}
-
-// The outputs of all steps, by output.
-using Collected = std::vector<std::vector<NDArray>>;
-
-// Below one another, with zeros up to `rows`.
-NDArray stacked(const std::vector<NDArray>& steps, size_t rows) {
-  NDArray whole = compose::stack(steps);
-  if (steps.size() == rows) return whole;
-  Shape rest = whole.shape();
-  rest[0] = static_cast<int64_t>(rows - steps.size());
-  return fn::concat(whole, full(rest, whole.dtype(), 0), ConcatParams{2, 0});
-}
-
-// Looks for signals now and then, however small the steps are.
-class StepPause {
- public:
-  void step() {
-    if (++steps_ % 32 == 0) pause_.large();
-    pause_.node();
-  }
-
- private:
-  autograd::Pause pause_;
-  size_t steps_ = 0;
-};
-
 }  // namespace
 
 const OpSchema* find_control_flow(std::string_view name) {
@@ -397,102 +293,27 @@ void check_control_flow(const GraphNode& node) {
   }
 }
 
+std::vector<std::vector<size_t>> body_reads(const GraphNode& node) {
+  if (&node.op() == &foreach_op()) return {foreach_reads(node.params()->as<ForeachParams>())};
+  if (&node.op() == &while_loop_op()) {
+    const auto& p = node.params()->as<WhileLoopParams>();
+    return {as_sizes(p.cond_input_locs), as_sizes(p.func_input_locs)};
+  }
+  const auto& p = node.params()->as<CondParams>();
+  return {as_sizes(p.cond_input_locs), as_sizes(p.then_input_locs), as_sizes(p.else_input_locs)};
+}
+
+std::vector<size_t> loop_variables(const WhileLoopParams& p) {
+  std::vector<size_t> inputs;
+  for (const int64_t at : p.func_var_locs) {
+    inputs.push_back(static_cast<size_t>(p.func_input_locs[static_cast<size_t>(at)]));
+  }
+  return inputs;
+}
+
 void infer_control_flow(const GraphNode& node, Mode mode, std::span<ArraySpec> inputs,
                         std::span<ArraySpec> outputs) {
   NodeInference(node, mode, inputs, outputs).run();
-}
-
-ControlFlow::ControlFlow(const GraphNode& node) : node_(node), reads_(reads_of(node)) {
-  for (const Graph& graph : node.subgraphs()) bodies_.push_back(make_ref<CachedOp>(graph));
-}
-
-void ControlFlow::run(Inputs inputs, Outputs& outputs) const {
-  if (&node_.op() == &foreach_op()) return run_foreach(inputs, outputs);
-  if (&node_.op() == &while_loop_op()) return run_while_loop(inputs, outputs);
-  run_cond(inputs, outputs);
-}
-
-void ControlFlow::call(size_t body, Arrays arrays, Outputs& results) const {
-  SmallVector<const NDArray*, 16> pointers;
-  for (const size_t input : reads_[body]) pointers.push_back(&arrays[input]);
-  bodies_[body]->call(Inputs(pointers.data(), pointers.size()), results);
-}
-
-bool ControlFlow::is_true(size_t body, Arrays arrays) const {
-  const autograd::StateScope quiet(false, autograd::is_training());
-  Outputs results;
-  call(body, arrays, results);
-  if (results[0].shape().size() != 1) {
-    fail("the condition must be one number, not an array of shape ", results[0].shape());
-  }
-  return *cast(results[0], DType::kFloat64).data<double>() != 0;
-}
-
-void ControlFlow::run_foreach(Inputs inputs, Outputs& outputs) const {
-  const auto& p = node_.params()->as<ForeachParams>();
-  const size_t data = p.in_data_locs.size(), states = p.in_state_locs.size();
-  const auto out_data = static_cast<size_t>(p.num_out_data);
-  const auto extent = [&](size_t i) { return inputs[i].ndim() ? inputs[i].shape()[0] : 0; };
-  const int64_t rows = extent(0);
-  if (rows == 0) fail("the data must have at least one row, it has shape ", inputs[0].shape());
-  std::vector<Outputs> slices(data);
-  for (size_t i = 0; i < data; ++i) {
-    if (extent(i) != rows) fail("input ", i, " has ", extent(i), " rows, input 0 has ", rows);
-    rows_of(inputs[i], slices[i]);
-  }
-  std::vector<NDArray> arrays(inputs.begin(), inputs.end());
-  Collected collected(out_data);
-  StepPause pause;
-  for (size_t step = 0; step < static_cast<size_t>(rows); ++step) {
-    for (size_t i = 0; i < data; ++i) arrays[i] = std::move(slices[i][step]);
-    Outputs made;
-    call(0, arrays, made);
-    for (size_t i = 0; i < out_data; ++i) collected[i].push_back(std::move(made[i]));
-    for (size_t i = 0; i < states; ++i) arrays[data + i] = std::move(made[out_data + i]);
-    pause.step();
-  }
-  for (const auto& steps : collected) outputs.push_back(stacked(steps, steps.size()));
-  for (size_t i = 0; i < states; ++i) outputs.push_back(arrays[data + i]);
-}
-
-void ControlFlow::run_while_loop(Inputs inputs, Outputs& outputs) const {
-  const auto& p = node_.params()->as<WhileLoopParams>();
-  const auto out_data = static_cast<size_t>(p.num_out_data);
-  const auto most = static_cast<size_t>(p.max_iterations);
-  const std::vector<size_t> variables = loop_variables(p);
-  std::vector<NDArray> arrays(inputs.begin(), inputs.end());
-  Collected collected(out_data);
-  StepPause pause;
-  size_t steps = 0;
-  for (; steps < most && is_true(0, arrays); ++steps) {
-    Outputs made;
-    call(1, arrays, made);
-    for (size_t i = 0; i < out_data; ++i) collected[i].push_back(std::move(made[i]));
-    for (size_t i = 0; i < variables.size(); ++i) {
-      arrays[variables[i]] = std::move(made[out_data + i]);
-    }
-    pause.step();
-  }
-  if (steps) {
-    for (const auto& of_output : collected) outputs.push_back(stacked(of_output, most));
-    for (const size_t input : variables) outputs.push_back(std::move(arrays[input]));
-    return;
-  }
-  // Nobody has computed an output: inference says what it would have been.
-  std::vector<ArraySpec> specs(node_.output_count()), known;
-  for (const NDArray& input : inputs) known.push_back({input.shape(), input.dtype()});
-  infer_control_flow(node_, autograd::thread_mode(), known, specs);
-  for (size_t i = 0; i < out_data; ++i) {
-    if (!specs[i].known()) fail("without a step, the shape of output ", i, " is not known");
-    outputs.push_back(full(specs[i].shape, specs[i].dtype, 0));
-  }
-  static const OpSchema& copy = find_op("_copy");
-  for (const size_t input : variables) outputs.push_back(invoke(copy, {arrays[input]}));
-}
-
-void ControlFlow::run_cond(Inputs inputs, Outputs& outputs) const {
-  const std::vector<NDArray> arrays(inputs.begin(), inputs.end());
-  call(is_true(0, arrays) ? 1 : 2, arrays, outputs);
 }
 
 }  // namespace mxtape

@@ -6,7 +6,7 @@
 #include "autograd/inner.h"
 #include "autograd/recorder.h"
 #include "core/error.h"
-#include "graph/control_flow.h"
+#include "graph/control_flow_run.h"
 #include "graph/infer.h"
 #include "op/call.h"
 
