@@ -8,6 +8,12 @@
 namespace mxtape {
 namespace {
 
+std::vector<NDArray> copied(Inputs inputs) {
+  std::vector<NDArray> arrays;
+  for (const NDArray& input : inputs) arrays.push_back(input);
+  return arrays;
+}
+
 // The rows of an array, as one call.
 void rows_of(const NDArray& array, Outputs& rows) {
   static const OpSchema& split = find_op("SliceChannel");
@@ -87,7 +93,7 @@ void ControlFlow::run_foreach(const ForeachParams& p, Inputs inputs, Outputs& ou
     if (extent(i) != rows) fail("input ", i, " has ", extent(i), " rows, input 0 has ", rows);
     rows_of(inputs[i], slices[i]);
   }
-  std::vector<NDArray> arrays(inputs.begin(), inputs.end());
+  std::vector<NDArray> arrays = copied(inputs);
   Collected collected(out_data);
   StepPause pause;
   for (size_t step = 0; step < static_cast<size_t>(rows); ++step) {
@@ -107,7 +113,7 @@ void ControlFlow::run_while_loop(const WhileLoopParams& p, Inputs inputs,
   const auto out_data = static_cast<size_t>(p.num_out_data);
   const auto most = static_cast<size_t>(p.max_iterations);
   const std::vector<size_t> variables = loop_variables(p);
-  std::vector<NDArray> arrays(inputs.begin(), inputs.end());
+  std::vector<NDArray> arrays = copied(inputs);
   Collected collected(out_data);
   StepPause pause;
   size_t steps = 0;
@@ -139,7 +145,7 @@ void ControlFlow::run_no_step(const WhileLoopParams& p, Inputs inputs, Outputs& 
 }
 
 void ControlFlow::run_cond(Inputs inputs, Outputs& outputs) const {
-  const std::vector<NDArray> arrays(inputs.begin(), inputs.end());
+  const std::vector<NDArray> arrays = copied(inputs);
   call(is_true(0, arrays) ? 1 : 2, arrays, outputs);
 }
 
