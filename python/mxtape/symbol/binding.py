@@ -134,19 +134,19 @@ def _infer(symbol, shapes, types):
     """Shapes and dtypes of the arguments and the states; an error that shows what was given."""
     given = "".join(f"\n{name}: {value}" for name, value in {**shapes, **types}.items())
     try:
-        arg_shapes, _, aux_shapes = symbol.infer_shape(**shapes)
+        arg_shapes, _, aux_shapes = symbol.infer_shape_partial(**shapes)
         arg_types, _, aux_types = symbol.infer_type(**types)
     except MXNetError as error:
         raise MXNetError(f"simple_bind: {error}\nArguments given:{given}") from error
-    if arg_shapes is None or arg_types is None:
-        partial, _, _ = symbol.infer_shape_partial(**shapes)
-        missing = [
-            name
-            for name, shape in zip(symbol.list_arguments(), partial)
-            if not shape or 0 in shape or -1 in shape
-        ]
+    names = symbol.list_arguments() + symbol.list_auxiliary_states()
+    missing = [
+        name
+        for name, shape, dtype in zip(names, arg_shapes + aux_shapes, arg_types + aux_types)
+        if shape is None or -1 in shape or dtype is None
+    ]
+    if missing:
         raise MXNetError(
-            f"simple_bind: the shapes given do not determine those of {', '.join(missing)}"
+            f"simple_bind: what is given does not determine the shapes of {', '.join(missing)}"
             f"\nArguments given:{given}"
         )
     return (arg_shapes, aux_shapes), (arg_types, aux_types)
@@ -154,6 +154,8 @@ def _infer(symbol, shapes, types):
 
 class Bindable:
     """The part of :class:`Symbol` that makes executors."""
+
+    __slots__ = ()
 
     def bind(
         self,

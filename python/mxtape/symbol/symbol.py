@@ -6,9 +6,9 @@ import warnings
 from .._loader import core as _core
 from ..attribute import AttrScope
 from ..base import MXNetError, NotImplementedForSymbol
-from .binding import Bindable
 from ..name import NameManager
 from . import register
+from .binding import Bindable
 
 _STORAGE_TYPES = ("default", "row_sparse", "csr")
 
