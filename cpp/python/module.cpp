@@ -59,13 +59,10 @@ PYBIND11_MODULE(MXTAPE_MODULE_NAME, m) {
   init_scopes(m);
   init_sites(m);
   init_graph(m);
-<<<<<<< HEAD
   init_executor(m);
-=======
   init_compose(m);
   init_control_flow(m);
   init_graph_inference(m);
->>>>>>> sym
   init_io(m);
   blocking_hooks = {release_gil, acquire_gil};
   m.def("reshape_view", reshape_view);
