@@ -81,7 +81,7 @@ def _copied(scope, outputs, states):
     names = {output.name for output in outputs}
     results = []
     for i, symbol in enumerate([*outputs, *states]):
-        is_input = not symbol.get_children() and symbol.list_inputs() == [symbol.name]
+        is_input = symbol.get_children() is None and symbol.list_inputs() == [symbol.name]
         is_outside = symbol.attr("__subgraph_name__") != scope
         is_output_too = i >= len(outputs) and symbol.name in names
         results.append(copy(symbol) if is_input or is_outside or is_output_too else symbol)
@@ -325,9 +325,9 @@ def cond(pred, then_func, else_func, name="cond"):
     >>> larger.eval(x=mx.nd.array([4]))[0].asscalar().item()
     40.0
     """
-    if not isinstance(pred, Symbol):
+    if not isinstance(pred, (Symbol, list, tuple)):
         raise AssertionError(f"cond: pred must be a Symbol, got {type(pred).__name__}")
-    if len(pred) != 1:
+    if not isinstance(pred, Symbol) or len(pred) != 1:
         raise ValueError("cond: pred must be a Symbol with one output")
     scope = _scope_name(f"{name}_pred")
     with AttrScope(__subgraph_name__=scope):
