@@ -12,6 +12,7 @@ from typing import Any
 
 from ..ndarray import NDArray, load_frombuffer
 from ..ndarray.ndarray import _DTYPE_NP_TO_MX
+from .base import Optimizer
 
 _OWN, _OTHER = __package__.split(".", 1)[0], "mxnet"
 _ARRAY = ("mxnet.ndarray.ndarray", "NDArray")
@@ -101,8 +102,16 @@ def dumps(value):
 
 
 def loads(data):
-    """What :func:`dumps` or MXNet's ``Updater.get_states`` wrote."""
+    """What :func:`dumps` or MXNet's ``Updater.get_states`` wrote: the states, and None or the
+    optimizer.
+    """
     value = _Unpickler(io.BytesIO(data)).load()
-    if isinstance(value, tuple) and len(value) == 2:
-        _with_arrays(vars(value[1]))
-    return _with_arrays(value)
+    value, optimizer = value if isinstance(value, tuple) and len(value) == 2 else (value, None)
+    if not isinstance(value, dict) or not isinstance(optimizer, (Optimizer, type(None))):
+        raise TypeError(
+            "a pickle of states is a dict, or a pair of a dict and an optimizer; this one is "
+            f"{type(value).__name__}, {type(optimizer).__name__}"
+        )
+    if optimizer is not None:
+        _with_arrays(vars(optimizer))
+    return _with_arrays(value), optimizer
