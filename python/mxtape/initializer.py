@@ -232,13 +232,14 @@ class Initializer:
                 return
         self._init_default(name, arr)
 
-    def _init_bilinear(self, _, arr):
-        arr[:] = _bilinear(arr.shape)
+    def _init_bias(self, _, arr):
+        arr[:] = 0.0
 
-    def _init_loc_bias(self, _, arr):
-        if arr.shape != (6,):
-            raise AssertionError(f"the bias of a stn_loc layer has shape (6,), got {arr.shape}")
-        arr[:] = np.array([1.0, 0, 0, 0, 1.0, 0])
+    def _init_beta(self, _, arr):
+        arr[:] = 0.0
+
+    def _init_gamma(self, _, arr):
+        arr[:] = 1.0
 
     def _init_zero(self, _, arr):
         arr[:] = 0.0
@@ -246,17 +247,16 @@ class Initializer:
     def _init_one(self, _, arr):
         arr[:] = 1.0
 
-    def _init_bias(self, _, arr):
-        arr[:] = 0.0
+    def _init_bilinear(self, _, arr):
+        arr[:] = _bilinear(arr.shape)
+
+    def _init_loc_bias(self, _, arr):
+        if arr.shape != (6,):
+            raise AssertionError(f"the bias of a stn_loc layer has shape (6,), got {arr.shape}")
+        arr[:] = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]  # the affine map that changes nothing
 
     def _init_quantized_bias(self, _, arr):
         arr[:] = 0
-
-    def _init_gamma(self, _, arr):
-        arr[:] = 1.0
-
-    def _init_beta(self, _, arr):
-        arr[:] = 0.0
 
     def _init_weight(self, name, arr):
         raise NotImplementedError(f"{type(self).__name__} does not define _init_weight(name, arr)")
@@ -597,8 +597,7 @@ class Xavier(Initializer):
 
     def __init__(self, rnd_type="uniform", factor_type="avg", magnitude=3):
         super().__init__(rnd_type=rnd_type, factor_type=factor_type, magnitude=magnitude)
-        self.rnd_type = rnd_type
-        self.factor_type = factor_type
+        self.rnd_type, self.factor_type = rnd_type, factor_type
         self.magnitude = float(magnitude)
 
     def _init_weight(self, name, arr):
@@ -719,6 +718,12 @@ class FusedRNN(Initializer):
         As of ``mx.rnn.FusedRNNCell``.
     forget_bias : float, default 1.0
         Bias of the forget gates of an LSTM.
+
+    Examples
+    --------
+    >>> own = FusedRNN("xavier", num_hidden=3, num_layers=1, mode="gru")
+    >>> create(own.dumps()) == own
+    True
     """
 
     def __init__(self, init, num_hidden, num_layers, mode, bidirectional=False, forget_bias=1.0):
@@ -733,8 +738,7 @@ class FusedRNN(Initializer):
             forget_bias=forget_bias,
         )
         self._init = init
-        self._num_hidden = num_hidden
-        self._num_layers = num_layers
+        self._num_hidden, self._num_layers = num_hidden, num_layers
         self._mode = mode
         self._bidirectional = bidirectional
         self._forget_bias = forget_bias

@@ -137,8 +137,7 @@ class FactorScheduler(LRScheduler):
         if step < 1:
             raise ValueError(f"step must be 1 or more, got {step}")
         _check_factor(factor)
-        self.step = step
-        self.factor = factor
+        self.step, self.factor = step, factor
         self.stop_factor_lr = stop_factor_lr
         self.count = 0
 
@@ -197,9 +196,8 @@ class MultiFactorScheduler(LRScheduler):
         if any(later <= earlier for earlier, later in zip(step, step[1:])):
             raise ValueError(f"the numbers in step must rise, got {step}")
         _check_factor(factor)
-        self.step = step
+        self.step, self.factor = step, factor
         self.cur_step_ind = 0
-        self.factor = factor
         self.count = 0
 
     def __call__(self, num_update):

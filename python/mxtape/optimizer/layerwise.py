@@ -66,11 +66,9 @@ class LARS(MomentumOptimizer):
         self.momentum_correction = momentum_correction
         self.lazy_update = lazy_update
         self.aggregate_num = aggregation_size(4)
-        self.eta = eta
-        self.eps = eps
+        self.eta, self.eps = eta, eps
         self.skip = 0
-        self.last_lr = None
-        self.cur_lr = None
+        self.last_lr = self.cur_lr = None
 
     def _decays(self, name):
         return name.endswith("_weight")
@@ -194,10 +192,8 @@ class LBSGD(Optimizer):
     ):
         super().__init__(multi_precision=multi_precision, **kwargs)
         self.momentum = momentum
-        self.warmup_strategy = warmup_strategy
-        self.warmup_epochs = warmup_epochs
-        self.batch_scale = batch_scale
-        self.updates_per_epoch = updates_per_epoch
+        self.warmup_strategy, self.warmup_epochs = warmup_strategy, warmup_epochs
+        self.batch_scale, self.updates_per_epoch = batch_scale, updates_per_epoch
         self.init_updates = begin_epoch * updates_per_epoch
         self.num_epochs = num_epochs
         self.lbmult = 1
@@ -299,11 +295,9 @@ class LAMB(Optimizer):
         **kwargs,
     ):
         super().__init__(learning_rate=learning_rate, **kwargs)
-        self.beta1 = beta1
-        self.beta2 = beta2
+        self.beta1, self.beta2 = beta1, beta2
         self.epsilon = epsilon
-        self.lower_bound = lower_bound
-        self.upper_bound = upper_bound
+        self.lower_bound, self.upper_bound = lower_bound, upper_bound
         self.bias_correction = bias_correction
         self.aggregate_num = max(1, min(45, aggregation_size(45)))
 

@@ -77,15 +77,16 @@ _MANY: dict = {
 
 def descend(weights, grads, states, lrs, wds, multi_precision, momentum, options):
     """Steps of gradient descent: of all weights by one operator where their states are alike."""
-    if len(states[0]) > multi_precision:
-        options["momentum"] = momentum
+    with_momentum = {**options, "momentum": momentum}
     if len(weights) > 1 and len({len(arrays) for arrays in states}) == 1:
         arrays = interleaved(weights, grads, states)
         step = _MANY[multi_precision, len(states[0])]
-        step(*arrays, lrs=lrs, wds=wds, num_weights=len(weights), out=weights, **options)
+        chosen = with_momentum if len(states[0]) > multi_precision else options
+        step(*arrays, lrs=lrs, wds=wds, num_weights=len(weights), out=weights, **chosen)
         return
     for w, g, s, lr, wd in zip(weights, grads, states, lrs, wds):
-        _ONE[multi_precision, len(s)](w, g, *s, out=w, lr=lr, wd=wd, **options)
+        chosen = with_momentum if len(s) > multi_precision else options
+        _ONE[multi_precision, len(s)](w, g, *s, out=w, lr=lr, wd=wd, **chosen)
 
 
 def interleaved(weights, grads, states):

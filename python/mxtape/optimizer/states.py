@@ -8,10 +8,11 @@ import importlib
 import io
 import pickle
 import struct
-from typing import Any
+from typing import Any, ClassVar
 
 from ..ndarray import NDArray, load_frombuffer
 from ..ndarray.ndarray import _DTYPE_NP_TO_MX
+from .base import Optimizer
 
 _OWN, _OTHER = __package__.split(".", 1)[0], "mxnet"
 _ARRAY = ("mxnet.ndarray.ndarray", "NDArray")
@@ -30,8 +31,10 @@ def _array_bytes(array):
     return bytearray(head + struct.pack("<3i", _CPU, 0, dtype) + array.asnumpy().tobytes())
 
 
-# The pickler in Python: the one in C imports the modules whose names it writes.
+# Those in Python. The pickler in C imports the modules whose names it writes, and the unpickler in
+# C does not let an object take the place of another.
 _PythonPickler: Any = pickle._Pickler
+_PythonUnpickler: Any = pickle._Unpickler
 
 
 class _Pickler(_PythonPickler):
@@ -43,7 +46,8 @@ class _Pickler(_PythonPickler):
         return NotImplemented
 
     def save_global(self, obj, name=None):
-        module, name = obj.__module__, name or obj.__qualname__
+        module = getattr(obj, "__module__", None) or ""
+        name = name or getattr(obj, "__qualname__", None)
         if obj is _MXNetArray:
             module, name = _ARRAY
         elif module.startswith(f"{_OWN}.optimizer.") and not module.endswith(".contrib"):
@@ -71,7 +75,11 @@ class _MXNetArray:
             (self.array,) = load_frombuffer(_LIST_HEAD + bytes(handle) + _LIST_TAIL)
 
 
-class _Unpickler(pickle.Unpickler):
+class _Unpickler(_PythonUnpickler):
+    """Reads names of MXNet's modules as mxtape's, and its arrays."""
+
+    dispatch: ClassVar[dict] = dict(_PythonUnpickler.dispatch)
+
     def find_class(self, module, name):
         if (module, name) == _ARRAY:
             return _MXNetArray
@@ -80,17 +88,18 @@ class _Unpickler(pickle.Unpickler):
             return getattr(found, name)
         return super().find_class(module, name)
 
+    def load_build(self):
+        """Once the state of an array is there, the array takes the place of what stood for it."""
+        super().load_build()
+        built = self.stack[-1]
+        if isinstance(built, _MXNetArray):
+            self.stack[-1] = built.array
+            for key in reversed(self.memo):  # it is among the last
+                if self.memo[key] is built:
+                    self.memo[key] = built.array
+                    break
 
-def _with_arrays(value):
-    """`value` with arrays for what was read of them, in containers of any depth."""
-    if isinstance(value, _MXNetArray):
-        return value.array
-    if type(value) in (list, tuple):
-        return type(value)(map(_with_arrays, value))
-    if type(value) is dict:
-        for key in value:
-            value[key] = _with_arrays(value[key])
-    return value
+    dispatch[pickle.BUILD[0]] = load_build
 
 
 def dumps(value):
@@ -101,8 +110,17 @@ def dumps(value):
 
 
 def loads(data):
-    """What :func:`dumps` or MXNet's ``Updater.get_states`` wrote."""
-    value = _Unpickler(io.BytesIO(data)).load()
-    if isinstance(value, tuple) and len(value) == 2:
-        _with_arrays(vars(value[1]))
-    return _with_arrays(value)
+    """What :func:`dumps` or MXNet's ``Updater.get_states`` wrote: the states, and None or the
+    optimizer.
+    """
+    try:
+        value = _Unpickler(io.BytesIO(data)).load()
+    except (IndexError, KeyError, ValueError, struct.error) as error:
+        raise pickle.UnpicklingError(f"the states are not a whole pickle: {error!r}") from error
+    value, optimizer = value if isinstance(value, tuple) and len(value) == 2 else (value, None)
+    if not isinstance(value, dict) or not isinstance(optimizer, (Optimizer, type(None))):
+        raise TypeError(
+            "a pickle of states is a dict, or a pair of a dict and an optimizer; this one is "
+            f"{type(value).__name__}, {type(optimizer).__name__}"
+        )
+    return value, optimizer

@@ -113,13 +113,12 @@ class Updater:
         Raises
         ------
         TypeError
-            `states` is not bytes.
+            `states` is not bytes, or a pickle of something else.
         pickle.UnpicklingError
             They are not a pickle.
         """
-        loaded = pickles.loads(states)
-        if isinstance(loaded, tuple) and len(loaded) == 2:
-            loaded, optimizer = loaded
+        loaded, optimizer = pickles.loads(states)
+        if optimizer is not None:
             self._set_optimizer(optimizer)
         self.states = loaded
         self.states_synced = dict.fromkeys(loaded, False)

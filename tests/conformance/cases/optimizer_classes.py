@@ -1,8 +1,10 @@
 """The optimizers of mx.optimizer: trajectories, states, multipliers, counts and errors."""
 
+import os
 import pickle
+import sys
 
-from harness import array, attempt, case, data
+from harness import HERE, array, attempt, case, data
 
 # By optimizer, the settings that are its own; all of them with the common ones below.
 OWN = {
@@ -414,3 +416,35 @@ def subclass_sees_lists(mx):
     updater(list(range(6)), ones, [one * 1 for one in ones])
     updater([10, 0, 11], [wide[0], ones[0], wide[1]], [wide[0] * 1, ones[0] * 1, wide[1] * 1])
     return seen
+
+
+# ---- states that either has written
+
+
+def from_file(name, package):
+    @case(name=f"states of {package} {name}")
+    def goes_on(mx):
+        sys.path.insert(0, os.path.join(HERE, "states"))
+        import make
+
+        with open(os.path.join(HERE, "states", f"{package}_{name}.states"), "rb") as file:
+            states = file.read()
+        new, dtype, _ = make.optimizers(mx)[name]
+        updater = mx.optimizer.get_updater(new)
+        updater.set_states(states)
+        optimizer = updater.optimizer
+        before = [type(optimizer).__name__, optimizer.learning_rate, str(counts(optimizer))]
+        weights = make.steps(mx, updater, dtype, range(3, 7))
+        return [before, weights, updater.states, str(counts(optimizer)), optimizer.learning_rate]
+
+
+for name in ("sgd", "adam", "nag", "lbsgd", "rmsprop"):
+    for package in ("mxnet", "mxtape"):
+        from_file(name, package)
+
+
+for name in ("sgd", "adam", "adagrad", "nadam"):
+
+    @case(name=f"{name} clips at zero")
+    def clips_at_zero(mx, name=name):
+        return trajectory(mx, mx.optimizer.create(name, clip_gradient=0.0, wd=0.125))
