@@ -26,7 +26,7 @@ LISTED = _listed()
 
 # What is not there, by the reason. Each is an error that says so.
 _SUBMODULES = (
-    "api callback error executor executor_manager gluon image img init initializer kv kvstore "
+    "api callback error executor executor_manager gluon image img init initializer "
     "lr_scheduler mod model module mon monitor ndarray_doc notebook np np_symbol npx numpy "
     "numpy_dispatch_protocol numpy_extension numpy_op_fallback numpy_op_signature onnx optimizer "
     "profiler recordio rtc symbol_doc th torch tvmop visualization viz rnn"
