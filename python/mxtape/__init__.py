@@ -67,8 +67,9 @@ __all__ = [
 # Programs that do not use them do not wait for them.
 __getattr__ = _borrowed.borrow(
     __name__,
-    "attribute=.attribute engine=.engine io=.io kv=.kvstore kvstore=.kvstore libinfo=.libinfo "
-    "library=.library log=.log metric=.metric name=.name registry=.registry "
+    "attribute=.attribute engine=.engine init=.initializer initializer=.initializer io=.io "
+    "kv=.kvstore kvstore=.kvstore libinfo=.libinfo library=.library log=.log "
+    "lr_scheduler=.lr_scheduler metric=.metric name=.name optimizer=.optimizer registry=.registry "
     "test_utils=.test_utils util=.util",
     {
         ".attribute": "AttrScope",
