@@ -68,10 +68,10 @@ __all__ = [
 __getattr__ = _borrowed.borrow(
     __name__,
     "attribute=.attribute engine=.engine executor=.executor init=.initializer "
-    "initializer=.initializer libinfo=.libinfo library=.library log=.log "
-    "lr_scheduler=.lr_scheduler metric=.metric name=.name optimizer=.optimizer "
-    "registry=.registry rnn=.rnn test_utils=.test_utils util=.util visualization=.visualization "
-    "viz=.visualization",
+    "initializer=.initializer io=.io kv=.kvstore kvstore=.kvstore libinfo=.libinfo "
+    "library=.library log=.log lr_scheduler=.lr_scheduler metric=.metric name=.name "
+    "optimizer=.optimizer registry=.registry rnn=.rnn test_utils=.test_utils util=.util "
+    "visualization=.visualization viz=.visualization",
     {
         ".attribute": "AttrScope",
         ".util": "is_np_array is_np_shape np_array np_shape set_np_shape use_np use_np_array "

@@ -4,8 +4,7 @@ import math
 
 import numpy
 
-from ..ndarray import NDArray
-from ..ndarray import pick as _nd_pick
+from ..ndarray import NDArray, pick
 from .base import EvalMetric, alias, lists, register, values
 
 __all__ = ["Caffe", "CrossEntropy", "Loss", "NegativeLogLikelihood", "Perplexity", "Torch"]
@@ -145,7 +144,7 @@ class Perplexity(EvalMetric):
                 f"{self.axis} need {math.prod(shape)} labels; got shape {tuple(label.shape)}"
             )
         if isinstance(pred, NDArray) and isinstance(label, NDArray):
-            return _nd_pick(pred, label.reshape(shape), axis=axis).asnumpy(), label.asnumpy()
+            return pick(pred, label.reshape(shape), axis=axis).asnumpy(), label.asnumpy()
         pred, label = values(pred), values(label).reshape(shape)
         index = label.astype("int64").clip(0, pred.shape[axis] - 1)
         return numpy.take_along_axis(pred, numpy.expand_dims(index, axis), axis), label
