@@ -1,0 +1,117 @@
+"""The pickles of optimizers' states, which MXNet 1.9.1 and mxtape write alike and both read.
+
+Classes are written by the names that they have in MXNet, and an array as MXNet pickles it: a dict
+with its part of a ``.params`` file. Neither needs the other to be installed.
+"""
+
+import importlib
+import io
+import pickle
+import struct
+from typing import Any
+
+from ..ndarray import NDArray, load_frombuffer
+from ..ndarray.ndarray import _DTYPE_NP_TO_MX
+from .base import Optimizer
+
+_OWN, _OTHER = __package__.split(".", 1)[0], "mxnet"
+_ARRAY = ("mxnet.ndarray.ndarray", "NDArray")
+# The beginning of a .params file with one array, and its end, without a name.
+_LIST_HEAD, _LIST_TAIL = struct.pack("<3Q", 0x112, 0, 1), struct.pack("<Q", 0)
+_DENSE, _DENSE_WITH_SCALARS = 0xF993FAC9, 0xF993FACA
+_CPU = 1
+
+
+def _array_bytes(array):
+    """The array as it stands in a .params file."""
+    shape = array.shape
+    magic = _DENSE if shape and all(shape) else _DENSE_WITH_SCALARS
+    head = struct.pack(f"<2Ii{len(shape)}q", magic, 0, len(shape), *shape)
+    dtype = _DTYPE_NP_TO_MX[array.dtype]
+    return bytearray(head + struct.pack("<3i", _CPU, 0, dtype) + array.asnumpy().tobytes())
+
+
+# The pickler in Python: the one in C imports the modules whose names it writes.
+_PythonPickler: Any = pickle._Pickler
+
+
+class _Pickler(_PythonPickler):
+    """Writes names under mxtape as MXNet's."""
+
+    def reducer_override(self, obj):
+        if isinstance(obj, NDArray):
+            return _MXNetArray, (None,), {"handle": _array_bytes(obj)}
+        return NotImplemented
+
+    def save_global(self, obj, name=None):
+        module, name = obj.__module__, name or obj.__qualname__
+        if obj is _MXNetArray:
+            module, name = _ARRAY
+        elif module.startswith(f"{_OWN}.optimizer.") and not module.endswith(".contrib"):
+            module = f"{_OTHER}.optimizer.optimizer"
+        elif module.startswith(f"{_OWN}."):
+            module = _OTHER + module[len(_OWN) :]
+        else:
+            super().save_global(obj, name)
+            return
+        self.save(module)
+        self.save(name)
+        self.write(pickle.STACK_GLOBAL)
+        self.memoize(obj)
+
+
+class _MXNetArray:
+    """An array of MXNet's while its pickle is read."""
+
+    def __init__(self, handle):
+        self.array = handle
+
+    def __setstate__(self, state):
+        handle = state["handle"]
+        if handle is not None:
+            (self.array,) = load_frombuffer(_LIST_HEAD + bytes(handle) + _LIST_TAIL)
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module, name):
+        if (module, name) == _ARRAY:
+            return _MXNetArray
+        if module == _OTHER or module.startswith(f"{_OTHER}."):
+            found = importlib.import_module(_OWN + module[len(_OTHER) :])
+            return getattr(found, name)
+        return super().find_class(module, name)
+
+
+def _with_arrays(value):
+    """`value` with arrays for what was read of them, in containers of any depth."""
+    if isinstance(value, _MXNetArray):
+        return value.array
+    if type(value) in (list, tuple):
+        return type(value)(map(_with_arrays, value))
+    if type(value) is dict:
+        for key in value:
+            value[key] = _with_arrays(value[key])
+    return value
+
+
+def dumps(value):
+    """States as bytes, or a pair of states and optimizer."""
+    buffer = io.BytesIO()
+    _Pickler(buffer, protocol=4).dump(value)
+    return buffer.getvalue()
+
+
+def loads(data):
+    """What :func:`dumps` or MXNet's ``Updater.get_states`` wrote: the states, and None or the
+    optimizer.
+    """
+    value = _Unpickler(io.BytesIO(data)).load()
+    value, optimizer = value if isinstance(value, tuple) and len(value) == 2 else (value, None)
+    if not isinstance(value, dict) or not isinstance(optimizer, (Optimizer, type(None))):
+        raise TypeError(
+            "a pickle of states is a dict, or a pair of a dict and an optimizer; this one is "
+            f"{type(value).__name__}, {type(optimizer).__name__}"
+        )
+    if optimizer is not None:
+        _with_arrays(vars(optimizer))
+    return _with_arrays(value), optimizer
