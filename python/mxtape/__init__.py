@@ -68,9 +68,9 @@ __all__ = [
 __getattr__ = _borrowed.borrow(
     __name__,
     "attribute=.attribute callback=.callback engine=.engine "
-    "executor_manager=.executor_manager init=.initializer initializer=.initializer "
-    "libinfo=.libinfo library=.library log=.log lr_scheduler=.lr_scheduler mod=.module "
-    "model=.model module=.module mon=.monitor monitor=.monitor name=.name "
+    "executor_manager=.executor_manager init=.initializer initializer=.initializer io=.io "
+    "libinfo=.libinfo library=.library log=.log lr_scheduler=.lr_scheduler metric=.metric "
+    "mod=.module model=.model module=.module mon=.monitor monitor=.monitor name=.name "
     "optimizer=.optimizer registry=.registry test_utils=.test_utils util=.util",
     {
         ".attribute": "AttrScope",
