@@ -67,7 +67,7 @@ __all__ = [
 # Programs that do not use them do not wait for them.
 __getattr__ = _borrowed.borrow(
     __name__,
-    "attribute=.attribute callback=.callback engine=.engine "
+    "attribute=.attribute callback=.callback engine=.engine executor=.executor "
     "executor_manager=.executor_manager init=.initializer initializer=.initializer io=.io "
     "libinfo=.libinfo library=.library log=.log lr_scheduler=.lr_scheduler metric=.metric "
     "mod=.module model=.model module=.module mon=.monitor monitor=.monitor name=.name "
