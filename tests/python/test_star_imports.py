@@ -26,7 +26,7 @@ LISTED = _listed()
 
 # What is not there, by the reason. Each is an error that says so.
 _SUBMODULES = (
-    "api callback error executor executor_manager gluon image img kv kvstore mod model module "
+    "api error gluon image img kv kvstore mod model module "
     "mon monitor ndarray_doc notebook np np_symbol npx numpy numpy_dispatch_protocol "
     "numpy_extension numpy_op_fallback numpy_op_signature onnx "
     "profiler recordio rtc symbol_doc th torch tvmop visualization viz rnn"
