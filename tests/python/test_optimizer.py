@@ -218,6 +218,64 @@ def test_subclass_with_its_own_states():
     assert updater.optimizer._index_update_count == {"w": 2}
 
 
+class AdamW(opt.Optimizer):
+    """As libraries on MXNet define it: it updates lists, and float16 weights by their copies."""
+
+    def __init__(self, beta1=0.9, beta2=0.99, epsilon=1e-6, **kwargs):
+        super().__init__(**kwargs)
+        self.beta1, self.beta2, self.epsilon = beta1, beta2, epsilon
+        self.aggregate_num = 2
+
+    def create_state(self, index, weight):
+        return tuple(nd.zeros(weight.shape, weight.context, dtype=weight.dtype) for _ in range(2))
+
+    def update(self, index, weight, grad, state):
+        self._update(index, weight, grad, *zip(*state))
+
+    def update_multi_precision(self, index, weight, grad, state):
+        if self.multi_precision and weight[0].dtype == np.float16:
+            wide, means = zip(*state)
+            self._update(index, weight, grad, *zip(*means), wide)
+        else:
+            self.update(index, weight, grad, state)
+
+    def _update(self, indices, weights, grads, mean, var, *wide):
+        assert len(indices) <= 2
+        self._update_count(indices)
+        options = {
+            "beta1": self.beta1,
+            "beta2": self.beta2,
+            "epsilon": self.epsilon,
+            "lrs": self._get_lrs(indices),
+            "wds": self._get_wds(indices),
+            "etas": [1.0] * len(indices),
+            "rescale_grad": nd.array([self.rescale_grad]),
+        }
+        step = nd.contrib.multi_mp_adamw_update if wide else nd.contrib.multi_adamw_update
+        step(weights, grads, mean, var, *wide, out=weights, **options)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_subclass_that_updates_lists(dtype):
+    updater = opt.get_updater(AdamW(learning_rate=0.1, wd=0.5, multi_precision=True))
+    weights = [nd.full((2,), i + 1, dtype=dtype) for i in range(3)]
+    expected = [np.full(2, i + 1.0) for i in range(3)]
+    m, v = [np.zeros(2)] * 3, [np.zeros(2)] * 3
+    for _ in range(3):
+        updater([0, 1, 2], [nd.full((2,), i - 0.5, dtype=dtype) for i in range(3)], weights)
+        for i in range(3):
+            g = i - 0.5
+            m[i], v[i] = 0.9 * m[i] + 0.1 * g, 0.99 * v[i] + 0.01 * g * g
+            w = expected[i]
+            expected[i] = w - (0.1 * m[i] / (np.sqrt(v[i]) + 1e-6) + 0.5 * w)
+    for weight, want in zip(weights, expected):
+        assert_same(weight, want, rtol=1e-5 if dtype == "float32" else 5e-3)
+    again = opt.get_updater(AdamW())
+    again.set_states(updater.get_states(dump_optimizer=True))
+    assert type(again.optimizer) is AdamW
+    assert again.optimizer._index_update_count == {0: 3, 1: 3, 2: 3}
+
+
 def test_registered_class_replaces_another_with_a_warning():
     class Mine1(opt.Optimizer):
         pass
@@ -389,6 +447,23 @@ def test_copies_of_an_optimizer():
         assert again._index_update_count is again._all_index_update_counts[0]
         assert again.param_dict == {}
     assert optimizer._index_update_count == {0: 1, 1: 1}
+
+
+# ---- test_utils
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_compare_optimizer(name):
+    compare = mx.test_utils.compare_optimizer
+    first, second, other = (opt.create(name, wd=wd, learning_rate=0.25) for wd in (0, 0, 0.5))
+    compare(first, second, (2, 3), "float32")
+    if first.aggregate_num:
+        compare(first, second, [(2, 3), (4,)], "float32", ntensors=2)
+    if name != "test":
+        with pytest.raises(AssertionError, match="a and b differ"):
+            compare(first, other, (500, 3), "float32")  # some signs differ too
+    with pytest.raises(AssertionError, match="ntensors=2"):
+        compare(first, second, (2, 3), "float32", ntensors=2)
 
 
 # ---- bad input

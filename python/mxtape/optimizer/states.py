@@ -44,7 +44,8 @@ class _Pickler(_PythonPickler):
         return NotImplemented
 
     def save_global(self, obj, name=None):
-        module, name = obj.__module__, name or obj.__qualname__
+        module = getattr(obj, "__module__", None) or ""
+        name = name or getattr(obj, "__qualname__", None)
         if obj is _MXNetArray:
             module, name = _ARRAY
         elif module.startswith(f"{_OWN}.optimizer.") and not module.endswith(".contrib"):

@@ -441,3 +441,10 @@ def from_file(name, package):
 for name in ("sgd", "adam", "nag", "lbsgd", "rmsprop"):
     for package in ("mxnet", "mxtape"):
         from_file(name, package)
+
+
+for name in ("sgd", "adam", "adagrad", "nadam"):
+
+    @case(name=f"{name} clips at zero")
+    def clips_at_zero(mx, name=name):
+        return trajectory(mx, mx.optimizer.create(name, clip_gradient=0.0, wd=0.125))
