@@ -199,13 +199,11 @@ void Program::run(const Plan& plan, Inputs inputs, std::span<NDArray> results, W
     const Inputs given(pointers.data(), pointers.size());
     if (watch) watch->before(*step.node, given);
     try {
-      const std::span<const ArraySpec> specs(plan.made_.data() + step.first_made,
-                                             step.node->output_count());
+      std::span<const ArraySpec> specs;
       if (plan.inferred_[k]) {
-        invoke_inferred(*step.op, given, plan.params_of(*this, k), mode, specs, made[k]);
-      } else {
-        invoke(*step.op, given, plan.params_of(*this, k), made[k]);
+        specs = {plan.made_.data() + step.first_made, step.node->output_count()};
       }
+      invoke_step(*step.op, given, plan.params_of(*this, k), mode, specs, false, made[k]);
     } catch (const Error& error) {
       rethrow_at(*step.node, error);
     }

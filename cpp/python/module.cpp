@@ -59,12 +59,9 @@ PYBIND11_MODULE(MXTAPE_MODULE_NAME, m) {
   init_scopes(m);
   init_sites(m);
   init_graph(m);
-<<<<<<< HEAD
   init_executor(m);
-=======
   init_compose(m);
   init_graph_inference(m);
->>>>>>> sym
   init_io(m);
   blocking_hooks = {release_gil, acquire_gil};
   m.def("reshape_view", reshape_view);
