@@ -10,8 +10,8 @@
 // graphs of their own. They are in no registry, for only a graph can call them.
 namespace mxtape {
 
-// The parameters are as MXNet's files have them: `..._locs` say which variable of a body, counted in
-// the order of list_inputs(), is what.
+// The parameters are as MXNet's files have them: `..._locs` say which variable of a body, counted
+// in the order of list_inputs(), is what.
 
 struct ForeachParams {
   int64_t num_args = 0, num_outputs = 0, num_out_data = 0;
@@ -33,10 +33,12 @@ struct WhileLoopParams {
   template <class V>
   void visit(V& v) {
     v("num_args", num_args, "How many inputs and bodies there are.");
-    v.required("num_outputs", num_outputs, "How many outputs there are, loop variables among them.");
+    v.required("num_outputs", num_outputs,
+               "How many outputs there are, loop variables among them.");
     v.required("num_out_data", num_out_data, "How many outputs are stacked.");
     v.required("max_iterations", max_iterations, "After how many steps the loop ends.");
-    v.required("cond_input_locs", cond_input_locs, "Which input each variable of the condition is.");
+    v.required("cond_input_locs", cond_input_locs,
+               "Which input each variable of the condition is.");
     v.required("func_input_locs", func_input_locs, "Which input each variable of the body is.");
     v.required("func_var_locs", func_var_locs, "Which variables of the body are loop variables.");
   }
@@ -49,7 +51,8 @@ struct CondParams {
   void visit(V& v) {
     v("num_args", num_args, "How many inputs and bodies there are.");
     v.required("num_outputs", num_outputs, "How many outputs there are.");
-    v.required("cond_input_locs", cond_input_locs, "Which input each variable of the condition is.");
+    v.required("cond_input_locs", cond_input_locs,
+               "Which input each variable of the condition is.");
     v.required("then_input_locs", then_input_locs, "Which input each variable of the first is.");
     v.required("else_input_locs", else_input_locs, "Which input each variable of the second is.");
   }

@@ -108,8 +108,7 @@ void ControlFlow::run_foreach(const ForeachParams& p, Inputs inputs, Outputs& ou
   for (size_t i = 0; i < states; ++i) outputs.push_back(arrays[data + i]);
 }
 
-void ControlFlow::run_while_loop(const WhileLoopParams& p, Inputs inputs,
-                                 Outputs& outputs) const {
+void ControlFlow::run_while_loop(const WhileLoopParams& p, Inputs inputs, Outputs& outputs) const {
   const auto out_data = static_cast<size_t>(p.num_out_data);
   const auto most = static_cast<size_t>(p.max_iterations);
   const std::vector<size_t> variables = loop_variables(p);

@@ -123,7 +123,7 @@ const ArraySpec& Program::spec_of(const Plan& plan, Value value) const {
 // them says which it is.
 void Program::close_shapes(Inputs inputs, Mode mode, Plan& plan) const {
   const auto is_open = [](const Step& step) {
-    if (step.input_count || !step.node->params()) return false;
+    if (step.input_count || !step.node->params() || is_control_flow(*step.op)) return false;
     std::vector<ArraySpec> made(step.node->output_count());
     return !infer_specs(*step.op, step.node->params().get(), {}, {}, made) ||
            made[0].shape.size() == 0;
@@ -204,14 +204,14 @@ void Program::run(const Plan& plan, Inputs inputs, std::span<NDArray> results, W
     const Inputs given(pointers.data(), pointers.size());
     if (watch) watch->before(*step.node, given);
     try {
-      const std::span<const ArraySpec> specs(plan.made_.data() + step.first_made,
-                                             step.node->output_count());
-      if (plan.inferred_[k]) {
-        invoke_inferred(*step.op, given, plan.params_of(*this, k), mode, specs, made[k]);
-      } else if (const auto flow = flows_.find(k); flow != flows_.end()) {
-        flow->second->run(given, made[k]);
+      if (const ControlFlow* flow = flow_at(k)) {
+        flow->run(given, made[k]);
       } else {
-        invoke(*step.op, given, plan.params_of(*this, k), made[k]);
+        std::span<const ArraySpec> specs;
+        if (plan.inferred_[k]) {
+          specs = {plan.made_.data() + step.first_made, step.node->output_count()};
+        }
+        invoke_step(*step.op, given, plan.params_of(*this, k), mode, specs, false, made[k]);
       }
     } catch (const Error& error) {
       rethrow_at(*step.node, error);

@@ -82,6 +82,12 @@ class Program final : public RefCounted {
     uint32_t first_dead, dead_count;    // among dead_: what no later step reads
   };
 
+  // What a step that is a loop or a branch runs; nullptr of others.
+  const ControlFlow* flow_at(size_t step) const {
+    if (flows_.empty()) return nullptr;
+    const auto at = flows_.find(step);
+    return at == flows_.end() ? nullptr : at->second.get();
+  }
   void close_shapes(Inputs inputs, Mode mode, Plan& plan) const;
   void plan_step(const Step& step, size_t number, Mode mode, Plan& plan) const;
   const ArraySpec& spec_of(const Plan& plan, Value value) const;
@@ -91,7 +97,8 @@ class Program final : public RefCounted {
   std::vector<const GraphNode*> inputs_;
   std::vector<bool> states_;
   std::vector<Step> steps_;
-  std::unordered_map<size_t, Ref<const ControlFlow>> flows_;  // of the steps that are loops, branches
+  std::unordered_map<size_t, Ref<const ControlFlow>>
+      flows_;  // of the steps that are loops, branches
   std::vector<Value> reads_, dead_, outputs_;
   size_t made_ = 0;
   bool has_sources_ = false;  // steps without inputs, whose shape others may determine

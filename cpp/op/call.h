@@ -30,8 +30,8 @@ class Call {
 
  private:
   friend void invoke(const OpSchema& op, Inputs inputs, const ParamsRef& params, Outputs& outputs);
-  friend void invoke_inferred(const OpSchema& op, Inputs inputs, const ParamsRef& params, Mode mode,
-                              std::span<const ArraySpec> specs, Outputs& outputs);
+  friend void invoke_step(const OpSchema& op, Inputs inputs, const ParamsRef& params, Mode mode,
+                          std::span<const ArraySpec> specs, bool whole, Outputs& outputs);
 
   // The steps, for invoke(), which has them in line: as calls they would cost a tenth of an
   // operator on a few elements.
@@ -57,10 +57,13 @@ class Call {
   size_t bytes_ = 0;  // of the outputs together, or of the largest input
   bool waits_ = false;
   bool records_ = false;
+  bool whole_ = false;  // the outputs that no caller sees are kept
 };
 
-// invoke() with the results of inference, for an operator without a check of values.
-void invoke_inferred(const OpSchema& op, Inputs inputs, const ParamsRef& params, Mode mode,
-                     std::span<const ArraySpec> specs, Outputs& outputs);
+// invoke() for a step of a graph: with the results of inference, where `specs` has them, which an
+// operator with a check of values needs itself; and with the outputs that no caller sees, where
+// `whole` is set.
+void invoke_step(const OpSchema& op, Inputs inputs, const ParamsRef& params, Mode mode,
+                 std::span<const ArraySpec> specs, bool whole, Outputs& outputs);
 
 }  // namespace mxtape

@@ -301,7 +301,7 @@ void check_writable(const NDArray& array, std::string_view op) {
 [[gnu::always_inline]] inline void Call::record_in_line() {
   if (records_) record_call(op_, inputs_, params_, mode_, outputs_);
   const size_t visible = op_.count_visible(params_.get());
-  if (specs_.size() > visible) outputs_.resize(visible);
+  if (specs_.size() > visible && !whole_) outputs_.resize(visible);
 }
 
 void invoke(const OpSchema& op, Inputs inputs, const ParamsRef& params, Outputs& outputs) {
@@ -316,11 +316,16 @@ void invoke(const OpSchema& op, Inputs inputs, const ParamsRef& params, Outputs&
   }
 }
 
-void invoke_inferred(const OpSchema& op, Inputs inputs, const ParamsRef& params, Mode mode,
-                     std::span<const ArraySpec> specs, Outputs& outputs) {
+void invoke_step(const OpSchema& op, Inputs inputs, const ParamsRef& params, Mode mode,
+                 std::span<const ArraySpec> specs, bool whole, Outputs& outputs) {
   Call call(op, inputs, params, mode, outputs);
+  call.whole_ = whole;
   try {
-    call.assume_in_line(specs);
+    if (specs.empty()) {
+      call.infer_in_line();
+    } else {
+      call.assume_in_line(specs);
+    }
     call.place_in_line();
     call.run_in_line();
     call.record_in_line();

@@ -57,6 +57,34 @@ Ref<OpNode> OpNode::record(const OpSchema& op, Inputs inputs, Arrays outputs,
   return node;
 }
 
+Ref<OpNode> OpNode::rebuild(const OpSchema& op, std::span<const Kept> inputs,
+                            std::span<const Kept> outputs, const ParamsRef& params, Mode mode,
+                            bool single_sweep) {
+  const Params* p = params.get();
+  size_t saved = 0;
+  for (size_t i = 0; i < inputs.size(); ++i) saved += op.keep_input(i, p) != Keep::kNothing;
+  for (size_t i = 0; i < outputs.size(); ++i) saved += op.keep_output(i, p) != Keep::kNothing;
+  const size_t bytes = sizeof(OpNode) + inputs.size() * sizeof(Edge) + saved * sizeof(Saved);
+  Ref<OpNode> node(new (::operator new(bytes)) OpNode(op, inputs.size(), outputs.size(), saved,
+                                                      params, mode, single_sweep));
+  Edge* edges = node->edge_data();
+  for (size_t i = 0; i < inputs.size(); ++i) new (edges + i) Edge(inputs[i].edge);
+  Saved* next = node->saved_data();
+  const auto save = [&next](Keep keep, const Kept& kept) {
+    if (keep == Keep::kNothing) return;
+    if (keep == Keep::kData) {
+      new (next) Saved(Saved::data(kept.saved->array()));
+      next++->version = kept.saved->version;
+    } else {
+      new (next++) Saved(
+          Saved::meta(NDArray(Ref<Storage>(), 0, kept.spec->shape, kept.spec->dtype)));
+    }
+  };
+  for (size_t i = 0; i < inputs.size(); ++i) save(op.keep_input(i, p), inputs[i]);
+  for (size_t i = 0; i < outputs.size(); ++i) save(op.keep_output(i, p), outputs[i]);
+  return node;
+}
+
 void OpNode::destroy() noexcept {
   this->~OpNode();
   ::operator delete(this);

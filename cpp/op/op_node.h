@@ -11,6 +11,16 @@ class OpNode final : public autograd::Node {
   static constexpr size_t kMaxArrays = 32767;
   static Ref<OpNode> record(const OpSchema& op, Inputs inputs, Arrays outputs,
                             const ParamsRef& params, Mode mode);
+  // What is known of an input or output of a call that was not recorded: its data, or its shape.
+  struct Kept {
+    const autograd::Saved* saved = nullptr;
+    const ArraySpec* spec = nullptr;
+    autograd::Edge edge;
+  };
+  // The node of such a call. One for a single sweep is on no tape, and has no site.
+  static Ref<OpNode> rebuild(const OpSchema& op, std::span<const Kept> inputs,
+                             std::span<const Kept> outputs, const ParamsRef& params, Mode mode,
+                             bool single_sweep);
 
   const OpSchema& op() const { return *op_; }
   const ParamsRef& params() const { return params_; }
@@ -30,8 +40,9 @@ class OpNode final : public autograd::Node {
 
  private:
   OpNode(const OpSchema& op, size_t inputs, size_t outputs, size_t saved, const ParamsRef& params,
-         Mode mode)
-      : op_(&op),
+         Mode mode, bool single_sweep = false)
+      : Node(single_sweep),
+        op_(&op),
         params_(params),
         input_count_(static_cast<uint16_t>(inputs)),
         output_count_(static_cast<uint16_t>(outputs)),

@@ -1,8 +1,9 @@
+#include "graph/control_flow.h"
+
 #include <pybind11/stl.h>
 
 #include <map>
 
-#include "graph/control_flow.h"
 #include "core/error.h"
 #include "graph/cut.h"
 #include "python/symbol_type.h"

@@ -4,10 +4,9 @@ import sys
 
 # Names under mxtape, by what they would need; "" for those that stand for themselves.
 _NEEDS = {
-    "": "api callback error executor_manager gluon image img mod model module mon monitor "
-    "ndarray.numpy ndarray.numpy_extension ndarray.sparse ndarray_doc notebook np np_symbol npx "
-    "numpy numpy_dispatch_protocol numpy_extension numpy_op_fallback numpy_op_signature onnx "
-    "profiler recordio rtc symbol_doc th torch tvmop",
+    "": "api error gluon image img ndarray.numpy ndarray.numpy_extension ndarray.sparse ndarray_doc "
+    "notebook np np_symbol npx numpy numpy_dispatch_protocol numpy_extension numpy_op_fallback "
+    "numpy_op_signature onnx profiler recordio rtc symbol_doc th torch tvmop",
     "symbols that can be composed": "contrib.onnx contrib.sym contrib.symbol",
     "quantized arrays": "contrib.quant contrib.quantization",
     "mx.gluon": "contrib.amp contrib.io",

@@ -26,9 +26,9 @@ LISTED = _listed()
 
 # What is not there, by the reason. Each is an error that says so.
 _SUBMODULES = (
-    "api callback error executor executor_manager gluon image img mod model module mon monitor "
-    "ndarray_doc notebook np np_symbol npx numpy numpy_dispatch_protocol numpy_extension "
-    "numpy_op_fallback numpy_op_signature onnx profiler recordio rtc symbol_doc th torch tvmop"
+    "api error gluon image img mod model module mon monitor ndarray_doc notebook np np_symbol "
+    "npx numpy numpy_dispatch_protocol numpy_extension numpy_op_fallback numpy_op_signature "
+    "onnx profiler recordio rtc symbol_doc th torch tvmop"
 )
 # Of mx.symbol: the class, and what reads files and groups symbols.
 _SYMBOLS = {"Symbol", "Group", "load", "load_json"}

@@ -131,25 +131,20 @@ class _Pool:
 
 
 def _infer(symbol, shapes, types):
-    """Shapes and dtypes of the arguments and the states; an error that shows what was given."""
-    given = "".join(f"\n{name}: {value}" for name, value in {**shapes, **types}.items())
+    """Shapes and dtypes of the arguments and of the states, as pairs."""
+    given = "".join(f"\n{name}: {value}" for name, value in [*shapes.items(), *types.items()])
     try:
-        arg_shapes, _, aux_shapes = symbol.infer_shape_partial(**shapes)
-        arg_types, _, aux_types = symbol.infer_type(**types)
+        _, arguments, states = _core.infer_to_bind(symbol._graph, shapes, types)
     except MXNetError as error:
         raise MXNetError(f"simple_bind: {error}\nArguments given:{given}") from error
     names = symbol.list_arguments() + symbol.list_auxiliary_states()
-    missing = [
-        name
-        for name, shape, dtype in zip(names, arg_shapes + aux_shapes, arg_types + aux_types)
-        if shape is None or -1 in shape or dtype is None
-    ]
+    missing = [n for n, known in zip(names, arguments + states) if None in known]
     if missing:
         raise MXNetError(
             f"simple_bind: what is given does not determine the shapes of {', '.join(missing)}"
             f"\nArguments given:{given}"
         )
-    return (arg_shapes, aux_shapes), (arg_types, aux_types)
+    return arguments, states
 
 
 class Bindable:
@@ -253,17 +248,17 @@ class Bindable:
         names, states = self.list_arguments(), self.list_auxiliary_states()
         reqs = grad_reqs(grad_req, names)
         known = {*names, *states}
-        shapes, types = _infer(
+        arguments, auxiliary = _infer(
             self,
             {name: shape for name, shape in kwargs.items() if name in known},
             {name: dtype for name, dtype in (type_dict or {}).items() if name in known},
         )
         pool = _Pool(ctx, shared_exec, shared_arg_names, shared_buffer)
         args, grads = [], []
-        for name, shape, dtype, req in zip(names, shapes[0], types[0], reqs):
+        for name, (shape, dtype), req in zip(names, arguments, reqs):
             args.append(pool.argument(name, shape, dtype))
             grads.append(None if req == "null" else pool.gradient(name, shape, dtype))
-        aux = [pool.state(*each) for each in zip(states, shapes[1], types[1])]
+        aux = [pool.state(name, *known) for name, known in zip(states, auxiliary)]
         return _bound(self, ctx, args, grads, grad_req, aux, group2ctx)
 
     def eval(self, ctx=None, **kwargs):
