@@ -23,11 +23,9 @@ from . import (
     operator,
     random,
     runtime,
-    symbol,
 )
 from . import ndarray as nd
 from . import random as rnd
-from . import symbol as sym
 from ._loader import core as _core
 from ._version import __version__
 from .as_mxnet import install_as_mxnet
@@ -68,7 +66,7 @@ __all__ = [
 __getattr__ = _borrowed.borrow(
     __name__,
     "attribute=.attribute engine=.engine libinfo=.libinfo library=.library log=.log name=.name "
-    "registry=.registry test_utils=.test_utils util=.util",
+    "registry=.registry sym=.symbol symbol=.symbol test_utils=.test_utils util=.util",
     {
         ".attribute": "AttrScope",
         ".util": "is_np_array is_np_shape np_array np_shape set_np_shape use_np use_np_array "
