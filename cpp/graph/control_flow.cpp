@@ -153,9 +153,9 @@ class NodeInference {
     do {
       changed_ = false;
       if (&node_.op() == &foreach_op()) {
-        foreach (node_.params()->as<ForeachParams>());
+        infer_foreach(node_.params()->as<ForeachParams>());
       } else if (&node_.op() == &while_loop_op()) {
-        while_loop(node_.params()->as<WhileLoopParams>());
+        infer_while_loop(node_.params()->as<WhileLoopParams>());
       } else {
         for (size_t body = 0; body < 3; ++body) {
           const std::vector<ArraySpec> found = infer(body, 0);
@@ -192,7 +192,7 @@ class NodeInference {
     return results;
   }
 
-  void foreach (const ForeachParams& p) {
+  void infer_foreach(const ForeachParams& p) {
     const size_t data = p.in_data_locs.size();
     const auto stacked = static_cast<size_t>(p.num_out_data);
     std::vector<ArraySpec> found = infer(0, data);
@@ -228,7 +228,7 @@ class NodeInference {
     for (size_t i = 0; i < stacked; ++i) set(outputs_[i]);
   }
 
-  void while_loop(const WhileLoopParams& p) {
+  void infer_while_loop(const WhileLoopParams& p) {
     infer(0, 0);
     std::vector<ArraySpec> found = infer(1, 0);
     const auto stacked = static_cast<size_t>(p.num_out_data);
