@@ -59,7 +59,11 @@ for name, (make, shape) in NETWORKS.items():
             plot(net, shape={"data": shape}, title="net", save_format="png", node_attrs=style),
             plot(net, shape={"data": shape}, dtype={"data": "float32"}, hide_weights=False),
         ]
-        return [(picture.name, picture.format, picture.source) for picture in pictures]
+        # Versions of the package quote differently.
+        return [
+            (picture.name, picture.format, picture.source.replace('"', "").strip())
+            for picture in pictures
+        ]
 
 
 @case
