@@ -69,6 +69,7 @@ from .gradients import (
     check_speed,
     numeric_grad,
 )
+from .optimizers import compare_optimizer
 from .process import (
     discard_stderr,
     environment,
@@ -96,6 +97,7 @@ __all__ = [
     "chi_square_check",
     "collapse_sum_like",
     "compare_ndarray_tuple",
+    "compare_optimizer",
     "create_2d_tensor",
     "create_vector",
     "current_context",
@@ -155,7 +157,6 @@ _NEEDS = {
     "sparse arrays": "create_sparse_array create_sparse_array_zd rand_sparse_ndarray "
     "shuffle_csr_column_indices",
     "mx.gluon": "check_gluon_hybridize_consistency",
-    "mx.optimizer": "compare_optimizer",
     "mx.io": "DummyIter get_mnist_iterator",
     "mx.np": "np_symbol",
     "the tool im2rec": "get_im2rec_path",
