@@ -66,7 +66,7 @@ PyObject* op_repr(PyObject* self) {
                               reinterpret_cast<PyOp*>(self)->op->name.c_str());
 }
 
-PyMemberDef members[] = {
+PyMemberDef op_members[] = {
     {"__vectorcalloffset__", T_PYSSIZET, offsetof(PyOp, vectorcall), READONLY, nullptr},
     {"__dictoffset__", T_PYSSIZET, offsetof(PyOp, dict), READONLY, nullptr},
     {nullptr, 0, 0, 0, nullptr},
@@ -86,7 +86,7 @@ PyObject* get_name(PyObject* self, void*) {
 char doc_text[] = "doc";
 char signature_text[] = "signature";
 
-PyGetSetDef getset[] = {
+PyGetSetDef op_getset[] = {
     {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, nullptr, nullptr},
     {"__doc__", get_text, nullptr, nullptr, doc_text},
     {"__signature__", get_text, nullptr, nullptr, signature_text},
@@ -95,7 +95,7 @@ PyGetSetDef getset[] = {
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
 
-void dealloc(PyObject* self) {
+void op_dealloc(PyObject* self) {
   auto* callable = reinterpret_cast<PyOp*>(self);
   PyTypeObject* type = Py_TYPE(self);
   delete callable->binder;
@@ -104,18 +104,18 @@ void dealloc(PyObject* self) {
   Py_DECREF(type);
 }
 
-PyType_Slot slots[] = {
+PyType_Slot op_slots[] = {
     {Py_tp_call, reinterpret_cast<void*>(PyVectorcall_Call)},
     {Py_tp_descr_get, reinterpret_cast<void*>(bind_to_instance)},
     {Py_tp_repr, reinterpret_cast<void*>(op_repr)},
-    {Py_tp_dealloc, reinterpret_cast<void*>(dealloc)},
-    {Py_tp_members, members},
-    {Py_tp_getset, getset},
+    {Py_tp_dealloc, reinterpret_cast<void*>(op_dealloc)},
+    {Py_tp_members, op_members},
+    {Py_tp_getset, op_getset},
     {0, nullptr},
 };
-PyType_Spec spec = {"mxtape._core.Operator", sizeof(PyOp), 0,
-                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_METHOD_DESCRIPTOR,
-                    slots};
+PyType_Spec op_spec = {
+    "mxtape._core.Operator", sizeof(PyOp), 0,
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_METHOD_DESCRIPTOR, op_slots};
 
 py::object make_op(const std::string& name) {
   PyObject* self = op_type->tp_alloc(op_type, 0);
@@ -168,7 +168,7 @@ py::dict describe_op(const std::string& name) {
 }  // namespace
 
 void init_op_call(py::module_& m) {
-  PyObject* type = PyType_FromSpec(&spec);
+  PyObject* type = PyType_FromSpec(&op_spec);
   if (!type) throw py::error_already_set();
   op_type = reinterpret_cast<PyTypeObject*>(type);
   m.attr("Operator") = py::reinterpret_borrow<py::object>(type);

@@ -157,7 +157,7 @@ OP(rcbrt)
 struct SigmoidSlope {
   template <class V>
   static auto saturates(V y) {
-    return y > scalar_of<V>(0.9375);
+    return y > scalar_of<V>(0.99609375);
   }
   template <class V>
   static V from_output(V y) {
