@@ -56,7 +56,8 @@ GraphNode::GraphNode(const GraphNode& other)
       attributes_(other.attributes_),
       subgraphs_(other.subgraphs_),
       outputs_(other.outputs_),
-      visible_(other.visible_) {}
+      visible_(other.visible_),
+      version_(other.version_) {}
 
 GraphNode::~GraphNode() = default;
 
@@ -127,10 +128,26 @@ Ref<const GraphNode> GraphNode::with_inputs(std::vector<GraphEntry> inputs) cons
   return node;
 }
 
-Ref<const GraphNode> GraphNode::with_attributes(Attributes attributes) const {
+Ref<const GraphNode> GraphNode::with_name(std::string name) const {
   Ref<GraphNode> node(new GraphNode(*this));
-  node->attributes_ = std::move(attributes);
+  node->name_ = std::move(name);
   return node;
+}
+
+void GraphNode::set_attributes(const Attributes& added) const {
+  Attributes attributes = attributes_;
+  for (const auto& [key, value] : added) attributes.set(key, value);
+  if (op_ && op_->params) {
+    ParamsRef params = params_from_attributes(*op_, attributes, inputs_.size());
+    if (op_->count_inputs(inputs_.size(), params.get()) != inputs_.size() ||
+        op_->count_outputs(params.get()) != outputs_ ||
+        op_->count_visible(params.get()) != visible_) {
+      fail(op_->name, ": node ", name_,
+           " would have other inputs or outputs with these attributes");
+    }
+    params_ = std::move(params);
+  }
+  attributes_ = std::move(attributes);
 }
 
 std::string GraphNode::output_name(uint32_t index) const {
@@ -138,11 +155,10 @@ std::string GraphNode::output_name(uint32_t index) const {
   return name_ + "_" + output_suffix(*this, index);
 }
 
-bool GraphNode::changes_input(size_t i) const {
-  if (!op_) return false;
-  const auto& states = op_->auxiliary;
+bool changes_input(const OpSchema& op, const Params* params, size_t count, size_t i) {
+  const auto& states = op.auxiliary;
   if (std::find(states.begin(), states.end(), i) != states.end()) return true;
-  return op_->mutates && op_->mutates(i, inputs_.size(), params_.get(), {false, true});
+  return op.mutates && op.mutates(i, count, params, {false, true});
 }
 
 Graph::Nodes Graph::nodes() const {
@@ -233,6 +249,22 @@ Graph Graph::replaced(const Replace& replace, bool outputs) const {
   return Graph(std::move(entries));
 }
 
+Graph Graph::copied() const {
+  std::unordered_map<const GraphNode*, Ref<const GraphNode>> copies;
+  const auto copy_of = [&](GraphEntry entry) {
+    entry.node = copies.at(entry.node.get());
+    return entry;
+  };
+  for (const GraphNode* node : nodes()) {
+    std::vector<GraphEntry> inputs;
+    for (const GraphEntry& input : node->inputs()) inputs.push_back(copy_of(input));
+    copies.emplace(node, node->with_inputs(std::move(inputs)));
+  }
+  std::vector<GraphEntry> outputs;
+  for (const GraphEntry& output : outputs_) outputs.push_back(copy_of(output));
+  return Graph(std::move(outputs));
+}
+
 Graph Graph::without_amp_casts() const {
   const Nodes all = nodes();
   if (std::none_of(all.begin(), all.end(), [](auto* node) { return is_amp_cast(*node); })) {
@@ -292,7 +324,9 @@ ParamsRef params_from_attributes(const OpSchema& op, const Attributes& attribute
       parse_field(fields[i], *text, params->data(), op.name);
       ++known;
       params->given |= 1u << i;
-      if (counts && print_field(fields[i], params->data()) != std::to_string(inputs)) {
+      // MXNet counts the data of UpSampling, whose weight is an input too.
+      if (counts && print_field(fields[i], params->data()) != std::to_string(inputs) &&
+          op.name != "UpSampling") {
         fail(op.name, ": ", fields[i].name, " is ", *text, ", but there are ", inputs, " inputs");
       }
     } else if (counts) {

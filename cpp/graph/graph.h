@@ -42,8 +42,12 @@ class Attributes {
   std::vector<Item> items_;
 };
 
-// A call of an operator, or a variable. Immutable and shared: graphs that have a part in common
-// have its nodes in common. A node keeps its inputs alive, and is freed without recursion.
+// Whether a call of `op` with `count` inputs changes input `i` in place.
+bool changes_input(const OpSchema& op, const Params* params, size_t count, size_t i);
+
+// A call of an operator, or a variable. Shared: graphs that have a part in common have its nodes in
+// common. A node keeps its inputs alive, and is freed without recursion. What it computes does not
+// change, except by set_attributes.
 class GraphNode final : public RefCounted {
  public:
   static Ref<const GraphNode> variable(std::string name, Attributes attributes = {});
@@ -58,7 +62,12 @@ class GraphNode final : public RefCounted {
   static Ref<const GraphNode> call_with_outputs(const OpSchema& op, uint32_t outputs,
                                                 std::vector<GraphEntry> inputs, std::string name);
   Ref<const GraphNode> with_inputs(std::vector<GraphEntry> inputs) const;
-  Ref<const GraphNode> with_attributes(Attributes attributes) const;
+  Ref<const GraphNode> with_name(std::string name) const;
+
+  // Gives the node more attributes, and so every graph that has it. A call's parameter among them
+  // is read again; an Error, before anything changes, when it does not fit. A caller sees to it
+  // that no other thread reads the node meanwhile.
+  void set_attributes(const Attributes& added) const;
 
   bool is_variable() const { return op_ == nullptr; }
   // Of a call.
@@ -76,7 +85,12 @@ class GraphNode final : public RefCounted {
   // "fc1_output", "split0_output1"; a variable's is its name.
   std::string output_name(uint32_t index) const;
   // Whether a call changes input `i` in place: a variable that it reads there is a state.
-  bool changes_input(size_t i) const;
+  bool changes_input(size_t i) const {
+    return op_ && mxtape::changes_input(*op_, params_.get(), inputs_.size(), i);
+  }
+  // Of a variable: how many calls that change it have been composed. For files only.
+  uint32_t version() const { return version_; }
+  void set_version(uint32_t version) const { version_ = version; }
 
  private:
   GraphNode() = default;
@@ -85,12 +99,13 @@ class GraphNode final : public RefCounted {
   void dispose() noexcept override;
 
   const OpSchema* op_ = nullptr;
-  ParamsRef params_;
+  mutable ParamsRef params_;
   std::vector<GraphEntry> inputs_;
   std::string name_;
-  Attributes attributes_;
+  mutable Attributes attributes_;
   std::vector<Graph> subgraphs_;
   uint32_t outputs_ = 1, visible_ = 1;
+  mutable uint32_t version_ = 0;
 };
 
 // The outputs of some nodes, and with them all that they are computed from. Two words to copy, and
@@ -122,6 +137,8 @@ class Graph {
   // `outputs` is set. Nodes that this does not reach are shared.
   using Replace = std::function<GraphEntry(const GraphEntry&)>;
   Graph replaced(const Replace& replace, bool outputs) const;
+  // The same graph with nodes of its own.
+  Graph copied() const;
   // Without the casts that automatic mixed precision put in.
   Graph without_amp_casts() const;
 

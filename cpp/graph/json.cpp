@@ -1,5 +1,6 @@
 #include "graph/json.h"
 
+#include <algorithm>
 #include <unordered_map>
 
 #include "graph/file_graph.h"
@@ -149,6 +150,7 @@ class Builder {
       fail(what, " ", number, " is output ", at.index, " of node ", at.node, " ('", node->name(),
            "'), which has ", node->output_count());
     }
+    node->set_version(std::max(node->version(), at.version));
     return {node, at.index, at.version};
   }
 

@@ -65,10 +65,11 @@ void add_initial_values(const FileNode& node, std::vector<FileNode>& nodes) {
 }  // namespace
 
 void add_initial_value(const OpSchema& op, size_t input, Attributes& attributes) {
+  if (attributes.find("__init__")) return;
   // Normalizations have two states, a mean and a variance.
-  if (op.auxiliary.size() != 2 || attributes.find("__init__")) return;
-  if (input == op.auxiliary[0]) attributes.set("__init__", R"(["zero", {}])");
-  if (input == op.auxiliary[1]) attributes.set("__init__", R"(["one", {}])");
+  const auto& states = op.auxiliary;
+  if (!states.empty() && input == states[0]) attributes.set("__init__", R"(["zero", {}])");
+  if (states.size() > 1 && input == states[1]) attributes.set("__init__", R"(["one", {}])");
 }
 
 void upgrade(FileGraph& graph) {

@@ -243,28 +243,36 @@ struct Binder::State {
 };
 
 void Binder::set_null(PyObject* null) { null_argument = null; }
+bool Binder::is_null(PyObject* value) { return value == null_argument; }
 
-Binder::Binder(const OpSchema& op) : op_(op) {
-  auto intern = [this](const std::string& name) {
-    names_.push_back(PyUnicode_InternFromString(name.c_str()));
-  };
-  for (const InputSpec& input : op.inputs) intern(input.name);
-  input_names_ = names_.size();
+ArgumentNames::ArgumentNames(const OpSchema& op, std::initializer_list<const char*> extras) {
+  for (const InputSpec& input : op.inputs) add(input.name);
+  inputs_ = names_.size();
   if (op.params) {
-    for (const ParamField& field : op.params->fields) intern(field.name);
+    for (const ParamField& field : op.params->fields) add(field.name);
   }
-  param_names_ = names_.size() - input_names_;
-  for (const char* extra :
-       {"out", "name", "attr", "__layout__", "ctx_group", "lr_mult", "wd_mult"}) {
-    intern(extra);
-  }
+  params_ = names_.size() - inputs_;
+  for (const char* extra : extras) add(extra);
+}
+
+size_t ArgumentNames::find_text(PyObject* name) const {
+  size_t at = 0;
+  while (at < names_.size() && PyUnicode_Compare(names_[at], name) != 0) ++at;
+  return at;
+}
+
+Binder::Binder(const OpSchema& op)
+    : op_(op),
+      names_(op, {"out", "name", "attr", "__layout__", "ctx_group", "lr_mult", "wd_mult"}),
+      input_names_(names_.inputs()),
+      param_names_(names_.params()) {
   // Programs tell every function that makes an array where to and of which dtype; MXNet does not
   // look.
   if (!op.params && !op.variadic) {
-    for (const char* ignored : {"ctx", "dtype"}) intern(ignored);
+    for (const char* ignored : {"ctx", "dtype"}) names_.add(ignored);
   }
   // The count of a variadic operator's inputs is theirs, whatever the caller says.
-  if (op.variadic && !op.params && !op.count_param.empty()) intern(op.count_param);
+  if (op.variadic && !op.params && !op.count_param.empty()) names_.add(op.count_param);
 }
 
 void Binder::bind(PyObject* const* args, size_t nargs, PyObject* keyword_names,
@@ -357,13 +365,7 @@ void Binder::bind_param(size_t i, PyObject* value, State& state) const {
 }
 
 void Binder::bind_keyword(PyObject* name, PyObject* value, State& state) const {
-  size_t at = 0;
-  while (at < names_.size() && names_[at] != name) ++at;
-  if (at == names_.size()) {
-    for (at = 0; at < names_.size(); ++at) {
-      if (PyUnicode_Compare(names_[at], name) == 0) break;
-    }
-  }
+  const size_t at = names_.find(name);
   if (at < input_names_) {
     if (!op_.variadic && state.have[at]) {
       fail_as(ErrorKind::kType, op_.name, ": got two values for argument ", op_.inputs[at].name);

@@ -2,6 +2,7 @@
 
 #include <pybind11/pybind11.h>
 
+#include <initializer_list>
 #include <vector>
 
 #include "op/invoke.h"
@@ -21,6 +22,30 @@ struct BoundCall {
   std::vector<pybind11::object> out_arrays;  // the arrays in it
 };
 
+// The names of an operator's arguments, interned: the inputs, then the parameters, then `extras`.
+class ArgumentNames {
+ public:
+  ArgumentNames(const OpSchema& op, std::initializer_list<const char*> extras);
+
+  // The position of a keyword; `size()` when no argument has this name.
+  size_t find(PyObject* name) const {
+    size_t at = 0;
+    while (at < names_.size() && names_[at] != name) ++at;
+    return at < names_.size() ? at : find_text(name);
+  }
+  size_t size() const { return names_.size(); }
+  size_t inputs() const { return inputs_; }
+  size_t params() const { return params_; }
+  PyObject* operator[](size_t i) const { return names_[i]; }
+  void add(const std::string& name) { names_.push_back(PyUnicode_InternFromString(name.c_str())); }
+
+ private:
+  size_t find_text(PyObject* name) const;
+
+  std::vector<PyObject*> names_;
+  size_t inputs_ = 0, params_ = 0;
+};
+
 // Binds Python arguments to one operator's inputs and parameters. Positional arguments are the
 // inputs, the parameters in declared order, then out and name, as in MXNet.
 class Binder {
@@ -31,6 +56,7 @@ class Binder {
 
   // The object that stands for an argument which is not given (mx.base._Null).
   static void set_null(PyObject* null);
+  static bool is_null(PyObject* value);
 
  private:
   enum Extra { kOut, kName, kIgnored };
@@ -44,8 +70,7 @@ class Binder {
   [[noreturn]] void fail_input(const std::string& name, PyObject* value) const;
 
   const OpSchema& op_;
-  // Interned, in the order of the inputs, the parameters, then out, name and what is ignored.
-  std::vector<PyObject*> names_;
+  ArgumentNames names_;  // then out, name and what is ignored
   size_t input_names_ = 0, param_names_ = 0;
 };
 

@@ -7,6 +7,7 @@
 #include "graph/trace.h"
 #include "python/gil.h"
 #include "python/ndarray_type.h"
+#include "python/symbol_type.h"
 
 namespace py = pybind11;
 
@@ -14,19 +15,6 @@ namespace py = pybind11;
 // the border with surrogate escapes.
 namespace mxtape::python {
 namespace {
-
-py::object to_text(std::string_view text) {
-  PyObject* object =
-      PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()), "surrogateescape");
-  if (!object) throw py::error_already_set();
-  return py::reinterpret_steal<py::object>(object);
-}
-
-std::string from_text(const py::str& text) {
-  PyObject* bytes = PyUnicode_AsEncodedString(text.ptr(), "utf-8", "surrogateescape");
-  if (!bytes) throw py::error_already_set();
-  return py::reinterpret_steal<py::bytes>(bytes);
-}
 
 py::list node_names(const Graph::Nodes& nodes) {
   py::list names;
@@ -72,23 +60,16 @@ py::dict attribute_dict(const Graph& graph) {
   return all;
 }
 
-// The same graph, whose outputs' node has more attributes.
-Graph with_attributes(const Graph& graph, const py::dict& added) {
-  const Ref<const GraphNode> old(graph.single_node());
-  if (!old) fail("attributes cannot be set on a group of symbols");
-  Attributes attributes = old->attributes();
+void set_attributes(const Graph& graph, const py::dict& added) {
+  const GraphNode* node = graph.single_node();
+  if (!node) fail("attributes cannot be set on a group of symbols");
+  Attributes attributes;
   for (const auto& [key, value] : added) {
-    std::string name = from_text(py::str(key));
+    std::string name = from_text(key);
     const bool known = std::ranges::count(hidden_keys(), name) > 0;
-    attributes.set(known ? "__" + name + "__" : name, from_text(py::str(value)));
+    attributes.set(known ? "__" + name + "__" : name, from_text(value));
   }
-  const Ref<const GraphNode> node = old->with_attributes(std::move(attributes));
-  return graph.replaced(
-      [&](GraphEntry entry) {
-        if (entry.node == old) entry.node = node;
-        return entry;
-      },
-      true);
+  node->set_attributes(attributes);
 }
 
 Graph output_of(const Graph& graph, size_t index) {
@@ -113,15 +94,30 @@ Graph load_graph(const py::bytes& text, const std::string& source) {
 }
 
 py::object to_json(const Graph& graph, bool remove_amp_cast) {
-  std::string text;
-  {
-    const WithoutGil release;
-    text = graph_to_json(remove_amp_cast ? graph.without_amp_casts() : graph);
-  }
-  return to_text(text);
+  // Under the interpreter's lock, as attributes may be set.
+  return to_text(graph_to_json(remove_amp_cast ? graph.without_amp_casts() : graph));
 }
 
 }  // namespace
+
+py::object to_text(std::string_view text) {
+  PyObject* object =
+      PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()), "surrogateescape");
+  if (!object) throw py::error_already_set();
+  return py::reinterpret_steal<py::object>(object);
+}
+
+std::string from_text(py::handle text) {
+  Py_ssize_t size;
+  if (const char* utf8 = PyUnicode_AsUTF8AndSize(text.ptr(), &size)) {
+    return {utf8, static_cast<size_t>(size)};
+  }
+  if (!PyErr_ExceptionMatches(PyExc_UnicodeEncodeError)) throw py::error_already_set();
+  PyErr_Clear();
+  PyObject* bytes = PyUnicode_AsEncodedString(text.ptr(), "utf-8", "surrogateescape");
+  if (!bytes) throw py::error_already_set();
+  return py::reinterpret_steal<py::bytes>(bytes);
+}
 
 void init_graph(py::module_& m) {
   py::class_<Graph>(m, "Graph")
@@ -153,7 +149,8 @@ void init_graph(py::module_& m) {
              return graph.outputs().empty() ? py::dict() : attributes_of(*graph.outputs()[0].node);
            })
       .def("attr_dict", attribute_dict)
-      .def("with_attributes", with_attributes)
+      .def("set_attributes", set_attributes)
+      .def("copied", &Graph::copied)
       .def("description", [](const Graph& graph) { return to_text(graph.description()); })
       .def("tojson", to_json);
   m.def("group_graphs", grouped);

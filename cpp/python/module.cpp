@@ -8,6 +8,7 @@
 #include "ops/shape/reshape.h"
 #include "python/gil.h"
 #include "python/ndarray_type.h"
+#include "python/symbol_type.h"
 #include "python/view.h"
 #include "runtime/blocking.h"
 #include "runtime/fusion.h"
@@ -58,6 +59,8 @@ PYBIND11_MODULE(MXTAPE_MODULE_NAME, m) {
   init_scopes(m);
   init_sites(m);
   init_graph(m);
+  init_compose(m);
+  init_graph_inference(m);
   init_io(m);
   blocking_hooks = {release_gil, acquire_gil};
   m.def("reshape_view", reshape_view);

@@ -23,11 +23,9 @@ from . import (
     operator,
     random,
     runtime,
-    symbol,
 )
 from . import ndarray as nd
 from . import random as rnd
-from . import symbol as sym
 from ._loader import core as _core
 from ._version import __version__
 from .as_mxnet import install_as_mxnet
@@ -70,7 +68,8 @@ __getattr__ = _borrowed.borrow(
     "attribute=.attribute engine=.engine init=.initializer initializer=.initializer io=.io "
     "kv=.kvstore kvstore=.kvstore libinfo=.libinfo library=.library log=.log "
     "lr_scheduler=.lr_scheduler metric=.metric name=.name optimizer=.optimizer registry=.registry "
-    "test_utils=.test_utils util=.util",
+    "sym=.symbol "
+    "symbol=.symbol test_utils=.test_utils util=.util",
     {
         ".attribute": "AttrScope",
         ".util": "is_np_array is_np_shape np_array np_shape set_np_shape use_np use_np_array "

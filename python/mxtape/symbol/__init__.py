@@ -1,5 +1,20 @@
-"""Symbols: graphs of operators, recorded or from files."""
+# ruff: noqa: F401 (what is imported here is what `mx.sym` offers)
+"""Symbols, graphs of operators, and the functions that compose them: ``mx.sym``."""
 
-from .symbol import Group, Symbol, load, load_json
+from . import op, register
+from .creation import arange, eye, full, histogram, linspace, ones, split_v2, zeros
+from .operators import hypot, install, maximum, minimum, pow, power
+from .symbol import Group, Symbol, Variable, load, load_json, var
 
-__all__ = ["Group", "Symbol", "load", "load_json"]
+install()
+Symbol.split_v2 = split_v2
+register.publish_operators(globals(), op.__dict__)
+
+from . import _internal, contrib, image, linalg, random, sparse  # noqa: E402
+
+del install
+__all__ = [name for name in globals() if not name.startswith("_")]
+
+
+def __getattr__(name):
+    raise AttributeError(register.explain_missing(__name__, name))

@@ -1,10 +1,15 @@
-"""The Symbol class, and symbols from files."""
+"""The Symbol class, variables and groups, and symbols from files."""
 
 import os
-from typing import NoReturn
+import warnings
 
 from .._loader import core as _core
+from ..attribute import AttrScope
 from ..base import MXNetError, NotImplementedForSymbol
+from ..name import NameManager
+from . import register
+
+_STORAGE_TYPES = ("default", "row_sparse", "csr")
 
 
 def _for_arrays_only(name, alias=None):
@@ -19,29 +24,36 @@ def _for_arrays_only(name, alias=None):
 class Symbol:
     """Some outputs of a graph of operators, and all that they are computed from.
 
-    Comes from :func:`mxtape.autograd.get_symbol` and :func:`load`. The graph does not change: what
-    gives another symbol shares the nodes that both have.
+    The functions of ``mx.sym`` make symbols from symbols, operators such as ``+`` too. A call
+    replaces variables. What has a part in common shares its nodes.
 
     >>> import mxtape as mx
-    >>> x = mx.nd.ones((2,))
-    >>> x.attach_grad()
-    >>> with mx.autograd.record():
-    ...     y = mx.nd.exp(x) + x
-    >>> symbol = mx.autograd.get_symbol(y)
-    >>> symbol
-    <Symbol node_1>
-    >>> symbol.list_arguments(), symbol.list_outputs()
-    (['var0'], ['node_1_output'])
-    >>> symbol.get_internals()["node_0_output"]
-    <Symbol node_0>
+    >>> data = mx.sym.Variable("data")
+    >>> net = mx.sym.FullyConnected(data, num_hidden=4, name="fc1")
+    >>> net.list_arguments(), net.list_outputs()
+    (['data', 'fc1_weight', 'fc1_bias'], ['fc1_output'])
+    >>> net.infer_shape(data=(2, 3))
+    ([(2, 3), (4, 3), (4,)], [(2, 4)], [])
+    >>> net(data=mx.sym.exp(mx.sym.Variable("x"))).list_arguments()
+    ['x', 'fc1_weight', 'fc1_bias']
     """
 
-    def __init__(self, graph):
-        if not isinstance(graph, _core.Graph):
+    __slots__ = ("_graph",)
+    # NumPy's arrays leave `array * symbol` to the symbol, which refuses.
+    __array_priority__ = 1000.0
+
+    def __init__(self, handle):
+        if not isinstance(handle, _core.Graph):
             raise TypeError(
-                f"Symbol: expected a graph, got {graph!r}; load_json and get_symbol make symbols"
+                f"Symbol: expected a graph, got {handle!r}; Variable, load_json and the operators "
+                "of mx.sym make symbols"
             )
-        self._graph = graph
+        self._graph = handle
+
+    @property
+    def handle(self):
+        """A number that stands for the symbol's graph."""
+        return id(self._graph)
 
     @property
     def name(self):
@@ -125,11 +137,126 @@ class Symbol:
         return self._graph.attr_dict()
 
     def _set_attr(self, **attributes):
-        """Gives this symbol's node more attributes; symbols made from it before keep theirs."""
+        """Gives this symbol's node more attributes; every symbol with the node has them then."""
         for key, value in attributes.items():
             if not isinstance(value, str):
                 raise ValueError(f"attribute {key} must be a string, got {value!r}")
-        self._graph = self._graph.with_attributes(attributes)
+        self._graph.set_attributes(attributes)
+
+    def __call__(self, *args, **kwargs):
+        """The symbol with variables replaced by other symbols, given under the variables' names.
+
+        >>> import mxtape as mx
+        >>> net = mx.sym.exp(mx.sym.Variable("x"), name="y")
+        >>> net(x=mx.sym.Variable("z"), name="new").list_outputs()
+        ['new_output']
+        """
+        composed = Symbol(self._graph)
+        composed._compose(*args, **kwargs)
+        return composed
+
+    def _compose(self, *args, name=None, **symbols):
+        """As a call, in place."""
+        if args and symbols:
+            raise TypeError(
+                "compose: symbols are given by position or by keyword, not both at once"
+            )
+        if args:
+            raise MXNetError(
+                "compose: a graph's variables are replaced by keyword, as in net(data=symbol); "
+                f"it has {', '.join(self.list_inputs())}"
+            )
+        for key, symbol in symbols.items():
+            if not isinstance(symbol, Symbol):
+                raise TypeError(f"compose: {key} must be a Symbol, got {type(symbol)}")
+        self._graph = _core.compose_graph(self._graph, symbols, name or "")
+
+    def infer_shape(self, *args, **kwargs):
+        """Shapes of the arguments, the outputs and the auxiliary states.
+
+        Parameters
+        ----------
+        *args : tuple of int or None
+            Shapes of the arguments, in the order of :meth:`list_arguments`.
+        **kwargs : tuple of int
+            Shapes by name. An extent of 0 is unknown.
+
+        Returns
+        -------
+        tuple of three lists of tuples of int
+            Three times None, with a warning, when they do not follow from what is given.
+
+        Raises
+        ------
+        MXNetError
+            Shapes contradict each other, or a name is no argument's; the message names the node.
+
+        >>> import mxtape as mx
+        >>> x, y = mx.sym.Variable("x"), mx.sym.Variable("y")
+        >>> (x + y).infer_shape(x=(0, 3), y=(2, 0))
+        ([(2, 3), (2, 3)], [(2, 3)], [])
+        """
+        complete, *shapes = self._infer(_core.infer_shapes, _shape, args, kwargs)
+        if complete:
+            return tuple(shapes)
+        unknown = [
+            f"{name}: {shape}"
+            for name, shape in zip(self.list_arguments(), shapes[0])
+            if not shape or 0 in shape
+        ]
+        more = ", ..." if len(unknown) > 10 else ""
+        warnings.warn(
+            "infer_shape: not all shapes follow from what is given. Of these arguments they are "
+            f"unknown (as 0 or ()): {', '.join(unknown[:10])}{more}",
+            stacklevel=2,
+        )
+        return None, None, None
+
+    def infer_shape_partial(self, *args, **kwargs):
+        """As :meth:`infer_shape`, with what is known: 0 for an extent and () for a shape that is
+        not.
+
+        >>> import mxtape as mx
+        >>> net = mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=4, name="fc")
+        >>> net.infer_shape_partial(data=(0, 3))
+        ([(0, 3), (4, 3), (4,)], [(0, 4)], [])
+        """
+        return tuple(self._infer(_core.infer_shapes, _shape, args, kwargs)[1:])
+
+    def infer_type(self, *args, **kwargs):
+        """Data types of the arguments, the outputs and the auxiliary states.
+
+        Parameters are the arguments' data types, as those of :meth:`infer_shape`.
+
+        Returns
+        -------
+        tuple of three lists of numpy types
+            Three times None when they do not follow from what is given.
+
+        >>> import mxtape as mx
+        >>> mx.sym.exp(mx.sym.Variable("x")).infer_type(x="float64")[1]
+        [<class 'numpy.float64'>]
+        """
+        complete, *types = self._infer(_core.infer_dtypes, _dtype, args, kwargs)
+        return tuple(types) if complete else (None, None, None)
+
+    def infer_type_partial(self, *args, **kwargs):
+        """As :meth:`infer_type`, with what is known: None for a type that is not."""
+        return tuple(self._infer(_core.infer_dtypes, _dtype, args, kwargs)[1:])
+
+    def _infer(self, infer, convert, args, kwargs):
+        if args and kwargs:
+            raise ValueError(
+                "infer_shape and infer_type: arguments are given by position or by keyword, not "
+                "both at once"
+            )
+        if args:
+            names = self.list_arguments()
+            if len(args) > len(names):
+                raise MXNetError(f"{len(args)} arguments are given, the symbol has {len(names)}")
+            kwargs = dict(zip(names, args))
+        given = {name: convert(name, v) for name, v in kwargs.items() if v is not None}
+        return infer(self._graph, given)
 
     def debug_str(self):
         """The graph as text: a paragraph for each node."""
@@ -166,10 +293,10 @@ class Symbol:
             raise MXNetError(f"save: cannot write {fname}: {error.strerror}") from error
 
     def __copy__(self):
-        return Symbol(self._graph)
+        return Symbol(self._graph.copied())
 
     def __deepcopy__(self, memo):
-        return Symbol(self._graph)
+        return Symbol(self._graph.copied())
 
     def __getstate__(self):
         return {"handle": self.tojson()}
@@ -189,11 +316,67 @@ class Symbol:
     copy = _for_arrays_only("copy")
     detach = _for_arrays_only("detach")
     wait_to_read = _for_arrays_only("wait_to_read")
+    as_np_ndarray = _for_arrays_only("as_np_ndarray")
     __bool__ = _for_arrays_only("__bool__", "bool")
+    __nonzero__ = __bool__
+    __iadd__ = _for_arrays_only("__iadd__", "+=")
+    __isub__ = _for_arrays_only("__isub__", "-=")
+    __imul__ = _for_arrays_only("__imul__", "*=")
+    __itruediv__ = _for_arrays_only("__itruediv__", "/=")
+    __idiv__ = __itruediv__
 
-    def __getattr__(self, name: str) -> NoReturn:
-        why = "" if name.startswith("_") else "; symbols cannot be composed or executed yet"
-        raise AttributeError(f"'Symbol' object has no attribute '{name}'{why}")
+    def as_nd_ndarray(self):
+        """The symbol itself."""
+        return self
+
+    def get_backend_symbol(self, backend):
+        """Graphs run on mxtape's own engine only: an MXNetError."""
+        raise MXNetError(f"get_backend_symbol: there is no backend {backend!r}")
+
+    def optimize_for(
+        self,
+        backend,
+        args=None,
+        aux=None,
+        ctx=None,
+        shape_dict=None,
+        type_dict=None,
+        stype_dict=None,
+        skip_infer=False,
+        **kwargs,
+    ):
+        """Graphs run on mxtape's own engine only: an MXNetError."""
+        raise MXNetError(f"optimize_for: there is no backend {backend!r}")
+
+    def astype(self, *args, **kwargs):
+        """The symbol cast to a data type: :func:`mxtape.sym.cast`."""
+        return register.get("cast")(self, *args, **kwargs)
+
+    def diag(self, k=0, **kwargs):
+        """A diagonal, or the matrix that has the symbol as one: :func:`mxtape.sym.diag`."""
+        return register.get("diag")(self, k, **kwargs)
+
+    def expand_dims(self, axis, inplace=False, **kwargs):
+        """With one more axis, of extent 1. `inplace` is accepted for NDArray's sake."""
+        return register.get("expand_dims")(self, axis, **kwargs)
+
+    def flatten(self, inplace=False, **kwargs):
+        """With two axes, the first as it was. `inplace` is accepted for NDArray's sake."""
+        return register.get("flatten")(self, **kwargs)
+
+    def squeeze(self, axis=None, inplace=False, **kwargs):
+        """Without axes of extent 1. `inplace` is accepted for NDArray's sake."""
+        return register.get("squeeze")(self, axis, **kwargs)
+
+
+def _shape(name, value):
+    if not isinstance(value, tuple):
+        raise TypeError(f"infer_shape: the shape of {name!r} must be a tuple, got {type(value)}")
+    return value
+
+
+def _dtype(name, value):
+    return value
 
 
 def _path(fname):
@@ -202,22 +385,99 @@ def _path(fname):
     return os.fspath(fname)
 
 
-def Group(symbols):
-    """One symbol with the outputs of several, in their order.
+def var(
+    name,
+    attr=None,
+    shape=None,
+    lr_mult=None,
+    wd_mult=None,
+    dtype=None,
+    init=None,
+    stype=None,
+    **kwargs,
+):
+    """A variable: an argument of a graph.
+
+    Parameters
+    ----------
+    name : str
+        Its name.
+    attr : dict of str to str, optional
+        More attributes.
+    shape : tuple of int, optional
+        Its shape; extents of 0 are unknown. Inference uses it where no other is given.
+    lr_mult, wd_mult : float, optional
+        Factors for the learning rate and the weight decay of this parameter.
+    dtype : str or numpy type, optional
+        Its data type, used as the shape is.
+    init : Initializer or str, optional
+        How it begins.
+    stype : {'default', 'row_sparse', 'csr'}, optional
+        Its storage type.
+    **kwargs : str
+        Attributes, under names as ``__key__``.
 
     >>> import mxtape as mx
-    >>> x = mx.nd.ones((4,))
-    >>> x.attach_grad()
-    >>> with mx.autograd.record():
-    ...     first, second = mx.nd.split(x, num_outputs=2, axis=0)
-    >>> a, b = mx.autograd.get_symbol(first), mx.autograd.get_symbol(second)
-    >>> mx.sym.Group([a, b]).list_outputs()
-    ['node_0_output0', 'node_0_output1']
+    >>> x = mx.sym.var("x", shape=(2, 3), lr_mult=2)
+    >>> x, x.attr("lr_mult"), x.infer_shape()
+    (<Symbol x>, '2', ([(2, 3)], [(2, 3)], []))
     """
+    if not isinstance(name, str):
+        raise TypeError(f"Variable: name must be a string, got {name!r}")
+    attributes = AttrScope.current.get(attr)
+    for key, value in attributes.items():
+        if not isinstance(value, str):
+            raise ValueError(f"Variable: attribute {key} must be a string, got {value!r}")
+    if shape is not None:
+        attributes["__shape__"] = str(_plain_shape(shape))
+    for key, value in (("__lr_mult__", lr_mult), ("__wd_mult__", wd_mult)):
+        if value is not None:
+            attributes[key] = str(value)
+    if dtype is not None:
+        attributes["__dtype__"] = str(_core.dtype_flag(dtype))
+    if init is not None:
+        attributes["__init__"] = init if isinstance(init, str) else init.dumps()
+    if stype is not None:
+        if stype not in _STORAGE_TYPES:
+            raise ValueError(
+                f"Variable: stype must be one of {', '.join(map(repr, _STORAGE_TYPES))}, "
+                f"got {stype!r}"
+            )
+        attributes["__storage_type__"] = str(_STORAGE_TYPES.index(stype))
+    for key, value in kwargs.items():
+        if not (key.startswith("__") and key.endswith("__")):
+            raise ValueError(
+                f"Variable: unknown argument {key!r}; other attributes begin and end with two "
+                "underscores, as __key__"
+            )
+        attributes[key] = str(value)
+    return Symbol(_core.variable_graph(name, attributes))
+
+
+Variable = var
+
+
+def _plain_shape(shape):
+    if isinstance(shape, (tuple, list)):
+        return type(shape)([int(extent) for extent in shape])
+    return int(shape)
+
+
+def Group(symbols, create_fn=Symbol):
+    """One symbol with the outputs of several, in their order.
+
+    `create_fn` makes it of the graph.
+
+    >>> import mxtape as mx
+    >>> mx.sym.Group([mx.sym.Variable("a"), mx.sym.Variable("b")]).list_outputs()
+    ['a', 'b']
+    """
+    if isinstance(symbols, Symbol):
+        raise TypeError("Group: expected a list of symbols, got one symbol")
     symbols = list(symbols)
     if not symbols or not all(isinstance(symbol, Symbol) for symbol in symbols):
         raise TypeError("Group: expected a list of symbols, of at least one")
-    return Symbol(_core.group_graphs([symbol._graph for symbol in symbols]))
+    return create_fn(_core.group_graphs([symbol._graph for symbol in symbols]))
 
 
 def load(fname):
@@ -256,3 +516,9 @@ def load_json(json_str):
     if not isinstance(json_str, str):
         raise TypeError(f"load_json: expected a string, got {json_str!r}")
     return Symbol(_core.load_graph(json_str.encode("utf-8", "surrogateescape"), "load_json"))
+
+
+_core.set_symbol_types(
+    Symbol, NameManager._current, AttrScope._current, AttrScope, register.describe
+)
+register.publish_methods(Symbol)

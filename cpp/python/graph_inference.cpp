@@ -1,0 +1,96 @@
+#include "core/error.h"
+#include "graph/infer.h"
+#include "python/ndarray_type.h"
+#include "python/symbol_type.h"
+#include "python/view.h"
+
+namespace py = pybind11;
+
+// Inference over graphs as Symbol.infer_shape and infer_type have it: 0 stands for an extent that
+// is not known, () for a shape, None for a dtype. Under NumPy's shapes they are -1 and None.
+namespace mxtape::python {
+namespace {
+
+Shape shape_of(py::handle given) {
+  const auto tuple = py::cast<py::tuple>(given);
+  const bool numpy = np_shape();
+  Shape shape(static_cast<int>(tuple.size()), -1);
+  for (size_t i = 0; i < tuple.size(); ++i) {
+    const auto extent = py::cast<int64_t>(tuple[i]);
+    if (extent < -1) fail("infer_shape: negative extent in shape ", from_text(py::repr(given)));
+    if (extent > 0 || (numpy && extent == 0)) shape[static_cast<int>(i)] = extent;
+  }
+  return shape.ndim() == 0 && !numpy ? Shape::unknown() : shape;
+}
+
+py::object known_shape(const ArraySpec& spec) {
+  if (!spec.shape.has_ndim()) return np_shape() ? py::object(py::none()) : py::tuple();
+  py::tuple shape(static_cast<size_t>(spec.shape.ndim()));
+  for (int i = 0; i < spec.shape.ndim(); ++i) {
+    const int64_t extent = spec.shape[i];
+    shape[static_cast<size_t>(i)] = extent < 0 && !np_shape() ? 0 : extent;
+  }
+  return shape;
+}
+
+py::object known_dtype(const ArraySpec& spec) {
+  if (spec.dtype == kUnknownDType) return py::none();
+  return py::reinterpret_borrow<py::object>(numpy_type(spec.dtype));
+}
+
+// Finds the variables of the names in `given`; an Error for a name that none has.
+VariableSpecs specs_of(const Graph& graph, const py::dict& given, bool shapes) {
+  VariableSpecs specs;
+  if (given.empty()) return specs;
+  const Graph::Nodes variables = graph.variables();
+  py::set found;
+  for (const GraphNode* variable : variables) {
+    const py::object name = to_text(variable->name());
+    if (!given.contains(name)) continue;
+    found.add(name);
+    const py::object value = given[name];
+    ArraySpec& spec = specs[variable];
+    if (shapes) {
+      spec.shape = shape_of(value);
+    } else {
+      spec.dtype = as_dtype(value.ptr());
+    }
+  }
+  for (const auto& [key, value] : given) {
+    if (found.contains(key)) continue;
+    std::string names;
+    for (const GraphNode* node : variables) names += (names.empty() ? "" : ", ") + node->name();
+    fail(shapes ? "infer_shape" : "infer_type", ": no argument is called '", from_text(key),
+         "'; there are ", names);
+  }
+  return specs;
+}
+
+// (whether all is known, of the arguments, of the outputs, of the auxiliary states).
+py::tuple inferred(const Graph& graph, const py::dict& given, bool shapes) {
+  const VariableSpecs known = specs_of(graph, given, shapes);
+  const GraphSpecs specs = infer_graph(graph, known, shapes ? Infer::kShapes : Infer::kDTypes);
+  const auto known_of = [&](const ArraySpec& spec) {
+    return shapes ? known_shape(spec) : known_dtype(spec);
+  };
+  py::list arguments, outputs, states;
+  for (const GraphNode* node : graph.arguments()) arguments.append(known_of(specs.of(node)));
+  for (const GraphEntry& entry : graph.outputs()) outputs.append(known_of(specs.of(entry)));
+  for (const GraphNode* node : graph.auxiliary_states()) states.append(known_of(specs.of(node)));
+  const bool complete = shapes ? specs.shapes_known() : specs.dtypes_known();
+  return py::make_tuple(complete, arguments, outputs, states);
+}
+
+}  // namespace
+
+void init_graph_inference(py::module_& m) {
+  m.def("infer_shapes",
+        [](const Graph& graph, const py::dict& given) { return inferred(graph, given, true); });
+  // The number that stands for a dtype in files.
+  m.def("dtype_flag",
+        [](py::handle dtype) { return static_cast<int>(traits_of(as_dtype(dtype.ptr())).flag); });
+  m.def("infer_dtypes",
+        [](const Graph& graph, const py::dict& given) { return inferred(graph, given, false); });
+}
+
+}  // namespace mxtape::python
