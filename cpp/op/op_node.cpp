@@ -62,8 +62,14 @@ Ref<OpNode> OpNode::rebuild(const OpSchema& op, std::span<const Kept> inputs,
                             bool single_sweep) {
   const Params* p = params.get();
   size_t saved = 0;
-  for (size_t i = 0; i < inputs.size(); ++i) saved += op.keep_input(i, p) != Keep::kNothing;
-  for (size_t i = 0; i < outputs.size(); ++i) saved += op.keep_output(i, p) != Keep::kNothing;
+  const auto count = [&saved](Keep keep, const Kept& kept) {
+    saved += keep != Keep::kNothing;
+    if (keep == Keep::kData && !kept.saved) {
+      fail("the graph was freed by another backward meanwhile");
+    }
+  };
+  for (size_t i = 0; i < inputs.size(); ++i) count(op.keep_input(i, p), inputs[i]);
+  for (size_t i = 0; i < outputs.size(); ++i) count(op.keep_output(i, p), outputs[i]);
   const size_t bytes = sizeof(OpNode) + inputs.size() * sizeof(Edge) + saved * sizeof(Saved);
   Ref<OpNode> node(new (::operator new(bytes)) OpNode(op, inputs.size(), outputs.size(), saved,
                                                       params, mode, single_sweep));
