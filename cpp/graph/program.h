@@ -79,6 +79,8 @@ class Program final : public RefCounted {
     const ArraySpec& spec(size_t value) const {
       return value < inputs_.size() ? inputs_[value] : made_[value - inputs_.size()];
     }
+    // Whether all is known of what a step makes.
+    bool inferred(size_t step) const { return inferred_[step]; }
     const ParamsRef& params_of(const Program& program, size_t step) const {
       return params_.empty() ? program.steps_[step].node->params() : params_[step];
     }

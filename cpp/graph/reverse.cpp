@@ -15,8 +15,9 @@ Reverse::Reverse(const Program& program, std::vector<bool> tracked)
     : tracked_(std::move(tracked)), records_(program.steps().size()) {
   for (size_t k = 0; k < program.steps().size(); ++k) {
     const Program::Step& step = program.steps()[k];
-    for (uint32_t i = 0; i < step.input_count && !records_[k]; ++i) {
-      records_[k] = reaches(program.read(step, i)) && !step.op->is_no_grad_input(i);
+    for (uint32_t i = 0; i < step.input_count; ++i) {
+      flows_.push_back(reaches(program.read(step, i)) && !step.op->is_no_grad_input(i));
+      records_[k] |= flows_.back();
     }
   }
   find_slots(program);
@@ -71,7 +72,7 @@ void Frame::keep(size_t step, std::span<const NDArray> made) {
   for (uint32_t i = 0; i < made.size(); ++i) {
     const size_t value = program_->number(call, i);
     save(value, made[i]);
-    if (plan_->spec(value).known()) continue;
+    if (plan_->inferred(step)) continue;
     ArraySpec& spec = late_[value];
     spec.shape = made[i].shape();
     spec.dtype = made[i].dtype();
@@ -84,45 +85,36 @@ const ArraySpec& Frame::end_spec(size_t end) const {
   return plan_->spec(input);
 }
 
-OpNode::Kept Frame::kept(Value value) const {
-  const size_t number = program_->number(value);
-  const int32_t slot = reverse_->slot(number);
+OpNode::Kept Frame::kept(size_t value) const {
   OpNode::Kept kept;
-  if (slot >= 0 && saved_[static_cast<size_t>(slot)]) {
-    kept.saved = &*saved_[static_cast<size_t>(slot)];
+  const int32_t slot = reverse_->slot(value);
+  if (slot >= 0) {
+    const auto& saved = saved_[static_cast<size_t>(slot)];
+    if (saved) kept.saved = &*saved;
   }
-  const auto late = late_.find(number);
-  kept.spec = late != late_.end() ? &late->second : &plan_->spec(number);
+  kept.spec = &plan_->spec(value);
+  if (!late_.empty()) {
+    const auto late = late_.find(value);
+    if (late != late_.end()) kept.spec = &late->second;
+  }
   return kept;
 }
 
-Ref<OpNode> Frame::rebuilt(size_t step, std::span<const OpNode::Kept> inputs,
-                           bool single_sweep) const {
-  const Program::Step& call = program_->steps()[step];
-  SmallVector<OpNode::Kept, 4> outputs;
-  for (uint32_t i = 0; i < call.node->output_count(); ++i) {
-    outputs.push_back(kept({static_cast<int32_t>(step), i}));
-  }
-  return OpNode::rebuild(*call.op, inputs, outputs, plan_->params_of(*program_, step), mode_,
-                         single_sweep);
-}
-
-// Which steps lead to an end that is wanted.
-std::vector<bool> Frame::leading(std::span<const bool> wanted) const {
-  const auto& steps = program_->steps();
-  std::vector<bool> leads(steps.size());
-  const bool all = std::all_of(wanted.begin(), wanted.end(), [](bool each) { return each; });
-  for (size_t k = 0; k < steps.size(); ++k) {
-    if (!reverse_->records(k)) continue;
-    leads[k] = all;
-    for (uint32_t i = 0; i < steps[k].input_count && !leads[k]; ++i) {
-      const Value value = program_->read(steps[k], i);
-      if (!reverse_->reaches(value) || steps[k].op->is_no_grad_input(i)) continue;
-      leads[k] = value.step < 0 ? wanted[ends_[value.index]]
-                                : static_cast<bool>(leads[static_cast<size_t>(value.step)]);
+// Into which inputs of the steps a gradient flows that reaches a wanted end.
+std::vector<uint8_t> Frame::wanted_flows(std::span<const bool> wanted) const {
+  std::vector<uint8_t> flows, leads;
+  for (const Program::Step& step : program_->steps()) {
+    bool any = false;
+    for (uint32_t i = 0; i < step.input_count; ++i) {
+      const Value value = program_->read(step, i);
+      const bool to_wanted = value.step < 0 ? wanted[ends_[value.index]]
+                                            : leads[static_cast<size_t>(value.step)] != 0;
+      flows.push_back(reverse_->flows(step, i) && to_wanted);
+      any = any || flows.back();
     }
+    leads.push_back(any);
   }
-  return leads;
+  return flows;
 }
 
 namespace {
@@ -145,42 +137,51 @@ constexpr size_t kLargeBytes = size_t{1} << 17;
 
 std::vector<NDArray> Frame::sweep(std::span<NDArray> head_grads, std::span<const bool> wanted,
                                   bool retain) {
-  const auto& steps = program_->steps();
-  const std::vector<bool> leads = leading(wanted);
-  const auto flows = [&](Value value) {
-    if (!reverse_->reaches(value)) return false;
-    return value.step < 0 ? wanted[ends_[value.index]]
-                          : static_cast<bool>(leads[static_cast<size_t>(value.step)]);
-  };
+  const auto steps = program_->steps();
+  const bool all = std::all_of(wanted.begin(), wanted.end(), [](bool each) { return each; });
+  const std::vector<uint8_t> some = all ? std::vector<uint8_t>() : wanted_flows(wanted);
   // Gradients that have arrived at what the steps made, and at the ends.
-  std::vector<NDArray> pending(program_->value_count() - program_->input_count());
-  std::vector<NDArray> found(end_count_);
+  const size_t inputs = program_->input_count();
+  std::vector<NDArray> pending(program_->value_count() - inputs), found(end_count_);
   const auto place = [&](Value value) -> NDArray& {
     if (value.step < 0) return found[ends_[value.index]];
-    return pending[program_->number(value) - program_->input_count()];
+    return pending[program_->number(value) - inputs];
   };
   for (size_t i = 0; i < head_grads.size(); ++i) {
     const Value value = program_->output(i);
-    if (head_grads[i].defined() && flows(value)) accumulate(place(value), std::move(head_grads[i]));
+    if (head_grads[i].defined() && reverse_->reaches(value)) {
+      accumulate(place(value), std::move(head_grads[i]));
+    }
   }
   autograd::Pause pause;
-  SmallVector<OpNode::Kept, 8> inputs;
+  PassingNode passing;
+  SmallVector<OpNode::Kept, 8> kept_inputs, kept_outputs;
   for (size_t k = steps.size(); k-- > 0;) {
     const Program::Step& step = steps[k];
-    const std::span<NDArray> heads(pending.data() + step.first_made, step.node->output_count());
-    const bool arrived =
-        std::any_of(heads.begin(), heads.end(), [](const NDArray& x) { return x.defined(); });
-    if (leads[k] && arrived) {
+    const uint32_t made = step.node->output_count();
+    const std::span<NDArray> heads(pending.data() + step.first_made, made);
+    bool arrived = false;
+    for (const NDArray& head : heads) arrived = arrived || head.defined();
+    if (!arrived) continue;
+    const auto flows = [&](uint32_t i) {
+      return all ? reverse_->flows(step, i) : some[step.first_input + i] != 0;
+    };
+    bool any = false;
+    for (uint32_t i = 0; i < step.input_count; ++i) any = any || flows(i);
+    if (any) {
       pause.node();
-      inputs.resize(step.input_count);
-      for (uint32_t i = 0; i < step.input_count; ++i) inputs[i] = kept(program_->read(step, i));
-      const Ref<OpNode> node = rebuilt(k, inputs, true);
-      autograd::VjpCall call(*node, heads, false);
+      kept_inputs.resize(step.input_count);
       for (uint32_t i = 0; i < step.input_count; ++i) {
-        call.set_needs(i, !step.op->is_no_grad_input(i) && flows(program_->read(step, i)));
+        kept_inputs[i] = kept(program_->number(program_->read(step, i)));
       }
+      kept_outputs.resize(made);
+      for (uint32_t i = 0; i < made; ++i) kept_outputs[i] = kept(program_->number(step, i));
+      OpNode& node = passing.make(*step.op, kept_inputs, kept_outputs,
+                                  plan_->params_of(*program_, k), mode_);
+      autograd::VjpCall call(node, heads, false);
+      for (uint32_t i = 0; i < step.input_count; ++i) call.set_needs(i, flows(i));
       try {
-        node->vjp(call);
+        node.vjp(call);
       } catch (const Error& error) {
         rethrow_at(*step.node, error);
       }
@@ -188,18 +189,19 @@ std::vector<NDArray> Frame::sweep(std::span<NDArray> head_grads, std::span<const
         NDArray& value = call.result(i);
         if (!call.needs(i) || !value.defined()) continue;
         if (value.nbytes() > kLargeBytes) pause.large();
-        const ArraySpec& spec = *inputs[i].spec;
+        const ArraySpec& spec = *kept_inputs[i].spec;
         if (value.shape() != spec.shape || value.dtype() != spec.dtype) {
           fail(step.op->name, ": its gradient for input ", i, " has shape ", value.shape(),
                " and dtype ", value.dtype(), ", the input ", spec.shape, " and ", spec.dtype);
         }
         accumulate(place(program_->read(step, i)), std::move(value));
       }
+      passing.clear();
     }
     for (NDArray& head : heads) {
       if (head.defined()) head = NDArray();
     }
-    for (uint32_t i = 0; !retain && i < step.node->output_count(); ++i) {
+    for (uint32_t i = 0; !retain && i < made; ++i) {
       const int32_t slot = reverse_->slot(program_->number(step, i));
       if (slot >= 0) saved_[static_cast<size_t>(slot)].reset();
     }
@@ -208,27 +210,33 @@ std::vector<NDArray> Frame::sweep(std::span<NDArray> head_grads, std::span<const
 }
 
 std::vector<Edge> Frame::record(std::span<const Ref<EndNode>> ends) const {
-  const auto& steps = program_->steps();
+  const auto steps = program_->steps();
   std::vector<Ref<OpNode>> nodes(steps.size());
   const auto edge_of = [&](Value value) -> Edge {
     if (!reverse_->reaches(value)) return {};
     if (value.step < 0) return {ends[ends_[value.index]], 0};
     return {nodes[static_cast<size_t>(value.step)], value.index};
   };
-  SmallVector<OpNode::Kept, 8> inputs;
   for (size_t k = 0; k < steps.size(); ++k) {
+    const Program::Step& step = steps[k];
     if (!reverse_->records(k)) continue;
-    inputs.clear();
-    inputs.resize(steps[k].input_count);
-    for (uint32_t i = 0; i < steps[k].input_count; ++i) {
-      const Value value = program_->read(steps[k], i);
-      inputs[i] = kept(value);
-      if (!steps[k].op->is_no_grad_input(i)) inputs[i].edge = edge_of(value);
+    std::vector<OpNode::Kept> inputs, outputs;
+    std::vector<Edge> edges;
+    for (uint32_t i = 0; i < step.input_count; ++i) {
+      const Value value = program_->read(step, i);
+      inputs.push_back(kept(program_->number(value)));
+      edges.push_back(reverse_->flows(step, i) ? edge_of(value) : Edge());
     }
-    nodes[k] = rebuilt(k, inputs, false);
+    for (uint32_t i = 0; i < step.node->output_count(); ++i) {
+      outputs.push_back(kept(program_->number(step, i)));
+    }
+    nodes[k] = OpNode::rebuild(*step.op, inputs, edges, outputs, plan_->params_of(*program_, k),
+                               mode_);
   }
   std::vector<Edge> heads;
-  for (size_t i = 0; i < program_->output_count(); ++i) heads.push_back(edge_of(program_->output(i)));
+  for (size_t i = 0; i < program_->output_count(); ++i) {
+    heads.push_back(edge_of(program_->output(i)));
+  }
   return heads;
 }
 

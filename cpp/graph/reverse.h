@@ -17,10 +17,12 @@ class Reverse final : public RefCounted {
 
   const std::vector<bool>& tracked() const { return tracked_; }
   // Whether the tape would record the step: some input that counts is on it.
-  bool records(size_t step) const { return records_[step]; }
+  bool records(size_t step) const { return records_[step] != 0; }
   bool reaches(Program::Value value) const {
-    return value.step < 0 ? tracked_[value.index] : records_[static_cast<size_t>(value.step)];
+    return value.step < 0 ? tracked_[value.index] : records(static_cast<size_t>(value.step));
   }
+  // Whether a gradient flows from a step into its input i.
+  bool flows(const Program::Step& step, size_t i) const { return flows_[step.first_input + i]; }
   // The place of a value among those that are kept, by its number; -1: it is not.
   int32_t slot(size_t value) const { return slots_[value]; }
   size_t slot_count() const { return slot_count_; }
@@ -31,7 +33,9 @@ class Reverse final : public RefCounted {
  private:
   void find_slots(const Program& program);
 
-  std::vector<bool> tracked_, records_;
+  std::vector<bool> tracked_;
+  std::vector<uint8_t> records_;  // of each step
+  std::vector<uint8_t> flows_;    // of each input of each step
   std::vector<int32_t> slots_;
   size_t slot_count_ = 0;
   bool repeatable_ = true;
@@ -64,11 +68,8 @@ class Frame final : public RefCounted {
   using Value = Program::Value;
 
   void save(size_t value, const NDArray& array);
-  OpNode::Kept kept(Value value) const;
-  Ref<OpNode> rebuilt(size_t step, std::span<const OpNode::Kept> inputs, bool single_sweep) const;
-  void sweep_step(size_t step, std::span<NDArray> heads, const std::vector<bool>& leads,
-                  std::vector<NDArray>& pending, std::vector<NDArray>& found);
-  std::vector<bool> leading(std::span<const bool> wanted) const;
+  OpNode::Kept kept(size_t value) const;
+  std::vector<uint8_t> wanted_flows(std::span<const bool> wanted) const;
 
   Ref<const Program> program_;
   Ref<const Program::Plan> plan_;
