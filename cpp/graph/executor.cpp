@@ -39,9 +39,12 @@ bool ignores_head_gradient(const GraphNode& node) {
   const OpSchema& op = node.op();
   if (!op.vjp || op.vjp == zero_gradient) return true;
   // tests/python/test_executor.py holds this list against the gradients of every operator.
-  static constexpr std::string_view losses[] = {
-      "LinearRegressionOutput", "LogisticRegressionOutput", "MAERegressionOutput", "MakeLoss",
-      "SVMOutput",              "make_loss"};
+  static constexpr std::string_view losses[] = {"LinearRegressionOutput",
+                                                "LogisticRegressionOutput",
+                                                "MAERegressionOutput",
+                                                "MakeLoss",
+                                                "SVMOutput",
+                                                "make_loss"};
   if (op.name == "SoftmaxOutput") return !is_set(node, "out_grad");
   return std::find(std::begin(losses), std::end(losses), op.name) != std::end(losses);
 }
@@ -93,8 +96,8 @@ void Executor::record(bool training, Watch* watch, std::span<NDArray> results) {
   if (reverse_->repeatable()) {
     std::vector<uint32_t> ends(bindings_.size());
     for (uint32_t k = 0; k < differentiated_.size(); ++k) ends[differentiated_[k]] = k;
-    auto frame = make_ref<Frame>(program_, plan, reverse_, mode, std::move(ends),
-                                 differentiated_.size());
+    auto frame =
+        make_ref<Frame>(program_, plan, reverse_, mode, std::move(ends), differentiated_.size());
     program_->run(*plan, inputs(), results, watch, frame.get());
     frame_ = std::move(frame);
     return;
@@ -176,8 +179,8 @@ std::vector<NDArray> Executor::checked_heads(std::span<const NDArray> head_grads
       fail("backward: output ", i, " (", program_->output_name(i), ") has shape ", output.shape(),
            ", its head gradient ", head_grads[i].shape());
     }
-    heads[i] = cast(head_grads[i].detached(), output.defined() ? output.dtype()
-                                                               : head_grads[i].dtype());
+    heads[i] =
+        cast(head_grads[i].detached(), output.defined() ? output.dtype() : head_grads[i].dtype());
   }
   return heads;
 }

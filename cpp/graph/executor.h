@@ -28,9 +28,9 @@ class Executor {
   std::span<const NDArray> outputs() const { return outputs_; }
 
   void forward(bool training, Watch* watch = nullptr);
-  // Gradients of the outputs, weighted by `head_grads`: one for each output, or none at all. Losses,
-  // and what has no gradient, need none. After a forward without training, or none, the graph is
-  // computed again as it was, with the inputs' values of now.
+  // Gradients of the outputs, weighted by `head_grads`: one for each output, or none at all.
+  // Losses, and what has no gradient, need none. After a forward without training, or none, the
+  // graph is computed again as it was, with the inputs' values of now.
   void backward(std::span<const NDArray> head_grads);
 
  private:

@@ -1,10 +1,12 @@
 #include "graph/infer.h"
 
 #include <algorithm>
-#include <deque>
+#include <functional>
+#include <queue>
 
 #include "core/error.h"
 #include "core/small_vector.h"
+#include "graph/probe.h"
 
 namespace mxtape {
 namespace {
@@ -93,13 +95,13 @@ class Inference {
   void enqueue(size_t node) {
     if (queued_[node] || found_.nodes[node]->is_variable()) return;
     queued_[node] = true;
-    queue_.push_back(node);
+    queue_.push(node);
   }
 
   void drain() {
     while (!queue_.empty()) {
-      const size_t node = queue_.front();
-      queue_.pop_front();
+      const size_t node = queue_.top();
+      queue_.pop();
       queued_[node] = false;
       visit(node);
     }
@@ -112,6 +114,9 @@ class Inference {
       inputs.push_back(found_.specs[inputs_[k].entry]);
     }
     for (const ArraySpec& spec : found_.outputs_of(at)) outputs.push_back(spec);
+    // Nothing follows for shapes before there is a dtype: it is given, or float32 in the end.
+    const auto no_dtype = [](const ArraySpec& spec) { return spec.dtype == kUnknownDType; };
+    if (what_ != Infer::kDTypes && !inputs.empty() && std::ranges::all_of(inputs, no_dtype)) return;
     try {
       infer(node, inputs, outputs);
     } catch (const Error& error) {
@@ -131,8 +136,13 @@ class Inference {
       merge_open(node, *shape, made, outputs);
       return;
     }
-    infer_specs(node.op(), params, mode_, inputs, outputs);
-    if (what_ == Infer::kDTypes) infer_dtypes(node, inputs, outputs);
+    if (infer_specs(node.op(), params, mode_, inputs, outputs)) return;
+    if (what_ != Infer::kDTypes) probe_shapes(node.op(), params, mode_, inputs, outputs);
+    // Shapes of others may wait for these dtypes.
+    const bool given = !inputs.empty() && inputs[0].dtype != kUnknownDType;
+    if (what_ == Infer::kDTypes || given) {
+      probe_dtypes(node.op(), params, mode_, inputs, outputs);
+    }
   }
 
   // What makes an array of a shape that is open in some extents, such as zeros of (0, 8).
@@ -147,52 +157,6 @@ class Inference {
       }
       outputs[i].dtype = made[i].dtype;
     }
-  }
-
-  // Inference stops at a shape that is not known, and dtypes do not depend on shapes: what is open
-  // is tried as arrays of ones, of as many axes as the operator accepts.
-  void infer_dtypes(const GraphNode& node, std::span<ArraySpec> inputs,
-                    std::span<ArraySpec> outputs) const {
-    const auto has_dtype = [](const ArraySpec& spec) { return spec.dtype != kUnknownDType; };
-    if (std::ranges::all_of(outputs, has_dtype) && std::ranges::all_of(inputs, has_dtype)) return;
-    for (const int ndim : {4, 2, 3, 1, 5, 0}) {
-      SmallVector<ArraySpec, 8> tried, found;
-      for (const ArraySpec& spec : inputs) {
-        tried.push_back(spec);
-        if (!spec.shape.known()) tried.back().shape = tried_shape(spec.shape, ndim);
-      }
-      for (const ArraySpec& spec : outputs) found.emplace_back().dtype = spec.dtype;
-      // Only the data's shape is made up at first: it determines those of weights.
-      for (size_t i = 1; i < inputs.size(); ++i) tried[i].shape = inputs[i].shape;
-      if (!try_dtypes(node, tried, found)) {
-        for (size_t i = 1; i < inputs.size(); ++i) {
-          tried[i].shape =
-              inputs[i].shape.known() ? inputs[i].shape : tried_shape(inputs[i].shape, ndim);
-        }
-        if (!try_dtypes(node, tried, found)) continue;
-      }
-      for (size_t i = 0; i < inputs.size(); ++i) inputs[i].dtype = tried[i].dtype;
-      for (size_t i = 0; i < outputs.size(); ++i) outputs[i].dtype = found[i].dtype;
-      return;
-    }
-  }
-
-  static Shape tried_shape(const Shape& known, int ndim) {
-    if (!known.has_ndim()) return Shape(ndim, 1);
-    Shape shape = known;
-    for (int i = 0; i < shape.ndim(); ++i) shape[i] = std::max<int64_t>(shape[i], 1);
-    return shape;
-  }
-
-  bool try_dtypes(const GraphNode& node, std::span<ArraySpec> inputs,
-                  std::span<ArraySpec> outputs) const {
-    try {
-      infer_specs(node.op(), node.params().get(), mode_, inputs, outputs);
-    } catch (const Error&) {
-      return false;  // these shapes are made up: the next ones may fit
-    }
-    return std::ranges::any_of(outputs,
-                               [](const ArraySpec& spec) { return spec.dtype != kUnknownDType; });
   }
 
   // Takes over what `by` found of an entry of `producer`, and has those look again whom it
@@ -242,7 +206,8 @@ class Inference {
   std::vector<size_t> readers_;        // the nodes that read a node's outputs
   std::vector<size_t> first_reader_;   // of each node in readers_
   std::ptrdiff_t unknown_shapes_ = 0;  // entries
-  std::deque<size_t> queue_;
+  // In the order of the graph: inputs are looked at first.
+  std::priority_queue<size_t, std::vector<size_t>, std::greater<>> queue_;
   std::vector<uint8_t> queued_;
 };
 

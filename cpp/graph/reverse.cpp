@@ -107,8 +107,8 @@ std::vector<uint8_t> Frame::wanted_flows(std::span<const bool> wanted) const {
     bool any = false;
     for (uint32_t i = 0; i < step.input_count; ++i) {
       const Value value = program_->read(step, i);
-      const bool to_wanted = value.step < 0 ? wanted[ends_[value.index]]
-                                            : leads[static_cast<size_t>(value.step)] != 0;
+      const bool to_wanted =
+          value.step < 0 ? wanted[ends_[value.index]] : leads[static_cast<size_t>(value.step)] != 0;
       flows.push_back(reverse_->flows(step, i) && to_wanted);
       any = any || flows.back();
     }
@@ -176,8 +176,8 @@ std::vector<NDArray> Frame::sweep(std::span<NDArray> head_grads, std::span<const
       }
       kept_outputs.resize(made);
       for (uint32_t i = 0; i < made; ++i) kept_outputs[i] = kept(program_->number(step, i));
-      OpNode& node = passing.make(*step.op, kept_inputs, kept_outputs,
-                                  plan_->params_of(*program_, k), mode_);
+      OpNode& node =
+          passing.make(*step.op, kept_inputs, kept_outputs, plan_->params_of(*program_, k), mode_);
       autograd::VjpCall call(node, heads, false);
       for (uint32_t i = 0; i < step.input_count; ++i) call.set_needs(i, flows(i));
       try {
@@ -230,8 +230,8 @@ std::vector<Edge> Frame::record(std::span<const Ref<EndNode>> ends) const {
     for (uint32_t i = 0; i < step.node->output_count(); ++i) {
       outputs.push_back(kept(program_->number(step, i)));
     }
-    nodes[k] = OpNode::rebuild(*step.op, inputs, edges, outputs, plan_->params_of(*program_, k),
-                               mode_);
+    nodes[k] =
+        OpNode::rebuild(*step.op, inputs, edges, outputs, plan_->params_of(*program_, k), mode_);
   }
   std::vector<Edge> heads;
   for (size_t i = 0; i < program_->output_count(); ++i) {

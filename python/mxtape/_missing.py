@@ -9,9 +9,8 @@ _NEEDS = {
     "ndarray.numpy_extension ndarray.sparse ndarray_doc notebook np np_symbol npx numpy "
     "numpy_dispatch_protocol numpy_extension numpy_op_fallback numpy_op_signature onnx optimizer "
     "profiler recordio rnn rtc symbol_doc th torch tvmop visualization viz",
-    "symbols that can be composed": "contrib.onnx contrib.sym contrib.symbol",
     "quantized arrays": "contrib.quant contrib.quantization",
-    "mx.gluon": "contrib.amp contrib.io",
+    "mx.gluon": "contrib.amp contrib.io contrib.onnx",
     "mx.module": "contrib.svrg_optimization",
 }
 _MODULES = {name: needs for needs, names in _NEEDS.items() for name in names.split()}

@@ -47,6 +47,9 @@ void where_kernel(const KernelCall& call) {
 OP(where)
     .inputs("condition", "x", "y")
     .infer([](InferCall& call) {
+      if (call.fill(2, Shape::unknown())) {  // in a graph what is known of one is known of both
+        if (call.fill(2, call.partial_shape(1))) call.fill(1, call.partial_shape(2));
+      }
       const Shape &condition = call.shape(0), &shape = call.shape(1);
       call.expect(shape == call.shape(2), "x and y must have one shape");
       call.expect(call.dtype(1) == call.dtype(2), "x and y must have one dtype");

@@ -79,6 +79,20 @@ void part_from(const KernelCall& call, int axis) {
                 });
 }
 
+// In a graph: what is known of one array's extents, but for those along `axis`, is known of all.
+void share_extents(const InferCall& call, int axis) {
+  if (!call.fill(0, Shape::unknown())) return;  // arrays know theirs
+  Shape common = call.partial_shape(0);
+  for (int pass = 0; pass < 2; ++pass) {
+    for (size_t i = 0; i < call.input_count(); ++i) {
+      if (axis >= 0) common[axis] = -1;
+      if (!call.fill(i, common)) return;  // they contradict each other: said below
+      const Shape& part = call.partial_shape(i);
+      merge_shape(common, part);
+    }
+  }
+}
+
 OP(Concat)
     .alias("concat")
     .variadic("data", "num_args")
@@ -86,6 +100,7 @@ OP(Concat)
     .infer([](InferCall& call) {
       call.expect_same_dtype();
       const int axis = call.axis(call.params<ConcatParams>().dim);
+      share_extents(call, axis);
       Shape shape = call.shape(0);
       for (size_t i = 1; i < call.input_count(); ++i) {
         const Shape& part = call.shape(i);
@@ -127,6 +142,7 @@ OP(stack)
     .params<StackParams>()
     .infer([](InferCall& call) {
       call.expect_same_dtype();
+      share_extents(call, -1);
       const Shape& in = call.shape(0);
       for (size_t i = 1; i < call.input_count(); ++i) {
         call.expect(call.shape(i) == in, "the arrays must have one shape");
