@@ -4,7 +4,7 @@ import sys
 
 # Names under mxtape, by what they would need; "" for those that stand for themselves.
 _NEEDS = {
-    "": "api callback error executor executor_manager gluon image img mod model module mon monitor "
+    "": "api callback error executor_manager gluon image img mod model module mon monitor "
     "ndarray.numpy "
     "ndarray.numpy_extension ndarray.sparse ndarray_doc notebook np np_symbol npx numpy "
     "numpy_dispatch_protocol numpy_extension numpy_op_fallback numpy_op_signature onnx "

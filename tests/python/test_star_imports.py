@@ -33,12 +33,9 @@ _SUBMODULES = (
 )
 EXCEPTIONS = {
     "mxnet": {"is not built yet": _SUBMODULES},
-    "mxnet.contrib": {
-        "needs gluon or quantized arrays": "io onnx quant quantization"
-    },
+    "mxnet.contrib": {"needs gluon or quantized arrays": "io onnx quant quantization"},
     "mxnet.ndarray": {
         "is not built yet": "numpy numpy_extension sparse",
-        "runs a symbol": "CachedOp",
         "is a pointer of the C interface": "_new_empty_handle",
     },
     "mxnet.test_utils": {

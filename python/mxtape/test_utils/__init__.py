@@ -80,6 +80,13 @@ from .process import (
     list_gpus,
     retry,
 )
+from .symbols import (
+    check_consistency,
+    check_symbolic_backward,
+    check_symbolic_forward,
+    same_symbol_structure,
+    simple_forward,
+)
 
 __all__ = [
     "almost_equal",
@@ -92,8 +99,11 @@ __all__ = [
     "assign_each",
     "assign_each2",
     "checkShapes",
+    "check_consistency",
     "check_numeric_gradient",
     "check_speed",
+    "check_symbolic_backward",
+    "check_symbolic_forward",
     "chi_square_check",
     "collapse_sum_like",
     "compare_ndarray_tuple",
@@ -144,16 +154,16 @@ __all__ = [
     "retry",
     "same",
     "same_array",
+    "same_symbol_structure",
     "set_default_context",
     "setenv",
+    "simple_forward",
     "var_check",
     "verify_generator",
 ]
 
 # What MXNet's module has beside these, by what it would need.
 _NEEDS = {
-    "symbols that can be executed": "check_consistency check_symbolic_backward "
-    "check_symbolic_forward same_symbol_structure simple_forward",
     "sparse arrays": "create_sparse_array create_sparse_array_zd rand_sparse_ndarray "
     "shuffle_csr_column_indices",
     "mx.gluon": "check_gluon_hybridize_consistency",
