@@ -718,6 +718,12 @@ class FusedRNN(Initializer):
         As of ``mx.rnn.FusedRNNCell``.
     forget_bias : float, default 1.0
         Bias of the forget gates of an LSTM.
+
+    Examples
+    --------
+    >>> own = FusedRNN("xavier", num_hidden=3, num_layers=1, mode="gru")
+    >>> create(own.dumps()) == own
+    True
     """
 
     def __init__(self, init, num_hidden, num_layers, mode, bidirectional=False, forget_bias=1.0):

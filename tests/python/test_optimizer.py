@@ -380,6 +380,26 @@ def test_arrays_of_every_kind_go_round():
         assert rest["x"][1] == 3
 
 
+class Kept:
+    """A state that a program defines."""
+
+    def __init__(self, array):
+        self.array, self.again = array, [array]
+
+
+def test_arrays_in_objects_of_a_program_go_round():
+    updater = opt.get_updater(opt.SGD())
+    array = nd.ones((2,))
+    updater.states = {0: Kept(array), 1: array, 2: {array.shape: {3: (array,)}}}
+    updater.optimizer.kept = Kept(array)
+    again = opt.get_updater(opt.SGD())
+    again.set_states(updater.get_states(dump_optimizer=True))
+    state = again.states[0]
+    assert state.array is state.again[0] is again.states[1] is again.states[2][(2,)][3][0]
+    assert again.optimizer.kept.array is state.array
+    assert_same(state.array, [1, 1])
+
+
 def test_pickles_do_not_need_mxnet_and_say_its_names():
     updater = opt.get_updater(
         opt.Adam(lr_scheduler=mx.lr_scheduler.PolyScheduler(5, base_lr=0.001))

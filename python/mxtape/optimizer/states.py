@@ -8,7 +8,7 @@ import importlib
 import io
 import pickle
 import struct
-from typing import Any
+from typing import Any, ClassVar
 
 from ..ndarray import NDArray, load_frombuffer
 from ..ndarray.ndarray import _DTYPE_NP_TO_MX
@@ -31,8 +31,10 @@ def _array_bytes(array):
     return bytearray(head + struct.pack("<3i", _CPU, 0, dtype) + array.asnumpy().tobytes())
 
 
-# The pickler in Python: the one in C imports the modules whose names it writes.
+# Those in Python. The pickler in C imports the modules whose names it writes, and the unpickler in
+# C does not let an object take the place of another.
 _PythonPickler: Any = pickle._Pickler
+_PythonUnpickler: Any = pickle._Unpickler
 
 
 class _Pickler(_PythonPickler):
@@ -73,7 +75,11 @@ class _MXNetArray:
             (self.array,) = load_frombuffer(_LIST_HEAD + bytes(handle) + _LIST_TAIL)
 
 
-class _Unpickler(pickle.Unpickler):
+class _Unpickler(_PythonUnpickler):
+    """Reads names of MXNet's modules as mxtape's, and its arrays."""
+
+    dispatch: ClassVar[dict] = dict(_PythonUnpickler.dispatch)
+
     def find_class(self, module, name):
         if (module, name) == _ARRAY:
             return _MXNetArray
@@ -82,17 +88,18 @@ class _Unpickler(pickle.Unpickler):
             return getattr(found, name)
         return super().find_class(module, name)
 
+    def load_build(self):
+        """Once the state of an array is there, the array takes the place of what stood for it."""
+        super().load_build()
+        built = self.stack[-1]
+        if isinstance(built, _MXNetArray):
+            self.stack[-1] = built.array
+            for key in reversed(self.memo):  # it is among the last
+                if self.memo[key] is built:
+                    self.memo[key] = built.array
+                    break
 
-def _with_arrays(value):
-    """`value` with arrays for what was read of them, in containers of any depth."""
-    if isinstance(value, _MXNetArray):
-        return value.array
-    if type(value) in (list, tuple):
-        return type(value)(map(_with_arrays, value))
-    if type(value) is dict:
-        for key in value:
-            value[key] = _with_arrays(value[key])
-    return value
+    dispatch[pickle.BUILD[0]] = load_build
 
 
 def dumps(value):
@@ -106,13 +113,14 @@ def loads(data):
     """What :func:`dumps` or MXNet's ``Updater.get_states`` wrote: the states, and None or the
     optimizer.
     """
-    value = _Unpickler(io.BytesIO(data)).load()
+    try:
+        value = _Unpickler(io.BytesIO(data)).load()
+    except (IndexError, KeyError, ValueError, struct.error) as error:
+        raise pickle.UnpicklingError(f"the states are not a whole pickle: {error!r}") from error
     value, optimizer = value if isinstance(value, tuple) and len(value) == 2 else (value, None)
     if not isinstance(value, dict) or not isinstance(optimizer, (Optimizer, type(None))):
         raise TypeError(
             "a pickle of states is a dict, or a pair of a dict and an optimizer; this one is "
             f"{type(value).__name__}, {type(optimizer).__name__}"
         )
-    if optimizer is not None:
-        _with_arrays(vars(optimizer))
-    return _with_arrays(value), optimizer
+    return value, optimizer
