@@ -139,6 +139,13 @@ def test_equal_scores():
     assert metric.get()[1] == 0.5
 
 
+def test_labels_that_are_no_class_are_not_among_the_highest():
+    metric = M.TopKAccuracy(2)
+    scores = [[1, 2, 3], [1, 2, 3], [np.nan, 2, 3], [np.nan, 2, 3], [1, np.nan, np.nan]]
+    metric.update([mx.nd.array([-1, 3, 0, 1, 0])], [mx.nd.array(scores)])
+    assert metric.get()[1] == 2 / 5
+
+
 def test_perplexity_of_sequences():
     rng = np.random.RandomState(0)
     p, y = rng.rand(2, 5, 4).astype("float32"), rng.randint(0, 4, (2, 5)).astype("float32")

@@ -48,10 +48,10 @@ EXCEPTIONS = {
         "same_symbol_structure simple_forward",
         "needs sparse arrays": "create_sparse_array create_sparse_array_zd rand_sparse_ndarray "
         "shuffle_csr_column_indices",
-        "needs gluon, io or np": "check_gluon_hybridize_consistency DummyIter get_mnist_iterator "
+        "needs gluon, optimizer or np": "check_gluon_hybridize_consistency compare_optimizer "
         "np_symbol",
         "needs a tool or a network": "get_im2rec_path download download_model get_bz2_data "
-        "get_cifar10 get_mnist get_mnist_pkl get_mnist_ubyte get_zip_data",
+        "get_cifar10 get_mnist get_mnist_iterator get_mnist_pkl get_mnist_ubyte get_zip_data",
     },
     # What is not in _SYMBOLS makes symbols, which cannot be composed yet.
     "mxnet.symbol": {"makes symbols": " ".join(set(LISTED["mxnet.symbol"]) - _SYMBOLS)},

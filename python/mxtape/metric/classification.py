@@ -99,16 +99,23 @@ class TopKAccuracy(EvalMetric):
             if len(pred.shape) == 1:
                 right = values(pred).astype("int32", copy=False) == label
             else:
-                right = self._highest(values(pred)) == label[:, None]
+                right = self._among_the_highest(values(pred), label)
             self._add(int(numpy.count_nonzero(right)), len(label))
 
-    def _highest(self, scores):
-        if scores.shape[1] < self.top_k:
-            raise ValueError(f"the highest {self.top_k} of {scores.shape[1]} classes")
-        # NumPy's whole numbers are not negated: they may be unsigned.
-        if scores.dtype.kind != "f":
-            scores = scores.astype("float64")
-        return numpy.argsort(-scores, axis=1, kind="stable")[:, : self.top_k]
+    def _among_the_highest(self, scores, label):
+        """For each row of scores, whether fewer than `top_k` are before that of the label.
+
+        Counting them is many times faster than sorting the row.
+        """
+        classes = numpy.arange(scores.shape[1])
+        if len(classes) < self.top_k:
+            raise ValueError(f"the highest {self.top_k} of {len(classes)} classes")
+        column = label[:, None]
+        known = (label >= 0) & (label < len(classes))
+        own = numpy.take_along_axis(scores, numpy.where(known, label, 0)[:, None], axis=1)
+        before = numpy.count_nonzero(scores > own, axis=1)
+        before += numpy.count_nonzero((scores == own) & (classes < column), axis=1)
+        return known & (before < self.top_k) & (own == own)[:, 0]  # a NaN is not high
 
 
 class _Counts:
