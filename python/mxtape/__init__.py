@@ -72,7 +72,7 @@ __getattr__ = _borrowed.borrow(
     "kv=.kvstore kvstore=.kvstore libinfo=.libinfo library=.library log=.log "
     "lr_scheduler=.lr_scheduler metric=.metric mod=.module model=.model module=.module "
     "mon=.monitor monitor=.monitor name=.name optimizer=.optimizer registry=.registry "
-    "test_utils=.test_utils util=.util",
+    "sym=.symbol symbol=.symbol test_utils=.test_utils util=.util",
     {
         ".attribute": "AttrScope",
         ".util": "is_np_array is_np_shape np_array np_shape set_np_shape use_np use_np_array "

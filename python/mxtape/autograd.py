@@ -18,7 +18,6 @@ from . import _borrowed
 from ._loader import core as _core
 from .base import MXNetError
 from .ndarray import NDArray, zeros_like
-from .symbol import Symbol
 
 __all__ = [
     "Function",
@@ -223,6 +222,8 @@ def get_symbol(x):
     """
     if not isinstance(x, NDArray):
         raise AssertionError(f"get_symbol: expected an NDArray, got {x!r}")
+    from .symbol import Symbol  # few programs ask for one
+
     return Symbol(_core.trace(x))
 
 

@@ -52,12 +52,12 @@ inline void refuse_bool(InferCall& call) {
   call.expect(call.dtype(0) != DType::kBool, "boolean arrays have no arithmetic; use astype()");
 }
 inline void infer_same(InferCall& call) {
-  refuse_bool(call);
   infer_pointwise(call);
+  refuse_bool(call);
 }
 inline void infer_broadcast(InferCall& call) {
-  refuse_bool(call);
   infer_pointwise_broadcast(call);
+  refuse_bool(call);
 }
 // A boolean array and a number give int64, as in MXNet.
 inline void infer_scalar(InferCall& call) {

@@ -1,6 +1,7 @@
 #include "ops/shape/reshape.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "op/declare.h"
 #include "ops/shape/identity.h"
@@ -150,11 +151,33 @@ struct ReshapeLikeParams {
   }
 };
 
+// In a graph: a shape without codes is the result, and tells the array's only unknown extent.
+void infer_from_target(InferCall& call, const Ints& target) {
+  const bool plain =
+      !target.empty() && std::ranges::all_of(target, [](int64_t extent) { return extent > 0; });
+  if (!plain || !call.fill(0, Shape::unknown())) return;
+  const Shape result{std::span<const int64_t>(target)};
+  call.output(0, result, call.dtype(0));
+  Shape in = call.partial_shape(0);
+  int64_t known = 1, unknown = -1;
+  for (int axis = 0; axis < in.ndim(); ++axis) {
+    if (in[axis] >= 0) {
+      known *= in[axis];
+    } else if (std::exchange(unknown, axis) >= 0) {
+      return;
+    }
+  }
+  if (unknown < 0 || known == 0 || result.size() % known != 0) return;
+  in[static_cast<int>(unknown)] = result.size() / known;
+  call.fill(0, in);
+}
+
 OP(Reshape)
     .alias("reshape")
     .inputs("data")
     .params<ReshapeParams>()
     .infer([](InferCall& call) {
+      infer_from_target(call, call.params<ReshapeParams>().shape);
       call.output(0, reshaped(call.shape(0), call.params<ReshapeParams>(), call.name()),
                   call.dtype(0));
     })

@@ -10,7 +10,7 @@ install()
 Symbol.split_v2 = split_v2
 register.publish_operators(globals(), op.__dict__)
 
-from . import _internal, contrib, image, linalg, random  # noqa: E402
+from . import _internal, contrib, image, linalg, random, sparse  # noqa: E402
 
 del install
 __all__ = [name for name in globals() if not name.startswith("_")]
