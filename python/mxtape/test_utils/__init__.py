@@ -167,11 +167,6 @@ _NEEDS = {
     "sparse arrays": "create_sparse_array create_sparse_array_zd rand_sparse_ndarray "
     "shuffle_csr_column_indices",
     "mx.gluon": "check_gluon_hybridize_consistency",
-<<<<<<< HEAD
-    "mx.io": "DummyIter get_mnist_iterator",
-=======
-    "mx.optimizer": "compare_optimizer",
->>>>>>> data
     "mx.np": "np_symbol",
     "the tool im2rec": "get_im2rec_path",
     "a network, which mxtape does not use": "download download_model get_bz2_data get_cifar10 "
