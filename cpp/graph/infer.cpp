@@ -1,7 +1,8 @@
 #include "graph/infer.h"
 
 #include <algorithm>
-#include <deque>
+#include <functional>
+#include <queue>
 
 #include "core/error.h"
 #include "core/small_vector.h"
@@ -95,13 +96,13 @@ class Inference {
   void enqueue(size_t node) {
     if (queued_[node] || found_.nodes[node]->is_variable()) return;
     queued_[node] = true;
-    queue_.push_back(node);
+    queue_.push(node);
   }
 
   void drain() {
     while (!queue_.empty()) {
-      const size_t node = queue_.front();
-      queue_.pop_front();
+      const size_t node = queue_.top();
+      queue_.pop();
       queued_[node] = false;
       visit(node);
     }
@@ -114,6 +115,9 @@ class Inference {
       inputs.push_back(found_.specs[inputs_[k].entry]);
     }
     for (const ArraySpec& spec : found_.outputs_of(at)) outputs.push_back(spec);
+    // Nothing follows for shapes before there is a dtype: it is given, or float32 in the end.
+    const auto no_dtype = [](const ArraySpec& spec) { return spec.dtype == kUnknownDType; };
+    if (what_ != Infer::kDTypes && !inputs.empty() && std::ranges::all_of(inputs, no_dtype)) return;
     try {
       infer(node, inputs, outputs);
     } catch (const Error& error) {
@@ -206,7 +210,8 @@ class Inference {
   std::vector<size_t> readers_;        // the nodes that read a node's outputs
   std::vector<size_t> first_reader_;   // of each node in readers_
   std::ptrdiff_t unknown_shapes_ = 0;  // entries
-  std::deque<size_t> queue_;
+  // In the order of the graph: inputs are looked at first.
+  std::priority_queue<size_t, std::vector<size_t>, std::greater<>> queue_;
   std::vector<uint8_t> queued_;
 };
 

@@ -4,12 +4,13 @@ import sys
 
 # Names under mxtape, by what they would need; "" for those that stand for themselves.
 _NEEDS = {
-    "": "api error gluon image img ndarray.numpy ndarray.numpy_extension ndarray.sparse ndarray_doc "
-    "notebook np np_symbol npx numpy numpy_dispatch_protocol numpy_extension numpy_op_fallback "
-    "numpy_op_signature onnx profiler recordio rtc symbol_doc th torch tvmop",
+    "": "api contrib.svrg_optimization error gluon image img ndarray.numpy "
+    "ndarray.numpy_extension ndarray.sparse "
+    "ndarray_doc notebook np np_symbol npx numpy numpy_dispatch_protocol numpy_extension "
+    "numpy_op_fallback numpy_op_signature onnx profiler recordio rtc symbol_doc th "
+    "torch tvmop",
     "quantized arrays": "contrib.quant contrib.quantization",
     "mx.gluon": "contrib.amp contrib.io contrib.onnx",
-    "mx.module": "contrib.svrg_optimization",
 }
 _MODULES = {name: needs for needs, names in _NEEDS.items() for name in names.split()}
 

@@ -39,7 +39,13 @@ def rand_zipfian(true_classes, num_sampled, range_max):
     return sampled, expected(true_classes), expected(sampled)
 
 
-__all__ = ["cond", "foreach", "rand_zipfian", "while_loop", *_register.publish_prefixed(globals(), "_contrib_")]
+__all__ = [
+    "cond",
+    "foreach",
+    "rand_zipfian",
+    "while_loop",
+    *_register.publish_prefixed(globals(), "_contrib_"),
+]
 
 uniform = _register.get("_random_uniform", "uniform")
 __all__ += ["uniform"]

@@ -167,11 +167,10 @@ _NEEDS = {
     "sparse arrays": "create_sparse_array create_sparse_array_zd rand_sparse_ndarray "
     "shuffle_csr_column_indices",
     "mx.gluon": "check_gluon_hybridize_consistency",
-    "mx.io": "DummyIter get_mnist_iterator",
     "mx.np": "np_symbol",
     "the tool im2rec": "get_im2rec_path",
     "a network, which mxtape does not use": "download download_model get_bz2_data get_cifar10 "
-    "get_mnist get_mnist_pkl get_mnist_ubyte get_zip_data",
+    "get_mnist get_mnist_iterator get_mnist_pkl get_mnist_ubyte get_zip_data",
 }
 _NOT_HERE = {name: need for need, names in _NEEDS.items() for name in names.split()}
 
@@ -197,6 +196,7 @@ __getattr__ = _borrowed.borrow(
         "collections": "OrderedDict",
         "contextlib": "contextmanager",
         ".context": "Context",
+        ".test_utils.data": "DummyIter",
         ".runtime": "Features",
         ".symbol": "Symbol",
         ".util": "use_np",

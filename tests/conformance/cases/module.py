@@ -60,7 +60,13 @@ def batch_of(mx, count=4, first=0, labels=True, **options):
     return mx.io.DataBatch([mx.nd.array(X[part])], label, **options)
 
 
-def params(module):
+def numbers(pairs):
+    """What a metric gives, as plain numbers."""
+    return [(name, float(value)) for name, value in pairs]
+
+
+def params(mx, module):
+    mx.nd.waitall()  # MXNet may read running statistics before they are written
     arg, aux = module.get_params()
     return {"arg": dict(sorted(arg.items())), "aux": dict(sorted(aux.items()))}
 
@@ -111,7 +117,7 @@ def trained(mx, symbol, epochs=2, count=20, begin=0, context=None, **options):
             **options,
         )
     steps = module._optimizer.num_update
-    return lines, params(module), module.predict(test), module.score(test, "ce"), steps
+    return lines, params(mx, module), module.predict(test), numbers(module.score(test, "ce")), steps
 
 
 SGD = {"learning_rate": 0.5}
@@ -168,7 +174,9 @@ def fit_from_an_epoch_on(mx):
 
 @case
 def fit_with_fixed_parameters(mx):
-    return trained(mx, network(mx), optimizer_params=SGD, fixed_param_names=["fc1_weight"])
+    return trained(
+        mx, network(mx), optimizer_params=SGD, fixed_param_names=["fc1_weight", "fc1_bias"]
+    )
 
 
 @case
@@ -202,7 +210,14 @@ def fit_calls_back(mx):
     seen = []
 
     def batch(param):
-        seen.append((type(param).__name__, param.epoch, param.nbatch, param.eval_metric.get()))
+        seen.append(
+            (
+                type(param).__name__,
+                param.epoch,
+                param.nbatch,
+                numbers(param.eval_metric.get_name_value()),
+            )
+        )
 
     def epoch(number, symbol, arg, aux):
         seen.append((number, symbol.name, sorted(arg), sorted(aux)))
@@ -284,10 +299,10 @@ def predict_an_array(mx):
 def score_counts_padding(mx):
     module, rows = bound(mx), mx.io.NDArrayIter(X[:10], Y[:10], 4)
     return (
-        module.score(rows, "acc"),
-        module.score(rows, ["acc", "ce"]),
-        module.score(rows, mx.metric.CrossEntropy(), num_batch=1),
-        module.score(rows, "ce", reset=False),
+        numbers(module.score(rows, "acc")),
+        numbers(module.score(rows, ["acc", "ce"])),
+        numbers(module.score(rows, mx.metric.CrossEntropy(), num_batch=1)),
+        numbers(module.score(rows, "ce", reset=False)),
     )
 
 
@@ -301,7 +316,7 @@ def batches_of_other_sizes(mx):
         module.update()
         shapes = [desc.shape for desc in module.data_shapes + module.label_shapes]
         seen.append((module.get_outputs()[0].copy(), shapes, module.output_shapes))
-    return seen, params(module)
+    return seen, params(mx, module)
 
 
 @case
@@ -316,7 +331,7 @@ def reshape_keeps_parameters(mx):
     module = bound(mx)
     module.reshape([("data", (7, 5))], [("softmax_label", (7,))])
     module.forward(batch_of(mx, 7), is_train=False)
-    return module.get_outputs(), params(module), module.output_shapes
+    return module.get_outputs(), params(mx, module), module.output_shapes
 
 
 @case
@@ -380,7 +395,13 @@ def slices_on_contexts(mx):
     shapes = [[part.shape for part in out] for out in module.get_outputs(False)]
     metric = mx.metric.create("ce")
     module.update_metric(metric, batch_of(mx, 11).label)
-    return slices, shapes, module.get_outputs(), module.get_input_grads(), metric.get()
+    return (
+        slices,
+        shapes,
+        module.get_outputs(),
+        module.get_input_grads(),
+        numbers(metric.get_name_value()),
+    )
 
 
 @case
@@ -490,9 +511,9 @@ def fit_with_buckets(mx):
             optimizer_params=MOMENTUM,
             **start,
         )
-    scores = module.score(_bucket_iterator(mx, [8, 4]), "ce")
+    scores = numbers(module.score(_bucket_iterator(mx, [8, 4]), "ce"))
     outputs = module.predict(_bucket_iterator(mx, [8, 4]), merge_batches=False)
-    return lines, params(module), scores, outputs, sorted(module._buckets)
+    return lines, params(mx, module), scores, outputs, sorted(module._buckets)
 
 
 @case
@@ -512,7 +533,7 @@ def buckets_share_parameters(mx):
         seen.append((module._curr_bucket_key, shapes, module.get_outputs()[0].copy()))
     counts = dict(module._buckets[8]._optimizer._index_update_count)
     means = [m._exec_group.execs[0].aux_dict["bn_moving_mean"] for m in module._buckets.values()]
-    return seen, counts, means, params(module)
+    return seen, counts, means, params(mx, module)
 
 
 @case
@@ -535,7 +556,7 @@ def modules_in_a_row(mx):
             eval_metric="ce",
         )
     names = row.data_names, row.output_names, row.output_shapes
-    return lines, params(row), row.score(rows, "acc"), row.predict(rows), names
+    return lines, params(mx, row), numbers(row.score(rows, "acc")), row.predict(rows), names
 
 
 @case
@@ -559,7 +580,7 @@ def a_loss_in_python(mx):
         row.forward(batch_of(mx, first=first), is_train=True)
         row.backward()
         row.update()
-    return params(row), row.get_outputs(), row.output_shapes
+    return params(mx, row), row.get_outputs(), row.output_shapes
 
 
 @case
@@ -580,7 +601,7 @@ def a_checkpoint_and_its_files(mx):
         again.update()
         lines = [os.path.basename(line) for line in lines]
     names = symbol.list_arguments(), symbol.list_outputs()
-    return files, lines, names, sorted(arg), dict(sorted(aux.items())), params(again)
+    return files, lines, names, sorted(arg), dict(sorted(aux.items())), params(mx, again)
 
 
 @case
@@ -642,7 +663,7 @@ def feed_forward(mx):
         )
     predicted = model.predict(X), model.predict(rows, num_batch=2), model.predict(X[:3])
     given = [part.shape for part in model.predict(rows, return_data=True)]
-    scores = model.score(rows), model.score(rows, "ce", num_batch=1)
+    scores = float(model.score(rows)), float(model.score(rows, "ce", num_batch=1))
     return lines, seen, dict(sorted(model.arg_params.items())), predicted, given, scores
 
 
@@ -853,7 +874,7 @@ def parameters_that_are_missing_or_more(mx):
         seen.append({name: float(value.sum().asscalar()) for name, value in now})
     seen.append(attempt(module.init_params, mx.init.One(), few, aux, force_init=True))
     module.init_params(mx.init.One(), few, aux, allow_missing=True, force_init=True)
-    return seen, params(module)
+    return seen, params(mx, module)
 
 
 @case
@@ -911,7 +932,7 @@ def two_bindings_share_an_optimizer(mx):
         module.forward_backward(batch_of(mx, count, first=count))
         module.update()
     optimizers = first._optimizer is second._optimizer
-    return optimizers, first._optimizer.num_update, params(first), params(second)
+    return optimizers, first._optimizer.num_update, params(mx, first), params(mx, second)
 
 
 @case
