@@ -33,9 +33,7 @@ _SUBMODULES = (
 )
 EXCEPTIONS = {
     "mxnet": {"is not built yet": _SUBMODULES},
-    "mxnet.contrib": {
-        "needs gluon or quantized arrays": "io onnx quant quantization"
-    },
+    "mxnet.contrib": {"needs gluon or quantized arrays": "io onnx quant quantization"},
     "mxnet.ndarray": {
         "is not built yet": "numpy numpy_extension sparse",
         "runs a symbol": "CachedOp",

@@ -8,6 +8,7 @@ from ..attribute import AttrScope
 from ..base import MXNetError, NotImplementedForSymbol
 from ..name import NameManager
 from . import register
+from .operators import Arithmetic
 
 _STORAGE_TYPES = ("default", "row_sparse", "csr")
 
@@ -21,7 +22,7 @@ def _for_arrays_only(name, alias=None):
     return method
 
 
-class Symbol:
+class Symbol(Arithmetic):
     """Some outputs of a graph of operators, and all that they are computed from.
 
     The functions of ``mx.sym`` make symbols from symbols, operators such as ``+`` too. A call
@@ -39,8 +40,6 @@ class Symbol:
     """
 
     __slots__ = ("_graph",)
-    # NumPy's arrays leave `array * symbol` to the symbol, which refuses.
-    __array_priority__ = 1000.0
 
     def __init__(self, handle):
         if not isinstance(handle, _core.Graph):
@@ -363,6 +362,12 @@ class Symbol:
     def flatten(self, inplace=False, **kwargs):
         """With two axes, the first as it was. `inplace` is accepted for NDArray's sake."""
         return register.get("flatten")(self, **kwargs)
+
+    def split_v2(self, *args, **kwargs):
+        """The parts along an axis: :func:`mxtape.sym.split_v2`."""
+        from .creation import split_v2  # which needs this class
+
+        return split_v2(self, *args, **kwargs)
 
     def squeeze(self, axis=None, inplace=False, **kwargs):
         """Without axes of extent 1. `inplace` is accepted for NDArray's sake."""
