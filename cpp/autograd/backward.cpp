@@ -4,6 +4,7 @@
 #include <memory>
 #include <utility>
 
+#include "autograd/inner.h"
 #include "autograd/recorder.h"
 #include "core/error.h"
 
@@ -13,24 +14,22 @@ namespace {
 GradientOps installed_ops;
 void (*interruption)() = nullptr;
 
-// Calls `interruption` every kNodes nodes: below a millisecond if they are small. A large gradient
-// counts for all of them.
-class Pause {
+constexpr size_t kLargeBytes = size_t{1} << 17;
+
+thread_local constinit bool retaining = false;
+
+// Sets a flag for a C++ scope.
+class Restored {
  public:
-  void node() {
-    if (--left_ < 0) look();
-  }
-  void large() { left_ = 0; }
+  Restored(bool& flag, bool value) : flag_(flag), before_(std::exchange(flag, value)) {}
+  ~Restored() { flag_ = before_; }
+  Restored(const Restored&) = delete;
+  Restored& operator=(const Restored&) = delete;
 
  private:
-  static constexpr int kNodes = 1000;
-  void look() {
-    left_ = kNodes;
-    if (interruption) interruption();
-  }
-  int left_ = kNodes;
+  bool& flag_;
+  bool before_;
 };
-constexpr size_t kLargeBytes = size_t{1} << 17;
 
 // Gradients that wait for a node: one slot for each of its outputs.
 struct Pending {
@@ -209,7 +208,7 @@ class Run {
       }
       needed_.insert(leaf);
     }
-    mark_needed();
+    for (const NDArray& head : heads_) mark_needed(node_of(head));
     for (size_t i = 0; i < variables.size(); ++i) {
       if (!reached_.contains(node_of(variables[i]))) {
         fail("grad: variable ", i, " of shape ", variables[i].shape(),
@@ -218,8 +217,31 @@ class Run {
     }
   }
 
+  // A run over a graph inside another, that ends at `ends` and visits only what leads to those that
+  // are wanted.
+  Run(std::span<const Edge> heads, std::span<NDArray> head_grads,
+      std::span<const Ref<EndNode>> ends, std::span<const bool> wanted,
+      const BackwardOptions& options)
+      : options_(options) {
+    for (size_t i = 0; i < ends.size(); ++i) {
+      last_end_ = std::max(last_end_, ends[i]->number());
+      if (wanted[i]) needed_.insert(ends[i].get());
+      restricted_ = restricted_ || !wanted[i];
+    }
+    for (size_t i = 0; restricted_ && i < heads.size(); ++i) {
+      if (heads[i].node && head_grads[i].defined()) mark_needed(heads[i].node.get());
+    }
+    const StateScope state(options_.create_graph, options_.train_mode);
+    for (size_t i = 0; i < heads.size(); ++i) {
+      Node* node = heads[i].node.get();
+      if (!node || !head_grads[i].defined() || (restricted_ && !reached_.contains(node))) continue;
+      accumulate(heads[i], std::move(head_grads[i]));
+    }
+  }
+
   void sweep() {
     StateScope state(options_.create_graph, options_.train_mode);
+    const Restored retains(retaining, options_.retain_graph);
     seed();
     while (!pending_.empty()) {
       pause();
@@ -257,6 +279,14 @@ class Run {
       fail(
           "backward: no variable with a gradient was reached; call attach_grad() before recording");
     }
+  }
+
+  // What the sweep found at an end; undefined when nothing arrived there.
+  NDArray found_at(const EndNode& end) {
+    for (auto& [node, value] : leaf_grads_) {
+      if (node.get() == &end) return std::move(value);
+    }
+    return NDArray();
   }
 
   // A gradient may be the head gradient itself, or serve two variables: the caller gets a copy
@@ -320,33 +350,32 @@ class Run {
   }
 
   // Which nodes lead to a wanted variable: depth first, a node after all that it points to.
-  void mark_needed() {
+  void mark_needed(Node* head) {
     // Counted: another thread may release the nodes that point to these.
     std::vector<std::pair<Ref<Node>, size_t>> stack;
-    NodeSet seen;
     const auto visit = [&](Node* node) {
-      if (seen.insert(node)) stack.emplace_back(Ref<Node>(node), 0);
+      if (seen_.insert(node)) stack.emplace_back(Ref<Node>(node), 0);
     };
-    for (const NDArray& head : heads_) {
-      visit(node_of(head));
-      while (!stack.empty()) {
-        pause_.node();
-        auto& [node, next] = stack.back();
-        if (node->released()) fail_freed("a part of the graph", *node);
-        const std::span<Edge> edges = node->edges();
-        if (next < edges.size()) {
-          if (Node* input = edges[next++].node.get()) visit(input);
-          continue;
-        }
-        bool leads = needed_.contains(node.get());
-        for (const Edge& edge : edges) {
-          leads = leads || (edge.node && reached_.contains(edge.node.get()));
-        }
-        if (leads) reached_.insert(node.get());
-        stack.pop_back();
+    visit(head);
+    while (!stack.empty()) {
+      pause_.node();
+      auto& [node, next] = stack.back();
+      if (node->released()) fail_freed("a part of the graph", *node);
+      const std::span<Edge> edges = is_end(*node) ? std::span<Edge>() : node->edges();
+      if (next < edges.size()) {
+        if (Node* input = edges[next++].node.get()) visit(input);
+        continue;
       }
+      bool leads = needed_.contains(node.get());
+      for (const Edge& edge : edges) {
+        leads = leads || (edge.node && reached_.contains(edge.node.get()));
+      }
+      if (leads) reached_.insert(node.get());
+      stack.pop_back();
     }
   }
+
+  bool is_end(const Node& node) const { return node.number() <= last_end_; }
 
   bool needs(const Edge& edge) const {
     if (!edge.node) return false;
@@ -357,7 +386,7 @@ class Run {
 
   void step(Pending& current) {
     Node& node = *current.node;
-    if (node.is_leaf()) {
+    if (node.is_leaf() || is_end(node)) {
       leaf_grads_.emplace_back(current.node, std::move(current.heads[0]));
       return;
     }
@@ -414,7 +443,8 @@ class Run {
   std::span<const NDArray> heads_, head_grads_;
   BackwardOptions options_;
   bool restricted_ = false;
-  NodeSet needed_, reached_;
+  uint64_t last_end_ = 0;  // the number of the newest end
+  NodeSet needed_, reached_, seen_;
   PendingNodes pending_;
   Pause pause_;
   std::vector<std::pair<Ref<Node>, NDArray>> leaf_grads_;
@@ -425,6 +455,13 @@ class Run {
 void set_gradient_ops(const GradientOps& ops) { installed_ops = ops; }
 const GradientOps& gradient_ops() { return installed_ops; }
 void set_interruption(void (*poll)()) { interruption = poll; }
+
+bool sweep_retains() { return retaining; }
+
+void Pause::look() {
+  left_ = kNodes;
+  if (interruption) interruption();
+}
 
 VjpCall::VjpCall(Node& node, std::span<NDArray> heads, bool create_graph)
     : node_(node), heads_(heads), create_graph_(create_graph) {
@@ -446,6 +483,16 @@ std::vector<NDArray> grad(std::span<const NDArray> heads, std::span<const NDArra
   run.sweep();
   std::vector<NDArray> results;
   for (const NDArray& variable : variables) results.push_back(run.take(variable));
+  return results;
+}
+
+std::vector<NDArray> inner_gradients(std::span<const Edge> heads, std::span<NDArray> head_grads,
+                                     std::span<const Ref<EndNode>> ends,
+                                     std::span<const bool> wanted, bool create_graph) {
+  Run run(heads, head_grads, ends, wanted, {true, create_graph, is_training()});
+  run.sweep();
+  std::vector<NDArray> results;
+  for (const Ref<EndNode>& end : ends) results.push_back(run.found_at(*end));
   return results;
 }
 

@@ -5,6 +5,7 @@
 
 #include "autograd/node.h"
 #include "core/error.h"
+#include "graph/cached_op.h"
 #include "op/op_node.h"
 
 namespace mxtape {
@@ -49,10 +50,30 @@ Attributes given_attributes(const OpNode& call) {
   return attributes;
 }
 
+using autograd::Edge;
+
+// What an edge leads to, where a call of a graph counts as the calls inside.
+Edge inside(Edge edge) {
+  for (;;) {
+    if (auto* call = dynamic_cast<GraphCallNode*>(edge.node.get())) {
+      // Copied first: the node may go with the edge.
+      Edge head = call->head(edge.index);
+      edge = std::move(head);
+    } else if (auto* end = dynamic_cast<autograd::EndNode*>(edge.node.get())) {
+      const auto edges = end->edges();
+      Edge outside = edges.empty() ? Edge() : edges[0];
+      edge = std::move(outside);
+    } else {
+      return edge;
+    }
+  }
+}
+
 class Tracer {
  public:
   Graph run(const NDArray& array) {
-    Node* head = autograd::node_of(array);
+    const Edge top = inside(autograd::edge_of(array));
+    Node* head = top.node.get();
     if (!head || head->released()) {
       fail("get_symbol: the array is not in a recorded graph, or the graph was freed by backward");
     }
@@ -67,13 +88,14 @@ class Tracer {
         continue;
       }
       const size_t i = next++;
-      if (Node* input = edges[i].node.get()) {
+      // What is inside a call lives as long as the call, which the array keeps.
+      if (Node* input = inside(edges[i]).node.get()) {
         if (!nodes_.contains(input)) stack.emplace_back(input, 0);
       } else {
         constant(*node, i);
       }
     }
-    return Graph({{nodes_.at(head), array.edge_index()}});
+    return Graph({{nodes_.at(head), top.index}});
   }
 
  private:
@@ -115,8 +137,9 @@ class Tracer {
     const auto edges = node.edges();
     inputs.reserve(edges.size());
     for (size_t i = 0; i < edges.size(); ++i) {
-      if (edges[i].node) {
-        inputs.push_back({nodes_.at(edges[i].node.get()), edges[i].index});
+      const Edge edge = inside(edges[i]);
+      if (edge.node) {
+        inputs.push_back({nodes_.at(edge.node.get()), edge.index});
       } else {
         inputs.push_back({constant(node, i)});
       }

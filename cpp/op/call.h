@@ -15,6 +15,8 @@ class Call {
   // Checks the inputs, infers the outputs' shapes and dtypes, checks what reads values, and checks
   // the arrays given as outputs.
   void infer();
+  // The same where inference has been run before, for such inputs: it made `specs`.
+  void assume(std::span<const ArraySpec> specs);
   // Gives every output memory: its own, what the caller gave, or spare memory where that overlaps
   // an input in a way that the kernel could trip over. A call over large arrays may get none yet,
   // and wait.
@@ -28,10 +30,14 @@ class Call {
 
  private:
   friend void invoke(const OpSchema& op, Inputs inputs, const ParamsRef& params, Outputs& outputs);
+  friend void invoke_step(const OpSchema& op, Inputs inputs, const ParamsRef& params, Mode mode,
+                          std::span<const ArraySpec> specs, bool whole, Outputs& outputs);
 
   // The steps, for invoke(), which has them in line: as calls they would cost a tenth of an
   // operator on a few elements.
   void infer_in_line();
+  void assume_in_line(std::span<const ArraySpec> specs);
+  void check_effects();
   void place_in_line();
   void run_in_line();
   void record_in_line();
@@ -51,6 +57,13 @@ class Call {
   size_t bytes_ = 0;  // of the outputs together, or of the largest input
   bool waits_ = false;
   bool records_ = false;
+  bool whole_ = false;  // the outputs that no caller sees are kept
 };
+
+// invoke() for a step of a graph: with the results of inference, where `specs` has them, which an
+// operator with a check of values needs itself; and with the outputs that no caller sees, where
+// `whole` is set.
+void invoke_step(const OpSchema& op, Inputs inputs, const ParamsRef& params, Mode mode,
+                 std::span<const ArraySpec> specs, bool whole, Outputs& outputs);
 
 }  // namespace mxtape

@@ -226,6 +226,17 @@ void check_writable(const NDArray& array, std::string_view op) {
   InferCall call(op_, {views, inputs_.size()}, params_.get(), mode_, specs_);
   run_inference(op_, call);
   run_check(op_, call, inputs_);
+  check_effects();
+}
+
+[[gnu::always_inline]] inline void Call::assume_in_line(std::span<const ArraySpec> specs) {
+  given_ = outputs_.size();
+  for (const ArraySpec& spec : specs) specs_.emplace_back(spec);
+  check_effects();
+}
+
+// What is written to: the caller's arrays, the tape, inputs that change.
+[[gnu::always_inline]] inline void Call::check_effects() {
   if (given_) check_outputs(op_, params_.get(), specs_, outputs_);
   records_ = is_recorded(op_, inputs_, mode_);
   if (records_) check_recordable(op_, inputs_, outputs_, params_.get());
@@ -290,7 +301,7 @@ void check_writable(const NDArray& array, std::string_view op) {
 [[gnu::always_inline]] inline void Call::record_in_line() {
   if (records_) record_call(op_, inputs_, params_, mode_, outputs_);
   const size_t visible = op_.count_visible(params_.get());
-  if (specs_.size() > visible) outputs_.resize(visible);
+  if (specs_.size() > visible && !whole_) outputs_.resize(visible);
 }
 
 void invoke(const OpSchema& op, Inputs inputs, const ParamsRef& params, Outputs& outputs) {
@@ -305,7 +316,26 @@ void invoke(const OpSchema& op, Inputs inputs, const ParamsRef& params, Outputs&
   }
 }
 
+void invoke_step(const OpSchema& op, Inputs inputs, const ParamsRef& params, Mode mode,
+                 std::span<const ArraySpec> specs, bool whole, Outputs& outputs) {
+  Call call(op, inputs, params, mode, outputs);
+  call.whole_ = whole;
+  try {
+    if (specs.empty()) {
+      call.infer_in_line();
+    } else {
+      call.assume_in_line(specs);
+    }
+    call.place_in_line();
+    call.run_in_line();
+    call.record_in_line();
+  } catch (...) {
+    name_out_of_memory(op, inputs);
+  }
+}
+
 void Call::infer() { infer_in_line(); }
+void Call::assume(std::span<const ArraySpec> specs) { assume_in_line(specs); }
 void Call::place() { place_in_line(); }
 void Call::run() { run_in_line(); }
 void Call::record() { record_in_line(); }

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <memory>
+#include <utility>
+
 #include "autograd/node.h"
 #include "op/schema.h"
 
@@ -11,6 +14,15 @@ class OpNode final : public autograd::Node {
   static constexpr size_t kMaxArrays = 32767;
   static Ref<OpNode> record(const OpSchema& op, Inputs inputs, Arrays outputs,
                             const ParamsRef& params, Mode mode);
+  // What is known of an input or output of a call that was not recorded: its data, or its shape.
+  struct Kept {
+    const autograd::Saved* saved = nullptr;
+    const ArraySpec* spec = nullptr;
+  };
+  // The node of such a call.
+  static Ref<OpNode> rebuild(const OpSchema& op, std::span<const Kept> inputs,
+                             std::span<const autograd::Edge> edges, std::span<const Kept> outputs,
+                             const ParamsRef& params, Mode mode);
 
   const OpSchema& op() const { return *op_; }
   const ParamsRef& params() const { return params_; }
@@ -29,9 +41,11 @@ class OpNode final : public autograd::Node {
   void release() override;
 
  private:
+  friend class PassingNode;
   OpNode(const OpSchema& op, size_t inputs, size_t outputs, size_t saved, const ParamsRef& params,
-         Mode mode)
-      : op_(&op),
+         Mode mode, bool single_sweep = false)
+      : Node(single_sweep),
+        op_(&op),
         params_(params),
         input_count_(static_cast<uint16_t>(inputs)),
         output_count_(static_cast<uint16_t>(outputs)),
@@ -39,6 +53,9 @@ class OpNode final : public autograd::Node {
         mode_(mode) {}
   ~OpNode() override { release(); }
   void destroy() noexcept override;
+
+  void fill(std::span<const Kept> inputs, std::span<const autograd::Edge> edges,
+            std::span<const Kept> outputs);
 
   autograd::Edge* edge_data() { return reinterpret_cast<autograd::Edge*>(this + 1); }
   autograd::Saved* saved_data() {
@@ -49,6 +66,27 @@ class OpNode final : public autograd::Node {
   ParamsRef params_;
   uint16_t input_count_, output_count_, saved_count_;
   Mode mode_;
+};
+
+// Nodes of calls that were not recorded, one after the other in the same memory: for a sweep that
+// needs each but once. They are on no tape and have no site.
+class PassingNode {
+ public:
+  PassingNode() = default;
+  PassingNode(const PassingNode&) = delete;
+  PassingNode& operator=(const PassingNode&) = delete;
+  ~PassingNode() { clear(); }
+
+  OpNode& make(const OpSchema& op, std::span<const OpNode::Kept> inputs,
+               std::span<const OpNode::Kept> outputs, const ParamsRef& params, Mode mode);
+  void clear() {
+    if (OpNode* node = std::exchange(node_, nullptr)) node->~OpNode();
+  }
+
+ private:
+  std::unique_ptr<std::byte[]> memory_;
+  size_t capacity_ = 0;
+  OpNode* node_ = nullptr;
 };
 
 }  // namespace mxtape

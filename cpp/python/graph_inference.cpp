@@ -81,9 +81,28 @@ py::tuple inferred(const Graph& graph, const py::dict& given, bool shapes) {
   return py::make_tuple(complete, arguments, outputs, states);
 }
 
+// What is needed to bind a graph: (whether all is known, shapes and dtypes of the arguments, those
+// of the auxiliary states). Each is a list of pairs; a shape that is not known is None.
+py::tuple inferred_to_bind(const Graph& graph, const py::dict& shapes, const py::dict& dtypes) {
+  VariableSpecs known = specs_of(graph, shapes, true);
+  for (const auto& [variable, spec] : specs_of(graph, dtypes, false)) {
+    known[variable].dtype = spec.dtype;
+  }
+  const GraphSpecs specs = infer_graph(graph, known, Infer::kAll);
+  const auto pair_of = [&](const GraphNode* node) {
+    const ArraySpec& spec = specs.of(node);
+    return py::make_tuple(spec.shape.known() ? known_shape(spec) : py::none(), known_dtype(spec));
+  };
+  py::list arguments, states;
+  for (const GraphNode* node : graph.arguments()) arguments.append(pair_of(node));
+  for (const GraphNode* node : graph.auxiliary_states()) states.append(pair_of(node));
+  return py::make_tuple(specs.shapes_known() && specs.dtypes_known(), arguments, states);
+}
+
 }  // namespace
 
 void init_graph_inference(py::module_& m) {
+  m.def("infer_to_bind", inferred_to_bind);
   m.def("infer_shapes",
         [](const Graph& graph, const py::dict& given) { return inferred(graph, given, true); });
   // The number that stands for a dtype in files.

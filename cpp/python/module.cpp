@@ -59,6 +59,7 @@ PYBIND11_MODULE(MXTAPE_MODULE_NAME, m) {
   init_scopes(m);
   init_sites(m);
   init_graph(m);
+  init_executor(m);
   init_compose(m);
   init_graph_inference(m);
   init_io(m);

@@ -53,6 +53,7 @@ void init_autograd(pybind11::module_& m);
 void init_scopes(pybind11::module_& m);
 void init_sites(pybind11::module_& m);
 void init_graph(pybind11::module_& m);
+void init_executor(pybind11::module_& m);
 void init_io(pybind11::module_& m);
 
 extern PyObject* mxnet_error;

@@ -3,6 +3,7 @@
 
 from .._loader import core as _core
 from . import op, register
+from .cached_op import CachedOp
 from .dlpack import from_dlpack, to_dlpack_for_read, to_dlpack_for_write
 from .files import load, load_frombuffer, save
 from .indexing import get_indexing_dispatch_code, indexing_key_expand_implicit_axes

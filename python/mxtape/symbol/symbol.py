@@ -8,6 +8,7 @@ from ..attribute import AttrScope
 from ..base import MXNetError, NotImplementedForSymbol
 from ..name import NameManager
 from . import register
+from .binding import Bindable
 from .operators import Arithmetic
 
 _STORAGE_TYPES = ("default", "row_sparse", "csr")
@@ -22,7 +23,7 @@ def _for_arrays_only(name, alias=None):
     return method
 
 
-class Symbol(Arithmetic):
+class Symbol(Arithmetic, Bindable):
     """Some outputs of a graph of operators, and all that they are computed from.
 
     The functions of ``mx.sym`` make symbols from symbols, operators such as ``+`` too. A call

@@ -69,6 +69,7 @@ from .gradients import (
     check_speed,
     numeric_grad,
 )
+from .optimizers import compare_optimizer
 from .process import (
     discard_stderr,
     environment,
@@ -78,6 +79,13 @@ from .process import (
     is_op_runnable,
     list_gpus,
     retry,
+)
+from .symbols import (
+    check_consistency,
+    check_symbolic_backward,
+    check_symbolic_forward,
+    same_symbol_structure,
+    simple_forward,
 )
 
 __all__ = [
@@ -91,11 +99,15 @@ __all__ = [
     "assign_each",
     "assign_each2",
     "checkShapes",
+    "check_consistency",
     "check_numeric_gradient",
     "check_speed",
+    "check_symbolic_backward",
+    "check_symbolic_forward",
     "chi_square_check",
     "collapse_sum_like",
     "compare_ndarray_tuple",
+    "compare_optimizer",
     "create_2d_tensor",
     "create_vector",
     "current_context",
@@ -142,25 +154,23 @@ __all__ = [
     "retry",
     "same",
     "same_array",
+    "same_symbol_structure",
     "set_default_context",
     "setenv",
+    "simple_forward",
     "var_check",
     "verify_generator",
 ]
 
 # What MXNet's module has beside these, by what it would need.
 _NEEDS = {
-    "symbols that can be executed": "check_consistency check_symbolic_backward "
-    "check_symbolic_forward same_symbol_structure simple_forward",
     "sparse arrays": "create_sparse_array create_sparse_array_zd rand_sparse_ndarray "
     "shuffle_csr_column_indices",
     "mx.gluon": "check_gluon_hybridize_consistency",
-    "mx.optimizer": "compare_optimizer",
-    "mx.io": "DummyIter get_mnist_iterator",
     "mx.np": "np_symbol",
     "the tool im2rec": "get_im2rec_path",
     "a network, which mxtape does not use": "download download_model get_bz2_data get_cifar10 "
-    "get_mnist get_mnist_pkl get_mnist_ubyte get_zip_data",
+    "get_mnist get_mnist_iterator get_mnist_pkl get_mnist_ubyte get_zip_data",
 }
 _NOT_HERE = {name: need for need, names in _NEEDS.items() for name in names.split()}
 
@@ -186,6 +196,7 @@ __getattr__ = _borrowed.borrow(
         "collections": "OrderedDict",
         "contextlib": "contextmanager",
         ".context": "Context",
+        ".test_utils.data": "DummyIter",
         ".runtime": "Features",
         ".symbol": "Symbol",
         ".util": "use_np",

@@ -1,7 +1,6 @@
 """Gradients compared with numeric differentiation, and the time that a function takes.
 
-MXNet's functions of these names accept a Symbol, or an executor; these accept a Python function of
-NDArrays, under the same parameter names.
+They accept a Symbol, or an executor, as MXNet's do, and a Python function of NDArrays too.
 """
 
 import inspect
@@ -13,7 +12,9 @@ from .. import autograd
 from .. import ndarray as nd
 from ..base import MXNetError
 from ..context import current_context
+from ..executor import Executor
 from ..ndarray import NDArray
+from ..ndarray.cached_op import CachedOp
 from ..symbol import Symbol
 from .arrays import _normal, _uniform
 from .comparison import assert_almost_equal, default_numeric_eps
@@ -29,12 +30,16 @@ class _Call:
     """A function, what to call it with, and which of that is differentiated."""
 
     def __init__(self, what, function, location, aux_states, ctx, dtype):
-        if isinstance(function, Symbol):
-            raise MXNetError(
-                f"{what}: a Symbol cannot be executed in mxtape yet; give a function of NDArrays"
-            )
+        if isinstance(function, (Symbol, Executor)):
+            symbol = function if isinstance(function, Symbol) else function._symbol[0]
+            location = _named(what, symbol.list_arguments(), location)
+            if aux_states is not None:
+                aux_states = _named(what, symbol.list_auxiliary_states(), aux_states)
+            function = _function_of(symbol)
         if not callable(function):
-            raise TypeError(f"{what}: a function of NDArrays is needed, got {function!r}")
+            raise TypeError(
+                f"{what}: a Symbol, or a function of NDArrays, is needed, got {function!r}"
+            )
         if dtype is not None and np.dtype(dtype).kind != "f":
             raise ValueError(f"{what}: dtype must be a float type, got {np.dtype(dtype)}")
         self.function = function
@@ -73,6 +78,25 @@ class _Call:
 
     def copies(self):
         return {name: array.copy() for name, array in self.arrays.items()}
+
+
+def _named(what, names, given):
+    """The arrays by the names of a symbol's arguments or states."""
+    if not isinstance(given, dict):
+        if len(given) != len(names):
+            raise ValueError(f"{what}: {len(given)} arrays are given for {names}")
+        given = dict(zip(names, given))
+    if set(given) != set(names):
+        raise ValueError(
+            f"{what}: arrays for {sorted(given)} are given, for {names} they are needed"
+        )
+    return {name: given[name] for name in names}
+
+
+def _function_of(symbol):
+    """A symbol as a function of NDArrays, by name."""
+    call, names = CachedOp(symbol), symbol.list_inputs()
+    return lambda **arrays: call(*[arrays[name] for name in names])
 
 
 def _names(function, count):
@@ -127,8 +151,9 @@ def numeric_grad(
 
     Parameters
     ----------
-    executor : callable
-        A function of NDArrays that gives an NDArray, or a list of them.
+    executor : Executor, Symbol or callable
+        An executor, of which the first output counts; a symbol; or a function of NDArrays that
+        gives an NDArray, or a list of them.
     location : list or dict
         The arguments: NDArrays or NumPy arrays, by position or by name. Those that hold floats are
         converted to `dtype`; so are NumPy's of integers.
@@ -200,9 +225,9 @@ def check_numeric_gradient(
 
     Parameters
     ----------
-    sym : callable
-        A function of NDArrays that gives an NDArray, or a list of them. It must give the same for
-        the same arguments. (MXNet accepts a Symbol; that is an ``MXNetError`` here.)
+    sym : Symbol or callable
+        A symbol, or a function of NDArrays that gives an NDArray, or a list of them. It must give
+        the same for the same arguments.
     location : list or dict
         The arguments, by position or by name; see :func:`numeric_grad`.
     aux_states : list or dict, optional
@@ -274,8 +299,8 @@ def check_speed(sym, location=None, ctx=None, N=20, grad_req=None, typ="whole", 
 
     Parameters
     ----------
-    sym : callable
-        A function of NDArrays that gives an NDArray, or a list of them. (MXNet accepts a Symbol.)
+    sym : Symbol or callable
+        A symbol, or a function of NDArrays that gives an NDArray, or a list of them.
     location : dict or list, optional
         The arguments, by name or by position.
     ctx : Context, optional
@@ -298,8 +323,17 @@ def check_speed(sym, location=None, ctx=None, N=20, grad_req=None, typ="whole", 
     if typ not in ("whole", "forward"):
         raise ValueError(f"check_speed: typ is 'whole' or 'forward', got {typ!r}")
     if location is None:
-        location = {name: _normal(shape) for name, shape in kwargs.items()}
-    call = _Call("check_speed", sym, location, None, ctx, None)
+        shapes = kwargs
+        if isinstance(sym, Symbol):
+            shapes = dict(zip(sym.list_arguments(), sym.infer_shape(**kwargs)[0]))
+        location = {name: _normal(shape) for name, shape in shapes.items()}
+    states = None
+    if isinstance(sym, Symbol) and sym.list_auxiliary_states():
+        location = _named("check_speed", sym.list_arguments(), location)
+        given = {name: np.shape(value) for name, value in location.items()}
+        shapes = sym.infer_shape(**given)[2]
+        states = {n: np.ones(s) for n, s in zip(sym.list_auxiliary_states(), shapes)}
+    call = _Call("check_speed", sym, location, states, ctx, None)
     arrays = call.copies()
     for array in arrays.values():
         if typ == "whole" and _floating(array):

@@ -1,0 +1,91 @@
+#pragma once
+
+#include <deque>
+#include <mutex>
+#include <vector>
+
+#include "autograd/inner.h"
+#include "graph/program.h"
+#include "graph/reverse.h"
+
+namespace mxtape {
+
+// The inputs of a call of a graph, of which some are on the tape.
+struct TrackedInputs {
+  explicit TrackedInputs(Inputs outside);
+
+  std::vector<bool> tracked;
+  bool any = false;
+  // What the tracked ones hang on: once for an array that is given twice. `ends` says which it is.
+  std::vector<autograd::Edge> edges;
+  std::vector<uint32_t> ends;
+};
+
+// The same arrays for the calls inside: off the tape, or on ends of their own.
+class InsideInputs {
+ public:
+  InsideInputs(Inputs outside, const TrackedInputs& tracked,
+               std::span<const Ref<autograd::EndNode>> ends);
+  Inputs get() const { return Inputs(pointers_.data(), pointers_.size()); }
+
+ private:
+  std::vector<NDArray> inside_;
+  SmallVector<const NDArray*, 16> pointers_;
+};
+
+// A recorded call of a graph: one step of the tape. Inside is a frame, from which the calls can be
+// recorded later; or, where that cannot be, what they recorded as they ran.
+class GraphCallNode final : public autograd::Node {
+ public:
+  // `flows` says of each output whether it depends on a tracked input.
+  GraphCallNode(std::vector<autograd::Edge> edges, std::span<const NDArray> outputs,
+                std::vector<bool> flows, Ref<Frame> frame);
+  GraphCallNode(std::vector<autograd::Edge> edges, std::span<const NDArray> outputs,
+                std::vector<Ref<autograd::EndNode>> ends, std::vector<autograd::Edge> heads);
+
+  std::string_view name() const override { return "CachedOp"; }
+  std::span<autograd::Edge> edges() override { return edges_; }
+  uint32_t output_count() const override { return static_cast<uint32_t>(outputs_.size()); }
+  bool output_meta(uint32_t index, Shape& shape, DType& dtype) const override;
+  void vjp(autograd::VjpCall& call) override;
+  void release() override;
+
+  bool depends(size_t output) const { return flows_[output]; }
+  // Where an output hangs among the recorded calls.
+  autograd::Edge head(uint32_t index);
+
+ private:
+  void record_inside();
+
+  std::vector<autograd::Edge> edges_, heads_;
+  std::vector<Ref<autograd::EndNode>> ends_;
+  std::vector<autograd::Saved> outputs_;
+  std::vector<bool> flows_;
+  Ref<Frame> frame_;
+};
+
+// A graph that is called like an operator.
+class CachedOp final : public RefCounted {
+ public:
+  explicit CachedOp(const Graph& graph) : program_(make_ref<Program>(graph)) {}
+
+  const Program& program() const { return *program_; }
+  // Calls it in the thread's mode. `outputs` holds arrays to write to, or is empty.
+  void call(Inputs inputs, Outputs& outputs, Watch* watch = nullptr) const;
+
+ private:
+  Ref<const Program::Plan> plan_for(Inputs inputs, Mode mode) const;
+  Ref<const Reverse> reverse_for(const std::vector<bool>& tracked) const;
+  void run_tracked(Inputs inputs, TrackedInputs tracked, const Ref<const Program::Plan>& plan,
+                   std::span<NDArray> results, Watch* watch) const;
+
+  Ref<const Program> program_;
+  // The latest, the newest first. Python's lock is not given up while the mutex is held, so that no
+  // fork() can find it locked.
+  static constexpr size_t kRemembered = 8;
+  mutable std::mutex mutex_;
+  mutable std::deque<Ref<const Program::Plan>> plans_;
+  mutable std::deque<Ref<const Reverse>> reverses_;
+};
+
+}  // namespace mxtape

@@ -1,0 +1,216 @@
+#include "graph/executor.h"
+
+#include <algorithm>
+#include <string_view>
+
+#include "autograd/recorder.h"
+#include "core/error.h"
+#include "op/declare.h"
+#include "op/functional.h"
+#include "op/registry.h"
+
+namespace mxtape {
+namespace {
+
+using autograd::Edge;
+using autograd::EndNode;
+using autograd::GradReq;
+
+bool is_set(const GraphNode& node, std::string_view parameter) {
+  const auto& fields = node.op().params->fields;
+  const auto at = std::find_if(fields.begin(), fields.end(),
+                               [&](const ParamField& field) { return field.name == parameter; });
+  const std::string text = print_field(*at, node.params()->data());
+  return text == "True" || text == "1";
+}
+
+void write_over(const NDArray& target, const NDArray& value) {
+  static const OpSchema& copy = find_op("_copy");
+  const autograd::StateScope quiet(false, false);
+  Outputs outputs;
+  outputs.push_back(target);
+  invoke(copy, Arrays{&value, 1}, nullptr, outputs);
+}
+
+}  // namespace
+
+bool ignores_head_gradient(const GraphNode& node) {
+  if (node.is_variable()) return false;
+  const OpSchema& op = node.op();
+  if (!op.vjp || op.vjp == zero_gradient) return true;
+  // tests/python/test_executor.py holds this list against the gradients of every operator.
+  static constexpr std::string_view losses[] = {"LinearRegressionOutput",
+                                                "LogisticRegressionOutput",
+                                                "MAERegressionOutput",
+                                                "MakeLoss",
+                                                "SVMOutput",
+                                                "make_loss"};
+  if (op.name == "SoftmaxOutput") return !is_set(node, "out_grad");
+  return std::find(std::begin(losses), std::end(losses), op.name) != std::end(losses);
+}
+
+Executor::Executor(Ref<const Program> program, std::vector<Binding> bindings)
+    : program_(std::move(program)), bindings_(std::move(bindings)) {
+  if (bindings_.size() != program_->input_count()) {
+    fail("bind: the graph has ", program_->input_count(), " inputs, ", bindings_.size(),
+         " arrays are given");
+  }
+  for (size_t i = 0; i < bindings_.size(); ++i) {
+    Binding& binding = bindings_[i];
+    if (!binding.array.defined()) fail("bind: ", program_->input_name(i), " is missing");
+    binding.array = binding.array.detached();
+    if (!binding.grad.defined() || binding.req == GradReq::kNull) continue;
+    if (program_->is_state(i)) {
+      fail("bind: ", program_->input_name(i), " is an auxiliary state and has no gradient");
+    }
+    if (binding.grad.shape() != binding.array.shape() ||
+        binding.grad.dtype() != binding.array.dtype()) {
+      fail("bind: the gradient array of ", program_->input_name(i), " has shape ",
+           binding.grad.shape(), " and dtype ", binding.grad.dtype(), ", the argument ",
+           binding.array.shape(), " and ", binding.array.dtype());
+    }
+    binding.grad = binding.grad.detached();
+    differentiated_.push_back(i);
+  }
+  for (const Binding& binding : bindings_) pointers_.push_back(&binding.array);
+  std::vector<bool> tracked(bindings_.size());
+  for (const size_t i : differentiated_) tracked[i] = true;
+  reverse_ = make_ref<Reverse>(*program_, std::move(tracked));
+  plans_[0] = program_->plan(inputs(), {false, false});
+  for (size_t i = 0; i < program_->output_count(); ++i) {
+    const int64_t input = program_->output_input(i);
+    const ArraySpec& spec = plans_[0]->output(i);
+    if (input >= 0) {
+      outputs_.push_back(bindings_[static_cast<size_t>(input)].array);
+    } else {
+      outputs_.push_back(spec.known() ? full(spec.shape, spec.dtype, 0) : NDArray());
+    }
+  }
+}
+
+void Executor::record(bool training, Watch* watch, std::span<NDArray> results) {
+  const autograd::StateScope state(true, training);
+  const Mode mode = autograd::thread_mode();
+  Ref<const Program::Plan>& plan = plans_[1];
+  if (!plan || !plan->fits(inputs(), mode)) plan = program_->plan(inputs(), mode);
+  if (reverse_->repeatable()) {
+    std::vector<uint32_t> ends(bindings_.size());
+    for (uint32_t k = 0; k < differentiated_.size(); ++k) ends[differentiated_[k]] = k;
+    auto frame =
+        make_ref<Frame>(program_, plan, reverse_, mode, std::move(ends), differentiated_.size());
+    program_->run(*plan, inputs(), results, watch, frame.get());
+    frame_ = std::move(frame);
+    return;
+  }
+  std::vector<Ref<EndNode>> ends;
+  std::vector<NDArray> inside(differentiated_.size());
+  std::vector<const NDArray*> pointers = pointers_;
+  for (size_t k = 0; k < differentiated_.size(); ++k) {
+    const size_t i = differentiated_[k];
+    ends.push_back(make_ref<EndNode>(bindings_[i].array, Edge()));
+    inside[k] = bindings_[i].array;
+    inside[k].set_edge(ends.back(), 0);
+    pointers[i] = &inside[k];
+  }
+  program_->run(*plan, Inputs(pointers.data(), pointers.size()), results, watch);
+  ends_ = std::move(ends);
+  heads_.clear();
+  for (NDArray& result : results) {
+    heads_.push_back(autograd::edge_of(result));
+    result.set_edge(nullptr, 0);
+  }
+}
+
+void Executor::publish(std::span<NDArray> results) {
+  for (size_t i = 0; i < results.size(); ++i) {
+    if (program_->output_input(i) >= 0) continue;
+    NDArray& output = outputs_[i];
+    const bool same = output.defined() && output.shape() == results[i].shape() &&
+                      output.dtype() == results[i].dtype();
+    if (same) {
+      write_over(output, results[i]);
+    } else {
+      // In memory of its own: a result may be what another output shows, or the tape has saved.
+      output = autograd::gradient_ops().copy(results[i]);
+    }
+  }
+}
+
+void Executor::forward(bool training, Watch* watch) {
+  // What the last forward kept is free before more is needed.
+  frame_ = nullptr;
+  heads_.clear();
+  ends_.clear();
+  training_ = training;
+  std::vector<NDArray> results(program_->output_count());
+  if (training && !differentiated_.empty()) {
+    record(true, watch, results);
+  } else {
+    const autograd::StateScope state(false, training);
+    const Mode mode = autograd::thread_mode();
+    Ref<const Program::Plan>& plan = plans_[training ? 1 : 0];
+    if (!plan || !plan->fits(inputs(), mode)) plan = program_->plan(inputs(), mode);
+    program_->run(*plan, inputs(), results, watch);
+  }
+  const autograd::StateScope quiet(false, false);
+  publish(results);
+}
+
+std::vector<NDArray> Executor::checked_heads(std::span<const NDArray> head_grads) const {
+  const size_t count = program_->output_count();
+  if (head_grads.size() > count) {
+    fail("backward: ", head_grads.size(), " head gradients are given, the graph has ", count,
+         " outputs");
+  }
+  std::vector<NDArray> heads(count);
+  for (size_t i = 0; i < count; ++i) {
+    const GraphEntry& entry = program_->graph().outputs()[i];
+    const NDArray& output = outputs_[i];
+    if (i >= head_grads.size() || !head_grads[i].defined()) {
+      if (!ignores_head_gradient(*entry.node)) {
+        fail("backward: output ", i, " (", program_->output_name(i),
+             ") is not that of a loss: its head gradient must be given in out_grads. To minimize "
+             "the output itself, wrap it in make_loss");
+      }
+      if (output.defined()) heads[i] = full(output.shape(), output.dtype(), 1);
+      continue;
+    }
+    if (output.defined() && head_grads[i].shape() != output.shape()) {
+      fail("backward: output ", i, " (", program_->output_name(i), ") has shape ", output.shape(),
+           ", its head gradient ", head_grads[i].shape());
+    }
+    heads[i] =
+        cast(head_grads[i].detached(), output.defined() ? output.dtype() : head_grads[i].dtype());
+  }
+  return heads;
+}
+
+void Executor::backward(std::span<const NDArray> head_grads) {
+  const autograd::StateScope state(false, true);
+  if (differentiated_.empty()) return;
+  std::vector<NDArray> heads = checked_heads(head_grads);
+  if (ends_.empty() && !frame_) {
+    std::vector<NDArray> results(program_->output_count());
+    record(training_, nullptr, results);
+  }
+  SmallVector<bool, 8> wanted(differentiated_.size());
+  std::fill(wanted.begin(), wanted.end(), true);
+  // Kept: a program may ask for gradients of other heads.
+  write_gradients(frame_ ? frame_->sweep(heads, wanted, true)
+                         : autograd::inner_gradients(heads_, heads, ends_, wanted, false));
+}
+
+void Executor::write_gradients(std::vector<NDArray> found) {
+  const autograd::GradientOps& ops = autograd::gradient_ops();
+  for (size_t k = 0; k < found.size(); ++k) {
+    const Binding& binding = bindings_[differentiated_[k]];
+    if (binding.req == GradReq::kAdd) {
+      if (found[k].defined()) ops.add_in_place(binding.grad, std::move(found[k]));
+      continue;
+    }
+    if (!found[k].defined()) found[k] = full(binding.grad.shape(), binding.grad.dtype(), 0);
+    ops.copy_into(binding.grad, std::move(found[k]));
+  }
+}
+
+}  // namespace mxtape

@@ -1,0 +1,235 @@
+#include "graph/program.h"
+
+#include <algorithm>
+#include <unordered_map>
+
+#include "autograd/inner.h"
+#include "autograd/recorder.h"
+#include "core/error.h"
+#include "graph/infer.h"
+#include "graph/reverse.h"
+#include "op/call.h"
+
+namespace mxtape {
+namespace {
+
+void check_runnable(const GraphNode& node) {
+  if (!node.op().kernel) {
+    fail("node ", node.name(), ": ", node.op().name,
+         " stands for a function in Python that was recorded; it cannot be run from a graph");
+  }
+  if (!node.subgraphs().empty()) {
+    fail("node ", node.name(), ": ", node.op().name,
+         " has graphs of its own; running them is not supported");
+  }
+  for (const GraphEntry& input : node.inputs()) {
+    if (input.index >= input.node->visible_count()) {
+      fail("node ", node.name(), " reads output ", input.index, " of ", input.node->name(),
+           ", which has ", input.node->visible_count());
+    }
+  }
+}
+
+// How many bytes a call may write before signals are looked for.
+constexpr size_t kLargeBytes = size_t{1} << 17;
+
+}  // namespace
+
+void rethrow_at(const GraphNode& node, const Error& error) {
+  Error named(error.kind(), str_cat(error.what(), " (at node ", node.name(), ")"));
+  if (error.names_call()) named.set_names_call();
+  throw named;
+}
+
+Program::Program(const Graph& graph) : graph_(graph) {
+  std::unordered_map<const GraphNode*, int32_t> steps;
+  std::unordered_map<const GraphNode*, uint32_t> inputs;
+  const auto value_of = [&](const GraphEntry& entry) -> Value {
+    if (entry.node->is_variable()) return {-1, inputs.at(entry.node.get())};
+    return {steps.at(entry.node.get()), entry.index};
+  };
+  for (const GraphNode* node : graph_.nodes()) {
+    if (node->is_variable()) {
+      inputs[node] = static_cast<uint32_t>(inputs_.size());
+      inputs_.push_back(node);
+      states_.push_back(false);
+      continue;
+    }
+    check_runnable(*node);
+    steps[node] = static_cast<int32_t>(steps_.size());
+    steps_.push_back({node, &node->op(), static_cast<uint32_t>(reads_.size()),
+                      static_cast<uint32_t>(node->inputs().size()), static_cast<uint32_t>(made_), 0,
+                      0});
+    for (size_t i = 0; i < node->inputs().size(); ++i) {
+      const Value value = value_of(node->inputs()[i]);
+      if (value.step < 0 && node->changes_input(i)) states_[value.index] = true;
+      reads_.push_back(value);
+    }
+    made_ += node->output_count();
+    has_sources_ = has_sources_ || node->inputs().empty();
+  }
+  for (const GraphEntry& output : graph_.outputs()) {
+    if (output.index >= output.node->visible_count()) {
+      fail("output ", output.index, " of node ", output.node->name(), ", which has ",
+           output.node->visible_count());
+    }
+    outputs_.push_back(value_of(output));
+  }
+  find_dead();
+}
+
+// From the last step to the first: the first reader that is met is the last one.
+void Program::find_dead() {
+  std::vector<bool> live(made_);
+  const auto at = [&](Value value) { return steps_[value.step].first_made + value.index; };
+  for (const Value& output : outputs_) {
+    if (output.step >= 0) live[at(output)] = true;
+  }
+  for (size_t k = steps_.size(); k-- > 0;) {
+    Step& step = steps_[k];
+    step.first_dead = static_cast<uint32_t>(dead_.size());
+    const auto note = [&](Value value) {
+      if (value.step < 0 || live[at(value)]) return;
+      live[at(value)] = true;
+      dead_.push_back(value);
+    };
+    for (uint32_t i = 0; i < step.node->visible_count(); ++i) note({static_cast<int32_t>(k), i});
+    for (uint32_t i = 0; i < step.input_count; ++i) note(reads_[step.first_input + i]);
+    step.dead_count = static_cast<uint32_t>(dead_.size()) - step.first_dead;
+  }
+}
+
+std::string Program::output_name(size_t i) const {
+  const GraphEntry& entry = graph_.outputs()[i];
+  return entry.node->output_name(entry.index);
+}
+
+bool Program::Plan::fits(Inputs inputs, Mode mode) const {
+  if (mode.recording != mode_.recording || mode.training != mode_.training) return false;
+  for (size_t i = 0; i < inputs_.size(); ++i) {
+    if (inputs[i].dtype() != inputs_[i].dtype || inputs[i].shape() != inputs_[i].shape) {
+      return false;
+    }
+  }
+  return true;
+}
+
+// The parameters of steps without inputs, such as _zeros, whose shape was left open: what reads
+// them says which it is.
+void Program::close_shapes(Inputs inputs, Mode mode, Plan& plan) const {
+  const auto is_open = [](const Step& step) {
+    if (step.input_count || !step.node->params()) return false;
+    std::vector<ArraySpec> made(step.node->output_count());
+    return !infer_specs(*step.op, step.node->params().get(), {}, {}, made) ||
+           made[0].shape.size() == 0;
+  };
+  if (std::none_of(steps_.begin(), steps_.end(), is_open)) return;
+  VariableSpecs known;
+  for (size_t i = 0; i < inputs.size(); ++i) known[inputs_[i]] = plan.inputs_[i];
+  const GraphSpecs found = infer_graph(graph_, known, Infer::kAll, mode);
+  for (const Step& step : steps_) {
+    const auto outputs = found.outputs_of(found.position.at(step.node));
+    const bool closed = is_open(step) && !outputs.empty() && outputs[0].known();
+    plan.params_.push_back(closed ? params_to_run(*step.node, outputs) : step.node->params());
+  }
+}
+
+// Leaves unknown what follows from values. Where nothing is unknown, it is what Call::infer does.
+void Program::plan_step(const Step& step, size_t position, Mode mode, Plan& plan) const {
+  const OpSchema& op = *step.op;
+  std::vector<InputView> views;
+  for (uint32_t i = 0; i < step.input_count; ++i) {
+    const ArraySpec& spec = plan.spec(number(read(step, i)));
+    if (!spec.known()) return;
+    views.push_back({&spec.shape, spec.dtype, StorageType::kDense});
+  }
+  const std::span<ArraySpec> made(plan.made_.data() + step.first_made, step.node->output_count());
+  InferCall call(op, views, plan.params_of(*this, position).get(), mode, made);
+  run_inference(op, call);
+  plan.inferred_[position] = !op.check;
+}
+
+Ref<const Program::Plan> Program::plan(Inputs inputs, Mode mode) const {
+  if (inputs.size() != input_count()) {
+    fail("the graph has ", input_count(), " inputs, ", inputs.size(), " arrays are given");
+  }
+  auto plan = make_ref<Plan>();
+  plan->mode_ = mode;
+  plan->made_.resize(made_);
+  plan->inferred_.resize(steps_.size());
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (!inputs[i].defined()) fail("input ", i, " (", input_name(i), ") is missing");
+    ArraySpec spec;
+    spec.shape = inputs[i].shape();
+    spec.dtype = inputs[i].dtype();
+    plan->inputs_.push_back(std::move(spec));
+  }
+  if (has_sources_) close_shapes(inputs, mode, *plan);
+  for (size_t k = 0; k < steps_.size(); ++k) {
+    try {
+      plan_step(steps_[k], k, mode, *plan);
+    } catch (const Error& error) {
+      rethrow_at(*steps_[k].node, error);
+    }
+  }
+  for (const Value& output : outputs_) plan->outputs_.push_back(plan->spec(number(output)));
+  return plan;
+}
+
+void Program::check_states(Inputs inputs, Mode mode) const {
+  for (const Step& step : steps_) {
+    for (uint32_t i = 0; step.op->mutates && i < step.input_count; ++i) {
+      const Value value = read(step, i);
+      if (value.step < 0 && !step.op->is_no_grad_input(i) &&
+          step.op->mutates(i, step.input_count, step.node->params().get(), mode)) {
+        check_writable(inputs[value.index], step.op->name);
+      }
+    }
+  }
+}
+
+void Program::run(const Plan& plan, Inputs inputs, std::span<NDArray> results, Watch* watch,
+                  Frame* frame) const {
+  const Mode mode = autograd::thread_mode();
+  const std::unique_ptr<Outputs[]> made(new Outputs[steps_.size()]);
+  const auto at = [&](Value value) -> NDArray& {
+    return made[static_cast<size_t>(value.step)][value.index];
+  };
+  SmallVector<const NDArray*, 16> pointers;
+  autograd::Pause pause;
+  if (frame) frame->keep_inputs(inputs);
+  for (size_t k = 0; k < steps_.size(); ++k) {
+    const Step& step = steps_[k];
+    pointers.resize(step.input_count);
+    for (uint32_t i = 0; i < step.input_count; ++i) {
+      const Value value = read(step, i);
+      pointers[i] = value.step < 0 ? &inputs[value.index] : &at(value);
+    }
+    const Inputs given(pointers.data(), pointers.size());
+    if (watch) watch->before(*step.node, given);
+    try {
+      std::span<const ArraySpec> specs;
+      if (plan.inferred_[k]) {
+        specs = {plan.made_.data() + step.first_made, step.node->output_count()};
+      }
+      const bool whole = frame && frame->records(k);
+      invoke_step(*step.op, given, plan.params_of(*this, k), mode, specs, whole, made[k]);
+    } catch (const Error& error) {
+      rethrow_at(*step.node, error);
+    }
+    if (frame) {
+      frame->keep(k, made[k]);
+      made[k].resize(step.node->visible_count());
+    }
+    if (watch) watch->after(*step.node, made[k]);
+    if (!made[k].empty() && made[k][0].nbytes() > kLargeBytes) pause.large();
+    pause.node();
+    for (uint32_t i = 0; i < step.dead_count; ++i) at(dead_[step.first_dead + i]) = NDArray();
+  }
+  for (size_t i = 0; i < outputs_.size(); ++i) {
+    const Value value = outputs_[i];
+    results[i] = value.step < 0 ? inputs[value.index] : at(value);
+  }
+}
+
+}  // namespace mxtape
