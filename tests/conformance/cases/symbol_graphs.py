@@ -266,7 +266,7 @@ for label, (network, shape) in GRAPHS.items():
         return {
             "text": text,
             "shapes": [[tuple(s) for s in part] for part in shapes],
-            "outputs": [out for out in executor.forward(is_train=False)],
+            "outputs": list(executor.forward(is_train=False)),
         }
 
 
