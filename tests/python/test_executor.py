@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from gradient_matrix import all_rows, as_arrays, draw, operator_inputs
 
 import mxtape as mx
 from mxtape import nd, sym
 from mxtape.executor import Executor
+from mxtape.symbol import register as composing
 
 
 def product(**grads):
@@ -465,3 +467,37 @@ class TestMonitor:
         assert "Op:elemwise_mul" in executor.debug_str()
         assert "MB allocated" in executor.debug_str()
         assert isinstance(executor, Executor)
+
+
+def test_which_operators_need_a_head_gradient():
+    """Those whose gradient is the same for every head gradient need none, and no others."""
+    wrong = []
+    for op, row in {row.op: row for row in all_rows()}.items():
+        values, floating = draw(row)
+        inputs = operator_inputs(row, as_arrays(values))
+        names = [f"x{i}" for i in range(len(inputs))]
+        symbol = composing.get(op)(*[sym.Variable(name) for name in names], **row.params)
+        bound = dict(zip(names, inputs))
+        states = {name: bound[name] for name in symbol.list_auxiliary_states()}
+        grads = {
+            name: nd.zeros_like(array)
+            for name, array in bound.items()
+            if name not in states and np.dtype(array.dtype).kind == "f"
+        }
+        executor = symbol.bind(mx.cpu(), bound, grads, aux_states=states)
+        mx.random.seed(1)
+        outputs = executor.forward(is_train=True)
+        found = []
+        for factor in (1, 3):
+            executor.backward([nd.full(o.shape, factor, dtype=o.dtype) for o in outputs])
+            found.append([g.asnumpy() for g in grads.values()])
+        ignores = all(np.array_equal(a, b, equal_nan=True) for a, b in zip(*found))
+        try:
+            executor.backward()
+            needs = False
+        except mx.MXNetError as error:
+            assert "head gradient must be given" in str(error)
+            needs = True
+        if ignores == needs:
+            wrong.append((op, "ignores" if ignores else "needs", found[0]))
+    assert not wrong, wrong
