@@ -26,7 +26,7 @@ LISTED = _listed()
 
 # What is not there, by the reason. Each is an error that says so.
 _SUBMODULES = (
-    "api callback error executor executor_manager gluon image img init initializer io kv kvstore "
+    "api callback error executor_manager gluon image img init initializer io kv kvstore "
     "lr_scheduler metric mod model module mon monitor ndarray_doc notebook np np_symbol npx numpy "
     "numpy_dispatch_protocol numpy_extension numpy_op_fallback numpy_op_signature onnx optimizer "
     "profiler recordio rtc symbol_doc th torch tvmop visualization viz rnn"
@@ -39,8 +39,6 @@ EXCEPTIONS = {
         "is a pointer of the C interface": "_new_empty_handle",
     },
     "mxnet.test_utils": {
-        "runs symbols": "check_consistency check_symbolic_backward check_symbolic_forward "
-        "same_symbol_structure simple_forward",
         "needs sparse arrays": "create_sparse_array create_sparse_array_zd rand_sparse_ndarray "
         "shuffle_csr_column_indices",
         "needs gluon, optimizer, io or np": "check_gluon_hybridize_consistency compare_optimizer "
