@@ -65,9 +65,12 @@ __all__ = [
 # Programs that do not use them do not wait for them.
 __getattr__ = _borrowed.borrow(
     __name__,
-    "attribute=.attribute engine=.engine executor=.executor libinfo=.libinfo library=.library "
-    "log=.log name=.name registry=.registry sym=.symbol symbol=.symbol test_utils=.test_utils "
-    "util=.util",
+    "attribute=.attribute callback=.callback engine=.engine executor=.executor "
+    "executor_manager=.executor_manager init=.initializer initializer=.initializer io=.io "
+    "kv=.kvstore kvstore=.kvstore libinfo=.libinfo library=.library log=.log "
+    "lr_scheduler=.lr_scheduler metric=.metric mod=.module model=.model module=.module "
+    "mon=.monitor monitor=.monitor name=.name optimizer=.optimizer registry=.registry "
+    "sym=.symbol symbol=.symbol test_utils=.test_utils util=.util",
     {
         ".attribute": "AttrScope",
         ".util": "is_np_array is_np_shape np_array np_shape set_np_shape use_np use_np_array "

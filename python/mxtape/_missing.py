@@ -4,14 +4,13 @@ import sys
 
 # Names under mxtape, by what they would need; "" for those that stand for themselves.
 _NEEDS = {
-    "": "api callback error executor_manager gluon image img init initializer io kv "
-    "kvstore lr_scheduler metric mod model module mon monitor ndarray.numpy "
-    "ndarray.numpy_extension ndarray.sparse ndarray_doc notebook np np_symbol npx numpy "
-    "numpy_dispatch_protocol numpy_extension numpy_op_fallback numpy_op_signature onnx optimizer "
-    "profiler recordio rnn rtc symbol_doc th torch tvmop visualization viz",
+    "": "api contrib.svrg_optimization error gluon image img ndarray.numpy "
+    "ndarray.numpy_extension ndarray.sparse "
+    "ndarray_doc notebook np np_symbol npx numpy numpy_dispatch_protocol numpy_extension "
+    "numpy_op_fallback numpy_op_signature onnx profiler recordio rnn rtc symbol_doc th "
+    "torch tvmop visualization viz",
     "quantized arrays": "contrib.quant contrib.quantization",
     "mx.gluon": "contrib.amp contrib.io contrib.onnx",
-    "mx.module": "contrib.svrg_optimization",
 }
 _MODULES = {name: needs for needs, names in _NEEDS.items() for name in names.split()}
 

@@ -314,3 +314,37 @@ def test_char_lstm_states_are_carried():
         for carried, state in zip(before, states):
             assert state.asnumpy().tolist() == carried.asnumpy().tolist()
             assert state.asnumpy().any()
+
+
+def test_module_digits_on_two_contexts_and_resumed_on_one(digits, tmp_path):
+    prefix = tmp_path / "lenet"
+    done = run("module_digits.py", "--quick", "--contexts", 2, "--prefix", prefix)
+    assert done.returncode == 0, done.stdout
+    assert float(re.search(r"held-out accuracy ([\d.]+) %", done.stdout)[1]) >= 90
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == sorted(
+        ["lenet-symbol.json"]
+        + [f"lenet-000{epoch}.{end}" for epoch in (1, 2, 3) for end in ("params", "states")]
+    )
+    losses = re.findall(r"Train-cross-entropy=([\d.]+)", done.stdout)
+    done = run("module_digits.py", "--epochs", 4, "--prefix", prefix, "--resume", 3)
+    assert done.returncode == 1, done.stdout  # four epochs are too few
+    assert "less than the 97 %" in done.stdout
+    losses += re.findall(r"Train-cross-entropy=([\d.]+)", done.stdout)
+    assert len(losses) == 4
+    assert losses == sorted(losses, key=float, reverse=True)
+
+
+def test_an_old_model_is_evaluated_and_tuned(digits):
+    done = run("load_old_model.py")
+    assert done.returncode == 0, done.stdout
+    percents = [float(text) for text in re.findall(r"([\d.]+) %", done.stdout)]
+    assert percents[0] == 97.77  # what MXNet itself got with it
+    assert percents[2] > 96
+
+
+def test_an_old_model_is_summed_up():
+    pytest.importorskip("mxtape.visualization")
+    done = run("load_old_model.py", "--summary")
+    assert done.returncode == 0, done.stdout
+    assert "Total params: 7882" in done.stdout

@@ -470,7 +470,10 @@ class TestMonitor:
 
 
 def test_which_operators_need_a_head_gradient():
-    """Those whose gradient is the same for every head gradient need none, and no others."""
+    """Those whose gradient is the same for every head gradient need none, and no others.
+
+    Where it is 0 for these values, it may not be for others.
+    """
     wrong = []
     for op, row in {row.op: row for row in all_rows()}.items():
         values, floating = draw(row)
@@ -499,6 +502,7 @@ def test_which_operators_need_a_head_gradient():
         except mx.MXNetError as error:
             assert "head gradient must be given" in str(error)
             needs = True
-        if ignores == needs:
-            wrong.append((op, "ignores" if ignores else "needs", found[0]))
+        zero = not any(g.any() for g in found[0])
+        if needs == ignores and not (needs and zero):
+            wrong.append(op)
     assert not wrong, wrong

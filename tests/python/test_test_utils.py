@@ -704,7 +704,6 @@ def test_it_is_imported_when_it_is_used():
     [
         ("rand_sparse_ndarray", "sparse"),
         ("download", "network"),
-        ("DummyIter", "mx.io"),
     ],
 )
 def test_what_is_missing_says_why(name, need):

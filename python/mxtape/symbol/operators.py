@@ -1,4 +1,4 @@
-"""Arithmetic of symbols and numbers: the operators of Symbol, and the functions under their names."""
+"""Arithmetic of symbols and numbers: operators of Symbol, and functions of their names."""
 
 from numbers import Number
 

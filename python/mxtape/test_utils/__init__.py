@@ -69,6 +69,7 @@ from .gradients import (
     check_speed,
     numeric_grad,
 )
+from .optimizers import compare_optimizer
 from .process import (
     discard_stderr,
     environment,
@@ -106,6 +107,7 @@ __all__ = [
     "chi_square_check",
     "collapse_sum_like",
     "compare_ndarray_tuple",
+    "compare_optimizer",
     "create_2d_tensor",
     "create_vector",
     "current_context",
@@ -165,12 +167,10 @@ _NEEDS = {
     "sparse arrays": "create_sparse_array create_sparse_array_zd rand_sparse_ndarray "
     "shuffle_csr_column_indices",
     "mx.gluon": "check_gluon_hybridize_consistency",
-    "mx.optimizer": "compare_optimizer",
-    "mx.io": "DummyIter get_mnist_iterator",
     "mx.np": "np_symbol",
     "the tool im2rec": "get_im2rec_path",
     "a network, which mxtape does not use": "download download_model get_bz2_data get_cifar10 "
-    "get_mnist get_mnist_pkl get_mnist_ubyte get_zip_data",
+    "get_mnist get_mnist_iterator get_mnist_pkl get_mnist_ubyte get_zip_data",
 }
 _NOT_HERE = {name: need for need, names in _NEEDS.items() for name in names.split()}
 
@@ -196,6 +196,7 @@ __getattr__ = _borrowed.borrow(
         "collections": "OrderedDict",
         "contextlib": "contextmanager",
         ".context": "Context",
+        ".test_utils.data": "DummyIter",
         ".runtime": "Features",
         ".symbol": "Symbol",
         ".util": "use_np",

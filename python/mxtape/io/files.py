@@ -1,0 +1,523 @@
+"""Iterators over files: CSV, LibSVM, MNIST."""
+
+import ast
+import contextlib
+import gzip
+import logging
+import os
+import struct
+import warnings
+import zlib
+
+import numpy as np
+
+from ..base import MXNetError
+from ..ndarray import array
+from .io import DataBatch, DataDesc, DataIter
+
+__all__ = [
+    "CSVIter",
+    "ImageDetRecordIter",
+    "ImageRecordInt8Iter",
+    "ImageRecordIter",
+    "ImageRecordIter_v1",
+    "ImageRecordUInt8Iter",
+    "ImageRecordUInt8Iter_v1",
+    "LibSVMIter",
+    "MNISTIter",
+    "MXDataIter",
+]
+
+
+class _Examples:
+    """Examples of a file in their order, by batches.
+
+    `last` says what the last batch is, when there are too few examples for it: 'round' begins with
+    the first ones again, and the next epoch goes on behind those; 'repeat' fills it up with what
+    the batch before had in these places; 'discard' leaves it out.
+    """
+
+    def __init__(self, data, label, batch_size, last):
+        self.data, self.label, self.batch_size, self.last = data, label, batch_size, last
+        self.begin = 0
+        self.reset()
+
+    def reset(self):
+        self.cursor, self.begin = self.begin, 0
+        self.index = None
+        self.pad = 0
+
+    def iter_next(self):
+        left = len(self.data) - self.cursor
+        if left <= 0 or (left < self.batch_size and self.last == "discard"):
+            return False
+        before = self.index
+        self.index = np.arange(self.cursor, self.cursor + self.batch_size) % len(self.data)
+        self.pad = max(self.batch_size - left, 0)
+        if self.pad and self.last == "repeat" and before is not None:
+            self.index[left:] = before[left:]
+        if self.pad and self.last == "round":
+            self.begin = self.pad % len(self.data)
+        self.cursor += self.batch_size
+        return True
+
+
+class MXDataIter(DataIter):
+    """What :func:`CSVIter`, :func:`LibSVMIter` and :func:`MNISTIter` return.
+
+    Parameters
+    ----------
+    handle
+        The examples; those functions make it.
+    data_name : str, default 'data'
+    label_name : str, default 'softmax_label'
+
+    Attributes
+    ----------
+    provide_data, provide_label : list of DataDesc
+    """
+
+    def __init__(self, handle, data_name="data", label_name="softmax_label", **_):
+        super().__init__(handle.batch_size)
+        self.handle = handle
+        self._debug_skip_load = False
+        self._first_batch = None
+        self.provide_data = [self._described(data_name, handle.data)]
+        self.provide_label = [self._described(label_name, handle.label)]
+
+    def _described(self, name, values):
+        return DataDesc(name, (self.batch_size, *values.shape[1:]), values.dtype.type)
+
+    def debug_skip_load(self):
+        """Lets :meth:`next` return the first batch always, to time a program without its data."""
+        self._debug_skip_load = True
+        logging.info("debug_skip_load: the iterator returns the first batch from here on")
+
+    def reset(self):
+        self.handle.reset()
+
+    def iter_next(self):
+        return self.handle.iter_next()
+
+    def next(self):
+        if self._debug_skip_load and self._first_batch is not None:
+            return self._first_batch
+        if not self.iter_next():
+            raise StopIteration
+        batch = DataBatch(
+            data=[self.getdata()],
+            label=[self.getlabel()],
+            pad=self.getpad(),
+            index=self.getindex(),
+        )
+        if self._debug_skip_load:
+            self._first_batch = batch
+        return batch
+
+    def _rows(self, values):
+        if self.handle.index is None:
+            raise MXNetError("there is no batch yet: iter_next() moves to the first one")
+        rows = values[self.handle.index]
+        return array(rows, dtype=rows.dtype)
+
+    def getdata(self):
+        """The batch's data: an NDArray, not a list of them."""
+        return self._rows(self.handle.data)
+
+    def getlabel(self):
+        """The batch's labels: an NDArray, not a list of them."""
+        return self._rows(self.handle.label)
+
+    def getindex(self):
+        """The positions of the batch's examples in the file, of dtype uint64."""
+        return self.handle.index.astype("uint64")
+
+    def getpad(self):
+        return self.handle.pad
+
+
+# ---- arguments, which may be text as well
+
+
+def _flag(value):
+    return str(value).lower() in ("1", "true")
+
+
+def _shape(function, name, value):
+    try:
+        found = ast.literal_eval(value) if isinstance(value, str) else value
+        found = tuple(map(int, found if isinstance(found, (tuple, list)) else (found,)))
+    except (ValueError, TypeError, SyntaxError):
+        found = ()
+    if not found or min(found) < 1:
+        raise MXNetError(f"{function}: {name} is a tuple of positive int; got {value!r}")
+    return found
+
+
+def _need(function, **given):
+    for name, value in given.items():
+        if value is None:
+            raise MXNetError(f"{function}: the argument {name} is missing")
+
+
+def _part(count, num_parts, part_index):
+    """The slice that is one of `num_parts` parts of about the same size."""
+    parts, part = int(num_parts), int(part_index)
+    if not 0 <= part < parts:
+        raise MXNetError(f"part_index {part} of {parts} parts")
+    return slice(count * part // parts, count * (part + 1) // parts)
+
+
+@contextlib.contextmanager
+def _opened(function, path):
+    """The file, which may be packed; that it cannot be read is an MXNetError."""
+    try:
+        with open(path, "rb") as f:
+            packed = f.read(2) == b"\x1f\x8b"
+        with gzip.open(path, "rb") if packed else open(path, "rb") as f:
+            yield f
+    except (OSError, EOFError, zlib.error) as error:
+        raise MXNetError(f"{function}: {path}: {getattr(error, 'strerror', 0) or error}") from error
+
+
+def _as(dtype):
+    return np.dtype("float32" if dtype in (None, "None") else dtype)
+
+
+def _batch_size(function, value):
+    if int(value) < 1:
+        raise MXNetError(f"{function}: batch_size is at least 1; got {value}")
+    return int(value)
+
+
+# ---- CSV
+
+
+def _read_csv(path, shape, dtype):
+    # NumPy does not read bfloat16.
+    readable = dtype if dtype.kind in "fiu" else np.dtype("float32")
+    with _opened("CSVIter", path) as f, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of an empty file
+        try:
+            table = np.loadtxt(f, readable, delimiter=",", comments=None, ndmin=2, encoding="utf-8")
+        except ValueError as error:
+            raise MXNetError(f"CSVIter: {path}: {error}") from error
+    if not table.size:
+        raise MXNetError(f"CSVIter: {path} is empty")
+    table = table.astype(dtype, copy=False)
+    size = int(np.prod(shape))
+    if table.shape[1] != size:
+        raise MXNetError(
+            f"CSVIter: {path} has {table.shape[1]} numbers in a line; shape {shape} needs {size}"
+        )
+    return table.reshape((len(table), *shape))
+
+
+def CSVIter(
+    *,
+    data_csv=None,
+    data_shape=None,
+    label_csv=None,
+    label_shape=(1,),
+    batch_size=None,
+    round_batch=True,
+    dtype=None,
+    data_name="data",
+    label_name="softmax_label",
+    prefetch_buffer=4,
+    ctx=None,
+    **_,
+):
+    """Batches of the lines of a file of numbers with commas between them.
+
+    The files are read when the iterator is made, and kept in memory.
+
+    Parameters
+    ----------
+    data_csv : str
+        The file of the data, an example a line; it may be packed by gzip.
+    data_shape : tuple of int
+        The shape of an example.
+    label_csv : str, optional
+        The file of the labels, as many lines. Labels are 0 by default.
+    label_shape : tuple of int, default (1,)
+        The shape of a label; of ``(1,)`` come batches of shape ``(batch_size,)``.
+    batch_size : int
+    round_batch : bool, default True
+        If the last batch is not full, fill it up with the first lines, and begin the next epoch
+        behind those. Otherwise it is filled up with lines of the batch before. ``batch.pad`` is how
+        many.
+    dtype : dtype, default 'float32'
+        Of data and labels.
+    data_name, label_name : str, default 'data' and 'softmax_label'
+    prefetch_buffer, ctx
+        Accepted, and without effect.
+
+    Raises
+    ------
+    MXNetError
+        When a file cannot be read, or a line has not the numbers that the shape needs.
+
+    Examples
+    --------
+    >>> import tempfile, os
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> path = os.path.join(folder.name, "data.csv")
+    >>> with open(path, "w") as f:
+    ...     print("1,2\\n3,4\\n5,6", file=f)
+    >>> batches = CSVIter(data_csv=path, data_shape=(2,), batch_size=2)
+    >>> [(batch.data[0].asnumpy().tolist(), batch.pad) for batch in batches]
+    [([[1.0, 2.0], [3.0, 4.0]], 0), ([[5.0, 6.0], [1.0, 2.0]], 1)]
+    >>> folder.cleanup()
+    """
+    _need("CSVIter", data_csv=data_csv, data_shape=data_shape, batch_size=batch_size)
+    batch_size = _batch_size("CSVIter", batch_size)
+    dtype, label_shape = _as(dtype), _shape("CSVIter", "label_shape", label_shape)
+    data = _read_csv(data_csv, _shape("CSVIter", "data_shape", data_shape), dtype)
+    if label_csv in (None, "NULL"):
+        label = np.zeros((len(data), *label_shape), dtype)
+    else:
+        label = _read_csv(label_csv, label_shape, dtype)
+        if len(label) != len(data):
+            raise MXNetError(
+                f"CSVIter: {data_csv} has {len(data)} lines, and {label_csv} {len(label)}"
+            )
+    label = label.reshape(len(label)) if label_shape == (1,) else label
+    last = "round" if _flag(round_batch) else "repeat"
+    return MXDataIter(_Examples(data, label, batch_size, last), data_name, label_name)
+
+
+# ---- LibSVM
+
+
+def _read_libsvm(path, shape, dtype):
+    """Labels, one a line, and the pairs of position and number behind them, as dense rows."""
+    if len(shape) != 1:
+        raise MXNetError(f"LibSVMIter: a line is one row; got the shape {shape}")
+    labels, lines = [], []
+    with _opened("LibSVMIter", path) as f:
+        for number, line in enumerate(f, 1):
+            words = line.split(b"#")[0].split()
+            if not words:
+                continue
+            pairs = [word.split(b":") for word in words[1:] if not word.startswith(b"qid:")]
+            try:
+                labels.append(float(words[0].split(b":")[0]))
+                row = [(int(position), float(value)) for position, value in pairs]
+            except ValueError as error:
+                raise MXNetError(f"LibSVMIter: {path}, line {number}: {error}") from error
+            for position, _ in row:
+                if not 0 <= position < shape[0]:
+                    raise MXNetError(
+                        f"LibSVMIter: {path}, line {number}: position {position} of a row of "
+                        f"{shape[0]}; the first is 0"
+                    )
+            lines.append(row)
+    if not lines:
+        raise MXNetError(f"LibSVMIter: {path} is empty")
+    rows = np.zeros((len(lines), shape[0]), dtype)
+    for row, line in zip(rows, lines):
+        for position, value in line:
+            row[position] = value
+    return np.array(labels, dtype), rows
+
+
+def LibSVMIter(
+    *,
+    data_libsvm=None,
+    data_shape=None,
+    label_libsvm=None,
+    label_shape=(1,),
+    num_parts=1,
+    part_index=0,
+    batch_size=None,
+    round_batch=True,
+    dtype=None,
+    data_name="data",
+    label_name="softmax_label",
+    prefetch_buffer=4,
+    ctx=None,
+    **_,
+):
+    """Batches of the lines of a file of sparse rows: ``label position:value position:value ...``.
+
+    The batches are dense, since sparse arrays are not supported yet; MXNet's are ``csr``. The file
+    is read when the iterator is made, and kept in memory as dense rows.
+
+    Parameters
+    ----------
+    data_libsvm : str
+        The file, which may be packed by gzip. Positions begin with 0.
+    data_shape : tuple of int
+        The length of a row, as ``(length,)``.
+    label_libsvm : str, optional
+        A file of the same form whose rows are the labels. By default a label is the number that the
+        line begins with.
+    label_shape : tuple of int, default (1,)
+        The length of such a row.
+    num_parts, part_index : int, default 1 and 0
+        Give only one of several parts of the lines.
+    batch_size : int
+    round_batch : bool, default True
+        If the last batch is not full, fill it up with the first lines, and begin the next epoch
+        behind those. Only True is supported, as in MXNet.
+    dtype : dtype, default 'float32'
+    data_name, label_name : str, default 'data' and 'softmax_label'
+    prefetch_buffer, ctx
+        Accepted, and without effect.
+
+    Raises
+    ------
+    MXNetError
+        When a file cannot be read, or a line of it; for a position beyond the row.
+
+    Examples
+    --------
+    >>> import tempfile, os
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> path = os.path.join(folder.name, "data.svm")
+    >>> with open(path, "w") as f:
+    ...     print("1 0:0.5 2:1.5\\n-1 1:2", file=f)
+    >>> batch = LibSVMIter(data_libsvm=path, data_shape=(3,), batch_size=2).next()
+    >>> batch.data[0].asnumpy().tolist(), batch.label[0].asnumpy().tolist()
+    ([[0.5, 0.0, 1.5], [0.0, 2.0, 0.0]], [1.0, -1.0])
+    >>> folder.cleanup()
+    """
+    _need("LibSVMIter", data_libsvm=data_libsvm, data_shape=data_shape, batch_size=batch_size)
+    if not _flag(round_batch):
+        raise MXNetError("LibSVMIter: round_batch=False is not supported")
+    batch_size, dtype = _batch_size("LibSVMIter", batch_size), _as(dtype)
+    data_shape = _shape("LibSVMIter", "data_shape", data_shape)
+    label_shape = _shape("LibSVMIter", "label_shape", label_shape)
+    label, data = _read_libsvm(data_libsvm, data_shape, dtype)
+    if label_libsvm not in (None, "NULL"):
+        label = _read_libsvm(label_libsvm, label_shape, dtype)[1]
+        if len(label) != len(data):
+            raise MXNetError(
+                f"LibSVMIter: {data_libsvm} has {len(data)} rows, and {label_libsvm} {len(label)}"
+            )
+    part = _part(len(data), num_parts, part_index)
+    examples = _Examples(data[part], label[part], batch_size, "round")
+    return MXDataIter(examples, data_name, label_name)
+
+
+# ---- MNIST
+
+
+def _read_mnist(path, axes):
+    """The numbers of a file of MNIST's form, with `axes` axes."""
+    with _opened("MNISTIter", path) as f:
+        content = f.read()
+    header = 4 + 4 * axes
+    if len(content) < header or content[:4] != bytes((0, 0, 8, axes)):
+        raise MXNetError(f"MNISTIter: {path} does not begin as a file of {axes} axes of bytes does")
+    shape = struct.unpack(f">{axes}I", content[4:header])
+    values = np.frombuffer(content, "uint8", offset=header)
+    if values.size != np.prod(shape, dtype="int64"):
+        raise MXNetError(f"MNISTIter: {path} has {values.size} bytes for the shape {shape}")
+    return values.reshape(shape)
+
+
+def MNISTIter(
+    *,
+    image="./train-images-idx3-ubyte",
+    label="./train-labels-idx1-ubyte",
+    batch_size=128,
+    shuffle=True,
+    flat=False,
+    seed=0,
+    silent=False,
+    num_parts=1,
+    part_index=0,
+    dtype=None,
+    data_name="data",
+    label_name="softmax_label",
+    prefetch_buffer=4,
+    ctx=None,
+    **_,
+):
+    """Batches of images from the files of MNIST, which are not downloaded.
+
+    Parameters
+    ----------
+    image, label : str
+        The files, which may be packed by gzip.
+    batch_size : int, default 128
+        What is left at the end, less than a batch, is not given.
+    shuffle : bool, default True
+        Put the images in another order when the iterator is made; it is the same in each epoch.
+    flat : bool, default False
+        Give rows, of shape ``(batch_size, 784)``, where images are ``(batch_size, 1, 28, 28)``.
+    seed : int, default 0
+        What the order depends on.
+    silent : bool, default False
+        Do not log how many images there are.
+    num_parts, part_index : int, default 1 and 0
+        Give only one of several parts of the images.
+    dtype : dtype, default 'float32'
+    data_name, label_name : str, default 'data' and 'softmax_label'
+    prefetch_buffer, ctx
+        Accepted, and without effect.
+
+    Pixels are from 0 up to, but not including, 1: bytes divided by 256.
+
+    Raises
+    ------
+    MXNetError
+        When a file cannot be read, or is no such file.
+
+    Examples
+    --------
+    >>> import os, struct, tempfile
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> image, label = (os.path.join(folder.name, name) for name in ("image", "label"))
+    >>> with open(image, "wb") as f:
+    ...     _ = f.write(struct.pack(">4I", 0x803, 2, 1, 2) + bytes((0, 64, 128, 255)))
+    >>> with open(label, "wb") as f:
+    ...     _ = f.write(struct.pack(">2I", 0x801, 2) + bytes((7, 9)))
+    >>> batch = MNISTIter(image=image, label=label, batch_size=2, flat=True, shuffle=False).next()
+    >>> batch.data[0].asnumpy().tolist(), batch.label[0].asnumpy().tolist()
+    ([[0.0, 0.25], [0.5, 0.99609375]], [7.0, 9.0])
+    >>> folder.cleanup()
+    """
+    batch_size = _batch_size("MNISTIter", batch_size)
+    images, labels = _read_mnist(image, 3), _read_mnist(label, 1)
+    if len(images) != len(labels):
+        raise MXNetError(f"MNISTIter: {len(images)} images and {len(labels)} labels")
+    part = _part(len(images), num_parts, part_index)
+    if len(images[part]) < batch_size:
+        raise MXNetError(
+            f"MNISTIter: {len(images[part])} images are fewer than a batch of {batch_size}"
+        )
+    dtype = _as(dtype)
+    images = images[part].astype("float32") * np.float32(1 / 256)
+    images, labels = images.astype(dtype, copy=False), labels[part].astype(dtype)
+    if _flag(shuffle):
+        order = np.random.RandomState(int(seed)).permutation(len(images))
+        images, labels = images[order], labels[order]
+    images = images.reshape(len(images), -1) if _flag(flat) else images[:, None]
+    if not _flag(silent):
+        logging.info("MNISTIter: %d images from %s", len(images), os.fspath(image))
+    return MXDataIter(_Examples(images, labels, batch_size, "discard"), data_name, label_name)
+
+
+# ---- images in record files
+
+
+def _unsupported(name):
+    def function(*args, **kwargs):
+        raise MXNetError(
+            f"io.{name}: record files of images are not in mxtape yet; see docs/differences.md"
+        )
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = "Not supported yet: raises an MXNetError."
+    return function
+
+
+ImageRecordIter = _unsupported("ImageRecordIter")
+ImageRecordIter_v1 = _unsupported("ImageRecordIter_v1")
+ImageRecordInt8Iter = _unsupported("ImageRecordInt8Iter")
+ImageRecordUInt8Iter = _unsupported("ImageRecordUInt8Iter")
+ImageRecordUInt8Iter_v1 = _unsupported("ImageRecordUInt8Iter_v1")
+ImageDetRecordIter = _unsupported("ImageDetRecordIter")

@@ -1,0 +1,396 @@
+"""KVStore: parameters by key, in this process."""
+
+import numpy as np
+
+from .. import autograd
+from ..base import MXNetError
+from ..ndarray import NDArray, add_n
+from . import compression
+from .base import KVStoreBase
+
+__all__ = ["KVStore", "create"]
+
+# All are the same here: they differ in where MXNet adds up what several GPUs push.
+_TYPES = (
+    "local",
+    "device",
+    "local_update_cpu",
+    "local_allreduce_cpu",
+    "local_allreduce_device",
+)
+
+
+def create(name="local"):
+    """A new store.
+
+    Parameters
+    ----------
+    name : str, default 'local'
+        'local' or 'device', which are the same here, or the name of a class that
+        :meth:`KVStoreBase.register` has registered.
+
+    Returns
+    -------
+    KVStore
+        Or an object of the registered class.
+
+    Raises
+    ------
+    TypeError
+        When `name` is not a str.
+    MXNetError
+        For 'dist' and all that begins with it: training on several machines is not supported yet.
+        For 'nccl', which is for GPUs, and for other names.
+
+    Examples
+    --------
+    >>> store = create("device")
+    >>> store.type, store.rank, store.num_workers
+    ('device', 0, 1)
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"the name of a store is a str; got {type(name).__name__}")
+    name = name.lower()
+    registered = KVStoreBase.kv_registry.get(name)
+    if registered is not None:
+        return registered()
+    if "dist" in name:
+        raise MXNetError(
+            f"kvstore {name!r}: training on several machines is not in mxtape yet; use 'local' or "
+            "'device' on one. See docs/differences.md"
+        )
+    if name == "nccl":
+        raise MXNetError("kvstore 'nccl' is for GPUs, which are not supported: use 'device'")
+    if name not in _TYPES:
+        raise MXNetError(
+            f"there is no kvstore {name!r}; there are {', '.join(_TYPES)}, and those that "
+            f"KVStoreBase.register has registered: {', '.join(sorted(KVStoreBase.kv_registry))}"
+        )
+    return KVStore(name)
+
+
+def _is_key(key):
+    return isinstance(key, (str, int, np.integer))
+
+
+def _arrays(value):
+    found = [value] if isinstance(value, NDArray) else value
+    if not isinstance(found, (list, tuple)) or not all(isinstance(x, NDArray) for x in found):
+        raise TypeError(
+            f"an NDArray, or a list of them, is needed for a key; got {type(value).__name__}"
+        )
+    return list(found)
+
+
+def _by_key(key, value):
+    """{key: list of NDArray} of one key and its arrays, or of lists of both."""
+    if _is_key(key):
+        return {key: _arrays(value)}
+    if not isinstance(key, (list, tuple)) or not all(map(_is_key, key)):
+        raise AssertionError(f"a key is a str or an int, or a list of these; got {key!r}")
+    if len({isinstance(k, str) for k in key}) > 1:
+        raise AssertionError(f"keys are all str or all int; got {list(key)}")
+    if not isinstance(value, (list, tuple)) or len(value) != len(key):
+        given = len(value) if isinstance(value, (list, tuple)) else type(value).__name__
+        raise AssertionError(f"{len(key)} keys need a list of {len(key)} values; got {given}")
+    found: dict = {}
+    for one, arrays in zip(key, value):
+        found.setdefault(one, []).extend(_arrays(arrays))
+    return found
+
+
+class KVStore(KVStoreBase):
+    """Parameters by key: what is pushed is added up, and what is pulled is a copy.
+
+    :func:`create` makes one. A key is a str or an int. Where a method accepts a key and an array,
+    it also accepts lists of both, and in the place of an array a list of them, one for each
+    context.
+
+    Without an updater the sum of what is pushed becomes the value. :meth:`set_optimizer` and
+    :meth:`_set_updater` have the value updated by it instead.
+
+    ``priority`` is accepted, and without effect, in all methods.
+
+    Parameters
+    ----------
+    handle : str
+        The store's type.
+    """
+
+    def __init__(self, handle):
+        self.handle = handle
+        self._values: dict = {}
+        self._updater = None
+        self._updater_func = None
+        self._compress = None
+
+    def _known(self, method, by_key):
+        """Checks that all keys are known and all arrays have the shapes of their values."""
+        for key, arrays in by_key.items():
+            if key not in self._values:
+                raise MXNetError(f"{method}: there is no key {key!r}; init(key, value) makes it")
+            for array in arrays:
+                if array.shape != self._values[key].shape:
+                    raise MXNetError(
+                        f"{method}: the value of key {key!r} has shape {self._values[key].shape}, "
+                        f"and the array {array.shape}"
+                    )
+
+    def init(self, key, value):
+        """Sets the first value of keys, each of them once.
+
+        Parameters
+        ----------
+        key : str, int, or list of these
+        value : NDArray, or list of these
+
+        Raises
+        ------
+        MXNetError
+            When the store has a key already.
+
+        Examples
+        --------
+        >>> import mxtape as mx
+        >>> store = mx.kv.create()
+        >>> store.init(["a", "b"], [mx.nd.ones(2), mx.nd.zeros((3, 4))])
+        """
+        by_key = _by_key(key, value)
+        for one, arrays in by_key.items():
+            if one in self._values or len(arrays) != 1:
+                raise MXNetError(
+                    f"init: the key {one!r} has a value already, or is given {len(arrays)}"
+                )
+        self._values.update((one, arrays[0].copy()) for one, arrays in by_key.items())
+
+    def push(self, key, value, priority=0):
+        """Adds up the arrays of each key, and gives the sum to the updater, if there is one.
+
+        Parameters
+        ----------
+        key : str, int, or list of these
+        value : NDArray, list of NDArray, or for a list of keys a list of these
+        priority : int, optional
+
+        Raises
+        ------
+        MXNetError
+            When there is no such key, or an array has another shape.
+
+        Examples
+        --------
+        >>> import mxtape as mx
+        >>> store = mx.kv.create()
+        >>> store.init(3, mx.nd.ones(2))
+        >>> store.push(3, [mx.nd.ones(2) * 4, mx.nd.ones(2)])
+        >>> out = mx.nd.empty(2)
+        >>> store.pull(3, out)
+        >>> out.asnumpy().tolist()
+        [5.0, 5.0]
+        """
+        by_key = _by_key(key, value)
+        self._known("push", by_key)
+        with autograd.pause():
+            self._push(by_key)
+
+    def _push(self, by_key):
+        for one, arrays in by_key.items():
+            if not arrays:
+                continue
+            stored = self._values[one]
+            arrays = [array.as_in_context(stored.ctx) for array in arrays]
+            if self._compress is not None:
+                arrays = self._compress(one, arrays)
+            total = arrays[0] if len(arrays) == 1 else add_n(*arrays)
+            if self._updater is not None:
+                self._updater(one, total, stored)
+            else:
+                self._values[one] = total.copy() if total is arrays[0] else total
+
+    def pull(self, key, out=None, priority=0, ignore_sparse=True):
+        """Copies the values of keys to arrays.
+
+        Parameters
+        ----------
+        key : str, int, or list of these
+        out : NDArray, list of NDArray, or for a list of keys a list of these
+            Their dtypes may be others than those of the values.
+        priority : int, optional
+        ignore_sparse : bool, default True
+            Without effect: no array is sparse.
+
+        Raises
+        ------
+        MXNetError
+            When there is no such key, or an array has another shape.
+        """
+        if out is None:
+            raise AssertionError("pull: out is needed")
+        by_key = _by_key(key, out)
+        self._known("pull", by_key)
+        with autograd.pause():
+            for one, arrays in by_key.items():
+                for array in arrays:
+                    self._values[one].copyto(array)
+
+    def pushpull(self, key, value, out=None, priority=0):
+        """:meth:`push`, then :meth:`pull` to `out`, or to the arrays that were pushed.
+
+        Examples
+        --------
+        >>> import mxtape as mx
+        >>> store = mx.kv.create()
+        >>> store.init("g", mx.nd.zeros(2))
+        >>> grads = [mx.nd.ones(2), mx.nd.ones(2) * 2]
+        >>> store.pushpull("g", grads)
+        >>> [g.asnumpy().tolist() for g in grads]
+        [[3.0, 3.0], [3.0, 3.0]]
+        """
+        out = value if out is None else out
+        by_key = _by_key(key, out)
+        self._known("pushpull", by_key)
+        self.push(key, value, priority)
+        self.pull(key, out, priority)
+
+    def broadcast(self, key, value, out, priority=0):
+        """:meth:`init`, then :meth:`pull` to `out`."""
+        by_key = _by_key(key, out)
+        for one, first in _by_key(key, value).items():
+            for array in by_key[one]:
+                if first and array.shape != first[0].shape:
+                    raise MXNetError(
+                        f"broadcast: the value of key {one!r} has shape {first[0].shape}, and an "
+                        f"array of out {array.shape}"
+                    )
+        self.init(key, value)
+        self.pull(key, out, priority)
+
+    def row_sparse_pull(self, key, out=None, priority=0, row_ids=None):
+        """Raises an MXNetError: sparse arrays are not supported yet. :meth:`pull` gives all."""
+        raise MXNetError(
+            "row_sparse_pull: sparse arrays are not in mxtape yet; pull gives all rows"
+        )
+
+    def set_gradient_compression(self, compression_params):
+        """Has what is pushed rounded to two bits an element, for stores of type 'device'.
+
+        An element becomes ``threshold`` where it is at least that, ``-threshold`` where it is at
+        most that, else 0. What is left is added to the next push of the key. Here this saves
+        nothing; it is there so that programs train as they do with it.
+
+        Parameters
+        ----------
+        compression_params : dict
+            ``{'type': '2bit', 'threshold': 0.5}``; the threshold is 0.5 by default.
+
+        Raises
+        ------
+        MXNetError
+            For another type of compression, a threshold that is not positive, or a store of type
+            'local'.
+
+        Examples
+        --------
+        >>> import mxtape as mx
+        >>> store = mx.kv.create("device")
+        >>> store.set_gradient_compression({"type": "2bit", "threshold": 0.5})
+        >>> store.init("g", mx.nd.zeros(3))
+        >>> g = mx.nd.array([0.3, 0.6, -0.1])
+        >>> out = mx.nd.empty(3)
+        >>> for _ in range(2):
+        ...     store.pushpull("g", g, out=out)
+        ...     print(out.asnumpy().tolist())
+        [0.0, 0.5, 0.0]
+        [0.5, 0.5, 0.0]
+        """
+        if "device" not in self.type:
+            raise MXNetError(
+                f"set_gradient_compression: a store of type {self.type!r} has none; 'device' has"
+            )
+        self._compress = compression.from_params(compression_params)
+
+    def set_optimizer(self, optimizer):
+        """Has the values updated by an optimizer when gradients are pushed.
+
+        Parameters
+        ----------
+        optimizer : Optimizer
+
+        Examples
+        --------
+        >>> import mxtape as mx
+        >>> store = mx.kv.create()
+        >>> store.init("w", mx.nd.ones(2))
+        >>> store.set_optimizer(mx.optimizer.SGD(learning_rate=0.5))
+        >>> store.push("w", mx.nd.ones(2))
+        >>> w = mx.nd.empty(2)
+        >>> store.pull("w", w)
+        >>> w.asnumpy().tolist()
+        [0.5, 0.5]
+        """
+        from .. import optimizer as opt
+
+        if not isinstance(optimizer, opt.Optimizer):
+            raise TypeError(f"set_optimizer: an Optimizer is needed; got {optimizer!r}")
+        self._set_updater(opt.get_updater(optimizer))
+
+    def _set_updater(self, updater):
+        """Has the values updated by ``updater(key, pushed, value)``, which writes to `value`."""
+        if not callable(updater):
+            raise TypeError(f"an updater is called; got {updater!r}")
+        self._updater = self._updater_func = updater
+
+    @staticmethod
+    def is_capable(capability):
+        """Whether the store can do what `capability` names: 'optimizer' is all that is known."""
+        if capability.lower() != KVStoreBase.OPTIMIZER:
+            raise ValueError(f"there is no capability {capability!r}")
+        return True
+
+    def save_optimizer_states(self, fname, dump_optimizer=False):
+        """Writes the states of the optimizer to a file.
+
+        Parameters
+        ----------
+        fname : str
+        dump_optimizer : bool, default False
+            Write the optimizer too.
+        """
+        if self._updater is None:
+            raise AssertionError("save_optimizer_states: the store has no optimizer")
+        states = self._updater.get_states(dump_optimizer)
+        with open(fname, "wb") as f:
+            f.write(states)
+
+    def load_optimizer_states(self, fname):
+        """Reads the states of the optimizer from a file, which is a pickle: use files you trust.
+
+        Parameters
+        ----------
+        fname : str
+        """
+        if self._updater is None:
+            raise AssertionError("load_optimizer_states: the store has no optimizer")
+        with open(fname, "rb") as f:
+            self._updater.set_states(f.read())
+
+    @property
+    def type(self):
+        """What the store was created as."""
+        return self.handle
+
+    @property
+    def rank(self):
+        """The number of this worker: 0."""
+        return 0
+
+    @property
+    def num_workers(self):
+        """The number of workers: 1."""
+        return 1
+
+    def _barrier(self):
+        """Waits for all workers; there is one."""
+
+    def _send_command_to_servers(self, head, body):
+        """Sends a command to the servers; there are none."""

@@ -1,0 +1,126 @@
+"""The pickles of optimizers' states, which MXNet 1.9.1 and mxtape write alike and both read.
+
+Classes are written by the names that they have in MXNet, and an array as MXNet pickles it: a dict
+with its part of a ``.params`` file. Neither needs the other to be installed.
+"""
+
+import importlib
+import io
+import pickle
+import struct
+from typing import Any, ClassVar
+
+from ..ndarray import NDArray, load_frombuffer
+from ..ndarray.ndarray import _DTYPE_NP_TO_MX
+from .base import Optimizer
+
+_OWN, _OTHER = __package__.split(".", 1)[0], "mxnet"
+_ARRAY = ("mxnet.ndarray.ndarray", "NDArray")
+# The beginning of a .params file with one array, and its end, without a name.
+_LIST_HEAD, _LIST_TAIL = struct.pack("<3Q", 0x112, 0, 1), struct.pack("<Q", 0)
+_DENSE, _DENSE_WITH_SCALARS = 0xF993FAC9, 0xF993FACA
+_CPU = 1
+
+
+def _array_bytes(array):
+    """The array as it stands in a .params file."""
+    shape = array.shape
+    magic = _DENSE if shape and all(shape) else _DENSE_WITH_SCALARS
+    head = struct.pack(f"<2Ii{len(shape)}q", magic, 0, len(shape), *shape)
+    dtype = _DTYPE_NP_TO_MX[array.dtype]
+    return bytearray(head + struct.pack("<3i", _CPU, 0, dtype) + array.asnumpy().tobytes())
+
+
+# Those in Python. The pickler in C imports the modules whose names it writes, and the unpickler in
+# C does not let an object take the place of another.
+_PythonPickler: Any = pickle._Pickler
+_PythonUnpickler: Any = pickle._Unpickler
+
+
+class _Pickler(_PythonPickler):
+    """Writes names under mxtape as MXNet's."""
+
+    def reducer_override(self, obj):
+        if isinstance(obj, NDArray):
+            return _MXNetArray, (None,), {"handle": _array_bytes(obj)}
+        return NotImplemented
+
+    def save_global(self, obj, name=None):
+        module = getattr(obj, "__module__", None) or ""
+        name = name or getattr(obj, "__qualname__", None)
+        if obj is _MXNetArray:
+            module, name = _ARRAY
+        elif module.startswith(f"{_OWN}.optimizer.") and not module.endswith(".contrib"):
+            module = f"{_OTHER}.optimizer.optimizer"
+        elif module.startswith(f"{_OWN}."):
+            module = _OTHER + module[len(_OWN) :]
+        else:
+            super().save_global(obj, name)
+            return
+        self.save(module)
+        self.save(name)
+        self.write(pickle.STACK_GLOBAL)
+        self.memoize(obj)
+
+
+class _MXNetArray:
+    """An array of MXNet's while its pickle is read."""
+
+    def __init__(self, handle):
+        self.array = handle
+
+    def __setstate__(self, state):
+        handle = state["handle"]
+        if handle is not None:
+            (self.array,) = load_frombuffer(_LIST_HEAD + bytes(handle) + _LIST_TAIL)
+
+
+class _Unpickler(_PythonUnpickler):
+    """Reads names of MXNet's modules as mxtape's, and its arrays."""
+
+    dispatch: ClassVar[dict] = dict(_PythonUnpickler.dispatch)
+
+    def find_class(self, module, name):
+        if (module, name) == _ARRAY:
+            return _MXNetArray
+        if module == _OTHER or module.startswith(f"{_OTHER}."):
+            found = importlib.import_module(_OWN + module[len(_OTHER) :])
+            return getattr(found, name)
+        return super().find_class(module, name)
+
+    def load_build(self):
+        """Once the state of an array is there, the array takes the place of what stood for it."""
+        super().load_build()
+        built = self.stack[-1]
+        if isinstance(built, _MXNetArray):
+            self.stack[-1] = built.array
+            for key in reversed(self.memo):  # it is among the last
+                if self.memo[key] is built:
+                    self.memo[key] = built.array
+                    break
+
+    dispatch[pickle.BUILD[0]] = load_build
+
+
+def dumps(value):
+    """States as bytes, or a pair of states and optimizer."""
+    buffer = io.BytesIO()
+    _Pickler(buffer, protocol=4).dump(value)
+    return buffer.getvalue()
+
+
+def loads(data):
+    """What :func:`dumps` or MXNet's ``Updater.get_states`` wrote: the states, and None or the
+    optimizer.
+    """
+    try:
+        value = _Unpickler(io.BytesIO(data)).load()
+    except (IndexError, KeyError, ValueError, struct.error) as error:
+        raise pickle.UnpicklingError(f"the states are not a whole pickle: {error!r}") from error
+    value, optimizer = value if isinstance(value, tuple) and len(value) == 2 else (value, None)
+    if not isinstance(value, dict) or not isinstance(optimizer, (Optimizer, type(None))):
+        raise TypeError(
+            "a pickle of states is a dict, or a pair of a dict and an optimizer; this one is "
+            f"{type(value).__name__}, {type(optimizer).__name__}"
+        )
+    return value, optimizer

@@ -1,0 +1,154 @@
+"""Applies an optimizer to parameters as their gradients come, and keeps their states."""
+
+from ..ndarray import NDArray
+from . import states as pickles
+
+
+class Updater:
+    """A function ``(index, grad, weight)`` that updates a weight and keeps its state.
+
+    Made by :func:`get_updater`.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+
+    Attributes
+    ----------
+    optimizer : Optimizer
+    states : dict
+        By index, what the optimizer's `create_state_multi_precision` returned.
+    aggregate_updates : bool
+        Whether the optimizer updates several parameters at once.
+    """
+
+    def __init__(self, optimizer):
+        self._set_optimizer(optimizer)
+        self.states = {}
+        self.states_synced = {}
+
+    def _set_optimizer(self, optimizer):
+        self.optimizer = optimizer
+        self.aggregate_updates = optimizer.aggregate_num > 0
+
+    def __call__(self, index, grad, weight):
+        """Updates one parameter, or each of a list of them.
+
+        Parameters
+        ----------
+        index : int or str, or list of such
+        grad, weight : NDArray, or list of NDArray
+            On the device of the first weight, whose counts of updates are its own.
+
+        Raises
+        ------
+        IndexError
+            The lists are not equally long.
+        """
+        indices, grads, weights = index, grad, weight
+        if not isinstance(index, (list, tuple)):
+            indices, grads, weights = [index], [grad], [weight]
+        if not len(indices) == len(grads) == len(weights):
+            raise IndexError(
+                f"an update of {len(indices)} indices got {len(grads)} gradients and "
+                f"{len(weights)} weights"
+            )
+        if not indices:
+            return
+        self.optimizer._set_current_context(weights[0].context.device_id)
+        for key, weight in zip(indices, weights):
+            self._prepare(key, weight)
+        if not self.aggregate_updates:
+            for key, grad, weight in zip(indices, grads, weights):
+                self.optimizer.update_multi_precision(key, weight, grad, self.states[key])
+            return
+        by_dtype: dict = {}
+        for row in zip(indices, weights, grads):
+            by_dtype.setdefault(row[1].dtype, []).append(row)
+        size = self.optimizer.aggregate_num
+        for rows in by_dtype.values():
+            for start in range(0, len(rows), size):
+                keys, some_weights, some_grads = zip(*rows[start : start + size])
+                states = [self.states[key] for key in keys]
+                self.optimizer.update_multi_precision(
+                    keys, list(some_weights), list(some_grads), states
+                )
+
+    def _prepare(self, key, weight):
+        """Makes a parameter's state, or brings a loaded one to the weight's device."""
+        if key not in self.states:
+            state = self.optimizer.create_state_multi_precision(key, weight)
+        elif not self.states_synced[key]:
+            state = self.sync_state_context(self.states[key], weight.context)
+        else:
+            return
+        self.states[key] = state
+        self.states_synced[key] = True
+
+    def sync_state_context(self, state, context):
+        """`state` with its arrays on a device: an array, or lists and tuples of such.
+
+        >>> import mxtape as mx
+        >>> updater = get_updater(mx.optimizer.SGD())
+        >>> updater.sync_state_context((None, mx.nd.ones((1,))), mx.cpu(1))[1].context
+        cpu(1)
+        """
+        if isinstance(state, NDArray):
+            return state.as_in_context(context)
+        if isinstance(state, (tuple, list)):
+            return type(state)(self.sync_state_context(part, context) for part in state)
+        return state
+
+    def set_states(self, states):
+        """Goes on from states that :meth:`get_states` returned, here or in MXNet.
+
+        With the optimizer among them, its settings, schedule and counts of updates are restored
+        too, and `optimizer` is that one. Without it, counts begin as those of a new optimizer.
+
+        Parameters
+        ----------
+        states : bytes
+            A pickle: as of every pickle, do not load it from a source that you do not trust.
+
+        Raises
+        ------
+        TypeError
+            `states` is not bytes, or a pickle of something else.
+        pickle.UnpicklingError
+            They are not a pickle.
+        """
+        loaded, optimizer = pickles.loads(states)
+        if optimizer is not None:
+            self._set_optimizer(optimizer)
+        self.states = loaded
+        self.states_synced = dict.fromkeys(loaded, False)
+
+    def get_states(self, dump_optimizer=False):
+        """The states as bytes, which :meth:`set_states` reads, here and in MXNet 1.9.1.
+
+        Parameters
+        ----------
+        dump_optimizer : bool, default False
+            Write the optimizer too: its settings, schedule and counts of updates.
+
+        >>> import mxtape as mx
+        >>> first = get_updater(mx.optimizer.SGD(momentum=0.9))
+        >>> first("weight", mx.nd.ones((2,)), mx.nd.zeros((2,)))
+        >>> second = get_updater(mx.optimizer.SGD())
+        >>> second.set_states(first.get_states(dump_optimizer=True))
+        >>> second.optimizer.num_update, second.states["weight"].shape
+        (1, (2,))
+        """
+        return pickles.dumps((self.states, self.optimizer) if dump_optimizer else self.states)
+
+
+def get_updater(optimizer):
+    """An :class:`Updater`: what a KVStore or a training loop calls with gradients.
+
+    >>> import mxtape as mx
+    >>> updater, w = get_updater(mx.optimizer.SGD(learning_rate=0.5)), mx.nd.array([1.0])
+    >>> updater(0, mx.nd.array([1.0]), w)
+    >>> w.asscalar().item()
+    0.5
+    """
+    return Updater(optimizer)

@@ -1,0 +1,750 @@
+"""Module, BucketingModule, SequentialModule, FeedForward: what users of MXNet reported, and errors.
+
+The trajectories themselves are compared with MXNet's in tests/conformance/cases/module.py.
+"""
+
+import logging
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+
+import mxtape as mx
+
+X = (np.arange(100).reshape(20, 5) * 37 % 41 / 20 - 1).astype("float32")
+Y = (np.arange(20) % 3).astype("float32")
+
+
+def classifier(hidden=6, dropout=None, norm=False):
+    n = mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=hidden, name="fc1")
+    if norm:
+        n = mx.sym.BatchNorm(n, name="bn", fix_gamma=False, momentum=0.5)
+    n = mx.sym.Activation(n, act_type="relu", name="relu")
+    if dropout:
+        n = mx.sym.Dropout(n, p=dropout)
+    n = mx.sym.FullyConnected(n, num_hidden=3, name="fc2")
+    return mx.sym.SoftmaxOutput(n, mx.sym.Variable("softmax_label"), name="softmax")
+
+
+def values(symbol, **shapes):
+    """Parameters and auxiliary states that do not depend on chance."""
+    args, _, states = symbol.infer_shape(**shapes)
+    arg = {
+        name: mx.nd.array(np.cos(np.arange(np.prod(shape)) + len(name)).reshape(shape))
+        for name, shape in zip(symbol.list_arguments(), args)
+        if name not in shapes and not name.endswith("label")
+    }
+    aux = {
+        name: mx.nd.array(np.full(shape, name.endswith("var")))
+        for name, shape in zip(symbol.list_auxiliary_states(), states)
+    }
+    return arg, aux
+
+
+def module_of(symbol=None, batch=4, labels=True, for_training=True, **options):
+    symbol = classifier() if symbol is None else symbol
+    module = mx.mod.Module(symbol, **options)
+    label_shapes = [("softmax_label", (batch,))] if labels else None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        module.bind([("data", (batch, 5))], label_shapes, for_training=for_training)
+    module.init_params(mx.init.Zero(), *values(symbol, data=(batch, 5)), allow_missing=True)
+    return module
+
+
+def batch_of(count=4, first=0, label=True):
+    rows = slice(first, first + count)
+    return mx.io.DataBatch([mx.nd.array(X[rows])], [mx.nd.array(Y[rows])] if label else None)
+
+
+def step(module, batch):
+    module.forward_backward(batch)
+    module.update()
+
+
+def numpy_params(module):
+    return {n: v.asnumpy() for part in module.get_params() for n, v in part.items()}
+
+
+def assert_same_params(left, right, rtol=0.0):
+    assert left.keys() == right.keys()
+    for name, value in left.items():
+        np.testing.assert_allclose(value, right[name], rtol=rtol, atol=rtol / 10, err_msg=name)
+
+
+# ---- other batches than those trained with
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 9])
+@pytest.mark.parametrize("labels", [True, False])
+@pytest.mark.parametrize("bound_with_labels", [True, False])
+def test_predictions_do_not_depend_on_the_batch(count, labels, bound_with_labels):
+    if mx.__name__ == "mxnet" and not (labels and bound_with_labels):
+        pytest.skip("MXNet does not shape a label that a batch lacks")
+    whole = module_of(batch=20)
+    whole.forward(batch_of(20), is_train=False)
+    expected = whole.get_outputs()[0].asnumpy()
+    module = module_of(labels=bound_with_labels)
+    for first in (0, 7):
+        module.forward(batch_of(count, first, labels), is_train=False)
+        got = module.get_outputs()[0].asnumpy()
+        np.testing.assert_allclose(got, expected[first : first + count], rtol=1e-6)
+        assert module.output_shapes == [("softmax_output", (count, 3))]
+
+
+def test_training_goes_on_after_batches_of_other_sizes():
+    """As if the small batches had not been: shapes change, arrays of parameters do not."""
+    plain, mixed = module_of(), module_of()
+    for module in (plain, mixed):
+        module.init_optimizer(optimizer_params={"learning_rate": 0.1, "momentum": 0.9})
+    arrays = [a for (a,) in mixed._exec_group.param_arrays]
+    for first in (0, 4, 8):
+        step(plain, batch_of(first=first))
+        step(mixed, batch_of(first=first))
+        for count in (2, 11, 1):
+            mixed.forward(batch_of(count), is_train=False)
+            mixed.forward(batch_of(count, label=mx.__name__ == "mxnet"), is_train=False)
+    assert_same_params(numpy_params(plain), numpy_params(mixed))
+    now = [a for (a,) in mixed._exec_group.param_arrays]
+    for old, new in zip(arrays, now):
+        new[:] = 3
+        assert (old.asnumpy() == 3).all()
+
+
+@pytest.mark.differs("MXNet predicts an array in training mode in a module bound for training")
+def test_an_array_is_predicted_as_data_is():
+    module = module_of(classifier(dropout=0.5), batch=20)
+    rows = mx.io.NDArrayIter(X, Y, 20)
+    expected = module.predict(rows).asnumpy()
+    for _ in range(3):
+        np.testing.assert_array_equal(module.predict(X).asnumpy(), expected)
+    assert len(module.predict(X, always_output_list=True)) == 1
+
+
+@pytest.mark.differs("the arrays that MXNet's iter_predict gives are written by the next batch")
+def test_what_is_predicted_stays_when_more_is_predicted():
+    module = module_of()
+    outputs = [out[0] for out, _, _ in module.iter_predict(mx.io.NDArrayIter(X, Y, 4))]
+    merged = module.predict(mx.io.NDArrayIter(X, Y, 4)).asnumpy()
+    np.testing.assert_array_equal(np.concatenate([o.asnumpy() for o in outputs]), merged)
+
+
+def test_scores_of_padded_batches_count_the_padding():
+    """As MXNet counts it: the last batch of 10 rows in batches of 4 has two of the first again."""
+    module = module_of()
+    hits = module.predict(mx.io.NDArrayIter(X[:10], Y[:10], 4)).asnumpy().argmax(1) == Y[:10]
+    expected = np.concatenate([hits, hits[:2]]).mean()
+    ((_, score),) = module.score(mx.io.NDArrayIter(X[:10], Y[:10], 4), "acc")
+    assert score == pytest.approx(expected)
+
+
+def test_a_batch_may_hold_numpy_arrays():
+    module = module_of()
+    module.forward(mx.io.DataBatch([mx.nd.array(X[:4])], [mx.nd.array(Y[:4])]), is_train=False)
+    expected = module.get_outputs()[0].asnumpy()
+    if mx.__name__ == "mxtape":
+        module.forward(mx.io.DataBatch([X[:4].astype("float64")], [Y[:4]]), is_train=False)
+        np.testing.assert_array_equal(module.get_outputs()[0].asnumpy(), expected)
+
+
+# ---- binding again
+
+
+@pytest.mark.differs("MXNet goes back to the parameters of before the training")
+@pytest.mark.parametrize("count", [1, 2])
+def test_force_rebind_keeps_what_was_learnt(count):
+    module = module_of(classifier(norm=True), context=[mx.cpu(i) for i in range(count)])
+    module.init_optimizer(optimizer_params={"learning_rate": 0.5})
+    step(module, batch_of())
+    expected = {
+        name: arrays[0].asnumpy()
+        for name, arrays in zip(module._param_names, module._exec_group.param_arrays)
+    }
+    module.bind([("data", (6, 5))], [("softmax_label", (6,))], force_rebind=True)
+    got = numpy_params(module)
+    assert_same_params(expected, {name: got[name] for name in expected})
+    assert module.data_shapes[0].shape == (6, 5)
+    step(module, batch_of(6))  # The optimizer is kept too.
+    assert module._optimizer.num_update == 2
+
+
+@pytest.mark.differs("MXNet's bind of a bound BucketingModule asks for parameters again")
+def test_force_rebind_of_buckets_keeps_what_was_learnt():
+    module = buckets()
+    module.init_optimizer(optimizer_params={"learning_rate": 0.5})
+    step(module, bucket_batch(5))
+    expected = numpy_params(module)
+    module.bind([("data", (3, 8))], [("softmax_label", (3,))], force_rebind=True)
+    assert_same_params(expected, numpy_params(module))
+    step(module, bucket_batch(5, 3))
+    assert module._curr_module._optimizer.num_update == 2
+
+
+def test_a_second_bind_is_ignored_with_a_warning(caplog):
+    module = module_of()
+    with caplog.at_level(logging.WARNING):
+        module.bind([("data", (9, 5))], [("softmax_label", (9,))])
+    assert "Already bound" in caplog.text
+    assert module.data_shapes[0].shape == (4, 5)
+
+
+# ---- batch normalization
+
+
+def test_batch_norm_is_the_same_through_nd_symbol_and_module():
+    symbol = mx.sym.BatchNorm(mx.sym.Variable("data"), name="bn", fix_gamma=False, momentum=0.5)
+    arg, aux = values(symbol, data=(4, 5))
+    heads = mx.nd.array(X[10:14])
+
+    x = mx.nd.array(X[:4])
+    states = [aux[n].copy() for n in ("bn_moving_mean", "bn_moving_var")]
+    gamma, beta = arg["bn_gamma"].copy(), arg["bn_beta"].copy()
+    for array in (x, gamma, beta):
+        array.attach_grad()
+    with mx.autograd.record():
+        out = mx.nd.BatchNorm(x, gamma, beta, *states, fix_gamma=False, momentum=0.5)
+    out.backward(heads)
+    results = {"nd": [out, x.grad, gamma.grad, beta.grad, *states]}
+
+    executor = symbol.simple_bind(mx.cpu(), data=(4, 5))
+    executor.copy_params_from(arg, aux)
+    executor.forward(is_train=True, data=mx.nd.array(X[:4]))
+    executor.backward(heads)
+    grads = [executor.grad_dict[n] for n in ("data", "bn_gamma", "bn_beta")]
+    means = [executor.aux_dict[n] for n in ("bn_moving_mean", "bn_moving_var")]
+    results["symbol"] = [executor.outputs[0], *grads, *means]
+
+    module = mx.mod.Module(symbol, label_names=None)
+    module.bind([("data", (4, 5))], inputs_need_grad=True)
+    module.init_params(arg_params=arg, aux_params=aux)
+    module.forward(batch_of(label=False), is_train=True)
+    module.backward([heads])
+    module.init_optimizer()
+    module.update()  # MXNet reads the running statistics only after this.
+    states = [module.get_params()[1][n] for n in ("bn_moving_mean", "bn_moving_var")]
+    grads = [module.get_input_grads()[0], *(g for (g,) in module._exec_group.grad_arrays)]
+    results["module"] = [module.get_outputs()[0], *grads, *states]
+
+    for name in ("symbol", "module"):
+        for got, expected in zip(results[name], results["nd"]):
+            np.testing.assert_allclose(got.asnumpy(), expected.asnumpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_running_statistics_are_used_and_not_moved_in_prediction():
+    module = module_of(classifier(norm=True))
+    module.init_optimizer()
+    step(module, batch_of())
+    before = numpy_params(module)
+    for count in (4, 2):
+        module.forward(batch_of(count, first=8), is_train=False)
+    assert_same_params(before, numpy_params(module))
+
+
+def test_running_statistics_are_those_of_all_buckets():
+    one, many = buckets(), buckets()
+    for module in (one, many):
+        module.init_optimizer(optimizer_params={"learning_rate": 0.1, "momentum": 0.9})
+    # The words of a bucket are summed up: the same words, with zeros behind, give the same.
+    for length in (5, 3, 5):
+        batch = bucket_batch(length)
+        step(many, batch)
+        padded = np.zeros((4, 8), "float32")
+        padded[:, :length] = batch.data[0].asnumpy()
+        step(one, bucket_batch(8, words=padded, labels=batch.label[0]))
+    assert_same_params(numpy_params(one), numpy_params(many), rtol=1e-5)
+    assert sorted(many._buckets) == [3, 5, 8]
+
+
+# ---- buckets
+
+
+def bucket_symbol(key):
+    data = mx.sym.Variable("data")
+    words = mx.sym.Embedding(data, input_dim=9, output_dim=4, name="words")
+    there = mx.sym.expand_dims(data > 0, axis=2)
+    n = mx.sym.sum(mx.sym.broadcast_mul(words, there), axis=1)
+    n = mx.sym.BatchNorm(n, name="bn", fix_gamma=False, momentum=0.5)
+    n = mx.sym.FullyConnected(n, num_hidden=3, name="out")
+    return mx.sym.SoftmaxOutput(n, name="softmax"), ("data",), ("softmax_label",)
+
+
+def buckets(**options):
+    module = mx.mod.BucketingModule(bucket_symbol, default_bucket_key=8, **options)
+    module.bind([("data", (4, 8))], [("softmax_label", (4,))])
+    module.init_params(mx.init.Zero(), *values(bucket_symbol(8)[0], data=(4, 8)))
+    return module
+
+
+def bucket_batch(key, count=4, words=None, labels=None):
+    if words is None:
+        words = (np.arange(count * key).reshape(count, key) * 5 + key) % 8 + 1
+    labels = mx.nd.array(Y[:count]) if labels is None else labels
+    return mx.io.DataBatch(
+        [mx.nd.array(words)],
+        [labels],
+        pad=0,
+        bucket_key=key,
+        provide_data=[mx.io.DataDesc("data", (count, key))],
+        provide_label=[mx.io.DataDesc("softmax_label", (count,))],
+    )
+
+
+def test_a_bucket_may_get_batches_of_other_sizes():
+    module = buckets()
+    for key, count in ((5, 4), (5, 2), (8, 7), (5, 4)):
+        module.forward(bucket_batch(key, count), is_train=False)
+        assert module.get_outputs()[0].shape == (count, 3)
+        assert module.data_shapes[0].shape == (count, key)
+
+
+def test_preparing_a_bucket_does_not_change_what_is_read():
+    module = buckets()
+    module.forward(bucket_batch(5), is_train=True)
+    before = module.get_outputs()[0].asnumpy()
+    module.prepare(bucket_batch(3))
+    assert module._curr_bucket_key == 5
+    np.testing.assert_array_equal(module.get_outputs()[0].asnumpy(), before)
+
+
+def test_buckets_are_saved_and_loaded(tmp_path):
+    module = buckets()
+    module.forward(bucket_batch(5), is_train=False)
+    expected = module.get_outputs()[0].asnumpy()
+    module.save_checkpoint(str(tmp_path / "net"), 3)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["net-0003.params", "net-5-symbol.json", "net-8-symbol.json", "net.buckets"]
+    loaded = mx.mod.BucketingModule.load(str(tmp_path / "net"), 3, bucket_symbol, 8)
+    loaded.bind([("data", (4, 8))], [("softmax_label", (4,))], for_training=False)
+    loaded.forward(bucket_batch(5), is_train=False)
+    np.testing.assert_array_equal(loaded.get_outputs()[0].asnumpy(), expected)
+
+
+@pytest.mark.differs("MXNet's load_dict without sym_gen fails")
+def test_buckets_from_symbols():
+    module = buckets()
+    module.forward(bucket_batch(5), is_train=False)
+    symbols = {8: bucket_symbol(8)[0], 5: bucket_symbol(5)}
+    arg, aux = module.get_params()
+    loaded = mx.mod.BucketingModule.load_dict(
+        symbols, default_bucket_key=8, arg_params=arg, aux_params=aux
+    )
+    loaded.bind([("data", (4, 8))], [("softmax_label", (4,))])
+    loaded.forward(bucket_batch(5), is_train=False)
+    expected = module.get_outputs()[0].asnumpy()
+    np.testing.assert_array_equal(loaded.get_outputs()[0].asnumpy(), expected)
+    with pytest.raises(AssertionError, match="no bucket 3"):
+        loaded.forward(bucket_batch(3))
+
+
+def test_a_bucket_with_parameters_of_its_own_is_refused():
+    def sym_gen(key):
+        n = mx.sym.Variable("data")
+        if key == 2:
+            n = mx.sym.FullyConnected(n, num_hidden=5, name="more")
+        n = mx.sym.FullyConnected(n, num_hidden=3, name="fc")
+        return mx.sym.SoftmaxOutput(n, name="softmax"), ("data",), ("softmax_label",)
+
+    module = mx.mod.BucketingModule(sym_gen, default_bucket_key=1)
+    module.bind([("data", (4, 5))], [("softmax_label", (4,))])
+    module.init_params()
+    shapes = [("data", (4, 5))], [("softmax_label", (4,))]
+    with pytest.raises(RuntimeError):
+        module.switch_bucket(2, *shapes)
+    assert module._curr_bucket_key == 1
+
+
+# ---- names and labels
+
+
+@pytest.mark.differs("MXNet reads a label that the symbol lacks as an argument, and fails")
+@pytest.mark.parametrize("label_names", [None, ["softmax_label"]])
+def test_labels_that_the_symbol_does_not_use(label_names):
+    features = mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=3, name="fc")
+    loss = mx.sym.MakeLoss(mx.sym.sum(mx.sym.square(features), axis=1), name="loss")
+    rows = mx.io.NDArrayIter(X, Y, 4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        module = mx.mod.Module(loss, label_names=label_names)
+        module.fit(rows, num_epoch=2, eval_metric="loss", optimizer_params={"learning_rate": 0.1})
+        scorer = mx.mod.Module(features, label_names=label_names)
+        scorer.bind(rows.provide_data, rows.provide_label, for_training=False)
+    scorer.init_params(
+        arg_params={"fc_weight": mx.nd.ones((3, 5)), "fc_bias": mx.nd.array([0, 1, 2])}
+    )
+    assert scorer.score(rows, "acc") == [("accuracy", pytest.approx(np.mean(Y == 2)))]
+
+
+@pytest.mark.differs("MXNet does not say that a name is given twice")
+@pytest.mark.parametrize("argument", ["data_names", "label_names", "fixed_param_names"])
+def test_a_name_given_twice(argument):
+    name = {"data_names": "data", "label_names": "softmax_label"}.get(argument, "fc1_bias")
+    with pytest.raises(ValueError, match=f"{argument}=.*has the name '{name}' twice"):
+        mx.mod.Module(classifier(), **{argument: [name, name]})
+
+
+def test_unknown_names():
+    for argument in ("data_names", "state_names", "fixed_param_names"):
+        with pytest.raises(ValueError, match=f"(?s){argument}.*'nowhere'.*Did you mean one of"):
+            mx.mod.Module(classifier(), **{argument: ["nowhere"]})
+    with pytest.warns(UserWarning, match="(?s)label_names.*'nowhere'"):
+        mx.mod.Module(classifier(), label_names=["nowhere"])
+
+
+def test_two_nodes_of_one_name():
+    n = mx.sym.Variable("data")
+    for _ in range(2):
+        n = mx.sym.FullyConnected(n, num_hidden=5, name="fc")
+    module = mx.mod.Module(mx.sym.SoftmaxOutput(n, name="softmax"))
+    with pytest.raises((ValueError, RuntimeError)) as caught:
+        module.bind([("data", (4, 5))], [("softmax_label", (4,))])
+    if mx.__name__ == "mxtape":
+        assert "fc_weight" in str(caught.value)
+    with pytest.raises(ValueError, match="fc_weight"):
+        mx.model.FeedForward(n)
+
+
+def test_two_nodes_share_a_weight():
+    weight = mx.sym.Variable("w", shape=(5, 5))
+    n = mx.sym.Variable("data")
+    for name in ("a", "b"):
+        n = mx.sym.FullyConnected(n, weight, num_hidden=5, no_bias=True, name=name)
+    module = module_of(mx.sym.SoftmaxOutput(n, name="softmax"))
+    assert module._param_names == ["w"]
+    w = module.get_params()[0]["w"].asnumpy()
+    module.forward(batch_of(), is_train=False)
+    scores = X[:4] @ w.T @ w.T
+    expected = np.exp(scores - scores.max(1, keepdims=True))
+    expected /= expected.sum(1, keepdims=True)
+    np.testing.assert_allclose(module.get_outputs()[0].asnumpy(), expected, rtol=1e-5)
+
+
+@pytest.mark.differs("MXNet's errors do not say what was given")
+def test_wrong_batches_say_what_was_given():
+    module = module_of()
+    x, y = mx.nd.array(X[:4]), mx.nd.array(Y[:4])
+    for data, label, message in (
+        ([x, x], [y], r"2 arrays of data.*data_names \['data'\]"),
+        ([x], [y, y], r"2 labels.*\['softmax_label'\]"),
+        ([x[:, :3]], [y], "fc1_weight"),
+        ([x[:, :3]], None, "fc1_weight"),
+        ([x], [y[:3]], "batch size.*softmax_label"),
+    ):
+        before = numpy_params(module)
+        with pytest.raises((ValueError, AssertionError, RuntimeError), match=message):
+            module.forward(mx.io.DataBatch(data, label), is_train=True)
+        module.forward(batch_of(), is_train=False)
+        assert_same_params(before, numpy_params(module))
+
+
+@pytest.mark.differs("MXNet's assertions have no text")
+def test_calls_that_come_too_early_say_what_is_missing():
+    module = mx.mod.Module(classifier())
+    with pytest.raises(AssertionError, match=r"Module.bind\(\) first"):
+        module.forward(batch_of())
+    module.bind([("data", (4, 5))], [("softmax_label", (4,))])
+    with pytest.raises(AssertionError, match=r"Module.init_params\(\)"):
+        module.forward(batch_of())
+    module.init_params()
+    module.forward_backward(batch_of())
+    with pytest.raises(AssertionError, match=r"Module.init_optimizer\(\) first"):
+        module.update()
+
+
+# ---- checkpoints, and going on
+
+
+@pytest.mark.differs("MXNet has changed the parameters before it finds what is wrong")
+def test_wrong_parameters_change_nothing():
+    module = module_of()
+    before = numpy_params(module)
+    arg, aux = module.get_params()
+    for bad, error in (
+        ({n: v for n, v in arg.items() if n != "fc2_weight"}, RuntimeError),
+        ({**arg, "fc2_weight": mx.nd.ones((4, 6))}, ValueError),
+    ):
+        changed = {n: v + 1 for n, v in bad.items()}
+        for options in ({}, {"allow_missing": error is ValueError}):
+            with pytest.raises(error, match="fc2_weight"):
+                module.set_params(changed, aux, **options)
+        with pytest.raises(error, match="fc2_weight"):
+            module.init_params(mx.init.One(), changed, aux, force_init=True)
+    assert_same_params(before, numpy_params(module))
+
+
+@pytest.mark.differs("MXNet leaves what is missing at zero, and does not say so")
+def test_a_checkpoint_that_lacks_a_parameter(tmp_path):
+    symbol = classifier()
+    arg, aux = values(symbol, data=(4, 5))
+    del arg["fc2_bias"]
+    prefix = str(tmp_path / "net")
+    mx.model.save_checkpoint(prefix, 1, symbol, arg, aux)
+    module = mx.mod.Module.load(prefix, 1)
+    with pytest.warns(UserWarning, match="no fc2_bias"):
+        module.bind([("data", (4, 5))], [("softmax_label", (4,))])
+    assert sorted(module.get_params()[0]) == sorted([*arg, "fc2_bias"])
+    module.init_params(mx.init.One(), *module.get_params(), force_init=True, allow_missing=True)
+
+
+def test_parameters_that_nobody_reads_say_nothing(tmp_path):
+    symbol = classifier()
+    arg, aux = values(symbol, data=(4, 5))
+    prefix = str(tmp_path / "net")
+    mx.model.save_checkpoint(prefix, 1, symbol, arg, aux)
+    module = mx.mod.Module.load(prefix, 1, label_names=None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        module.bind([("data", (4, 5))], for_training=False)
+    assert module.predict(mx.io.NDArrayIter(X, None, 4)).shape == (20, 3)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "options"),
+    [("sgd", {"momentum": 0.9, "learning_rate": 0.2}), ("adam", {"learning_rate": 0.05})],
+)
+@pytest.mark.parametrize("contexts", [1, 2])
+def test_training_goes_on_where_it_was(tmp_path, optimizer, options, contexts):
+    """With the states, the schedule and ``begin_num_update``, as if it had not stopped."""
+
+    def rates(**more):
+        schedule = mx.lr_scheduler.FactorScheduler(step=4, factor=0.5)
+        schedule.base_lr = options["learning_rate"]
+        return {**options, "lr_scheduler": schedule, **more}
+
+    def fit(module, **more):
+        module.fit(
+            mx.io.NDArrayIter(X, Y, 4),
+            optimizer=optimizer,
+            epoch_end_callback=mx.callback.module_checkpoint(
+                module, str(tmp_path / "net"), save_optimizer_states=True
+            ),
+            **more,
+        )
+        return numpy_params(module), module._optimizer
+
+    context = [mx.cpu(i) for i in range(contexts)]
+    start = values(classifier(norm=True), data=(4, 5))
+    whole = mx.mod.Module(classifier(norm=True), context=context)
+    named = {"arg_params": start[0], "aux_params": start[1]}
+    expected, before = fit(whole, num_epoch=4, optimizer_params=rates(), **named)
+    again = mx.mod.Module.load(str(tmp_path / "net"), 2, True, context=context)
+    got, after = fit(again, begin_epoch=2, num_epoch=4, optimizer_params=rates(begin_num_update=10))
+    assert after.num_update == before.num_update == 20
+    assert after.learning_rate == before.learning_rate == options["learning_rate"] / 16
+    assert_same_params(expected, got, rtol=1e-6)
+
+
+def test_checkpoints_have_the_values_of_the_epoch(tmp_path):
+    prefix = str(tmp_path / "net")
+    module, seen = mx.mod.Module(classifier(norm=True)), []
+    module.fit(
+        mx.io.NDArrayIter(X, Y, 4),
+        num_epoch=3,
+        epoch_end_callback=[
+            mx.callback.do_checkpoint(prefix),
+            lambda epoch, *_: seen.append(numpy_params(module)),
+        ],
+    )
+    for epoch, expected in enumerate(seen):
+        symbol, arg, aux = mx.model.load_checkpoint(prefix, epoch + 1)
+        got = {n: v.asnumpy() for part in (arg, aux) for n, v in part.items()}
+        assert_same_params(expected, got)
+        assert symbol.list_outputs() == ["softmax_output"]
+    assert not np.array_equal(seen[0]["fc1_weight"], seen[2]["fc1_weight"])
+
+
+# ---- several contexts
+
+
+@pytest.mark.parametrize("store", ["local", "device"])
+@pytest.mark.parametrize("loads", [[1, 1], [1, 2, 1]])
+def test_contexts_give_what_one_gives(store, loads):
+    def train(**options):
+        module = mx.mod.Module(classifier(), **options)
+        module.fit(
+            mx.io.NDArrayIter(X, Y, 5),
+            num_epoch=2,
+            kvstore=store,
+            arg_params=values(classifier(), data=(5, 5))[0],
+            aux_params={},
+            optimizer_params={"learning_rate": 0.2, "momentum": 0.9},
+        )
+        return numpy_params(module)
+
+    several = train(context=[mx.cpu(i) for i in range(len(loads))], work_load_list=loads)
+    assert_same_params(train(), several, rtol=1e-5)
+
+
+def test_groups_of_contexts_are_accepted():
+    contexts = [mx.cpu(0), mx.cpu(1)]
+    for groups in ({"a": mx.cpu()}, {"a": [mx.cpu(0), mx.cpu(1)]}, [{"a": mx.cpu()}] * 2):
+        module = module_of(context=contexts, group2ctxs=groups)
+        step_free = module.forward(batch_of(), is_train=False)
+        assert step_free is None
+    with pytest.raises(AssertionError):
+        module_of(context=contexts, group2ctxs=[{"a": mx.cpu()}])
+
+
+# ---- monitors
+
+
+def test_a_monitor_goes_on_after_a_reshape():
+    module, monitor = module_of(), mx.mon.Monitor(1, lambda x: x.sum(), "fc2_output")
+    module.install_monitor(monitor)
+    for count in (4, 2, 2, 4):
+        monitor.tic()
+        module.forward(batch_of(count), is_train=False)
+        assert [name for _, name, _ in monitor.toc()] == ["fc2_output"]
+
+
+def test_a_statistic_that_is_no_array():
+    module, monitor = module_of(), mx.mon.Monitor(1, lambda x: 3, "fc1_weight")
+    module.install_monitor(monitor)
+    monitor.tic()
+    module.forward(batch_of(), is_train=False)
+    with pytest.raises((TypeError, AssertionError)):
+        monitor.toc()
+
+
+# ---- FeedForward
+
+
+@pytest.mark.differs("MXNet refuses evaluation batches of another size")
+def test_feed_forward_with_arrays_and_pickles():
+    symbol = classifier()
+    model = mx.model.FeedForward(
+        symbol, num_epoch=40, numpy_batch_size=10, learning_rate=0.5, momentum=0.9
+    )
+    model.fit(X, (X[:, 0] > 0) * 1.0, eval_data=(X[:5], np.zeros(5)))
+    assert (model.predict(X).argmax(1) == (X[:, 0] > 0)).mean() > 0.9
+    again = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(again.predict(X[:3]), model.predict(X[:3]))
+
+
+@pytest.mark.differs("MXNet's FeedForward cannot bind the second bucket here")
+def test_feed_forward_with_buckets():
+    class Buckets(mx.io.DataIter):
+        default_bucket_key = 8
+
+        def __init__(self):
+            super().__init__(4)
+            self.provide_data = [mx.io.DataDesc("data", (4, 8))]
+            self.provide_label = [mx.io.DataDesc("softmax_label", (4,))]
+            self.reset()
+
+        def reset(self):
+            self.batches = [bucket_batch(key) for key in (8, 5, 8, 3)]
+
+        def next(self):
+            if not self.batches:
+                raise StopIteration
+            return self.batches.pop(0)
+
+    arg, aux = values(bucket_symbol(8)[0], data=(4, 8))
+    model = mx.model.FeedForward(
+        lambda key: bucket_symbol(key)[0],
+        num_epoch=2,
+        arg_params=arg,
+        aux_params=aux,
+        learning_rate=0.1,
+    )
+    model.fit(Buckets(), eval_metric="ce")
+    module = buckets()
+    module.init_optimizer(optimizer_params={"learning_rate": 0.1})
+    for _ in range(2):
+        for batch in Buckets():
+            step(module, batch)
+    assert_same_params(
+        {n: v.asnumpy() for n, v in [*model.arg_params.items(), *model.aux_params.items()]},
+        numpy_params(module),
+        rtol=1e-5,
+    )
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "error"),
+    [
+        (X, None, ValueError),
+        (X, Y[:3], ValueError),
+        (X, np.zeros((20, 2)), ValueError),
+        (3, Y, TypeError),
+    ],
+)
+def test_feed_forward_refuses_data_that_does_not_fit(x, y, error):
+    with pytest.raises(error):
+        mx.model.FeedForward(classifier(), num_epoch=1).fit(x, y)
+
+
+# ---- modules in Python
+
+
+def test_a_module_of_ones_own_is_trained_by_fit():
+    """Only the methods that ``BaseModule`` asks for."""
+
+    class Line(mx.mod.BaseModule):
+        data_names, output_names = ["data"], ["line"]
+        data_shapes = label_shapes = output_shapes = symbol = None
+
+        def bind(self, data_shapes, **_):
+            self.data_shapes = data_shapes
+            self.binded = True
+
+        def init_params(self, **_):
+            self.params_initialized, self.slope = True, 0.0
+
+        def init_optimizer(self, **_):
+            self.optimizer_initialized = True
+
+        def get_params(self):
+            return {"slope": mx.nd.array([self.slope])}, {}
+
+        def set_params(self, arg_params, aux_params):
+            self.slope = float(arg_params["slope"].asscalar())
+
+        def forward(self, data_batch, is_train=None):
+            self.batch = data_batch
+            self.out = self.slope * data_batch.data[0]
+
+        def backward(self, out_grads=None):
+            error = self.out - self.batch.label[0].reshape((-1, 1))
+            self.grad = float((error * self.batch.data[0]).mean().asscalar())
+
+        def update(self):
+            self.slope -= 0.5 * self.grad
+
+        def get_outputs(self, merge_multi_context=True):
+            return [self.out]
+
+        def update_metric(self, eval_metric, labels, pre_sliced=False):
+            eval_metric.update(labels, [self.out])
+
+    line = Line()
+    rows = mx.io.NDArrayIter(X[:, :1], 2 * X[:, 0], 4)
+    line.fit(rows, rows, eval_metric="mse", num_epoch=20)
+    assert line.slope == pytest.approx(2, abs=1e-3)
+    np.testing.assert_allclose(line.predict(rows).asnumpy(), 2 * X[:, :1], atol=1e-2)
+
+
+@pytest.mark.differs("MXNet needs provide_data in each batch here")
+def test_sequential_modules_take_batches_of_other_sizes():
+    first = mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=6, name="fc1")
+    row = mx.mod.SequentialModule()
+    row.add(mx.mod.Module(first, label_names=None))
+    row.add(
+        mx.mod.Module(
+            mx.sym.SoftmaxOutput(
+                mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=3, name="fc2"),
+                name="softmax",
+            )
+        ),
+        take_labels=True,
+        auto_wiring=True,
+    )
+    row.bind([("data", (4, 5))], [("softmax_label", (4,))])
+    row.init_params(mx.init.One())
+    for count in (4, 2, 7):
+        batch = batch_of(count)
+        row.forward(batch, is_train=False)
+        assert row.get_outputs()[0].shape == (count, 3)
+        assert batch.data[0].shape == (count, 5)  # The caller's batch is left as it was.
+    assert sorted(row.get_params()[0]) == ["fc1_bias", "fc1_weight", "fc2_bias", "fc2_weight"]
