@@ -337,6 +337,22 @@ def test_buckets_from_symbols():
         loaded.forward(bucket_batch(3))
 
 
+def test_layers_without_names_are_the_same_in_every_bucket():
+    def sym_gen(key):
+        n = mx.sym.Embedding(mx.sym.Variable("data"), input_dim=9, output_dim=4)
+        n = mx.sym.FullyConnected(mx.sym.sum(n, axis=1), num_hidden=3)
+        return mx.sym.SoftmaxOutput(n, mx.sym.Variable("label")), ("data",), ("label",)
+
+    mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=3)
+    module = mx.mod.BucketingModule(sym_gen, default_bucket_key=8)
+    module.bind([("data", (4, 8))], [("label", (4,))])
+    module.init_params(mx.init.One())
+    for key in (5, 3):
+        module.switch_bucket(key, [("data", (4, key))], [("label", (4,))])
+        names = ["embedding0_weight", "fullyconnected0_weight", "fullyconnected0_bias"]
+        assert module._curr_module._param_names == names
+
+
 def test_a_bucket_with_parameters_of_its_own_is_refused():
     def sym_gen(key):
         n = mx.sym.Variable("data")

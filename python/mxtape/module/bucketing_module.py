@@ -7,6 +7,7 @@ from .. import context as ctx
 from .. import ndarray as nd
 from .. import symbol as sym
 from ..model import load_params
+from ..name import NameManager
 from ._checks import _check_input_names, require, require_state
 from .base_module import _UNIFORM, BaseModule
 from .module import Module
@@ -90,7 +91,9 @@ class BucketingModule(BaseModule):
         self._loaded_params = None
 
     def _call_sym_gen(self, *args, **kwargs):
-        generated = self._sym_gen(*args, **kwargs)
+        # Layers without names get the same ones in every bucket.
+        with NameManager():
+            generated = self._sym_gen(*args, **kwargs)
         if not isinstance(generated, tuple) or len(generated) != 3:
             raise ValueError(
                 "sym_gen must give (symbol, data_names, label_names); "
