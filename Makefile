@@ -72,7 +72,7 @@ test-cpp: build
 	ctest --preset dev --progress
 
 test-python: build
-	$(PY) -m pytest $(PYTEST_TARGETS) $(PYTEST_ARGS)
+	$(PY) -m pytest -n $(JOBS) --dist worksteal $(PYTEST_TARGETS) $(PYTEST_ARGS)
 
 lint: .venv/.stamp-build+test+lint
 	$(PY) tools/check_includes.py

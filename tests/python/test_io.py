@@ -383,6 +383,7 @@ def test_packed_files(rows, tmp_path):
     ("content", "text"),
     [
         ("", "is empty"),
+        ("\n\n", "is empty"),
         ("1,2\n3\n", "rows.csv"),
         ("1,x\n", "rows.csv"),
         ("1,2,3\n", r"3 numbers in a line; shape \(2,\) needs 2"),
@@ -393,6 +394,25 @@ def test_csv_that_is_not_right(tmp_path, content, text):
     path.write_text(content)
     with pytest.raises(mx.MXNetError, match=text):
         io.CSVIter(data_csv=path, data_shape=(2,), batch_size=1)
+
+
+def test_packed_files_that_are_not_right(tmp_path):
+    path = tmp_path / "rows"
+    for content in (b"\x1f\x8b\x00", b"\x1f\x8b\x08garbage", gzip.compress(b"1,2\n" * 99)[:-9]):
+        path.write_bytes(content)
+        for made in (
+            lambda: io.CSVIter(data_csv=path, data_shape=(2,), batch_size=1),
+            lambda: io.LibSVMIter(data_libsvm=path, data_shape=(2,), batch_size=1),
+            lambda: io.MNISTIter(image=path, label=path),
+        ):
+            with pytest.raises(mx.MXNetError, match="Iter: "):
+                made()
+
+
+@pytest.mark.parametrize("shape", ["x", (), (0,), (2, -1), [[1]]])
+def test_shapes_that_are_none(rows, shape):
+    with pytest.raises(mx.MXNetError, match="data_shape is a tuple of positive int"):
+        io.CSVIter(data_csv=rows, data_shape=shape, batch_size=1)
 
 
 def test_csv_labels_of_another_number(rows, tmp_path):

@@ -74,6 +74,18 @@ def test_values_do_not_change_with_what_was_pushed(store):
     assert pulled(store, "a") == [5, 5]
 
 
+def test_while_recording(store):
+    x = nd.ones(2)
+    x.attach_grad()
+    with mx.autograd.record():
+        y = x * 2
+        store.push("a", [y, x])
+        store.pull("a", out=x)
+    assert x.asnumpy().tolist() == [3, 3]
+    y.backward()
+    assert x.grad.asnumpy().tolist() == [2, 2]
+
+
 def test_nothing_pushed(store):
     store.push("a", [])
     assert pulled(store, "a") == [1, 1]

@@ -200,6 +200,18 @@ def test_a_metric_that_failed_has_counted_nothing():
     assert math.isnan(metric.get()[1])
 
 
+@pytest.mark.parametrize(("cls", "kwargs"), [each[:2] for each in EACH[:-1]], ids=IDS[:-1])
+def test_a_batch_of_nothing_counts_nothing(cls, kwargs):
+    metric, other = cls(**kwargs), cls(**kwargs)
+    label, pred = (BITS, TWO) if cls in (M.F1, M.MCC) else (Y, P)
+    if cls in (M.MAE, M.MSE, M.RMSE, M.PearsonCorrelation):
+        label = pred
+    metric.update([label], [pred])
+    other.update([label], [pred])
+    metric.update([label[:0]], [pred[:0]])
+    assert metric.get() == other.get()
+
+
 def test_the_configuration_makes_the_metric_again():
     for made in (
         M.TopKAccuracy(3),

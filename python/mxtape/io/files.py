@@ -1,10 +1,13 @@
 """Iterators over files: CSV, LibSVM, MNIST."""
 
 import ast
+import contextlib
 import gzip
 import logging
 import os
 import struct
+import warnings
+import zlib
 
 import numpy as np
 
@@ -140,9 +143,15 @@ def _flag(value):
     return str(value).lower() in ("1", "true")
 
 
-def _shape(value):
-    value = ast.literal_eval(value) if isinstance(value, str) else value
-    return tuple(value) if isinstance(value, (tuple, list)) else (int(value),)
+def _shape(function, name, value):
+    try:
+        found = ast.literal_eval(value) if isinstance(value, str) else value
+        found = tuple(map(int, found if isinstance(found, (tuple, list)) else (found,)))
+    except (ValueError, TypeError, SyntaxError):
+        found = ()
+    if not found or min(found) < 1:
+        raise MXNetError(f"{function}: {name} is a tuple of positive int; got {value!r}")
+    return found
 
 
 def _need(function, **given):
@@ -159,13 +168,16 @@ def _part(count, num_parts, part_index):
     return slice(count * part // parts, count * (part + 1) // parts)
 
 
-def _open(function, path):
+@contextlib.contextmanager
+def _opened(function, path):
+    """The file, which may be packed; that it cannot be read is an MXNetError."""
     try:
         with open(path, "rb") as f:
             packed = f.read(2) == b"\x1f\x8b"
-        return gzip.open(path, "rb") if packed else open(path, "rb")
-    except OSError as error:
-        raise MXNetError(f"{function}: {path}: {error.strerror}") from error
+        with gzip.open(path, "rb") if packed else open(path, "rb") as f:
+            yield f
+    except (OSError, EOFError, zlib.error) as error:
+        raise MXNetError(f"{function}: {path}: {getattr(error, 'strerror', 0) or error}") from error
 
 
 def _as(dtype):
@@ -182,13 +194,17 @@ def _batch_size(function, value):
 
 
 def _read_csv(path, shape, dtype):
-    with _open("CSVIter", path) as f:
-        if not f.peek(1):
-            raise MXNetError(f"CSVIter: {path} is empty")
+    # NumPy does not read bfloat16.
+    readable = dtype if dtype.kind in "fiu" else np.dtype("float32")
+    with _opened("CSVIter", path) as f, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of an empty file
         try:
-            table = np.loadtxt(f, dtype, delimiter=",", comments=None, ndmin=2, encoding="utf-8")
+            table = np.loadtxt(f, readable, delimiter=",", comments=None, ndmin=2, encoding="utf-8")
         except ValueError as error:
             raise MXNetError(f"CSVIter: {path}: {error}") from error
+    if not table.size:
+        raise MXNetError(f"CSVIter: {path} is empty")
+    table = table.astype(dtype, copy=False)
     size = int(np.prod(shape))
     if table.shape[1] != size:
         raise MXNetError(
@@ -256,8 +272,8 @@ def CSVIter(
     """
     _need("CSVIter", data_csv=data_csv, data_shape=data_shape, batch_size=batch_size)
     batch_size = _batch_size("CSVIter", batch_size)
-    dtype, label_shape = _as(dtype), _shape(label_shape)
-    data = _read_csv(data_csv, _shape(data_shape), dtype)
+    dtype, label_shape = _as(dtype), _shape("CSVIter", "label_shape", label_shape)
+    data = _read_csv(data_csv, _shape("CSVIter", "data_shape", data_shape), dtype)
     if label_csv in (None, "NULL"):
         label = np.zeros((len(data), *label_shape), dtype)
     else:
@@ -279,7 +295,7 @@ def _read_libsvm(path, shape, dtype):
     if len(shape) != 1:
         raise MXNetError(f"LibSVMIter: a line is one row; got the shape {shape}")
     labels, lines = [], []
-    with _open("LibSVMIter", path) as f:
+    with _opened("LibSVMIter", path) as f:
         for number, line in enumerate(f, 1):
             words = line.split(b"#")[0].split()
             if not words:
@@ -371,9 +387,11 @@ def LibSVMIter(
     if not _flag(round_batch):
         raise MXNetError("LibSVMIter: round_batch=False is not supported")
     batch_size, dtype = _batch_size("LibSVMIter", batch_size), _as(dtype)
-    label, data = _read_libsvm(data_libsvm, _shape(data_shape), dtype)
+    data_shape = _shape("LibSVMIter", "data_shape", data_shape)
+    label_shape = _shape("LibSVMIter", "label_shape", label_shape)
+    label, data = _read_libsvm(data_libsvm, data_shape, dtype)
     if label_libsvm not in (None, "NULL"):
-        label = _read_libsvm(label_libsvm, _shape(label_shape), dtype)[1]
+        label = _read_libsvm(label_libsvm, label_shape, dtype)[1]
         if len(label) != len(data):
             raise MXNetError(
                 f"LibSVMIter: {data_libsvm} has {len(data)} rows, and {label_libsvm} {len(label)}"
@@ -388,7 +406,7 @@ def LibSVMIter(
 
 def _read_mnist(path, axes):
     """The numbers of a file of MNIST's form, with `axes` axes."""
-    with _open("MNISTIter", path) as f:
+    with _opened("MNISTIter", path) as f:
         content = f.read()
     header = 4 + 4 * axes
     if len(content) < header or content[:4] != bytes((0, 0, 8, axes)):

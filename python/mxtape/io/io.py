@@ -39,9 +39,6 @@ class DataDesc(namedtuple("DataDesc", ["name", "shape"])):
         made.layout = layout
         return made
 
-    def __getnewargs__(self):
-        return (self.name, self.shape, self.dtype, self.layout)
-
     def __repr__(self):
         return f"DataDesc[{self.name},{self.shape},{self.dtype},{self.layout}]"
 

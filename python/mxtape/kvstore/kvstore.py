@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from .. import autograd
 from ..base import MXNetError
 from ..ndarray import NDArray, add_n
 from . import compression
@@ -189,6 +190,10 @@ class KVStore(KVStoreBase):
         """
         by_key = _by_key(key, value)
         self._known("push", by_key)
+        with autograd.pause():
+            self._push(by_key)
+
+    def _push(self, by_key):
         for one, arrays in by_key.items():
             if not arrays:
                 continue
@@ -223,9 +228,10 @@ class KVStore(KVStoreBase):
             raise AssertionError("pull: out is needed")
         by_key = _by_key(key, out)
         self._known("pull", by_key)
-        for one, arrays in by_key.items():
-            for array in arrays:
-                self._values[one].copyto(array)
+        with autograd.pause():
+            for one, arrays in by_key.items():
+                for array in arrays:
+                    self._values[one].copyto(array)
 
     def pushpull(self, key, value, out=None, priority=0):
         """:meth:`push`, then :meth:`pull` to `out`, or to the arrays that were pushed.

@@ -180,7 +180,8 @@ class _TwoClasses(EvalMetric):
         for label, pred in zip(*lists(labels, preds)):
             counts.count(label, pred, type(self).__name__)
         if self.average == "macro":
-            self._add(self._number(counts), 1)
+            if counts.total:
+                self._add(self._number(counts), 1)
             return
         self._counts.add(counts)
         self._global_counts.add(counts)

@@ -29,7 +29,9 @@ class _Error(EvalMetric):
             label, pred = _numbers(label), _numbers(pred)
             label = label[:, None] if label.ndim == 1 else label
             pred = pred[:, None] if pred.ndim == 1 else pred
-            self._add(float(self._number(label - pred)), 1)
+            difference = label - pred
+            if difference.size:
+                self._add(float(self._number(difference)), 1)
 
 
 @register
@@ -177,7 +179,7 @@ class PearsonCorrelation(EvalMetric):
                 self.num_inst, self.global_num_inst = self._local.n, self._all.n
                 self.sum_metric = self._local.correlation() * self.num_inst
                 self.global_sum_metric = self._all.correlation() * self.global_num_inst
-            else:
+            elif label.size:
                 moments = _Moments()
                 moments.add(label, pred)
                 self._add(moments.correlation(), 1)
