@@ -4,6 +4,7 @@ import logging
 import os
 import time
 from collections import namedtuple
+from typing import Any
 
 import numpy as np
 
@@ -53,7 +54,9 @@ SKLEARN_INSTALLED = False
 _UNIFORM = Uniform(0.01)
 _LOG_METRICS = LogValidationMetricsCallback()
 
-BatchEndParam = namedtuple("BatchEndParams", ["epoch", "nbatch", "eval_metric", "locals"])
+BatchEndParam = namedtuple(  # type: ignore[name-match]  # MXNet's name is in the plural
+    "BatchEndParams", ["epoch", "nbatch", "eval_metric", "locals"]
+)
 BatchEndParam.__doc__ = "What callbacks are given; ``locals`` has the caller's variables by name."
 
 
@@ -102,7 +105,7 @@ def _split_params(saved, fname, strict=True):
     Raises a ValueError for arrays without names, and for names of neither; where it is not
     ``strict``, the latter are left out, with a warning.
     """
-    params = {"arg": {}, "aux": {}}
+    params: dict = {"arg": {}, "aux": {}}
     named = saved.items() if isinstance(saved, dict) else [(str(i), a) for i, a in enumerate(saved)]
     for key, value in named:
         kind, colon, name = key.partition(":")
@@ -199,7 +202,7 @@ def _update_params_on_kvstore(param_arrays, grad_arrays, kvstore, param_names):
 
 def _update_params(param_arrays, grad_arrays, updater, num_device, kvstore=None, param_names=None):
     """Moves the parameters of every device by the updater; a store only adds the gradients."""
-    updates = [[] for _ in range(num_device)]
+    updates: list[list] = [[] for _ in range(num_device)]
     for index, (arrays, grads) in enumerate(zip(param_arrays, grad_arrays)):
         if grads[0] is None:
             continue
@@ -409,7 +412,7 @@ class FeedForward:
                 "symbol must be a Symbol, or callable with a bucket key; "
                 f"got {type(symbol).__name__}"
             )
-        self.symbol = symbol if is_symbol else None
+        self.symbol: Any = symbol if is_symbol else None
         self.sym_gen = None if is_symbol else symbol
         self.arg_params = arg_params
         self.aux_params = aux_params
@@ -426,7 +429,7 @@ class FeedForward:
         self.initializer = initializer
         self.numpy_batch_size = numpy_batch_size
         self.begin_epoch = begin_epoch
-        self._pred_exec = None
+        self._pred_exec: Any = None
 
     def _check_arguments(self):
         """Requires that names are unique; drops extra parameters where they are allowed."""
@@ -586,14 +589,16 @@ class FeedForward:
         numpy.ndarray or list of numpy.ndarray
             The output, or the list of outputs; with ``return_data`` the outputs, data and labels.
         """
-        parts = [], [], []
+        parts: tuple = ([], [], [])
         for _, batch, count in self._predictions(self._init_iter(X, None, False), num_batch, reset):
             # A copy: the next forward may write where the outputs are.
             read = self._pred_exec.outputs, batch.data, (batch.label or []) if return_data else []
             for part, arrays in zip(parts, read if return_data else read[:1]):
                 part.append([array[0:count].asnumpy() for array in arrays])
-        joined = [[np.concatenate(arrays) for arrays in zip(*part)] for part in parts]
-        joined = [arrays[0] if len(arrays) == 1 else arrays for arrays in joined]
+        joined: list = []
+        for part in parts:
+            arrays = [np.concatenate(batches) for batches in zip(*part)]
+            joined.append(arrays[0] if len(arrays) == 1 else arrays)
         return tuple(joined) if return_data else joined[0]
 
     def score(self, X, eval_metric="acc", num_batch=None, batch_end_callback=None, reset=True):

@@ -3,6 +3,7 @@
 import logging
 import time
 import warnings
+from typing import Any
 
 import numpy as np
 
@@ -64,7 +65,7 @@ class BaseModule:
         self.inputs_need_grad = False
         self.params_initialized = False
         self.optimizer_initialized = False
-        self._symbol = None
+        self._symbol: Any = None
         self._total_exec_bytes = 0
 
     def forward_backward(self, data_batch):

@@ -2,6 +2,7 @@
 
 import logging
 import warnings
+from typing import Any
 
 from .. import context as ctx
 from .. import ndarray as nd
@@ -81,14 +82,14 @@ class BucketingModule(BaseModule):
         _check_input_names(symbol, list(label_names or []), "label_names", False)
         _check_input_names(symbol, self._state_names, "state_names", True)
         _check_input_names(symbol, self._fixed_param_names, "fixed_param_names", True)
-        self._buckets = {}
-        self._curr_module = None
-        self._curr_bucket_key = None
+        self._buckets: dict = {}
+        self._curr_module: Any = None
+        self._curr_bucket_key: Any = None
         self._params_dirty = False
-        self._monitor = None
-        self._grad_req = None
+        self._monitor: Any = None
+        self._grad_req: Any = None
         # Of a module that was loaded, until it is bound.
-        self._loaded_params = None
+        self._loaded_params: Any = None
 
     def _call_sym_gen(self, *args, **kwargs):
         # Layers without names get the same ones in every bucket.

@@ -2,6 +2,7 @@
 
 import logging
 import warnings
+from typing import Any
 
 from .. import context as ctx
 from .. import optimizer as opt
@@ -106,20 +107,20 @@ class Module(BaseModule):
         self._param_names = [name for name in symbol.list_arguments() if name not in inputs]
         self._aux_names = symbol.list_auxiliary_states()
         self._output_names = symbol.list_outputs()
-        self._arg_params = None
-        self._aux_params = None
+        self._arg_params: Any = None
+        self._aux_params: Any = None
         # Whether the executors' parameters have changed since _arg_params was read from them.
         self._params_dirty = False
-        self._optimizer = None
-        self._kvstore = None
-        self._update_on_kvstore = None
-        self._updater = None
-        self._preload_opt_states = None
+        self._optimizer: Any = None
+        self._kvstore: Any = None
+        self._update_on_kvstore: Any = None
+        self._updater: Any = None
+        self._preload_opt_states: Any = None
         self._compression_params = compression_params
-        self._grad_req = None
-        self._exec_group = None
-        self._data_shapes = None
-        self._label_shapes = None
+        self._grad_req: Any = None
+        self._exec_group: Any = None
+        self._data_shapes: Any = None
+        self._label_shapes: Any = None
 
     @staticmethod
     def load(prefix, epoch, load_optimizer_states=False, **kwargs):
