@@ -601,6 +601,21 @@ def test_groups_of_contexts_are_accepted():
         module_of(context=contexts, group2ctxs=[{"a": mx.cpu()}])
 
 
+@pytest.mark.differs("an inference executor of MXNet goes on with the weights that it saw first")
+def test_a_module_that_shares_parameters_predicts_with_what_is_learnt():
+    module = module_of(classifier(norm=True))
+    module.init_optimizer(optimizer_params={"learning_rate": 0.5})
+    other = mx.mod.Module(module.symbol)
+    shapes = [("data", (2, 5))], [("softmax_label", (2,))]
+    other.bind(*shapes, for_training=False, shared_module=module)
+    for first in (0, 4, 8):
+        step(module, batch_of(first=first))
+        other.forward(batch_of(2, first), is_train=False)
+        got = other.get_outputs()[0].asnumpy()
+        module.forward(batch_of(4, first), is_train=False)
+        np.testing.assert_allclose(got, module.get_outputs()[0].asnumpy()[:2], rtol=1e-6)
+
+
 # ---- monitors
 
 

@@ -341,3 +341,69 @@ def states_of_a_module(mx):
         module.forward(batch_of(mx, labels=False), is_train=False)
         seen.append((module.get_states(False)[0][0].copy(), module.get_outputs()[0].copy()))
     return seen
+
+
+@case
+def multipliers_of_variables(mx):
+    """``lr_mult`` and ``wd_mult`` of a symbol's variables reach the optimizer."""
+    weight = mx.sym.Variable("fc1_weight", lr_mult=0.0)
+    bias = mx.sym.Variable("fc1_bias", lr_mult=2.0, wd_mult=3.0)
+    n = mx.sym.FullyConnected(mx.sym.Variable("data"), weight, bias, num_hidden=6, name="fc1")
+    n = mx.sym.Activation(n, act_type="tanh", name="tanh")
+    with mx.AttrScope(lr_mult="0.5"):
+        n = mx.sym.FullyConnected(n, num_hidden=3, name="fc2")
+    n = mx.sym.SoftmaxOutput(n, mx.sym.Variable("softmax_label"), name="softmax")
+    return trained(mx, n, optimizer_params=MOMENTUM)
+
+
+@case
+def two_networks_against_each_other(mx):
+    """Gradients of one module's inputs train another; gradients are kept and added by hand."""
+    made = mx.sym.FullyConnected(mx.sym.Variable("rand"), num_hidden=5, name="made")
+    maker = mx.mod.Module(made, data_names=["rand"], label_names=None)
+    maker.bind([("rand", (4, 5))], inputs_need_grad=True)
+    maker.init_params(mx.init.Zero(), parameters(mx, made, rand=(4, 5))[0])
+    score = mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=1, name="score")
+    score = mx.sym.LogisticRegressionOutput(score, mx.sym.Variable("label"), name="loss")
+    judge = mx.mod.Module(score, label_names=["label"])
+    judge.bind([("data", (4, 5))], [("label", (4, 1))], inputs_need_grad=True)
+    judge.init_params(mx.init.Zero(), parameters(mx, score, data=(4, 5), label=(4, 1))[0])
+    for module in (maker, judge):
+        module.init_optimizer(optimizer_params=SGD)
+    label = mx.nd.zeros((4, 1))
+    for first in (0, 4, 8):
+        real = mx.nd.array(X[first : first + 4])
+        maker.forward(mx.io.DataBatch([mx.nd.array(X[first + 4 : first + 8])], None))
+        fakes = maker.get_outputs()
+        label[:] = 0
+        judge.forward(mx.io.DataBatch(fakes, [label]), is_train=True)
+        judge.backward()
+        kept = [[g.copyto(g.context) for g in grads] for grads in judge._exec_group.grad_arrays]
+        label[:] = 1
+        judge.forward(mx.io.DataBatch([real], [label]), is_train=True)
+        judge.backward()
+        for now, before in zip(judge._exec_group.grad_arrays, kept):
+            for gradient, other in zip(now, before):
+                gradient += other
+        judge.update()
+        judge.forward(mx.io.DataBatch(fakes, [label]), is_train=True)
+        judge.backward()
+        maker.backward(judge.get_input_grads())
+        maker.update()
+    return params(mx, judge), params(mx, maker), judge.get_outputs(), maker.get_outputs()
+
+
+@case
+def features_of_an_inner_layer(mx):
+    """The part of a trained network that ends at an inner output, with all its parameters."""
+    whole = bound(mx, normalized(mx))
+    features = whole.symbol.get_internals()["bn_output"]
+    module = mx.mod.Module(features, label_names=None)
+    module.bind([("data", (2, 5))], for_training=False)
+    module.set_params(*whole.get_params())
+    module.forward(batch_of(mx, 2, labels=False))
+    again = mx.mod.Module(features, label_names=None)
+    again.bind([("data", (2, 5))], for_training=False)
+    again.set_params(*whole.get_params(), allow_missing=True, allow_extra=True)
+    again.forward(batch_of(mx, 2, labels=False))
+    return module.get_outputs(), again.get_outputs(), again.output_shapes
