@@ -16,6 +16,21 @@ void (*interruption)() = nullptr;
 
 constexpr size_t kLargeBytes = size_t{1} << 17;
 
+thread_local constinit bool retaining = false;
+
+// Sets a flag for a C++ scope.
+class Restored {
+ public:
+  Restored(bool& flag, bool value) : flag_(flag), before_(std::exchange(flag, value)) {}
+  ~Restored() { flag_ = before_; }
+  Restored(const Restored&) = delete;
+  Restored& operator=(const Restored&) = delete;
+
+ private:
+  bool& flag_;
+  bool before_;
+};
+
 // Gradients that wait for a node: one slot for each of its outputs.
 struct Pending {
   Ref<Node> node;
@@ -226,6 +241,7 @@ class Run {
 
   void sweep() {
     StateScope state(options_.create_graph, options_.train_mode);
+    const Restored retains(retaining, options_.retain_graph);
     seed();
     while (!pending_.empty()) {
       pause();
@@ -439,6 +455,8 @@ class Run {
 void set_gradient_ops(const GradientOps& ops) { installed_ops = ops; }
 const GradientOps& gradient_ops() { return installed_ops; }
 void set_interruption(void (*poll)()) { interruption = poll; }
+
+bool sweep_retains() { return retaining; }
 
 void Pause::look() {
   left_ = kNodes;

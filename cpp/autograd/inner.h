@@ -28,7 +28,9 @@ class Pause {
 class EndNode final : public Node {
  public:
   EndNode(const NDArray& array, Edge outside)
-      : outside_(std::move(outside)), shape_(array.shape()), dtype_(array.dtype()) {}
+      : EndNode(array.shape(), array.dtype(), std::move(outside)) {}
+  EndNode(Shape shape, DType dtype, Edge outside)
+      : outside_(std::move(outside)), shape_(std::move(shape)), dtype_(dtype) {}
 
   std::string_view name() const override { return "input of a graph"; }
   std::span<Edge> edges() override { return {&outside_, released() ? size_t{0} : size_t{1}}; }
@@ -51,6 +53,9 @@ class EndNode final : public Node {
   Shape shape_;
   DType dtype_;
 };
+
+// Whether the sweep that this thread runs keeps the graph.
+bool sweep_retains();
 
 // The gradients that reach `ends` from the graph that leads to `heads`: undefined where none does,
 // or `wanted` is false. Every end was made before whatever was recorded from it. The graph is kept.

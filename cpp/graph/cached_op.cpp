@@ -32,38 +32,43 @@ void check_given(const Program& program, const Program::Plan& plan, Arrays given
 
 }  // namespace
 
-InnerInputs::InnerInputs(Inputs outside) {
-  inside_.resize(outside.size());
+TrackedInputs::TrackedInputs(Inputs outside) : tracked(outside.size()), ends(outside.size()) {
   for (size_t i = 0; i < outside.size(); ++i) {
-    const NDArray& array = outside[i];
-    if (!autograd::on_tape(array)) {
-      pointers_.push_back(&array);
-      continue;
-    }
-    Edge edge = autograd::edge_of(array);
+    if (!autograd::on_tape(outside[i])) continue;
+    tracked[i] = any = true;
+    Edge edge = autograd::edge_of(outside[i]);
     // One array given twice is one variable to the calls inside.
-    const auto same = std::find_if(edges_.begin(), edges_.end(), [&](const Edge& known) {
+    const auto same = std::find_if(edges.begin(), edges.end(), [&](const Edge& known) {
       return known.node == edge.node && known.index == edge.index;
     });
-    const auto at = static_cast<size_t>(same - edges_.begin());
-    if (same == edges_.end()) {
-      ends_.push_back(make_ref<EndNode>(array, edge));
-      edges_.push_back(std::move(edge));
-    }
-    inside_[i] = array.detached();
-    inside_[i].set_edge(ends_[at], 0);
-    pointers_.push_back(&inside_[i]);
+    ends[i] = static_cast<uint32_t>(same - edges.begin());
+    if (same == edges.end()) edges.push_back(std::move(edge));
   }
 }
 
-GraphCallNode::GraphCallNode(InnerInputs& inputs, std::span<const NDArray> inner_outputs)
-    : edges_(inputs.take_edges()),
-      ends_(inputs.take_ends()),
-      output_count_(static_cast<uint32_t>(inner_outputs.size())) {
-  for (const NDArray& output : inner_outputs) {
-    heads_.push_back(autograd::edge_of(output));
-    outputs_.push_back(Saved::meta(output));
+InsideInputs::InsideInputs(Inputs outside, const TrackedInputs& tracked,
+                           std::span<const Ref<EndNode>> ends)
+    : inside_(outside.size()) {
+  for (size_t i = 0; i < outside.size(); ++i) {
+    pointers_.push_back(&outside[i]);
+    if (!tracked.tracked[i]) continue;
+    inside_[i] = outside[i].detached();
+    if (!ends.empty()) inside_[i].set_edge(ends[tracked.ends[i]], 0);
+    pointers_[i] = &inside_[i];
   }
+}
+
+GraphCallNode::GraphCallNode(std::vector<Edge> edges, std::span<const NDArray> outputs,
+                             std::vector<bool> flows, Ref<Frame> frame)
+    : edges_(std::move(edges)), flows_(std::move(flows)), frame_(std::move(frame)) {
+  for (const NDArray& output : outputs) outputs_.push_back(Saved::meta(output));
+}
+
+GraphCallNode::GraphCallNode(std::vector<Edge> edges, std::span<const NDArray> outputs,
+                             std::vector<Ref<EndNode>> ends, std::vector<Edge> heads)
+    : edges_(std::move(edges)), heads_(std::move(heads)), ends_(std::move(ends)) {
+  for (const NDArray& output : outputs) outputs_.push_back(Saved::meta(output));
+  for (const Edge& head : heads_) flows_.push_back(static_cast<bool>(head.node));
 }
 
 bool GraphCallNode::output_meta(uint32_t index, Shape& shape, DType& dtype) const {
@@ -73,19 +78,46 @@ bool GraphCallNode::output_meta(uint32_t index, Shape& shape, DType& dtype) cons
   return true;
 }
 
+// Gradients that are recorded need the calls on the tape.
+void GraphCallNode::record_inside() {
+  if (!heads_.empty() || !frame_) return;
+  for (size_t i = 0; i < edges_.size(); ++i) {
+    const ArraySpec& spec = frame_->end_spec(i);
+    ends_.push_back(make_ref<EndNode>(spec.shape, spec.dtype, edges_[i]));
+  }
+  heads_ = frame_->record(ends_);
+}
+
+Edge GraphCallNode::head(uint32_t index) {
+  if (released()) return {};
+  record_inside();
+  return heads_[index];
+}
+
 void GraphCallNode::vjp(autograd::VjpCall& call) {
+  if (call.create_graph()) record_inside();
   // Copied: other threads run below, and a sweep of theirs may release this node.
+  const Ref<Frame> frame = call.create_graph() ? Ref<Frame>() : frame_;
   const std::vector<Edge> heads = heads_;
   const std::vector<Ref<EndNode>> ends = ends_;
-  SmallVector<NDArray, 4> head_grads(heads.size());
-  for (size_t i = 0; i < heads.size(); ++i) {
+  const size_t count = edges_.size();
+  SmallVector<NDArray, 4> head_grads(outputs_.size());
+  for (size_t i = 0; i < outputs_.size(); ++i) {
     if (call.has_head(i)) head_grads[i] = call.take_head(i);
   }
-  SmallVector<bool, 8> wanted(ends.size());
-  for (size_t i = 0; i < ends.size(); ++i) wanted[i] = call.needs(i);
-  std::vector<NDArray> found =
-      autograd::inner_gradients(heads, head_grads, ends, wanted, call.create_graph());
-  for (size_t i = 0; i < ends.size(); ++i) {
+  SmallVector<bool, 8> wanted(count);
+  for (size_t i = 0; i < count; ++i) wanted[i] = call.needs(i);
+  std::vector<NDArray> found;
+  if (frame) {
+    try {
+      found = frame->sweep(head_grads, wanted, autograd::sweep_retains());
+    } catch (const Error& error) {
+      throw Error(error.kind(), str_cat(error.what(), where())).set_names_call();
+    }
+  } else {
+    found = autograd::inner_gradients(heads, head_grads, ends, wanted, call.create_graph());
+  }
+  for (size_t i = 0; i < count; ++i) {
     if (found[i].defined()) call.grad(i, std::move(found[i]));
   }
 }
@@ -97,27 +129,96 @@ void GraphCallNode::release() {
   const auto edges = std::exchange(edges_, {});
   const auto heads = std::exchange(heads_, {});
   const auto ends = std::exchange(ends_, {});
+  const auto frame = std::exchange(frame_, {});
 }
+
+namespace {
+
+// The one that fits among the latest, which becomes the newest; null when there is none.
+template <class T, class Fits>
+Ref<const T> found_among(std::deque<Ref<const T>>& latest, Fits fits) {
+  for (auto& each : latest) {
+    if (!fits(*each)) continue;
+    if (&each != &latest.front()) std::swap(each, latest.front());
+    return latest.front();
+  }
+  return nullptr;
+}
+
+// Returns the oldest where there are too many, for the caller to drop without a lock.
+template <class T>
+Ref<const T> remember(std::deque<Ref<const T>>& latest, const Ref<const T>& made, size_t most) {
+  Ref<const T> oldest;
+  latest.push_front(made);
+  if (latest.size() > most) {
+    oldest = std::move(latest.back());
+    latest.pop_back();
+  }
+  return oldest;
+}
+
+}  // namespace
 
 Ref<const Program::Plan> CachedOp::plan_for(Inputs inputs, Mode mode) const {
   {
     const std::lock_guard lock(mutex_);
-    for (auto& plan : plans_) {
-      if (!plan->fits(inputs, mode)) continue;
-      if (&plan != &plans_.front()) std::swap(plan, plans_.front());
-      return plans_.front();
-    }
+    auto known = found_among(plans_, [&](const auto& plan) { return plan.fits(inputs, mode); });
+    if (known) return known;
   }
-  Ref<const Program::Plan> made = program_->plan(inputs, mode);
-  // Dropped without the lock.
-  Ref<const Program::Plan> oldest;
+  Ref<const Program::Plan> made = program_->plan(inputs, mode), oldest;
   const std::lock_guard lock(mutex_);
-  plans_.push_front(made);
-  if (plans_.size() > kPlans) {
-    oldest = std::move(plans_.back());
-    plans_.pop_back();
-  }
+  oldest = remember(plans_, made, kRemembered);
   return made;
+}
+
+Ref<const Reverse> CachedOp::reverse_for(const std::vector<bool>& tracked) const {
+  {
+    const std::lock_guard lock(mutex_);
+    auto known = found_among(reverses_, [&](const auto& r) { return r.tracked() == tracked; });
+    if (known) return known;
+  }
+  Ref<const Reverse> made = make_ref<Reverse>(*program_, tracked), oldest;
+  const std::lock_guard lock(mutex_);
+  oldest = remember(reverses_, made, kRemembered);
+  return made;
+}
+
+// Runs the calls and hangs what depends on a tracked input on one node.
+void CachedOp::run_tracked(Inputs inputs, TrackedInputs tracked,
+                           const Ref<const Program::Plan>& plan, std::span<NDArray> results,
+                           Watch* watch) const {
+  const Mode mode = autograd::thread_mode();
+  const Ref<const Reverse> reverse = reverse_for(tracked.tracked);
+  program_->check_states(inputs, mode);
+  Ref<GraphCallNode> node;
+  if (reverse->repeatable()) {
+    const InsideInputs inside(inputs, tracked, {});
+    const auto frame = make_ref<Frame>(program_, plan, reverse, mode, std::move(tracked.ends),
+                                       tracked.edges.size());
+    program_->run(*plan, inside.get(), results, watch, frame.get());
+    std::vector<bool> flows;
+    for (size_t i = 0; i < results.size(); ++i) {
+      flows.push_back(reverse->reaches(program_->output(i)));
+    }
+    node = make_ref<GraphCallNode>(std::move(tracked.edges), results, std::move(flows), frame);
+  } else {
+    std::vector<Ref<EndNode>> ends(tracked.edges.size());
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      if (!tracked.tracked[i] || ends[tracked.ends[i]]) continue;
+      ends[tracked.ends[i]] = make_ref<EndNode>(inputs[i], tracked.edges[tracked.ends[i]]);
+    }
+    const InsideInputs inside(inputs, tracked, ends);
+    program_->run(*plan, inside.get(), results, watch);
+    std::vector<Edge> heads;
+    for (const NDArray& result : results) heads.push_back(autograd::edge_of(result));
+    node = make_ref<GraphCallNode>(std::move(tracked.edges), results, std::move(ends),
+                                   std::move(heads));
+  }
+  for (size_t i = 0; i < results.size(); ++i) {
+    Ref<RefCounted> hung;
+    if (node->depends(i)) hung = node;
+    results[i].set_edge(std::move(hung), static_cast<uint32_t>(i));
+  }
 }
 
 void CachedOp::call(Inputs inputs, Outputs& outputs, Watch* watch) const {
@@ -137,21 +238,15 @@ void CachedOp::call(Inputs inputs, Outputs& outputs, Watch* watch) const {
   const size_t count = program_->output_count();
   if (!outputs.empty()) check_given(*program_, *plan, outputs);
   Outputs results(count);
-  bool tracked = false;
-  for (size_t i = 0; mode.recording && i < inputs.size(); ++i) {
-    tracked = tracked || autograd::on_tape(inputs[i]);
-  }
-  if (!tracked) {
-    program_->run(*plan, inputs, results, watch);
-  } else {
-    InnerInputs inner(inputs);
-    program_->run(*plan, inner.get(), results, watch);
-    const auto node = make_ref<GraphCallNode>(inner, results);
-    for (size_t i = 0; i < count; ++i) {
-      const bool hangs = static_cast<bool>(node->head(static_cast<uint32_t>(i)).node);
-      results[i].set_edge(hangs ? Ref<RefCounted>(node) : Ref<RefCounted>(),
-                          static_cast<uint32_t>(i));
+  if (mode.recording) {
+    TrackedInputs tracked(inputs);
+    if (tracked.any) {
+      run_tracked(inputs, std::move(tracked), plan, results, watch);
+    } else {
+      program_->run(*plan, inputs, results, watch);
     }
+  } else {
+    program_->run(*plan, inputs, results, watch);
   }
   if (outputs.empty()) {
     for (NDArray& result : results) outputs.push_back(std::move(result));

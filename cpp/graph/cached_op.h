@@ -6,45 +6,62 @@
 
 #include "autograd/inner.h"
 #include "graph/program.h"
+#include "graph/reverse.h"
 
 namespace mxtape {
 
-// Arrays in the place of a graph's inputs: those on the tape hang on ends of their own, so that what
-// is recorded of them can be swept without what made them.
-class InnerInputs {
- public:
-  explicit InnerInputs(Inputs outside);
-  Inputs get() const { return Inputs(pointers_.data(), pointers_.size()); }
-  std::vector<Ref<autograd::EndNode>> take_ends() { return std::move(ends_); }
-  std::vector<autograd::Edge> take_edges() { return std::move(edges_); }
+// The inputs of a call of a graph, of which some are on the tape.
+struct TrackedInputs {
+  explicit TrackedInputs(Inputs outside);
 
- private:
-  SmallVector<NDArray, 8> inside_;
-  SmallVector<const NDArray*, 16> pointers_;
-  std::vector<Ref<autograd::EndNode>> ends_;
-  std::vector<autograd::Edge> edges_;  // what the ends stand for
+  std::vector<bool> tracked;
+  bool any = false;
+  // What the tracked ones hang on: once for an array that is given twice. `ends` says which it is.
+  std::vector<autograd::Edge> edges;
+  std::vector<uint32_t> ends;
 };
 
-// A recorded call of a graph: one step of the tape. Inside is what its operators recorded.
+// The same arrays for the calls inside: off the tape, or on ends of their own.
+class InsideInputs {
+ public:
+  InsideInputs(Inputs outside, const TrackedInputs& tracked,
+               std::span<const Ref<autograd::EndNode>> ends);
+  Inputs get() const { return Inputs(pointers_.data(), pointers_.size()); }
+
+ private:
+  std::vector<NDArray> inside_;
+  SmallVector<const NDArray*, 16> pointers_;
+};
+
+// A recorded call of a graph: one step of the tape. Inside is a frame, from which the calls can be
+// recorded later; or, where that cannot be, what they recorded as they ran.
 class GraphCallNode final : public autograd::Node {
  public:
-  GraphCallNode(InnerInputs& inputs, std::span<const NDArray> inner_outputs);
+  // `flows` says of each output whether it depends on a tracked input.
+  GraphCallNode(std::vector<autograd::Edge> edges, std::span<const NDArray> outputs,
+                std::vector<bool> flows, Ref<Frame> frame);
+  GraphCallNode(std::vector<autograd::Edge> edges, std::span<const NDArray> outputs,
+                std::vector<Ref<autograd::EndNode>> ends, std::vector<autograd::Edge> heads);
 
   std::string_view name() const override { return "CachedOp"; }
   std::span<autograd::Edge> edges() override { return edges_; }
-  uint32_t output_count() const override { return output_count_; }
+  uint32_t output_count() const override { return static_cast<uint32_t>(outputs_.size()); }
   bool output_meta(uint32_t index, Shape& shape, DType& dtype) const override;
   void vjp(autograd::VjpCall& call) override;
   void release() override;
 
-  // Where output `index` hangs in the inner graph.
-  const autograd::Edge& head(uint32_t index) const { return heads_[index]; }
+  bool depends(size_t output) const { return flows_[output]; }
+  // Where an output hangs among the recorded calls.
+  autograd::Edge head(uint32_t index);
 
  private:
+  void record_inside();
+
   std::vector<autograd::Edge> edges_, heads_;
   std::vector<Ref<autograd::EndNode>> ends_;
   std::vector<autograd::Saved> outputs_;
-  uint32_t output_count_;  // of a released node too: another sweep may have gradients for it
+  std::vector<bool> flows_;
+  Ref<Frame> frame_;
 };
 
 // A graph that is called like an operator.
@@ -58,13 +75,17 @@ class CachedOp final : public RefCounted {
 
  private:
   Ref<const Program::Plan> plan_for(Inputs inputs, Mode mode) const;
+  Ref<const Reverse> reverse_for(const std::vector<bool>& tracked) const;
+  void run_tracked(Inputs inputs, TrackedInputs tracked, const Ref<const Program::Plan>& plan,
+                   std::span<NDArray> results, Watch* watch) const;
 
   Ref<const Program> program_;
-  // The latest plans, the newest first. Python's lock is not given up while the mutex is held, so
-  // that no fork() can find it locked.
-  static constexpr size_t kPlans = 8;
+  // The latest, the newest first. Python's lock is not given up while the mutex is held, so that no
+  // fork() can find it locked.
+  static constexpr size_t kRemembered = 8;
   mutable std::mutex mutex_;
   mutable std::deque<Ref<const Program::Plan>> plans_;
+  mutable std::deque<Ref<const Reverse>> reverses_;
 };
 
 }  // namespace mxtape

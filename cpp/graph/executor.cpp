@@ -39,9 +39,12 @@ bool ignores_head_gradient(const GraphNode& node) {
   const OpSchema& op = node.op();
   if (!op.vjp || op.vjp == zero_gradient) return true;
   // tests/python/test_executor.py holds this list against the gradients of every operator.
-  static constexpr std::string_view losses[] = {
-      "LinearRegressionOutput", "LogisticRegressionOutput", "MAERegressionOutput", "MakeLoss",
-      "SVMOutput",              "make_loss"};
+  static constexpr std::string_view losses[] = {"LinearRegressionOutput",
+                                                "LogisticRegressionOutput",
+                                                "MAERegressionOutput",
+                                                "MakeLoss",
+                                                "SVMOutput",
+                                                "make_loss"};
   if (op.name == "SoftmaxOutput") return !is_set(node, "out_grad");
   return std::find(std::begin(losses), std::end(losses), op.name) != std::end(losses);
 }
@@ -70,6 +73,9 @@ Executor::Executor(Ref<const Program> program, std::vector<Binding> bindings)
     differentiated_.push_back(i);
   }
   for (const Binding& binding : bindings_) pointers_.push_back(&binding.array);
+  std::vector<bool> tracked(bindings_.size());
+  for (const size_t i : differentiated_) tracked[i] = true;
+  reverse_ = make_ref<Reverse>(*program_, std::move(tracked));
   plans_[0] = program_->plan(inputs(), {false, false});
   for (size_t i = 0; i < program_->output_count(); ++i) {
     const int64_t input = program_->output_input(i);
@@ -84,6 +90,18 @@ Executor::Executor(Ref<const Program> program, std::vector<Binding> bindings)
 
 void Executor::record(bool training, Watch* watch, std::span<NDArray> results) {
   const autograd::StateScope state(true, training);
+  const Mode mode = autograd::thread_mode();
+  Ref<const Program::Plan>& plan = plans_[1];
+  if (!plan || !plan->fits(inputs(), mode)) plan = program_->plan(inputs(), mode);
+  if (reverse_->repeatable()) {
+    std::vector<uint32_t> ends(bindings_.size());
+    for (uint32_t k = 0; k < differentiated_.size(); ++k) ends[differentiated_[k]] = k;
+    auto frame =
+        make_ref<Frame>(program_, plan, reverse_, mode, std::move(ends), differentiated_.size());
+    program_->run(*plan, inputs(), results, watch, frame.get());
+    frame_ = std::move(frame);
+    return;
+  }
   std::vector<Ref<EndNode>> ends;
   std::vector<NDArray> inside(differentiated_.size());
   std::vector<const NDArray*> pointers = pointers_;
@@ -94,11 +112,7 @@ void Executor::record(bool training, Watch* watch, std::span<NDArray> results) {
     inside[k].set_edge(ends.back(), 0);
     pointers[i] = &inside[k];
   }
-  const Inputs given(pointers.data(), pointers.size());
-  const Mode mode = autograd::thread_mode();
-  Ref<const Program::Plan>& plan = plans_[1];
-  if (!plan || !plan->fits(given, mode)) plan = program_->plan(given, mode);
-  program_->run(*plan, given, results, watch);
+  program_->run(*plan, Inputs(pointers.data(), pointers.size()), results, watch);
   ends_ = std::move(ends);
   heads_.clear();
   for (NDArray& result : results) {
@@ -124,6 +138,7 @@ void Executor::publish(std::span<NDArray> results) {
 
 void Executor::forward(bool training, Watch* watch) {
   // What the last forward kept is free before more is needed.
+  frame_ = nullptr;
   heads_.clear();
   ends_.clear();
   training_ = training;
@@ -164,8 +179,8 @@ std::vector<NDArray> Executor::checked_heads(std::span<const NDArray> head_grads
       fail("backward: output ", i, " (", program_->output_name(i), ") has shape ", output.shape(),
            ", its head gradient ", head_grads[i].shape());
     }
-    heads[i] = cast(head_grads[i].detached(), output.defined() ? output.dtype()
-                                                               : head_grads[i].dtype());
+    heads[i] =
+        cast(head_grads[i].detached(), output.defined() ? output.dtype() : head_grads[i].dtype());
   }
   return heads;
 }
@@ -174,13 +189,15 @@ void Executor::backward(std::span<const NDArray> head_grads) {
   const autograd::StateScope state(false, true);
   if (differentiated_.empty()) return;
   std::vector<NDArray> heads = checked_heads(head_grads);
-  if (ends_.empty()) {
+  if (ends_.empty() && !frame_) {
     std::vector<NDArray> results(program_->output_count());
     record(training_, nullptr, results);
   }
-  SmallVector<bool, 8> wanted(ends_.size());
+  SmallVector<bool, 8> wanted(differentiated_.size());
   std::fill(wanted.begin(), wanted.end(), true);
-  write_gradients(autograd::inner_gradients(heads_, heads, ends_, wanted, false));
+  // Kept: a program may ask for gradients of other heads.
+  write_gradients(frame_ ? frame_->sweep(heads, wanted, true)
+                         : autograd::inner_gradients(heads_, heads, ends_, wanted, false));
 }
 
 void Executor::write_gradients(std::vector<NDArray> found) {

@@ -4,6 +4,7 @@
 
 #include "autograd/inner.h"
 #include "graph/program.h"
+#include "graph/reverse.h"
 
 namespace mxtape {
 
@@ -27,9 +28,9 @@ class Executor {
   std::span<const NDArray> outputs() const { return outputs_; }
 
   void forward(bool training, Watch* watch = nullptr);
-  // Gradients of the outputs, weighted by `head_grads`: one for each output, or none at all. Losses,
-  // and what has no gradient, need none. After a forward without training, or none, the graph is
-  // computed again as it was, with the inputs' values of now.
+  // Gradients of the outputs, weighted by `head_grads`: one for each output, or none at all.
+  // Losses, and what has no gradient, need none. After a forward without training, or none, the
+  // graph is computed again as it was, with the inputs' values of now.
   void backward(std::span<const NDArray> head_grads);
 
  private:
@@ -45,7 +46,10 @@ class Executor {
   std::vector<size_t> differentiated_;  // which inputs have a gradient
   std::vector<NDArray> outputs_;
   Ref<const Program::Plan> plans_[2];  // to predict and to train
-  // What the latest forward recorded: where its inputs begin, and where its outputs hang.
+  Ref<const Reverse> reverse_;
+  // What the latest forward kept. Or, where the calls cannot be recorded later, what they recorded:
+  // where its inputs begin, and where its outputs hang.
+  Ref<Frame> frame_;
   std::vector<Ref<autograd::EndNode>> ends_;
   std::vector<autograd::Edge> heads_;
   bool training_ = false;

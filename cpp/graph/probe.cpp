@@ -222,8 +222,8 @@ void probe_dtypes(const OpSchema& op, const Params* params, Mode mode, std::span
     for (size_t i = 0; i < outputs.size(); ++i) {
       if (!has_dtype(outputs[i])) outputs[i].dtype = found->outputs[i].dtype;
     }
-  } else if (inputs.size() == 1) {
-    // No made-up shape fits, as for reshape: such operators do not look at the dtype.
+  } else if (std::ranges::all_of(inputs, has_dtype)) {
+    // No made-up shape fits. Those that give another dtype than the first input's fit some.
     for (ArraySpec& spec : outputs) {
       if (!has_dtype(spec)) spec.dtype = inputs[0].dtype;
     }

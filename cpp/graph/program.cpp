@@ -7,17 +7,11 @@
 #include "autograd/recorder.h"
 #include "core/error.h"
 #include "graph/infer.h"
+#include "graph/reverse.h"
 #include "op/call.h"
 
 namespace mxtape {
 namespace {
-
-// What an operator says of its call, with the node that it stands at.
-[[noreturn, gnu::cold]] void rethrow_at(const GraphNode& node, const Error& error) {
-  Error named(error.kind(), str_cat(error.what(), " (at node ", node.name(), ")"));
-  if (error.names_call()) named.set_names_call();
-  throw named;
-}
 
 void check_runnable(const GraphNode& node) {
   if (!node.op().kernel) {
@@ -40,6 +34,12 @@ void check_runnable(const GraphNode& node) {
 constexpr size_t kLargeBytes = size_t{1} << 17;
 
 }  // namespace
+
+void rethrow_at(const GraphNode& node, const Error& error) {
+  Error named(error.kind(), str_cat(error.what(), " (at node ", node.name(), ")"));
+  if (error.names_call()) named.set_names_call();
+  throw named;
+}
 
 Program::Program(const Graph& graph) : graph_(graph) {
   std::unordered_map<const GraphNode*, int32_t> steps;
@@ -114,11 +114,6 @@ bool Program::Plan::fits(Inputs inputs, Mode mode) const {
   return true;
 }
 
-const ArraySpec& Program::spec_of(const Plan& plan, Value value) const {
-  if (value.step < 0) return plan.inputs_[value.index];
-  return plan.made_[steps_[value.step].first_made + value.index];
-}
-
 // The parameters of steps without inputs, such as _zeros, whose shape was left open: what reads
 // them says which it is.
 void Program::close_shapes(Inputs inputs, Mode mode, Plan& plan) const {
@@ -140,18 +135,18 @@ void Program::close_shapes(Inputs inputs, Mode mode, Plan& plan) const {
 }
 
 // Leaves unknown what follows from values. Where nothing is unknown, it is what Call::infer does.
-void Program::plan_step(const Step& step, size_t number, Mode mode, Plan& plan) const {
+void Program::plan_step(const Step& step, size_t position, Mode mode, Plan& plan) const {
   const OpSchema& op = *step.op;
   std::vector<InputView> views;
   for (uint32_t i = 0; i < step.input_count; ++i) {
-    const ArraySpec& spec = spec_of(plan, reads_[step.first_input + i]);
+    const ArraySpec& spec = plan.spec(number(read(step, i)));
     if (!spec.known()) return;
     views.push_back({&spec.shape, spec.dtype, StorageType::kDense});
   }
   const std::span<ArraySpec> made(plan.made_.data() + step.first_made, step.node->output_count());
-  InferCall call(op, views, plan.params_of(*this, number).get(), mode, made);
+  InferCall call(op, views, plan.params_of(*this, position).get(), mode, made);
   run_inference(op, call);
-  plan.inferred_[number] = !op.check;
+  plan.inferred_[position] = !op.check;
 }
 
 Ref<const Program::Plan> Program::plan(Inputs inputs, Mode mode) const {
@@ -177,11 +172,24 @@ Ref<const Program::Plan> Program::plan(Inputs inputs, Mode mode) const {
       rethrow_at(*steps_[k].node, error);
     }
   }
-  for (const Value& output : outputs_) plan->outputs_.push_back(spec_of(*plan, output));
+  for (const Value& output : outputs_) plan->outputs_.push_back(plan->spec(number(output)));
   return plan;
 }
 
-void Program::run(const Plan& plan, Inputs inputs, std::span<NDArray> results, Watch* watch) const {
+void Program::check_states(Inputs inputs, Mode mode) const {
+  for (const Step& step : steps_) {
+    for (uint32_t i = 0; step.op->mutates && i < step.input_count; ++i) {
+      const Value value = read(step, i);
+      if (value.step < 0 && !step.op->is_no_grad_input(i) &&
+          step.op->mutates(i, step.input_count, step.node->params().get(), mode)) {
+        check_writable(inputs[value.index], step.op->name);
+      }
+    }
+  }
+}
+
+void Program::run(const Plan& plan, Inputs inputs, std::span<NDArray> results, Watch* watch,
+                  Frame* frame) const {
   const Mode mode = autograd::thread_mode();
   const std::unique_ptr<Outputs[]> made(new Outputs[steps_.size()]);
   const auto at = [&](Value value) -> NDArray& {
@@ -189,11 +197,12 @@ void Program::run(const Plan& plan, Inputs inputs, std::span<NDArray> results, W
   };
   SmallVector<const NDArray*, 16> pointers;
   autograd::Pause pause;
+  if (frame) frame->keep_inputs(inputs);
   for (size_t k = 0; k < steps_.size(); ++k) {
     const Step& step = steps_[k];
     pointers.resize(step.input_count);
     for (uint32_t i = 0; i < step.input_count; ++i) {
-      const Value value = reads_[step.first_input + i];
+      const Value value = read(step, i);
       pointers[i] = value.step < 0 ? &inputs[value.index] : &at(value);
     }
     const Inputs given(pointers.data(), pointers.size());
@@ -203,9 +212,14 @@ void Program::run(const Plan& plan, Inputs inputs, std::span<NDArray> results, W
       if (plan.inferred_[k]) {
         specs = {plan.made_.data() + step.first_made, step.node->output_count()};
       }
-      invoke_step(*step.op, given, plan.params_of(*this, k), mode, specs, false, made[k]);
+      const bool whole = frame && frame->records(k);
+      invoke_step(*step.op, given, plan.params_of(*this, k), mode, specs, whole, made[k]);
     } catch (const Error& error) {
       rethrow_at(*step.node, error);
+    }
+    if (frame) {
+      frame->keep(k, made[k]);
+      made[k].resize(step.node->visible_count());
     }
     if (watch) watch->after(*step.node, made[k]);
     if (!made[k].empty() && made[k][0].nbytes() > kLargeBytes) pause.large();

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "core/error.h"
 #include "graph/graph.h"
 #include "op/invoke.h"
 
@@ -18,6 +19,11 @@ class Watch {
   virtual void before(const GraphNode& node, Inputs inputs) = 0;
   virtual void after(const GraphNode& node, std::span<const NDArray> outputs) = 0;
 };
+
+class Frame;
+
+// What an operator says of its call, with the node that it stands at.
+[[noreturn, gnu::cold]] void rethrow_at(const GraphNode& node, const Error& error);
 
 // A graph as a straight line of calls, made once and run often. Immutable: threads may share it.
 // Each call is what invoke() does, in the mode of the thread: inferred, placed, run, recorded.
@@ -39,32 +45,6 @@ class Program final : public RefCounted {
     return outputs_[i].step < 0 ? static_cast<int64_t>(outputs_[i].index) : -1;
   }
 
-  // The results of inference for inputs of certain shapes and dtypes in a certain mode. Whatever
-  // inference has to say against them is said while it is made, before anything runs.
-  class Plan final : public RefCounted {
-   public:
-    bool fits(Inputs inputs, Mode mode) const;
-    // What is known of output i of the program: not the shape, where it depends on values.
-    const ArraySpec& output(size_t i) const { return outputs_[i]; }
-
-   private:
-    friend class Program;
-    const ParamsRef& params_of(const Program& program, size_t step) const {
-      return params_.empty() ? program.steps_[step].node->params() : params_[step];
-    }
-    std::vector<ArraySpec> inputs_, made_, outputs_;
-    std::vector<bool> inferred_;     // of each step
-    std::vector<ParamsRef> params_;  // of each step, where a graph has steps of open shape
-    Mode mode_;
-  };
-  Ref<const Plan> plan(Inputs inputs, Mode mode) const;
-
-  // Runs the calls for inputs that fit the plan. A result that no later call reads is dropped at
-  // once. `results` has one place for each output.
-  void run(const Plan& plan, Inputs inputs, std::span<NDArray> results,
-           Watch* watch = nullptr) const;
-
- private:
   // An output of a step; an input of the program where the step is -1.
   struct Value {
     int32_t step;
@@ -73,14 +53,59 @@ class Program final : public RefCounted {
   struct Step {
     const GraphNode* node;
     const OpSchema* op;
-    uint32_t first_input, input_count;  // among reads_
-    uint32_t first_made;                // among the specs of a plan
-    uint32_t first_dead, dead_count;    // among dead_: what no later step reads
+    uint32_t first_input, input_count;  // among the values that are read
+    uint32_t first_made;                // among all that steps make
+    uint32_t first_dead, dead_count;    // what no later step reads
   };
+  std::span<const Step> steps() const { return steps_; }
+  Value read(const Step& step, size_t i) const { return reads_[step.first_input + i]; }
+  Value output(size_t i) const { return outputs_[i]; }
+  // Values by number: the inputs, then what the steps make, seen by a caller or not.
+  size_t value_count() const { return inputs_.size() + made_; }
+  size_t number(const Step& step, size_t i) const { return inputs_.size() + step.first_made + i; }
+  size_t number(Value value) const {
+    if (value.step < 0) return value.index;
+    return number(steps_[static_cast<size_t>(value.step)], value.index);
+  }
 
+  // The results of inference for inputs of certain shapes and dtypes in a certain mode. Whatever
+  // inference has to say against them is said while it is made, before anything runs.
+  class Plan final : public RefCounted {
+   public:
+    bool fits(Inputs inputs, Mode mode) const;
+    // What is known of output i of the program: not the shape, where it depends on values.
+    const ArraySpec& output(size_t i) const { return outputs_[i]; }
+    // The same of any value, by number.
+    const ArraySpec& spec(size_t value) const {
+      return value < inputs_.size() ? inputs_[value] : made_[value - inputs_.size()];
+    }
+    // Whether all is known of what a step makes.
+    bool inferred(size_t step) const { return inferred_[step]; }
+    const ParamsRef& params_of(const Program& program, size_t step) const {
+      return params_.empty() ? program.steps_[step].node->params() : params_[step];
+    }
+
+   private:
+    friend class Program;
+    std::vector<ArraySpec> inputs_, made_, outputs_;
+    std::vector<bool> inferred_;     // of each step
+    std::vector<ParamsRef> params_;  // of each step, where a graph has steps of open shape
+    Mode mode_;
+  };
+  Ref<const Plan> plan(Inputs inputs, Mode mode) const;
+
+  // Runs the calls for inputs that fit the plan. A result that no later call reads is dropped at
+  // once. `results` has one place for each output. A frame keeps what the gradient reads; without
+  // one, the calls are recorded as the thread and the inputs want it.
+  void run(const Plan& plan, Inputs inputs, std::span<NDArray> results, Watch* watch = nullptr,
+           Frame* frame = nullptr) const;
+
+  // An Error where a call would change an array in a recorded graph while recording.
+  void check_states(Inputs inputs, Mode mode) const;
+
+ private:
   void close_shapes(Inputs inputs, Mode mode, Plan& plan) const;
   void plan_step(const Step& step, size_t number, Mode mode, Plan& plan) const;
-  const ArraySpec& spec_of(const Plan& plan, Value value) const;
   void find_dead();
 
   Graph graph_;

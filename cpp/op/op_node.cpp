@@ -57,32 +57,82 @@ Ref<OpNode> OpNode::record(const OpSchema& op, Inputs inputs, Arrays outputs,
   return node;
 }
 
-Ref<OpNode> OpNode::rebuild(const OpSchema& op, std::span<const Kept> inputs,
-                            std::span<const Kept> outputs, const ParamsRef& params, Mode mode,
-                            bool single_sweep) {
-  const Params* p = params.get();
+namespace {
+
+// How many arrays a call keeps; an Error when the data of one has gone.
+size_t count_saved(const OpSchema& op, std::span<const OpNode::Kept> inputs,
+                   std::span<const OpNode::Kept> outputs, const Params* params) {
   size_t saved = 0;
-  for (size_t i = 0; i < inputs.size(); ++i) saved += op.keep_input(i, p) != Keep::kNothing;
-  for (size_t i = 0; i < outputs.size(); ++i) saved += op.keep_output(i, p) != Keep::kNothing;
-  const size_t bytes = sizeof(OpNode) + inputs.size() * sizeof(Edge) + saved * sizeof(Saved);
-  Ref<OpNode> node(new (::operator new(bytes)) OpNode(op, inputs.size(), outputs.size(), saved,
-                                                      params, mode, single_sweep));
-  Edge* edges = node->edge_data();
-  for (size_t i = 0; i < inputs.size(); ++i) new (edges + i) Edge(inputs[i].edge);
-  Saved* next = node->saved_data();
-  const auto save = [&next](Keep keep, const Kept& kept) {
-    if (keep == Keep::kNothing) return;
-    if (keep == Keep::kData) {
-      new (next) Saved(Saved::data(kept.saved->array()));
-      next++->version = kept.saved->version;
-    } else {
-      new (next++) Saved(
-          Saved::meta(NDArray(Ref<Storage>(), 0, kept.spec->shape, kept.spec->dtype)));
+  const auto count = [&saved](Keep keep, const OpNode::Kept& kept) {
+    saved += keep != Keep::kNothing;
+    if (keep == Keep::kData && !kept.saved) {
+      fail("the graph was freed by another backward meanwhile");
     }
   };
-  for (size_t i = 0; i < inputs.size(); ++i) save(op.keep_input(i, p), inputs[i]);
-  for (size_t i = 0; i < outputs.size(); ++i) save(op.keep_output(i, p), outputs[i]);
+  for (size_t i = 0; i < inputs.size(); ++i) count(op.keep_input(i, params), inputs[i]);
+  for (size_t i = 0; i < outputs.size(); ++i) count(op.keep_output(i, params), outputs[i]);
+  return saved;
+}
+
+size_t node_bytes(size_t inputs, size_t saved) {
+  return sizeof(OpNode) + inputs * sizeof(Edge) + saved * sizeof(Saved);
+}
+
+Saved copy_of(const Saved& saved) {
+  Saved copy = Saved::meta(NDArray(Ref<Storage>(), 0, saved.shape, saved.dtype));
+  copy.storage = saved.storage;
+  copy.byte_offset = saved.byte_offset;
+  copy.version = saved.version;
+  copy.deferred = copy.storage->deferred();
+  if (copy.deferred) copy.storage->saves().fetch_add(1, std::memory_order_relaxed);
+  return copy;
+}
+
+}  // namespace
+
+void OpNode::fill(std::span<const Kept> inputs, std::span<const Edge> edges,
+                  std::span<const Kept> outputs) {
+  Edge* edge = edge_data();
+  for (size_t i = 0; i < inputs.size(); ++i) new (edge + i) Edge(edges.empty() ? Edge() : edges[i]);
+  Saved* next = saved_data();
+  const auto save = [&next](Keep keep, const Kept& kept) {
+    if (keep == Keep::kData) {
+      new (next++) Saved(copy_of(*kept.saved));
+    } else if (keep == Keep::kShape) {
+      const NDArray shell(Ref<Storage>(), 0, kept.spec->shape, kept.spec->dtype);
+      new (next++) Saved(Saved::meta(shell));
+    }
+  };
+  const Params* p = params_.get();
+  for (size_t i = 0; i < inputs.size(); ++i) save(op_->keep_input(i, p), inputs[i]);
+  for (size_t i = 0; i < outputs.size(); ++i) save(op_->keep_output(i, p), outputs[i]);
+}
+
+Ref<OpNode> OpNode::rebuild(const OpSchema& op, std::span<const Kept> inputs,
+                            std::span<const Edge> edges, std::span<const Kept> outputs,
+                            const ParamsRef& params, Mode mode) {
+  const size_t saved = count_saved(op, inputs, outputs, params.get());
+  Ref<OpNode> node(new (::operator new(node_bytes(inputs.size(), saved)))
+                       OpNode(op, inputs.size(), outputs.size(), saved, params, mode));
+  node->fill(inputs, edges, outputs);
   return node;
+}
+
+OpNode& PassingNode::make(const OpSchema& op, std::span<const OpNode::Kept> inputs,
+                          std::span<const OpNode::Kept> outputs, const ParamsRef& params,
+                          Mode mode) {
+  clear();
+  const size_t saved = count_saved(op, inputs, outputs, params.get());
+  const size_t bytes = node_bytes(inputs.size(), saved);
+  if (bytes > capacity_) {
+    memory_.reset(new std::byte[bytes]);
+    capacity_ = bytes;
+  }
+  auto* node = new (memory_.get())
+      OpNode(op, inputs.size(), outputs.size(), saved, params, mode, /*single_sweep=*/true);
+  node->fill(inputs, {}, outputs);
+  node_ = node;
+  return *node;
 }
 
 void OpNode::destroy() noexcept {

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <memory>
+#include <utility>
+
 #include "autograd/node.h"
 #include "op/schema.h"
 
@@ -15,12 +18,11 @@ class OpNode final : public autograd::Node {
   struct Kept {
     const autograd::Saved* saved = nullptr;
     const ArraySpec* spec = nullptr;
-    autograd::Edge edge;
   };
-  // The node of such a call. One for a single sweep is on no tape, and has no site.
+  // The node of such a call.
   static Ref<OpNode> rebuild(const OpSchema& op, std::span<const Kept> inputs,
-                             std::span<const Kept> outputs, const ParamsRef& params, Mode mode,
-                             bool single_sweep);
+                             std::span<const autograd::Edge> edges, std::span<const Kept> outputs,
+                             const ParamsRef& params, Mode mode);
 
   const OpSchema& op() const { return *op_; }
   const ParamsRef& params() const { return params_; }
@@ -39,6 +41,7 @@ class OpNode final : public autograd::Node {
   void release() override;
 
  private:
+  friend class PassingNode;
   OpNode(const OpSchema& op, size_t inputs, size_t outputs, size_t saved, const ParamsRef& params,
          Mode mode, bool single_sweep = false)
       : Node(single_sweep),
@@ -51,6 +54,9 @@ class OpNode final : public autograd::Node {
   ~OpNode() override { release(); }
   void destroy() noexcept override;
 
+  void fill(std::span<const Kept> inputs, std::span<const autograd::Edge> edges,
+            std::span<const Kept> outputs);
+
   autograd::Edge* edge_data() { return reinterpret_cast<autograd::Edge*>(this + 1); }
   autograd::Saved* saved_data() {
     return reinterpret_cast<autograd::Saved*>(edge_data() + input_count_);
@@ -60,6 +66,27 @@ class OpNode final : public autograd::Node {
   ParamsRef params_;
   uint16_t input_count_, output_count_, saved_count_;
   Mode mode_;
+};
+
+// Nodes of calls that were not recorded, one after the other in the same memory: for a sweep that
+// needs each but once. They are on no tape and have no site.
+class PassingNode {
+ public:
+  PassingNode() = default;
+  PassingNode(const PassingNode&) = delete;
+  PassingNode& operator=(const PassingNode&) = delete;
+  ~PassingNode() { clear(); }
+
+  OpNode& make(const OpSchema& op, std::span<const OpNode::Kept> inputs,
+               std::span<const OpNode::Kept> outputs, const ParamsRef& params, Mode mode);
+  void clear() {
+    if (OpNode* node = std::exchange(node_, nullptr)) node->~OpNode();
+  }
+
+ private:
+  std::unique_ptr<std::byte[]> memory_;
+  size_t capacity_ = 0;
+  OpNode* node_ = nullptr;
 };
 
 }  // namespace mxtape

@@ -1,7 +1,8 @@
+#include "graph/executor.h"
+
 #include <pybind11/stl.h>
 
 #include "graph/cached_op.h"
-#include "graph/executor.h"
 #include "op/registry.h"
 #include "python/gil.h"
 #include "python/ndarray_type.h"
@@ -276,10 +277,10 @@ PyType_Slot cached_slots[] = {
     {Py_tp_methods, cached_methods},
     {0, nullptr},
 };
-PyType_Spec cached_spec = {"mxtape._core.CachedOp", sizeof(PyCachedOp), 0,
-                           Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC |
-                               Py_TPFLAGS_HAVE_VECTORCALL,
-                           cached_slots};
+PyType_Spec cached_spec = {
+    "mxtape._core.CachedOp", sizeof(PyCachedOp), 0,
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL,
+    cached_slots};
 
 }  // namespace
 

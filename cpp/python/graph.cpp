@@ -108,6 +108,12 @@ py::object to_text(std::string_view text) {
 }
 
 std::string from_text(py::handle text) {
+  Py_ssize_t size;
+  if (const char* utf8 = PyUnicode_AsUTF8AndSize(text.ptr(), &size)) {
+    return {utf8, static_cast<size_t>(size)};
+  }
+  if (!PyErr_ExceptionMatches(PyExc_UnicodeEncodeError)) throw py::error_already_set();
+  PyErr_Clear();
   PyObject* bytes = PyUnicode_AsEncodedString(text.ptr(), "utf-8", "surrogateescape");
   if (!bytes) throw py::error_already_set();
   return py::reinterpret_steal<py::bytes>(bytes);

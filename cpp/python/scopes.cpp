@@ -75,8 +75,12 @@ int init_scope(PyObject* self, PyObject* args, PyObject*) {
   return 0;
 }
 
+// From Python 3.14 on a signal may end a `with` statement between __enter__ and the block. The
+// exception that it raises drops the scope, which goes back to what was before.
 void dealloc_scope(PyObject* self) {
   PyTypeObject* type = Py_TYPE(self);
+  while (PyErr_Occurred() && scope_of(self).leave()) {
+  }
   scope_of(self).~FlagScope();
   type->tp_free(self);
   Py_DECREF(type);

@@ -23,11 +23,9 @@ from . import (
     operator,
     random,
     runtime,
-    symbol,
 )
 from . import ndarray as nd
 from . import random as rnd
-from . import symbol as sym
 from ._loader import core as _core
 from ._version import __version__
 from .as_mxnet import install_as_mxnet

@@ -119,7 +119,7 @@ def test_submodules_are_among_the_modules():
         print("mxnet" in sys.modules, "mxnet.ndarray" in sys.modules)
         import mxnet
         import mxnet.symbol
-            names = ["ndarray", "autograd", "symbol", "context", "random", "ndarray.random"]
+        names = ["ndarray", "autograd", "symbol", "context", "random", "ndarray.random"]
         print(all(sys.modules[f"mxnet.{n}"] is sys.modules[f"mxtape.{n}"] for n in names))
         print([n for n in sys.modules if n.startswith("mxnet._")], mxtape.nd.__spec__.name)
     """

@@ -6,9 +6,9 @@ import weakref
 
 import numpy as np
 import pytest
-from gradient_matrix import all_rows, as_arrays, draw, operator_inputs, output_weights, row_id
 
 import mxtape as mx
+from gradient_matrix import all_rows, as_arrays, draw, operator_inputs, output_weights, row_id
 from mxtape import autograd, nd, sym
 from mxtape.ndarray import register
 from mxtape.symbol import register as composing
@@ -51,13 +51,12 @@ def outcome(function, arrays, floating, weights, second, seed=11):
     return results + [x.grad.asnumpy() for x in variables] + [x.asnumpy() for x in arrays]
 
 
-# What draws its sizes from values, or has no symbol.
-ROWS = [row for row in all_rows()]
+ROWS = all_rows()
 
 
 @pytest.mark.parametrize("part", range(8))
 def test_every_operator(part):
-    """Each row of the gradient matrix: the same bits, through values, first and second order."""
+    """Each row of the gradient matrix: the same values, first and second order."""
     failed = []
     for row in ROWS[part::8]:
         values, floating = draw(row)
@@ -82,8 +81,11 @@ def test_every_operator(part):
             expected = outcome(eager, arrays, floating, weights, second)
             found = outcome(replayed, arrays, floating, weights, second)
             assert len(found) == len(expected)
-            for a, b in zip(found, expected):
-                np.testing.assert_array_equal(a, b)
+            for k, (a, b) in enumerate(zip(found, expected)):
+                # Gradients that arrive at one place may be added in another order.
+                rtol = 0 if k < len(weights) else 1e-13
+                scale = np.abs(b).max(initial=0) if b.dtype.kind == "f" else 0
+                np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol * scale)
         except Exception as error:
             failed.append(f"{row_id(row)}: {type(error).__name__}: {str(error)[:300]}")
     assert not failed, "\n".join(failed)
@@ -253,9 +255,11 @@ def test_out():
     with autograd.record():
         assert call(x, y, out=out) is out
     out.backward()
-    assert out.asnumpy().tolist() == [3, 8] and x.grad.asnumpy().tolist() == [3, 4]
+    assert out.asnumpy().tolist() == [3, 8]
+    assert x.grad.asnumpy().tolist() == [3, 4]
     results = [nd.zeros(2)]
-    assert call(x, y, out=results) is results and results[0].asnumpy().tolist() == [3, 8]
+    assert call(x, y, out=results) is results
+    assert results[0].asnumpy().tolist() == [3, 8]
     assert call(out, y, out=out).asnumpy().tolist() == [9, 32]
     with pytest.raises(mx.MXNetError, match=r"\(4,\)"):
         call(x, y, out=nd.zeros(4))
@@ -266,7 +270,7 @@ def test_out():
 
 
 @pytest.mark.parametrize(
-    "error, match, call",
+    ("error", "match", "call"),
     [
         (mx.MXNetError, "2 inputs", lambda op, x: op(x)),
         (mx.MXNetError, "2 inputs", lambda op, x: op(x, x, x)),
@@ -295,7 +299,7 @@ def test_an_error_comes_before_anything_changes():
     arrays = random_arrays(symbol, data=(4, 2), more=(4, 2))
     arrays["more"] = nd.ones((4, 3))
     before = arrays["bn_moving_mean"].asnumpy()
-    with autograd.train_mode(), pytest.raises(mx.MXNetError, match="broadcast|shape"):
+    with autograd.train_mode(), pytest.raises(mx.MXNetError, match=r"broadcast|shape"):
         call(*inputs_of(symbol, **arrays))
     assert (arrays["bn_moving_mean"].asnumpy() == before).all()
 
@@ -321,7 +325,8 @@ def test_shapes_and_dtypes_that_vary():
     for size in range(1, 30):
         for dtype in ("float32", "float64"):
             x = nd.ones((size, 2), dtype=dtype)
-            assert call(x).asnumpy().tolist() == [2 * size] * 2 and call(x).dtype == x.dtype
+            assert call(x).asnumpy().tolist() == [2 * size] * 2
+            assert call(x).dtype == x.dtype
 
 
 def test_a_shape_that_depends_on_values():
@@ -366,7 +371,7 @@ def test_the_gradient_says_where():
     x.attach_grad()
     with autograd.record():
         y = call(x)
-    with pytest.raises(mx.MXNetError, match="all_finite.*test_cached_op.py"):
+    with pytest.raises(mx.MXNetError, match=r"all_finite.*test_cached_op\.py"):
         y.backward()
 
 
@@ -375,7 +380,8 @@ def test_a_hook_sees_every_result():
     seen = []
     call._register_op_hook(lambda name, op, value: seen.append((name, op, value.shape)))
     call(nd.ones(3))
-    assert [op for _, op, _ in seen] == ["_mul_scalar", "exp"] and seen[1][0] == "e_output"
+    assert [op for _, op, _ in seen] == ["_mul_scalar", "exp"]
+    assert seen[1][0] == "e_output"
     with pytest.raises(TypeError):
         call._register_op_hook(3)
 
@@ -403,9 +409,13 @@ def test_nothing_leaks():
             once(create_graph)
         gc.collect()
         assert live_bytes() <= before
-    alive = weakref.ref(call)
+
+
+def test_a_hook_that_holds_the_call_is_collected():
+    call = nd.CachedOp(sym.exp(sym.Variable("a")))
     call._register_op_hook(lambda *_, call=call: None)
-    del call, once
+    alive = weakref.ref(call)
+    del call
     gc.collect()
     assert alive() is None
 
@@ -433,7 +443,8 @@ def test_many_threads_give_the_same_bits():
         thread.start()
     for thread in threads:
         thread.join()
-    assert not errors and len(results) == 4
+    assert not errors
+    assert len(results) == 4
     for y, grad in results[1:]:
         np.testing.assert_array_equal(y, results[0][0])
         np.testing.assert_array_equal(grad, results[0][1])

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from mxtape.executor import Executor
 
 import mxtape as mx
 from mxtape import nd, sym
+from mxtape.executor import Executor
 
 
 def product(**grads):
@@ -33,7 +33,8 @@ class TestForward:
         assert executor.outputs[0].shape == (3,)
         before = executor.outputs[0]
         first = executor.forward()
-        assert first is executor.outputs and first[0] is before
+        assert first is executor.outputs
+        assert first[0] is before
         assert before.asnumpy().tolist() == [4, 10, 18]
         x[:] = 10
         executor.forward(is_train=True)
@@ -48,7 +49,7 @@ class TestForward:
         assert values(executor.forward(a=nd.array([1, 2, 3], dtype="float64"))) == [[4, 10, 18]]
 
     @pytest.mark.parametrize(
-        "error, match, given",
+        ("error", "match", "given"),
         [
             (ValueError, "shape", {"a": nd.zeros(4)}),
             (TypeError, "zz", {"zz": nd.zeros(3)}),
@@ -113,7 +114,7 @@ class TestForward:
 
 class TestBackward:
     def test_without_forward_and_again(self):
-        executor, x, y, gx, gy = product()
+        executor, _, _, gx, gy = product()
         executor.backward(nd.ones(3))
         assert values([gx, gy]) == [[4, 5, 6], [1, 2, 3]]
         executor.forward(is_train=True)
@@ -133,7 +134,7 @@ class TestBackward:
         assert values([gx, gy]) == [[8, 10, 12], [1, 2, 3]]
 
     @pytest.mark.parametrize(
-        "grad_req, expected",
+        ("grad_req", "expected"),
         [
             ("null", [[0] * 3, [0] * 3]),
             (["null", "write"], [[0] * 3, [1, 2, 3]]),
@@ -227,7 +228,7 @@ class TestBackward:
                 executor.backward()
 
     @pytest.mark.parametrize(
-        "error, heads",
+        ("error", "heads"),
         [
             (mx.MXNetError, [nd.ones(4)]),
             (mx.MXNetError, [nd.ones(3), nd.ones(3)]),
@@ -247,11 +248,15 @@ class TestBackward:
 class TestBind:
     def test_keeps_the_arrays(self):
         executor, x, y, gx, gy = product()
-        assert executor.arg_dict["a"] is x and executor.arg_arrays[1] is y
-        assert executor.grad_dict["b"] is gy and executor.grad_arrays[0] is gx
-        assert executor.aux_dict == {} and executor.aux_arrays == []
+        assert executor.arg_dict["a"] is x
+        assert executor.arg_arrays[1] is y
+        assert executor.grad_dict["b"] is gy
+        assert executor.grad_arrays[0] is gx
+        assert executor.aux_dict == {}
+        assert executor.aux_arrays == []
         assert executor._symbol.list_arguments() == ["a", "b"]
-        assert executor._ctx == mx.cpu() and executor._grad_req == "write"
+        assert executor._ctx == mx.cpu()
+        assert executor._grad_req == "write"
 
     def test_what_is_given(self):
         symbol = sym.Variable("a") * sym.Variable("b")
@@ -335,7 +340,8 @@ class TestSimpleBind:
         assert executor.grad_dict["b"].dtype == np.float64
         for req in (["null", "add"], {"b": "add"}):
             grads = symbol.simple_bind(mx.cpu(), a=(3,), grad_req=req).grad_dict
-            assert grads["a"] is None and grads["b"].shape == (3,)
+            assert grads["a"] is None
+            assert grads["b"].shape == (3,)
         assert symbol.simple_bind(mx.cpu(), a=(3,), grad_req="null").grad_arrays == [None, None]
 
     def test_errors_say_what_was_given(self):
@@ -386,7 +392,8 @@ class TestReshape:
         assert set(large.arg_dict["fc_weight"].asnumpy().ravel()) == {7}
         assert values(large.arg_dict["data"][1:3]) == [[3] * 5, [0] * 5]
         assert small.grad_dict["data"].shape == (2, 5)
-        assert small.forward()[0].shape == (2, 3) and large.forward()[0].shape == (4, 3)
+        assert small.forward()[0].shape == (2, 3)
+        assert large.forward()[0].shape == (4, 3)
 
     def test_what_may_change(self):
         large = self.executor()

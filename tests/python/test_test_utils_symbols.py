@@ -87,7 +87,8 @@ def settings(**shapes):
 def test_check_consistency():
     both = settings(a=(2, 3), b=(2, 3))
     truth = tu.check_consistency(product(), both)
-    assert sorted(truth) == ["a", "b", "mul_output"] and truth["a"].dtype == np.float64
+    assert sorted(truth) == ["a", "b", "mul_output"]
+    assert truth["a"].dtype == np.float64
     assert list(tu.check_consistency(product(), both, grad_req="null")) == ["mul_output"]
     assert sorted(tu.check_consistency([product()] * 3, both, use_uniform=True)) == sorted(truth)
     given = {"a": np.ones((2, 3)), "b": np.full((2, 3), 2.0)}
@@ -108,7 +109,9 @@ def test_same_symbol_structure():
     same = tu.same_symbol_structure
     assert same(A * B, sym.Variable("p") * sym.Variable("q"))
     assert same(sym.FullyConnected(A, num_hidden=3), sym.FullyConnected(B, num_hidden=4))
-    assert not same(A * B, A + B) and not same(A * A, A * B) and not same(A, sym.Group([A, B]))
+    assert not same(A * B, A + B)
+    assert not same(A * A, A * B)
+    assert not same(A, sym.Group([A, B]))
 
 
 def test_check_speed():

@@ -123,6 +123,7 @@ def test_requirements_are_those_of_pyproject():
         "cmeel-eigen",
         "onednn-devel-cpu-gomp",
         "pytest",
+        "pytest-xdist",
         "psutil",
         "ml_dtypes",
         "mpmath",

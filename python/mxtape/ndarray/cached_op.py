@@ -1,8 +1,12 @@
 """CachedOp: a symbol that is called like an operator."""
 
+from typing import Any
+
 from .._loader import core as _core
 
 __all__ = ["CachedOp"]
+
+_Base: Any = _core.CachedOp
 
 
 def _is_true(value):
@@ -29,7 +33,7 @@ def _check_flags(flags):
         raise _core.MXNetError("CachedOp: static_shape needs static_alloc")
 
 
-class CachedOp(_core.CachedOp):
+class CachedOp(_Base):
     """A symbol as a function of arrays, which runs without Python.
 
     Parameters
@@ -41,10 +45,10 @@ class CachedOp(_core.CachedOp):
         ``backward_bulk_size``, ``data_indices`` and ``param_indices`` are accepted, and change
         nothing.
 
-    A call takes an array for each of ``sym.list_inputs()``, in that order, and ``out``: an array, or
-    a list of them, to write to. It returns an array, or a list when the symbol has several outputs.
-    The operators run as if they were called one by one: in training or predict mode, recorded while
-    recording (as one step of the graph), with running statistics that change.
+    A call accepts an array for each of ``sym.list_inputs()``, in that order, and ``out``: an array,
+    or a list of them, to write to. It returns an array, or a list when the symbol has several
+    outputs. The operators run as if they were called one by one: in training or predict mode,
+    recorded while recording (as one step of the graph), with running statistics that change.
 
     Raises
     ------

@@ -58,11 +58,15 @@ def grad_reqs(grad_req, names):
     return reqs
 
 
+def _names(symbol):
+    return symbol.list_arguments(), symbol.list_auxiliary_states()
+
+
 def _bound(symbol, ctx, args, args_grad, grad_req, aux_states, group2ctx):
     from ..executor import Executor  # most programs with symbols have none
 
     _check_context(ctx)
-    names, states = symbol.list_arguments(), symbol.list_auxiliary_states()
+    names, states = _names(symbol)
     arg_arrays = _arrays("args", args, names)
     if args_grad is None:
         grad_arrays = [None] * len(names)
@@ -79,7 +83,7 @@ def _bound(symbol, ctx, args, args_grad, grad_req, aux_states, group2ctx):
 
 
 class _Pool:
-    """Where arrays for a new executor come from: another executor, memory by name, or new memory."""
+    """Where arrays for a new executor come from: another one, memory by name, or new memory."""
 
     def __init__(self, ctx, shared_exec, shared_names, shared_buffer):
         self._ctx = ctx
@@ -245,7 +249,7 @@ class Bindable:
             which.
         """
         _check_context(ctx)
-        names, states = self.list_arguments(), self.list_auxiliary_states()
+        names, states = _names(self)
         reqs = grad_reqs(grad_req, names)
         known = {*names, *states}
         arguments, auxiliary = _infer(
@@ -271,7 +275,7 @@ class Bindable:
         **kwargs : NDArray
             The arguments, by name.
         """
-        states = {name: kwargs[name] for name in self.list_auxiliary_states() if name in kwargs}
+        states = {name: kwargs[name] for name in _names(self)[1] if name in kwargs}
         ctx = current_context() if ctx is None else ctx
         return self.bind(ctx, kwargs, aux_states=states).forward()
 

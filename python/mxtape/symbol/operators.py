@@ -1,4 +1,4 @@
-"""Arithmetic of symbols and numbers: the operators of Symbol, and the functions under their names."""
+"""Arithmetic of symbols and numbers: operators of Symbol, and functions of their names."""
 
 from numbers import Number
 
@@ -13,6 +13,9 @@ def _functions(names):
     return [name and register.get(name) for name in names.split()]
 
 
+_NUMBERS = {int, float}  # for which isinstance(value, Number) takes long
+
+
 def _scalar(value):
     return int(value) if isinstance(value, (bool, np.bool_)) else value
 
@@ -24,7 +27,7 @@ def _operator(names):
     def method(self, other):
         if isinstance(other, Symbol):
             return two(self, other)
-        if isinstance(other, Number):
+        if type(other) in _NUMBERS or isinstance(other, Number):
             return number(self, scalar=_scalar(other))
         raise TypeError(f"a Symbol and {type(other)} have no such operator")
 

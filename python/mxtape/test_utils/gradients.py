@@ -14,6 +14,7 @@ from ..base import MXNetError
 from ..context import current_context
 from ..executor import Executor
 from ..ndarray import NDArray
+from ..ndarray.cached_op import CachedOp
 from ..symbol import Symbol
 from .arrays import _normal, _uniform
 from .comparison import assert_almost_equal, default_numeric_eps
@@ -86,13 +87,15 @@ def _named(what, names, given):
             raise ValueError(f"{what}: {len(given)} arrays are given for {names}")
         given = dict(zip(names, given))
     if set(given) != set(names):
-        raise ValueError(f"{what}: arrays for {sorted(given)} are given, for {names} they are needed")
+        raise ValueError(
+            f"{what}: arrays for {sorted(given)} are given, for {names} they are needed"
+        )
     return {name: given[name] for name in names}
 
 
 def _function_of(symbol):
     """A symbol as a function of NDArrays, by name."""
-    call, names = nd.CachedOp(symbol), symbol.list_inputs()
+    call, names = CachedOp(symbol), symbol.list_inputs()
     return lambda **arrays: call(*[arrays[name] for name in names])
 
 
@@ -326,7 +329,8 @@ def check_speed(sym, location=None, ctx=None, N=20, grad_req=None, typ="whole", 
         location = {name: _normal(shape) for name, shape in shapes.items()}
     states = None
     if isinstance(sym, Symbol) and sym.list_auxiliary_states():
-        given = {name: np.shape(value) for name, value in _named("check_speed", sym.list_arguments(), location).items()}
+        location = _named("check_speed", sym.list_arguments(), location)
+        given = {name: np.shape(value) for name, value in location.items()}
         shapes = sym.infer_shape(**given)[2]
         states = {n: np.ones(s) for n, s in zip(sym.list_auxiliary_states(), shapes)}
     call = _Call("check_speed", sym, location, states, ctx, None)

@@ -335,10 +335,10 @@ def check_consistency(
     def compare(found, truth, place):
         for name, result in found.items():
             wanted = truth[name]
-            tolerance = get_tols(result, wanted, rtol, atol)
+            relative, absolute = get_tols(result, wanted, rtol, atol)
             labels = (f"setting {place}: {name}", f"truth: {name}")
             try:
-                assert_almost_equal(result, wanted, *tolerance, labels, equal_nan)
+                assert_almost_equal(result, wanted, relative, absolute, labels, equal_nan)
             except AssertionError as error:
                 if raise_on_err:
                     raise
@@ -369,4 +369,3 @@ def check_consistency(
         weights = [_normal(output.shape) for output in executors[0].outputs]
         truth = run(True)
     return truth
-
