@@ -391,6 +391,51 @@ def test_labels_that_the_symbol_does_not_use(label_names):
     assert scorer.score(rows, "acc") == [("accuracy", pytest.approx(np.mean(Y == 2)))]
 
 
+@pytest.mark.differs("MXNet trains on zeros when it was bound without labels, or reshaped so")
+@pytest.mark.parametrize("count", [4, 6])
+@pytest.mark.parametrize("contexts", [1, 2])
+def test_training_uses_labels_that_the_module_was_not_bound_with(count, contexts):
+    context = [mx.cpu(i) for i in range(contexts)]
+    modules = [module_of(context=context), module_of(labels=False, context=context)]
+    modules.append(module_of(batch=8, context=context))
+    modules[2].reshape([("data", (4, 5))])
+    assert modules[2].label_shapes[0].shape == (4,)
+    for module in modules:
+        module.init_optimizer(optimizer_params={"learning_rate": 0.5, "rescale_grad": 0.25})
+        for first in (0, 8):
+            step(module, batch_of(count, first))
+    expected = numpy_params(modules[0])
+    for module in modules[1:]:
+        assert_same_params(expected, numpy_params(module))
+        assert module.label_shapes[0].shape == (count,)
+
+
+@pytest.mark.differs("MXNet's error is a bare StopIteration")
+def test_an_empty_iterator():
+    rows = mx.io.NDArrayIter(X, Y, 4)
+    assert len(list(rows)) == 5
+    with pytest.raises(ValueError, match="needs a reset"):
+        mx.mod.Module(classifier()).fit(rows, num_epoch=1)
+
+
+@pytest.mark.differs("MXNet refuses an empty list of label shapes")
+def test_data_without_labels_train_an_autoencoder():
+    data = mx.sym.Variable("data")
+    n = mx.sym.FullyConnected(data, num_hidden=5, name="fc")
+    loss = mx.sym.MakeLoss(mx.sym.mean(mx.sym.square(n - data), axis=1), name="loss")
+    module = mx.mod.Module(loss, label_names=None)
+    rows, losses = mx.io.NDArrayIter(X, None, 4), []
+    module.fit(
+        rows,
+        eval_metric="loss",
+        num_epoch=5,
+        optimizer_params={"learning_rate": 1.0},
+        epoch_end_callback=lambda *_: losses.append(module.score(rows, "loss")[0][1]),
+    )
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] < 0.5 * losses[0]
+
+
 @pytest.mark.differs("MXNet does not say that a name is given twice")
 @pytest.mark.parametrize("argument", ["data_names", "label_names", "fixed_param_names"])
 def test_a_name_given_twice(argument):

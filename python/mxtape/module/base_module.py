@@ -301,7 +301,9 @@ class BaseModule:
             nbatch = 0
             data_iter = iter(train_data)
             end_of_batch = False
-            next_data_batch = next(data_iter)
+            next_data_batch = next(data_iter, None)
+            if next_data_batch is None:
+                raise ValueError("train_data has no batch: it is empty, or needs a reset()")
             while not end_of_batch:
                 data_batch = next_data_batch
                 if monitor is not None:

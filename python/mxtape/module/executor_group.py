@@ -463,6 +463,7 @@ class DataParallelExecutorGroup:
 
     def update_metric(self, eval_metric, labels, pre_sliced):
         """Updates a metric with the outputs of the last forward, context by context."""
+        labels = [] if labels is None else labels
         # Labels that the module was not bound with are named by their places.
         names = self.label_names or [f"label{i}" for i in range(len(labels))]
         axes = self.label_layouts or [0] * len(labels)

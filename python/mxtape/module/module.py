@@ -416,12 +416,16 @@ class Module(BaseModule):
         Parameters
         ----------
         data_shapes, label_shapes : list of DataDesc or (str, tuple)
-            As for ``bind``.
+            As for ``bind``. The shapes of labels that it was bound with may be missing: they follow
+            from the data's.
         """
         require_state(self, "binded")
+        label_names = [] if label_shapes is None else self._label_names
         data_shapes, label_shapes = _parse_data_desc(
-            self._data_names, self._label_names, data_shapes, label_shapes
+            self._data_names, label_names, data_shapes, label_shapes
         )
+        if label_shapes is None and self._label_shapes:
+            label_shapes = self._labels_for(data_shapes)
         self._exec_group.reshape(data_shapes, label_shapes)
         self._data_shapes, self._label_shapes = data_shapes, label_shapes
 
@@ -507,13 +511,17 @@ class Module(BaseModule):
             Training or predicting; by default as the module was bound.
         """
         require_state(self, "binded", "params_initialized")
-        self._take_shapes(data_batch)
-        self._exec_group.forward(data_batch, is_train)
-        if is_train or (is_train is None and self.for_training):
+        training = self.for_training if is_train is None else is_train
+        self._take_shapes(data_batch, training)
+        self._exec_group.forward(data_batch, training)
+        if training:
             self._params_dirty = True  # Running statistics move forward.
 
-    def _take_shapes(self, data_batch):
-        """Reshapes the module where a batch has other shapes than it is bound to."""
+    def _take_shapes(self, data_batch, training):
+        """Reshapes the module where a batch has other shapes than it is bound to.
+
+        In training it learns from labels too that it was not bound with.
+        """
         data, labels = self._batch_shapes(data_batch)
         if len(data) != len(self._data_shapes):
             raise ValueError(
@@ -521,6 +529,8 @@ class Module(BaseModule):
                 f"{self._data_names}"
             )
         old_labels = self._label_shapes or []
+        if training and labels and not old_labels and len(labels) == len(self._label_names):
+            old_labels = [DataDesc(name, ()) for name in self._label_names]
         if labels and old_labels and len(labels) != len(old_labels):
             raise ValueError(
                 f"the batch has {len(labels)} labels, but the module was bound with labels "
