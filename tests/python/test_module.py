@@ -498,6 +498,27 @@ def test_wrong_batches_say_what_was_given():
         assert_same_params(before, numpy_params(module))
 
 
+@pytest.mark.differs("MXNet's errors do not say what was given")
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda n: mx.mod.Module(n, label_names="ab"), TypeError, "label_names must be a list"),
+        (lambda n: mx.mod.Module(n, context=3), TypeError, "context must be a Context"),
+        (lambda n: mx.mod.Module(n, context=[]), TypeError, "context must be a Context"),
+        (
+            lambda n: mx.mod.Module(n).bind({"data": (4, 5)}),
+            TypeError,
+            "data_shapes must be a list",
+        ),
+        (lambda n: module_of(n).forward(mx.nd.ones((4, 5))), TypeError, "needs a DataBatch"),
+        (lambda n: module_of(n).backward([mx.nd.ones((4, 3))] * 2), ValueError, "2 gradients for"),
+    ],
+)
+def test_wrong_types_say_what_is_wanted(call, error, message):
+    with pytest.raises(error, match=message):
+        call(classifier())
+
+
 @pytest.mark.differs("MXNet's assertions have no text")
 def test_calls_that_come_too_early_say_what_is_missing():
     module = mx.mod.Module(classifier())

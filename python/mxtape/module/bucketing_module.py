@@ -9,7 +9,7 @@ from .. import ndarray as nd
 from .. import symbol as sym
 from ..model import load_params
 from ..name import NameManager
-from ._checks import _check_input_names, require, require_state
+from ._checks import _check_input_names, as_names, require, require_state
 from .base_module import _UNIFORM, BaseModule
 from .module import Module
 
@@ -73,13 +73,13 @@ class BucketingModule(BaseModule):
         self._sym_gen = sym_gen
         self._context = context
         self._work_load_list = work_load_list
-        self._fixed_param_names = list(fixed_param_names or [])
-        self._state_names = list(state_names or [])
+        self._fixed_param_names = as_names(fixed_param_names, "fixed_param_names")
+        self._state_names = as_names(state_names, "state_names")
         self._group2ctxs = group2ctxs
         self._compression_params = compression_params
         symbol, data_names, label_names = self._call_sym_gen(default_bucket_key)
-        _check_input_names(symbol, list(data_names or []), "data_names", True)
-        _check_input_names(symbol, list(label_names or []), "label_names", False)
+        _check_input_names(symbol, as_names(data_names, "data_names"), "data_names", True)
+        _check_input_names(symbol, as_names(label_names, "label_names"), "label_names", False)
         _check_input_names(symbol, self._state_names, "state_names", True)
         _check_input_names(symbol, self._fixed_param_names, "fixed_param_names", True)
         self._buckets: dict = {}

@@ -407,6 +407,11 @@ class DataParallelExecutorGroup:
             out_grads = []
         elif isinstance(out_grads, nd.NDArray):
             out_grads = [out_grads]
+        if len(out_grads) > self.num_outputs:
+            raise ValueError(
+                f"backward got {len(out_grads)} gradients for the {self.num_outputs} outputs "
+                f"{self.output_names}"
+            )
         for executor, context, islice in zip(self.execs, self.contexts, self.slices):
             parts = [
                 _part(grad, islice, axis).as_in_context(context)

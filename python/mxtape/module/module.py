@@ -5,6 +5,7 @@ import warnings
 from typing import Any
 
 from .. import context as ctx
+from .. import ndarray as nd
 from .. import optimizer as opt
 from ..initializer import InitDesc
 from ..io import DataDesc
@@ -17,7 +18,7 @@ from ..model import (
     _update_params_on_kvstore,
     load_checkpoint,
 )
-from ._checks import _check_input_names, _parse_data_desc, require, require_state
+from ._checks import _check_input_names, _parse_data_desc, as_names, require, require_state
 from .base_module import _UNIFORM, BaseModule
 from .executor_group import DataParallelExecutorGroup
 
@@ -86,7 +87,10 @@ class Module(BaseModule):
         compression_params=None,
     ):
         super().__init__(logger=logger)
-        self._context = [context] if isinstance(context, ctx.Context) else list(context)
+        contexts = context if isinstance(context, (list, tuple)) else [context]
+        if not contexts or not all(isinstance(c, ctx.Context) for c in contexts):
+            raise TypeError(f"context must be a Context or a list of Contexts; got {context!r}")
+        self._context = list(contexts)
         self._work_load_list = work_load_list or [1] * len(self._context)
         require(
             len(self._work_load_list) == len(self._context),
@@ -95,10 +99,10 @@ class Module(BaseModule):
         )
         self._group2ctxs = group2ctxs
         self._symbol = symbol
-        self._data_names = list(data_names or [])
-        self._label_names = list(label_names or [])
-        self._state_names = list(state_names or [])
-        self._fixed_param_names = list(fixed_param_names or [])
+        self._data_names = as_names(data_names, "data_names")
+        self._label_names = as_names(label_names, "label_names")
+        self._state_names = as_names(state_names, "state_names")
+        self._fixed_param_names = as_names(fixed_param_names, "fixed_param_names")
         _check_input_names(symbol, self._data_names, "data_names", True)
         _check_input_names(symbol, self._label_names, "label_names", False)
         _check_input_names(symbol, self._state_names, "state_names", True)
@@ -511,6 +515,8 @@ class Module(BaseModule):
             Training or predicting; by default as the module was bound.
         """
         require_state(self, "binded", "params_initialized")
+        if isinstance(data_batch, nd.NDArray):
+            raise TypeError("forward needs a DataBatch, such as mx.io.DataBatch([array])")
         training = self.for_training if is_train is None else is_train
         self._take_shapes(data_batch, training)
         self._exec_group.forward(data_batch, training)
