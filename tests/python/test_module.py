@@ -3,9 +3,11 @@
 The trajectories themselves are compared with MXNet's in tests/conformance/cases/module.py.
 """
 
+import gc
 import logging
 import pickle
 import warnings
+import weakref
 
 import numpy as np
 import pytest
@@ -692,6 +694,25 @@ def test_a_monitor_goes_on_after_a_reshape():
         monitor.tic()
         module.forward(batch_of(count), is_train=False)
         assert [name for _, name, _ in monitor.toc()] == ["fc2_output"]
+
+
+@pytest.mark.differs("MXNet's monitors and executors hold each other")
+def test_a_module_that_trained_is_freed_at_once():
+    def train():
+        module = mx.mod.Module(classifier(), context=[mx.cpu(0), mx.cpu(1)])
+        rows = mx.io.NDArrayIter(X, Y, 4)
+        module.fit(rows, rows, num_epoch=1, monitor=mx.mon.Monitor(2, pattern="fc1_output"))
+        module.forward(batch_of(2), is_train=False)
+        module.bind([("data", (6, 5))], [("softmax_label", (6,))], force_rebind=True)
+        parts = [module, *module._exec_group.execs, module._kvstore, module._optimizer]
+        return [weakref.ref(part) for part in parts]
+
+    gc.collect()
+    gc.disable()
+    try:
+        assert [ref() for ref in train()] == [None] * 5
+    finally:
+        gc.enable()
 
 
 def test_a_statistic_that_is_no_array():
