@@ -48,6 +48,7 @@ bool changes_input(const OpSchema& op, const Params* params, size_t count, size_
 // What a function written in Python calls its inputs and outputs.
 struct CustomNames final : RefCounted {
   std::vector<std::string> arguments, outputs, states;
+  bool is_loss = false;  // its gradient does not read head gradients
 };
 
 // A call of an operator, or a variable. Shared: graphs that have a part in common have its nodes in

@@ -60,6 +60,7 @@ Ref<const CustomNames> describe(const Attributes& attributes) {
   names->arguments = strings(found[0]);
   names->outputs = strings(found[1]);
   names->states = strings(found[2]);
+  names->is_loss = py::cast<bool>(found[3]);
   return names;
 }
 
@@ -152,6 +153,14 @@ Graph compose_custom(const py::str& name, const std::vector<const Graph*>& input
   for (const Graph* input : inputs) entries.push_back(input->outputs()[0]);
   Attributes texts;
   for (const auto& [key, value] : attributes) texts.set(from_text(key), from_text(value));
+  // As in compose(): files count the calls that change a variable.
+  const size_t arguments = custom_hooks.describe(texts)->arguments.size();
+  for (size_t i = 0; i < entries.size(); ++i) {
+    const GraphNode& source = *entries[i].node;
+    if (!source.is_variable()) continue;
+    if (i >= arguments) source.set_version(source.version() + 1);
+    entries[i].version = source.version();
+  }
   const auto node = custom_call(std::move(entries), from_text(name), std::move(texts));
   std::vector<GraphEntry> outputs;
   for (uint32_t i = 0; i < node->visible_count(); ++i) outputs.push_back({node, i});

@@ -407,9 +407,14 @@ def _split(texts):
 
 
 def _describe(texts):
-    """Names of the arguments, the outputs and the auxiliary states."""
+    """Names of arguments, outputs and auxiliary states; whether head gradients do not matter."""
     prop = _property(*_split(texts))
-    return prop.list_arguments(), prop.list_outputs(), prop.list_auxiliary_states()
+    arguments, outputs = prop.list_arguments(), prop.list_outputs()
+    heads = list(range(len(outputs)))
+    inputs = [len(heads) + i for i in range(len(arguments))]
+    results = [len(heads) + len(inputs) + i for i in heads]
+    read = prop.declare_backward_dependency(heads, inputs, results)
+    return arguments, outputs, prop.list_auxiliary_states(), not set(heads) & set(read)
 
 
 def _infer_node(texts, shapes, types):

@@ -103,6 +103,60 @@ def test_an_executor_keeps_its_operator():
     assert Scale.made == 1
 
 
+class Loss(mx.operator.CustomOp):
+    def forward(self, is_train, req, in_data, out_data, aux):
+        self.assign(out_data[0], req[0], nd.softmax(in_data[0]))
+
+    def backward(self, req, out_grad, in_data, out_data, in_grad, aux):
+        hot = nd.one_hot(in_data[1], out_data[0].shape[1])
+        self.assign(in_grad[0], req[0], out_data[0] - hot)
+
+
+@mx.operator.register("loss_of_a_symbol")
+class LossProp(mx.operator.CustomOpProp):
+    def __init__(self):
+        super().__init__(need_top_grad=False)
+
+    def list_arguments(self):
+        return ["data", "label"]
+
+    def infer_shape(self, in_shape):
+        return [in_shape[0], (in_shape[0][0],)], [in_shape[0]], []
+
+    def create_operator(self, ctx, in_shapes, in_dtypes):
+        return Loss()
+
+
+def test_a_loss_needs_no_head_gradient_and_others_do():
+    net = sym.FullyConnected(sym.var("data"), num_hidden=3, name="fc")
+    loss = sym.Custom(net, op_type="loss_of_a_symbol", name="softmax")
+    assert loss.list_arguments()[-1] == "softmax_label"
+    executor = loss.simple_bind(mx.cpu(), data=(4, 5))
+    executor.forward(is_train=True)
+    executor.backward()
+    same = sym.SoftmaxOutput(net, name="softmax").bind(
+        mx.cpu(), executor.arg_dict, {n: a.copy() for n, a in executor.grad_dict.items()}
+    )
+    same.forward(is_train=True)
+    same.backward()
+    assert_same(executor.grad_dict["fc_bias"], same.grad_dict["fc_bias"].asnumpy())
+    executor = scaled().simple_bind(mx.cpu(), x=(2, 3))
+    executor.forward(is_train=True)
+    with pytest.raises(mx.MXNetError, match="not that of a loss"):
+        executor.backward()
+
+
+def test_a_module_trains_with_a_loss_in_python():
+    mx.random.seed(3)
+    values = np.random.RandomState(4).randn(200, 6).astype("float32")
+    labels = values[:, :3].argmax(axis=1).astype("float32")
+    net = sym.FullyConnected(sym.var("data"), num_hidden=3, name="fc")
+    module = mx.mod.Module(sym.Custom(net, op_type="loss_of_a_symbol", name="softmax"))
+    data = mx.io.NDArrayIter(values, labels, 20, label_name="softmax_label")
+    module.fit(data, optimizer_params={"learning_rate": 0.5}, num_epoch=12)
+    assert module.score(data, "acc")[0][1] > 0.9
+
+
 def test_gradients_of_gradients():
     class Cube(mx.operator.CustomOp):
         def forward(self, is_train, req, in_data, out_data, aux):

@@ -63,7 +63,7 @@ def Custom(*args, op_type=None, name=None, attr=None, **kwargs):
     texts = {key: str(value) for key, value in kwargs.items() if key not in given}
     if op_type is not None:
         texts["op_type"] = str(op_type)
-    arguments, _, states = _describe({k: v for k, v in texts.items() if not k.startswith("__")})
+    arguments, _, states, _ = _describe({k: v for k, v in texts.items() if not k.startswith("__")})
     names = [*arguments, *states]
     for position, value in zip(names, args):
         if position in given:
