@@ -157,7 +157,11 @@ Graph compose_custom(const py::str& name, const std::vector<const Graph*>& input
   const size_t arguments = custom_hooks.describe(texts)->arguments.size();
   for (size_t i = 0; i < entries.size(); ++i) {
     const GraphNode& source = *entries[i].node;
-    if (!source.is_variable()) continue;
+    if (!source.is_variable()) {
+      if (i < arguments) continue;
+      fail("Custom: input ", i, " of '", from_text(name), "' is changed by the call and must be a ",
+           "variable, not the result of '", source.name(), "'");
+    }
     if (i >= arguments) source.set_version(source.version() + 1);
     entries[i].version = source.version();
   }
