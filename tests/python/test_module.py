@@ -588,8 +588,15 @@ def test_parameters_that_nobody_reads_say_nothing(tmp_path):
     [("sgd", {"momentum": 0.9, "learning_rate": 0.2}), ("adam", {"learning_rate": 0.05})],
 )
 @pytest.mark.parametrize("contexts", [1, 2])
-def test_training_goes_on_where_it_was(tmp_path, optimizer, options, contexts):
-    """With the states, the schedule and ``begin_num_update``, as if it had not stopped."""
+@pytest.mark.parametrize(
+    "begin",
+    [
+        {"begin_num_update": 10},
+        pytest.param({}, marks=pytest.mark.differs("MXNet's counts of updates begin at 0 again")),
+    ],
+)
+def test_training_goes_on_where_it_was(tmp_path, optimizer, options, contexts, begin):
+    """Learning rate, counts of updates and states: as if the training had not stopped."""
 
     def rates(**more):
         schedule = mx.lr_scheduler.FactorScheduler(step=4, factor=0.5)
@@ -613,10 +620,25 @@ def test_training_goes_on_where_it_was(tmp_path, optimizer, options, contexts):
     named = {"arg_params": start[0], "aux_params": start[1]}
     expected, before = fit(whole, num_epoch=4, optimizer_params=rates(), **named)
     again = mx.mod.Module.load(str(tmp_path / "net"), 2, True, context=context)
-    got, after = fit(again, begin_epoch=2, num_epoch=4, optimizer_params=rates(begin_num_update=10))
+    got, after = fit(again, begin_epoch=2, num_epoch=4, optimizer_params=rates(**begin))
     assert after.num_update == before.num_update == 20
     assert after.learning_rate == before.learning_rate == options["learning_rate"] / 16
     assert_same_params(expected, got, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dumped", [False, True])
+def test_states_without_counts_are_loaded(tmp_path, dumped):
+    """As MXNet's modules write them, and as an updater does with its optimizer."""
+    module, other = module_of(), module_of()
+    for each in (module, other):
+        each.init_optimizer(optimizer="adam", optimizer_params={"learning_rate": 0.05})
+    step(module, batch_of())
+    path = tmp_path / "adam.states"
+    path.write_bytes(module._updater.get_states(dumped))
+    other.load_optimizer_states(str(path))
+    assert sorted(other._updater.states) == [0, 1, 2, 3]
+    step(other, batch_of(first=4))
+    assert other._updater.optimizer.num_update == (2 if dumped else 1)
 
 
 def test_checkpoints_have_the_values_of_the_epoch(tmp_path):

@@ -26,6 +26,9 @@ __all__ = ["DataParallelExecutorGroup", "Module", "load_checkpoint"]
 
 _CPU = ctx.cpu()
 
+# The key under which a file of optimizer states has the counts of updates.
+_COUNTS = "__update_counts__"
+
 
 class Module(BaseModule):
     """A symbol that can be trained and used.
@@ -656,22 +659,51 @@ class Module(BaseModule):
         return missing
 
     def save_optimizer_states(self, fname):
-        """Saves the optimizer's states to a file."""
+        """Saves the optimizer's states to a file, which MXNet's modules load too.
+
+        The counts of updates are among them: the learning rate's schedule and the corrections that
+        depend on counts go on from there.
+        """
         require_state(self, "optimizer_initialized")
-        if self._update_on_kvstore:
+        updater = self._state_updater()
+        if updater is None:
             self._kvstore.save_optimizer_states(fname)
-        else:
-            with open(fname, "wb") as file:
-                file.write(self._updater.get_states())
+            return
+        optimizer = updater.optimizer
+        counts = optimizer.num_update, optimizer._all_index_update_counts
+        # One more entry, which MXNet does not look at.
+        updater.states[_COUNTS] = counts
+        try:
+            states = updater.get_states()
+        finally:
+            del updater.states[_COUNTS]
+        with open(fname, "wb") as file:
+            file.write(states)
 
     def load_optimizer_states(self, fname):
-        """Loads the optimizer's states from a file."""
+        """Loads the optimizer's states from a file, which MXNet may have saved.
+
+        Its counts of updates go on from those in the file, if they are in it, unless the optimizer
+        was given ``begin_num_update``. The file is a pickle: use files that you trust.
+        """
         require_state(self, "optimizer_initialized")
-        if self._update_on_kvstore:
+        updater = self._state_updater()
+        if updater is None:
             self._kvstore.load_optimizer_states(fname)
-        else:
-            with open(fname, "rb") as file:
-                self._updater.set_states(file.read())
+            return
+        with open(fname, "rb") as file:
+            updater.set_states(file.read())
+        updater.states_synced.pop(_COUNTS, None)
+        counts = updater.states.pop(_COUNTS, None)
+        optimizer = updater.optimizer
+        if counts is not None and not optimizer.begin_num_update:
+            optimizer.num_update, optimizer._all_index_update_counts = counts
+            optimizer._set_current_context(0)
+
+    def _state_updater(self):
+        """What has the optimizer's states: the module's updater or the store's; None if neither."""
+        updater = self._kvstore._updater if self._update_on_kvstore else self._updater
+        return updater if isinstance(updater, opt.Updater) else None
 
     def install_monitor(self, mon):
         """Lets a ``Monitor`` see what the executors compute."""
