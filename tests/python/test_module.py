@@ -99,6 +99,42 @@ def test_a_batch_may_hold_numpy_arrays():
         np.testing.assert_array_equal(module.get_outputs()[0].asnumpy(), expected)
 
 
+def test_a_label_that_does_not_follow_from_the_data():
+    """Its shape is as before but for the batch size, where a batch has no labels."""
+    fc = mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=3, name="fc")
+    label = mx.sym.slice_axis(mx.sym.Variable("softmax_label"), axis=1, begin=0, end=1)
+    symbol = mx.sym.broadcast_add(fc, label)
+    module = mx.mod.Module(symbol)
+    module.bind([("data", (4, 5))], [("softmax_label", (4, 2))], for_training=False)
+    module.init_params(mx.init.One())
+    if mx.__name__ == "mxtape":
+        module.forward(batch_of(3, label=False), is_train=False)
+        assert module.label_shapes[0].shape == (3, 2)
+    batch = mx.io.DataBatch([mx.nd.array(X[:2])], [mx.nd.ones((2, 2))])
+    module.forward(batch, is_train=False)
+    expected = np.repeat(X[:2].sum(axis=1, keepdims=True) + 1, 3, axis=1)  # of the bias, 0
+    np.testing.assert_allclose(module.get_outputs()[0].asnumpy(), expected, rtol=1e-5)
+
+
+def test_data_may_come_in_another_order():
+    a, b = mx.sym.Variable("a"), mx.sym.Variable("b")
+    symbol = mx.sym.broadcast_sub(a, mx.sym.sum(b, axis=1, keepdims=True))
+    module = mx.mod.Module(symbol, data_names=["a", "b"], label_names=None)
+    module.bind([("b", (4, 5)), ("a", (4, 1))], for_training=False)
+    module.init_params()
+    for count in (4, 2):
+        arrays = {"a": mx.nd.ones((count, 1)), "b": mx.nd.array(X[:count])}
+        for names in (["b", "a"], ["a", "b"]):
+            if count == 4 and names == ["a", "b"]:
+                continue  # of the bound shapes, batches must come in the bound order
+            batch = mx.io.DataBatch(
+                [arrays[n] for n in names], provide_data=[(n, arrays[n].shape) for n in names]
+            )
+            module.forward(batch)
+            expected = 1 - X[:count].sum(axis=1, keepdims=True)
+            np.testing.assert_allclose(module.get_outputs()[0].asnumpy(), expected, rtol=1e-6)
+
+
 # ---- binding again
 
 

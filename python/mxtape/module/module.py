@@ -579,11 +579,20 @@ class Module(BaseModule):
     def _labels_for(self, data_shapes):
         """The label shapes that go with data of other shapes, for a batch that has no labels."""
         shapes = {desc.name: tuple(desc.shape) for desc in data_shapes}
-        inferred = dict(zip(self._exec_group.arg_names, self._symbol.infer_shape(**shapes)[0]))
-        old = self._label_shapes
-        return [
-            DataDesc(d.name, tuple(inferred.get(d.name, d.shape)), d.dtype, d.layout) for d in old
-        ]
+        inferred = self._symbol.infer_shape_partial(**shapes)[0]
+        known = dict(zip(self._exec_group.arg_names, inferred))
+        labels = []
+        for desc in self._label_shapes:
+            shape = known.get(desc.name)
+            if not shape or min(shape) < 1:
+                # It does not follow from the data: as before, but for the batch size.
+                axis = DataDesc.get_batch_axis(desc.layout)
+                first = data_shapes[0]
+                shape = list(desc.shape)
+                if axis >= 0:
+                    shape[axis] = first.shape[DataDesc.get_batch_axis(first.layout)]
+            labels.append(DataDesc(desc.name, tuple(shape), desc.dtype, desc.layout))
+        return labels
 
     def backward(self, out_grads=None):
         """Computes the gradients: see ``BaseModule.backward``."""
@@ -742,14 +751,11 @@ class Module(BaseModule):
 
 
 def _reshaped(old, shapes, described):
-    """Descriptions of arrays: those that the batch came with, where they fit, or the old ones'."""
+    """Descriptions of a batch's arrays: its own, where they fit, or the old ones' with its shapes."""
     if described is not None and len(described) == len(shapes):
         described = [d if isinstance(d, DataDesc) else DataDesc(*d) for d in described]
-        named = {desc.name: desc for desc in described}
-        if all(tuple(named[d.name].shape) == s for d, s in zip(old, shapes) if d.name in named):
-            return [DataDesc(d.name, s, *_kind(named.get(d.name, d))) for d, s in zip(old, shapes)]
-    return [DataDesc(d.name, shape, *_kind(d)) for d, shape in zip(old, shapes)]
-
-
-def _kind(desc):
-    return desc.dtype, desc.layout
+        fit = all(tuple(d.shape) == shape for d, shape in zip(described, shapes))
+        if fit and {d.name for d in described} == {d.name for d in old}:
+            # The arrays may come in another order.
+            return [DataDesc(d.name, tuple(d.shape), d.dtype, d.layout) for d in described]
+    return [DataDesc(d.name, shape, d.dtype, d.layout) for d, shape in zip(old, shapes)]
