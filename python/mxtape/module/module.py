@@ -751,7 +751,7 @@ class Module(BaseModule):
 
 
 def _reshaped(old, shapes, described):
-    """Descriptions of a batch's arrays: its own, where they fit, or the old ones' with its shapes."""
+    """A batch's descriptions of its arrays, where they fit, or the old ones with its shapes."""
     if described is not None and len(described) == len(shapes):
         described = [d if isinstance(d, DataDesc) else DataDesc(*d) for d in described]
         fit = all(tuple(d.shape) == shape for d, shape in zip(described, shapes))
