@@ -185,10 +185,8 @@ class Module(BaseModule):
 
     def _reset_bind(self):
         """Forgets what is bound."""
+        self._exec_group = self._data_shapes = self._label_shapes = None
         self.binded = False
-        self._exec_group = None
-        self._data_shapes = None
-        self._label_shapes = None
 
     @property
     def data_names(self):
@@ -477,7 +475,7 @@ class Module(BaseModule):
         self._optimizer = optimizer
         self._kvstore = store
         self._update_on_kvstore = update_on_kvstore
-        self._updater = None
+        self._updater = None if update_on_kvstore else opt.get_updater(optimizer)
         if store is not None:
             if self._compression_params:
                 store.set_gradient_compression(self._compression_params)
@@ -490,20 +488,16 @@ class Module(BaseModule):
                 self._param_names,
                 update_on_kvstore,
             )
-        if not update_on_kvstore:
-            self._updater = opt.get_updater(optimizer)
         self.optimizer_initialized = True
-        if self._preload_opt_states is not None:
-            self.load_optimizer_states(self._preload_opt_states)
-            self._preload_opt_states = None
+        states, self._preload_opt_states = self._preload_opt_states, None
+        if states is not None:
+            self.load_optimizer_states(states)
 
     def borrow_optimizer(self, shared_module):
         """Uses the optimizer of another module, with its states."""
         require_state(shared_module, "optimizer_initialized")
-        self._optimizer = shared_module._optimizer
-        self._kvstore = shared_module._kvstore
-        self._update_on_kvstore = shared_module._update_on_kvstore
-        self._updater = shared_module._updater
+        for name in ("_optimizer", "_updater", "_kvstore", "_update_on_kvstore"):
+            setattr(self, name, getattr(shared_module, name))
         self.optimizer_initialized = True
 
     def forward(self, data_batch, is_train=None):
