@@ -305,9 +305,9 @@ def _train_multi_device(
         while not complete:
             do_reset = True
             for data_batch in train_data:
-                executor_manager.load_data_batch(data_batch)
                 if monitor is not None:
                     monitor.tic()
+                executor_manager.load_data_batch(data_batch)
                 executor_manager.forward(is_train=True)
                 executor_manager.backward()
                 arrays, grads = executor_manager.param_arrays, executor_manager.grad_arrays
