@@ -4,17 +4,18 @@
 
 #include "graph/cached_op.h"
 #include "graph/control_flow.h"
+#include "graph/custom.h"
 
 namespace mxtape {
 
 // A loop or a branch, ready to run.
-class ControlFlow final : public RefCounted {
+class ControlFlow final : public Routine {
  public:
   explicit ControlFlow(const GraphNode& node);
 
   // In the thread's mode: what is recorded is each step's call of a body, and what takes inputs
   // apart and puts outputs together.
-  void run(Inputs inputs, Outputs& outputs) const;
+  void run(Inputs inputs, Outputs& outputs) const override;
 
  private:
   void run_foreach(const ForeachParams& p, Inputs inputs, Outputs& outputs) const;
@@ -30,5 +31,7 @@ class ControlFlow final : public RefCounted {
   std::vector<Ref<CachedOp>> bodies_;
   std::vector<std::vector<size_t>> reads_;  // body_reads()
 };
+
+Ref<const Routine> make_routine(const GraphNode& node);
 
 }  // namespace mxtape
