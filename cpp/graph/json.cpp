@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "graph/control_flow.h"
 #include "graph/file_graph.h"
 #include "graph/file_outputs.h"
 #include "graph/json_text.h"
@@ -161,6 +162,7 @@ class Builder {
 
   Ref<const GraphNode> call(const FileNode& node) const {
     const OpSchema* op = Registry::get().find(node.op);
+    if (!op) op = find_control_flow(node.op);
     if (!op) fail("there is no operator called ", node.op);
     std::vector<GraphEntry> inputs;
     for (const FileEntry& at : node.inputs) inputs.push_back(entry(at, "input", inputs.size()));
@@ -181,8 +183,10 @@ class Builder {
     for (const FileGraph& graph : node.subgraphs) {
       subgraphs.push_back(Builder(graph, str_cat("subgraph ", subgraphs.size())).run());
     }
-    return GraphNode::call(*op, std::move(params), std::move(inputs), node.name,
-                           std::move(attributes), std::move(subgraphs));
+    auto made = GraphNode::call(*op, std::move(params), std::move(inputs), node.name,
+                                std::move(attributes), std::move(subgraphs));
+    if (is_control_flow(*op)) check_control_flow(*made);
+    return made;
   }
 
   const FileGraph& file_;

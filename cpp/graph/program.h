@@ -3,6 +3,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "core/error.h"
@@ -20,6 +21,7 @@ class Watch {
   virtual void after(const GraphNode& node, std::span<const NDArray> outputs) = 0;
 };
 
+class ControlFlow;
 class Frame;
 
 // What an operator says of its call, with the node that it stands at.
@@ -31,6 +33,7 @@ class Program final : public RefCounted {
  public:
   // An Error names what cannot be run.
   explicit Program(const Graph& graph);
+  ~Program() override;
 
   const Graph& graph() const { return graph_; }
   // The variables, in the order of list_inputs().
@@ -104,6 +107,12 @@ class Program final : public RefCounted {
   void check_states(Inputs inputs, Mode mode) const;
 
  private:
+  // What a step that is a loop or a branch runs; nullptr of others.
+  const ControlFlow* flow_at(size_t step) const {
+    if (flows_.empty()) return nullptr;
+    const auto at = flows_.find(step);
+    return at == flows_.end() ? nullptr : at->second.get();
+  }
   void close_shapes(Inputs inputs, Mode mode, Plan& plan) const;
   void plan_step(const Step& step, size_t number, Mode mode, Plan& plan) const;
   void find_dead();
@@ -112,6 +121,7 @@ class Program final : public RefCounted {
   std::vector<const GraphNode*> inputs_;
   std::vector<bool> states_;
   std::vector<Step> steps_;
+  std::unordered_map<size_t, Ref<const ControlFlow>> flows_;  // by the number of the step
   std::vector<Value> reads_, dead_, outputs_;
   size_t made_ = 0;
   bool has_sources_ = false;  // steps without inputs, whose shape others may determine

@@ -26,8 +26,8 @@ class Reverse final : public RefCounted {
   // The place of a value among those that are kept, by its number; -1: it is not.
   int32_t slot(size_t value) const { return slots_[value]; }
   size_t slot_count() const { return slot_count_; }
-  // False where a step changes a value that is kept or made by another: then the calls have to be
-  // recorded as they run.
+  // False where a step is a loop or a branch, or changes a value that is kept or made by another:
+  // then the calls have to be recorded as they run.
   bool repeatable() const { return repeatable_; }
 
  private:

@@ -69,8 +69,9 @@ __getattr__ = _borrowed.borrow(
     "executor_manager=.executor_manager init=.initializer initializer=.initializer io=.io "
     "kv=.kvstore kvstore=.kvstore libinfo=.libinfo library=.library log=.log "
     "lr_scheduler=.lr_scheduler metric=.metric mod=.module model=.model module=.module "
-    "mon=.monitor monitor=.monitor name=.name optimizer=.optimizer registry=.registry "
-    "sym=.symbol symbol=.symbol test_utils=.test_utils util=.util",
+    "mon=.monitor monitor=.monitor name=.name optimizer=.optimizer registry=.registry rnn=.rnn "
+    "sym=.symbol symbol=.symbol test_utils=.test_utils util=.util visualization=.visualization "
+    "viz=.visualization",
     {
         ".attribute": "AttrScope",
         ".util": "is_np_array is_np_shape np_array np_shape set_np_shape use_np use_np_array "

@@ -7,8 +7,8 @@ _NEEDS = {
     "": "api contrib.svrg_optimization error gluon image img ndarray.numpy "
     "ndarray.numpy_extension ndarray.sparse "
     "ndarray_doc notebook np np_symbol npx numpy numpy_dispatch_protocol numpy_extension "
-    "numpy_op_fallback numpy_op_signature onnx profiler recordio rnn rtc symbol_doc th "
-    "torch tvmop visualization viz",
+    "numpy_op_fallback numpy_op_signature onnx profiler recordio rtc symbol_doc th "
+    "torch tvmop",
     "quantized arrays": "contrib.quant contrib.quantization",
     "mx.gluon": "contrib.amp contrib.io contrib.onnx",
 }

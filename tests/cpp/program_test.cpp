@@ -10,7 +10,8 @@
 #include "op/registry.h"
 #include "support.h"
 
-namespace mxtape {
+// Of its own: files are compiled together.
+namespace mxtape::program_test {
 namespace {
 
 using autograd::GradReq;
@@ -193,4 +194,4 @@ TEST(Executor, WritesAndAddsGradients) {
 }
 
 }  // namespace
-}  // namespace mxtape
+}  // namespace mxtape::program_test

@@ -1,11 +1,16 @@
 """bind, simple_bind and the executors that they make. What is expected was asked of MXNet 1.9.1."""
 
+import gc
+import threading
+
 import numpy as np
 import pytest
+from gradient_matrix import all_rows, as_arrays, draw, operator_inputs
 
 import mxtape as mx
 from mxtape import nd, sym
 from mxtape.executor import Executor
+from mxtape.symbol import register as composing
 
 
 def product(**grads):
@@ -465,3 +470,134 @@ class TestMonitor:
         assert "Op:elemwise_mul" in executor.debug_str()
         assert "MB allocated" in executor.debug_str()
         assert isinstance(executor, Executor)
+
+
+def test_which_operators_need_a_head_gradient():
+    """Those whose gradient is the same for every head gradient need none, and no others.
+
+    Where it is 0 for these values, it may not be for others.
+    """
+    wrong = []
+    for op, row in {row.op: row for row in all_rows()}.items():
+        values, floating = draw(row)
+        inputs = operator_inputs(row, as_arrays(values))
+        names = [f"x{i}" for i in range(len(inputs))]
+        symbol = composing.get(op)(*[sym.Variable(name) for name in names], **row.params)
+        bound = dict(zip(names, inputs))
+        states = {name: bound[name] for name in symbol.list_auxiliary_states()}
+        wanted = floating if row.prepare is None else [True] * len(names)
+        grads = {
+            name: nd.zeros_like(array)
+            for (name, array), is_wanted in zip(bound.items(), wanted)
+            if is_wanted and name not in states and np.dtype(array.dtype).kind == "f"
+        }
+        executor = symbol.bind(mx.cpu(), bound, grads, aux_states=states)
+        mx.random.seed(1)
+        outputs = executor.forward(is_train=True)
+        found = []
+        for factor in (1, 3):
+            executor.backward([nd.full(o.shape, factor, dtype=o.dtype) for o in outputs])
+            found.append([g.asnumpy() for g in grads.values()])
+        ignores = all(np.array_equal(a, b, equal_nan=True) for a, b in zip(*found))
+        try:
+            executor.backward()
+            needs = False
+        except mx.MXNetError as error:
+            assert "head gradient must be given" in str(error)
+            needs = True
+        zero = not any(g.any() for g in found[0])
+        if needs == ignores and not (needs and zero):
+            wrong.append(op)
+    assert not wrong, wrong
+
+
+def network():
+    x = sym.Convolution(sym.Variable("data"), kernel=(3, 3), num_filter=8, name="conv")
+    x = sym.Activation(sym.BatchNorm(x, name="bn"), act_type="relu")
+    x = sym.FullyConnected(x, num_hidden=5, name="fc")
+    return sym.SoftmaxOutput(x, sym.Variable("label"), name="sm")
+
+
+def trained(symbol, values, steps):
+    """The outputs, gradients and states after some passes of an executor of its own."""
+    executor = symbol.simple_bind(mx.cpu(), data=(4, 2, 8, 8), label=(4,), grad_req="add")
+    executor.copy_params_from(values)
+    for _ in range(steps):
+        executor.forward(is_train=True)
+        executor.backward()
+    arrays = executor.outputs + executor.grad_arrays + executor.aux_arrays
+    return [array.asnumpy() for array in arrays]
+
+
+def test_many_executors_in_many_threads():
+    symbol = network()
+    random = np.random.RandomState(3)
+    shapes, _, _ = symbol.infer_shape(data=(4, 2, 8, 8))
+    values = {
+        name: nd.array(random.uniform(0, 1, shape))
+        for name, shape in zip(symbol.list_arguments(), shapes)
+    }
+    expected = trained(symbol, values, 5)
+    results = []
+    threads = [
+        threading.Thread(target=lambda: results.append(trained(symbol, values, 5)))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(results) == 4
+    for result in results:
+        for a, b in zip(result, expected):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_nothing_leaks():
+    symbol = network()
+    executor = symbol.simple_bind(mx.cpu(), data=(4, 2, 8, 8), label=(4,))
+
+    def in_use():
+        gc.collect()
+        return mx.runtime.memory_stats()["bytes_in_use"]
+
+    def once():
+        executor.forward(is_train=True)
+        executor.backward()
+        executor.reshape(data=(2, 2, 8, 8), label=(2,)).forward()
+        executor.forward()
+
+    once()
+    before = in_use()
+    for _ in range(5):
+        once()
+    assert in_use() <= before
+    # What a forward has kept for a gradient goes with the next one.
+    executor.forward(is_train=True)
+    kept = in_use()
+    executor.forward()
+    assert in_use() < kept
+
+
+def test_a_call_that_changes_what_another_reads():
+    """An optimizer's update inside a graph: the calls are recorded as they run."""
+    weight, grad = sym.Variable("w"), sym.Variable("g")
+    symbol = sym.signsgd_update(weight * 2, grad, lr=0.5) * sym.Variable("x")
+    x = nd.array([3, 4])
+    executor = symbol.bind(mx.cpu(), {"w": nd.ones(2), "g": nd.ones(2), "x": x}, {"x": nd.zeros(2)})
+    assert values(executor.forward(is_train=True)) == [[4.5, 6]]
+    executor.backward(nd.ones(2))
+    assert executor.grad_dict["x"].asnumpy().tolist() == [1.5, 1.5]
+    state = sym.Variable("m")
+    update = sym.sgd_mom_update(weight, grad, state, lr=0.5, momentum=0.5)
+    executor = (update * state * sym.Variable("x")).bind(
+        mx.cpu(),
+        {"w": nd.ones(2), "g": nd.ones(2), "x": x},
+        {"x": nd.zeros(2)},
+        aux_states={"m": nd.ones(2)},
+    )
+    (result,) = executor.forward(is_train=True)
+    executor.backward(nd.ones(2))
+    np.testing.assert_allclose(
+        result.asnumpy(), executor.grad_dict["x"].asnumpy() * x.asnumpy(), rtol=1e-6
+    )

@@ -26,9 +26,9 @@ LISTED = _listed()
 
 # What is not there, by the reason. Each is an error that says so.
 _SUBMODULES = (
-    "api error gluon image img ndarray_doc notebook np np_symbol npx numpy numpy_dispatch_protocol "
-    "numpy_extension numpy_op_fallback numpy_op_signature onnx profiler recordio rnn rtc "
-    "symbol_doc th torch tvmop visualization viz"
+    "api error gluon image img ndarray_doc notebook np np_symbol npx numpy "
+    "numpy_dispatch_protocol numpy_extension numpy_op_fallback numpy_op_signature onnx profiler "
+    "recordio rtc symbol_doc th torch tvmop"
 )
 EXCEPTIONS = {
     "mxnet": {"is not built yet": _SUBMODULES},

@@ -127,6 +127,7 @@ def test_requirements_are_those_of_pyproject():
         "psutil",
         "ml_dtypes",
         "mpmath",
+        "graphviz",
     ]
     with pytest.raises(KeyError, match="no group nonsense"):
         requirements(ROOT / "pyproject.toml", ["nonsense"])

@@ -4,6 +4,7 @@ import math
 
 from ..attribute import AttrScope  # noqa: F401 (MXNet's module has it too)
 from . import register as _register
+from .control_flow import cond, foreach, while_loop
 from .symbol import Symbol
 
 
@@ -38,7 +39,13 @@ def rand_zipfian(true_classes, num_sampled, range_max):
     return sampled, expected(true_classes), expected(sampled)
 
 
-__all__ = ["rand_zipfian", *_register.publish_prefixed(globals(), "_contrib_")]
+__all__ = [
+    "cond",
+    "foreach",
+    "rand_zipfian",
+    "while_loop",
+    *_register.publish_prefixed(globals(), "_contrib_"),
+]
 
 uniform = _register.get("_random_uniform", "uniform")
 __all__ += ["uniform"]
