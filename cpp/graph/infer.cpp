@@ -6,7 +6,7 @@
 
 #include "core/error.h"
 #include "core/small_vector.h"
-#include "graph/custom.h"
+#include "graph/control_flow.h"
 #include "graph/probe.h"
 
 namespace mxtape {
@@ -132,7 +132,9 @@ class Inference {
   }
 
   void infer(const GraphNode& node, std::span<ArraySpec> inputs, std::span<ArraySpec> outputs) {
-    if (runs_itself(node)) return infer_itself(node, mode_, inputs, outputs);
+    if (!node.subgraphs().empty() && is_control_flow(node.op())) {
+      return infer_control_flow(node, mode_, inputs, outputs);
+    }
     const Params* params = node.params().get();
     if (const ParamField* shape = shape_field(node)) {
       SmallVector<ArraySpec, 2> made(outputs.size());
