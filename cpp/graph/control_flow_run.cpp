@@ -148,9 +148,4 @@ void ControlFlow::run_cond(Inputs inputs, Outputs& outputs) const {
   call(is_true(0, arrays) ? 1 : 2, arrays, outputs);
 }
 
-Ref<const Routine> make_routine(const GraphNode& node) {
-  if (node.custom()) return custom_hooks.routine(node);
-  return make_ref<ControlFlow>(node);
-}
-
 }  // namespace mxtape

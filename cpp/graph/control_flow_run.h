@@ -4,18 +4,17 @@
 
 #include "graph/cached_op.h"
 #include "graph/control_flow.h"
-#include "graph/custom.h"
 
 namespace mxtape {
 
 // A loop or a branch, ready to run.
-class ControlFlow final : public Routine {
+class ControlFlow final : public RefCounted {
  public:
   explicit ControlFlow(const GraphNode& node);
 
   // In the thread's mode: what is recorded is each step's call of a body, and what takes inputs
   // apart and puts outputs together.
-  void run(Inputs inputs, Outputs& outputs) const override;
+  void run(Inputs inputs, Outputs& outputs) const;
 
  private:
   void run_foreach(const ForeachParams& p, Inputs inputs, Outputs& outputs) const;
@@ -31,7 +30,5 @@ class ControlFlow final : public Routine {
   std::vector<Ref<CachedOp>> bodies_;
   std::vector<std::vector<size_t>> reads_;  // body_reads()
 };
-
-Ref<const Routine> make_routine(const GraphNode& node);
 
 }  // namespace mxtape

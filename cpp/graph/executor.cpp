@@ -5,7 +5,6 @@
 
 #include "autograd/recorder.h"
 #include "core/error.h"
-#include "graph/custom.h"
 #include "op/declare.h"
 #include "op/functional.h"
 #include "op/registry.h"
@@ -37,8 +36,6 @@ void write_over(const NDArray& target, const NDArray& value) {
 
 bool ignores_head_gradient(const GraphNode& node) {
   if (node.is_variable()) return false;
-  if (node.custom()) return node.custom()->is_loss;
-  if (runs_itself(node)) return false;
   const OpSchema& op = node.op();
   if (!op.vjp || op.vjp == zero_gradient) return true;
   // tests/python/test_executor.py holds this list against the gradients of every operator.

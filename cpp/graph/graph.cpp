@@ -55,7 +55,6 @@ GraphNode::GraphNode(const GraphNode& other)
       name_(other.name_),
       attributes_(other.attributes_),
       subgraphs_(other.subgraphs_),
-      custom_(other.custom_),
       outputs_(other.outputs_),
       visible_(other.visible_),
       version_(other.version_) {}
@@ -123,19 +122,6 @@ Ref<const GraphNode> GraphNode::call_with_outputs(const OpSchema& op, uint32_t o
   return node;
 }
 
-Ref<const GraphNode> GraphNode::custom_call(const OpSchema& op, Ref<const CustomNames> names,
-                                            std::vector<GraphEntry> inputs, std::string name,
-                                            Attributes attributes) {
-  Ref<GraphNode> node(new GraphNode);
-  node->op_ = &op;
-  node->outputs_ = node->visible_ = static_cast<uint32_t>(names->outputs.size());
-  node->custom_ = std::move(names);
-  node->inputs_ = std::move(inputs);
-  node->name_ = std::move(name);
-  node->attributes_ = std::move(attributes);
-  return node;
-}
-
 Ref<const GraphNode> GraphNode::with_inputs(std::vector<GraphEntry> inputs) const {
   Ref<GraphNode> node(new GraphNode(*this));
   node->inputs_ = std::move(inputs);
@@ -166,7 +152,7 @@ void GraphNode::set_attributes(const Attributes& added) const {
 
 std::string GraphNode::output_name(uint32_t index) const {
   if (is_variable()) return name_;
-  return name_ + "_" + (custom_ ? custom_->outputs[index] : output_suffix(*this, index));
+  return name_ + "_" + output_suffix(*this, index);
 }
 
 bool changes_input(const OpSchema& op, const Params* params, size_t count, size_t i) {

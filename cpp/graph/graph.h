@@ -45,12 +45,6 @@ class Attributes {
 // Whether a call of `op` with `count` inputs changes input `i` in place.
 bool changes_input(const OpSchema& op, const Params* params, size_t count, size_t i);
 
-// What a function written in Python calls its inputs and outputs.
-struct CustomNames final : RefCounted {
-  std::vector<std::string> arguments, outputs, states;
-  bool is_loss = false;  // its gradient does not read head gradients
-};
-
 // A call of an operator, or a variable. Shared: graphs that have a part in common have its nodes in
 // common. A node keeps its inputs alive, and is freed without recursion. What it computes does not
 // change, except by set_attributes.
@@ -67,10 +61,6 @@ class GraphNode final : public RefCounted {
   // A call whose number of outputs its operator does not know: a function written in Python.
   static Ref<const GraphNode> call_with_outputs(const OpSchema& op, uint32_t outputs,
                                                 std::vector<GraphEntry> inputs, std::string name);
-  // A call of a function in Python, whose states are the last inputs (graph/custom.h).
-  static Ref<const GraphNode> custom_call(const OpSchema& op, Ref<const CustomNames> names,
-                                          std::vector<GraphEntry> inputs, std::string name,
-                                          Attributes attributes);
   Ref<const GraphNode> with_inputs(std::vector<GraphEntry> inputs) const;
   Ref<const GraphNode> with_name(std::string name) const;
 
@@ -88,8 +78,6 @@ class GraphNode final : public RefCounted {
   std::span<const GraphEntry> inputs() const { return inputs_; }
   // The bodies of a loop or a branch.
   std::span<const Graph> subgraphs() const;
-  // Of a call of a function in Python; else nullptr.
-  const CustomNames* custom() const { return custom_.get(); }
 
   // How many outputs there are, and how many of them a caller sees.
   uint32_t output_count() const { return outputs_; }
@@ -98,7 +86,6 @@ class GraphNode final : public RefCounted {
   std::string output_name(uint32_t index) const;
   // Whether a call changes input `i` in place: a variable that it reads there is a state.
   bool changes_input(size_t i) const {
-    if (custom_) return i >= custom_->arguments.size();
     return op_ && mxtape::changes_input(*op_, params_.get(), inputs_.size(), i);
   }
   // Of a variable: how many calls that change it have been composed. For files only.
@@ -117,7 +104,6 @@ class GraphNode final : public RefCounted {
   std::string name_;
   mutable Attributes attributes_;
   std::vector<Graph> subgraphs_;
-  Ref<const CustomNames> custom_;
   uint32_t outputs_ = 1, visible_ = 1;
   mutable uint32_t version_ = 0;
 };

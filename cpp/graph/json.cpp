@@ -4,7 +4,6 @@
 #include <unordered_map>
 
 #include "graph/control_flow.h"
-#include "graph/custom.h"
 #include "graph/file_graph.h"
 #include "graph/file_outputs.h"
 #include "graph/json_text.h"
@@ -162,12 +161,11 @@ class Builder {
   }
 
   Ref<const GraphNode> call(const FileNode& node) const {
-    std::vector<GraphEntry> inputs;
-    for (const FileEntry& at : node.inputs) inputs.push_back(entry(at, "input", inputs.size()));
-    if (node.op == kCustomOp) return custom_call(std::move(inputs), node.name, node.attributes);
     const OpSchema* op = Registry::get().find(node.op);
     if (!op) op = find_control_flow(node.op);
     if (!op) fail("there is no operator called ", node.op);
+    std::vector<GraphEntry> inputs;
+    for (const FileEntry& at : node.inputs) inputs.push_back(entry(at, "input", inputs.size()));
     Attributes attributes = node.attributes;
     ParamsRef params = params_from_attributes(*op, attributes, inputs.size());
     if (op->variadic && !op->count_param.empty() && !attributes.find(op->count_param)) {

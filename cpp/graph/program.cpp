@@ -15,7 +15,7 @@ namespace mxtape {
 namespace {
 
 void check_runnable(const GraphNode& node) {
-  if (!node.op().kernel && !runs_itself(node)) {
+  if (!node.op().kernel && !is_control_flow(node.op())) {
     fail("node ", node.name(), ": ", node.op().name,
          " stands for a function in Python that was recorded; it cannot be run from a graph");
   }
@@ -53,7 +53,7 @@ Program::Program(const Graph& graph) : graph_(graph) {
       continue;
     }
     check_runnable(*node);
-    if (runs_itself(*node)) routines_[steps_.size()] = make_routine(*node);
+    if (is_control_flow(node->op())) flows_[steps_.size()] = make_ref<ControlFlow>(*node);
     steps[node] = static_cast<int32_t>(steps_.size());
     steps_.push_back({node, &node->op(), static_cast<uint32_t>(reads_.size()),
                       static_cast<uint32_t>(node->inputs().size()), static_cast<uint32_t>(made_), 0,
@@ -118,7 +118,7 @@ bool Program::Plan::fits(Inputs inputs, Mode mode) const {
 // them says which it is.
 void Program::close_shapes(Inputs inputs, Mode mode, Plan& plan) const {
   const auto is_open = [](const Step& step) {
-    if (step.input_count || !step.node->params() || runs_itself(*step.node)) return false;
+    if (step.input_count || !step.node->params() || is_control_flow(*step.op)) return false;
     std::vector<ArraySpec> made(step.node->output_count());
     return !infer_specs(*step.op, step.node->params().get(), {}, {}, made) ||
            made[0].shape.size() == 0;
@@ -144,10 +144,10 @@ void Program::plan_step(const Step& step, size_t position, Mode mode, Plan& plan
     views.push_back({&spec.shape, spec.dtype, StorageType::kDense});
   }
   const std::span<ArraySpec> made(plan.made_.data() + step.first_made, step.node->output_count());
-  if (routine_at(position)) {
+  if (flow_at(position)) {
     std::vector<ArraySpec> inputs;
     for (const InputView& view : views) inputs.push_back({*view.shape, view.dtype});
-    return infer_itself(*step.node, mode, inputs, made);
+    return infer_control_flow(*step.node, mode, inputs, made);
   }
   InferCall call(op, views, plan.params_of(*this, position).get(), mode, made);
   run_inference(op, call);
@@ -213,8 +213,8 @@ void Program::run(const Plan& plan, Inputs inputs, std::span<NDArray> results, W
     const Inputs given(pointers.data(), pointers.size());
     if (watch) watch->before(*step.node, given);
     try {
-      if (const Routine* routine = routine_at(k)) {
-        routine->run(given, made[k]);
+      if (const ControlFlow* flow = flow_at(k)) {
+        flow->run(given, made[k]);
       } else {
         std::span<const ArraySpec> specs;
         if (plan.inferred_[k]) {

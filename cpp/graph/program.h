@@ -21,8 +21,8 @@ class Watch {
   virtual void after(const GraphNode& node, std::span<const NDArray> outputs) = 0;
 };
 
+class ControlFlow;
 class Frame;
-class Routine;
 
 // What an operator says of its call, with the node that it stands at.
 [[noreturn, gnu::cold]] void rethrow_at(const GraphNode& node, const Error& error);
@@ -107,11 +107,11 @@ class Program final : public RefCounted {
   void check_states(Inputs inputs, Mode mode) const;
 
  private:
-  // What runs a step that has no kernel: a loop, a branch, a function in Python; else nullptr.
-  const Routine* routine_at(size_t step) const {
-    if (routines_.empty()) return nullptr;
-    const auto at = routines_.find(step);
-    return at == routines_.end() ? nullptr : at->second.get();
+  // What a step that is a loop or a branch runs; nullptr of others.
+  const ControlFlow* flow_at(size_t step) const {
+    if (flows_.empty()) return nullptr;
+    const auto at = flows_.find(step);
+    return at == flows_.end() ? nullptr : at->second.get();
   }
   void close_shapes(Inputs inputs, Mode mode, Plan& plan) const;
   void plan_step(const Step& step, size_t number, Mode mode, Plan& plan) const;
@@ -121,7 +121,7 @@ class Program final : public RefCounted {
   std::vector<const GraphNode*> inputs_;
   std::vector<bool> states_;
   std::vector<Step> steps_;
-  std::unordered_map<size_t, Ref<const Routine>> routines_;  // by the number of the step
+  std::unordered_map<size_t, Ref<const ControlFlow>> flows_;  // by the number of the step
   std::vector<Value> reads_, dead_, outputs_;
   size_t made_ = 0;
   bool has_sources_ = false;  // steps without inputs, whose shape others may determine

@@ -4,7 +4,7 @@
 
 #include "autograd/recorder.h"
 #include "core/error.h"
-#include "graph/custom.h"
+#include "graph/control_flow.h"
 
 namespace mxtape {
 
@@ -33,8 +33,8 @@ void Reverse::find_slots(const Program& program) {
   for (size_t k = 0; k < program.steps().size(); ++k) {
     const Program::Step& step = program.steps()[k];
     const Params* params = step.node->params().get();
-    // What such a step does, only the run can say.
-    if (records_[k] && runs_itself(*step.node)) repeatable_ = false;
+    // Only what runs says which steps a loop took.
+    if (records_[k] && is_control_flow(*step.op)) repeatable_ = false;
     for (uint32_t i = 0; i < step.input_count; ++i) {
       const size_t value = program.number(program.read(step, i));
       if (records_[k] && step.op->keep_input(i, params) == Keep::kData) keep(value);

@@ -62,7 +62,6 @@ PYBIND11_MODULE(MXTAPE_MODULE_NAME, m) {
   init_executor(m);
   init_compose(m);
   init_control_flow(m);
-  init_custom(m);
   init_graph_inference(m);
   init_io(m);
   blocking_hooks = {release_gil, acquire_gil};

@@ -17,7 +17,6 @@ std::string from_text(pybind11::handle text);
 
 void init_compose(pybind11::module_& m);
 void init_control_flow(pybind11::module_& m);
-void init_custom(pybind11::module_& m);
 void init_graph_inference(pybind11::module_& m);
 
 }  // namespace mxtape::python

@@ -362,113 +362,6 @@ def _inferred(op_type, prop, inputs, n_aux):
     return shapes, types
 
 
-def _property(op_type, texts):
-    """The :class:`CustomOpProp` of an operator."""
-    if op_type is None:
-        raise MXNetError("Custom: required parameter op_type is missing")
-    if op_type not in _registered:
-        raise MXNetError(
-            f"Custom: no operator {op_type!r} is registered; there are: {sorted(_registered)}"
-        )
-    return _registered[op_type](**texts)
-
-
-class _Bound:
-    """An operator for arrays of certain shapes and dtypes."""
-
-    def __init__(self, op_type, prop, arrays):
-        self._op_type = op_type
-        self._arrays = arrays
-        self._arguments = len(prop.list_arguments())
-        inputs = arrays[: self._arguments]
-        states = len(prop.list_auxiliary_states())
-        self._shapes, self._types = _inferred(op_type, prop, inputs, states)
-        context = inputs[0].context if inputs else None
-        shapes = [list(x.shape) for x in arrays]
-        self._op = prop.create_operator(context, shapes, [x.dtype for x in arrays])
-        if not isinstance(self._op, CustomOp):
-            raise MXNetError(
-                f"Custom({op_type}): create_operator returned {self._op!r}, not a CustomOp"
-            )
-
-    def call(self, arrays=None):
-        """The results for these arrays, or for those that it was made for."""
-        arrays = self._arrays if arrays is None else arrays
-        inputs, aux = arrays[: self._arguments], arrays[self._arguments :]
-        return _Call(self._op_type, self._op, self._shapes[1], self._types[1], aux)(*inputs)
-
-
-# ---- Custom as a node of a graph, whose attributes are `texts`
-
-
-def _split(texts):
-    texts = dict(texts)
-    return texts.pop("op_type", None), texts
-
-
-def _describe(texts):
-    """Names of arguments, outputs and auxiliary states; whether head gradients do not matter."""
-    prop = _property(*_split(texts))
-    arguments, outputs = prop.list_arguments(), prop.list_outputs()
-    heads = list(range(len(outputs)))
-    inputs = [len(heads) + i for i in range(len(arguments))]
-    results = [len(heads) + len(inputs) + i for i in heads]
-    read = prop.declare_backward_dependency(heads, inputs, results)
-    return arguments, outputs, prop.list_auxiliary_states(), not set(heads) & set(read)
-
-
-def _infer_node(texts, shapes, types):
-    """Shapes and dtypes of arguments, states and outputs, one list of each; None: not known."""
-    prop = _property(*_split(texts))
-    counts = [len(names()) for names in (prop.list_arguments, prop.list_outputs)]
-    states = len(prop.list_auxiliary_states())
-
-    def ask(infer, known, unknown):
-        given = known[: counts[0]]
-        if given and given[0] is None:
-            return [None] * (sum(counts) + states)
-        try:
-            found = infer([unknown if value is None else value for value in given])
-        except Exception:
-            if None not in given:
-                raise
-            # It may be made for arguments that are all known: they may be, later.
-            return [None] * (sum(counts) + states)
-        found = [list(values) for values in found]
-        aux = (found[2] if len(found) > 2 else []) or [None] * states
-        if [len(found[0]), len(found[1]), len(aux)] != [*counts, states]:
-            raise MXNetError(f"Custom({texts.get('op_type')}): {infer.__name__} returned {found!r}")
-        return [*found[0], *aux, *found[1]]
-
-    found_shapes = ask(
-        prop.infer_shape, [None if shape is None else list(shape) for shape in shapes], []
-    )
-    found_shapes = [
-        tuple(shape) if shape is not None and len(shape) and 0 not in shape else None
-        for shape in found_shapes
-    ]
-    return found_shapes, ask(prop.infer_type, types, None)
-
-
-class _Routine:
-    """A node ready to run: its operator is kept while shapes and dtypes stay, as in MXNet."""
-
-    def __init__(self, texts):
-        self._op_type, self._texts = _split(texts)
-        self._key, self._bound = None, None
-
-    def __call__(self, arrays):
-        key = [(array.shape, array.dtype) for array in arrays]
-        if self._bound is None or key != self._key:
-            self._bound = _Bound(self._op_type, _property(self._op_type, self._texts), arrays)
-            self._key = key
-        results = self._bound.call(arrays)
-        return [results] if isinstance(results, _NDArray) else list(results)
-
-
-_core.set_custom_hooks(_describe, _infer_node, _Routine)
-
-
 def Custom(*args, op_type=None, out=None, name=None, **kwargs):
     """Calls an operator that :func:`mxtape.operator.register` made known.
 
@@ -510,11 +403,25 @@ def Custom(*args, op_type=None, out=None, name=None, **kwargs):
     >>> mx.nd.Custom(mx.nd.array([1, 2]), op_type="twice_as_much").asnumpy().tolist()
     [2.0, 4.0]
     """
+    if op_type is None:
+        raise MXNetError("Custom: required parameter op_type is missing")
+    if op_type not in _registered:
+        raise MXNetError(
+            f"Custom: no operator {op_type!r} is registered; there are: {sorted(_registered)}"
+        )
     named = {key: value for key, value in kwargs.items() if isinstance(value, _NDArray)}
     texts = {key: str(value) for key, value in kwargs.items() if key not in named}
-    prop = _property(op_type, texts)
-    names = [*prop.list_arguments(), *prop.list_auxiliary_states()]
-    results = _Bound(op_type, prop, _ordered(op_type, names, args, named)).call()
+    prop = _registered[op_type](**texts)
+    arguments, states = list(prop.list_arguments()), list(prop.list_auxiliary_states())
+    arrays = _ordered(op_type, arguments + states, args, named)
+    inputs, aux = arrays[: len(arguments)], arrays[len(arguments) :]
+    shapes, types = _inferred(op_type, prop, inputs, len(states))
+    in_shapes = [list(x.shape) for x in arrays]
+    context = inputs[0].context if inputs else None
+    op = prop.create_operator(context, in_shapes, [x.dtype for x in arrays])
+    if not isinstance(op, CustomOp):
+        raise MXNetError(f"Custom({op_type}): create_operator returned {op!r}, not a CustomOp")
+    results = _Call(op_type, op, shapes[1], types[1], aux)(*inputs)
     if out is not None:
         targets = [out] if isinstance(out, _NDArray) else list(out)
         if len(targets) != len(results):

@@ -3,12 +3,10 @@
 
 from . import op, register
 from .creation import arange, eye, full, histogram, linspace, ones, split_v2, zeros
-from .custom import Custom
 from .operators import hypot, maximum, minimum, pow, power
 from .symbol import Group, Symbol, Variable, load, load_json, var
 
 register.publish_operators(globals(), op.__dict__)
-op.Custom = Custom
 
 from . import _internal, contrib, image, linalg, random, sparse  # noqa: E402
 
