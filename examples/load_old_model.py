@@ -52,7 +52,7 @@ def with_new_head(symbol, below, classes):
     return mx.sym.SoftmaxOutput(scores, name="softmax"), old
 
 
-def tune(symbol, arg_params, aux_params, data, epochs, learning_rate, fixed=None):
+def tune(symbol, arg_params, aux_params, data, plan, fixed=None):
     """Train some parameters more, those that are not fixed. Return the module."""
     module = mx.mod.Module(symbol, fixed_param_names=fixed)
     module.fit(
@@ -61,10 +61,15 @@ def tune(symbol, arg_params, aux_params, data, epochs, learning_rate, fixed=None
         aux_params=aux_params,
         allow_missing=True,  # the new layer's, which the initializer gives
         initializer=mx.init.Xavier(),
-        optimizer_params={"learning_rate": learning_rate, "momentum": 0.9},
-        num_epoch=epochs,
+        optimizer_params={"learning_rate": plan["learning_rate"], "momentum": 0.9},
+        num_epoch=plan["epochs"],
     )
     return module
+
+
+def same(name, one, other):
+    """Whether a parameter has the same values in two dictionaries."""
+    return np.array_equal(one[name].asnumpy(), other[name].asnumpy())
 
 
 def main():
@@ -99,21 +104,18 @@ def main():
     loops, answers = (np.isin(digits, WITH_A_LOOP) * 1.0 for digits in (labels, answers))
     data = images[: arguments.samples], loops[: arguments.samples]
     network, old = with_new_head(symbol, "tanh3_output", classes=2)
-    head = tune(network, arg_params, aux_params, data, **HEAD, fixed=old)
+    head = tune(network, arg_params, aux_params, data, HEAD, fixed=old)
     print(f"with a loop or not, new layer only:   {100 * accuracy(head, held_out, answers):.2f} %")
-    whole = tune(network, *head.get_params(), data, **WHOLE)
+    new_arg, new_aux = head.get_params()
+    changed = [n for n in old if not same(n, arg_params, new_arg)]
+    whole = tune(network, new_arg, new_aux, data, WHOLE)
     after = accuracy(whole, held_out, answers)
     print(f"with a loop or not, all layers tuned: {100 * after:.2f} %")
 
-    changed = [n for n in old if not np.array_equal(*_values(n, arg_params, head.get_params()[0]))]
     if changed:
         print(f"the layers that were fixed have changed: {', '.join(changed)}")
         return 1
     return accuracy_status(before, ACCURACY) or accuracy_status(after, TUNED_ACCURACY)
-
-
-def _values(name, *params):
-    return [given[name].asnumpy() for given in params]
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Writes the type stubs of mx.nd from the operators' declarations.
+"""Writes the type stubs of mx.nd and mx.sym from the operators' declarations.
 
     make_stubs.py            write them
     make_stubs.py --check    fail when a file is not what would be written
 
 A checker finds in them the engine's operators, which no Python source defines: their inputs, their
-parameters with types and choices, and the methods of NDArray.
+parameters with types and choices, and the methods of NDArray and Symbol.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import mxtape as mx
 from mxtape._loader import core
 
 PACKAGE = Path(mx.__file__).parent
+OP_NAMES = {label: name for label, name, _ in core.op_labels()}
 HEADER = """\
 # Made by tools/make_stubs.py from the operators' declarations; not to be edited.
 from collections.abc import Iterator, Sequence
@@ -168,7 +169,31 @@ def operator_function(name: str, op_name: str, indent: str = "") -> str:
     return f"{indent}def {name}({', '.join(parameters)}) -> {result}: ...\n"
 
 
+def symbol_function(name: str, op_name: str, indent: str = "") -> str:
+    """The stub of a function that composes an operator; what is missing becomes a variable."""
+    info = core.describe_op(op_name)
+    parameters = []
+    for i, (label, _) in enumerate(info["inputs"]):
+        if indent and i == 0:
+            parameters.append("self")
+        elif info["variadic"]:
+            parameters.append(f"*{label}: Symbol | Sequence[Symbol]")
+        else:
+            parameters.append(f"{label}: Symbol | None = ...")
+    for label, number, _, _, choices, _ in info["params"]:
+        kind = PARAM_TYPES[number]
+        if choices:
+            values = [repr(choice) for choice in choices if choice != "None"]
+            kind = f"Literal[{', '.join(values)}]" + (" | None" if "None" in choices else "")
+        parameters.append(f"{label}: {kind} = ...")
+    parameters = [p for p in parameters if not keyword.iskeyword(p.split(":")[0])]
+    parameters += ["name: str | None = ...", "attr: dict[str, str] | None = ...", "**kwargs: Any"]
+    return f"{indent}def {name}({', '.join(parameters)}) -> Symbol: ...\n"
+
+
 def member(name: str, value, indent: str = "") -> str | None:
+    if isinstance(value, core.SymbolOperator):
+        return symbol_function(name, OP_NAMES[value.__name__], indent)
     if isinstance(value, core.Operator):
         return operator_function(name, value.__name__, indent)
     if isinstance(value, types.FunctionType):
@@ -207,7 +232,7 @@ def module_stub(module) -> str:
         # A word of Python cannot be defined; mx.nd.op has none that mx.nd has not.
         if name.startswith("__") or keyword.iskeyword(name):
             continue
-        if name.startswith("_") and module is not mx.nd._internal:
+        if name.startswith("_") and module not in (mx.nd._internal, mx.sym._internal):
             continue
         text += member(name, value) or ""
     return text
@@ -239,9 +264,47 @@ def stubs() -> dict[Path, str]:
     return files
 
 
+SYMBOL_TYPES = """\
+_Number = int | float | bool | np.generic
+_DType = str | type | np.dtype[Any]
+_Ints = SupportsIndex | Sequence[SupportsIndex]
+_SliceInts = SupportsIndex | Sequence[SupportsIndex | None]
+_Floats = _Number | Sequence[_Number]
+
+"""
+
+
+def symbol_stubs() -> dict[Path, str]:
+    """The stubs of mx.sym by their files. What is written in Python is imported from there."""
+    sym, folder = mx.sym, PACKAGE / "symbol"
+    head = HEADER + "from .symbol import Symbol\n\n" + SYMBOL_TYPES
+    methods = "class OperatorMethods:\n"
+    for name, value in sorted(vars(sys.modules["mxtape.symbol.methods"].OperatorMethods).items()):
+        if not name.startswith("_"):
+            methods += member(name, value, "    ") or ""
+    files = {folder / "methods.pyi": head + methods}
+    for name in "_internal contrib image linalg op random sparse".split():
+        dynamic = "def __getattr__(name: str) -> Any: ...\n" if name == "_internal" else ""
+        files[folder / f"{name}.pyi"] = head + module_stub(getattr(sym, name)) + dynamic
+    imports = "from . import " + ", ".join(
+        f"{name} as {name}"
+        for name, value in sorted(vars(sym).items())
+        if isinstance(value, types.ModuleType)
+    )
+    text = ""
+    for name, value in sorted(vars(sym).items()):
+        if isinstance(value, (types.FunctionType, type)) and not name.startswith("_"):
+            imports += f"\nfrom {value.__module__[len('mxtape.symbol') :]} import "
+            imports += f"{name} as {name}"
+        elif isinstance(value, core.SymbolOperator):
+            text += symbol_function(name, OP_NAMES[value.__name__])
+    files[folder / "__init__.pyi"] = HEADER + imports + "\n\n" + SYMBOL_TYPES + text
+    return {path: text.replace("NDArray", "Symbol") for path, text in files.items()}
+
+
 def main(arguments: list[str]) -> int:
     wrong = []
-    for path, text in stubs().items():
+    for path, text in {**stubs(), **symbol_stubs()}.items():
         if "--check" in arguments:
             if not path.exists() or path.read_text(encoding="utf-8") != text:
                 wrong.append(path.name)

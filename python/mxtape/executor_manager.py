@@ -4,6 +4,7 @@ import logging
 
 from .io import DataDesc
 from .module.executor_group import DataParallelExecutorGroup, _split_input_slice
+from .name import NameManager
 
 __all__ = ["DataParallelExecutorGroup", "DataParallelExecutorManager", "_split_input_slice"]
 
@@ -136,7 +137,9 @@ class DataParallelExecutorManager:
             if key not in self.execgrp_bucket:
                 data = _described(data_batch.provide_data)
                 labels = _described(data_batch.provide_label)
-                group = self._bind(self.sym_gen(key), data, labels, self.execgrp)
+                with NameManager():
+                    symbol = self.sym_gen(key)
+                group = self._bind(symbol, data, labels, self.execgrp)
                 for monitor in self._monitors:
                     group.install_monitor(monitor)
                 self.execgrp_bucket[key] = group

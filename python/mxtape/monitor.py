@@ -2,6 +2,7 @@
 
 import logging
 import re
+import weakref
 from math import sqrt
 
 from . import _borrowed, ndarray
@@ -63,7 +64,15 @@ class Monitor:
 
     def install(self, exe):
         """Lets the monitor see what an executor computes."""
-        exe.set_monitor_callback(self.stat_helper, self.monitor_all)
+        helper = weakref.WeakMethod(self.stat_helper)
+
+        def watch(name, array):
+            # The monitor has the executor: the other way round it must not, to be freed at once.
+            method = helper()
+            if method is not None:
+                method(name, array)
+
+        exe.set_monitor_callback(watch, self.monitor_all)
         self.exes.append(exe)
 
     def tic(self):

@@ -36,11 +36,15 @@ class Case:
     and ``differences.py`` states its result.
     """
 
-    def __init__(self, family, name, function, rtol=None, why=None, unsafe=False):
+    def __init__(
+        self, family, name, function, rtol=None, why=None, unsafe=False, setup=None, line=None
+    ):
         if rtol is not None and not why:
             raise ValueError(f"{family}::{name}: a wider tolerance needs a reason")
         self.family, self.name, self.function = family, name, function
         self.rtol, self.unsafe = rtol, unsafe
+        # Of an expression: where its arrays come from, and its text.
+        self.setup, self.line, self.wrt = setup, line, None
         self.id = f"{family}::{name}"
 
 
@@ -95,7 +99,7 @@ def values(family, setup, text, prefix="", **options):
             env, _ = _environment(mx, setup)
             return eval(line, env)
 
-        _register(Case(_family(family), prefix + line, run, **options))
+        _register(Case(_family(family), prefix + line, run, setup=setup, line=line, **options))
 
 
 def gradients(family, setup, text, prefix="", wrt=None, **options):
@@ -120,7 +124,11 @@ def gradients(family, setup, text, prefix="", wrt=None, **options):
             mx.autograd.backward(heads, [head_like(mx, h) for h in heads])
             return {"out": y, "grad": {k: v.grad for k, v in wanted.items()}}
 
-        _register(Case(_family(family), "grad " + prefix + line, run, **options))
+        made = Case(
+            _family(family), "grad " + prefix + line, run, setup=setup, line=line, **options
+        )
+        made.wrt = wrt
+        _register(made)
 
 
 def attempt(function, *args, **kwargs):

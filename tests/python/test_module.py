@@ -3,9 +3,11 @@
 The trajectories themselves are compared with MXNet's in tests/conformance/cases/module.py.
 """
 
+import gc
 import logging
 import pickle
 import warnings
+import weakref
 
 import numpy as np
 import pytest
@@ -64,6 +66,7 @@ def step(module, batch):
 
 
 def numpy_params(module):
+    mx.nd.waitall()  # MXNet may read running statistics before they are written
     return {n: v.asnumpy() for part in module.get_params() for n, v in part.items()}
 
 
@@ -337,6 +340,22 @@ def test_buckets_from_symbols():
         loaded.forward(bucket_batch(3))
 
 
+def test_layers_without_names_are_the_same_in_every_bucket():
+    def sym_gen(key):
+        n = mx.sym.Embedding(mx.sym.Variable("data"), input_dim=9, output_dim=4)
+        n = mx.sym.FullyConnected(mx.sym.sum(n, axis=1), num_hidden=3)
+        return mx.sym.SoftmaxOutput(n, mx.sym.Variable("label")), ("data",), ("label",)
+
+    mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=3)
+    module = mx.mod.BucketingModule(sym_gen, default_bucket_key=8)
+    module.bind([("data", (4, 8))], [("label", (4,))])
+    module.init_params(mx.init.One())
+    for key in (5, 3):
+        module.switch_bucket(key, [("data", (4, key))], [("label", (4,))])
+        names = ["embedding0_weight", "fullyconnected0_weight", "fullyconnected0_bias"]
+        assert module._curr_module._param_names == names
+
+
 def test_a_bucket_with_parameters_of_its_own_is_refused():
     def sym_gen(key):
         n = mx.sym.Variable("data")
@@ -373,6 +392,51 @@ def test_labels_that_the_symbol_does_not_use(label_names):
         arg_params={"fc_weight": mx.nd.ones((3, 5)), "fc_bias": mx.nd.array([0, 1, 2])}
     )
     assert scorer.score(rows, "acc") == [("accuracy", pytest.approx(np.mean(Y == 2)))]
+
+
+@pytest.mark.differs("MXNet trains on zeros when it was bound without labels, or reshaped so")
+@pytest.mark.parametrize("count", [4, 6])
+@pytest.mark.parametrize("contexts", [1, 2])
+def test_training_uses_labels_that_the_module_was_not_bound_with(count, contexts):
+    context = [mx.cpu(i) for i in range(contexts)]
+    modules = [module_of(context=context), module_of(labels=False, context=context)]
+    modules.append(module_of(batch=8, context=context))
+    modules[2].reshape([("data", (4, 5))])
+    assert modules[2].label_shapes[0].shape == (4,)
+    for module in modules:
+        module.init_optimizer(optimizer_params={"learning_rate": 0.5, "rescale_grad": 0.25})
+        for first in (0, 8):
+            step(module, batch_of(count, first))
+    expected = numpy_params(modules[0])
+    for module in modules[1:]:
+        assert_same_params(expected, numpy_params(module))
+        assert module.label_shapes[0].shape == (count,)
+
+
+@pytest.mark.differs("MXNet's error is a bare StopIteration")
+def test_an_empty_iterator():
+    rows = mx.io.NDArrayIter(X, Y, 4)
+    assert len(list(rows)) == 5
+    with pytest.raises(ValueError, match="needs a reset"):
+        mx.mod.Module(classifier()).fit(rows, num_epoch=1)
+
+
+@pytest.mark.differs("MXNet refuses an empty list of label shapes")
+def test_data_without_labels_train_an_autoencoder():
+    data = mx.sym.Variable("data")
+    n = mx.sym.FullyConnected(data, num_hidden=5, name="fc")
+    loss = mx.sym.MakeLoss(mx.sym.mean(mx.sym.square(n - data), axis=1), name="loss")
+    module = mx.mod.Module(loss, label_names=None)
+    rows, losses = mx.io.NDArrayIter(X, None, 4), []
+    module.fit(
+        rows,
+        eval_metric="loss",
+        num_epoch=5,
+        optimizer_params={"learning_rate": 1.0},
+        epoch_end_callback=lambda *_: losses.append(module.score(rows, "loss")[0][1]),
+    )
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] < 0.5 * losses[0]
 
 
 @pytest.mark.differs("MXNet does not say that a name is given twice")
@@ -435,6 +499,27 @@ def test_wrong_batches_say_what_was_given():
             module.forward(mx.io.DataBatch(data, label), is_train=True)
         module.forward(batch_of(), is_train=False)
         assert_same_params(before, numpy_params(module))
+
+
+@pytest.mark.differs("MXNet's errors do not say what was given")
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda n: mx.mod.Module(n, label_names="ab"), TypeError, "label_names must be a list"),
+        (lambda n: mx.mod.Module(n, context=3), TypeError, "context must be a Context"),
+        (lambda n: mx.mod.Module(n, context=[]), TypeError, "context must be a Context"),
+        (
+            lambda n: mx.mod.Module(n).bind({"data": (4, 5)}),
+            TypeError,
+            "data_shapes must be a list",
+        ),
+        (lambda n: module_of(n).forward(mx.nd.ones((4, 5))), TypeError, "needs a DataBatch"),
+        (lambda n: module_of(n).backward([mx.nd.ones((4, 3))] * 2), ValueError, "2 gradients for"),
+    ],
+)
+def test_wrong_types_say_what_is_wanted(call, error, message):
+    with pytest.raises(error, match=message):
+        call(classifier())
 
 
 @pytest.mark.differs("MXNet's assertions have no text")
@@ -585,6 +670,21 @@ def test_groups_of_contexts_are_accepted():
         module_of(context=contexts, group2ctxs=[{"a": mx.cpu()}])
 
 
+@pytest.mark.differs("an inference executor of MXNet goes on with the weights that it saw first")
+def test_a_module_that_shares_parameters_predicts_with_what_is_learnt():
+    module = module_of(classifier(norm=True))
+    module.init_optimizer(optimizer_params={"learning_rate": 0.5})
+    other = mx.mod.Module(module.symbol)
+    shapes = [("data", (2, 5))], [("softmax_label", (2,))]
+    other.bind(*shapes, for_training=False, shared_module=module)
+    for first in (0, 4, 8):
+        step(module, batch_of(first=first))
+        other.forward(batch_of(2, first), is_train=False)
+        got = other.get_outputs()[0].asnumpy()
+        module.forward(batch_of(4, first), is_train=False)
+        np.testing.assert_allclose(got, module.get_outputs()[0].asnumpy()[:2], rtol=1e-6)
+
+
 # ---- monitors
 
 
@@ -595,6 +695,24 @@ def test_a_monitor_goes_on_after_a_reshape():
         monitor.tic()
         module.forward(batch_of(count), is_train=False)
         assert [name for _, name, _ in monitor.toc()] == ["fc2_output"]
+
+
+def test_a_module_that_trained_is_freed_at_once():
+    def train():
+        module = mx.mod.Module(classifier(), context=[mx.cpu(0), mx.cpu(1)])
+        rows = mx.io.NDArrayIter(X, Y, 4)
+        module.fit(rows, rows, num_epoch=1, monitor=mx.mon.Monitor(2, pattern="fc1_output"))
+        module.forward(batch_of(2), is_train=False)
+        module.bind([("data", (6, 5))], [("softmax_label", (6,))], force_rebind=True)
+        parts = [module, *module._exec_group.execs, module._kvstore, module._optimizer]
+        return [weakref.ref(part) for part in parts]
+
+    gc.collect()
+    gc.disable()
+    try:
+        assert [ref() for ref in train()] == [None] * 5
+    finally:
+        gc.enable()
 
 
 def test_a_statistic_that_is_no_array():

@@ -1,4 +1,4 @@
-"""Every operator as a symbol: what it composes is the operator, also after a round through a file."""
+"""Every operator as a symbol, also after a round through a file; long graphs."""
 
 import json
 import time
@@ -86,8 +86,10 @@ def test_docstrings_and_signatures_follow_from_the_declarations():
         "data weight bias num_hidden no_bias flatten name attr out kwargs".split()
     )
     assert "num_hidden : int, required" in function.__doc__
-    assert "data : Symbol" in function.__doc__ and "NDArray" not in function.__doc__
-    assert function.__name__ == "FullyConnected" and "FullyConnected" in repr(function)
+    assert "data : Symbol" in function.__doc__
+    assert "NDArray" not in function.__doc__
+    assert function.__name__ == "FullyConnected"
+    assert "FullyConnected" in repr(function)
     assert mx.sym.flatten.__name__ == "flatten"
 
 

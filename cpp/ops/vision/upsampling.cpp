@@ -220,18 +220,18 @@ void infer_upsampling(InferCall& call) {
   const Shape& data = call.shape(0);
   call.expect_floating();
   call.expect_same_dtype();
-  for (size_t i = 0; i < call.input_count(); ++i) {
+  const bool bilinear = p.sample_type == SampleType::kBilinear;
+  for (size_t i = 0; i < (bilinear ? 1 : call.input_count()); ++i) {
     call.expect(call.shape(i).ndim() == 4,
                 "inputs must have 4 axes: batch, channels, height, width");
   }
   // Room for products of sizes.
   call.expect(p.scale >= 1 && p.scale <= 1000, "scale must be from 1 to 1000");
   Shape out{data[0], data[1], data[2] * p.scale, data[3] * p.scale};
-  if (p.sample_type == SampleType::kBilinear) {
+  if (bilinear) {
     call.expect(call.input_count() == 2, "sample_type bilinear needs data and a weight");
     call.expect(p.num_filter == data[1], "num_filter must be the number of channels, ", data[1]);
-    const Shape weight = weight_shape(spread_of(p, data));
-    call.expect(call.shape(1) == weight, "weight must have shape ", weight);
+    call.require(1, weight_shape(spread_of(p, data)));
   } else {
     int64_t channels = 0;
     for (size_t i = 0; i < call.input_count(); ++i) {

@@ -24,6 +24,13 @@ def require_state(module, *states):
             raise AssertionError(f"this needs a call of {name}.{calls[state]} first")
 
 
+def as_names(names, argument):
+    """The names as a list; None stands for none."""
+    if isinstance(names, str):
+        raise TypeError(f"{argument} must be a list of names, not the text {names!r}")
+    return list(names or [])
+
+
 def _check_input_names(symbol, names, typename, throw):
     """Requires that each name is an argument of the symbol, and is named once.
 
@@ -64,8 +71,12 @@ def _check_names_match(names, shapes, what, throw):
     warnings.warn(message, stacklevel=4)
 
 
-def _described(shapes):
+def _described(shapes, what):
     described = []
+    if isinstance(shapes, (dict, str, DataDesc)):
+        raise TypeError(
+            f"{what}_shapes must be a list of DataDesc or (name, shape); got {shapes!r}"
+        )
     for desc in shapes:
         desc = desc if isinstance(desc, DataDesc) else DataDesc(*desc)
         if not isinstance(desc.shape, tuple):
@@ -76,10 +87,10 @@ def _described(shapes):
 
 def _parse_data_desc(data_names, label_names, data_shapes, label_shapes):
     """The shapes as lists of ``DataDesc``, checked against the names; no labels give None."""
-    data_shapes = _described(data_shapes)
+    data_shapes = _described(data_shapes, "data")
     _check_names_match(data_names, data_shapes, "data", True)
     if label_shapes is not None:
-        label_shapes = _described(label_shapes)
+        label_shapes = _described(label_shapes, "label")
         _check_names_match(label_names, label_shapes, "label", False)
     else:
         _check_names_match(label_names, [], "label", False)

@@ -3,6 +3,7 @@
 import logging
 import time
 import warnings
+from typing import Any
 
 import numpy as np
 
@@ -64,7 +65,7 @@ class BaseModule:
         self.inputs_need_grad = False
         self.params_initialized = False
         self.optimizer_initialized = False
-        self._symbol = None
+        self._symbol: Any = None
         self._total_exec_bytes = 0
 
     def forward_backward(self, data_batch):
@@ -300,7 +301,9 @@ class BaseModule:
             nbatch = 0
             data_iter = iter(train_data)
             end_of_batch = False
-            next_data_batch = next(data_iter)
+            next_data_batch = next(data_iter, None)
+            if next_data_batch is None:
+                raise ValueError("train_data has no batch: it is empty, or needs a reset()")
             while not end_of_batch:
                 data_batch = next_data_batch
                 if monitor is not None:

@@ -2,12 +2,14 @@
 
 import logging
 import warnings
+from typing import Any
 
 from .. import context as ctx
 from .. import ndarray as nd
 from .. import symbol as sym
 from ..model import load_params
-from ._checks import _check_input_names, require, require_state
+from ..name import NameManager
+from ._checks import _check_input_names, as_names, require, require_state
 from .base_module import _UNIFORM, BaseModule
 from .module import Module
 
@@ -71,26 +73,28 @@ class BucketingModule(BaseModule):
         self._sym_gen = sym_gen
         self._context = context
         self._work_load_list = work_load_list
-        self._fixed_param_names = list(fixed_param_names or [])
-        self._state_names = list(state_names or [])
+        self._fixed_param_names = as_names(fixed_param_names, "fixed_param_names")
+        self._state_names = as_names(state_names, "state_names")
         self._group2ctxs = group2ctxs
         self._compression_params = compression_params
         symbol, data_names, label_names = self._call_sym_gen(default_bucket_key)
-        _check_input_names(symbol, list(data_names or []), "data_names", True)
-        _check_input_names(symbol, list(label_names or []), "label_names", False)
+        _check_input_names(symbol, as_names(data_names, "data_names"), "data_names", True)
+        _check_input_names(symbol, as_names(label_names, "label_names"), "label_names", False)
         _check_input_names(symbol, self._state_names, "state_names", True)
         _check_input_names(symbol, self._fixed_param_names, "fixed_param_names", True)
-        self._buckets = {}
-        self._curr_module = None
-        self._curr_bucket_key = None
+        self._buckets: dict = {}
+        self._curr_module: Any = None
+        self._curr_bucket_key: Any = None
         self._params_dirty = False
-        self._monitor = None
-        self._grad_req = None
+        self._monitor: Any = None
+        self._grad_req: Any = None
         # Of a module that was loaded, until it is bound.
-        self._loaded_params = None
+        self._loaded_params: Any = None
 
     def _call_sym_gen(self, *args, **kwargs):
-        generated = self._sym_gen(*args, **kwargs)
+        # Layers without names get the same ones in every bucket.
+        with NameManager():
+            generated = self._sym_gen(*args, **kwargs)
         if not isinstance(generated, tuple) or len(generated) != 3:
             raise ValueError(
                 "sym_gen must give (symbol, data_names, label_names); "

@@ -2,6 +2,7 @@
 
 import logging
 from collections import OrderedDict
+from typing import Any
 
 from .. import context as ctx
 from .. import ndarray as nd
@@ -94,7 +95,7 @@ def _prepare_group2ctxs(group2ctxs, ctx_len):
         "group2ctxs must be a dict of str to Context, or to a list of one for each context, or a "
         f"list of such dicts; got {type(group2ctxs).__name__}",
     )
-    prepared = [{} for _ in range(ctx_len)]
+    prepared: list[dict] = [{} for _ in range(ctx_len)]
     for group, contexts in group2ctxs.items():
         if isinstance(contexts, ctx.Context):
             contexts = [contexts]
@@ -182,11 +183,15 @@ class DataParallelExecutorGroup:
         else:
             self.shared_data_arrays = [{} for _ in contexts]
         self._total_exec_bytes = 0
-        self._default_execs = None
-        self._monitors = []
-        self.execs = []
-        self.batch_size = self.slices = None
-        self.data_shapes = self.label_shapes = None
+        self._default_execs: Any = None
+        self._monitors: list = []
+        self.execs: list = []
+        self.batch_size: Any = None
+        self.slices: Any = None
+        self.data_shapes: Any = None
+        self.label_shapes: Any = None
+        self.data_names: list = []
+        self.label_names: list = []
         self.bind_exec(data_shapes, label_shapes, shared_group)
 
     def _grad_req_of_arguments(self, grad_req, data_shapes):
@@ -402,6 +407,11 @@ class DataParallelExecutorGroup:
             out_grads = []
         elif isinstance(out_grads, nd.NDArray):
             out_grads = [out_grads]
+        if len(out_grads) > self.num_outputs:
+            raise ValueError(
+                f"backward got {len(out_grads)} gradients for the {self.num_outputs} outputs "
+                f"{self.output_names}"
+            )
         for executor, context, islice in zip(self.execs, self.contexts, self.slices):
             parts = [
                 _part(grad, islice, axis).as_in_context(context)
@@ -458,6 +468,7 @@ class DataParallelExecutorGroup:
 
     def update_metric(self, eval_metric, labels, pre_sliced):
         """Updates a metric with the outputs of the last forward, context by context."""
+        labels = [] if labels is None else labels
         # Labels that the module was not bound with are named by their places.
         names = self.label_names or [f"label{i}" for i in range(len(labels))]
         axes = self.label_layouts or [0] * len(labels)

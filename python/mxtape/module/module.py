@@ -2,8 +2,10 @@
 
 import logging
 import warnings
+from typing import Any
 
 from .. import context as ctx
+from .. import ndarray as nd
 from .. import optimizer as opt
 from ..initializer import InitDesc
 from ..io import DataDesc
@@ -16,7 +18,7 @@ from ..model import (
     _update_params_on_kvstore,
     load_checkpoint,
 )
-from ._checks import _check_input_names, _parse_data_desc, require, require_state
+from ._checks import _check_input_names, _parse_data_desc, as_names, require, require_state
 from .base_module import _UNIFORM, BaseModule
 from .executor_group import DataParallelExecutorGroup
 
@@ -85,7 +87,10 @@ class Module(BaseModule):
         compression_params=None,
     ):
         super().__init__(logger=logger)
-        self._context = [context] if isinstance(context, ctx.Context) else list(context)
+        contexts = context if isinstance(context, (list, tuple)) else [context]
+        if not contexts or not all(isinstance(c, ctx.Context) for c in contexts):
+            raise TypeError(f"context must be a Context or a list of Contexts; got {context!r}")
+        self._context = list(contexts)
         self._work_load_list = work_load_list or [1] * len(self._context)
         require(
             len(self._work_load_list) == len(self._context),
@@ -94,10 +99,10 @@ class Module(BaseModule):
         )
         self._group2ctxs = group2ctxs
         self._symbol = symbol
-        self._data_names = list(data_names or [])
-        self._label_names = list(label_names or [])
-        self._state_names = list(state_names or [])
-        self._fixed_param_names = list(fixed_param_names or [])
+        self._data_names = as_names(data_names, "data_names")
+        self._label_names = as_names(label_names, "label_names")
+        self._state_names = as_names(state_names, "state_names")
+        self._fixed_param_names = as_names(fixed_param_names, "fixed_param_names")
         _check_input_names(symbol, self._data_names, "data_names", True)
         _check_input_names(symbol, self._label_names, "label_names", False)
         _check_input_names(symbol, self._state_names, "state_names", True)
@@ -106,20 +111,20 @@ class Module(BaseModule):
         self._param_names = [name for name in symbol.list_arguments() if name not in inputs]
         self._aux_names = symbol.list_auxiliary_states()
         self._output_names = symbol.list_outputs()
-        self._arg_params = None
-        self._aux_params = None
+        self._arg_params: Any = None
+        self._aux_params: Any = None
         # Whether the executors' parameters have changed since _arg_params was read from them.
         self._params_dirty = False
-        self._optimizer = None
-        self._kvstore = None
-        self._update_on_kvstore = None
-        self._updater = None
-        self._preload_opt_states = None
+        self._optimizer: Any = None
+        self._kvstore: Any = None
+        self._update_on_kvstore: Any = None
+        self._updater: Any = None
+        self._preload_opt_states: Any = None
         self._compression_params = compression_params
-        self._grad_req = None
-        self._exec_group = None
-        self._data_shapes = None
-        self._label_shapes = None
+        self._grad_req: Any = None
+        self._exec_group: Any = None
+        self._data_shapes: Any = None
+        self._label_shapes: Any = None
 
     @staticmethod
     def load(prefix, epoch, load_optimizer_states=False, **kwargs):
@@ -415,12 +420,16 @@ class Module(BaseModule):
         Parameters
         ----------
         data_shapes, label_shapes : list of DataDesc or (str, tuple)
-            As for ``bind``.
+            As for ``bind``. The shapes of labels that it was bound with may be missing: they follow
+            from the data's.
         """
         require_state(self, "binded")
+        label_names = [] if label_shapes is None else self._label_names
         data_shapes, label_shapes = _parse_data_desc(
-            self._data_names, self._label_names, data_shapes, label_shapes
+            self._data_names, label_names, data_shapes, label_shapes
         )
+        if label_shapes is None and self._label_shapes:
+            label_shapes = self._labels_for(data_shapes)
         self._exec_group.reshape(data_shapes, label_shapes)
         self._data_shapes, self._label_shapes = data_shapes, label_shapes
 
@@ -506,13 +515,19 @@ class Module(BaseModule):
             Training or predicting; by default as the module was bound.
         """
         require_state(self, "binded", "params_initialized")
-        self._take_shapes(data_batch)
-        self._exec_group.forward(data_batch, is_train)
-        if is_train or (is_train is None and self.for_training):
+        if isinstance(data_batch, nd.NDArray):
+            raise TypeError("forward needs a DataBatch, such as mx.io.DataBatch([array])")
+        training = self.for_training if is_train is None else is_train
+        self._take_shapes(data_batch, training)
+        self._exec_group.forward(data_batch, training)
+        if training:
             self._params_dirty = True  # Running statistics move forward.
 
-    def _take_shapes(self, data_batch):
-        """Reshapes the module where a batch has other shapes than it is bound to."""
+    def _take_shapes(self, data_batch, training):
+        """Reshapes the module where a batch has other shapes than it is bound to.
+
+        In training it learns from labels too that it was not bound with.
+        """
         data, labels = self._batch_shapes(data_batch)
         if len(data) != len(self._data_shapes):
             raise ValueError(
@@ -520,6 +535,8 @@ class Module(BaseModule):
                 f"{self._data_names}"
             )
         old_labels = self._label_shapes or []
+        if training and labels and not old_labels and len(labels) == len(self._label_names):
+            old_labels = [DataDesc(name, ()) for name in self._label_names]
         if labels and old_labels and len(labels) != len(old_labels):
             raise ValueError(
                 f"the batch has {len(labels)} labels, but the module was bound with labels "

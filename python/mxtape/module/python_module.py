@@ -1,6 +1,7 @@
 """Modules that are written in Python, without a symbol."""
 
 import logging
+from typing import Any
 
 from .. import ndarray as nd
 from ._checks import require
@@ -29,9 +30,9 @@ class PythonModule(BaseModule):
         self._data_names, self._label_names, self._output_names = (
             list(some) if isinstance(some, tuple) else some for some in names
         )
-        self._data_shapes = None
-        self._label_shapes = None
-        self._output_shapes = None
+        self._data_shapes: Any = None
+        self._label_shapes: Any = None
+        self._output_shapes: Any = None
 
     @property
     def data_names(self):

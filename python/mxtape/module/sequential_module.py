@@ -129,7 +129,7 @@ class SequentialModule(BaseModule):
                 force_init=force_init,
                 allow_extra=True,
             )
-        owners = {}
+        owners: dict = {}
         for i, module in enumerate(self._modules):
             for name in [name for params in module.get_params() for name in params]:
                 require(

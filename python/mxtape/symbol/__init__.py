@@ -4,16 +4,13 @@
 from . import op, register
 from .creation import arange, eye, full, histogram, linspace, ones, split_v2, zeros
 from .custom import Custom
-from .operators import hypot, install, maximum, minimum, pow, power
+from .operators import hypot, maximum, minimum, pow, power
 from .symbol import Group, Symbol, Variable, load, load_json, var
 
-install()
-Symbol.split_v2 = split_v2
 register.publish_operators(globals(), op.__dict__)
 
 from . import _internal, contrib, image, linalg, random, sparse  # noqa: E402
 
-del install
 __all__ = [name for name in globals() if not name.startswith("_")]
 
 

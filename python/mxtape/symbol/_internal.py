@@ -1,4 +1,4 @@
-"""Symbols of operators that ``mx.sym`` leaves out: scalar forms, assignment, samplers."""
+"""What MXNet keeps out of ``mx.sym``: scalar forms, assignment, samplers."""
 
 from ..attribute import AttrScope  # noqa: F401 (MXNet's module has these too)
 from ..base import _Null  # noqa: F401

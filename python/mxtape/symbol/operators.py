@@ -1,85 +1,136 @@
-"""Arithmetic of symbols and numbers: operators of Symbol, and functions of their names."""
+"""Arithmetic of symbols and numbers: Symbol's operators, and functions of two arguments."""
 
 from numbers import Number
+from typing import Any
 
 import numpy as np
 
 from . import register
-from .symbol import Symbol
-
-
-def _functions(names):
-    """The functions for two symbols, a symbol and a number, and a number and a symbol."""
-    return [name and register.get(name) for name in names.split()]
-
 
 _NUMBERS = {int, float}  # for which isinstance(value, Number) takes long
+
+
+def _forms(names):
+    """The functions for two symbols, and for a symbol and a number, by their names."""
+    return tuple(register.get(name) for name in names.split())
+
+
+_ADD = _forms("_Plus _PlusScalar")
+_SUB = _forms("_Minus _MinusScalar")
+_RSUB = register.get("_RMinusScalar")
+_MUL = _forms("_Mul _MulScalar")
+_TRUEDIV = _forms("_Div _DivScalar")
+_RTRUEDIV = register.get("_RDivScalar")
+_MOD = _forms("_Mod _ModScalar")
+_RMOD = register.get("_RModScalar")
+_POW = _forms("_Power _PowerScalar")
+_RPOW = register.get("_rpower_scalar")
+_EQ = _forms("_equal _equal_scalar")
+_NE = _forms("_not_equal _not_equal_scalar")
+_GT = _forms("_greater _greater_scalar")
+_GE = _forms("_greater_equal _greater_equal_scalar")
+_LT = _forms("_lesser _lesser_scalar")
+_LE = _forms("_lesser_equal _lesser_equal_scalar")
 
 
 def _scalar(value):
     return int(value) if isinstance(value, (bool, np.bool_)) else value
 
 
-def _operator(names):
-    """The methods `symbol OP other` and `other OP symbol`."""
-    two, number, reversed_number = _functions(names)
-
-    def method(self, other):
-        if isinstance(other, Symbol):
-            return two(self, other)
-        if type(other) in _NUMBERS or isinstance(other, Number):
-            return number(self, scalar=_scalar(other))
-        raise TypeError(f"a Symbol and {type(other)} have no such operator")
-
-    def reversed_method(self, other):
-        if isinstance(other, Number):
-            return reversed_number(self, scalar=_scalar(other))
-        raise TypeError(f"{type(other)} and a Symbol have no such operator")
-
-    return method, reversed_method
+def _apply(forms, symbol, other):
+    if isinstance(other, Arithmetic):
+        return forms[0](symbol, other)
+    if type(other) in _NUMBERS or isinstance(other, Number):
+        return forms[1](symbol, scalar=_scalar(other))
+    raise TypeError(f"a Symbol and {type(other)} have no such operator")
 
 
-_OPERATORS = {
-    "add": "_Plus _PlusScalar _PlusScalar",
-    "sub": "_Minus _MinusScalar _RMinusScalar",
-    "mul": "_Mul _MulScalar _MulScalar",
-    "truediv": "_Div _DivScalar _RDivScalar",
-    "mod": "_Mod _ModScalar _RModScalar",
-    "pow": "_Power _PowerScalar _rpower_scalar",
-}
-_COMPARISONS = {
-    "eq": "_equal _equal_scalar _equal_scalar",
-    "ne": "_not_equal _not_equal_scalar _not_equal_scalar",
-    "gt": "_greater _greater_scalar _lesser_scalar",
-    "ge": "_greater_equal _greater_equal_scalar _lesser_equal_scalar",
-    "lt": "_lesser _lesser_scalar _greater_scalar",
-    "le": "_lesser_equal _lesser_equal_scalar _greater_equal_scalar",
-}
+def _apply_reversed(function, symbol, number):
+    if isinstance(number, Number):
+        return function(symbol, scalar=_scalar(number))
+    raise TypeError(f"{type(number)} and a Symbol have no such operator")
 
 
-def install():
-    """Puts the operators on Symbol."""
-    for name, functions in _OPERATORS.items():
-        method, reversed_method = _operator(functions)
-        setattr(Symbol, f"__{name}__", method)
-        setattr(Symbol, f"__r{name}__", reversed_method)
-    for name, functions in _COMPARISONS.items():
-        setattr(Symbol, f"__{name}__", _operator(functions)[0])
-    Symbol.__div__, Symbol.__rdiv__ = Symbol.__truediv__, Symbol.__rtruediv__
-    Symbol.__neg__ = lambda self: register.get("_MulScalar")(self, scalar=-1.0)
-    Symbol.__abs__ = lambda self: register.get("abs")(self)
-    Symbol.__hash__ = None  # as symbols are compared element by element
+class Arithmetic:
+    """The operators of Symbol, with symbols of the same shape and with numbers."""
+
+    __slots__ = ()
+    # NumPy's arrays leave `array * symbol` to the symbol, which refuses.
+    __array_priority__ = 1000.0
+    __hash__ = None  # type: ignore[assignment]  # symbols are compared element by element
+
+    def __add__(self, other) -> Any:
+        return _apply(_ADD, self, other)
+
+    def __sub__(self, other) -> Any:
+        return _apply(_SUB, self, other)
+
+    def __mul__(self, other) -> Any:
+        return _apply(_MUL, self, other)
+
+    def __truediv__(self, other) -> Any:
+        return _apply(_TRUEDIV, self, other)
+
+    def __mod__(self, other) -> Any:
+        return _apply(_MOD, self, other)
+
+    def __pow__(self, other) -> Any:
+        return _apply(_POW, self, other)
+
+    def __radd__(self, other) -> Any:
+        return _apply_reversed(_ADD[1], self, other)
+
+    def __rsub__(self, other) -> Any:
+        return _apply_reversed(_RSUB, self, other)
+
+    def __rmul__(self, other) -> Any:
+        return _apply_reversed(_MUL[1], self, other)
+
+    def __rtruediv__(self, other) -> Any:
+        return _apply_reversed(_RTRUEDIV, self, other)
+
+    def __rmod__(self, other) -> Any:
+        return _apply_reversed(_RMOD, self, other)
+
+    def __rpow__(self, other) -> Any:
+        return _apply_reversed(_RPOW, self, other)
+
+    def __eq__(self, other) -> Any:
+        return _apply(_EQ, self, other)
+
+    def __ne__(self, other) -> Any:
+        return _apply(_NE, self, other)
+
+    def __gt__(self, other) -> Any:
+        return _apply(_GT, self, other)
+
+    def __ge__(self, other) -> Any:
+        return _apply(_GE, self, other)
+
+    def __lt__(self, other) -> Any:
+        return _apply(_LT, self, other)
+
+    def __le__(self, other) -> Any:
+        return _apply(_LE, self, other)
+
+    def __neg__(self) -> Any:
+        return _MUL[1](self, scalar=-1.0)
+
+    def __abs__(self) -> Any:
+        return register.get("abs")(self)
+
+    __div__, __rdiv__ = __truediv__, __rtruediv__
 
 
 def _of_two(left, right, names, numbers):
-    two, number, reversed_number = _functions(names)
-    if isinstance(left, Symbol):
-        if isinstance(right, Symbol):
+    two, number, reversed_number = _forms(names)
+    if isinstance(left, Arithmetic):
+        if isinstance(right, Arithmetic):
             return two(left, right)
         if isinstance(right, Number):
             return number(left, scalar=_scalar(right))
     elif isinstance(left, Number):
-        if isinstance(right, Symbol):
+        if isinstance(right, Arithmetic):
             return reversed_number(right, scalar=_scalar(left))
         if isinstance(right, Number):
             return numbers(left, right)

@@ -45,7 +45,7 @@ def publish_prefixed(namespace, prefix):
 
 
 def publish_methods(cls):
-    """Adds the operators that are methods of arrays to the class of symbols."""
+    """Adds the operators that are methods of arrays to a class, where it has none of the name."""
     for label in ["reshape", *_arrays.method_names()]:
         if label not in vars(cls):
             setattr(cls, label, get(label))

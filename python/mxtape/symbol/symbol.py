@@ -9,6 +9,8 @@ from ..base import MXNetError, NotImplementedForSymbol
 from ..name import NameManager
 from . import register
 from .binding import Bindable
+from .methods import OperatorMethods
+from .operators import Arithmetic
 
 _STORAGE_TYPES = ("default", "row_sparse", "csr")
 
@@ -22,7 +24,7 @@ def _for_arrays_only(name, alias=None):
     return method
 
 
-class Symbol(Bindable):
+class Symbol(Arithmetic, OperatorMethods, Bindable):
     """Some outputs of a graph of operators, and all that they are computed from.
 
     The functions of ``mx.sym`` make symbols from symbols, operators such as ``+`` too. A call
@@ -40,8 +42,6 @@ class Symbol(Bindable):
     """
 
     __slots__ = ("_graph",)
-    # NumPy's arrays leave `array * symbol` to the symbol, which refuses.
-    __array_priority__ = 1000.0
 
     def __init__(self, handle):
         if not isinstance(handle, _core.Graph):
@@ -349,26 +349,6 @@ class Symbol(Bindable):
         """Graphs run on mxtape's own engine only: an MXNetError."""
         raise MXNetError(f"optimize_for: there is no backend {backend!r}")
 
-    def astype(self, *args, **kwargs):
-        """The symbol cast to a data type: :func:`mxtape.sym.cast`."""
-        return register.get("cast")(self, *args, **kwargs)
-
-    def diag(self, k=0, **kwargs):
-        """A diagonal, or the matrix that has the symbol as one: :func:`mxtape.sym.diag`."""
-        return register.get("diag")(self, k, **kwargs)
-
-    def expand_dims(self, axis, inplace=False, **kwargs):
-        """With one more axis, of extent 1. `inplace` is accepted for NDArray's sake."""
-        return register.get("expand_dims")(self, axis, **kwargs)
-
-    def flatten(self, inplace=False, **kwargs):
-        """With two axes, the first as it was. `inplace` is accepted for NDArray's sake."""
-        return register.get("flatten")(self, **kwargs)
-
-    def squeeze(self, axis=None, inplace=False, **kwargs):
-        """Without axes of extent 1. `inplace` is accepted for NDArray's sake."""
-        return register.get("squeeze")(self, axis, **kwargs)
-
 
 def _shape(name, value):
     if not isinstance(value, tuple):
@@ -522,4 +502,3 @@ def load_json(json_str):
 _core.set_symbol_types(
     Symbol, NameManager._current, AttrScope._current, AttrScope, register.describe
 )
-register.publish_methods(Symbol)

@@ -15,13 +15,13 @@ def environment(mx):
 
 
 def expressions(kind, text, result):
-    for line in text.strip().splitlines():
+    for line in map(str.strip, text.strip().splitlines()):
 
-        def run(mx, line=line.strip()):
+        def run(mx, line=line):
             with mx.name.NameManager(), mx.AttrScope():
                 return result(eval(line, environment(mx)))
 
-        case(run, name=f"{kind} {line.strip()}")
+        case(run, name=f"{kind} {line}")
 
 
 # Operators with numbers and symbols: the node, its name and its attributes.
@@ -206,7 +206,7 @@ expressions(
     s.smooth_l1(a, scalar=1.0)
     s.L2Normalization(a, mode='channel')
     s.LRN(a, nsize=5)
-    s.SpatialTransformer(a, b, target_shape=(4, 4), transform_type='affine', sampler_type='bilinear')
+    s.SpatialTransformer(a, b, transform_type='affine', sampler_type='bilinear')
     s._internal._plus(a, b)
     s._internal._mul_scalar(a, scalar=3)
     s.op.FullyConnected(data, num_hidden=2)

@@ -3,19 +3,25 @@
 from harness import attempt, case
 
 
-def cases(kind, text):
-    for line in text.strip().splitlines():
+def lenet(s, data):
+    net = s.Activation(s.Convolution(data, kernel=(5, 5), num_filter=4), act_type="tanh")
+    net = s.Pooling(net, kernel=(2, 2), stride=(2, 2), pool_type="max")
+    return s.SoftmaxOutput(s.FullyConnected(s.Flatten(net), num_hidden=10), name="softmax")
 
-        def run(mx, line=line.strip()):
+
+def cases(kind, text):
+    for line in map(str.strip, text.strip().splitlines()):
+
+        def run(mx, line=line):
             s = mx.sym
-            env = {"mx": mx, "s": s, "attempt": attempt}
+            env = {"mx": mx, "s": s, "attempt": attempt, "lenet": lenet}
             env.update({name: s.Variable(name) for name in "d w v".split()})
             with mx.name.NameManager():
                 expression, _, given = line.partition(" |")
                 symbol = eval(expression, env)
                 return getattr(symbol, kind)(**eval(f"dict({given})"))
 
-        case(run, name=f"{kind} {line.strip()}")
+        case(run, name=f"{kind} {line}")
 
 
 PARTIAL = """
@@ -106,7 +112,7 @@ cases(
     d + w | d=(3, 2), w=(3, 4)
     d + w | d=(3, 2), nope=(3, 4)
     d + w | d=5
-    s.SoftmaxOutput(s.FullyConnected(s.Flatten(s.Pooling(s.Activation(s.Convolution(d, kernel=(5, 5), num_filter=4, name='c'), act_type='tanh'), kernel=(2, 2), stride=(2, 2), pool_type='max')), num_hidden=10, name='f'), name='softmax') | d=(8, 1, 28, 28)
+    lenet(s, d) | d=(8, 1, 28, 28)
     s.BatchNorm(s.Convolution(d, kernel=(3, 3), num_filter=4, name='c'), name='b') | d=(2, 3, 8, 8)
     """,
 )
