@@ -110,6 +110,19 @@ Graph compose_custom(const py::str& name, const std::vector<const Graph*>& input
   std::vector<GraphEntry> entries;
   for (const Graph* input : inputs) entries.push_back(input->outputs()[0]);
   check_custom_inputs(*params, entries.size());
+  const auto& p = params->as<CustomParams>();
+  for (size_t i = 0; i < entries.size(); ++i) {
+    const GraphNode& source = *entries[i].node;
+    if (i >= p.arguments.size()) {
+      if (!source.is_variable()) {
+        fail("Custom: ", p.states[i - p.arguments.size()],
+             " is an auxiliary state and must be a variable, not the result of '", source.name(),
+             "'");
+      }
+      source.set_version(source.version() + 1);
+    }
+    if (source.is_variable()) entries[i].version = source.version();
+  }
   const auto node = GraphNode::call(custom_op(), std::move(params), std::move(entries),
                                     from_text(name), std::move(attributes));
   std::vector<GraphEntry> outputs;

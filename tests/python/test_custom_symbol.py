@@ -160,6 +160,11 @@ def test_a_cached_op():
         (TypeError, "zz", lambda d: sym.Custom(d, op_type="scale_and_count", zz=3)),
         (mx.MXNetError, "at most 3", lambda d: sym.Custom(d, d, d, d, op_type="scale_and_count")),
         (mx.MXNetError, "zz", lambda d: sym.Custom(d, zz=d, op_type="scale_and_count")),
+        (
+            mx.MXNetError,
+            "count is an auxiliary state",
+            lambda d: sym.Custom(d, d, d * 2, op_type="scale_and_count"),
+        ),
         (TypeError, "two values", lambda d: sym.Custom(d, data=d, op_type="scale_and_count")),
         (TypeError, "Symbols", lambda d: sym.Custom(nd.ones(2), op_type="scale_and_count")),
         (mx.MXNetError, "2 outputs", lambda d: sym.Custom(scaled(), op_type="scale_and_count")),
