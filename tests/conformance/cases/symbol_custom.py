@@ -24,7 +24,7 @@ def define(mx):
             self.assign(in_grad[0], req[0], out_grad[0] * self.factor)
             self.assign(in_grad[1], req[1], out_grad[0].sum(axis=1))
 
-    @mx.operator.register("conformance_scale")
+    @mx.operator.register("conformance_two_inputs")
     class ScaleProp(mx.operator.CustomOpProp):
         def __init__(self, factor="1", extra=""):
             super().__init__(need_top_grad=True)
@@ -48,7 +48,7 @@ def define(mx):
         def create_operator(self, ctx, in_shapes, in_dtypes):
             return Scale(self.factor)
 
-    return "conformance_scale"
+    return "conformance_two_inputs"
 
 
 def describe(symbol):
@@ -109,5 +109,5 @@ def errors(mx):
     return [
         attempt(mx.sym.Custom, x),
         attempt(mx.sym.Custom, x, op_type="conformance_gone"),
-        attempt(mx.sym.load_json, text.replace("conformance_scale", "conformance_gone")),
+        attempt(mx.sym.load_json, text.replace("conformance_two_inputs", "conformance_gone")),
     ]
