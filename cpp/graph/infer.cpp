@@ -13,8 +13,9 @@
 namespace mxtape {
 namespace {
 
-// An extent of 0 says "not known" where MXNet's programs write shapes.
-Shape open_zeros(Shape shape) {
+// An extent of 0 says "not known" where MXNet's programs write shapes, one of -1 where NumPy's do.
+Shape open_zeros(Shape shape, bool numpy_shapes) {
+  if (numpy_shapes) return shape;
   for (int i = 0; i < shape.ndim(); ++i) {
     if (shape[i] == 0) shape[i] = -1;
   }
@@ -33,8 +34,9 @@ const ParamField* shape_field(const GraphNode& node) {
 // entry can change only once for each of its extents and its dtype, so the visits are few.
 class Inference {
  public:
-  Inference(const Graph& graph, const VariableSpecs& variables, Infer what, autograd::Mode mode)
-      : what_(what), mode_(mode) {
+  Inference(const Graph& graph, const VariableSpecs& variables, Infer what, autograd::Mode mode,
+            bool numpy_shapes)
+      : what_(what), mode_(mode), numpy_shapes_(numpy_shapes) {
     found_.nodes = graph.nodes();
     number_entries();
     for (size_t i = 0; i < found_.nodes.size(); ++i) {
@@ -86,8 +88,8 @@ class Inference {
     }
   }
 
-  static void seed(const GraphNode& node, ArraySpec& spec, const VariableSpecs& variables) {
-    const ArraySpec written = spec_of_variable(node);
+  void seed(const GraphNode& node, ArraySpec& spec, const VariableSpecs& variables) const {
+    const ArraySpec written = spec_of_variable(node, numpy_shapes_);
     const auto at = variables.find(&node);
     spec = at == variables.end() ? written : at->second;
     if (!spec.shape.has_ndim()) spec.shape = written.shape;
@@ -152,10 +154,10 @@ class Inference {
   }
 
   // What makes an array of a shape that is open in some extents, such as zeros of (0, 8).
-  static void merge_open(const GraphNode& node, const ParamField& shape,
-                         std::span<const ArraySpec> made, std::span<ArraySpec> outputs) {
+  void merge_open(const GraphNode& node, const ParamField& shape, std::span<const ArraySpec> made,
+                  std::span<ArraySpec> outputs) const {
     for (size_t i = 0; i < outputs.size(); ++i) {
-      const Shape open = open_zeros(made[i].shape);
+      const Shape open = open_zeros(made[i].shape, numpy_shapes_);
       if (!merge_shape(outputs[i].shape, open)) {
         fail(node.op().name, ": parameter ", shape.name, " is ",
              print_field(shape, node.params()->data()), ", what uses the result needs ",
@@ -206,6 +208,7 @@ class Inference {
 
   const Infer what_;
   const autograd::Mode mode_;
+  const bool numpy_shapes_;
   GraphSpecs found_;
   std::vector<Input> inputs_;          // of all nodes, one after the other
   std::vector<size_t> first_input_;    // of each node in inputs_
@@ -228,11 +231,11 @@ bool GraphSpecs::dtypes_known() const {
 }
 
 GraphSpecs infer_graph(const Graph& graph, const VariableSpecs& variables, Infer what,
-                       autograd::Mode mode) {
-  return Inference(graph, variables, what, mode).run();
+                       autograd::Mode mode, bool numpy_shapes) {
+  return Inference(graph, variables, what, mode, numpy_shapes).run();
 }
 
-ArraySpec spec_of_variable(const GraphNode& variable) {
+ArraySpec spec_of_variable(const GraphNode& variable, bool numpy_shapes) {
   struct Written {
     Ints shape;
     int64_t flag = -1;
@@ -243,7 +246,7 @@ ArraySpec spec_of_variable(const GraphNode& variable) {
                            ""};
     parse_field(field, *text, &written, variable.name());
     if (!written.shape.empty()) {
-      spec.shape = open_zeros(Shape(std::span<const int64_t>(written.shape)));
+      spec.shape = open_zeros(Shape(std::span<const int64_t>(written.shape)), numpy_shapes);
     }
   }
   if (const std::string* text = variable.attributes().find("__dtype__")) {

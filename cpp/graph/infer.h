@@ -38,12 +38,13 @@ enum class Infer {
 
 // Inference over a graph, forward and backward until nothing more follows. Takes time linear in the
 // graph. `variables` go before what the variables' own attributes say (__shape__, __dtype__). An
-// Error names the node at which something contradicts what is known.
+// Error names the node at which something contradicts what is known. An extent of 0 that a program
+// has written is unknown; with `numpy_shapes` it is 0, and one of -1 is unknown.
 GraphSpecs infer_graph(const Graph& graph, const VariableSpecs& variables, Infer what,
-                       autograd::Mode mode = {});
+                       autograd::Mode mode = {}, bool numpy_shapes = false);
 
-// What a variable's attributes __shape__ and __dtype__ say of it; extents of 0 are unknown.
-ArraySpec spec_of_variable(const GraphNode& variable);
+// What a variable's attributes __shape__ and __dtype__ say of it.
+ArraySpec spec_of_variable(const GraphNode& variable, bool numpy_shapes = false);
 
 // The parameters with which to run a node whose outputs have been inferred. They are the node's,
 // but for an operator without inputs, such as _zeros, whose shape may have been left open in them.

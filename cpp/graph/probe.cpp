@@ -93,7 +93,9 @@ class ShapeProbe {
   }
 
  private:
+  static constexpr int kOnes = -1;
   int64_t value(size_t unknown, int trial) const {
+    if (trial == kOnes) return 1;
     return kProbe * static_cast<int64_t>(1 + unknown + (trial ? unknown_.size() : 0));
   }
 
@@ -109,27 +111,58 @@ class ShapeProbe {
     return specs;
   }
 
+  // Of one array: its shape in each trial. The last one, with extents of 1, may have been refused.
+  struct Trials {
+    const Shape &first, &second;
+    const Shape* ones;
+
+    // What the trials agree on. Where axes of extent 1 are dropped, even their number is open.
+    Shape agreed() const {
+      const bool with_ones = ones && ones->has_ndim();
+      if (!first.has_ndim() || first.ndim() != second.ndim()) return Shape::unknown();
+      if (with_ones && ones->ndim() != first.ndim()) return Shape::unknown();
+      Shape found(first.ndim(), -1);
+      for (int axis = 0; axis < first.ndim(); ++axis) {
+        const bool same = !with_ones || (*ones)[axis] == first[axis];
+        if (same && first[axis] == second[axis]) found[axis] = first[axis];
+      }
+      return found;
+    }
+  };
+
   bool learn(size_t kept) {
     const auto first = call_.infer(made_up(0, kept), outputs_.size());
     if (!first) return false;
     const auto second = call_.infer(made_up(1, kept), outputs_.size());
     if (!second) return false;
+    const auto ones = call_.infer(made_up(kOnes, kept), outputs_.size());
+    const auto input = [&](size_t i) {
+      return Trials{first->inputs[i].shape, second->inputs[i].shape,
+                    ones ? &ones->inputs[i].shape : nullptr};
+    };
+    const auto output = [&](size_t i) {
+      return Trials{first->outputs[i].shape, second->outputs[i].shape,
+                    ones ? &ones->outputs[i].shape : nullptr};
+    };
+    // What was left to follow may be only one of the shapes that the operator accepts.
+    for (size_t i = kept; i < inputs_.size(); ++i) {
+      Shape known = inputs_[i].shape;
+      if (!merge_shape(known, input(i).agreed())) return false;
+    }
     for (size_t i = 0; i < inputs_.size(); ++i) {
-      compare(first->inputs[i].shape, second->inputs[i].shape, inputs_[i].shape, "input ", i);
+      compare(input(i), inputs_[i].shape, "input ", i);
     }
     for (size_t i = 0; i < outputs_.size(); ++i) {
-      compare(first->outputs[i].shape, second->outputs[i].shape, outputs_[i].shape, "output ", i);
+      compare(output(i), outputs_[i].shape, "output ", i);
     }
     return true;
   }
 
-  // `known` learns what both trials agree on, and tells the unknown extents that it follows.
-  void compare(const Shape& first, const Shape& second, Shape& known, const char* what, size_t i) {
-    if (!first.has_ndim() || first.ndim() != second.ndim()) return;
-    Shape found(first.ndim(), -1);
-    for (int axis = 0; axis < first.ndim(); ++axis) {
-      if (first[axis] == second[axis]) found[axis] = first[axis];
-    }
+  // `known` learns what the trials agree on, and tells the unknown extents that it follows.
+  void compare(const Trials& trials, Shape& known, const char* what, size_t i) {
+    const auto& [first, second, ones] = trials;
+    const Shape found = trials.agreed();
+    if (!found.has_ndim()) return;
     if (!merge_shape(known, found)) {
       fail(call_.op.name, ": ", what, i, " has shape ", known, ", expected ", found,
            " (-1 is unknown)");

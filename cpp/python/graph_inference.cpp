@@ -69,7 +69,8 @@ VariableSpecs specs_of(const Graph& graph, const py::dict& given, bool shapes) {
 // (whether all is known, of the arguments, of the outputs, of the auxiliary states).
 py::tuple inferred(const Graph& graph, const py::dict& given, bool shapes) {
   const VariableSpecs known = specs_of(graph, given, shapes);
-  const GraphSpecs specs = infer_graph(graph, known, shapes ? Infer::kShapes : Infer::kDTypes);
+  const Infer what = shapes ? Infer::kShapes : Infer::kDTypes;
+  const GraphSpecs specs = infer_graph(graph, known, what, {}, np_shape());
   const auto known_of = [&](const ArraySpec& spec) {
     return shapes ? known_shape(spec) : known_dtype(spec);
   };

@@ -80,6 +80,28 @@ def run(item, symbol, arrays, with_gradients):
     return {"out": out, "grad": {**zeros, **buffers}}
 
 
+def recorded(line):
+    """The JSON of what a program of symbol_graphs records."""
+    x, w = (harness.array(mx, harness.data((4, 6), -1, 1, seed=i)) for i in range(2))
+    x.attach_grad()
+    w.attach_grad()
+    with mx.autograd.record():
+        y = eval(line, {"x": x, "w": w, "nd": mx.nd})
+    return mx.autograd.get_symbol(y).tojson()
+
+
+def test_the_file_of_recorded_programs_is_what_is_recorded():
+    """MXNet read the file and computed with it: its results are among the conformance cases."""
+    harness.load_cases()
+    graphs = sys.modules["cases.symbol_graphs"]
+    listed = [
+        [names, line, recorded(line)]
+        for names, programs in graphs.RECORDED.items()
+        for line in map(str.strip, programs.strip().splitlines())
+    ]
+    assert graphs.traced() == listed
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_expressions_as_symbols_give_what_mxnet_recorded_for_arrays():
     recordings = {}

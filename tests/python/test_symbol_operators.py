@@ -72,6 +72,47 @@ def test_rows_as_symbols_compute_what_their_calls_do():
     assert len(rows) > 500
 
 
+def agrees(known, true):
+    """Whether what is known of a shape is so; 0 and () are what is not known."""
+    return not known or (len(known) == len(true) and all(a in (0, b) for a, b in zip(known, true)))
+
+
+def test_what_follows_from_parts_of_shapes_is_so():
+    """Each row with some extents, or whole inputs, hidden: nothing wrong is inferred."""
+    random = np.random.RandomState(3)
+    wrong, hidden, learnt = [], 0, 0
+    for row in all_rows():
+        values, _ = draw(row)
+        with mx.autograd.train_mode():
+            expected = [x.shape for x in call(row, as_arrays(values))]
+            symbol, arrays = composed(row, operator_inputs(row, as_arrays(values)))
+        full = {name: arrays[name].shape for name in symbol.list_inputs()}
+        if row.op in OPEN or any(0 in shape or not shape for shape in full.values()):
+            continue
+        for trial in range(4):
+            share = (0.2, 0.5, 0.5, 0.9)[trial]
+            given = {
+                name: tuple(0 if random.rand() < share else n for n in shape)
+                for name, shape in full.items()
+                if trial == 0 or random.rand() < 0.8
+            }
+            given = {name: shape for name, shape in given.items() if any(shape)}
+            arguments, outputs, states = symbol.infer_shape_partial(**given)
+            found = dict(
+                zip(symbol.list_arguments() + symbol.list_auxiliary_states(), arguments + states)
+            )
+            for name, shape in found.items():
+                if not agrees(shape, full[name]):
+                    wrong.append(f"{row_id(row)} with {given}: {name} {shape}")
+                unknown = len(full[name]) - np.count_nonzero(given.get(name, ()))
+                hidden += unknown
+                learnt += np.count_nonzero(shape) - np.count_nonzero(given.get(name, ()))
+            if not all(map(agrees, outputs, expected)):
+                wrong.append(f"{row_id(row)} with {given}: {outputs}, not {expected}")
+    assert wrong == []
+    assert learnt > 0.05 * hidden
+
+
 def test_every_public_name_of_nd_that_is_an_operator_is_a_function_of_sym():
     for label in register.all_names():
         if not label.startswith("_"):

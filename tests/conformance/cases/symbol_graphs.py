@@ -3,7 +3,10 @@
 The text is the same byte for byte in both, so what either writes, the other reads and computes.
 """
 
-from harness import array, case, data, integers
+import json
+import os
+
+from harness import HERE, array, case, data, integers
 
 
 def lenet(s, x):
@@ -331,3 +334,21 @@ for names, programs in RECORDED.items():
             executor = symbol.bind(mx.cpu(), dict(zip(symbol.list_arguments(), bound)))
             again = executor.forward()[0]
             return [len(symbol.list_arguments()), bool((again == y).min().asscalar()), again]
+
+
+# The same programs as mxtape records them, in a file that it wrote (test_symbols.py checks it):
+# MXNet reads and computes them.
+def traced():
+    with open(os.path.join(HERE, "symbols", "traced.jsonl"), encoding="utf-8") as f:
+        return [json.loads(line) for line in f]
+
+
+for names, line, text in traced():
+
+    @case(name=f"file of {line}")
+    def read_again(mx, names=names, text=text):
+        x, w = (array(mx, data(ROWS, -1, 1, seed=i)) for i in range(2))
+        bound = [{"x": x, "w": w}[name] for name in names.split()]
+        symbol = mx.sym.load_json(text)
+        executor = symbol.bind(mx.cpu(), dict(zip(symbol.list_arguments(), bound)))
+        return executor.forward()[0]

@@ -160,3 +160,17 @@ cases(
     s.FullyConnected(d, num_hidden=3) | d='float16'
     """,
 )
+
+
+@case
+def shapes_of_numpy(mx):
+    s = mx.sym
+    x = s.Variable("x")
+    with mx.util.np_shape(True):
+        return [
+            (x + s.zeros((0, 3))).infer_shape_partial(),
+            s.exp(x).infer_shape(x=()),
+            s.exp(x).infer_shape_partial(x=(-1, 0)),
+            s.exp(x).infer_shape_partial(),
+            s.Variable("q", shape=(-1, 2)).infer_shape_partial(),
+        ]
