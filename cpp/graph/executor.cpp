@@ -5,6 +5,7 @@
 
 #include "autograd/recorder.h"
 #include "core/error.h"
+#include "graph/custom.h"
 #include "op/declare.h"
 #include "op/functional.h"
 #include "op/registry.h"
@@ -37,6 +38,8 @@ void write_over(const NDArray& target, const NDArray& value) {
 bool ignores_head_gradient(const GraphNode& node) {
   if (node.is_variable()) return false;
   const OpSchema& op = node.op();
+  if (is_custom(op)) return !node.params()->as<CustomParams>().needs_head;
+  if (!node.subgraphs().empty()) return false;
   if (!op.vjp || op.vjp == zero_gradient) return true;
   // tests/python/test_executor.py holds this list against the gradients of every operator.
   static constexpr std::string_view losses[] = {"LinearRegressionOutput",

@@ -3,19 +3,21 @@
 #include <array>
 #include <unordered_map>
 
+#include "graph/custom.h"
+
 namespace mxtape {
 namespace {
 
-struct Outputs {
+struct NamedOutputs {
   size_t count;  // 0: as many as the call shows
   // The first outputs' names; where there are none they are "output", or numbered if there are
   // several.
   std::array<std::string_view, 3> names;
 };
 
-const Outputs* find_outputs(std::string_view op) {
+const NamedOutputs* find_outputs(std::string_view op) {
   // MXNet hides outputs that it uses for its gradients; mxtape has others, or none.
-  static const std::unordered_map<std::string_view, Outputs> table = {
+  static const std::unordered_map<std::string_view, NamedOutputs> table = {
       {"BatchNorm", {3, {"output", "mean", "var"}}},
       {"BatchNorm_v1", {3, {"output", "mean", "var"}}},
       {"BilinearSampler", {2, {"output"}}},
@@ -81,13 +83,14 @@ std::string_view file_op_name(const GraphNode& node) {
 size_t file_output_count(const GraphNode& node) {
   if (node.is_variable()) return 1;
   if (node.op().name == "Pooling") return keeps_places(node) ? 2 : 1;
-  const Outputs* outputs = find_outputs(node.op().name);
+  const NamedOutputs* outputs = find_outputs(node.op().name);
   if (!outputs) return node.output_count();
   return outputs->count ? outputs->count : node.visible_count();
 }
 
 std::string output_suffix(const GraphNode& node, uint32_t index) {
-  const Outputs* outputs = find_outputs(node.op().name);
+  if (is_custom(node.op())) return node.params()->as<CustomParams>().outputs[index];
+  const NamedOutputs* outputs = find_outputs(node.op().name);
   if (node.op().name == "Pooling") return "output";
   if (outputs && !outputs->names[0].empty()) {
     return index < outputs->names.size() ? std::string(outputs->names[index])

@@ -7,6 +7,7 @@
 #include "core/error.h"
 #include "core/small_vector.h"
 #include "graph/control_flow.h"
+#include "graph/custom.h"
 #include "graph/probe.h"
 
 namespace mxtape {
@@ -135,6 +136,7 @@ class Inference {
     if (!node.subgraphs().empty() && is_control_flow(node.op())) {
       return infer_control_flow(node, mode_, inputs, outputs);
     }
+    if (is_custom(node.op())) return custom_hooks().infer(node, inputs, outputs);
     const Params* params = node.params().get();
     if (const ParamField* shape = shape_field(node)) {
       SmallVector<ArraySpec, 2> made(outputs.size());

@@ -4,6 +4,7 @@
 #include <unordered_map>
 
 #include "graph/control_flow.h"
+#include "graph/custom.h"
 #include "graph/file_graph.h"
 #include "graph/file_outputs.h"
 #include "graph/json_text.h"
@@ -163,11 +164,14 @@ class Builder {
   Ref<const GraphNode> call(const FileNode& node) const {
     const OpSchema* op = Registry::get().find(node.op);
     if (!op) op = find_control_flow(node.op);
+    if (!op && node.op == custom_op().name) op = &custom_op();
     if (!op) fail("there is no operator called ", node.op);
     std::vector<GraphEntry> inputs;
     for (const FileEntry& at : node.inputs) inputs.push_back(entry(at, "input", inputs.size()));
     Attributes attributes = node.attributes;
-    ParamsRef params = params_from_attributes(*op, attributes, inputs.size());
+    ParamsRef params = is_custom(*op) ? custom_params(attributes)
+                                      : params_from_attributes(*op, attributes, inputs.size());
+    if (is_custom(*op)) check_custom_inputs(*params, inputs.size());
     if (op->variadic && !op->count_param.empty() && !attributes.find(op->count_param)) {
       attributes.set(op->count_param, std::to_string(inputs.size()));
     }

@@ -7,6 +7,7 @@
 #include "autograd/recorder.h"
 #include "core/error.h"
 #include "graph/control_flow_run.h"
+#include "graph/custom.h"
 #include "graph/infer.h"
 #include "graph/reverse.h"
 #include "op/call.h"
@@ -15,7 +16,7 @@ namespace mxtape {
 namespace {
 
 void check_runnable(const GraphNode& node) {
-  if (!node.op().kernel && !is_control_flow(node.op())) {
+  if (!node.op().kernel && !is_control_flow(node.op()) && !is_custom(node.op())) {
     fail("node ", node.name(), ": ", node.op().name,
          " stands for a function in Python that was recorded; it cannot be run from a graph");
   }
@@ -54,6 +55,7 @@ Program::Program(const Graph& graph) : graph_(graph) {
     }
     check_runnable(*node);
     if (is_control_flow(node->op())) flows_[steps_.size()] = make_ref<ControlFlow>(*node);
+    if (is_custom(node->op())) customs_[steps_.size()] = custom_hooks().prepare(*node);
     steps[node] = static_cast<int32_t>(steps_.size());
     steps_.push_back({node, &node->op(), static_cast<uint32_t>(reads_.size()),
                       static_cast<uint32_t>(node->inputs().size()), static_cast<uint32_t>(made_), 0,
@@ -118,7 +120,10 @@ bool Program::Plan::fits(Inputs inputs, Mode mode) const {
 // them says which it is.
 void Program::close_shapes(Inputs inputs, Mode mode, Plan& plan) const {
   const auto is_open = [](const Step& step) {
-    if (step.input_count || !step.node->params() || is_control_flow(*step.op)) return false;
+    if (step.input_count || !step.node->params() || is_control_flow(*step.op) ||
+        is_custom(*step.op)) {
+      return false;
+    }
     std::vector<ArraySpec> made(step.node->output_count());
     return !infer_specs(*step.op, step.node->params().get(), {}, {}, made) ||
            made[0].shape.size() == 0;
@@ -144,9 +149,10 @@ void Program::plan_step(const Step& step, size_t position, Mode mode, Plan& plan
     views.push_back({&spec.shape, spec.dtype, StorageType::kDense});
   }
   const std::span<ArraySpec> made(plan.made_.data() + step.first_made, step.node->output_count());
-  if (flow_at(position)) {
+  if (flow_at(position) || custom_at(position)) {
     std::vector<ArraySpec> inputs;
     for (const InputView& view : views) inputs.push_back({*view.shape, view.dtype});
+    if (custom_at(position)) return custom_hooks().infer(*step.node, inputs, made);
     return infer_control_flow(*step.node, mode, inputs, made);
   }
   InferCall call(op, views, plan.params_of(*this, position).get(), mode, made);
@@ -215,6 +221,8 @@ void Program::run(const Plan& plan, Inputs inputs, std::span<NDArray> results, W
     try {
       if (const ControlFlow* flow = flow_at(k)) {
         flow->run(given, made[k]);
+      } else if (RefCounted* custom = custom_at(k)) {
+        custom_hooks().run(*custom, given, made[k]);
       } else {
         std::span<const ArraySpec> specs;
         if (plan.inferred_[k]) {

@@ -113,6 +113,12 @@ class Program final : public RefCounted {
     const auto at = flows_.find(step);
     return at == flows_.end() ? nullptr : at->second.get();
   }
+  // The program's own operator that a step calls; nullptr of others.
+  RefCounted* custom_at(size_t step) const {
+    if (customs_.empty()) return nullptr;
+    const auto at = customs_.find(step);
+    return at == customs_.end() ? nullptr : at->second.get();
+  }
   void close_shapes(Inputs inputs, Mode mode, Plan& plan) const;
   void plan_step(const Step& step, size_t number, Mode mode, Plan& plan) const;
   void find_dead();
@@ -122,6 +128,7 @@ class Program final : public RefCounted {
   std::vector<bool> states_;
   std::vector<Step> steps_;
   std::unordered_map<size_t, Ref<const ControlFlow>> flows_;  // by the number of the step
+  std::unordered_map<size_t, Ref<RefCounted>> customs_;
   std::vector<Value> reads_, dead_, outputs_;
   size_t made_ = 0;
   bool has_sources_ = false;  // steps without inputs, whose shape others may determine

@@ -5,6 +5,7 @@
 #include "autograd/recorder.h"
 #include "core/error.h"
 #include "graph/control_flow.h"
+#include "graph/custom.h"
 
 namespace mxtape {
 
@@ -33,8 +34,8 @@ void Reverse::find_slots(const Program& program) {
   for (size_t k = 0; k < program.steps().size(); ++k) {
     const Program::Step& step = program.steps()[k];
     const Params* params = step.node->params().get();
-    // Only what runs says which steps a loop took.
-    if (records_[k] && is_control_flow(*step.op)) repeatable_ = false;
+    // Only what runs says which steps a loop took; the program's own operators record as they run.
+    if (records_[k] && (is_control_flow(*step.op) || is_custom(*step.op))) repeatable_ = false;
     for (uint32_t i = 0; i < step.input_count; ++i) {
       const size_t value = program.number(program.read(step, i));
       if (records_[k] && step.op->keep_input(i, params) == Keep::kData) keep(value);

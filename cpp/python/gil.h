@@ -47,6 +47,18 @@ class WithoutGil {
   PyThreadState* state_;
 };
 
+// Has the lock for a scope, whether the thread has it already or not.
+class WithGil {
+ public:
+  WithGil() : state_(or_wait_for_exit(PyGILState_Ensure)) {}
+  ~WithGil() { PyGILState_Release(state_); }
+  WithGil(const WithGil&) = delete;
+  WithGil& operator=(const WithGil&) = delete;
+
+ private:
+  PyGILState_STATE state_;
+};
+
 // Drops a reference from any thread, whether it holds the lock or not.
 inline void drop_object(PyObject* object) noexcept {
   if (!Py_IsInitialized() && !PyGILState_Check()) wait_for_exit();

@@ -61,6 +61,7 @@ PYBIND11_MODULE(MXTAPE_MODULE_NAME, m) {
   init_graph(m);
   init_executor(m);
   init_compose(m);
+  init_custom(m);
   init_control_flow(m);
   init_graph_inference(m);
   init_io(m);

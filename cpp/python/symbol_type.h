@@ -16,6 +16,7 @@ pybind11::object to_text(std::string_view text);
 std::string from_text(pybind11::handle text);
 
 void init_compose(pybind11::module_& m);
+void init_custom(pybind11::module_& m);
 void init_control_flow(pybind11::module_& m);
 void init_graph_inference(pybind11::module_& m);
 

@@ -362,6 +362,108 @@ def _inferred(op_type, prop, inputs, n_aux):
     return shapes, types
 
 
+def _prop_of(op_type, texts):
+    """What describes the operator `op_type` with these parameters."""
+    if op_type is None:
+        raise MXNetError("Custom: required parameter op_type is missing")
+    if op_type not in _registered:
+        raise MXNetError(
+            f"Custom: no operator {op_type!r} is registered; there are: {sorted(_registered)}"
+        )
+    return _registered[op_type](**texts)
+
+
+def _created(op_type, prop, arrays):
+    context = arrays[0].context if arrays else None
+    op = prop.create_operator(context, [list(x.shape) for x in arrays], [x.dtype for x in arrays])
+    if not isinstance(op, CustomOp):
+        raise MXNetError(f"Custom({op_type}): create_operator returned {op!r}, not a CustomOp")
+    return op
+
+
+def _prop_of_node(attributes):
+    """What describes a node of a graph; attributes such as ``__lr_mult__`` are not its own."""
+    texts = {k: v for k, v in attributes.items() if not (k[:2] == "__" == k[-2:])}
+    return _prop_of(texts.pop("op_type", None), texts)
+
+
+def _describe(attributes):
+    """Names of a node's arguments, states and outputs, and whether it needs a head gradient."""
+    prop = _prop_of_node(attributes)
+    names = prop.list_arguments(), prop.list_auxiliary_states(), prop.list_outputs()
+    return (*map(list, names), bool(prop.need_top_grad_))
+
+
+def _answer(op_type, what, ask, known, counts):
+    """What infer_shape or infer_type says: of the inputs, states among them, and the outputs.
+
+    The program's code need not bear what is not known yet: then nothing follows.
+    """
+    n_in, n_states, n_out = counts
+    nothing = [None] * (n_in + n_states), [None] * n_out
+    if known and not any(value is not None for value in known):
+        return nothing
+    try:
+        given = ask()
+    except Exception:
+        if all(value is not None for value in known):
+            raise
+        return nothing
+    given = [list(values) for values in given] + [[]] * (3 - len(given))
+    if len(given[2]) != n_states:
+        given[2] = [None] * n_states
+    if [len(values) for values in given] != [n_in, n_out, n_states]:
+        raise MXNetError(
+            f"Custom({op_type}): {what} returned {len(given[0])} inputs and {len(given[1])} "
+            f"outputs, the operator has {n_in} and {n_out}"
+        )
+    return given[0] + given[2], given[1]
+
+
+def _infer(attributes, shapes, types):
+    """Shapes of a node's inputs and outputs, and their types; None for what is not known."""
+    prop, op_type = _prop_of_node(attributes), attributes.get("op_type")
+    n_in = len(prop.list_arguments())
+    counts = n_in, len(prop.list_auxiliary_states()), len(prop.list_outputs())
+    asked = [[] if shape is None else list(shape) for shape in shapes[:n_in]]
+    in_shapes, out_shapes = _answer(
+        op_type, "infer_shape", lambda: prop.infer_shape(asked), shapes[:n_in], counts
+    )
+    open_shapes = shapes + [None] * counts[1]
+    in_shapes = [
+        None if given is None or (len(given) == 0 and was is None) else list(given)
+        for given, was in zip(in_shapes, open_shapes)
+    ]
+    out_shapes = [None if given is None else list(given) for given in out_shapes]
+    in_types, out_types = _answer(
+        op_type, "infer_type", lambda: prop.infer_type(types[:n_in]), types[:n_in], counts
+    )
+    return in_shapes, out_shapes, in_types, out_types
+
+
+class _Prepared:
+    """The operator of a node that runs: one object for all calls of one shape."""
+
+    def __init__(self, attributes):
+        self.op_type = attributes.get("op_type")
+        self.prop = _prop_of_node(attributes)
+        self.n_in = len(self.prop.list_arguments())
+        self.op = None
+        self.made_for = None
+
+    def __call__(self, arrays):
+        inputs, aux = arrays[: self.n_in], arrays[self.n_in :]
+        shapes, types = _inferred(self.op_type, self.prop, inputs, len(aux))
+        signature = [(x.shape, x.dtype) for x in arrays]
+        if self.made_for != signature:
+            self.op, self.made_for = _created(self.op_type, self.prop, arrays), signature
+        results = _Call(self.op_type, self.op, shapes[1], types[1], aux)(*inputs)
+        return results if isinstance(results, (list, tuple)) else [results]
+
+
+_core.set_custom_hooks(_describe, _infer, _Prepared)
+
+
 def Custom(*args, op_type=None, out=None, name=None, **kwargs):
     """Calls an operator that :func:`mxtape.operator.register` made known.
 
@@ -403,24 +505,14 @@ def Custom(*args, op_type=None, out=None, name=None, **kwargs):
     >>> mx.nd.Custom(mx.nd.array([1, 2]), op_type="twice_as_much").asnumpy().tolist()
     [2.0, 4.0]
     """
-    if op_type is None:
-        raise MXNetError("Custom: required parameter op_type is missing")
-    if op_type not in _registered:
-        raise MXNetError(
-            f"Custom: no operator {op_type!r} is registered; there are: {sorted(_registered)}"
-        )
     named = {key: value for key, value in kwargs.items() if isinstance(value, _NDArray)}
     texts = {key: str(value) for key, value in kwargs.items() if key not in named}
-    prop = _registered[op_type](**texts)
+    prop = _prop_of(op_type, texts)
     arguments, states = list(prop.list_arguments()), list(prop.list_auxiliary_states())
     arrays = _ordered(op_type, arguments + states, args, named)
     inputs, aux = arrays[: len(arguments)], arrays[len(arguments) :]
     shapes, types = _inferred(op_type, prop, inputs, len(states))
-    in_shapes = [list(x.shape) for x in arrays]
-    context = inputs[0].context if inputs else None
-    op = prop.create_operator(context, in_shapes, [x.dtype for x in arrays])
-    if not isinstance(op, CustomOp):
-        raise MXNetError(f"Custom({op_type}): create_operator returned {op!r}, not a CustomOp")
+    op = _created(op_type, prop, arrays)
     results = _Call(op_type, op, shapes[1], types[1], aux)(*inputs)
     if out is not None:
         targets = [out] if isinstance(out, _NDArray) else list(out)

@@ -3,6 +3,7 @@
 
 from . import op, register
 from .creation import arange, eye, full, histogram, linspace, ones, split_v2, zeros
+from .custom import Custom
 from .operators import hypot, maximum, minimum, pow, power
 from .symbol import Group, Symbol, Variable, load, load_json, var
 

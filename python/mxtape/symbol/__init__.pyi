@@ -4,7 +4,8 @@ from typing import Any, Literal, SupportsIndex
 
 import numpy as np
 
-from . import _internal as _internal, binding as binding, contrib as contrib, control_flow as control_flow, creation as creation, image as image, linalg as linalg, methods as methods, op as op, operators as operators, random as random, register as register, sparse as sparse, symbol as symbol
+from . import _internal as _internal, binding as binding, contrib as contrib, control_flow as control_flow, creation as creation, custom as custom, image as image, linalg as linalg, methods as methods, op as op, operators as operators, random as random, register as register, sparse as sparse, symbol as symbol
+from .custom import Custom as Custom
 from .symbol import Group as Group
 from .symbol import Symbol as Symbol
 from .symbol import Variable as Variable
