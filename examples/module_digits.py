@@ -70,7 +70,6 @@ def fit(module, train, test, epochs, prefix, resume):
             "momentum": MOMENTUM,
             "wd": WEIGHT_DECAY,
             "lr_scheduler": schedule,
-            "begin_num_update": resume * steps,  # the schedule goes on where it was
         },
         batch_end_callback=mx.callback.Speedometer(BATCH, frequent=10),
         epoch_end_callback=mx.callback.module_checkpoint(

@@ -744,7 +744,7 @@ class FusedRNN(Initializer):
         self._forget_bias = forget_bias
 
     def _init_weight(self, desc, arr):
-        from .rnn import FusedRNNCell  # type: ignore[import-not-found]
+        from .rnn import FusedRNNCell
 
         cell = FusedRNNCell(
             self._num_hidden,

@@ -299,15 +299,15 @@ def _train_multi_device(
     # Callbacks are given the local variables: their names are those that programs ask for.
     train_data.reset()
     for epoch in range(begin_epoch, end_epoch):
-        tic = time.time()
+        tic, nbatch = time.time(), 0
         eval_metric.reset()
-        nbatch = 0
-        while True:
+        complete = False
+        while not complete:
             do_reset = True
             for data_batch in train_data:
-                executor_manager.load_data_batch(data_batch)
                 if monitor is not None:
                     monitor.tic()
+                executor_manager.load_data_batch(data_batch)
                 executor_manager.forward(is_train=True)
                 executor_manager.backward()
                 arrays, grads = executor_manager.param_arrays, executor_manager.grad_arrays
@@ -317,8 +317,8 @@ def _train_multi_device(
                     _update_params(arrays, grads, updater, len(ctx), kvstore, param_names)
                 if monitor is not None:
                     monitor.toc_print()
-                executor_manager.update_metric(eval_metric, data_batch.label)
                 nbatch += 1
+                executor_manager.update_metric(eval_metric, data_batch.label)
                 if batch_end_callback is not None:
                     _call(batch_end_callback, BatchEndParam(epoch, nbatch, eval_metric, locals()))
                 if epoch_size is not None and nbatch >= epoch_size:
@@ -327,24 +327,23 @@ def _train_multi_device(
             if do_reset:
                 logger.info("Epoch[%d] Resetting Data Iterator", epoch)
                 train_data.reset()
-            if epoch_size is None or nbatch >= epoch_size:
-                break
+            complete = epoch_size is None or nbatch >= epoch_size
         logger.info("Epoch[%d] Time cost=%.3f", epoch, time.time() - tic)
         if epoch_end_callback is not None or epoch + 1 == end_epoch:
             executor_manager.copy_to(arg_params, aux_params)
         _call(epoch_end_callback, epoch, symbol, arg_params, aux_params)
 
         if eval_data is not None:
-            eval_metric.reset()
-            eval_data.reset()
             total_num_batch = 0
+            for each in (eval_data, eval_metric):
+                each.reset()
             for i, eval_batch in enumerate(eval_data):
                 executor_manager.load_data_batch(eval_batch)
                 executor_manager.forward(is_train=False)
+                total_num_batch += 1
                 executor_manager.update_metric(eval_metric, eval_batch.label)
                 if eval_batch_end_callback is not None:
                     _call(eval_batch_end_callback, BatchEndParam(epoch, i, eval_metric, locals()))
-                total_num_batch += 1
             if eval_end_callback is not None:
                 _call(
                     eval_end_callback, BatchEndParam(epoch, total_num_batch, eval_metric, locals())
@@ -765,15 +764,15 @@ class FeedForward:
         model.fit(
             X,
             y,
-            eval_data=eval_data,
-            eval_metric=eval_metric,
-            epoch_end_callback=epoch_end_callback,
-            batch_end_callback=batch_end_callback,
             kvstore=kvstore,
-            logger=logger,
             work_load_list=work_load_list,
-            eval_end_callback=eval_end_callback,
+            logger=logger,
+            eval_metric=eval_metric,
+            eval_data=eval_data,
+            batch_end_callback=batch_end_callback,
+            epoch_end_callback=epoch_end_callback,
             eval_batch_end_callback=eval_batch_end_callback,
+            eval_end_callback=eval_end_callback,
         )
         return model
 

@@ -47,15 +47,12 @@ class Monitor:
             def stat_func(x):
                 return ndarray.norm(x) / sqrt(x.size)
 
+        self.interval, self.step, self.activated = interval, 0, False
         self.stat_func = stat_func
-        self.interval = interval
-        self.activated = False
-        self.queue = []
-        self.step = 0
-        self.exes = []
         self.re_prog = re.compile(pattern)
-        self.sort = sort
-        self.monitor_all = monitor_all
+        self.sort, self.monitor_all = sort, monitor_all
+        self.queue: list = []
+        self.exes: list = []
 
     def stat_helper(self, name, array):
         """What executors call with each array that they compute."""

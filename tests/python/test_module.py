@@ -1,80 +1,28 @@
-"""Module, BucketingModule, SequentialModule, FeedForward: what users of MXNet reported, and errors.
+"""Module: what users of MXNet reported, and errors.
 
 The trajectories themselves are compared with MXNet's in tests/conformance/cases/module.py.
 """
 
-import gc
 import logging
-import pickle
 import warnings
-import weakref
 
 import numpy as np
 import pytest
 
 import mxtape as mx
-
-X = (np.arange(100).reshape(20, 5) * 37 % 41 / 20 - 1).astype("float32")
-Y = (np.arange(20) % 3).astype("float32")
-
-
-def classifier(hidden=6, dropout=None, norm=False):
-    n = mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=hidden, name="fc1")
-    if norm:
-        n = mx.sym.BatchNorm(n, name="bn", fix_gamma=False, momentum=0.5)
-    n = mx.sym.Activation(n, act_type="relu", name="relu")
-    if dropout:
-        n = mx.sym.Dropout(n, p=dropout)
-    n = mx.sym.FullyConnected(n, num_hidden=3, name="fc2")
-    return mx.sym.SoftmaxOutput(n, mx.sym.Variable("softmax_label"), name="softmax")
-
-
-def values(symbol, **shapes):
-    """Parameters and auxiliary states that do not depend on chance."""
-    args, _, states = symbol.infer_shape(**shapes)
-    arg = {
-        name: mx.nd.array(np.cos(np.arange(np.prod(shape)) + len(name)).reshape(shape))
-        for name, shape in zip(symbol.list_arguments(), args)
-        if name not in shapes and not name.endswith("label")
-    }
-    aux = {
-        name: mx.nd.array(np.full(shape, name.endswith("var")))
-        for name, shape in zip(symbol.list_auxiliary_states(), states)
-    }
-    return arg, aux
-
-
-def module_of(symbol=None, batch=4, labels=True, for_training=True, **options):
-    symbol = classifier() if symbol is None else symbol
-    module = mx.mod.Module(symbol, **options)
-    label_shapes = [("softmax_label", (batch,))] if labels else None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        module.bind([("data", (batch, 5))], label_shapes, for_training=for_training)
-    module.init_params(mx.init.Zero(), *values(symbol, data=(batch, 5)), allow_missing=True)
-    return module
-
-
-def batch_of(count=4, first=0, label=True):
-    rows = slice(first, first + count)
-    return mx.io.DataBatch([mx.nd.array(X[rows])], [mx.nd.array(Y[rows])] if label else None)
-
-
-def step(module, batch):
-    module.forward_backward(batch)
-    module.update()
-
-
-def numpy_params(module):
-    mx.nd.waitall()  # MXNet may read running statistics before they are written
-    return {n: v.asnumpy() for part in module.get_params() for n, v in part.items()}
-
-
-def assert_same_params(left, right, rtol=0.0):
-    assert left.keys() == right.keys()
-    for name, value in left.items():
-        np.testing.assert_allclose(value, right[name], rtol=rtol, atol=rtol / 10, err_msg=name)
-
+from module_support import (
+    X,
+    Y,
+    assert_same_params,
+    batch_of,
+    bucket_batch,
+    buckets,
+    classifier,
+    module_of,
+    numpy_params,
+    step,
+    values,
+)
 
 # ---- other batches than those trained with
 
@@ -149,6 +97,42 @@ def test_a_batch_may_hold_numpy_arrays():
     if mx.__name__ == "mxtape":
         module.forward(mx.io.DataBatch([X[:4].astype("float64")], [Y[:4]]), is_train=False)
         np.testing.assert_array_equal(module.get_outputs()[0].asnumpy(), expected)
+
+
+def test_a_label_that_does_not_follow_from_the_data():
+    """Its shape is as before but for the batch size, where a batch has no labels."""
+    fc = mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=3, name="fc")
+    label = mx.sym.slice_axis(mx.sym.Variable("softmax_label"), axis=1, begin=0, end=1)
+    symbol = mx.sym.broadcast_add(fc, label)
+    module = mx.mod.Module(symbol)
+    module.bind([("data", (4, 5))], [("softmax_label", (4, 2))], for_training=False)
+    module.init_params(mx.init.One())
+    if mx.__name__ == "mxtape":
+        module.forward(batch_of(3, label=False), is_train=False)
+        assert module.label_shapes[0].shape == (3, 2)
+    batch = mx.io.DataBatch([mx.nd.array(X[:2])], [mx.nd.ones((2, 2))])
+    module.forward(batch, is_train=False)
+    expected = np.repeat(X[:2].sum(axis=1, keepdims=True) + 1, 3, axis=1)  # of the bias, 0
+    np.testing.assert_allclose(module.get_outputs()[0].asnumpy(), expected, rtol=1e-5)
+
+
+def test_data_may_come_in_another_order():
+    a, b = mx.sym.Variable("a"), mx.sym.Variable("b")
+    symbol = mx.sym.broadcast_sub(a, mx.sym.sum(b, axis=1, keepdims=True))
+    module = mx.mod.Module(symbol, data_names=["a", "b"], label_names=None)
+    module.bind([("b", (4, 5)), ("a", (4, 1))], for_training=False)
+    module.init_params()
+    for count in (4, 2):
+        arrays = {"a": mx.nd.ones((count, 1)), "b": mx.nd.array(X[:count])}
+        for names in (["b", "a"], ["a", "b"]):
+            if count == 4 and names == ["a", "b"]:
+                continue  # of the bound shapes, batches must come in the bound order
+            batch = mx.io.DataBatch(
+                [arrays[n] for n in names], provide_data=[(n, arrays[n].shape) for n in names]
+            )
+            module.forward(batch)
+            expected = 1 - X[:count].sum(axis=1, keepdims=True)
+            np.testing.assert_allclose(module.get_outputs()[0].asnumpy(), expected, rtol=1e-6)
 
 
 # ---- binding again
@@ -257,120 +241,6 @@ def test_running_statistics_are_those_of_all_buckets():
         step(one, bucket_batch(8, words=padded, labels=batch.label[0]))
     assert_same_params(numpy_params(one), numpy_params(many), rtol=1e-5)
     assert sorted(many._buckets) == [3, 5, 8]
-
-
-# ---- buckets
-
-
-def bucket_symbol(key):
-    data = mx.sym.Variable("data")
-    words = mx.sym.Embedding(data, input_dim=9, output_dim=4, name="words")
-    there = mx.sym.expand_dims(data > 0, axis=2)
-    n = mx.sym.sum(mx.sym.broadcast_mul(words, there), axis=1)
-    n = mx.sym.BatchNorm(n, name="bn", fix_gamma=False, momentum=0.5)
-    n = mx.sym.FullyConnected(n, num_hidden=3, name="out")
-    return mx.sym.SoftmaxOutput(n, name="softmax"), ("data",), ("softmax_label",)
-
-
-def buckets(**options):
-    module = mx.mod.BucketingModule(bucket_symbol, default_bucket_key=8, **options)
-    module.bind([("data", (4, 8))], [("softmax_label", (4,))])
-    module.init_params(mx.init.Zero(), *values(bucket_symbol(8)[0], data=(4, 8)))
-    return module
-
-
-def bucket_batch(key, count=4, words=None, labels=None):
-    if words is None:
-        words = (np.arange(count * key).reshape(count, key) * 5 + key) % 8 + 1
-    labels = mx.nd.array(Y[:count]) if labels is None else labels
-    return mx.io.DataBatch(
-        [mx.nd.array(words)],
-        [labels],
-        pad=0,
-        bucket_key=key,
-        provide_data=[mx.io.DataDesc("data", (count, key))],
-        provide_label=[mx.io.DataDesc("softmax_label", (count,))],
-    )
-
-
-def test_a_bucket_may_get_batches_of_other_sizes():
-    module = buckets()
-    for key, count in ((5, 4), (5, 2), (8, 7), (5, 4)):
-        module.forward(bucket_batch(key, count), is_train=False)
-        assert module.get_outputs()[0].shape == (count, 3)
-        assert module.data_shapes[0].shape == (count, key)
-
-
-def test_preparing_a_bucket_does_not_change_what_is_read():
-    module = buckets()
-    module.forward(bucket_batch(5), is_train=True)
-    before = module.get_outputs()[0].asnumpy()
-    module.prepare(bucket_batch(3))
-    assert module._curr_bucket_key == 5
-    np.testing.assert_array_equal(module.get_outputs()[0].asnumpy(), before)
-
-
-def test_buckets_are_saved_and_loaded(tmp_path):
-    module = buckets()
-    module.forward(bucket_batch(5), is_train=False)
-    expected = module.get_outputs()[0].asnumpy()
-    module.save_checkpoint(str(tmp_path / "net"), 3)
-    names = sorted(path.name for path in tmp_path.iterdir())
-    assert names == ["net-0003.params", "net-5-symbol.json", "net-8-symbol.json", "net.buckets"]
-    loaded = mx.mod.BucketingModule.load(str(tmp_path / "net"), 3, bucket_symbol, 8)
-    loaded.bind([("data", (4, 8))], [("softmax_label", (4,))], for_training=False)
-    loaded.forward(bucket_batch(5), is_train=False)
-    np.testing.assert_array_equal(loaded.get_outputs()[0].asnumpy(), expected)
-
-
-@pytest.mark.differs("MXNet's load_dict without sym_gen fails")
-def test_buckets_from_symbols():
-    module = buckets()
-    module.forward(bucket_batch(5), is_train=False)
-    symbols = {8: bucket_symbol(8)[0], 5: bucket_symbol(5)}
-    arg, aux = module.get_params()
-    loaded = mx.mod.BucketingModule.load_dict(
-        symbols, default_bucket_key=8, arg_params=arg, aux_params=aux
-    )
-    loaded.bind([("data", (4, 8))], [("softmax_label", (4,))])
-    loaded.forward(bucket_batch(5), is_train=False)
-    expected = module.get_outputs()[0].asnumpy()
-    np.testing.assert_array_equal(loaded.get_outputs()[0].asnumpy(), expected)
-    with pytest.raises(AssertionError, match="no bucket 3"):
-        loaded.forward(bucket_batch(3))
-
-
-def test_layers_without_names_are_the_same_in_every_bucket():
-    def sym_gen(key):
-        n = mx.sym.Embedding(mx.sym.Variable("data"), input_dim=9, output_dim=4)
-        n = mx.sym.FullyConnected(mx.sym.sum(n, axis=1), num_hidden=3)
-        return mx.sym.SoftmaxOutput(n, mx.sym.Variable("label")), ("data",), ("label",)
-
-    mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=3)
-    module = mx.mod.BucketingModule(sym_gen, default_bucket_key=8)
-    module.bind([("data", (4, 8))], [("label", (4,))])
-    module.init_params(mx.init.One())
-    for key in (5, 3):
-        module.switch_bucket(key, [("data", (4, key))], [("label", (4,))])
-        names = ["embedding0_weight", "fullyconnected0_weight", "fullyconnected0_bias"]
-        assert module._curr_module._param_names == names
-
-
-def test_a_bucket_with_parameters_of_its_own_is_refused():
-    def sym_gen(key):
-        n = mx.sym.Variable("data")
-        if key == 2:
-            n = mx.sym.FullyConnected(n, num_hidden=5, name="more")
-        n = mx.sym.FullyConnected(n, num_hidden=3, name="fc")
-        return mx.sym.SoftmaxOutput(n, name="softmax"), ("data",), ("softmax_label",)
-
-    module = mx.mod.BucketingModule(sym_gen, default_bucket_key=1)
-    module.bind([("data", (4, 5))], [("softmax_label", (4,))])
-    module.init_params()
-    shapes = [("data", (4, 5))], [("softmax_label", (4,))]
-    with pytest.raises(RuntimeError):
-        module.switch_bucket(2, *shapes)
-    assert module._curr_bucket_key == 1
 
 
 # ---- names and labels
@@ -588,8 +458,15 @@ def test_parameters_that_nobody_reads_say_nothing(tmp_path):
     [("sgd", {"momentum": 0.9, "learning_rate": 0.2}), ("adam", {"learning_rate": 0.05})],
 )
 @pytest.mark.parametrize("contexts", [1, 2])
-def test_training_goes_on_where_it_was(tmp_path, optimizer, options, contexts):
-    """With the states, the schedule and ``begin_num_update``, as if it had not stopped."""
+@pytest.mark.parametrize(
+    "begin",
+    [
+        {"begin_num_update": 10},
+        pytest.param({}, marks=pytest.mark.differs("MXNet's counts of updates begin at 0 again")),
+    ],
+)
+def test_training_goes_on_where_it_was(tmp_path, optimizer, options, contexts, begin):
+    """Learning rate, counts of updates and states: as if the training had not stopped."""
 
     def rates(**more):
         schedule = mx.lr_scheduler.FactorScheduler(step=4, factor=0.5)
@@ -613,10 +490,25 @@ def test_training_goes_on_where_it_was(tmp_path, optimizer, options, contexts):
     named = {"arg_params": start[0], "aux_params": start[1]}
     expected, before = fit(whole, num_epoch=4, optimizer_params=rates(), **named)
     again = mx.mod.Module.load(str(tmp_path / "net"), 2, True, context=context)
-    got, after = fit(again, begin_epoch=2, num_epoch=4, optimizer_params=rates(begin_num_update=10))
+    got, after = fit(again, begin_epoch=2, num_epoch=4, optimizer_params=rates(**begin))
     assert after.num_update == before.num_update == 20
     assert after.learning_rate == before.learning_rate == options["learning_rate"] / 16
     assert_same_params(expected, got, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dumped", [False, True])
+def test_states_without_counts_are_loaded(tmp_path, dumped):
+    """As MXNet's modules write them, and as an updater does with its optimizer."""
+    module, other = module_of(), module_of()
+    for each in (module, other):
+        each.init_optimizer(optimizer="adam", optimizer_params={"learning_rate": 0.05})
+    step(module, batch_of())
+    path = tmp_path / "adam.states"
+    path.write_bytes(module._updater.get_states(dumped))
+    other.load_optimizer_states(str(path))
+    assert sorted(other._updater.states) == [0, 1, 2, 3]
+    step(other, batch_of(first=4))
+    assert other._updater.optimizer.num_update == (2 if dumped else 1)
 
 
 def test_checkpoints_have_the_values_of_the_epoch(tmp_path):
@@ -683,186 +575,3 @@ def test_a_module_that_shares_parameters_predicts_with_what_is_learnt():
         got = other.get_outputs()[0].asnumpy()
         module.forward(batch_of(4, first), is_train=False)
         np.testing.assert_allclose(got, module.get_outputs()[0].asnumpy()[:2], rtol=1e-6)
-
-
-# ---- monitors
-
-
-def test_a_monitor_goes_on_after_a_reshape():
-    module, monitor = module_of(), mx.mon.Monitor(1, lambda x: x.sum(), "fc2_output")
-    module.install_monitor(monitor)
-    for count in (4, 2, 2, 4):
-        monitor.tic()
-        module.forward(batch_of(count), is_train=False)
-        assert [name for _, name, _ in monitor.toc()] == ["fc2_output"]
-
-
-def test_a_module_that_trained_is_freed_at_once():
-    def train():
-        module = mx.mod.Module(classifier(), context=[mx.cpu(0), mx.cpu(1)])
-        rows = mx.io.NDArrayIter(X, Y, 4)
-        module.fit(rows, rows, num_epoch=1, monitor=mx.mon.Monitor(2, pattern="fc1_output"))
-        module.forward(batch_of(2), is_train=False)
-        module.bind([("data", (6, 5))], [("softmax_label", (6,))], force_rebind=True)
-        parts = [module, *module._exec_group.execs, module._kvstore, module._optimizer]
-        return [weakref.ref(part) for part in parts]
-
-    gc.collect()
-    gc.disable()
-    try:
-        assert [ref() for ref in train()] == [None] * 5
-    finally:
-        gc.enable()
-
-
-def test_a_statistic_that_is_no_array():
-    module, monitor = module_of(), mx.mon.Monitor(1, lambda x: 3, "fc1_weight")
-    module.install_monitor(monitor)
-    monitor.tic()
-    module.forward(batch_of(), is_train=False)
-    with pytest.raises((TypeError, AssertionError)):
-        monitor.toc()
-
-
-# ---- FeedForward
-
-
-@pytest.mark.differs("MXNet refuses evaluation batches of another size")
-def test_feed_forward_with_arrays_and_pickles():
-    symbol = classifier()
-    model = mx.model.FeedForward(
-        symbol, num_epoch=40, numpy_batch_size=10, learning_rate=0.5, momentum=0.9
-    )
-    model.fit(X, (X[:, 0] > 0) * 1.0, eval_data=(X[:5], np.zeros(5)))
-    assert (model.predict(X).argmax(1) == (X[:, 0] > 0)).mean() > 0.9
-    again = pickle.loads(pickle.dumps(model))
-    np.testing.assert_array_equal(again.predict(X[:3]), model.predict(X[:3]))
-
-
-@pytest.mark.differs("MXNet's FeedForward cannot bind the second bucket here")
-def test_feed_forward_with_buckets():
-    class Buckets(mx.io.DataIter):
-        default_bucket_key = 8
-
-        def __init__(self):
-            super().__init__(4)
-            self.provide_data = [mx.io.DataDesc("data", (4, 8))]
-            self.provide_label = [mx.io.DataDesc("softmax_label", (4,))]
-            self.reset()
-
-        def reset(self):
-            self.batches = [bucket_batch(key) for key in (8, 5, 8, 3)]
-
-        def next(self):
-            if not self.batches:
-                raise StopIteration
-            return self.batches.pop(0)
-
-    arg, aux = values(bucket_symbol(8)[0], data=(4, 8))
-    model = mx.model.FeedForward(
-        lambda key: bucket_symbol(key)[0],
-        num_epoch=2,
-        arg_params=arg,
-        aux_params=aux,
-        learning_rate=0.1,
-    )
-    model.fit(Buckets(), eval_metric="ce")
-    module = buckets()
-    module.init_optimizer(optimizer_params={"learning_rate": 0.1})
-    for _ in range(2):
-        for batch in Buckets():
-            step(module, batch)
-    assert_same_params(
-        {n: v.asnumpy() for n, v in [*model.arg_params.items(), *model.aux_params.items()]},
-        numpy_params(module),
-        rtol=1e-5,
-    )
-
-
-@pytest.mark.parametrize(
-    ("x", "y", "error"),
-    [
-        (X, None, ValueError),
-        (X, Y[:3], ValueError),
-        (X, np.zeros((20, 2)), ValueError),
-        (3, Y, TypeError),
-    ],
-)
-def test_feed_forward_refuses_data_that_does_not_fit(x, y, error):
-    with pytest.raises(error):
-        mx.model.FeedForward(classifier(), num_epoch=1).fit(x, y)
-
-
-# ---- modules in Python
-
-
-def test_a_module_of_ones_own_is_trained_by_fit():
-    """Only the methods that ``BaseModule`` asks for."""
-
-    class Line(mx.mod.BaseModule):
-        data_names, output_names = ["data"], ["line"]
-        data_shapes = label_shapes = output_shapes = symbol = None
-
-        def bind(self, data_shapes, **_):
-            self.data_shapes = data_shapes
-            self.binded = True
-
-        def init_params(self, **_):
-            self.params_initialized, self.slope = True, 0.0
-
-        def init_optimizer(self, **_):
-            self.optimizer_initialized = True
-
-        def get_params(self):
-            return {"slope": mx.nd.array([self.slope])}, {}
-
-        def set_params(self, arg_params, aux_params):
-            self.slope = float(arg_params["slope"].asscalar())
-
-        def forward(self, data_batch, is_train=None):
-            self.batch = data_batch
-            self.out = self.slope * data_batch.data[0]
-
-        def backward(self, out_grads=None):
-            error = self.out - self.batch.label[0].reshape((-1, 1))
-            self.grad = float((error * self.batch.data[0]).mean().asscalar())
-
-        def update(self):
-            self.slope -= 0.5 * self.grad
-
-        def get_outputs(self, merge_multi_context=True):
-            return [self.out]
-
-        def update_metric(self, eval_metric, labels, pre_sliced=False):
-            eval_metric.update(labels, [self.out])
-
-    line = Line()
-    rows = mx.io.NDArrayIter(X[:, :1], 2 * X[:, 0], 4)
-    line.fit(rows, rows, eval_metric="mse", num_epoch=20)
-    assert line.slope == pytest.approx(2, abs=1e-3)
-    np.testing.assert_allclose(line.predict(rows).asnumpy(), 2 * X[:, :1], atol=1e-2)
-
-
-@pytest.mark.differs("MXNet needs provide_data in each batch here")
-def test_sequential_modules_take_batches_of_other_sizes():
-    first = mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=6, name="fc1")
-    row = mx.mod.SequentialModule()
-    row.add(mx.mod.Module(first, label_names=None))
-    row.add(
-        mx.mod.Module(
-            mx.sym.SoftmaxOutput(
-                mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=3, name="fc2"),
-                name="softmax",
-            )
-        ),
-        take_labels=True,
-        auto_wiring=True,
-    )
-    row.bind([("data", (4, 5))], [("softmax_label", (4,))])
-    row.init_params(mx.init.One())
-    for count in (4, 2, 7):
-        batch = batch_of(count)
-        row.forward(batch, is_train=False)
-        assert row.get_outputs()[0].shape == (count, 3)
-        assert batch.data[0].shape == (count, 5)  # The caller's batch is left as it was.
-    assert sorted(row.get_params()[0]) == ["fc1_bias", "fc1_weight", "fc2_bias", "fc2_weight"]

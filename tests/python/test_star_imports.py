@@ -44,7 +44,7 @@ EXCEPTIONS = {
         "needs a tool or a network": "get_im2rec_path download download_model get_bz2_data "
         "get_cifar10 get_mnist get_mnist_iterator get_mnist_pkl get_mnist_ubyte get_zip_data",
     },
-    "mxnet.symbol": {"is not built yet": "Custom numpy numpy_extension"},
+    "mxnet.symbol": {"is not built yet": "numpy numpy_extension"},
 }
 
 

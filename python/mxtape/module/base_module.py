@@ -60,11 +60,8 @@ class BaseModule:
 
     def __init__(self, logger=logging):
         self.logger = logger
-        self.binded = False
-        self.for_training = False
-        self.inputs_need_grad = False
-        self.params_initialized = False
-        self.optimizer_initialized = False
+        self.binded = self.params_initialized = self.optimizer_initialized = False
+        self.for_training = self.inputs_need_grad = False
         self._symbol: Any = None
         self._total_exec_bytes = 0
 
@@ -296,32 +293,27 @@ class BaseModule:
 
         # Callbacks are given the local variables: their names are those that programs ask for.
         for epoch in range(begin_epoch, num_epoch):
-            tic = time.time()
+            tic, nbatch = time.time(), 0
             eval_metric.reset()
-            nbatch = 0
             data_iter = iter(train_data)
-            end_of_batch = False
             next_data_batch = next(data_iter, None)
             if next_data_batch is None:
                 raise ValueError("train_data has no batch: it is empty, or needs a reset()")
-            while not end_of_batch:
-                data_batch = next_data_batch
+            while next_data_batch is not None:
                 if monitor is not None:
                     monitor.tic()
+                data_batch = next_data_batch
                 self.forward_backward(data_batch)
                 self.update()
                 self._update_metric(eval_metric, data_batch)
-                try:
-                    # The iterator prepares this while the batch before is computed.
-                    next_data_batch = next(data_iter)
-                    self.prepare(next_data_batch, sparse_row_id_fn=sparse_row_id_fn)
-                except StopIteration:
-                    end_of_batch = True
-                if monitor is not None:
-                    monitor.toc_print()
-                if end_of_batch:
+                next_data_batch = next(data_iter, None)
+                if next_data_batch is None:
                     # Callbacks may reset the metric.
                     eval_name_vals = eval_metric.get_global_name_value()
+                else:
+                    self.prepare(next_data_batch, sparse_row_id_fn=sparse_row_id_fn)
+                if monitor is not None:
+                    monitor.toc_print()
                 if batch_end_callback is not None:
                     _call(batch_end_callback, BatchEndParam(epoch, nbatch, eval_metric, locals()))
                 nbatch += 1

@@ -316,7 +316,7 @@ class DataParallelExecutorGroup:
             return default
         if missing:
             # The shapes of labels follow from the data's; those of parameters may not change.
-            for name, shape in zip(self.arg_names, self.symbol.infer_shape(**shapes)[0]):
+            for name, shape in zip(self.arg_names, self.symbol.infer_shape(**shapes)[0] or ()):
                 if name in self.param_names and arrays[name].shape != tuple(shape):
                     raise ValueError(
                         f"with inputs of the shapes {shapes} the parameter {name!r} would have "

@@ -26,6 +26,9 @@ __all__ = ["DataParallelExecutorGroup", "Module", "load_checkpoint"]
 
 _CPU = ctx.cpu()
 
+# The key under which a file of optimizer states has the counts of updates.
+_COUNTS = "__update_counts__"
+
 
 class Module(BaseModule):
     """A symbol that can be trained and used.
@@ -182,10 +185,8 @@ class Module(BaseModule):
 
     def _reset_bind(self):
         """Forgets what is bound."""
+        self._exec_group = self._data_shapes = self._label_shapes = None
         self.binded = False
-        self._exec_group = None
-        self._data_shapes = None
-        self._label_shapes = None
 
     @property
     def data_names(self):
@@ -474,7 +475,7 @@ class Module(BaseModule):
         self._optimizer = optimizer
         self._kvstore = store
         self._update_on_kvstore = update_on_kvstore
-        self._updater = None
+        self._updater = None if update_on_kvstore else opt.get_updater(optimizer)
         if store is not None:
             if self._compression_params:
                 store.set_gradient_compression(self._compression_params)
@@ -487,20 +488,16 @@ class Module(BaseModule):
                 self._param_names,
                 update_on_kvstore,
             )
-        if not update_on_kvstore:
-            self._updater = opt.get_updater(optimizer)
         self.optimizer_initialized = True
-        if self._preload_opt_states is not None:
-            self.load_optimizer_states(self._preload_opt_states)
-            self._preload_opt_states = None
+        states, self._preload_opt_states = self._preload_opt_states, None
+        if states is not None:
+            self.load_optimizer_states(states)
 
     def borrow_optimizer(self, shared_module):
         """Uses the optimizer of another module, with its states."""
         require_state(shared_module, "optimizer_initialized")
-        self._optimizer = shared_module._optimizer
-        self._kvstore = shared_module._kvstore
-        self._update_on_kvstore = shared_module._update_on_kvstore
-        self._updater = shared_module._updater
+        for name in ("_optimizer", "_updater", "_kvstore", "_update_on_kvstore"):
+            setattr(self, name, getattr(shared_module, name))
         self.optimizer_initialized = True
 
     def forward(self, data_batch, is_train=None):
@@ -576,11 +573,20 @@ class Module(BaseModule):
     def _labels_for(self, data_shapes):
         """The label shapes that go with data of other shapes, for a batch that has no labels."""
         shapes = {desc.name: tuple(desc.shape) for desc in data_shapes}
-        inferred = dict(zip(self._exec_group.arg_names, self._symbol.infer_shape(**shapes)[0]))
-        old = self._label_shapes
-        return [
-            DataDesc(d.name, tuple(inferred.get(d.name, d.shape)), d.dtype, d.layout) for d in old
-        ]
+        inferred = self._symbol.infer_shape_partial(**shapes)[0]
+        known = dict(zip(self._exec_group.arg_names, inferred))
+        labels = []
+        for desc in self._label_shapes:
+            shape = known.get(desc.name)
+            if not shape or min(shape) < 1:
+                # It does not follow from the data: as before, but for the batch size.
+                axis = DataDesc.get_batch_axis(desc.layout)
+                first = data_shapes[0]
+                shape = list(desc.shape)
+                if axis >= 0:
+                    shape[axis] = first.shape[DataDesc.get_batch_axis(first.layout)]
+            labels.append(DataDesc(desc.name, tuple(shape), desc.dtype, desc.layout))
+        return labels
 
     def backward(self, out_grads=None):
         """Computes the gradients: see ``BaseModule.backward``."""
@@ -656,22 +662,51 @@ class Module(BaseModule):
         return missing
 
     def save_optimizer_states(self, fname):
-        """Saves the optimizer's states to a file."""
+        """Saves the optimizer's states to a file, which MXNet's modules load too.
+
+        The counts of updates are among them: the learning rate's schedule and the corrections that
+        depend on counts go on from there.
+        """
         require_state(self, "optimizer_initialized")
-        if self._update_on_kvstore:
+        updater = self._state_updater()
+        if updater is None:
             self._kvstore.save_optimizer_states(fname)
-        else:
-            with open(fname, "wb") as file:
-                file.write(self._updater.get_states())
+            return
+        optimizer = updater.optimizer
+        counts = optimizer.num_update, optimizer._all_index_update_counts
+        # One more entry, which MXNet does not look at.
+        updater.states[_COUNTS] = counts
+        try:
+            states = updater.get_states()
+        finally:
+            del updater.states[_COUNTS]
+        with open(fname, "wb") as file:
+            file.write(states)
 
     def load_optimizer_states(self, fname):
-        """Loads the optimizer's states from a file."""
+        """Loads the optimizer's states from a file, which MXNet may have saved.
+
+        Its counts of updates go on from those in the file, if they are in it, unless the optimizer
+        was given ``begin_num_update``. The file is a pickle: use files that you trust.
+        """
         require_state(self, "optimizer_initialized")
-        if self._update_on_kvstore:
+        updater = self._state_updater()
+        if updater is None:
             self._kvstore.load_optimizer_states(fname)
-        else:
-            with open(fname, "rb") as file:
-                self._updater.set_states(file.read())
+            return
+        with open(fname, "rb") as file:
+            updater.set_states(file.read())
+        updater.states_synced.pop(_COUNTS, None)
+        counts = updater.states.pop(_COUNTS, None)
+        optimizer = updater.optimizer
+        if counts is not None and not optimizer.begin_num_update:
+            optimizer.num_update, optimizer._all_index_update_counts = counts
+            optimizer._set_current_context(0)
+
+    def _state_updater(self):
+        """What has the optimizer's states: the module's updater or the store's; None if neither."""
+        updater = self._kvstore._updater if self._update_on_kvstore else self._updater
+        return updater if isinstance(updater, opt.Updater) else None
 
     def install_monitor(self, mon):
         """Lets a ``Monitor`` see what the executors compute."""
@@ -710,14 +745,11 @@ class Module(BaseModule):
 
 
 def _reshaped(old, shapes, described):
-    """Descriptions of arrays: those that the batch came with, where they fit, or the old ones'."""
+    """A batch's descriptions of its arrays, where they fit, or the old ones with its shapes."""
     if described is not None and len(described) == len(shapes):
         described = [d if isinstance(d, DataDesc) else DataDesc(*d) for d in described]
-        named = {desc.name: desc for desc in described}
-        if all(tuple(named[d.name].shape) == s for d, s in zip(old, shapes) if d.name in named):
-            return [DataDesc(d.name, s, *_kind(named.get(d.name, d))) for d, s in zip(old, shapes)]
-    return [DataDesc(d.name, shape, *_kind(d)) for d, shape in zip(old, shapes)]
-
-
-def _kind(desc):
-    return desc.dtype, desc.layout
+        fit = all(tuple(d.shape) == shape for d, shape in zip(described, shapes))
+        if fit and {d.name for d in described} == {d.name for d in old}:
+            # The arrays may come in another order.
+            return [DataDesc(d.name, tuple(d.shape), d.dtype, d.layout) for d in described]
+    return [DataDesc(d.name, shape, d.dtype, d.layout) for d, shape in zip(old, shapes)]

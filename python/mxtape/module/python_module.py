@@ -189,9 +189,7 @@ class PythonLossModule(PythonModule):
     def forward(self, data_batch, is_train=None):
         """Takes the scores, and in training the labels."""
         self._scores = data_batch.data[0]
-        if is_train is None:
-            is_train = self.for_training
-        if is_train:
+        if is_train or (is_train is None and self.for_training):
             self._labels = data_batch.label[0]
 
     def get_outputs(self, merge_multi_context=True):

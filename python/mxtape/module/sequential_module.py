@@ -63,9 +63,7 @@ class SequentialModule(BaseModule):
         self._modules.append(module)
         self._metas.append(kwargs)
         # What was done with the modules so far does not count for all of them.
-        self.binded = False
-        self.params_initialized = False
-        self.optimizer_initialized = False
+        self.binded = self.params_initialized = self.optimizer_initialized = False
         return self
 
     @property

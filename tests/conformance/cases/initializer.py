@@ -282,6 +282,26 @@ def seeds_decide(mx):
     return same
 
 
+for mode, gates, layers, both in (
+    ("lstm", 4, 2, False),
+    ("lstm", 4, 1, True),
+    ("gru", 3, 1, False),
+    ("rnn_tanh", 1, 2, True),
+):
+
+    @case(name=f"fused {mode} {layers} {both}")
+    def fused(mx, mode=mode, gates=gates, layers=layers, both=both):
+        hidden, inputs, ways = 2, 3, 1 + both
+        widths = [inputs] + [ways * hidden] * (layers - 1)
+        size = sum(ways * gates * hidden * (width + hidden + 2) for width in widths)
+        vectors = [mx.nd.full((size,), 9) for _ in range(2)]
+        own = mx.init.FusedRNN(mx.init.Constant(0.5), hidden, layers, mode, both, 2.0)
+        own._init_weight(mx.init.InitDesc("parameters"), vectors[0])
+        desc = mx.init.InitDesc("parameters", global_init=mx.init.Constant(3))
+        mx.init.FusedRNN(None, hidden, layers, mode, both)._init_weight(desc, vectors[1])
+        return vectors
+
+
 @case
 def subclass_by_a_user(mx):
     class Mine(mx.init.Initializer):
