@@ -105,7 +105,7 @@ def parts(mx):
 
     def body(x, s):
         pieces = mx.sym.split(x + s, num_outputs=2, name="in", axis=0)
-        return mx.sym.concat(pieces[0], pieces[1], dim=0), s * pieces[1].sum()
+        return mx.sym.concat(pieces[0], pieces[1], dim=0), mx.sym.broadcast_mul(s, pieces[1].sum())
 
     return mx.sym.contrib.foreach(body, split[1], mx.sym.sum(split[0], axis=0))
 
