@@ -51,7 +51,7 @@ class Inference {
 
   GraphSpecs run() {
     drain();
-    if (what_ != Infer::kDTypes) assume_float32();
+    if (what_ != Infer::kDTypes) assume_dtypes();
     return std::move(found_);
   }
 
@@ -189,14 +189,25 @@ class Inference {
     }
   }
 
+  // float32. Where only shapes are asked for, a floating dtype that the graph has somewhere, such
+  // as a constant's: shapes should not fail for a dtype that nobody gave.
+  DType assumed_dtype() const {
+    if (what_ != Infer::kShapes) return DType::kFloat32;
+    for (const ArraySpec& spec : found_.specs) {
+      if (spec.dtype != kUnknownDType && is_floating(spec.dtype)) return spec.dtype;
+    }
+    return DType::kFloat32;
+  }
+
   // One variable after the other, as each may tell the dtypes of others.
-  void assume_float32() {
+  void assume_dtypes() {
+    const DType assumed = assumed_dtype();
     for (size_t i = 0; i < found_.nodes.size(); ++i) {
       if (what_ == Infer::kShapes && unknown_shapes_ == 0) return;
       if (!found_.nodes[i]->is_variable()) continue;
       ArraySpec& spec = found_.specs[found_.first[i]];
       if (spec.dtype != kUnknownDType) continue;
-      spec.dtype = DType::kFloat32;
+      spec.dtype = assumed;
       for (size_t k = first_reader_[i]; k < first_reader_[i + 1]; ++k) enqueue(readers_[k]);
       drain();
     }

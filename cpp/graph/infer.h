@@ -31,7 +31,7 @@ struct GraphSpecs {
 
 // What a program asks for. Shapes do not wait for dtypes that nothing says, nor dtypes for shapes.
 enum class Infer {
-  kShapes,  // a dtype that nothing determines is taken as float32 where a shape depends on it
+  kShapes,  // a dtype that nothing determines is assumed where a shape depends on it
   kDTypes,  // shapes need not be known
   kAll,     // to run: variables whose dtype nothing determines are float32
 };

@@ -96,6 +96,13 @@ def test_the_forget_gates_bias_is_initialized():
             assert_same(array, [3, 3])
 
 
+def test_shapes_follow_whatever_the_dtype_of_constants():
+    start = [sym.ones((2, 3), dtype="float64")]
+    outputs, _ = rnn.GRUCell(3).unroll(2, sym.var("x"), begin_state=start, merge_outputs=True)
+    assert outputs.infer_shape(x=(2, 2, 4))[1] == [(2, 2, 3)]
+    assert outputs.infer_type(x="float64")[1] == [np.float64]
+
+
 def test_zoneout_keeps_values_in_training_only():
     cell = rnn.ZoneoutCell(rnn.RNNCell(50), 0.5, 0.5)
     outputs, _ = cell.unroll(2, sym.var("data"), merge_outputs=True)
