@@ -41,19 +41,19 @@ CustomParams describe(const Attributes& attributes) {
   return params;
 }
 
-void learn(const GraphNode& node, ArraySpec& spec, py::handle shape, py::handle dtype) {
+void learn(const std::string& name, ArraySpec& spec, py::handle shape, py::handle dtype) {
   if (!shape.is_none()) {
     const auto extents = py::cast<std::vector<int64_t>>(shape);
     const Shape given{std::span<const int64_t>(extents)};
     if (!merge_shape(spec.shape, given)) {
-      fail("Custom: node ", node.name(), " infers the shape ", given, " where it is ", spec.shape);
+      fail("Custom: ", name, " has shape ", spec.shape, ", infer_shape expects ", given);
     }
   }
   if (dtype.is_none()) return;
   const DType given = as_dtype(dtype.ptr());
   if (spec.dtype == kUnknownDType) spec.dtype = given;
   if (spec.dtype != given) {
-    fail("Custom: node ", node.name(), " infers the dtype ", given, " where it is ", spec.dtype);
+    fail("Custom: ", name, " is ", spec.dtype, ", infer_type expects ", given);
   }
 }
 
@@ -73,8 +73,15 @@ void infer(const GraphNode& node, std::span<ArraySpec> inputs, std::span<ArraySp
   const py::tuple found = called(infer_function, texts_of(node.attributes()), shapes, dtypes);
   const py::list in_shapes = found[0], out_shapes = found[1];
   const py::list in_dtypes = found[2], out_dtypes = found[3];
-  for (size_t i = 0; i < inputs.size(); ++i) learn(node, inputs[i], in_shapes[i], in_dtypes[i]);
-  for (size_t i = 0; i < outputs.size(); ++i) learn(node, outputs[i], out_shapes[i], out_dtypes[i]);
+  const auto& p = node.params()->as<CustomParams>();
+  const size_t arguments = p.arguments.size();
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const std::string& name = i < arguments ? p.arguments[i] : p.states[i - arguments];
+    learn(name, inputs[i], in_shapes[i], in_dtypes[i]);
+  }
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    learn(p.outputs[i], outputs[i], out_shapes[i], out_dtypes[i]);
+  }
 }
 
 class Prepared final : public RefCounted {

@@ -82,7 +82,7 @@ def test_files():
     assert again.list_auxiliary_states() == ["c_count"]
     with pytest.raises(mx.MXNetError, match="'gone' is registered"):
         sym.load_json(symbol.tojson().replace("scale_of_a_symbol", "gone"))
-    with pytest.raises(mx.MXNetError, match="inputs given"):
+    with pytest.raises(mx.MXNetError, match="inputs are given"):
         sym.load_json(symbol.tojson().replace("[[0, 0, 0], [1, 0, 0], ", "[[0, 0, 0], "))
 
 
@@ -133,7 +133,7 @@ def test_what_is_wrong_is_said():
         (mx.MXNetError, "'nope' is registered", lambda: sym.Custom(x, op_type="nope")),
         (mx.MXNetError, "unknown: y", lambda: sym.Custom(y=x, op_type="scale_of_a_symbol")),
         (TypeError, "two values", lambda: sym.Custom(x, data=x, op_type="scale_of_a_symbol")),
-        (mx.MXNetError, "one output", lambda: sym.Custom(scaled(), op_type="scale_of_a_symbol")),
+        (mx.MXNetError, "one is needed", lambda: sym.Custom(scaled(), op_type="scale_of_a_symbol")),
         (
             mx.MXNetError,
             "infer_shape expects",
@@ -157,3 +157,119 @@ def test_what_the_operator_raises_comes_out():
     symbol = sym.Custom(sym.var("x"), op_type="broken_in_a_symbol")
     with pytest.raises(KeyError, match="of mine"):
         symbol.eval(x=nd.ones((2,)))
+
+
+class Count(mx.operator.CustomOp):
+    def __init__(self, factor):
+        self.factor = factor
+
+    def forward(self, is_train, req, in_data, out_data, aux):
+        self.assign(out_data[0], req[0], in_data[0] * self.factor)
+        self.assign(out_data[1], req[1], in_data[1] + 1)
+        aux[0][:] += 1
+
+    def backward(self, req, out_grad, in_data, out_data, in_grad, aux):
+        self.assign(in_grad[0], req[0], out_grad[0] * self.factor)
+        self.assign(in_grad[1], req[1], 0)
+
+
+@mx.operator.register("scale_and_count")
+class CountProp(mx.operator.CustomOpProp):
+    def __init__(self, k="2"):
+        super().__init__(need_top_grad=True)
+        self.factor = float(k)
+
+    def list_arguments(self):
+        return ["data", "label"]
+
+    def list_outputs(self):
+        return ["out", "lab"]
+
+    def list_auxiliary_states(self):
+        return ["count"]
+
+    def infer_shape(self, in_shape):
+        rows = (in_shape[0][0],)
+        return [in_shape[0], rows], [in_shape[0], rows], [(1,)]
+
+    def infer_type(self, in_type):
+        return [in_type[0]] * 2, [in_type[0]] * 2, [in_type[0]]
+
+    def create_operator(self, ctx, in_shapes, in_dtypes):
+        return Count(self.factor)
+
+
+@mx.operator.register("loss_of_seven")
+class LossProp(mx.operator.CustomOpProp):
+    def __init__(self):
+        super().__init__(need_top_grad=False)
+
+    def create_operator(self, ctx, in_shapes, in_dtypes):
+        class Loss(mx.operator.CustomOp):
+            def forward(self, is_train, req, in_data, out_data, aux):
+                self.assign(out_data[0], req[0], in_data[0])
+
+            def backward(self, req, out_grad, in_data, out_data, in_grad, aux):
+                self.assign(in_grad[0], req[0], in_data[0] * 7)
+
+        return Loss()
+
+
+def counted(**kwargs):
+    with mx.name.NameManager():
+        return sym.Custom(sym.Variable("d"), op_type="scale_and_count", k=3, **kwargs)
+
+
+def test_a_loss_needs_no_head_gradient():
+    symbol = sym.Custom(sym.Variable("d"), op_type="loss_of_seven", name="L")
+    assert symbol.list_outputs() == ["L_output"]
+    executor = symbol.simple_bind(mx.cpu(), d=(2,))
+    executor.arg_dict["d"][:] = 2
+    executor.forward(is_train=True)
+    executor.backward()
+    assert executor.grad_dict["d"].asnumpy().tolist() == [14, 14]
+    executor = counted().simple_bind(mx.cpu(), d=(2, 3))
+    executor.forward(is_train=True)
+    with pytest.raises(mx.MXNetError, match="head gradient"):
+        executor.backward()
+
+
+def test_a_cached_op():
+    call = nd.CachedOp(counted()[0] + sym.Variable("e"))
+    x, count = nd.ones((2, 3)), nd.zeros(1)
+    x.attach_grad()
+    with autograd.record():
+        y = call(x, nd.ones(2), count, nd.ones((2, 3)))
+        loss = (y * y).sum()
+    loss.backward()
+    assert x.grad.asnumpy().tolist() == [[2 * 4 * 3] * 3] * 2
+    assert count.asnumpy().tolist() == [1]
+    assert autograd.is_recording() is False
+
+
+@pytest.mark.parametrize(
+    ("error", "match", "make"),
+    [
+        (mx.MXNetError, "nope", lambda d: sym.Custom(d, op_type="nope")),
+        (mx.MXNetError, "op_type", lambda d: sym.Custom(d)),
+        (TypeError, "zz", lambda d: sym.Custom(d, op_type="scale_and_count", zz=3)),
+        (mx.MXNetError, "at most 3", lambda d: sym.Custom(d, d, d, d, op_type="scale_and_count")),
+        (mx.MXNetError, "zz", lambda d: sym.Custom(d, zz=d, op_type="scale_and_count")),
+        (
+            mx.MXNetError,
+            "count is an auxiliary state",
+            lambda d: sym.Custom(d, d, d * 2, op_type="scale_and_count"),
+        ),
+        (TypeError, "two values", lambda d: sym.Custom(d, data=d, op_type="scale_and_count")),
+        (TypeError, "Symbols", lambda d: sym.Custom(nd.ones(2), op_type="scale_and_count")),
+        (mx.MXNetError, "2 outputs", lambda d: sym.Custom(counted(), op_type="scale_and_count")),
+        (
+            mx.MXNetError,
+            "custom",
+            lambda d: counted().infer_shape(d=(2, 3), custom0_label=(5,)),
+        ),
+    ],
+)
+def test_errors(error, match, make):
+    with pytest.raises(error, match=match):
+        make(sym.Variable("d"))
