@@ -1,6 +1,7 @@
 """Loops and branches as symbols: second order, files, executors, hostile graphs."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -201,3 +202,40 @@ def loop_node(**changes):
 def test_a_file_whose_numbers_do_not_fit_is_refused(changes):
     with pytest.raises(mx.MXNetError, match="_foreach"):
         sym.load_json(loop_node(**changes))
+
+
+def test_mutated_files_are_refused_or_run():
+    """Other numbers in a file: an error or a result, never a crash."""
+    random = np.random.RandomState(0)
+    texts = [scan().tojson(), chosen_and_counted().tojson()]
+    loaded = 0
+    for _ in range(400):
+        text = texts[random.randint(2)]
+        for _ in range(random.randint(1, 4)):
+            numbers = list(re.finditer(r"-?\d+", text))
+            at = numbers[random.randint(len(numbers))]
+            value = [0, 1, 2, 3, -1, 10**12][random.randint(6)]
+            text = f"{text[: at.start()]}{value}{text[at.end() :]}"
+        try:
+            symbol = sym.load_json(text)
+            loaded += 1
+            shapes = {
+                name: [(1,), (2,), (3, 2)][random.randint(3)] for name in symbol.list_inputs()
+            }
+            args = {name: nd.ones(shape) for name, shape in shapes.items()}
+            grads = {name: nd.zeros(shape) for name, shape in shapes.items()}
+            executor = symbol.bind(mx.cpu(), args, grads)
+            outputs = executor.forward(is_train=True)
+            executor.backward([nd.ones(output.shape) for output in outputs])
+        except (mx.MXNetError, ValueError, TypeError):
+            pass
+    assert 40 < loaded < 360
+
+
+def chosen_and_counted():
+    """A branch and a loop with a condition."""
+    chosen = contrib.cond(sym.var("p"), lambda: sym.var("a") * 2, lambda: sym.var("a") + 1)
+    outputs, last = contrib.while_loop(
+        lambda i: i < 3, lambda i: (i * sym.var("w"), i + 1), sym.var("i"), max_iterations=4
+    )
+    return sym.Group([chosen, outputs, last])
