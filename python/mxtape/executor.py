@@ -180,9 +180,7 @@ class Executor:
         The forward to which it belongs is the latest one with ``is_train=True``. After one without,
         or none, the graph is computed once more.
         """
-        if out_grads is None:
-            out_grads = []
-        elif isinstance(out_grads, NDArray):
+        if isinstance(out_grads, NDArray):
             out_grads = [out_grads]
         elif isinstance(out_grads, dict):
             names = self._symbol.list_outputs()
@@ -190,6 +188,7 @@ class Executor:
             if unknown:
                 raise ValueError(f"backward: there is no output {unknown[0]}; there are {names}")
             out_grads = [out_grads.get(name) for name in names]
+        out_grads = out_grads or []
         for grad in out_grads:
             if grad is not None and not isinstance(grad, NDArray):
                 raise TypeError(f"backward: out_grads must be NDArrays, got {type(grad).__name__}")

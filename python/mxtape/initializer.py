@@ -157,9 +157,7 @@ class Initializer:
     """
 
     def __init__(self, **kwargs):
-        self._kwargs = kwargs
-        self._verbose = False
-        self._print_func = None
+        self._kwargs, self._verbose, self._print_func = kwargs, False, None
 
     def set_verbosity(self, verbose=False, print_func=None):
         """Log each array that is initialized, at level INFO; returns the initializer.

@@ -137,9 +137,8 @@ class FactorScheduler(LRScheduler):
         if step < 1:
             raise ValueError(f"step must be 1 or more, got {step}")
         _check_factor(factor)
-        self.step, self.factor = step, factor
-        self.stop_factor_lr = stop_factor_lr
         self.count = 0
+        self.step, self.factor, self.stop_factor_lr = step, factor, stop_factor_lr
 
     def __call__(self, num_update):
         if num_update < self.warmup_steps:

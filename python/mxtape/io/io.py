@@ -101,13 +101,9 @@ class DataBatch:
         for name, arrays in (("data", data), ("label", label)):
             if arrays is not None and not isinstance(arrays, (list, tuple)):
                 raise AssertionError(f"{name} is a list of NDArray; got {type(arrays).__name__}")
-        self.data = data
-        self.label = label
-        self.pad = pad
-        self.index = index
-        self.bucket_key = bucket_key
-        self.provide_data = provide_data
-        self.provide_label = provide_label
+        self.data, self.label = data, label
+        self.provide_data, self.provide_label = provide_data, provide_label
+        self.pad, self.index, self.bucket_key = pad, index, bucket_key
 
     def __str__(self):
         data = [x.shape for x in self.data or []]
@@ -179,7 +175,25 @@ class DataIter:
         """The number of examples at its end that only fill it up."""
 
 
-class ResizeIter(DataIter):
+class BatchHolder(DataIter):
+    """An iterator that has whole batches: what asks for a part of the current one gets it."""
+
+    current_batch: Any = None
+
+    def getdata(self):
+        return self.current_batch.data
+
+    def getpad(self):
+        return self.current_batch.pad
+
+    def getlabel(self):
+        return self.current_batch.label
+
+    def getindex(self):
+        return self.current_batch.index
+
+
+class ResizeIter(BatchHolder):
     """Another iterator with a number of batches of your own: cut off, or begun again.
 
     Parameters
@@ -204,11 +218,10 @@ class ResizeIter(DataIter):
         self.size = size
         self.reset_internal = reset_internal
         self.cur = 0
-        self.current_batch: Any = None
-        self.provide_data = data_iter.provide_data
-        self.provide_label = data_iter.provide_label
-        if hasattr(data_iter, "default_bucket_key"):
-            self.default_bucket_key = data_iter.default_bucket_key
+        self.provide_data, self.provide_label = data_iter.provide_data, data_iter.provide_label
+        key = getattr(data_iter, "default_bucket_key", None)
+        if key is not None:
+            self.default_bucket_key = key
 
     def reset(self):
         self.cur = 0
@@ -234,18 +247,6 @@ class ResizeIter(DataIter):
         if not self.iter_next():
             raise StopIteration
         return self.current_batch
-
-    def getdata(self):
-        return self.current_batch.data
-
-    def getlabel(self):
-        return self.current_batch.label
-
-    def getindex(self):
-        return self.current_batch.index
-
-    def getpad(self):
-        return self.current_batch.pad
 
 
 # What MXNet has in this module too; it imports this one.

@@ -2,9 +2,8 @@
 
 import threading
 from queue import SimpleQueue
-from typing import Any
 
-from .io import DataBatch, DataDesc, DataIter
+from .io import BatchHolder, DataBatch, DataDesc
 
 __all__ = ["PrefetchingIter"]
 
@@ -75,7 +74,7 @@ class _Producer:
         self.requests.put(None)
 
 
-class PrefetchingIter(DataIter):
+class PrefetchingIter(BatchHolder):
     """One iterator, or several side by side, whose next batches are made by other threads.
 
     Parameters
@@ -116,7 +115,7 @@ class PrefetchingIter(DataIter):
         self.batch_size = self.provide_data[0][1][0]
         if hasattr(iters[0], "default_bucket_key"):
             self.default_bucket_key = iters[0].default_bucket_key
-        self.current_batch: Any = None
+        self.current_batch = None
         self._producers = [_Producer(iterator) for iterator in iters]
 
     def __del__(self):
@@ -177,15 +176,3 @@ class PrefetchingIter(DataIter):
         if not self.iter_next():
             raise StopIteration
         return self.current_batch
-
-    def getdata(self):
-        return self.current_batch.data
-
-    def getlabel(self):
-        return self.current_batch.label
-
-    def getindex(self):
-        return self.current_batch.index
-
-    def getpad(self):
-        return self.current_batch.pad

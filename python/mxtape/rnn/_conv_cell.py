@@ -58,14 +58,10 @@ class BaseConvRNNCell(BaseRNNCell):
         self._h2h_pad = tuple(
             dilate * (extent - 1) // 2 for extent, dilate in zip(h2h_kernel, h2h_dilate)
         )
-        self._i2h_kernel = i2h_kernel
-        self._i2h_stride = i2h_stride
-        self._i2h_pad = i2h_pad
-        self._i2h_dilate = i2h_dilate
-        self._num_hidden = num_hidden
-        self._input_shape = input_shape
-        self._conv_layout = conv_layout
-        self._activation = activation
+        self._i2h_kernel, self._i2h_stride = i2h_kernel, i2h_stride
+        self._i2h_pad, self._i2h_dilate = i2h_pad, i2h_dilate
+        self._num_hidden, self._activation = num_hidden, activation
+        self._input_shape, self._conv_layout = input_shape, conv_layout
         convolved = symbol.Convolution(
             data=symbol.Variable("data"), num_filter=num_hidden, **self._i2h_arguments
         )

@@ -246,14 +246,10 @@ class FusedRNNCell(BaseRNNCell):
         if mode not in _MODES:
             raise ValueError(f"FusedRNNCell: mode must be one of {', '.join(_MODES)}; got {mode!r}")
         super().__init__(prefix=f"{mode}_" if prefix is None else prefix, params=params)
-        self._num_hidden = num_hidden
-        self._num_layers = num_layers
-        self._mode = mode
-        self._bidirectional = bidirectional
-        self._dropout = dropout
-        self._get_next_state = get_next_state
-        self._forget_bias = forget_bias
+        self._mode, self._num_hidden, self._num_layers = mode, num_hidden, num_layers
         self._directions = ["l", "r"] if bidirectional else ["l"]
+        self._bidirectional, self._dropout = bidirectional, dropout
+        self._forget_bias, self._get_next_state = forget_bias, get_next_state
         initializer = init.FusedRNN(
             None, num_hidden, num_layers, mode, bidirectional, forget_bias=forget_bias
         )
@@ -356,10 +352,9 @@ class FusedRNNCell(BaseRNNCell):
         outputs, states = rnn, []
         if self._get_next_state:
             outputs, states = rnn[0], [rnn[1 + i] for i in range(len(names))]
-        if axis == 1:
-            outputs = symbol.swapaxes(outputs, dim1=0, dim2=1)
-        outputs, _ = _normalize_sequence(length, outputs, layout, merge_outputs)
-        return outputs, states
+        if axis:
+            outputs = symbol.swapaxes(outputs, dim1=0, dim2=axis)
+        return _normalize_sequence(length, outputs, layout, merge_outputs)[0], states
 
     def unfuse(self):
         """The same layers as cells that have steps.
@@ -516,9 +511,8 @@ class DropoutCell(BaseRNNCell):
         return []
 
     def __call__(self, inputs, states):
-        if self.dropout > 0:
-            inputs = symbol.Dropout(data=inputs, p=self.dropout)
-        return inputs, states
+        dropped = symbol.Dropout(data=inputs, p=self.dropout) if self.dropout > 0 else inputs
+        return dropped, states
 
     def unroll(self, length, inputs, begin_state=None, layout="NTC", merge_outputs=None):
         self.reset()
@@ -543,17 +537,17 @@ class ModifierCell(BaseRNNCell):
 
     def __init__(self, base_cell):
         super().__init__()
-        base_cell._modified = True
         self.base_cell = base_cell
+        base_cell._modified = True
+
+    @property
+    def state_info(self):
+        return self.base_cell.state_info
 
     @property
     def params(self):
         self._own_params = False
         return self.base_cell.params
-
-    @property
-    def state_info(self):
-        return self.base_cell.state_info
 
     def begin_state(self, init_sym=symbol.zeros, **kwargs):  # type: ignore[override] # as in MXNet
         """The other cell's states. `init_sym`, also called `func`, makes their symbols."""
@@ -569,11 +563,11 @@ class ModifierCell(BaseRNNCell):
         finally:
             self.base_cell._modified = True
 
-    def unpack_weights(self, args):
-        return self.base_cell.unpack_weights(args)
-
     def pack_weights(self, args):
         return self.base_cell.pack_weights(args)
+
+    def unpack_weights(self, args):
+        return self.base_cell.unpack_weights(args)
 
     def __call__(self, inputs, states):
         raise NotImplementedError(f"{type(self).__name__} does not define a step")
