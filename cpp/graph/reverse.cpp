@@ -83,9 +83,7 @@ void Frame::keep(size_t step, std::span<const NDArray> made) {
     const size_t value = program_->number(call, i);
     save(value, made[i]);
     if (plan_->inferred(step)) continue;
-    ArraySpec& spec = late_[value];
-    spec.shape = made[i].shape();
-    spec.dtype = made[i].dtype();
+    late_[value] = NDArray(Ref<Storage>(), 0, made[i].shape(), made[i].dtype());
   }
 }
 
@@ -95,12 +93,12 @@ const ArraySpec& Frame::end_spec(size_t end) const {
   return plan_->spec(input);
 }
 
-const ArraySpec& Frame::spec_of(size_t value) const {
+const NDArray& Frame::shell_of(size_t value) const {
   if (!late_.empty()) {
     const auto late = late_.find(value);
     if (late != late_.end()) return late->second;
   }
-  return plan_->spec(value);
+  return plan_->shell(value);
 }
 
 // What the tape would have saved at a step.
@@ -108,13 +106,11 @@ void Frame::gather(size_t step, Gathered& kept) const {
   const auto saves = reverse_->kept(step);
   kept.resize(saves.size());
   for (size_t i = 0; i < saves.size(); ++i) {
-    if (!saves[i].data) {
-      kept[i] = {nullptr, &spec_of(saves[i].value)};
-      continue;
-    }
+    kept[i] = {&shell_of(saves[i].value), nullptr};
+    if (!saves[i].data) continue;
     const auto& saved = saved_[static_cast<size_t>(reverse_->slot(saves[i].value))];
     if (!saved) fail("the graph was freed by another backward meanwhile");
-    kept[i] = {&*saved, nullptr};
+    kept[i].data = &*saved;
   }
 }
 
@@ -202,10 +198,10 @@ std::vector<NDArray> Frame::sweep(std::span<NDArray> head_grads, std::span<const
         NDArray& value = call.result(i);
         if (!call.needs(i) || !value.defined()) continue;
         if (value.nbytes() > kLargeBytes) pause.large();
-        const ArraySpec& spec = spec_of(program_->number(program_->read(step, i)));
-        if (value.shape() != spec.shape || value.dtype() != spec.dtype) {
+        const NDArray& input = shell_of(program_->number(program_->read(step, i)));
+        if (value.shape() != input.shape() || value.dtype() != input.dtype()) {
           fail(step.op->name, ": its gradient for input ", i, " has shape ", value.shape(),
-               " and dtype ", value.dtype(), ", the input ", spec.shape, " and ", spec.dtype);
+               " and dtype ", value.dtype(), ", the input ", input.shape(), " and ", input.dtype());
         }
         accumulate(place(program_->read(step, i)), std::move(value));
       }

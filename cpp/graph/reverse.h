@@ -79,7 +79,7 @@ class Frame final : public RefCounted {
 
   void save(size_t value, const NDArray& array);
   using Gathered = SmallVector<OpNode::Kept, 8>;
-  const ArraySpec& spec_of(size_t value) const;
+  const NDArray& shell_of(size_t value) const;
   void gather(size_t step, Gathered& kept) const;
   std::vector<uint8_t> wanted_flows(std::span<const bool> wanted) const;
 
@@ -90,8 +90,8 @@ class Frame final : public RefCounted {
   std::vector<uint32_t> ends_;
   size_t end_count_;
   std::vector<std::optional<autograd::Saved>> saved_;
-  // Of what the plan does not know.
-  std::unordered_map<size_t, ArraySpec> late_;
+  // Shapes that the plan does not know.
+  std::unordered_map<size_t, NDArray> late_;
 };
 
 }  // namespace mxtape

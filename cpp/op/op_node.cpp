@@ -63,27 +63,18 @@ size_t node_bytes(size_t inputs, size_t saved) {
   return sizeof(OpNode) + inputs * sizeof(Edge) + saved * sizeof(Saved);
 }
 
-Saved copy_of(const Saved& saved) {
-  Saved copy = Saved::meta(NDArray(Ref<Storage>(), 0, saved.shape, saved.dtype));
-  copy.storage = saved.storage;
-  copy.byte_offset = saved.byte_offset;
-  copy.version = saved.version;
-  copy.deferred = copy.storage->deferred();
-  if (copy.deferred) copy.storage->saves().fetch_add(1, std::memory_order_relaxed);
-  return copy;
-}
-
 }  // namespace
 
 void OpNode::save(std::span<const Kept> kept) {
   Saved* next = saved_data();
   for (const Kept& each : kept) {
-    if (each.saved) {
-      new (next++) Saved(copy_of(*each.saved));
-    } else {
-      const NDArray shell(Ref<Storage>(), 0, each.spec->shape, each.spec->dtype);
-      new (next++) Saved(Saved::meta(shell));
-    }
+    auto* saved = new (next++) Saved(Saved::meta(*each.shape));
+    if (!each.data) continue;
+    saved->storage = each.data->storage;
+    saved->byte_offset = each.data->byte_offset;
+    saved->version = each.data->version;
+    saved->deferred = saved->storage->deferred();
+    if (saved->deferred) saved->storage->saves().fetch_add(1, std::memory_order_relaxed);
   }
 }
 

@@ -14,11 +14,11 @@ class OpNode final : public autograd::Node {
   static constexpr size_t kMaxArrays = 32767;
   static Ref<OpNode> record(const OpSchema& op, Inputs inputs, Arrays outputs,
                             const ParamsRef& params, Mode mode);
-  // What a call that was not recorded would have saved of an array: its data or, without, its
-  // shape.
+  // What a call that was not recorded would have saved of an array: its shape, as an array without
+  // memory, and its data or not.
   struct Kept {
-    const autograd::Saved* saved = nullptr;
-    const ArraySpec* spec = nullptr;
+    const NDArray* shape = nullptr;
+    const autograd::Saved* data = nullptr;
   };
   // The node of such a call, from what it saves in the order of inputs and outputs.
   static Ref<OpNode> rebuild(const OpSchema& op, std::span<const autograd::Edge> inputs,
