@@ -2,17 +2,21 @@
 
 #include <bit>
 #include <cstdlib>
+#include <cstring>
 #include <mutex>
 #include <new>
 #include <utility>
 #include <vector>
 
 #ifdef __linux__
+#include <unistd.h>
+
 #include <sys/mman.h>
 #endif
 
 #include "core/at_fork.h"
 #include "core/error.h"
+#include "core/zeros.h"
 
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/asan_interface.h>
@@ -81,9 +85,13 @@ void* aligned_memory(size_t bytes) {
   return std::aligned_alloc(kAlign, bytes);
 }
 
+// Whether this thread's last block is the system's, not one that the pool has handed out before.
+thread_local bool last_is_new = false;
+
 void* system_allocate(size_t bytes) {
   void* block = aligned_memory(bytes);
   if (!block) return nullptr;
+  last_is_new = true;
   const size_t held = system_bytes.fetch_add(bytes, std::memory_order_relaxed) + bytes;
   size_t peak = peak_bytes.load(std::memory_order_relaxed);
   while (held > peak && !peak_bytes.compare_exchange_weak(peak, held, std::memory_order_relaxed)) {
@@ -95,6 +103,23 @@ void system_free(void* block, size_t bytes) {
   permit(block, bytes);
   system_bytes.fetch_sub(bytes, std::memory_order_relaxed);
   std::free(block);
+}
+
+// Fills memory of this process with zeros by giving its pages back: the system makes them anew when
+// they are touched. False where it does not do that; the memory may then hold anything.
+bool drop_pages(char* data, size_t bytes) {
+#ifdef MADV_DONTNEED
+  static const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  const size_t head = (page - reinterpret_cast<uintptr_t>(data) % page) % page;
+  const size_t middle = (bytes - head) / page * page;
+  if (madvise(data + head, middle, MADV_DONTNEED) != 0) return false;
+  std::memset(data, 0, head);
+  std::memset(data + head + middle, 0, bytes - head - middle);
+  return true;
+#else
+  static_cast<void>(data), static_cast<void>(bytes);
+  return false;
+#endif
 }
 
 class SharedCache {
@@ -235,6 +260,15 @@ Ref<Storage> Storage::allocate(size_t nbytes) {
   storage->nbytes_ = nbytes;
   storage->size_class_ = static_cast<int16_t>(size_class);
   return Ref<Storage>(storage);
+}
+
+Ref<Storage> allocate_zeros(size_t nbytes, bool& zeroed) {
+  // Below that, a call of the system costs more than it saves.
+  constexpr size_t kWorthIt = size_t{1} << 20;
+  last_is_new = false;
+  Ref<Storage> storage = Storage::allocate(nbytes);
+  zeroed = nbytes >= kWorthIt && last_is_new && drop_pages(storage->data(), nbytes);
+  return storage;
 }
 
 Ref<Storage> Storage::borrow(void* data, size_t nbytes, Deleter deleter, void* context) {

@@ -1,7 +1,9 @@
 #include "op/functional.h"
 
 #include <algorithm>
+#include <cmath>
 
+#include "core/zeros.h"
 #include "op/common_params.h"
 #include "runtime/convert.h"
 #include "runtime/parallel.h"
@@ -64,7 +66,15 @@ const Op<> negative{"negative"}, abs{"abs"}, sign{"sign"}, floor{"floor"}, trunc
 }  // namespace fn
 
 NDArray full(const Shape& shape, DType dtype, double value) {
-  NDArray out = NDArray::empty(shape, dtype);
+  bool zeroed = false;
+  NDArray out;
+  if (value == 0 && !std::signbit(value)) {
+    const auto bytes = static_cast<size_t>(shape.size()) * item_size(dtype);
+    out = NDArray(allocate_zeros(bytes, zeroed), 0, shape, dtype);
+  } else {
+    out = NDArray::empty(shape, dtype);
+  }
+  if (zeroed) return out;
   parallel_for(out.size(), 1 << 18, [&](int64_t begin, int64_t end) {
     fill(dtype, value, out.bytes() + static_cast<size_t>(begin) * item_size(dtype), end - begin);
   });

@@ -3,7 +3,7 @@
 import warnings
 from typing import ClassVar
 
-from .base import MXNetError
+from .ndarray import array as array_of
 
 __all__ = ["NDArrayOp", "NumpyOp", "PythonOp"]
 
@@ -64,7 +64,23 @@ class PythonOp:
 class NumpyOp(PythonOp):
     """An operator whose ``forward`` and ``backward`` work on NumPy arrays.
 
-    It can only be applied to symbols, which cannot be composed yet: the call is an MXNetError.
+    Applied to symbols it gives a symbol, a node like that of ``mx.sym.Custom``. A file that has it
+    can only be loaded in the process that made it.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import mxtape as mx
+    >>> class Double(mx.operator.NumpyOp):
+    ...     def forward(self, in_data, out_data):
+    ...         out_data[0][:] = in_data[0] * 2
+    ...     def backward(self, out_grad, in_data, out_data, in_grad):
+    ...         in_grad[0][:] = out_grad[0] * 2
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore")
+    ...     double = Double()
+    >>> double(data=mx.sym.var("x"), name="twice").eval(x=mx.nd.array([1, 2]))[0].asnumpy().tolist()
+    [2.0, 4.0]
     """
 
     def __init__(self, need_top_grad=True):
@@ -72,31 +88,84 @@ class NumpyOp(PythonOp):
         _deprecated("NumpyOp")
 
     def get_symbol(self, *args, **kwargs):
-        """Raises MXNetError: symbols cannot be composed yet."""
-        _refuse(self)
+        """The operator applied to symbols; `name` names the node."""
+        return _custom_symbol(self, True, args, kwargs)
 
 
 class NDArrayOp(PythonOp):
-    """An operator whose ``forward`` and ``backward`` work on NDArrays.
-
-    It can only be applied to symbols, which cannot be composed yet: the call is an MXNetError.
-    """
+    """An operator whose ``forward`` and ``backward`` work on NDArrays. Else as :class:`NumpyOp`."""
 
     def __init__(self, need_top_grad=True):
         super().__init__(need_top_grad)
         _deprecated("NDArrayOp")
 
     def get_symbol(self, *args, **kwargs):
-        """Raises MXNetError: symbols cannot be composed yet."""
-        _refuse(self)
+        """The operator applied to symbols; `name` names the node."""
+        return _custom_symbol(self, False, args, kwargs)
 
     def declare_backward_dependency(self, out_grad, in_data, out_data):
         """Which arrays ``backward`` reads, as a list of the numbers given."""
         return [*(out_grad if self.need_top_grad_ else ()), *in_data, *out_data]
 
 
-def _refuse(op):
-    raise MXNetError(
-        f"{type(op).__name__}: symbols cannot be composed in mxtape yet; derive from "
-        "mx.operator.CustomOp and call it by mx.nd.Custom; see docs/differences.md"
-    )
+def _custom_symbol(op, in_numpy, args, kwargs):
+    """A node of the operator `op`, which is registered under a name of its own."""
+    from . import symbol  # few programs have such operators
+
+    if op.info_ is None:
+        op.info_ = _register(op, in_numpy)
+    return symbol.Custom(*args, op_type=op.info_, **kwargs)
+
+
+def _register(op, in_numpy):
+    from . import operator  # it imports this module
+
+    class Adapter(operator.CustomOp):
+        """Calls `op`, which keeps neither aux states nor reqs."""
+
+        def _run(self, function, reqs, results, **given):
+            name, targets = results
+            if in_numpy:
+                given = {key: [x.asnumpy() for x in arrays] for key, arrays in given.items()}
+                made = [target.asnumpy() for target in targets]
+            else:
+                given = {key: list(arrays) for key, arrays in given.items()}
+                made = list(targets)
+            function(**given, **{name: made})
+            if in_numpy:
+                for target, req, values in zip(targets, reqs, made):
+                    self.assign(target, req, array_of(values, dtype=target.dtype))
+
+        def forward(self, is_train, req, in_data, out_data, aux):
+            self._run(op.forward, req, ("out_data", out_data), in_data=in_data)
+
+        def backward(self, req, out_grad, in_data, out_data, in_grad, aux):
+            self._run(
+                op.backward,
+                req,
+                ("in_grad", in_grad),
+                out_grad=out_grad,
+                in_data=in_data,
+                out_data=out_data,
+            )
+
+    class Property(operator.CustomOpProp):
+        def __init__(self):
+            super().__init__(need_top_grad=op.need_top_grad())
+
+        def list_arguments(self):
+            return op.list_arguments()
+
+        def list_outputs(self):
+            return op.list_outputs()
+
+        def infer_shape(self, in_shape):
+            return (*op.infer_shape(in_shape), [])
+
+        def create_operator(self, ctx, in_shapes, in_dtypes):
+            return Adapter()
+
+    PythonOp._ref_holder.append(op)
+    name = f"{type(op).__name__}{len(PythonOp._ref_holder)}"
+    operator.register(name)(Property)
+    return name

@@ -344,7 +344,8 @@ def plot_network(
 
 def _node_ids(nodes):
     """Names of the nodes in the picture: their own; one that comes again gets a number too."""
-    seen, ids = {}, []
+    seen: dict = {}
+    ids = []
     for node in nodes:
         name = node["name"]
         seen[name] = seen.get(name, 0) + 1

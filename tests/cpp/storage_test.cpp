@@ -9,6 +9,7 @@
 
 #include <gtest/gtest.h>
 
+#include "core/zeros.h"
 #include "support.h"
 
 namespace mxtape {
@@ -274,6 +275,32 @@ TEST(Storage, ThePeakStays) {
   }
   pool_trim();
   EXPECT_GE(pool_stats().peak_bytes, nbytes);
+}
+
+// New memory of the process may have been another's before: what malloc had freed, for one.
+TEST(Storage, NewZerosAreZerosWhateverTheMemoryHeldBefore) {
+  bool any = false;
+  for (const size_t bytes :
+       {size_t{100}, size_t{1} << 20, (size_t{3} << 20) + 72, size_t{9} << 20}) {
+    for (int round = 0; round < 3; ++round) {
+      bool zeroed = false;
+      const Ref<Storage> storage = allocate_zeros(bytes, zeroed);
+      EXPECT_FALSE(zeroed && bytes < (size_t{1} << 20));
+      if (zeroed) {
+        EXPECT_EQ(std::count(storage->data(), storage->data() + bytes, 0), bytes);
+        any = true;
+      }
+      std::memset(storage->data(), 7, bytes);
+      if (round == 1) pool_trim();
+    }
+    pool_trim();
+    // Malloc keeps some of what it is given back, with what was in it.
+    std::vector<char> dirty(bytes, 7);
+    EXPECT_EQ(dirty[bytes - 1], 7);
+  }
+#ifdef __linux__
+  EXPECT_TRUE(any);
+#endif
 }
 
 }  // namespace

@@ -654,5 +654,5 @@ operator(
     "where >",
     "nd.where({a} > 0, {b}, {c})",
     lambda m, a, b, c: m.where(b, c, value(a) > 0),
-    lambda g: g.alike(3),
+    pick_where,
 )

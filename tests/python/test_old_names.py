@@ -13,7 +13,7 @@ import pytest
 
 import mxtape as mx
 from mxtape import _c_types, base, nd
-from support import output_of, variable
+from support import assert_same, output_of, variable
 
 # ---- mx.base
 
@@ -299,23 +299,48 @@ def test_registry_messages():
 
 
 @pytest.mark.parametrize("kind", ["NumpyOp", "NDArrayOp"])
-def test_older_python_operators_cannot_be_applied(kind):
-    class Softmax(getattr(mx.operator, kind)):
+def test_older_python_operators_make_symbols(kind):
+    class Scale(getattr(mx.operator, kind)):
         def forward(self, in_data, out_data):
             out_data[0][:] = in_data[0] * 2
+
+        def backward(self, out_grad, in_data, out_data, in_grad):
+            in_grad[0][:] = out_grad[0] * 2
+            in_grad[1][:] = 7
 
         def list_arguments(self):
             return ["data", "label"]
 
+        def infer_shape(self, in_shape):
+            return [in_shape[0], (in_shape[0][0],)], [in_shape[0]]
+
     with pytest.warns(UserWarning, match="use mx.operator.CustomOp"):
-        op = Softmax()
+        op = Scale()
     assert op.list_arguments() == ["data", "label"]
     y = np.zeros(2)
     op.forward(in_data=[np.ones(2)], out_data=[y])
     assert y.tolist() == [2, 2]
     for call in (op, op.get_symbol):
-        with pytest.raises(mx.MXNetError, match="Softmax: symbols cannot be composed"):
-            call(nd.ones((2,)), name="softmax")
+        symbol = call(data=mx.sym.exp(mx.sym.var("x")), name="twice")
+        assert symbol.list_arguments() == ["x", "twice_label"]
+        executor = symbol.simple_bind(mx.cpu(), x=(2, 3))
+        assert_same(executor.forward(is_train=True)[0], np.full((2, 3), 2))
+        executor.backward([nd.ones((2, 3))])
+        assert_same(executor.grad_dict["x"], np.full((2, 3), 2))
+        assert_same(executor.grad_dict["twice_label"], [7, 7])
+
+
+def test_an_older_python_operator_that_is_a_loss():
+    class Loss(mx.operator.NumpyOp):
+        def backward(self, out_grad, in_data, out_data, in_grad):
+            in_grad[0][:] = in_data[0] - 3
+
+    with pytest.warns(UserWarning, match="use mx.operator.CustomOp"):
+        loss = Loss(need_top_grad=False)
+    executor = loss(mx.sym.var("x")).simple_bind(mx.cpu(), x=(2,))
+    executor.forward(is_train=True)
+    executor.backward()
+    assert_same(executor.grad_dict["x"], [-3, -3])
 
 
 # ---- mx.contrib

@@ -32,6 +32,8 @@ def _is_long(number):
 def _dtype(dtype):
     if dtype is None:
         return mx_real_t
+    if isinstance(dtype, type) and dtype in _DTYPE_NP_TO_MX:  # NumPy's own answer takes long
+        return dtype
     if _is_bfloat16(dtype):
         return "bfloat16"
     if isinstance(dtype, str) or not isinstance(dtype, np.dtype):

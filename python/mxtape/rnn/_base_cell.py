@@ -1,5 +1,7 @@
 """What all cells of ``mx.rnn`` have in common: their parameters, states, and unrolling."""
 
+from typing import Any
+
 from .. import ndarray, symbol
 
 
@@ -48,6 +50,9 @@ class BaseRNNCell:
     params : RNNParams, optional
         Where the parameters are. Cells that are given the same object share them.
     """
+
+    # Of cells whose weights are made of one part per gate.
+    _num_hidden: int
 
     def __init__(self, prefix="", params=None):
         self._own_params = params is None
@@ -234,9 +239,9 @@ class BaseRNNCell:
         outputs, _ = _normalize_sequence(length, outputs, layout, merge_outputs)
         return outputs, states
 
-    def _get_activation(self, inputs, activation, **kwargs):
+    def _get_activation(self, inputs, activation: Any, **kwargs):
         """`inputs` through the activation of this name, or through this function."""
-        if isinstance(activation, str):
+        if not callable(activation):
             return symbol.Activation(inputs, act_type=activation, **kwargs)
         return activation(inputs, **kwargs)
 

@@ -167,7 +167,7 @@ class BucketSentenceIter(DataIter):
         self.reset()
 
     def _fill_buckets(self, sentences):
-        rows = [[] for _ in self.buckets]
+        rows: list = [[] for _ in self.buckets]
         left_out = 0
         for sentence in sentences:
             bucket = bisect.bisect_left(self.buckets, len(sentence))

@@ -4,6 +4,8 @@ A cell makes the nodes of one step; ``unroll`` makes those of a sequence. Cells 
 ``mx.gluon.rnn`` are layers with arrays.
 """
 
+from typing import Any
+
 from .. import _borrowed, ndarray, symbol
 from .. import initializer as init
 from ..base import numeric_types
@@ -384,9 +386,9 @@ class FusedRNNCell(BaseRNNCell):
                 self._unfused_cell(f"{self._prefix}{side}{layer}_") for side in self._directions
             ]
             if self._bidirectional:
-                stack.add(
-                    BidirectionalCell(*cells, output_prefix=f"{self._prefix}bi_l{layer}_"),
-                )
+                left, right = cells
+                prefix = f"{self._prefix}bi_l{layer}_"
+                stack.add(BidirectionalCell(left, right, output_prefix=prefix))
             else:
                 stack.add(cells[0])
             if self._dropout > 0 and layer != self._num_layers - 1:
@@ -424,7 +426,7 @@ class _CellOfCells(BaseRNNCell):
     def state_info(self):
         return [info for cell in self._cells for info in cell.state_info]
 
-    def begin_state(self, **kwargs):
+    def begin_state(self, **kwargs):  # type: ignore[override] # as in MXNet
         self._check_not_modified()
         return [state for cell in self._cells for state in cell.begin_state(**kwargs)]
 
@@ -507,7 +509,7 @@ class DropoutCell(BaseRNNCell):
         super().__init__(prefix, params)
         if not isinstance(dropout, numeric_types):
             raise AssertionError(f"dropout probability must be a number, got {dropout!r}")
-        self.dropout = dropout
+        self.dropout: Any = dropout
 
     @property
     def state_info(self):
@@ -553,7 +555,7 @@ class ModifierCell(BaseRNNCell):
     def state_info(self):
         return self.base_cell.state_info
 
-    def begin_state(self, init_sym=symbol.zeros, **kwargs):
+    def begin_state(self, init_sym=symbol.zeros, **kwargs):  # type: ignore[override] # as in MXNet
         """The other cell's states. `init_sym`, also called `func`, makes their symbols."""
         self._check_not_modified()
         func = kwargs.pop("func", init_sym)

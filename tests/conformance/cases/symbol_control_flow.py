@@ -1,9 +1,10 @@
 """``mx.sym.contrib.foreach``, ``while_loop`` and ``cond``: graphs, inference, values, gradients."""
 
 import json
+import os
 import re
 
-from harness import attempt, case, data
+from harness import HERE, attempt, case, data
 
 
 def scopes_renamed(text):
@@ -236,6 +237,36 @@ for p in (0, 1, -2):
     def branch_values(mx, p=p):
         whole = mx.sym.Group(BRANCHES["shared"](mx))
         return run(mx, whole, "float32", p=[p], a=[1.0, 2.0], b=[3.0, 4.0])
+
+
+# ---- files that mxtape wrote, read by both
+
+INPUTS = {
+    "foreach one of each": {"d": (3, 2), "s": (2,), "w": (2,)},
+    "foreach lists": {"d": (3, 2), "e": (3, 4), "s": (2,), "t": (5,), "w": (4,)},
+    "foreach dense": {"d": (3, 2, 4), "s": (2, 3), "fc_weight": (3, 7), "fc_bias": (3,)},
+    "foreach one result for both": {"d": (4, 2), "s": (2,)},
+    "foreach parts": {"z": (3, 8)},
+    "while_loop no outputs": {"i": (1,)},
+    "cond shared": {"p": (1,), "a": (2,), "b": (2,)},
+}
+
+
+def files():
+    with open(os.path.join(HERE, "symbols", "control_flow.jsonl"), encoding="utf-8") as f:
+        return {item["name"]: item["json"] for item in map(json.loads, f)}
+
+
+for name, text in files().items():
+
+    @case(name=f"file {name}")
+    def file(mx, name=name, text=text):
+        symbol = mx.sym.load_json(text)
+        if name not in INPUTS:
+            return symbol.tojson() == text, symbol.list_arguments()
+        values = {n: data(s, 0.25, 1, seed=k) for k, (n, s) in enumerate(INPUTS[name].items())}
+        arrays = {n: mx.nd.array(value) for n, value in values.items()}
+        return symbol.tojson() == text, symbol.bind(mx.cpu(), arrays).forward()
 
 
 @case
