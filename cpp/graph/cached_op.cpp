@@ -59,8 +59,9 @@ InsideInputs::InsideInputs(Inputs outside, const TrackedInputs& tracked,
 }
 
 GraphCallNode::GraphCallNode(std::vector<Edge> edges, std::span<const NDArray> outputs,
-                             std::vector<bool> flows, Ref<Frame> frame)
-    : edges_(std::move(edges)), flows_(std::move(flows)), frame_(std::move(frame)) {
+                             Ref<Frame> frame)
+    : edges_(std::move(edges)), frame_(std::move(frame)) {
+  outputs_.reserve(outputs.size());
   for (const NDArray& output : outputs) outputs_.push_back(Saved::meta(output));
 }
 
@@ -68,7 +69,6 @@ GraphCallNode::GraphCallNode(std::vector<Edge> edges, std::span<const NDArray> o
                              std::vector<Ref<EndNode>> ends, std::vector<Edge> heads)
     : edges_(std::move(edges)), heads_(std::move(heads)), ends_(std::move(ends)) {
   for (const NDArray& output : outputs) outputs_.push_back(Saved::meta(output));
-  for (const Edge& head : heads_) flows_.push_back(static_cast<bool>(head.node));
 }
 
 bool GraphCallNode::output_meta(uint32_t index, Shape& shape, DType& dtype) const {
@@ -183,6 +183,14 @@ Ref<const Reverse> CachedOp::reverse_for(const std::vector<bool>& tracked) const
   return made;
 }
 
+namespace {
+
+void hang(NDArray& result, size_t index, Ref<RefCounted> node) {
+  result.set_edge(std::move(node), static_cast<uint32_t>(index));
+}
+
+}  // namespace
+
 // Runs the calls and hangs what depends on a tracked input on one node.
 void CachedOp::run_tracked(Inputs inputs, TrackedInputs tracked,
                            const Ref<const Program::Plan>& plan, std::span<NDArray> results,
@@ -196,11 +204,10 @@ void CachedOp::run_tracked(Inputs inputs, TrackedInputs tracked,
     const auto frame = make_ref<Frame>(program_, plan, reverse, mode, std::move(tracked.ends),
                                        tracked.edges.size());
     program_->run(*plan, inside.get(), results, watch, frame.get());
-    std::vector<bool> flows;
+    node = make_ref<GraphCallNode>(std::move(tracked.edges), results, frame);
     for (size_t i = 0; i < results.size(); ++i) {
-      flows.push_back(reverse->reaches(program_->output(i)));
+      hang(results[i], i, reverse->reaches(program_->output(i)) ? node : Ref<GraphCallNode>());
     }
-    node = make_ref<GraphCallNode>(std::move(tracked.edges), results, std::move(flows), frame);
   } else {
     std::vector<Ref<EndNode>> ends(tracked.edges.size());
     for (size_t i = 0; i < inputs.size(); ++i) {
@@ -211,13 +218,10 @@ void CachedOp::run_tracked(Inputs inputs, TrackedInputs tracked,
     program_->run(*plan, inside.get(), results, watch);
     std::vector<Edge> heads;
     for (const NDArray& result : results) heads.push_back(autograd::edge_of(result));
-    node = make_ref<GraphCallNode>(std::move(tracked.edges), results, std::move(ends),
-                                   std::move(heads));
-  }
-  for (size_t i = 0; i < results.size(); ++i) {
-    Ref<RefCounted> hung;
-    if (node->depends(i)) hung = node;
-    results[i].set_edge(std::move(hung), static_cast<uint32_t>(i));
+    node = make_ref<GraphCallNode>(std::move(tracked.edges), results, std::move(ends), heads);
+    for (size_t i = 0; i < results.size(); ++i) {
+      hang(results[i], i, heads[i].node ? node : Ref<GraphCallNode>());
+    }
   }
 }
 

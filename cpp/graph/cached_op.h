@@ -29,7 +29,7 @@ class InsideInputs {
   Inputs get() const { return Inputs(pointers_.data(), pointers_.size()); }
 
  private:
-  std::vector<NDArray> inside_;
+  SmallVector<NDArray, 4> inside_;
   SmallVector<const NDArray*, 16> pointers_;
 };
 
@@ -37,9 +37,8 @@ class InsideInputs {
 // recorded later; or, where that cannot be, what they recorded as they ran.
 class GraphCallNode final : public autograd::Node {
  public:
-  // `flows` says of each output whether it depends on a tracked input.
   GraphCallNode(std::vector<autograd::Edge> edges, std::span<const NDArray> outputs,
-                std::vector<bool> flows, Ref<Frame> frame);
+                Ref<Frame> frame);
   GraphCallNode(std::vector<autograd::Edge> edges, std::span<const NDArray> outputs,
                 std::vector<Ref<autograd::EndNode>> ends, std::vector<autograd::Edge> heads);
 
@@ -50,7 +49,6 @@ class GraphCallNode final : public autograd::Node {
   void vjp(autograd::VjpCall& call) override;
   void release() override;
 
-  bool depends(size_t output) const { return flows_[output]; }
   // Where an output hangs among the recorded calls.
   autograd::Edge head(uint32_t index);
 
@@ -60,7 +58,6 @@ class GraphCallNode final : public autograd::Node {
   std::vector<autograd::Edge> edges_, heads_;
   std::vector<Ref<autograd::EndNode>> ends_;
   std::vector<autograd::Saved> outputs_;
-  std::vector<bool> flows_;
   Ref<Frame> frame_;
 };
 

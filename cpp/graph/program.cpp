@@ -184,6 +184,10 @@ Ref<const Program::Plan> Program::plan(Inputs inputs, Mode mode) const {
     }
   }
   for (const Value& output : outputs_) plan->outputs_.push_back(plan->spec(number(output)));
+  for (size_t value = 0; value < value_count(); ++value) {
+    const ArraySpec& spec = plan->spec(value);
+    plan->shells_.emplace_back(Ref<Storage>(), 0, spec.shape, spec.dtype);
+  }
   return plan;
 }
 

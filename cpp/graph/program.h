@@ -82,6 +82,8 @@ class Program final : public RefCounted {
     const ArraySpec& spec(size_t value) const {
       return value < inputs_.size() ? inputs_[value] : made_[value - inputs_.size()];
     }
+    // An array without memory of the shape and dtype of a value.
+    const NDArray& shell(size_t value) const { return shells_[value]; }
     // Whether all is known of what a step makes.
     bool inferred(size_t step) const { return inferred_[step]; }
     const ParamsRef& params_of(const Program& program, size_t step) const {
@@ -91,6 +93,7 @@ class Program final : public RefCounted {
    private:
     friend class Program;
     std::vector<ArraySpec> inputs_, made_, outputs_;
+    std::vector<NDArray> shells_;
     std::vector<bool> inferred_;     // of each step
     std::vector<ParamsRef> params_;  // of each step, where a graph has steps of open shape
     Mode mode_;

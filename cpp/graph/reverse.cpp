@@ -27,26 +27,32 @@ Reverse::Reverse(const Program& program, std::vector<bool> tracked)
 
 void Reverse::find_slots(const Program& program) {
   slots_.assign(program.value_count(), -1);
-  const auto keep = [&](size_t value) {
-    if (slots_[value] < 0) slots_[value] = static_cast<int32_t>(slot_count_++);
+  const auto keep = [&](size_t value, Keep keep) {
+    if (keep == Keep::kNothing) return;
+    kept_.push_back({static_cast<uint32_t>(value), keep == Keep::kData});
+    if (keep == Keep::kData && slots_[value] < 0) {
+      slots_[value] = static_cast<int32_t>(slot_count_++);
+    }
   };
   std::vector<bool> changed(program.value_count());
   for (size_t k = 0; k < program.steps().size(); ++k) {
     const Program::Step& step = program.steps()[k];
     const Params* params = step.node->params().get();
+    first_kept_.push_back(kept_.size());
     // Only what runs says which steps a loop took; the program's own operators record as they run.
     if (records_[k] && (is_control_flow(*step.op) || is_custom(*step.op))) repeatable_ = false;
     for (uint32_t i = 0; i < step.input_count; ++i) {
       const size_t value = program.number(program.read(step, i));
-      if (records_[k] && step.op->keep_input(i, params) == Keep::kData) keep(value);
+      if (records_[k]) keep(value, step.op->keep_input(i, params));
       if (!step.node->changes_input(i)) continue;
       changed[value] = true;
       if (program.read(step, i).step >= 0) repeatable_ = false;
     }
     for (uint32_t i = 0; records_[k] && i < step.node->output_count(); ++i) {
-      if (step.op->keep_output(i, params) == Keep::kData) keep(program.number(step, i));
+      keep(program.number(step, i), step.op->keep_output(i, params));
     }
   }
+  first_kept_.push_back(kept_.size());
   for (size_t value = 0; value < changed.size(); ++value) {
     if (changed[value] && slots_[value] >= 0) repeatable_ = false;
   }
@@ -77,9 +83,7 @@ void Frame::keep(size_t step, std::span<const NDArray> made) {
     const size_t value = program_->number(call, i);
     save(value, made[i]);
     if (plan_->inferred(step)) continue;
-    ArraySpec& spec = late_[value];
-    spec.shape = made[i].shape();
-    spec.dtype = made[i].dtype();
+    late_[value] = NDArray(Ref<Storage>(), 0, made[i].shape(), made[i].dtype());
   }
 }
 
@@ -89,19 +93,25 @@ const ArraySpec& Frame::end_spec(size_t end) const {
   return plan_->spec(input);
 }
 
-OpNode::Kept Frame::kept(size_t value) const {
-  OpNode::Kept kept;
-  const int32_t slot = reverse_->slot(value);
-  if (slot >= 0) {
-    const auto& saved = saved_[static_cast<size_t>(slot)];
-    if (saved) kept.saved = &*saved;
-  }
-  kept.spec = &plan_->spec(value);
+const NDArray& Frame::shell_of(size_t value) const {
   if (!late_.empty()) {
     const auto late = late_.find(value);
-    if (late != late_.end()) kept.spec = &late->second;
+    if (late != late_.end()) return late->second;
   }
-  return kept;
+  return plan_->shell(value);
+}
+
+// What the tape would have saved at a step.
+void Frame::gather(size_t step, Gathered& kept) const {
+  const auto saves = reverse_->kept(step);
+  kept.resize(saves.size());
+  for (size_t i = 0; i < saves.size(); ++i) {
+    kept[i] = {&shell_of(saves[i].value), nullptr};
+    if (!saves[i].data) continue;
+    const auto& saved = saved_[static_cast<size_t>(reverse_->slot(saves[i].value))];
+    if (!saved) fail("the graph was freed by another backward meanwhile");
+    kept[i].data = &*saved;
+  }
 }
 
 // Into which inputs of the steps a gradient flows that reaches a wanted end.
@@ -159,7 +169,7 @@ std::vector<NDArray> Frame::sweep(std::span<NDArray> head_grads, std::span<const
   }
   autograd::Pause pause;
   PassingNode passing;
-  SmallVector<OpNode::Kept, 8> kept_inputs, kept_outputs;
+  Gathered kept;
   for (size_t k = steps.size(); k-- > 0;) {
     const Program::Step& step = steps[k];
     const uint32_t made = step.node->output_count();
@@ -174,14 +184,9 @@ std::vector<NDArray> Frame::sweep(std::span<NDArray> head_grads, std::span<const
     for (uint32_t i = 0; i < step.input_count; ++i) any = any || flows(i);
     if (any) {
       pause.node();
-      kept_inputs.resize(step.input_count);
-      for (uint32_t i = 0; i < step.input_count; ++i) {
-        kept_inputs[i] = kept(program_->number(program_->read(step, i)));
-      }
-      kept_outputs.resize(made);
-      for (uint32_t i = 0; i < made; ++i) kept_outputs[i] = kept(program_->number(step, i));
-      OpNode& node =
-          passing.make(*step.op, kept_inputs, kept_outputs, plan_->params_of(*program_, k), mode_);
+      gather(k, kept);
+      OpNode& node = passing.make(*step.op, step.input_count, made, kept,
+                                  plan_->params_of(*program_, k), mode_);
       autograd::VjpCall call(node, heads, false);
       for (uint32_t i = 0; i < step.input_count; ++i) call.set_needs(i, flows(i));
       try {
@@ -193,10 +198,10 @@ std::vector<NDArray> Frame::sweep(std::span<NDArray> head_grads, std::span<const
         NDArray& value = call.result(i);
         if (!call.needs(i) || !value.defined()) continue;
         if (value.nbytes() > kLargeBytes) pause.large();
-        const ArraySpec& spec = *kept_inputs[i].spec;
-        if (value.shape() != spec.shape || value.dtype() != spec.dtype) {
+        const NDArray& input = shell_of(program_->number(program_->read(step, i)));
+        if (value.shape() != input.shape() || value.dtype() != input.dtype()) {
           fail(step.op->name, ": its gradient for input ", i, " has shape ", value.shape(),
-               " and dtype ", value.dtype(), ", the input ", spec.shape, " and ", spec.dtype);
+               " and dtype ", value.dtype(), ", the input ", input.shape(), " and ", input.dtype());
         }
         accumulate(place(program_->read(step, i)), std::move(value));
       }
@@ -221,21 +226,17 @@ std::vector<Edge> Frame::record(std::span<const Ref<EndNode>> ends) const {
     if (value.step < 0) return {ends[ends_[value.index]], 0};
     return {nodes[static_cast<size_t>(value.step)], value.index};
   };
+  Gathered kept;
   for (size_t k = 0; k < steps.size(); ++k) {
     const Program::Step& step = steps[k];
     if (!reverse_->records(k)) continue;
-    std::vector<OpNode::Kept> inputs, outputs;
     std::vector<Edge> edges;
     for (uint32_t i = 0; i < step.input_count; ++i) {
-      const Value value = program_->read(step, i);
-      inputs.push_back(kept(program_->number(value)));
-      edges.push_back(reverse_->flows(step, i) ? edge_of(value) : Edge());
+      edges.push_back(reverse_->flows(step, i) ? edge_of(program_->read(step, i)) : Edge());
     }
-    for (uint32_t i = 0; i < step.node->output_count(); ++i) {
-      outputs.push_back(kept(program_->number(step, i)));
-    }
-    nodes[k] =
-        OpNode::rebuild(*step.op, inputs, edges, outputs, plan_->params_of(*program_, k), mode_);
+    gather(k, kept);
+    nodes[k] = OpNode::rebuild(*step.op, edges, step.node->output_count(), kept,
+                               plan_->params_of(*program_, k), mode_);
   }
   std::vector<Edge> heads;
   for (size_t i = 0; i < program_->output_count(); ++i) {

@@ -23,6 +23,14 @@ class Reverse final : public RefCounted {
   }
   // Whether a gradient flows from a step into its input i.
   bool flows(const Program::Step& step, size_t i) const { return flows_[step.first_input + i]; }
+  // What the step saves, in the order of its inputs and outputs: values, and whether their data.
+  struct Kept {
+    uint32_t value;
+    bool data;
+  };
+  std::span<const Kept> kept(size_t step) const {
+    return {kept_.data() + first_kept_[step], first_kept_[step + 1] - first_kept_[step]};
+  }
   // The place of a value among those that are kept, by its number; -1: it is not.
   int32_t slot(size_t value) const { return slots_[value]; }
   size_t slot_count() const { return slot_count_; }
@@ -36,6 +44,8 @@ class Reverse final : public RefCounted {
   std::vector<bool> tracked_;
   std::vector<uint8_t> records_;  // of each step
   std::vector<uint8_t> flows_;    // of each input of each step
+  std::vector<Kept> kept_;
+  std::vector<size_t> first_kept_;  // of each step; then their number
   std::vector<int32_t> slots_;
   size_t slot_count_ = 0;
   bool repeatable_ = true;
@@ -68,7 +78,9 @@ class Frame final : public RefCounted {
   using Value = Program::Value;
 
   void save(size_t value, const NDArray& array);
-  OpNode::Kept kept(size_t value) const;
+  using Gathered = SmallVector<OpNode::Kept, 8>;
+  const NDArray& shell_of(size_t value) const;
+  void gather(size_t step, Gathered& kept) const;
   std::vector<uint8_t> wanted_flows(std::span<const bool> wanted) const;
 
   Ref<const Program> program_;
@@ -78,8 +90,8 @@ class Frame final : public RefCounted {
   std::vector<uint32_t> ends_;
   size_t end_count_;
   std::vector<std::optional<autograd::Saved>> saved_;
-  // Of what the plan does not know.
-  std::unordered_map<size_t, ArraySpec> late_;
+  // Shapes that the plan does not know.
+  std::unordered_map<size_t, NDArray> late_;
 };
 
 }  // namespace mxtape

@@ -59,78 +59,46 @@ Ref<OpNode> OpNode::record(const OpSchema& op, Inputs inputs, Arrays outputs,
 
 namespace {
 
-// How many arrays a call keeps; an Error when the data of one has gone.
-size_t count_saved(const OpSchema& op, std::span<const OpNode::Kept> inputs,
-                   std::span<const OpNode::Kept> outputs, const Params* params) {
-  size_t saved = 0;
-  const auto count = [&saved](Keep keep, const OpNode::Kept& kept) {
-    saved += keep != Keep::kNothing;
-    if (keep == Keep::kData && !kept.saved) {
-      fail("the graph was freed by another backward meanwhile");
-    }
-  };
-  for (size_t i = 0; i < inputs.size(); ++i) count(op.keep_input(i, params), inputs[i]);
-  for (size_t i = 0; i < outputs.size(); ++i) count(op.keep_output(i, params), outputs[i]);
-  return saved;
-}
-
 size_t node_bytes(size_t inputs, size_t saved) {
   return sizeof(OpNode) + inputs * sizeof(Edge) + saved * sizeof(Saved);
 }
 
-Saved copy_of(const Saved& saved) {
-  Saved copy = Saved::meta(NDArray(Ref<Storage>(), 0, saved.shape, saved.dtype));
-  copy.storage = saved.storage;
-  copy.byte_offset = saved.byte_offset;
-  copy.version = saved.version;
-  copy.deferred = copy.storage->deferred();
-  if (copy.deferred) copy.storage->saves().fetch_add(1, std::memory_order_relaxed);
-  return copy;
-}
-
 }  // namespace
 
-void OpNode::fill(std::span<const Kept> inputs, std::span<const Edge> edges,
-                  std::span<const Kept> outputs) {
-  Edge* edge = edge_data();
-  for (size_t i = 0; i < inputs.size(); ++i) new (edge + i) Edge(edges.empty() ? Edge() : edges[i]);
+void OpNode::save(std::span<const Kept> kept) {
   Saved* next = saved_data();
-  const auto save = [&next](Keep keep, const Kept& kept) {
-    if (keep == Keep::kData) {
-      new (next++) Saved(copy_of(*kept.saved));
-    } else if (keep == Keep::kShape) {
-      const NDArray shell(Ref<Storage>(), 0, kept.spec->shape, kept.spec->dtype);
-      new (next++) Saved(Saved::meta(shell));
-    }
-  };
-  const Params* p = params_.get();
-  for (size_t i = 0; i < inputs.size(); ++i) save(op_->keep_input(i, p), inputs[i]);
-  for (size_t i = 0; i < outputs.size(); ++i) save(op_->keep_output(i, p), outputs[i]);
+  for (const Kept& each : kept) {
+    auto* saved = new (next++) Saved(Saved::meta(*each.shape));
+    if (!each.data) continue;
+    saved->storage = each.data->storage;
+    saved->byte_offset = each.data->byte_offset;
+    saved->version = each.data->version;
+    saved->deferred = saved->storage->deferred();
+    if (saved->deferred) saved->storage->saves().fetch_add(1, std::memory_order_relaxed);
+  }
 }
 
-Ref<OpNode> OpNode::rebuild(const OpSchema& op, std::span<const Kept> inputs,
-                            std::span<const Edge> edges, std::span<const Kept> outputs,
-                            const ParamsRef& params, Mode mode) {
-  const size_t saved = count_saved(op, inputs, outputs, params.get());
-  Ref<OpNode> node(new (::operator new(node_bytes(inputs.size(), saved)))
-                       OpNode(op, inputs.size(), outputs.size(), saved, params, mode));
-  node->fill(inputs, edges, outputs);
+Ref<OpNode> OpNode::rebuild(const OpSchema& op, std::span<const Edge> inputs, size_t outputs,
+                            std::span<const Kept> kept, const ParamsRef& params, Mode mode) {
+  Ref<OpNode> node(new (::operator new(node_bytes(inputs.size(), kept.size())))
+                       OpNode(op, inputs.size(), outputs, kept.size(), params, mode));
+  for (size_t i = 0; i < inputs.size(); ++i) new (node->edge_data() + i) Edge(inputs[i]);
+  node->save(kept);
   return node;
 }
 
-OpNode& PassingNode::make(const OpSchema& op, std::span<const OpNode::Kept> inputs,
-                          std::span<const OpNode::Kept> outputs, const ParamsRef& params,
-                          Mode mode) {
+OpNode& PassingNode::make(const OpSchema& op, size_t inputs, size_t outputs,
+                          std::span<const OpNode::Kept> kept, const ParamsRef& params, Mode mode) {
   clear();
-  const size_t saved = count_saved(op, inputs, outputs, params.get());
-  const size_t bytes = node_bytes(inputs.size(), saved);
+  const size_t bytes = node_bytes(inputs, kept.size());
   if (bytes > capacity_) {
     memory_.reset(new std::byte[bytes]);
     capacity_ = bytes;
   }
   auto* node = new (memory_.get())
-      OpNode(op, inputs.size(), outputs.size(), saved, params, mode, /*single_sweep=*/true);
-  node->fill(inputs, {}, outputs);
+      OpNode(op, inputs, outputs, kept.size(), params, mode, /*single_sweep=*/true);
+  for (size_t i = 0; i < inputs; ++i) new (node->edge_data() + i) Edge();
+  node->save(kept);
   node_ = node;
   return *node;
 }

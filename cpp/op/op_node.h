@@ -14,15 +14,16 @@ class OpNode final : public autograd::Node {
   static constexpr size_t kMaxArrays = 32767;
   static Ref<OpNode> record(const OpSchema& op, Inputs inputs, Arrays outputs,
                             const ParamsRef& params, Mode mode);
-  // What is known of an input or output of a call that was not recorded: its data, or its shape.
+  // What a call that was not recorded would have saved of an array: its shape, as an array without
+  // memory, and its data or not.
   struct Kept {
-    const autograd::Saved* saved = nullptr;
-    const ArraySpec* spec = nullptr;
+    const NDArray* shape = nullptr;
+    const autograd::Saved* data = nullptr;
   };
-  // The node of such a call.
-  static Ref<OpNode> rebuild(const OpSchema& op, std::span<const Kept> inputs,
-                             std::span<const autograd::Edge> edges, std::span<const Kept> outputs,
-                             const ParamsRef& params, Mode mode);
+  // The node of such a call, from what it saves in the order of inputs and outputs.
+  static Ref<OpNode> rebuild(const OpSchema& op, std::span<const autograd::Edge> inputs,
+                             size_t outputs, std::span<const Kept> kept, const ParamsRef& params,
+                             Mode mode);
 
   const OpSchema& op() const { return *op_; }
   const ParamsRef& params() const { return params_; }
@@ -54,8 +55,7 @@ class OpNode final : public autograd::Node {
   ~OpNode() override { release(); }
   void destroy() noexcept override;
 
-  void fill(std::span<const Kept> inputs, std::span<const autograd::Edge> edges,
-            std::span<const Kept> outputs);
+  void save(std::span<const Kept> kept);
 
   autograd::Edge* edge_data() { return reinterpret_cast<autograd::Edge*>(this + 1); }
   autograd::Saved* saved_data() {
@@ -77,8 +77,8 @@ class PassingNode {
   PassingNode& operator=(const PassingNode&) = delete;
   ~PassingNode() { clear(); }
 
-  OpNode& make(const OpSchema& op, std::span<const OpNode::Kept> inputs,
-               std::span<const OpNode::Kept> outputs, const ParamsRef& params, Mode mode);
+  OpNode& make(const OpSchema& op, size_t inputs, size_t outputs,
+               std::span<const OpNode::Kept> kept, const ParamsRef& params, Mode mode);
   void clear() {
     if (OpNode* node = std::exchange(node_, nullptr)) node->~OpNode();
   }
