@@ -188,7 +188,7 @@ class Executor:
             if unknown:
                 raise ValueError(f"backward: there is no output {unknown[0]}; there are {names}")
             out_grads = [out_grads.get(name) for name in names]
-        out_grads = out_grads or []
+        out_grads = () if out_grads is None else out_grads
         for grad in out_grads:
             if grad is not None and not isinstance(grad, NDArray):
                 raise TypeError(f"backward: out_grads must be NDArrays, got {type(grad).__name__}")

@@ -141,7 +141,8 @@ class FactorScheduler(LRScheduler):
         self.step, self.factor, self.stop_factor_lr = step, factor, stop_factor_lr
 
     def __call__(self, num_update):
-        if num_update < self.warmup_steps:
+        warming_up = num_update < self.warmup_steps
+        if warming_up:
             return self.get_warmup_lr(num_update)
         while num_update > self.count + self.step:
             self.count += self.step

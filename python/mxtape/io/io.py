@@ -224,12 +224,12 @@ class ResizeIter(BatchHolder):
             self.default_bucket_key = key
 
     def reset(self):
-        self.cur = 0
         if self.reset_internal:
             self.data_iter.reset()
+        self.cur = 0
 
     def iter_next(self):
-        if self.cur == self.size:
+        if self.cur >= self.size:
             return False
         try:
             self.current_batch = self.data_iter.next()
