@@ -231,16 +231,16 @@ class ResizeIter(BatchHolder):
     def iter_next(self):
         if self.cur >= self.size:
             return False
-        try:
-            self.current_batch = self.data_iter.next()
-        except StopIteration:
-            self.data_iter.reset()
+        for first in (True, False):
             try:
                 self.current_batch = self.data_iter.next()
             except StopIteration:
-                return False
-        self.cur += 1
-        return True
+                if first:
+                    self.data_iter.reset()
+            else:
+                self.cur += 1
+                return True
+        return False
 
     def next(self):
         # The batch itself, which may have a bucket_key.
