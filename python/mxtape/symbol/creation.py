@@ -96,7 +96,8 @@ def split_v2(ary, indices_or_sections, axis=0, squeeze_axis=False):
     """The array cut along an axis: into equal parts, or before the positions in a tuple.
 
     >>> import mxtape as mx
-    >>> split_v2(mx.sym.Variable("x"), 3).list_outputs()
+    >>> with mx.name.NameManager():
+    ...     split_v2(mx.sym.Variable("x"), 3).list_outputs()
     ['_split_v20_output0', '_split_v20_output1', '_split_v20_output2']
     """
     indices, sections = [], 0

@@ -425,16 +425,16 @@ def from_file(name, package):
     @case(name=f"states of {package} {name}")
     def goes_on(mx):
         sys.path.insert(0, os.path.join(HERE, "states"))
-        import make
+        import make_states
 
         with open(os.path.join(HERE, "states", f"{package}_{name}.states"), "rb") as file:
             states = file.read()
-        new, dtype, _ = make.optimizers(mx)[name]
+        new, dtype, _ = make_states.optimizers(mx)[name]
         updater = mx.optimizer.get_updater(new)
         updater.set_states(states)
         optimizer = updater.optimizer
         before = [type(optimizer).__name__, optimizer.learning_rate, str(counts(optimizer))]
-        weights = make.steps(mx, updater, dtype, range(3, 7))
+        weights = make_states.steps(mx, updater, dtype, range(3, 7))
         return [before, weights, updater.states, str(counts(optimizer)), optimizer.learning_rate]
 
 

@@ -1,7 +1,7 @@
 """Writes the files of this folder, states of optimizers after three steps.
 
-python make.py mxnet     under MXNet 1.9.1
-python make.py mxtape
+python make_states.py mxnet     under MXNet 1.9.1
+python make_states.py mxtape
 """
 
 import importlib
