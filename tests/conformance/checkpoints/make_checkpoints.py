@@ -1,9 +1,9 @@
 """Makes the checkpoints that cross between mxtape and MXNet 1.9.1, and what they predict.
 
     python examples/module_digits.py --quick --prefix tests/conformance/checkpoints/lenet
-    python make_checkpoints.py data DIGITS.npz          # mxtape's Python: the digits, for MXNet's
-    MXNET-PYTHON make_checkpoints.py train DIGITS.npz   # MXNet trains and saves examples/models/digits
-    MXNET-PYTHON make_checkpoints.py predict            # MXNet loads both and writes down what it predicts
+    python make_checkpoints.py data DIGITS.npz     # under mxtape: the digits
+    MXNET-PYTHON make_checkpoints.py train DIGITS.npz   # and saves examples/models/digits
+    MXNET-PYTHON make_checkpoints.py predict   # what both files predict
 
 tests/python/test_checkpoints.py loads both with mxtape and compares. Only the third epoch's network
 and parameters of the first line are kept.
