@@ -14,7 +14,7 @@ from operators import OPERATORS
 from reference import RAW, TAPED, Array, Leaf, Refused, Unsuitable
 
 OUTSIDE, RECORD, PAUSE = range(3)
-TABLE = np.random.RandomState(0).randint(-128, 129, 100003) / 64
+TABLE = np.random.RandomState(0).randint(-128, 129, 300007) / 64
 
 
 def literal(shape, offset, kind):

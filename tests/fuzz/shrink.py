@@ -298,8 +298,8 @@ def write_test(program, failure):
     if program.waiting or failure.kind == "false alarm":
         lines += ["from mxtape._loader import core"]
     if any(s[0] == "array" and np.prod(s[3]) > 40 for s in statements):
-        lines += ["", "TABLE = np.random.RandomState(0).randint(-128, 129, 100003) / 64"]
-        assert len(TABLE) == 100003
+        lines += ["", "TABLE = np.random.RandomState(0).randint(-128, 129, 300007) / 64"]
+        assert len(TABLE) == 300007
     for name in dict.fromkeys(used):
         lines += ["", "", FUNCTIONS[name][0].rstrip()]
     lines += ["", "", "def test_program():", f"    # {failure.what}"]
