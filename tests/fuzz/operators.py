@@ -74,6 +74,11 @@ def clear(x):
     return ((size == 0) | (size > 1e-6)).all()
 
 
+def apart(x, y):
+    """Whether rounding cannot change how two compare, in float16 either."""
+    return x is y or (np.abs(x - y) > 1e-6 + 0.01 * (np.abs(x) + np.abs(y))).all()
+
+
 def off_integers(x):
     return clear(x - np.rint(x))
 
@@ -191,12 +196,12 @@ BINARY = {
         lambda x, y: clear(x - y),
         lambda m, a, b: m.minimum(a, b),
     ),
-    "==": ("{a} == {b}", lambda x, y: clear(x - y), lambda m, a, b: m.eq(a, b)),
-    "!=": ("{a} != {b}", lambda x, y: clear(x - y), lambda m, a, b: m.ne(a, b)),
-    ">": ("{a} > {b}", lambda x, y: clear(x - y), lambda m, a, b: m.gt(a, b)),
-    ">=": ("{a} >= {b}", lambda x, y: clear(x - y), lambda m, a, b: m.ge(a, b)),
-    "<": ("{a} < {b}", lambda x, y: clear(x - y), lambda m, a, b: m.lt(a, b)),
-    "<=": ("{a} <= {b}", lambda x, y: clear(x - y), lambda m, a, b: m.le(a, b)),
+    "==": ("{a} == {b}", apart, lambda m, a, b: m.eq(a, b)),
+    "!=": ("{a} != {b}", apart, lambda m, a, b: m.ne(a, b)),
+    ">": ("{a} > {b}", apart, lambda m, a, b: m.gt(a, b)),
+    ">=": ("{a} >= {b}", apart, lambda m, a, b: m.ge(a, b)),
+    "<": ("{a} < {b}", apart, lambda m, a, b: m.lt(a, b)),
+    "<=": ("{a} <= {b}", apart, lambda m, a, b: m.le(a, b)),
 }
 for _name, (_text, _fits, _formula) in BINARY.items():
     operator(_name, _text, _formula, two(_fits))
