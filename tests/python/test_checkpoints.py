@@ -17,7 +17,8 @@ FOLDER = Path(__file__).resolve().parents[1] / "conformance" / "checkpoints"
 
 
 def _make():
-    spec = importlib.util.spec_from_file_location("make_checkpoints", FOLDER / "make_checkpoints.py")
+    path = FOLDER / "make_checkpoints.py"
+    spec = importlib.util.spec_from_file_location("make_checkpoints", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
