@@ -14,7 +14,7 @@ namespace mxtape {
 namespace {
 
 template <class T>
-std::vector<T> numbers(int64_t n, uint32_t seed) {
+std::vector<T> gemm_numbers(int64_t n, uint32_t seed) {
   std::vector<T> values(static_cast<size_t>(n));
   for (T& v : values) {
     seed = seed * 1664525u + 1013904223u;
@@ -23,7 +23,7 @@ std::vector<T> numbers(int64_t n, uint32_t seed) {
   return values;
 }
 
-struct Case {
+struct GemmCase {
   int64_t m, n, k;
   bool transpose_a, transpose_b;
   int64_t batch = 1;
@@ -31,7 +31,7 @@ struct Case {
 };
 
 template <class T>
-std::vector<T> product(const Case& c, const std::vector<T>& a, const std::vector<T>& b,
+std::vector<T> product(const GemmCase& c, const std::vector<T>& a, const std::vector<T>& b,
                        const std::vector<T>& bias) {
   // Rubbish in the output must not come through.
   std::vector<T> out(static_cast<size_t>(c.batch * c.m * c.n), static_cast<T>(NAN));
@@ -50,12 +50,13 @@ std::vector<T> product(const Case& c, const std::vector<T>& a, const std::vector
 }
 
 template <class T>
-void check(const Case& c, double tolerance) {
+void check(const GemmCase& c, double tolerance) {
   SCOPED_TRACE(testing::Message() << c.m << "x" << c.n << "x" << c.k << " transposed "
                                   << c.transpose_a << c.transpose_b << " batch " << c.batch
                                   << " bias " << c.bias << " dtype " << dtype_name(dtype_of<T>));
-  const auto a = numbers<T>(c.batch * c.m * c.k, 1), b = numbers<T>(c.batch * c.k * c.n, 2);
-  const auto bias = numbers<T>(c.n, 3);
+  const auto a = gemm_numbers<T>(c.batch * c.m * c.k, 1),
+             b = gemm_numbers<T>(c.batch * c.k * c.n, 2);
+  const auto bias = gemm_numbers<T>(c.n, 3);
   const auto out = product(c, a, b, bias);
   double worst = 0;
   for (int64_t item = 0; item < c.batch; ++item) {
@@ -143,21 +144,22 @@ TEST(Gemm, EmptySumGivesTheBias) {
   EXPECT_EQ(product<float>({2, 3, 0, true, true, 1, false}, none, none, bias),
             std::vector<float>(6, 0.0f));
   EXPECT_EQ(product<float>({1, 1, 0, false, false}, none, none, bias), std::vector<float>(1, 0.0f));
-  EXPECT_TRUE(product<float>({0, 3, 4, false, false}, none, numbers<float>(12, 1), bias).empty());
+  EXPECT_TRUE(
+      product<float>({0, 3, 4, false, false}, none, gemm_numbers<float>(12, 1), bias).empty());
   EXPECT_TRUE(product<float>({2, 3, 4, false, false, 0}, none, none, bias).empty());
 }
 
 TEST(Gemm, BitsDoNotDependOnThreads) {
   const int before = thread_count();
-  const Case cases[] = {{301, 517, 129, false, true, 1, true}, {10, 30, 20011, true, false},
-                        {401, 523, 300, true, true, 1, true},  {601, 300, 500, false, false},
-                        {1, 1, 300007, false, false},          {700, 1, 900, false, false},
-                        {1, 900, 700, false, false},           {65, 130, 140, false, false, 5},
-                        {131, 517, 784, false, true, 1, true}, {200, 90, 600, false, false}};
-  for (const Case& c : cases) {
-    const auto a = numbers<float>(c.batch * c.m * c.k, 1),
-               b = numbers<float>(c.batch * c.k * c.n, 2);
-    const auto bias = numbers<float>(c.n, 3);
+  const GemmCase cases[] = {{301, 517, 129, false, true, 1, true}, {10, 30, 20011, true, false},
+                            {401, 523, 300, true, true, 1, true},  {601, 300, 500, false, false},
+                            {1, 1, 300007, false, false},          {700, 1, 900, false, false},
+                            {1, 900, 700, false, false},           {65, 130, 140, false, false, 5},
+                            {131, 517, 784, false, true, 1, true}, {200, 90, 600, false, false}};
+  for (const GemmCase& c : cases) {
+    const auto a = gemm_numbers<float>(c.batch * c.m * c.k, 1),
+               b = gemm_numbers<float>(c.batch * c.k * c.n, 2);
+    const auto bias = gemm_numbers<float>(c.n, 3);
     set_thread_count(1);
     const auto one = product(c, a, b, bias);
     for (int threads : {2, 3, 8}) {
