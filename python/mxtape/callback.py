@@ -109,20 +109,16 @@ class Speedometer:
     """
 
     def __init__(self, batch_size, frequent=50, auto_reset=True):
-        self.batch_size = batch_size
-        self.frequent = frequent
+        self.batch_size, self.frequent, self.auto_reset = batch_size, frequent, auto_reset
+        self.last_count, self.tic = 0, 0.0
         self.init = False
-        self.tic: float = 0
-        self.last_count = 0
-        self.auto_reset = auto_reset
 
     def __call__(self, param):
         count = param.nbatch
-        if self.last_count > count:
-            self.init = False
-        self.last_count = count
-        if not self.init:
-            self.init = True
+        # A smaller number than before: an epoch has begun.
+        goes_on = self.init and count >= self.last_count
+        self.last_count, self.init = count, True
+        if not goes_on:
             self.tic = time.time()
             return
         if count % self.frequent:
@@ -154,8 +150,7 @@ class ProgressBar:
     """
 
     def __init__(self, total, length=80):
-        self.bar_len = length
-        self.total = total
+        self.total, self.bar_len = total, length
 
     def __call__(self, param):
         share = param.nbatch / self.total

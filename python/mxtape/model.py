@@ -413,10 +413,9 @@ class FeedForward:
             )
         self.symbol: Any = symbol if is_symbol else None
         self.sym_gen = None if is_symbol else symbol
-        self.arg_params = arg_params
-        self.aux_params = aux_params
-        self.allow_extra_params = allow_extra_params
+        self.arg_params, self.aux_params = arg_params, aux_params
         self.argument_checked = False
+        self.allow_extra_params = allow_extra_params
         if is_symbol:
             self._check_arguments()
         ctx = [current_context()] if ctx is None else ctx

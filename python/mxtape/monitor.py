@@ -74,9 +74,8 @@ class Monitor:
 
     def tic(self):
         """Begins a batch: starts to watch if it is this batch's turn. To call before forward."""
-        if self.step % self.interval == 0:
-            self.queue = []
-            self.activated = True
+        if not self.step % self.interval:
+            self.activated, self.queue = True, []
         self.step += 1
 
     def toc(self):

@@ -105,9 +105,8 @@ class BucketingModule(BaseModule):
     def _reset_bind(self):
         """Forgets what is bound."""
         self.binded = False
+        self._curr_module = self._curr_bucket_key = None
         self._buckets = {}
-        self._curr_module = None
-        self._curr_bucket_key = None
 
     def _make_module(self, bucket_key):
         symbol, data_names, label_names = self._call_sym_gen(bucket_key)
@@ -115,13 +114,13 @@ class BucketingModule(BaseModule):
             symbol,
             data_names,
             label_names,
-            logger=self.logger,
             context=self._context,
+            group2ctxs=self._group2ctxs,
             work_load_list=self._work_load_list,
+            compression_params=self._compression_params,
             fixed_param_names=self._fixed_param_names,
             state_names=self._state_names,
-            group2ctxs=self._group2ctxs,
-            compression_params=self._compression_params,
+            logger=self.logger,
         )
 
     @property

@@ -160,9 +160,7 @@ class DataParallelExecutorGroup:
         state_names=None,
         group2ctxs=None,
     ):
-        self.symbol = symbol
-        self.contexts = contexts
-        self.workload = workload
+        self.symbol, self.contexts, self.workload = symbol, contexts, workload
         self.group2ctxs = _prepare_group2ctxs(group2ctxs, len(contexts))
         self.param_names = param_names
         self.arg_names = symbol.list_arguments()
@@ -242,13 +240,15 @@ class DataParallelExecutorGroup:
 
     def _sliced_shape(self, shapes, i, major_axis):
         """The shapes of the inputs on the i-th context."""
-        sliced = []
-        for desc, axis in zip(shapes, major_axis):
-            shape = list(desc.shape)
-            if axis >= 0:
-                shape[axis] = self.slices[i].stop - self.slices[i].start
-            sliced.append(DataDesc(desc.name, tuple(shape), desc.dtype, desc.layout))
-        return sliced
+
+        def rows():
+            return self.slices[i].stop - self.slices[i].start
+
+        def sliced(desc, major):
+            shape = tuple(rows() if axis == major else n for axis, n in enumerate(desc.shape))
+            return DataDesc(desc.name, shape, desc.dtype, desc.layout)
+
+        return [sliced(desc, axis) for desc, axis in zip(shapes, major_axis)]
 
     def bind_exec(self, data_shapes, label_shapes, shared_group=None, reshape=False):
         """Binds the executors, or gives those that are bound other shapes."""

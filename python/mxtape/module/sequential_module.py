@@ -36,10 +36,8 @@ class SequentialModule(BaseModule):
 
     def __init__(self, logger=logging):
         super().__init__(logger=logger)
-        self._modules = []
-        self._metas = []
-        self._label_shapes = None
-        self._data_shapes = None
+        self._modules, self._metas = [], []
+        self._data_shapes = self._label_shapes = None
         self._meta_keys = {self.META_TAKE_LABELS, self.META_AUTO_WIRING}
 
     def add(self, module, **kwargs):
@@ -98,10 +96,9 @@ class SequentialModule(BaseModule):
         """The parameters and auxiliary states of all modules, as two dictionaries."""
         require_state(self, "binded", "params_initialized")
         arg_params, aux_params = {}, {}
-        for module in self._modules:
-            arg, aux = module.get_params()
-            arg_params.update(arg)
-            aux_params.update(aux)
+        for arguments, states in (module.get_params() for module in self._modules):
+            arg_params.update(arguments)
+            aux_params.update(states)
         return arg_params, aux_params
 
     def init_params(

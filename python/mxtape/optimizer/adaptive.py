@@ -173,9 +173,7 @@ class RMSProp(Optimizer):
     ):
         super().__init__(learning_rate=learning_rate, **kwargs)
         self.gamma1, self.gamma2 = gamma1, gamma2
-        self.centered = centered
-        self.epsilon = epsilon
-        self.clip_weights = clip_weights
+        self.centered, self.epsilon, self.clip_weights = centered, epsilon, clip_weights
 
     def create_state(self, index, weight):
         return _zeros(weight, 3 if self.centered else 1)

@@ -31,10 +31,11 @@ class RNNParams:
 
     def get(self, name, **kwargs):
         """The variable called `prefix` + `name`; it is made, from `kwargs`, on the first call."""
-        name = self._prefix + name
-        if name not in self._params:
-            self._params[name] = symbol.Variable(name, **kwargs)
-        return self._params[name]
+        whole = self._prefix + name
+        variable = self._params.get(whole)
+        if variable is None:
+            variable = self._params[whole] = symbol.Variable(whole, **kwargs)
+        return variable
 
 
 class BaseRNNCell:

@@ -145,13 +145,9 @@ class BucketSentenceIter(DataIter):
             )
         self.batch_size = batch_size
         self.buckets = sorted(buckets)
-        self.data_name = data_name
-        self.label_name = label_name
-        self.dtype = dtype
-        self.invalid_label = invalid_label
-        self.layout = layout
-        self.nddata = []
-        self.ndlabel = []
+        self.data_name, self.label_name = data_name, label_name
+        self.dtype, self.layout, self.invalid_label = dtype, layout, invalid_label
+        self.nddata, self.ndlabel = [], []
         self.default_bucket_key = max(buckets)
         self.data = self._fill_buckets(sentences)
         self.provide_data, self.provide_label = (

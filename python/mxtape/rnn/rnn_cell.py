@@ -516,11 +516,11 @@ class DropoutCell(BaseRNNCell):
 
     def unroll(self, length, inputs, begin_state=None, layout="NTC", merge_outputs=None):
         self.reset()
-        inputs, _ = _normalize_sequence(length, inputs, layout, merge_outputs)
-        if isinstance(inputs, symbol.Symbol):
-            return self(inputs, [])
+        sequence, _ = _normalize_sequence(length, inputs, layout, merge_outputs)
+        if isinstance(sequence, symbol.Symbol):
+            return self(sequence, [])
         return super().unroll(
-            length, inputs, begin_state=begin_state, layout=layout, merge_outputs=merge_outputs
+            length, sequence, begin_state=begin_state, layout=layout, merge_outputs=merge_outputs
         )
 
 
@@ -602,8 +602,7 @@ class ZoneoutCell(ModifierCell):
                     "Please add ZoneoutCell to the cells underneath instead."
                 )
         super().__init__(base_cell)
-        self.zoneout_outputs = zoneout_outputs
-        self.zoneout_states = zoneout_states
+        self.zoneout_outputs, self.zoneout_states = zoneout_outputs, zoneout_states
         self.prev_output = None
 
     def reset(self):

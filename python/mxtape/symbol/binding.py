@@ -76,8 +76,7 @@ def _bound(symbol, ctx, args, args_grad, grad_req, aux_states, group2ctx):
     reqs = [_REQS[req] for req in grad_reqs(grad_req, names)]
     handle = _core.Executor(symbol._graph, arg_arrays, grad_arrays, reqs, aux_arrays)
     executor = Executor(handle, symbol, ctx, grad_req, group2ctx)
-    executor.arg_arrays = arg_arrays
-    executor.grad_arrays = grad_arrays
+    executor.arg_arrays, executor.grad_arrays = arg_arrays, grad_arrays
     executor.aux_arrays = aux_arrays
     return executor
 
