@@ -14,8 +14,6 @@ namespace {
 GradientOps installed_ops;
 void (*interruption)() = nullptr;
 
-constexpr size_t kLargeBytes = size_t{1} << 17;
-
 thread_local constinit bool retaining = false;
 
 // Sets a flag for a C++ scope.
@@ -411,7 +409,7 @@ class Run {
       }
       NDArray& value = call.result(i);
       if (!call.needs(i) || !value.defined()) continue;
-      if (value.nbytes() > kLargeBytes) pause_.large();
+      pause_.wrote(value.nbytes());
       const Edge& edge = node.edges()[i];
       check(node, i, edge, value);
       accumulate(edge, std::move(value));
@@ -430,14 +428,8 @@ class Run {
   }
 
   void accumulate(const Edge& edge, NDArray value) {
-    NDArray& slot = pending_.at(edge.node).heads[edge.index];
-    if (!slot.defined()) {
-      slot = std::move(value);
-    } else if (!options_.create_graph && !slot.storage()->deferred() && slot.owns_memory()) {
-      installed_ops.add_in_place(slot, std::move(value));
-    } else {
-      slot = installed_ops.add(slot, value);
-    }
+    autograd::accumulate(pending_.at(edge.node).heads[edge.index], std::move(value),
+                         options_.create_graph);
   }
 
   std::span<const NDArray> heads_, head_grads_;
@@ -457,6 +449,16 @@ const GradientOps& gradient_ops() { return installed_ops; }
 void set_interruption(void (*poll)()) { interruption = poll; }
 
 bool sweep_retains() { return retaining; }
+
+void accumulate(NDArray& sum, NDArray value, bool recorded) {
+  if (!sum.defined()) {
+    sum = std::move(value);
+  } else if (!recorded && !sum.storage()->deferred() && sum.owns_memory()) {
+    installed_ops.add_in_place(sum, std::move(value));
+  } else {
+    sum = installed_ops.add(sum, value);
+  }
+}
 
 void Pause::look() {
   left_ = kNodes;

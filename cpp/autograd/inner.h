@@ -16,9 +16,14 @@ class Pause {
     if (--left_ < 0) look();
   }
   void large() { left_ = 0; }
+  // After a call that wrote so many bytes.
+  void wrote(size_t bytes) {
+    if (bytes > kLargeBytes) large();
+  }
 
  private:
   static constexpr int kNodes = 1000;
+  static constexpr size_t kLargeBytes = size_t{1} << 17;
   void look();
   int left_ = kNodes;
 };
@@ -53,6 +58,10 @@ class EndNode final : public Node {
   Shape shape_;
   DType dtype_;
 };
+
+// Adds a gradient to those that have arrived at the same place. A sum that is recorded, or that
+// somebody else holds, is not written over.
+void accumulate(NDArray& sum, NDArray value, bool recorded);
 
 // Whether the sweep that this thread runs keeps the graph.
 bool sweep_retains();

@@ -17,22 +17,6 @@ using autograd::Edge;
 using autograd::EndNode;
 using autograd::GradReq;
 
-bool is_set(const GraphNode& node, std::string_view parameter) {
-  const auto& fields = node.op().params->fields;
-  const auto at = std::find_if(fields.begin(), fields.end(),
-                               [&](const ParamField& field) { return field.name == parameter; });
-  const std::string text = print_field(*at, node.params()->data());
-  return text == "True" || text == "1";
-}
-
-void write_over(const NDArray& target, const NDArray& value) {
-  static const OpSchema& copy = find_op("_copy");
-  const autograd::StateScope quiet(false, false);
-  Outputs outputs;
-  outputs.push_back(target);
-  invoke(copy, Arrays{&value, 1}, nullptr, outputs);
-}
-
 }  // namespace
 
 bool ignores_head_gradient(const GraphNode& node) {
@@ -41,15 +25,7 @@ bool ignores_head_gradient(const GraphNode& node) {
   if (is_custom(op)) return !node.params()->as<CustomParams>().needs_head;
   if (!node.subgraphs().empty()) return false;
   if (!op.vjp || op.vjp == zero_gradient) return true;
-  // tests/python/test_executor.py holds this list against the gradients of every operator.
-  static constexpr std::string_view losses[] = {"LinearRegressionOutput",
-                                                "LogisticRegressionOutput",
-                                                "MAERegressionOutput",
-                                                "MakeLoss",
-                                                "SVMOutput",
-                                                "make_loss"};
-  if (op.name == "SoftmaxOutput") return !is_set(node, "out_grad");
-  return std::find(std::begin(losses), std::end(losses), op.name) != std::end(losses);
+  return op.is_loss && op.is_loss(node.params().get());
 }
 
 Executor::Executor(Ref<const Program> program, std::vector<Binding> bindings)
@@ -131,7 +107,7 @@ void Executor::publish(std::span<NDArray> results) {
     const bool same = output.defined() && output.shape() == results[i].shape() &&
                       output.dtype() == results[i].dtype();
     if (same) {
-      write_over(output, results[i]);
+      autograd::gradient_ops().copy_into(output, std::move(results[i]));
     } else {
       // In memory of its own: a result may be what another output shows, or the tape has saved.
       output = autograd::gradient_ops().copy(results[i]);

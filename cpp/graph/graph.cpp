@@ -340,8 +340,7 @@ ParamsRef params_from_attributes(const OpSchema& op, const Attributes& attribute
   for (const auto& [key, value] : attributes) {
     const bool field = std::any_of(fields.begin(), fields.end(),
                                    [&key = key](const ParamField& f) { return f.name == key; });
-    const bool own = key.size() > 4 && key.starts_with("__") && key.ends_with("__");
-    if (!field && !own) fail(op.name, ": unknown parameter ", key, "='", value, "'");
+    if (!field && !is_own_key(key)) fail(op.name, ": unknown parameter ", key, "='", value, "'");
   }
   return params;
 }
@@ -350,6 +349,15 @@ std::span<const std::string_view> hidden_keys() {
   static constexpr std::string_view keys[] = {"ctx_group", "lr_mult", "wd_mult", "force_mirroring",
                                               "mirror_stage"};
   return keys;
+}
+
+std::string stored_key(std::string key) {
+  const auto keys = hidden_keys();
+  return std::find(keys.begin(), keys.end(), key) == keys.end() ? key : "__" + key + "__";
+}
+
+bool is_own_key(std::string_view key) {
+  return key.size() > 4 && key.starts_with("__") && key.ends_with("__");
 }
 
 }  // namespace mxtape

@@ -159,5 +159,9 @@ ParamsRef params_from_attributes(const OpSchema& op, const Attributes& attribute
 
 // Key `name` is also known as __name__: "lr_mult", "wd_mult", "ctx_group" and the like.
 std::span<const std::string_view> hidden_keys();
+// The key under which a node has an attribute: "__lr_mult__" for "lr_mult", others as they are.
+std::string stored_key(std::string key);
+// Whether a key has the form __key__, which no parameter has.
+bool is_own_key(std::string_view key);
 
 }  // namespace mxtape

@@ -28,9 +28,6 @@ void check_runnable(const GraphNode& node) {
   }
 }
 
-// How many bytes a call may write before signals are looked for.
-constexpr size_t kLargeBytes = size_t{1} << 17;
-
 }  // namespace
 
 void rethrow_at(const GraphNode& node, const Error& error) {
@@ -243,7 +240,7 @@ void Program::run(const Plan& plan, Inputs inputs, std::span<NDArray> results, W
       made[k].resize(step.node->visible_count());
     }
     if (watch) watch->after(*step.node, made[k]);
-    if (!made[k].empty() && made[k][0].nbytes() > kLargeBytes) pause.large();
+    if (!made[k].empty()) pause.wrote(made[k][0].nbytes());
     pause.node();
     for (uint32_t i = 0; i < step.dead_count; ++i) at(dead_[step.first_dead + i]) = NDArray();
   }

@@ -131,24 +131,6 @@ std::vector<uint8_t> Frame::wanted_flows(std::span<const bool> wanted) const {
   return flows;
 }
 
-namespace {
-
-// As the sweep of the tape adds up what arrives at one place.
-void accumulate(NDArray& sum, NDArray value) {
-  const autograd::GradientOps& ops = autograd::gradient_ops();
-  if (!sum.defined()) {
-    sum = std::move(value);
-  } else if (!sum.storage()->deferred() && sum.owns_memory()) {
-    ops.add_in_place(sum, std::move(value));
-  } else {
-    sum = ops.add(sum, value);
-  }
-}
-
-constexpr size_t kLargeBytes = size_t{1} << 17;
-
-}  // namespace
-
 std::vector<NDArray> Frame::sweep(std::span<NDArray> head_grads, std::span<const bool> wanted,
                                   bool retain) {
   const auto steps = program_->steps();
@@ -164,7 +146,7 @@ std::vector<NDArray> Frame::sweep(std::span<NDArray> head_grads, std::span<const
   for (size_t i = 0; i < head_grads.size(); ++i) {
     const Value value = program_->output(i);
     if (head_grads[i].defined() && reverse_->reaches(value)) {
-      accumulate(place(value), std::move(head_grads[i]));
+      autograd::accumulate(place(value), std::move(head_grads[i]), false);
     }
   }
   autograd::Pause pause;
@@ -197,13 +179,13 @@ std::vector<NDArray> Frame::sweep(std::span<NDArray> head_grads, std::span<const
       for (uint32_t i = 0; i < step.input_count; ++i) {
         NDArray& value = call.result(i);
         if (!call.needs(i) || !value.defined()) continue;
-        if (value.nbytes() > kLargeBytes) pause.large();
+        pause.wrote(value.nbytes());
         const NDArray& input = shell_of(program_->number(program_->read(step, i)));
         if (value.shape() != input.shape() || value.dtype() != input.dtype()) {
           fail(step.op->name, ": its gradient for input ", i, " has shape ", value.shape(),
                " and dtype ", value.dtype(), ", the input ", input.shape(), " and ", input.dtype());
         }
-        accumulate(place(program_->read(step, i)), std::move(value));
+        autograd::accumulate(place(program_->read(step, i)), std::move(value), false);
       }
       passing.clear();
     }

@@ -320,6 +320,11 @@ class OpDeclaration {
     op_->any_dtype = true;
     return *this;
   }
+  // The gradient does not depend on the head gradient.
+  OpDeclaration& loss(LossFn is_loss = [](const Params*) { return true; }) {
+    op_->is_loss = is_loss;
+    return *this;
+  }
   OpDeclaration& random() {
     op_->random = true;
     return *this;

@@ -234,6 +234,8 @@ using VjpFn = void (*)(Vjp&);
 using CountFn = size_t (*)(const Params*);
 // Which of the declared inputs a call takes: bit i stands for input i.
 using InputsFn = uint32_t (*)(const Params*);
+// Whether the gradient is that of a loss: the same whatever flows into the outputs.
+using LossFn = bool (*)(const Params*);
 // Whether a call changes input `i` of `count` in place.
 using MutatesFn = bool (*)(size_t i, size_t count, const Params*, Mode);
 
@@ -305,6 +307,7 @@ struct OpSchema {
                : keep_outputs[i < keep_outputs.size() ? i : keep_outputs.size() - 1];
   }
 
+  LossFn is_loss = nullptr;
   MutatesFn mutates = nullptr;  // inputs that a call changes in place (optimizer states)
   bool in_place = false;        // output 0 may be the same view as input 0; if variadic, as any
   bool random = false;          // draws random numbers

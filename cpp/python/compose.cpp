@@ -30,14 +30,6 @@ py::object attribute_of(PyObject* object, PyObject* name) {
   return py::reinterpret_steal<py::object>(value);
 }
 
-bool is_hidden(const std::string& key) {
-  return std::ranges::count(hidden_keys(), std::string_view(key)) > 0;
-}
-
-bool is_own(const std::string& key) {
-  return key.size() > 4 && key.starts_with("__") && key.ends_with("__");
-}
-
 // Whether str() of a value reads as MXNet writes it: NumPy's numbers in a tuple do not.
 bool prints_plainly(PyObject* value) {
   if (!PyTuple_Check(value) && !PyList_Check(value)) return true;
@@ -200,8 +192,8 @@ class Composer {
       count_ = py::cast<size_t>(py::int_(py::reinterpret_borrow<py::object>(value)));
       return;
     }
-    if (is_hidden(key)) key = "__" + key + "__";
-    if (!is_own(key)) fail_unknown(key);
+    key = stored_key(std::move(key));
+    if (!is_own_key(key)) fail_unknown(key);
     attributes_.set(key, from_text(py::str(value)));
   }
 
@@ -464,9 +456,7 @@ Graph compose_graph(const Graph& graph, const py::dict& symbols, const std::stri
 Graph variable_graph(const std::string& name, const py::dict& attributes) {
   Attributes given;
   for (const auto& [key, value] : attributes) {
-    std::string label = from_text(key);
-    if (is_hidden(label)) label = "__" + label + "__";
-    given.set(label, from_text(value));
+    given.set(stored_key(from_text(key)), from_text(value));
   }
   return Graph({{GraphNode::variable(name, std::move(given))}});
 }

@@ -65,9 +65,7 @@ void set_attributes(const Graph& graph, const py::dict& added) {
   if (!node) fail("attributes cannot be set on a group of symbols");
   Attributes attributes;
   for (const auto& [key, value] : added) {
-    std::string name = from_text(key);
-    const bool known = std::ranges::count(hidden_keys(), name) > 0;
-    attributes.set(known ? "__" + name + "__" : name, from_text(value));
+    attributes.set(stored_key(from_text(key)), from_text(value));
   }
   node->set_attributes(attributes);
 }

@@ -9,12 +9,14 @@
 #include "autograd/recorder.h"
 #include "graph/json.h"
 #include "graph/trace.h"
+#include "graph_support.h"
 #include "op/registry.h"
 #include "support.h"
 
 namespace mxtape {
 namespace {
 
+using test::call;
 using test::contains;
 using test::error_of;
 using Node = Ref<const GraphNode>;
@@ -32,16 +34,6 @@ Names outputs_of(const Graph& graph) {
     names.push_back(entry.node->output_name(entry.index));
   }
   return names;
-}
-
-Node call(std::string_view op_name, std::vector<GraphEntry> inputs, std::string name,
-          std::vector<std::pair<std::string, std::string>> texts = {}) {
-  const OpSchema& op = find_op(op_name);
-  Attributes attributes;
-  for (auto& [key, value] : texts) attributes.set(key, value);
-  ParamsRef params = params_from_attributes(op, attributes, inputs.size());
-  return GraphNode::call(op, std::move(params), std::move(inputs), std::move(name),
-                         std::move(attributes));
 }
 
 // data -> bn -> split -> first half + second half

@@ -7,6 +7,7 @@
 #include "autograd/recorder.h"
 #include "graph/cached_op.h"
 #include "graph/executor.h"
+#include "graph_support.h"
 #include "op/registry.h"
 #include "support.h"
 
@@ -17,21 +18,12 @@ namespace {
 using autograd::GradReq;
 using autograd::StateScope;
 using test::array;
+using test::call;
 using test::contains;
 using test::elements;
 using test::error_of;
 using Node = Ref<const GraphNode>;
 using Values = std::vector<double>;
-
-Node call(std::string_view op_name, std::vector<GraphEntry> inputs, std::string name,
-          std::vector<std::pair<std::string, std::string>> texts = {}) {
-  const OpSchema& op = find_op(op_name);
-  Attributes attributes;
-  for (auto& [key, value] : texts) attributes.set(key, value);
-  ParamsRef params = params_from_attributes(op, attributes, inputs.size());
-  return GraphNode::call(op, std::move(params), std::move(inputs), std::move(name),
-                         std::move(attributes));
-}
 
 // x * y + x
 struct Product {

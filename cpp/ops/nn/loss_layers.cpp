@@ -50,7 +50,7 @@ void regression_vjp(Vjp& v, Error error) {
 OpDeclaration regression(const char* name, KernelFn kernel, VjpFn vjp, const char* doc) {
   OpDeclaration op(name);
   op.inputs("data", "label").params<RegressionParams>().infer(infer_regression).kernel(kernel);
-  op.no_grad_inputs(1).keep_inputs({Keep::kData, Keep::kData}).vjp(vjp).doc(doc);
+  op.no_grad_inputs(1).keep_inputs({Keep::kData, Keep::kData}).loss().vjp(vjp).doc(doc);
   return op;
 }
 
@@ -134,6 +134,7 @@ NDArray signs_of(const NDArray& labels, const Shape& shape) {
 
 OP(SVMOutput)
     .inputs("data", "label")
+    .loss()
     .params<SVMOutputParams>()
     .infer([](InferCall& call) {
       call.expect_floating();
@@ -200,6 +201,7 @@ double count_above(const NDArray& x, double threshold) {
 
 OP(MakeLoss)
     .inputs("data")
+    .loss()
     .params<MakeLossParams>()
     .infer(infer_same_floating)
     .kernel(copy_kernel)

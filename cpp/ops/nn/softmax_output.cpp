@@ -205,6 +205,7 @@ OP(SoftmaxOutput)
     .alias("Softmax")
     .inputs("data", "label")
     .params<SoftmaxOutputParams>()
+    .loss([](const Params* p) { return !p->as<SoftmaxOutputParams>().out_grad; })
     .infer([](InferCall& call) { infer_softmax_output(call, call.params<SoftmaxOutputParams>()); })
     .kernel([](const KernelCall& call) {
       const NDArray& x = call.in(0);

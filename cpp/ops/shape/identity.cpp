@@ -84,6 +84,7 @@ OP(BlockGrad)
 
 OP(make_loss)
     .inputs("data")
+    .loss()
     .infer(infer_same_shape)
     .any_dtype()
     .kernel(copy_kernel)
