@@ -300,25 +300,31 @@ class _Call(Function):
         return in_grad
 
 
+def _inputs_by_name(op_type, names, args, named, expected, complete):
+    """The inputs of a call by their names; `complete` when none may be left out."""
+    inputs = dict(zip(names, args))
+    for name, value in named.items():
+        if name in inputs:
+            raise TypeError(f"Custom({op_type}): got two values for argument {name}")
+        inputs[name] = value
+    unknown = [name for name in inputs if name not in names]
+    missing = [name for name in names if name not in inputs] if complete else []
+    if len(args) > len(names) or missing or unknown:
+        raise MXNetError(
+            f"Custom({op_type}): expected {expected} ({', '.join(names)}), got "
+            f"{len(args) + len(named)}"
+            + (f"; missing: {', '.join(missing)}" if missing else "")
+            + (f"; unknown: {', '.join(unknown)}" if unknown else "")
+        )
+    return inputs
+
+
 def _ordered(op_type, names, args, named):
     """The arrays of a call in the order of `names`."""
     for value in args:
         if not isinstance(value, _NDArray):
             raise AssertionError(f"Custom({op_type}): arguments must be NDArrays, got {value!r}")
-    arrays = dict(zip(names, args))
-    for name, value in named.items():
-        if name in arrays:
-            raise TypeError(f"Custom({op_type}): got two values for argument {name}")
-        arrays[name] = value
-    unknown = [name for name in arrays if name not in names]
-    missing = [name for name in names if name not in arrays]
-    if len(args) > len(names) or missing or unknown:
-        raise MXNetError(
-            f"Custom({op_type}): expected {len(names)} arrays ({', '.join(names)}), got "
-            f"{len(args) + len(named)}"
-            + (f"; missing: {', '.join(missing)}" if missing else "")
-            + (f"; unknown: {', '.join(unknown)}" if unknown else "")
-        )
+    arrays = _inputs_by_name(op_type, names, args, named, f"{len(names)} arrays", complete=True)
     return [arrays[name] for name in names]
 
 

@@ -24,6 +24,17 @@ def require_state(module, *states):
             raise AssertionError(f"this needs a call of {name}.{calls[state]} first")
 
 
+def ignores_params(module, force_init):
+    """Whether set_params of the module does nothing, of which it warns: there are parameters."""
+    if force_init or not module.params_initialized:
+        return False
+    warnings.warn(
+        "Parameters already initialized and force_init=False. set_params call ignored.",
+        stacklevel=3,
+    )
+    return True
+
+
 def as_names(names, argument):
     """The names as a list; None stands for none."""
     if isinstance(names, str):

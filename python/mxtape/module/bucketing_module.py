@@ -1,7 +1,6 @@
 """``BucketingModule``: one set of parameters, and a module for each size of input."""
 
 import logging
-import warnings
 from typing import Any
 
 from .. import context as ctx
@@ -9,7 +8,7 @@ from .. import ndarray as nd
 from .. import symbol as sym
 from ..model import load_params
 from ..name import NameManager
-from ._checks import _check_input_names, as_names, require, require_state
+from ._checks import _check_input_names, as_names, ignores_params, require, require_state
 from .base_module import _UNIFORM, BaseModule
 from .module import Module
 
@@ -174,20 +173,9 @@ class BucketingModule(BaseModule):
     ):
         """Sets parameters and auxiliary states: see ``Module.set_params``."""
         if not allow_missing:
-            self.init_params(
-                initializer=None,
-                arg_params=arg_params,
-                aux_params=aux_params,
-                allow_missing=allow_missing,
-                force_init=force_init,
-                allow_extra=allow_extra,
-            )
+            super().set_params(arg_params, aux_params, allow_missing, force_init, allow_extra)
             return
-        if self.params_initialized and not force_init:
-            warnings.warn(
-                "Parameters already initialized and force_init=False. set_params call ignored.",
-                stacklevel=2,
-            )
+        if ignores_params(self, force_init):
             return
         require_state(self, "binded")
         self._curr_module.set_params(arg_params, aux_params, allow_missing, force_init, allow_extra)

@@ -18,7 +18,14 @@ from ..model import (
     _update_params_on_kvstore,
     load_checkpoint,
 )
-from ._checks import _check_input_names, _parse_data_desc, as_names, require, require_state
+from ._checks import (
+    _check_input_names,
+    _parse_data_desc,
+    as_names,
+    ignores_params,
+    require,
+    require_state,
+)
 from .base_module import _UNIFORM, BaseModule
 from .executor_group import DataParallelExecutorGroup
 
@@ -317,20 +324,9 @@ class Module(BaseModule):
             As ``init_params``; ValueError also for names that are not allowed.
         """
         if not allow_missing:
-            self.init_params(
-                initializer=None,
-                arg_params=arg_params,
-                aux_params=aux_params,
-                allow_missing=allow_missing,
-                force_init=force_init,
-                allow_extra=allow_extra,
-            )
+            super().set_params(arg_params, aux_params, allow_missing, force_init, allow_extra)
             return
-        if self.params_initialized and not force_init:
-            warnings.warn(
-                "Parameters already initialized and force_init=False. set_params call ignored.",
-                stacklevel=2,
-            )
+        if ignores_params(self, force_init):
             return
         require_state(self, "binded")
         group = self._exec_group

@@ -15,17 +15,8 @@ def _ordered(op_type, names, args, named):
     for value in args:
         if not isinstance(value, Symbol):
             raise TypeError(f"Custom({op_type}): arguments must be Symbols, got {value!r}")
-    inputs = dict(zip(names, args))
-    for name, value in named.items():
-        if name in inputs:
-            raise TypeError(f"Custom({op_type}): got two values for argument {name}")
-        inputs[name] = value
-    unknown = [name for name in inputs if name not in names]
-    if len(args) > len(names) or unknown:
-        raise MXNetError(
-            f"Custom({op_type}): expected at most {len(names)} symbols ({', '.join(names)}), got "
-            f"{len(args) + len(named)}" + (f"; unknown: {', '.join(unknown)}" if unknown else "")
-        )
+    expected = f"at most {len(names)} symbols"
+    inputs = _operator._inputs_by_name(op_type, names, args, named, expected, complete=False)
     for name, value in inputs.items():
         if len(value) != 1:
             raise MXNetError(
