@@ -66,12 +66,12 @@ __all__ = [
 __getattr__ = _borrowed.borrow(
     __name__,
     "attribute=.attribute callback=.callback engine=.engine executor=.executor "
-    "executor_manager=.executor_manager init=.initializer initializer=.initializer io=.io "
-    "kv=.kvstore kvstore=.kvstore libinfo=.libinfo library=.library log=.log "
-    "lr_scheduler=.lr_scheduler metric=.metric mod=.module model=.model module=.module "
-    "mon=.monitor monitor=.monitor name=.name optimizer=.optimizer registry=.registry rnn=.rnn "
-    "sym=.symbol symbol=.symbol test_utils=.test_utils util=.util visualization=.visualization "
-    "viz=.visualization",
+    "executor_manager=.executor_manager gluon=.gluon image=.image img=.image init=.initializer "
+    "initializer=.initializer io=.io kv=.kvstore kvstore=.kvstore libinfo=.libinfo "
+    "library=.library log=.log lr_scheduler=.lr_scheduler metric=.metric mod=.module model=.model "
+    "module=.module mon=.monitor monitor=.monitor name=.name optimizer=.optimizer "
+    "profiler=.profiler recordio=.recordio registry=.registry rnn=.rnn sym=.symbol symbol=.symbol "
+    "test_utils=.test_utils util=.util visualization=.visualization viz=.visualization",
     {
         ".attribute": "AttrScope",
         ".util": "is_np_array is_np_shape np_array np_shape set_np_shape use_np use_np_array "

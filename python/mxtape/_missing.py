@@ -4,13 +4,13 @@ import sys
 
 # Names under mxtape, by what they would need; "" for those that stand for themselves.
 _NEEDS = {
-    "": "api contrib.svrg_optimization error gluon image img ndarray.numpy "
+    "": "api contrib.svrg_optimization error ndarray.numpy "
     "ndarray.numpy_extension ndarray.sparse "
     "ndarray_doc notebook np np_symbol npx numpy numpy_dispatch_protocol numpy_extension "
-    "numpy_op_fallback numpy_op_signature onnx profiler recordio rtc symbol_doc th "
+    "numpy_op_fallback numpy_op_signature onnx rtc symbol_doc th "
     "torch tvmop",
     "quantized arrays": "contrib.quant contrib.quantization",
-    "mx.gluon": "contrib.amp contrib.io contrib.onnx",
+    "protobuf files of other frameworks": "contrib.onnx",
 }
 _MODULES = {name: needs for needs, names in _NEEDS.items() for name in names.split()}
 
@@ -18,8 +18,8 @@ _MODULES = {name: needs for needs, names in _NEEDS.items() for name in names.spl
 def why(name):
     """Why there is no ``mxtape.<name>``, as a text; None for names that MXNet does not have.
 
-    >>> why("gluon")
-    'mxtape.gluon is not in mxtape yet; see docs/differences.md'
+    >>> why("np")
+    'mxtape.np is not in mxtape yet; see docs/differences.md'
     """
     if name not in _MODULES:
         return None

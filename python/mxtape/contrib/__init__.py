@@ -8,7 +8,7 @@ __all__ = ["autograd", "nd", "ndarray"]
 
 __getattr__ = _borrowed.borrow(
     __name__,
-    "sym=.contrib.symbol symbol=.contrib.symbol tensorboard=.contrib.tensorboard "
-    "text=.contrib.text",
+    "amp=.contrib.amp io=.contrib.io sym=.contrib.symbol symbol=.contrib.symbol "
+    "tensorboard=.contrib.tensorboard text=.contrib.text",
     explain=lambda name: _missing.refuse(__name__, name),
 )
