@@ -10,7 +10,7 @@ from ..context import Context
 from ..ndarray import CachedOp, NDArray
 from ..symbol import Symbol
 from ._base_block import Block
-from ._nested import flatten, leaves, regroup
+from ._nested import flatten, leaves, regroup, same_form, without_outputs
 from .parameter import DeferredInitializationError, Parameter
 
 _device = _core.device
@@ -260,16 +260,14 @@ class HybridBlock(Block):
     def _get_graph(self, *args):
         """The symbols of the inputs, and of what the block makes of them."""
         flat, form = flatten(args, "input")
-        if self._cached_graph and _same_form(form, self._in_format):
+        if self._cached_graph and same_form(form, self._in_format):
             return self._cached_graph
-        given = [i for i, item in enumerate(flat) if item is not None]
-        names = ["data"] if len(given) == 1 else [f"data{i}" for i in range(len(given))]
+        names = ["data"] if len(flat) == 1 else [f"data{i}" for i in range(len(flat))]
         inputs = [symbol.var(name) for name in names]
-        items: list = [None] * len(flat)
-        for i, variable in zip(given, inputs):
-            items[i] = variable
-        output = self._compose(*regroup(iter(items), _single(form)))
+        output = self._compose(*regroup(iter(inputs), without_outputs(form)))
         outputs, self._out_format = flatten(output, "output")
+        if not outputs:
+            raise ValueError(f"{self.name}: hybrid_forward returns no symbol, but {output!r}")
         self._in_format = form
         self._cached_graph = inputs, outputs[0] if len(outputs) == 1 else symbol.Group(outputs)
         return self._cached_graph
@@ -282,10 +280,14 @@ class HybridBlock(Block):
         names = output.list_inputs()
         unknown = [name for name in names if name not in positions and name not in params]
         if unknown:
-            raise MXNetError(
+            raise AssertionError(
                 f"{self.name}: the graph has inputs that are neither arguments nor parameters of "
                 f"the block: {', '.join(unknown)}"
             )
+        unused = params.keys() - set(names)
+        if unused:
+            listed = ", ".join(name for name in params if name in unused)
+            warnings.warn(f"{self.name}: no computation uses the parameters {listed}", stacklevel=6)
         op = CachedOp(output, self._flags)
         if self._callback:
             op._register_op_hook(self._callback, self._monitor_all)
@@ -301,12 +303,11 @@ class HybridBlock(Block):
         flat, form = flatten(args, "input")
         if self._cached_op is None:
             self._build_cache(*args)
-        if not _same_form(form, self._in_format):
+        if not same_form(form, self._in_format):
             raise ValueError(
                 f"{self.name}: the arguments are nested as {form}, and the block was hybridized "
                 f"for {self._in_format}; hybridize() has it made for others"
             )
-        flat = [item for item in flat if item is not None]
         ctx = flat[0].context
         params = self._cached_params
         try:
@@ -341,7 +342,7 @@ class HybridBlock(Block):
 
     def _infer_attributes(self, infer, attribute, args):
         inputs, output = self._get_graph(*args)
-        flat = [item for item in flatten(args, "input")[0] if item is not None]
+        flat = flatten(args, "input")[0]
         known = {v.name: getattr(item, attribute) for v, item in zip(inputs, flat)}
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -350,9 +351,9 @@ class HybridBlock(Block):
             raise ValueError(str(caught[0].message) if caught else f"{infer}: not all is known")
         found = dict(zip(output.list_arguments(), arguments))
         found.update(zip(output.list_auxiliary_states(), states))
-        for param in self.collect_params().values():
-            if param.name in found:
-                setattr(param, attribute, found[param.name])
+        for name, param in self.collect_params().items():
+            if name in found:
+                setattr(param, attribute, found[name])
 
     def export(self, path, epoch=0, remove_amp_cast=True):
         """Writes the graph and the parameters to files that need no Python to be read.
@@ -406,22 +407,3 @@ class HybridBlock(Block):
         if not backend:
             raise ValueError("optimize_for: backend must be given")
         raise MXNetError(f"optimize_for: there is no backend {backend!r}")
-
-
-def _single(form):
-    """The form of variables in the place of what has this form: each has one output."""
-    if isinstance(form, list):
-        return [_single(inner) for inner in form]
-    return min(form, 0)
-
-
-def _same_form(form, other):
-    """Whether two lists of arguments are nested in one way; Nones at the end do not count."""
-
-    def stripped(forms):
-        forms = list(forms)
-        while forms and forms[-1] == -1:
-            forms.pop()
-        return forms
-
-    return form == other or stripped(form) == stripped(other)

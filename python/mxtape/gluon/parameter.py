@@ -294,11 +294,12 @@ class Parameter:
         self._deferred_init = ()
 
     def _write_initial(self, init, default_init, data):
-        if isinstance(init, (str, initializer.Initializer)):
-            description = initializer.InitDesc(self.name, {"__init__": init})
-            initializer.create(default_init if init is default_init else init)(description, data)
-        else:
-            init(initializer.InitDesc(self.name), data)  # Mixed, Load or a function: by the name
+        if not isinstance(init, (str, initializer.Initializer)):
+            init(initializer.InitDesc(self.name), data)  # Mixed, Load, a function: by the name
+            return
+        own = isinstance(default_init, (str, initializer.Initializer))
+        description = initializer.InitDesc(self.name, {"__init__": init})
+        initializer.create(default_init if own else init)(description, data)
 
     def _init_impl(self, data, ctx_list):
         """Puts a copy of the values on each context."""
