@@ -11,8 +11,8 @@ still counts as an element of the mean.
 
 import math
 
+from .. import ndarray
 from ..base import numeric_types
-from ..ndarray import NDArray
 from ..util import is_np_array  # noqa: F401 (programs find it here)
 from .block import HybridBlock
 
@@ -49,7 +49,9 @@ def _apply_weighting(F, loss, weight=None, sample_weight=None):
 
 def _reshape_like(F, x, y):
     """`x` in the shape of `y`."""
-    return F.reshape_like(x, y)
+    if F is not ndarray:
+        return F.reshape_like(x, y)
+    return x if x.shape == y.shape else x.reshape(y.shape)
 
 
 class Loss(HybridBlock):
@@ -579,7 +581,8 @@ class PoissonNLLLoss(Loss):
         else:
             loss = pred - target * F.log(pred + epsilon)
         if self._compute_full:
-            factorial = target * F.log(target) - target + 0.5 * F.log(2 * target * math.pi)
+            large = F.maximum(target, 1)  # 0 * log(0) would be NaN
+            factorial = large * F.log(large) - large + 0.5 * F.log(2 * math.pi * large)
             loss = loss + factorial * (target > 1)
         return F.mean(_apply_weighting(F, loss, self._weight, sample_weight))
 
@@ -677,7 +680,7 @@ class SDMLLoss(Loss):
         self.smoothing_parameter = smoothing_parameter
 
     def hybrid_forward(self, F, x1, x2):
-        if isinstance(x1, NDArray) and x1.shape != x2.shape:
+        if F is ndarray and x1.shape != x2.shape:
             raise AssertionError(f"SDMLLoss: x1 has shape {x1.shape}, x2 {x2.shape}")
         difference = F.broadcast_sub(F.expand_dims(x1, axis=1), F.expand_dims(x2, axis=0))
         distances = F.sum(F.square(difference), axis=2)
