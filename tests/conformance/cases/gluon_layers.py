@@ -58,9 +58,13 @@ def namespace(mx):
     return {"mx": mx, "nn": mx.gluon.nn, "cnn": contrib.nn, "cc": contrib.cnn, "np": np}
 
 
+LAYERS = []  # what layers() has declared: a layer's text, the shape and where numbers come from
+
+
 def layers(text, shape, prefix="", dtype="float32", train_mode=True, source=data, **options):
     """A case for each line of `text`, a layer, called with an array of this shape."""
     for line in filter(None, map(str.strip, text.splitlines())):
+        LAYERS.append((line, shape, source))
 
         def run(mx, line=line):
             x = array(mx, source(shape, seed=71, dtype=dtype))
