@@ -117,7 +117,14 @@ class Trainer:
                     f"Trainer: a store of type {store.type!r} does not update parameters; "
                     "update_on_kvstore must be False"
                 )
-            on_store = able and (on_store if wanted is None else bool(wanted))
+            # Each process would decide for itself whether its gradients have overflowed.
+            apart = "dist" in store.type and hasattr(self, "_amp_loss_scaler")
+            if wanted and apart:
+                raise ValueError(
+                    f"Trainer: mixed precision over a store of type {store.type!r} needs "
+                    "update_on_kvstore=False"
+                )
+            on_store = able and not apart and (on_store if wanted is None else bool(wanted))
             if self._compression_params:
                 store.set_gradient_compression(self._compression_params)
             if on_store:
@@ -188,12 +195,16 @@ class Trainer:
             A gradient is stale: it has not been written since the last step. No parameter is
             changed then.
         """
-        self._rescale(batch_size)
+        self._check_and_rescale_grad(self._scale / batch_size)
         self._prepare()
         if not ignore_stale_grad:
             self._check_fresh()
+        # Where the store updates, it must not get gradients that have overflowed.
+        if self._update_on_kvstore and self._has_overflow():
+            return
         self._allreduce_grads()
-        self._update(ignore_stale_grad)
+        if self._update_on_kvstore or not self._has_overflow():
+            self._update(ignore_stale_grad)
 
     def allreduce_grads(self):
         """Adds up the gradients of all contexts and workers, without an update.
@@ -242,8 +253,9 @@ class Trainer:
         """
         self._prepare()
         self._refuse_on_store("update")
-        self._rescale(batch_size)
-        self._update(ignore_stale_grad)
+        self._check_and_rescale_grad(self._scale / batch_size)
+        if not self._has_overflow():
+            self._update(ignore_stale_grad)
 
     def _refuse_on_store(self, method):
         if self._update_on_kvstore:
@@ -252,8 +264,13 @@ class Trainer:
                 "update_on_kvstore=False"
             )
 
-    def _rescale(self, batch_size):
-        self._optimizer.rescale_grad = self._scale / batch_size
+    def _check_and_rescale_grad(self, scale):
+        self._optimizer.rescale_grad = scale
+
+    def _has_overflow(self):
+        """Whether mixed precision has to leave this update out: see ``mx.contrib.amp``."""
+        scaler = getattr(self, "_amp_loss_scaler", None)
+        return scaler is not None and scaler.has_overflow(self._params)
 
     def _allreduce_grads(self):
         """Gives the gradients to the store, which adds them up, or updates the parameters too."""
