@@ -1,5 +1,7 @@
 """Trainer: applies an optimizer to parameters, on one context or several, here or in a store."""
 
+from typing import Any
+
 from .. import optimizer as opt
 from ..base import MXNetError
 from ..kvstore import KVStore
@@ -98,7 +100,7 @@ class Trainer:
     def _reset_kvstore(self):
         """Forgets the store; the next step makes it again."""
         self._kv_initialized = False
-        self._kvstore = None
+        self._kvstore: Any = None
         self._distributed = None
         self._update_on_kvstore = None
         self._params_to_init = list(self._params)

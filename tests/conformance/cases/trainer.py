@@ -1,4 +1,4 @@
-"""gluon.Trainer: trajectories with every optimizer, schedules, contexts, stale gradients, states."""
+"""gluon.Trainer: trajectories with every optimizer, schedules, stores, stale gradients, states."""
 
 import os
 import tempfile
@@ -57,7 +57,7 @@ def trained(mx, trainer, steps=3, batch_size=2, seed=0, **options):
 
 
 def values(trainer):
-    return [[x for x in p.list_data()] for p in trainer._params]
+    return [list(p.list_data()) for p in trainer._params]
 
 
 def counts(trainer):
