@@ -7,9 +7,10 @@ from collections import OrderedDict, defaultdict
 from typing import Any
 
 from .. import initializer, name, ndarray
+from ._parameter_dict import ParameterDict, load_all, load_named
 from ._structure import load_structure, save_structure
 from ._summary import print_summary
-from .parameter import Parameter, ParameterDict, load_named
+from .parameter import Parameter
 from .utils import HookHandle, _brief_print_list, _indent
 
 
@@ -394,9 +395,7 @@ class Block:
                     f"load_parameters: {key!r} in file {filename!r} is none of the parameters "
                     f"{_brief_print_list(params)}; ignore_extra=True ignores it"
                 )
-        for key, array in loaded.items():
-            if key in params:
-                params[key]._load_init(array, ctx, cast_dtype, dtype_source)
+        load_all(params, loaded, ctx, cast_dtype, dtype_source)
 
     def save(self, prefix):
         """Writes the parameters, and what blocks there are with their graphs.

@@ -7,7 +7,8 @@ from .. import ndarray, symbol
 from .._loader import core as _core
 from ..base import MXNetError
 from ..context import Context, current_context
-from ..ndarray import CachedOp, NDArray
+from ..ndarray import NDArray
+from ..ndarray.cached_op import CachedOp
 from ..symbol import Symbol
 from ._base_block import Block
 from ._nested import flatten, leaves, regroup, same_form, without_outputs
