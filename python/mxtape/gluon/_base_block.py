@@ -104,14 +104,14 @@ class Block:
     """
 
     def __init__(self, prefix=None, params=None):
+        self._children: OrderedDict = OrderedDict()
+        self._reg_params: dict = {}
+        self._forward_pre_hooks: OrderedDict = OrderedDict()
+        self._forward_hooks: OrderedDict = OrderedDict()
+        self._scope = _BlockScope(self)
         self._empty_prefix = prefix == ""
         self._prefix, self._params = _BlockScope.create(prefix, params, self._alias())
-        self._name = self._prefix[:-1] if self._prefix.endswith("_") else self._prefix
-        self._scope = _BlockScope(self)
-        self._children = OrderedDict()
-        self._reg_params = {}
-        self._forward_hooks = OrderedDict()
-        self._forward_pre_hooks = OrderedDict()
+        self._name = self._prefix.removesuffix("_")
 
     def _alias(self):
         """What a made prefix begins with."""

@@ -381,16 +381,15 @@ class Parameter:
         """The array on a context; all of them for ``ctx=list``."""
         if arr_list is None:
             self._fail_without_data()
-        if ctx is list:
-            return arr_list
-        if ctx is None:
-            if len(arr_list) == 1:
-                return arr_list[0]
-            ctx = current_context()
-        if ctx in self._ctx_list:
-            return arr_list[self._ctx_list.index(ctx)]
+        if ctx is list or (ctx is None and len(arr_list) == 1):
+            return arr_list if ctx is list else arr_list[0]
+        wanted = current_context() if ctx is None else ctx
+        for own, array in zip(self._ctx_list, arr_list):
+            if own == wanted:
+                return array
         raise RuntimeError(
-            f"Parameter {self.name} was not initialized on context {ctx}, only on {self._ctx_list}"
+            f"Parameter {self.name} was not initialized on context {wanted}, only on "
+            f"{self._ctx_list}"
         )
 
     def _fail_without_data(self):

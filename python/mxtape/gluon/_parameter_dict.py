@@ -39,16 +39,6 @@ class ParameterDict:
         lines = "\n".join(f"  {_indent(repr(param), 2)}" for param in self.values())
         return f"{name}(\n{lines}\n)"
 
-    def __getitem__(self, key):
-        return self._params[key]
-
-    def __iter__(self):
-        return iter(self._params)
-
-    def items(self):
-        """Names and parameters."""
-        return self._params.items()
-
     def keys(self):
         """Names."""
         return self._params.keys()
@@ -56,6 +46,16 @@ class ParameterDict:
     def values(self):
         """Parameters."""
         return self._params.values()
+
+    def items(self):
+        """Names and parameters."""
+        return self._params.items()
+
+    def __iter__(self):
+        return iter(self._params)
+
+    def __getitem__(self, key):
+        return self._params[key]
 
     @property
     def prefix(self):
