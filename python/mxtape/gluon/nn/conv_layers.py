@@ -262,7 +262,7 @@ class Conv2D(_PlainConv):
     channels : int
     kernel_size, strides, padding, dilation : int or tuple of 2 ints
     layout : {'NCHW', 'NHWC'}
-        The operator computes NCHW only.
+        Only NCHW can be computed; the first call with the other raises.
 
     Examples
     --------
@@ -307,7 +307,7 @@ class Conv3D(_PlainConv):
     channels : int
     kernel_size, strides, padding, dilation : int or tuple of 3 ints
     layout : {'NCDHW', 'NDHWC'}
-        The operator computes NCDHW only.
+        Only NCDHW can be computed; the first call with the other raises.
 
     Examples
     --------
@@ -405,7 +405,7 @@ class Conv2DTranspose(_TransposedConv):
     channels : int
     kernel_size, strides, padding, output_padding, dilation : int or tuple of 2 ints
     layout : {'NCHW', 'NHWC'}
-        The operator computes NCHW only.
+        Only NCHW can be computed; the first call with the other raises.
 
     Examples
     --------
@@ -449,7 +449,7 @@ class Conv3DTranspose(_TransposedConv):
     channels : int
     kernel_size, strides, padding, output_padding, dilation : int or tuple of 3 ints
     layout : {'NCDHW', 'NDHWC'}
-        The operator computes NCDHW only.
+        Only NCDHW can be computed; the first call with the other raises.
 
     Examples
     --------
