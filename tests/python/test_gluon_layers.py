@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+from support import assert_same
 
 import mxtape as mx
 from mxtape import MXNetError, autograd, nd
@@ -96,7 +97,7 @@ def test_channels_last():
     for kind in (nn.MaxPool2D, nn.AvgPool2D):
         last = kind(3, 2, 1, layout="NHWC")(x)
         first = kind(3, 2, 1)(x.transpose((0, 3, 1, 2)))
-        assert (last == first.transpose((0, 2, 3, 1))).asnumpy().all()
+        assert_same(last, first.transpose((0, 2, 3, 1)).asnumpy())
     layer = made(nn.Conv2D(2, 3, layout="NHWC", in_channels=3))
     assert layer.weight.shape == (2, 3, 3, 3)
     with pytest.raises(MXNetError, match="NHWC"):
