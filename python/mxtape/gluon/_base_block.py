@@ -7,6 +7,7 @@ from collections import OrderedDict, defaultdict
 from typing import Any
 
 from .. import initializer, name, ndarray
+from ._structure import load_structure, save_structure
 from ._summary import print_summary
 from .parameter import Parameter, ParameterDict
 from .utils import HookHandle, _brief_print_list, _indent
@@ -398,6 +399,31 @@ class Block:
         for key, array in loaded.items():
             if key in params:
                 params[key]._load_init(array, ctx, cast_dtype, dtype_source)
+
+    def save(self, prefix):
+        """Writes the parameters, and what blocks there are with their graphs.
+
+        Parameters
+        ----------
+        prefix : str
+            What the names of the two files begin with: ``prefix-model.json``, and
+            ``prefix-model.params`` as of :meth:`save_parameters`.
+        """
+        save_structure(self, f"{prefix}-model.json")
+        self.save_parameters(f"{prefix}-model.params")
+
+    def load(self, prefix):
+        """Reads what :meth:`save` wrote of a block of the same classes.
+
+        The names become those that the blocks had. Blocks that had a graph run as that graph.
+
+        Raises
+        ------
+        KeyError
+            The file is of blocks of other classes.
+        """
+        load_structure(self, f"{prefix}-model.json")
+        self.load_parameters(f"{prefix}-model.params")
 
     def save_params(self, filename):
         """The older :meth:`save_parameters`: writes the parameters under their whole names."""
