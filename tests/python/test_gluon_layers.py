@@ -4,11 +4,11 @@ import warnings
 
 import numpy as np
 import pytest
-from support import assert_same
 
 import mxtape as mx
 from mxtape import MXNetError, autograd, nd
 from mxtape.gluon import contrib, loss, nn
+from support import assert_same, variable
 
 
 def made(net, x=None):
@@ -260,6 +260,28 @@ def test_metric_learning_of_one_sample_has_no_gradient(hybrid):
     y.backward()
     assert np.isfinite(y.asscalar())
     assert x.grad.asnumpy().tolist() == [[0, 0]]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_cosine_loss_of_vectors_of_zeros_has_finite_gradients(dtype):
+    x = variable([[0, 0], [3, 4]], dtype)
+    y = nd.array([[1, 2], [0, 0]], dtype=dtype)
+    with autograd.record():
+        value = loss.CosineEmbeddingLoss()(x, y, nd.array([1, 1], dtype=dtype))
+    value.backward()
+    assert value.dtype == x.dtype
+    assert value.asnumpy().tolist() == [[1], [1]]
+    assert_same(x.grad, [[-1, -2], [0, 0]])
+
+
+def test_l2_loss_without_weight():
+    x, y = nd.array([1.0, 2]), nd.array([3.0, 2])
+    assert loss.L2Loss(weight=None)(x, y).asnumpy().tolist() == [2, 0]
+
+
+def test_transposed_convolution_in_groups_waits_for_its_input():
+    layer = made(nn.Conv2DTranspose(4, 3, groups=2), nd.ones((1, 6, 3, 3)))
+    assert layer.weight.shape == (6, 2, 3, 3)
 
 
 def test_losses_of_wide_scores_are_finite():
