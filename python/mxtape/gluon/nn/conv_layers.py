@@ -132,8 +132,11 @@ class _Conv(HybridBlock):
 def _geometry(settings, activation):
     """A convolution's sizes for ``__repr__``; of most only what is not the default."""
     axes = len(settings["kernel"])
-    shown = (("padding", "pad", (0,) * axes), ("dilation", "dilate", (1,) * axes))
-    shown = (*shown, ("groups", "num_group", 1))
+    shown: tuple = (
+        ("padding", "pad", (0,) * axes),
+        ("dilation", "dilate", (1,) * axes),
+        ("groups", "num_group", 1),
+    )
     parts = [f"kernel_size={settings['kernel']}", f"stride={settings['stride']}"]
     parts += [f"{name}={settings[key]}" for name, key, usual in shown if settings[key] != usual]
     if settings["no_bias"]:
