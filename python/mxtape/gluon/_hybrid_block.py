@@ -18,6 +18,14 @@ _thread = Context._thread
 _NOT_READY = None, None
 
 
+def _all_on(device, items):
+    """Whether all items are arrays on a device, which is given as its type and number."""
+    for item in items:  # noqa: SIM110 (all() would cost each call of a block a generator)
+        if not isinstance(item, NDArray) or _device(item) != device:
+            return False
+    return True
+
+
 class HybridBlock(Block):
     """A block that runs operator by operator, or as one graph after :meth:`hybridize`.
 
@@ -183,15 +191,11 @@ class HybridBlock(Block):
             device = _device(x)
             context, params = self._ready.get(device, _NOT_READY)
             if context is (_thread.context or Context.default_ctx):
-                for arg in args:
-                    if not isinstance(arg, NDArray) or _device(arg) != device:
-                        break
-                else:
-                    if not self._active:
-                        return self.hybrid_forward(ndarray, x, *args, **params)
-                    if len(args) == self._cached_extra:
-                        out = self._cached_op(x, *args, *params)
-                        return out if self._out_format == 0 else self._regrouped(out)
+                if not self._active:
+                    return self.hybrid_forward(ndarray, x, *args, **params)
+                if len(args) == self._cached_extra and _all_on(device, args):
+                    out = self._cached_op(x, *args, *params)
+                    return out if self._out_format == 0 else self._regrouped(out)
         return self._forward(x, *args)
 
     def _forward(self, *args):
@@ -209,7 +213,7 @@ class HybridBlock(Block):
                 f"types {[type(arg) for arg in args]}"
             )
         ctx = arrays[0].context
-        if len({_device(array) for array in arrays}) > 1:
+        if self._active and not _all_on(_device(arrays[0]), arrays):
             contexts = sorted({str(array.context) for array in arrays})
             raise ValueError(f"{self.name}: the arguments are on several contexts: {contexts}")
         current = current_context()

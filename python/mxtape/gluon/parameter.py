@@ -841,11 +841,8 @@ class ParameterDict:
         ValueError
             The file has one that this has not.
         """
-        loaded = ndarray.load(filename)
-        if not isinstance(loaded, dict):
-            raise ValueError(f"load: the arrays in {filename} have no names")
         self.load_dict(
-            loaded,
+            load_named(filename),
             ctx,
             allow_missing,
             ignore_extra,
@@ -892,6 +889,14 @@ class ParameterDict:
         for name, array in loaded.items():
             if name in self._params:
                 self._params[name]._load_init(array, ctx, cast_dtype, dtype_source)
+
+
+def load_named(filename):
+    """The arrays in a file by their names; ValueError where they have none."""
+    loaded = ndarray.load(filename) or {}
+    if not isinstance(loaded, dict):
+        raise ValueError(f"the {len(loaded)} arrays in {filename} have no names")
+    return loaded
 
 
 def _agree(param, key, wanted):
