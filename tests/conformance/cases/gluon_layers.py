@@ -366,7 +366,7 @@ def classifier(mx):
     branches.add(nn.Conv2D(2, 3, padding=1), contrib.Identity(), nn.MaxPool2D(3, 1, 1))
     net = nn.HybridSequential(prefix="net_")
     with net.name_scope():
-        net.add(nn.Conv2D(3, 3, activation="relu"), nn.BatchNorm(), branches, nn.PReLU())
+        net.add(nn.Conv2D(3, 3, activation="relu"), nn.BatchNorm(), branches, nn.ELU())
         net.add(
             nn.AvgPool2D(),
             nn.GroupNorm(8),
@@ -378,11 +378,11 @@ def classifier(mx):
     return net
 
 
-@case
+@case(rtol=1e-4, why="rounding grows from step to step")
 def classifier_in_training(mx):
     """Five steps, eager and hybridized.
 
-    Before Flatten, MXNet's hybridized PReLU has wrong gradients.
+    Without PReLU, of which MXNet's gradients are wrong in a graph.
     """
     x = array(mx, data((4, 2, 6, 6), seed=781))
     label = mx.nd.array([0, 2, 1, 1])
