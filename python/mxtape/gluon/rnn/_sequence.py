@@ -93,7 +93,7 @@ def _check_length(wanted, found):
 
 
 def _mask_sequence_variable_length(F, data, length, valid_length, time_axis, merge):
-    """The sequence with zeros in the steps from `valid_length` on; a list only if `merge` is False."""
+    """The sequence with zeros from step `valid_length` on; a list only if `merge` is False."""
     if not isinstance(data, tensor_types):
         data = F.stack(*data, axis=time_axis)
     masked = F.SequenceMask(
