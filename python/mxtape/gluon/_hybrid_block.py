@@ -7,7 +7,8 @@ from .. import ndarray, symbol
 from .._loader import core as _core
 from ..base import MXNetError
 from ..context import Context, current_context
-from ..ndarray import CachedOp, NDArray
+from ..ndarray import NDArray
+from ..ndarray.cached_op import CachedOp
 from ..symbol import Symbol
 from ._base_block import Block
 from ._nested import flatten, leaves, regroup, same_form, without_outputs
@@ -16,6 +17,14 @@ from .parameter import DeferredInitializationError, Parameter
 _device = _core.device
 _thread = Context._thread
 _NOT_READY = None, None
+
+
+def _all_on(device, items):
+    """Whether all items are arrays on a device, which is given as its type and number."""
+    for item in items:  # noqa: SIM110 (all() would cost each call of a block a generator)
+        if not isinstance(item, NDArray) or _device(item) != device:
+            return False
+    return True
 
 
 class HybridBlock(Block):
@@ -82,17 +91,9 @@ class HybridBlock(Block):
         self._clear_cached_op()
 
     def hybridize(
-        self,
-        active=True,
-        backend=None,
-        clear=True,
-        static_alloc=False,
-        static_shape=False,
-        inline_limit=2,
-        forward_bulk_size=None,
-        backward_bulk_size=None,
-        **kwargs,
-    ):
+        self, active=True, backend=None, clear=True, static_alloc=False, static_shape=False,
+        inline_limit=2, forward_bulk_size=None, backward_bulk_size=None, **kwargs
+    ):  # fmt: skip
         """Has the block run as one graph, which the next call makes; and those inside too.
 
         Parameters
@@ -183,15 +184,11 @@ class HybridBlock(Block):
             device = _device(x)
             context, params = self._ready.get(device, _NOT_READY)
             if context is (_thread.context or Context.default_ctx):
-                for arg in args:
-                    if not isinstance(arg, NDArray) or _device(arg) != device:
-                        break
-                else:
-                    if not self._active:
-                        return self.hybrid_forward(ndarray, x, *args, **params)
-                    if len(args) == self._cached_extra:
-                        out = self._cached_op(x, *args, *params)
-                        return out if self._out_format == 0 else self._regrouped(out)
+                if not self._active:
+                    return self.hybrid_forward(ndarray, x, *args, **params)
+                if len(args) == self._cached_extra and _all_on(device, args):
+                    out = self._cached_op(x, *args, *params)
+                    return out if self._out_format == 0 else self._regrouped(out)
         return self._forward(x, *args)
 
     def _forward(self, *args):
@@ -209,7 +206,7 @@ class HybridBlock(Block):
                 f"types {[type(arg) for arg in args]}"
             )
         ctx = arrays[0].context
-        if len({_device(array) for array in arrays}) > 1:
+        if self._active and not _all_on(_device(arrays[0]), arrays):
             contexts = sorted({str(array.context) for array in arrays})
             raise ValueError(f"{self.name}: the arguments are on several contexts: {contexts}")
         current = current_context()
@@ -395,18 +392,9 @@ class HybridBlock(Block):
         ndarray.save(f"{path}-{epoch:04d}.params", arrays)
 
     def optimize_for(
-        self,
-        x,
-        *args,
-        backend=None,
-        clear=False,
-        static_alloc=False,
-        static_shape=False,
-        inline_limit=2,
-        forward_bulk_size=None,
-        backward_bulk_size=None,
-        **kwargs,
-    ):
+        self, x, *args, backend=None, clear=False, static_alloc=False, static_shape=False,
+        inline_limit=2, forward_bulk_size=None, backward_bulk_size=None, **kwargs
+    ):  # fmt: skip
         """Graphs run on mxtape's own engine only: an MXNetError."""
         if not backend:
             raise ValueError("optimize_for: backend must be given")
