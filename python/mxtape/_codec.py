@@ -40,13 +40,6 @@ def _bytes(buf):
 
 # What Pillow raises about bytes that are no picture, or a damaged one.
 _DAMAGED = (OSError, ValueError, SyntaxError, EOFError, IndexError, struct.error, zlib.error)
-_TURNED = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}  # Pillow's Transpose by Exif's orientation
-
-
-def _upright(image, turned):
-    """The picture as the camera was held, as OpenCV gives it."""
-    orientation = image.getexif().get(0x0112, 1) if turned else 1
-    return image.transpose(_TURNED[orientation]) if orientation in _TURNED else image
 
 
 def _opened(buf, gray):
@@ -66,9 +59,22 @@ def _converted(image, mode):
         # 16 bits of gray: the higher byte.
         high = (np.asarray(image) >> 8).astype(np.uint8)
         return high if mode == "L" else np.repeat(high[:, :, None], 3, axis=2)
-    if mode == "L" and image.mode in ("P", "RGBA", "LA", "PA"):
-        image = image.convert("RGB")
+    if mode == "L" and image.mode not in ("1", "L", "LA"):
+        pixels = np.asarray(image.convert("RGB"))
+        return _gray_of_png(pixels) if image.format == "PNG" else _gray(pixels)
     return np.asarray(image.convert(mode))
+
+
+def _gray(pixels):
+    """Brightness, rounded as OpenCV does."""
+    weights = np.array([4899, 9617, 1868], np.int32)
+    return ((pixels.astype(np.int32) @ weights + (1 << 13)) >> 14).astype(np.uint8)
+
+
+def _gray_of_png(pixels):
+    """Brightness, rounded down as libpng does."""
+    weights = np.array([9797, 19234, 3737], np.int32)
+    return (pixels.astype(np.int32) @ weights >> 15).astype(np.uint8)
 
 
 def _unchanged(image):
@@ -93,7 +99,7 @@ def decode(buf, flag, to_rgb, what="image"):
     buf = _bytes(buf)
     Image = pillow()
     try:
-        image = _upright(_opened(buf, gray=flag == 0), turned=flag != -1)
+        image = _opened(buf, gray=flag == 0)
         pixels = _unchanged(image) if flag == -1 else _converted(image, "RGB" if flag else "L")
     except (*_DAMAGED, Image.DecompressionBombError) as error:
         raise MXNetError(f"{what}: {len(buf)} bytes could not be decoded: {error}") from error
