@@ -21,6 +21,7 @@ import struct
 import threading
 from collections import namedtuple
 from multiprocessing import current_process
+from typing import Any
 
 import numpy as np
 
@@ -105,7 +106,7 @@ def _check_order(file, kind, at, inside):
 
 def _read_record(file):
     """The next record of a file, None at its end."""
-    pieces = []
+    pieces: list = []
     while True:
         kind, length, at = _part(file)
         if kind is None:
@@ -138,7 +139,7 @@ def _size(file):
 
 def _offsets(uri):
     """Where the records of a file begin. Of each record only the head is read."""
-    found = []
+    found: list = []
     with _opened(uri, "r") as file:
         size, inside = _size(file), False
         while True:
@@ -192,7 +193,7 @@ class MXRecordIO:
     def __init__(self, uri, flag):
         self.uri = os.fspath(uri)
         self.flag = flag
-        self.handle = None
+        self.handle: Any = None
         self.pid = None
         self.is_open = False
         self.open()
@@ -347,7 +348,7 @@ class MXIndexedRecordIO(MXRecordIO):
         self.key_type = key_type
         self.idx = {}
         self.keys = []
-        self.fidx = None
+        self.fidx: Any = None
         super().__init__(uri, flag)
 
     def open(self):
@@ -366,9 +367,9 @@ class MXIndexedRecordIO(MXRecordIO):
                 if not line.strip():
                     continue
                 try:
-                    key, position = line.rstrip("\n").split("\t")[:2]
-                    key, position = self.key_type(key), int(position)
-                except ValueError as error:
+                    words = line.rstrip("\n").split("\t")
+                    key, position = self.key_type(words[0]), int(words[1])
+                except (ValueError, IndexError) as error:
                     raise ValueError(
                         f"{self.idx_path}, line {number}: {line.strip()!r} is not a key, a tab, "
                         "and the byte at which its record begins"
@@ -431,7 +432,7 @@ class MXIndexedRecordIO(MXRecordIO):
 
 # ---- what records of pictures hold
 
-IRHeader = namedtuple("HEADER", ["flag", "label", "id", "id2"])
+IRHeader = namedtuple("HEADER", ["flag", "label", "id", "id2"])  # type: ignore[name-match]
 IRHeader.__doc__ = """What stands before the bytes of a labelled record.
 
 Attributes

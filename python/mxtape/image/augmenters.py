@@ -171,7 +171,8 @@ class ForceResizeAug(_SizedAug):
 
     def __call__(self, src):
         how = _get_interp_method(self.interp, (*src.shape[:2], self.size[1], self.size[0]))
-        return imresize(src, *self.size, interp=how)
+        width, height = self.size
+        return imresize(src, width, height, interp=how)
 
 
 class RandomCropAug(_SizedAug):

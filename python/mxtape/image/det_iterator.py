@@ -280,8 +280,8 @@ part_index, num_parts, data_name, label_name, last_batch_handle
                 drawn = color
                 if colors is not None:
                     drawn = colors.setdefault(kind, np.random.randint(0, 256, 3))  # noqa: NPY002
-                name = id2labels.get(kind) if id2labels else None
-                pixels = _boxed(pixels, box[1:5], drawn, thickness, name)
+                text = id2labels.get(kind) if id2labels else None
+                pixels = _boxed(pixels, box[1:5], drawn, thickness, text)
             if waitKey is not None:
                 import cv2
 

@@ -554,7 +554,8 @@ def random_rotate(src, angle_limits, zoom_in=False, zoom_out=False):
     if src.ndim == 3:
         angle = np.random.uniform(*angle_limits)  # noqa: NPY002 (what programs seed)
     else:
-        angle = nd.array(np.random.uniform(*angle_limits, size=len(src)))  # noqa: NPY002
+        low, high = angle_limits
+        angle = nd.array(np.random.uniform(low, high, size=len(src)))  # noqa: NPY002
     return imrotate(src, angle, zoom_in=zoom_in, zoom_out=zoom_out)
 
 

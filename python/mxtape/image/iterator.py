@@ -2,6 +2,7 @@
 
 import os
 import random
+from typing import Any
 
 import numpy as np
 
@@ -154,7 +155,10 @@ class ImageIter(DataIter):
 
     def _open(self, path_imgrec, path_imgidx, path_imglist, imglist):
         """Finds the pictures: `seq` has their keys, None where records come as they lie."""
-        self.imgrec = self.imgidx = self.imglist = None
+        self.imgrec: Any = None
+        self.imgidx: Any = None
+        self.imglist: Any = None
+        self.seq: Any = None
         if path_imglist:
             self.imglist = _read_list(path_imglist, self._label_dtype)
         elif isinstance(imglist, list):
