@@ -8,6 +8,7 @@ import math
 import os
 import random
 import warnings
+from typing import Any
 
 import numpy as np
 
@@ -275,11 +276,13 @@ def fixed_crop(src, x0, y0, w, h, size=None, interp=2):
     part = nd.slice(src, begin=(y0, x0, 0), end=(y0 + h, x0 + w, src.shape[2]))
     if size is None or tuple(size) == (w, h):
         return part
-    return imresize(part, *size, interp=_get_interp_method(interp, (h, w, size[1], size[0])))
+    width, height = size
+    return imresize(part, width, height, interp=_get_interp_method(interp, (h, w, height, width)))
 
 
 def _crop_at(src, place, size, interp):
-    return fixed_crop(src, *place, size, interp), place
+    x0, y0, w, h = place
+    return fixed_crop(src, x0, y0, w, h, size, interp), place
 
 
 def center_crop(src, size, interp=2):
@@ -369,7 +372,7 @@ def random_size_crop(src, size, area, ratio, interp=2, **kwargs):
     ((10, 20, 3), True, True)
     """
     area = _as_area(area, kwargs, "random_size_crop")
-    least, most = (area, 1.0) if isinstance(area, numeric_types) else area
+    least, most = (float(area), 1.0) if isinstance(area, numeric_types) else area
     height, width = src.shape[:2]
     low, high = math.log(ratio[0]), math.log(ratio[1])
     for _ in range(10):
@@ -415,7 +418,7 @@ def color_normalize(src, mean, std=None):
     return src
 
 
-_BORDERS = ("constant", "edge", "symmetric", "wrap", "reflect")
+_BORDERS: Any = ("constant", "edge", "symmetric", "wrap", "reflect")
 
 
 def copyMakeBorder(src, top, bot, left, right, type=0, value=0.0, values=(), out=None):
@@ -511,7 +514,8 @@ def imrotate(src, rotation_degrees, zoom_in=False, zoom_out=False):
     angles = rotation_degrees.asnumpy() if several else np.full(len(batch), rotation_degrees)
     if len(angles) != len(batch):
         raise ValueError(f"imrotate: {len(batch)} pictures and {len(angles)} angles")
-    grid = nd.array(_rotated_grid(*src.shape[-2:], np.radians(angles), zoom_in, zoom_out))
+    height, width = src.shape[-2:]
+    grid = nd.array(_rotated_grid(height, width, np.radians(angles), zoom_in, zoom_out))
     turned = nd.BilinearSampler(batch, grid)
     return turned if src.ndim == 4 else turned[0]
 

@@ -186,7 +186,7 @@ class ImageIter(DataIter):
         if self.seq is not None and num_parts > 1:
             count = len(self.seq) // num_parts
             self.seq = self.seq[part_index * count : (part_index + 1) * count]
-        self.num_image = None if self.seq is None else len(self.seq)
+        self.num_image: Any = None if self.seq is None else len(self.seq)
 
     # ---- epochs
 
