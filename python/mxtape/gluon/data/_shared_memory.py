@@ -160,7 +160,7 @@ class Writer:
         address = _address(buffer)
         for segment in self._segments.values():
             offset = address - segment.address
-            if 0 <= offset and offset + buffer.nbytes <= segment.capacity:
+            if offset >= 0 and offset + buffer.nbytes <= segment.capacity:
                 if segment.number not in marks:
                     marks[segment.number] = segment.mark()
                 mark = marks[segment.number]
@@ -190,7 +190,7 @@ class _Pickler(pickle.Pickler):
         if item.size * dtype.itemsize < _SMALL:
             return NotImplemented
         # Its own way to be pickled is a copy. NumPy reads booleans through no capsule.
-        memory = item.asnumpy() if dtype == bool else np.from_dlpack(item)
+        memory = item.asnumpy() if dtype.kind == "b" else np.from_dlpack(item)
         buffer = pickle.PickleBuffer(memory)
         return _array, (buffer, dtype.name, item.shape, _core.device(item))
 

@@ -114,7 +114,11 @@ class _Worker:
 
     def traceback(self):
         """What it was doing when it was ended by a signal, or was asked for it."""
-        return "" if self.report is None else os.pread(self.report, 20_000, 0).decode("utf-8", "replace")
+        return (
+            ""
+            if self.report is None
+            else os.pread(self.report, 20_000, 0).decode("utf-8", "replace")
+        )
 
     def close(self):
         self.channel.close()
@@ -231,7 +235,9 @@ class WorkerPool:
             raise ValueError("DataLoader: the pool of workers is closed")
         ended = [worker for worker in self._workers if worker.process.exitcode is not None]
         if ended:
-            warnings.warn(f"DataLoader: {_end_of(ended[0])}; the workers start again", RuntimeWarning, 3)
+            warnings.warn(
+                f"DataLoader: {_end_of(ended[0])}; the workers start again", RuntimeWarning, 3
+            )
             self._halt("another one had ended")
         if not self._workers:
             self._start()

@@ -100,8 +100,7 @@ class _Seeds:
 
     def __init__(self):
         epoch = next(_epochs)
-        kind, words, position = np.random.get_state()[:3]  # noqa: NPY002: what programs seed
-        del kind
+        _, words, position = np.random.get_state()[:3]  # noqa: NPY002 (what programs seed)
         self._numpy = zlib.crc32(words.tobytes(), epoch + position)
         self._python = zlib.crc32(repr(random.getstate()[1]).encode(), epoch)
         self._mx = int(_mx_random.randint(0, 2**31 - 1, shape=(1,)).asscalar())
@@ -201,7 +200,11 @@ class _MultiWorkerIter:
             raise StopIteration
         batch = self._data_buffer.pop(self._rcvd_idx).get(self._timeout)
         self._rcvd_idx += 1
-        if isinstance(batch, bytes) and not self._direct and self._worker_fn is not _thread_worker_fn:
+        if (
+            isinstance(batch, bytes)
+            and not self._direct
+            and self._worker_fn is not _thread_worker_fn
+        ):
             batch = pickle.loads(batch)
         if self._pin_memory:
             batch = _as_in_context(batch, cpu_pinned(self._pin_device_id))

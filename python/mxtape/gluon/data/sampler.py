@@ -64,7 +64,7 @@ class RandomSampler(Sampler):
 
     def __iter__(self):
         order = np.arange(self._length)
-        np.random.shuffle(order)  # noqa: NPY002: the order that MXNet has after a seed
+        np.random.shuffle(order)  # noqa: NPY002 (the order that MXNet has after a seed)
         return iter(order)
 
     def __len__(self):
