@@ -198,7 +198,11 @@ class _MultiWorkerIter:
         self._push_next()
         if self._rcvd_idx == self._sent_idx:
             raise StopIteration
-        batch = self._data_buffer.pop(self._rcvd_idx).get(self._timeout)
+        try:
+            batch = self._data_buffer.pop(self._rcvd_idx).get(self._timeout)
+        except BaseException:
+            self.close()
+            raise
         self._rcvd_idx += 1
         if (
             isinstance(batch, bytes)
