@@ -190,12 +190,12 @@ class WorkerPool:
 
     def _reset(self):
         self._owner = os.getpid()
-        self._workers = []
+        self._workers: list[_Worker] = []
         self._by_descriptor = {}
         self._poll = select.poll()
         self._numbers = itertools.count()
-        self._results = weakref.WeakValueDictionary()
-        self._backlog = collections.deque()  # tasks that no channel had room for
+        self._results: weakref.WeakValueDictionary[int, Result] = weakref.WeakValueDictionary()
+        self._backlog: collections.deque = collections.deque()  # tasks that no channel had room for
         self._lock = threading.RLock()  # of all above, for a moment
         self._reading = threading.Lock()  # of the channels' reading end
         self._finalizer = weakref.finalize(self, _stop, self._owner, self._workers)
@@ -391,8 +391,8 @@ class WorkerPool:
     def _give(worker, result, kind, body, places):
         try:
             value = worker.reader.load(body, places)
-        except Exception as error:
-            result._set(None, error)
+        except Exception as reason:
+            result._set(None, reason)
             return
         if kind == "made":
             result._set(value, None)
