@@ -240,7 +240,8 @@ class Reader:
 
     def load(self, body, places):
         """The batch of a message."""
-        seen = {(number, mark): self._see(number, mark) for number, mark, _, _ in places}
+        # One for each mark: the first that is gone clears it.
+        seen = {key: self._see(*key) for key in {place[:2] for place in places}}
         buffers = []
         for number, mark, offset, size in places:
             memory = seen[number, mark][_MARKS + offset :][:size]

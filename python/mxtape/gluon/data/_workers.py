@@ -325,7 +325,7 @@ class WorkerPool:
             raise multiprocessing.TimeoutError(self._late(result, timeout))
         try:
             if not result._done and self._results.get(result.task) is not result:
-                raise MXNetError("DataLoader: this iterator belongs to the process that made it")
+                raise MXNetError("DataLoader: the worker that was asked for this has been stopped")
             while not result._done:
                 if deadline is not None:
                     left = max(0.0, deadline - time.monotonic())
