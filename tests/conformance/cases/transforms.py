@@ -56,7 +56,6 @@ values(
     T.RandomContrast(0)(f)
     T.RandomSaturation(0)(f)
     T.RandomHue(0)(f)
-    T.RandomColorJitter(0, 0, 0, 0)(b[0])
     T.RandomLighting(0)(u)
     T.Compose([T.Resize(5), T.CenterCrop(4), T.ToTensor(), T.Normalize(0.5, 0.25)])(u)
     T.Compose([T.Resize(5), T.ToTensor()])(b)
