@@ -55,9 +55,12 @@ def warped(pixels, matrix, size, interp, fill):
     forward = np.vstack([matrix, [0, 0, 1]])
     if abs(np.linalg.det(forward)) < 1e-9:
         raise MXNetError("ImageRecordIter: a picture would be turned into a line")
+    # Beyond its edge there is `fill` to interpolate with.
+    pixels = padded(pixels, 2, 2, 2, 2, fill)
     # Pillow wants the map from the result to the picture, and has pixels' middles at 1/2.
     half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
-    back = half @ np.linalg.inv(forward) @ np.linalg.inv(half)
+    shift = np.array([[1, 0, 2], [0, 1, 2], [0, 0, 1]])
+    back = shift @ half @ np.linalg.inv(forward) @ np.linalg.inv(half)
     how = (Image.NEAREST, Image.BILINEAR, Image.BICUBIC)[min(interp, 2)]
     gray = pixels.shape[2] == 1
     image = Image.fromarray(pixels[:, :, 0] if gray else pixels)
@@ -215,11 +218,14 @@ class PictureAugmenter:
         return None
 
     def _enlarged(self, pixels, draw, height, width):
-        """The picture, if need be, in a size out of which one can be cut."""
+        """The picture; in another size, with its shape kept, if it is too small."""
         h, w = pixels.shape[:2]
-        if h >= height and w >= width:
-            return pixels
-        return self._resized(pixels, draw, max(h, height), max(w, width))
+        if h < height:
+            pixels = self._resized(pixels, draw, height, w * height // h)
+        h, w = pixels.shape[:2]
+        if w < width:
+            pixels = self._resized(pixels, draw, h * width // w, width)
+        return pixels
 
     def _part(self, pixels, draw, height, width):
         y, x = pixels.shape[0] - height, pixels.shape[1] - width

@@ -266,10 +266,8 @@ class _PicturesWithBoxes(Pictures):
         label[0, :4] = o.data_shape[0], height, wide, values.size
         label[0, 4:] = o.label_pad_value
         label[0, 4 : 4 + values.size] = values
-        rest = o.data_shape[1] - height, o.data_shape[2] - wide
-        if any(rest):
-            pixels = padded(pixels, 0, rest[0], 0, rest[1], o.fill_value)
-        self.normalize(pixels, out, draw)
+        out[:] = 0
+        self.normalize(pixels, out[:, :height, :wide], draw)
 
 
 def ImageDetRecordIter(*args, **kwargs):
@@ -312,7 +310,7 @@ part_index, round_batch, preprocess_threads, prefetch_buffer, mean_r, std_r, sca
     inter_method : int, default 1
     resize_mode : {'force', 'fit', 'shrink'}, default 'force'
         The picture gets the size of `data_shape`; or the largest in it that keeps its shape; or
-        that, unless it is smaller. What is left of the batch's picture is `fill_value`.
+        that, unless it is smaller. What is left of its place in the batch is 0.
 
     Returns
     -------

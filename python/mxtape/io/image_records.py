@@ -335,6 +335,8 @@ class Pictures:
 
     def _fill(self, out, label, header, s, draw):
         found = self._label_of(header)
+        if self.labels is not None:
+            found = found[: self.o.label_width]
         if found.size != self.o.label_width:
             raise MXNetError(
                 f"{self.o.function}: picture {header.id} has {found.size} labels, and label_width "
