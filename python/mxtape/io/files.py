@@ -8,6 +8,7 @@ import os
 import struct
 import warnings
 import zlib
+from typing import Any
 
 import numpy as np
 
@@ -38,7 +39,7 @@ class _Examples:
 
     def reset(self):
         self.cursor, self.begin = self.begin, 0
-        self.index = None
+        self.index: Any = None
         self.pad = 0
 
     def iter_next(self):

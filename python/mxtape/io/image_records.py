@@ -227,7 +227,8 @@ class Order:
     def reset(self):
         """Begins the next epoch."""
         self.order, self.following = self.following[self.used :], self._drawn()
-        self.epoch, self.cursor, self.used, self.last = self.epoch + 1, 0, 0, None
+        self.epoch, self.cursor, self.used = self.epoch + 1, 0, 0
+        self.last: Any = None
 
     def next(self):
         """The numbers of the examples and the pad; None after the last batch."""
@@ -280,7 +281,7 @@ class Pictures:
             logging.info("%s: %d pictures from %s", o.function, len(self.records), o.path_imgrec)
 
     def _prepare(self):
-        self.augment = PictureAugmenter(self.o)
+        self.augment: Any = PictureAugmenter(self.o)
         self.normalize = Normalizer(self.o)
         if self.o.mean_img:
             self.normalize.mean = self._mean_image()
@@ -303,8 +304,8 @@ class Pictures:
                 pixels = self._decoded(*self.records[i])
                 total += np.moveaxis(self.augment(pixels, draw), 2, 0)
             nd.save(path, {"mean_img": nd.array(total / len(self.records))})
-        found = nd.load(path)
-        mean = (found.get("mean_img") if isinstance(found, dict) else found[0]).asnumpy()
+        found: Any = nd.load(path)
+        mean = (found["mean_img"] if isinstance(found, dict) else found[0]).asnumpy()
         if mean.shape != wanted:
             raise MXNetError(f"{self.o.function}: {path} is of shape {mean.shape}, not {wanted}")
         return mean.astype(np.float32)
