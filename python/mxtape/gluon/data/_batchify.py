@@ -6,6 +6,7 @@ from ..._loader import core as _core
 from ...ndarray import NDArray, array, stack, take
 from . import _shared_memory
 
+
 def stacked(items):
     """The batch of items: NDArrays and numbers stacked, tuples part by part, as a list.
 

@@ -16,6 +16,7 @@ import os
 import pickle
 import weakref
 from multiprocessing.reduction import ForkingPickler
+from typing import Any, Optional
 
 import numpy as np
 
@@ -129,7 +130,7 @@ class Writer:
         dropped : list of int
             Segments that will not be used again.
         """
-        buffers = []
+        buffers: list[pickle.PickleBuffer] = []
         body = io.BytesIO()
         pickler = _Pickler(body, buffers, self._dispatch_table)
         pickler.dump(batch)
@@ -139,7 +140,7 @@ class Writer:
         return body.getvalue(), places, news, dropped
 
     def _places(self, buffers):
-        marks = {}  # of this message, by segment
+        marks: dict[int, Optional[int]] = {}  # of this message, by segment
         places = [self._place(buffer, marks) for buffer in buffers]
         total = sum(
             _aligned(buffer.nbytes) for buffer, place in zip(buffers, places) if place is None
@@ -160,7 +161,7 @@ class Writer:
         address = _address(buffer)
         for segment in self._segments.values():
             offset = address - segment.address
-            if 0 <= offset and offset + buffer.nbytes <= segment.capacity:
+            if offset >= 0 and offset + buffer.nbytes <= segment.capacity:
                 if segment.number not in marks:
                     marks[segment.number] = segment.mark()
                 mark = marks[segment.number]
@@ -190,7 +191,7 @@ class _Pickler(pickle.Pickler):
         if item.size * dtype.itemsize < _SMALL:
             return NotImplemented
         # Its own way to be pickled is a copy. NumPy reads booleans through no capsule.
-        memory = item.asnumpy() if dtype == bool else np.from_dlpack(item)
+        memory: Any = item.asnumpy() if dtype.kind == "b" else np.from_dlpack(item)
         buffer = pickle.PickleBuffer(memory)
         return _array, (buffer, dtype.name, item.shape, _core.device(item))
 
@@ -206,7 +207,7 @@ def _array(buffer, dtype, shape, device):
 class _Seen(np.ndarray):
     """Bytes of a segment that a message refers to. When it is gone, so is the mark."""
 
-    _map = None
+    _map: Optional[mmap.mmap] = None
     _mark = 0
 
     def __del__(self):
@@ -260,7 +261,7 @@ class Reader:
 
 
 # In a worker, what its batches are made in.
-writer = None
+writer: Optional[Writer] = None
 
 
 def empty(shape, dtype):

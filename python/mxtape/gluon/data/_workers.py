@@ -1,6 +1,7 @@
 """Processes that make batches, and what the process that reads them sees of them."""
 
 import collections
+import contextlib
 import itertools
 import multiprocessing
 import os
@@ -17,7 +18,7 @@ from ...base import MXNetError
 from . import _shared_memory, _worker
 from ._channel import Channel
 
-_PATIENCE = 1.0  # seconds between asking a worker to end and ending it
+_PATIENCE = 0.2  # seconds between asking workers to end, telling them to, and ending them
 
 
 class RemoteTraceback(Exception):
@@ -114,7 +115,11 @@ class _Worker:
 
     def traceback(self):
         """What it was doing when it was ended by a signal, or was asked for it."""
-        return "" if self.report is None else os.pread(self.report, 20_000, 0).decode("utf-8", "replace")
+        return (
+            ""
+            if self.report is None
+            else os.pread(self.report, 20_000, 0).decode("utf-8", "replace")
+        )
 
     def close(self):
         self.channel.close()
@@ -141,16 +146,18 @@ def _stop(owner, workers):
     if owner != os.getpid():
         return
     for worker in workers:
-        worker.process.terminate()
-    deadline = time.monotonic() + _PATIENCE
+        worker.channel.close()  # one that waits for tasks ends by itself
+    for how in (None, "terminate", "kill"):
+        deadline = time.monotonic() + _PATIENCE
+        for worker in workers:
+            if how is not None:
+                getattr(worker.process, how)()
+        for worker in workers:
+            worker.process.join(max(0.0, deadline - time.monotonic()))
+        if all(worker.process.exitcode is not None for worker in workers):
+            break
     for worker in workers:
-        worker.process.join(max(0.0, deadline - time.monotonic()))
-        if worker.process.exitcode is None:
-            worker.process.kill()
-            worker.process.join(_PATIENCE)
         worker.close()
-        if worker.process.exitcode is not None:
-            worker.process.close()
     workers.clear()
 
 
@@ -183,12 +190,12 @@ class WorkerPool:
 
     def _reset(self):
         self._owner = os.getpid()
-        self._workers = []
+        self._workers: list[_Worker] = []
         self._by_descriptor = {}
         self._poll = select.poll()
         self._numbers = itertools.count()
-        self._results = weakref.WeakValueDictionary()
-        self._backlog = collections.deque()  # tasks that no channel had room for
+        self._results: weakref.WeakValueDictionary[int, Result] = weakref.WeakValueDictionary()
+        self._backlog: collections.deque = collections.deque()  # tasks that no channel had room for
         self._lock = threading.RLock()  # of all above, for a moment
         self._reading = threading.Lock()  # of the channels' reading end
         self._finalizer = weakref.finalize(self, _stop, self._owner, self._workers)
@@ -231,7 +238,9 @@ class WorkerPool:
             raise ValueError("DataLoader: the pool of workers is closed")
         ended = [worker for worker in self._workers if worker.process.exitcode is not None]
         if ended:
-            warnings.warn(f"DataLoader: {_end_of(ended[0])}; the workers start again", RuntimeWarning, 3)
+            warnings.warn(
+                f"DataLoader: {_end_of(ended[0])}; the workers start again", RuntimeWarning, 3
+            )
             self._halt("another one had ended")
         if not self._workers:
             self._start()
@@ -265,8 +274,11 @@ class WorkerPool:
         while self._backlog:
             task = self._backlog[0]
             worker = min(self._workers, key=lambda each: len(each.tasks))
-            if not worker.channel.send(task):
-                return
+            try:
+                if not worker.channel.send(task):
+                    return
+            except OSError:
+                return  # it has ended: who waits finds out
             worker.tasks[task[0]] = task[1:]
             self._backlog.popleft()
 
@@ -285,7 +297,8 @@ class WorkerPool:
                 begun = numbers & worker.tasks.keys()
                 if begun:
                     # Where there is no room, it makes them and they are thrown away.
-                    worker.channel.send(("cancel", begun))
+                    with contextlib.suppress(OSError):
+                        worker.channel.send(("cancel", begun))
 
     def begin_epoch(self):
         """Starts workers again that have ended since the last one."""
@@ -305,13 +318,14 @@ class WorkerPool:
 
     def wait_for(self, result, timeout=None):
         """Receives until a result is there."""
-        if self._owner != os.getpid():
-            raise MXNetError("DataLoader: this iterator belongs to the process that made it")
+        self._own()
         deadline = None if timeout is None else time.monotonic() + timeout
         left = timeout
         if not self._reading.acquire(timeout=-1 if timeout is None else timeout):
             raise multiprocessing.TimeoutError(self._late(result, timeout))
         try:
+            if not result._done and self._results.get(result.task) is not result:
+                raise MXNetError("DataLoader: this iterator belongs to the process that made it")
             while not result._done:
                 if deadline is not None:
                     left = max(0.0, deadline - time.monotonic())
@@ -377,8 +391,8 @@ class WorkerPool:
     def _give(worker, result, kind, body, places):
         try:
             value = worker.reader.load(body, places)
-        except Exception as error:
-            result._set(None, error)
+        except Exception as reason:
+            result._set(None, reason)
             return
         if kind == "made":
             result._set(value, None)
@@ -441,7 +455,7 @@ class WorkerPool:
 
 def _end_of(worker):
     """How a worker ended, what it was doing, and its traceback where there is one."""
-    worker.process.join(_PATIENCE)
+    worker.process.join(5)
     code = worker.process.exitcode
     if code is not None and code < 0:
         try:
