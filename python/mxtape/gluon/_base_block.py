@@ -9,7 +9,7 @@ from typing import Any
 from .. import initializer, name, ndarray
 from ._structure import load_structure, save_structure
 from ._summary import print_summary
-from .parameter import Parameter, ParameterDict
+from .parameter import Parameter, ParameterDict, load_named
 from .utils import HookHandle, _brief_print_list, _indent
 
 
@@ -362,12 +362,10 @@ class Block:
         :meth:`HybridBlock.export` are accepted. The arguments and errors are as of
         :meth:`ParameterDict.load`.
         """
-        loaded = ndarray.load(filename)
+        loaded = load_named(filename)
         params = self._collect_params_with_prefix()
         if not loaded and not params:
             return
-        if not isinstance(loaded, dict):
-            raise ValueError(f"load_parameters: the arrays in {filename} have no names")
         if not any("." in key for key in loaded):
             # Whole names, or those of a block without blocks inside.
             self.collect_params().load_dict(

@@ -6,7 +6,7 @@ from typing import Any
 from .. import ndarray, symbol
 from .._loader import core as _core
 from ..base import MXNetError
-from ..context import Context
+from ..context import Context, current_context
 from ..ndarray import CachedOp, NDArray
 from ..symbol import Symbol
 from ._base_block import Block
@@ -15,17 +15,15 @@ from .parameter import DeferredInitializationError, Parameter
 
 _device = _core.device
 _thread = Context._thread
+_NOT_READY = None, None
 
 
-def _is_current(device):
-    """Whether new arrays are made on a device, given as its type and number."""
-    ctx = _thread.context or Context.default_ctx
-    return ctx.device_id == device[1] and ctx.device_typeid == device[0]
-
-
-def _is_plain(param):
-    """Whether a parameter's values are found as those of every other."""
-    return type(param).data is Parameter.data
+def _all_on(device, items):
+    """Whether all items are arrays on a device, which is given as its type and number."""
+    for item in items:  # noqa: SIM110 (all() would cost each call of a block a generator)
+        if not isinstance(item, NDArray) or _device(item) != device:
+            return False
+    return True
 
 
 class HybridBlock(Block):
@@ -73,7 +71,7 @@ class HybridBlock(Block):
         if isinstance(value, HybridBlock):
             self._clear_cached_op()
         elif isinstance(value, Parameter):
-            self._placed = -1
+            self._generation = -1
 
     def register_child(self, block, name=None):
         """Makes a hybrid block belong to this one, under a name or the next number.
@@ -144,8 +142,14 @@ class HybridBlock(Block):
         self._cached_graph: tuple = ()
         self._cached_op: Any = None
         self._cached_params: Any = None
-        self._placed = -1  # Parameter._placements when the parameters were looked up
-        self._placed_on: Any = None
+        self._cached_extra = -1  # how many arguments follow the first, where all are arrays
+        # By device: the current context, and the parameters as a call needs them. They hold as long
+        # as Parameter._generation is what it was.
+        self._ready: dict = {}
+        self._generation = -1
+
+    def __getstate__(self):
+        return {**self.__dict__, "_cached_op": None, "_ready": {}, "_generation": -1}
 
     def cast(self, dtype):
         """Casts all parameters to another data type; the graph is made anew."""
@@ -182,15 +186,16 @@ class HybridBlock(Block):
         ValueError
             There are arrays and symbols, or neither; or arrays on several contexts.
         """
-        if isinstance(x, NDArray) and self._placed == Parameter._placements:
+        if isinstance(x, NDArray) and self._generation == Parameter._generation:
+            # The usual call: all is where it was the last time.
             device = _device(x)
-            if device == self._placed_on and _is_current(device):
-                # The usual call: all is where it was the last time.
+            context, params = self._ready.get(device, _NOT_READY)
+            if context is (_thread.context or Context.default_ctx):
                 if not self._active:
-                    params = {key: param._data[0] for key, param in self._reg_params.items()}
                     return self.hybrid_forward(ndarray, x, *args, **params)
-                if not args and self._cached_single:
-                    return self._cached_op(x, *[param._data[0] for param in self._cached_params])
+                if len(args) == self._cached_extra and _all_on(device, args):
+                    out = self._cached_op(x, *args, *params)
+                    return out if self._out_format == 0 else self._regrouped(out)
         return self._forward(x, *args)
 
     def _forward(self, *args):
@@ -207,19 +212,19 @@ class HybridBlock(Block):
                 f"{self.name}: there is neither an array nor a symbol among the arguments, of "
                 f"types {[type(arg) for arg in args]}"
             )
-        devices = {_device(array) for array in arrays}
         ctx = arrays[0].context
-        if len(devices) > 1:
+        if self._active and not _all_on(_device(arrays[0]), arrays):
             contexts = sorted({str(array.context) for array in arrays})
             raise ValueError(f"{self.name}: the arguments are on several contexts: {contexts}")
-        if _is_current(_device(arrays[0])):
-            return self._run(ctx, args)
+        current = current_context()
+        if current == ctx:
+            return self._run(current, args)
         with ctx:
             return self._run(ctx, args)
 
     def _run(self, ctx, args):
         if self._active:
-            return self._call_cached_op(*args)
+            return self._call_cached_op(ctx, *args)
         own = self._reg_params
         try:
             params = {key: param.data(ctx) for key, param in own.items()}
@@ -228,14 +233,16 @@ class HybridBlock(Block):
             for param in own.values():
                 param._finish_deferred_init()
             params = {key: param.data(ctx) for key, param in own.items()}
-        self._remember_places(own.values(), ctx)
+        self._remember(ctx, own.values(), params)
         return self.hybrid_forward(ndarray, *args, **params)
 
-    def _remember_places(self, params, ctx):
-        """Notes that the parameters are on one context only, so that calls need not look."""
-        if all(_is_plain(param) and len(param._data) == 1 for param in params):
-            self._placed = Parameter._placements
-            self._placed_on = (ctx.device_typeid, ctx.device_id)
+    def _remember(self, ctx, params, arrays):
+        """Notes the arrays of the parameters on a context, so that calls need not look for them."""
+        if self._generation != Parameter._generation:
+            self._generation, self._ready = Parameter._generation, {}
+        # What overrides data() is asked at each call.
+        if all(type(param).data is Parameter.data for param in params):
+            self._ready[ctx.device_typeid, ctx.device_id] = ctx, arrays
 
     def _compose(self, *args):
         params = {key: param.var() for key, param in self._reg_params.items()}
@@ -294,12 +301,12 @@ class HybridBlock(Block):
         self._cached_params = [params[name] for name in names if name not in positions]
         # Which argument is the input of which number.
         self._cached_slots = [(i, positions[n]) for i, n in enumerate(names) if n in positions]
-        self._cached_single = (
-            self._cached_slots == [(0, 0)] and self._in_format == [0] and self._out_format == 0
-        )
+        count = len(inputs)
+        in_order = self._cached_slots == [(i, i) for i in range(count)]
+        self._cached_extra = count - 1 if in_order and self._in_format == [0] * count else -1
         self._cached_op = op
 
-    def _call_cached_op(self, *args):
+    def _call_cached_op(self, ctx, *args):
         flat, form = flatten(args, "input")
         if self._cached_op is None:
             self._build_cache(*args)
@@ -308,7 +315,6 @@ class HybridBlock(Block):
                 f"{self.name}: the arguments are nested as {form}, and the block was hybridized "
                 f"for {self._in_format}; hybridize() has it made for others"
             )
-        ctx = flat[0].context
         params = self._cached_params
         try:
             arrays = [param.data(ctx) for param in params]
@@ -317,10 +323,12 @@ class HybridBlock(Block):
             for param in params:
                 param._finish_deferred_init()
             arrays = [param.data(ctx) for param in params]
-        self._remember_places(params, ctx)
+        self._remember(ctx, params, tuple(arrays))
         for number, position in self._cached_slots:
             arrays.insert(number, flat[position])
-        out = self._cached_op(*arrays)
+        return self._regrouped(self._cached_op(*arrays))
+
+    def _regrouped(self, out):
         return regroup(iter([out] if isinstance(out, NDArray) else out), self._out_format)
 
     def _deferred_infer_shape(self, *args):

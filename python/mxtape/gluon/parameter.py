@@ -26,6 +26,7 @@ __all__ = [
 tensor_types = (symbol.Symbol, ndarray.NDArray)
 
 _numbers = itertools.count()  # of the constants that were made
+_generations = itertools.count(1)
 _GRAD_REQS = ("write", "add", "null")
 _STORAGE_TYPES = ("default", "row_sparse", "csr")
 
@@ -47,6 +48,14 @@ def _same_dtype(one, other):
 
 def _is_unknown(extent):
     return extent == (-1 if is_np_shape() else 0)
+
+
+class _Arrays(list):
+    """A parameter's arrays, one for each context. Blocks notice a change."""
+
+    def __setitem__(self, key, value):
+        super().__setitem__(key, value)
+        Parameter._generation = next(_generations)
 
 
 class Parameter:
@@ -93,8 +102,8 @@ class Parameter:
     [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]
     """
 
-    # How often a parameter of the process was put on contexts: blocks remember where theirs are.
-    _placements = 0
+    # Another number whenever a parameter of the process gets other arrays. Blocks remember theirs.
+    _generation = 0
 
     def __init__(
         self,
@@ -125,8 +134,7 @@ class Parameter:
         self._grad_stype = grad_stype
         self._allow_deferred_init = allow_deferred_init
         self._differentiable = differentiable
-        # One array for each context, in the order of _ctx_list; None before initialization.
-        self._data: Any = None
+        self._arrays: Any = None
         self._grad: Any = None
         self._ctx_list: Any = None
         # While it waits for its shape: initializer, contexts, default initializer, values.
@@ -138,6 +146,24 @@ class Parameter:
 
     def __repr__(self):
         return f"{type(self).__name__} {self.name} (shape={self.shape}, dtype={self.dtype})"
+
+    def __getstate__(self):
+        return {**self.__dict__, "_trainer": None}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        if self._grad is not None:
+            self._mark()
+
+    @property
+    def _data(self):
+        """One array for each context, in the order of ``_ctx_list``; None without values."""
+        return self._arrays
+
+    @_data.setter
+    def _data(self, arrays):
+        self._arrays = None if arrays is None else _Arrays(arrays)
+        Parameter._generation = next(_generations)
 
     # ---- what it is
 
@@ -271,7 +297,6 @@ class Parameter:
                 f"Parameter {self.name} cannot be initialized: its shape {self.shape} is not known"
             )
         self._data = self._grad = None
-        Parameter._placements += 1
         self._deferred_init = (init, contexts, default_init, None)
         if known:
             self._finish_deferred_init()
@@ -305,7 +330,6 @@ class Parameter:
         """Puts a copy of the values on each context."""
         self._ctx_list = list(ctx_list)
         self._data = [data.copyto(ctx) for ctx in self._ctx_list]
-        Parameter._placements += 1
         self._init_grad()
 
     def _init_grad(self):
@@ -817,11 +841,8 @@ class ParameterDict:
         ValueError
             The file has one that this has not.
         """
-        loaded = ndarray.load(filename)
-        if not isinstance(loaded, dict):
-            raise ValueError(f"load: the arrays in {filename} have no names")
         self.load_dict(
-            loaded,
+            load_named(filename),
             ctx,
             allow_missing,
             ignore_extra,
@@ -868,6 +889,14 @@ class ParameterDict:
         for name, array in loaded.items():
             if name in self._params:
                 self._params[name]._load_init(array, ctx, cast_dtype, dtype_source)
+
+
+def load_named(filename):
+    """The arrays in a file by their names; ValueError where they have none."""
+    loaded = ndarray.load(filename) or {}
+    if not isinstance(loaded, dict):
+        raise ValueError(f"the {len(loaded)} arrays in {filename} have no names")
+    return loaded
 
 
 def _agree(param, key, wanted):
