@@ -35,6 +35,9 @@ NETWORKS = {
     "mobilenet_v2_0_25": (lambda v: v.mobilenet_v2_0_25(classes=5, prefix="net_"), 64),
 }
 
+# In float32, so that they do not take seconds.
+LARGE = ("alexnet", "vgg", "inception_v3")
+
 
 def digest(*texts):
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
@@ -76,7 +79,7 @@ def fill(mx, network):
             values = 1 + values / 2
         else:
             values = values / 8
-        parameter.set_data(mx.nd.array(values, dtype="float64"))
+        parameter.set_data(mx.nd.array(values, dtype=parameter.dtype))
 
 
 def in_training(network, x):
@@ -92,10 +95,11 @@ def computed(mx, name):
     make, size = NETWORKS[name]
     network = make(mx.gluon.model_zoo.vision)
     network.initialize(mx.init.Zero())
-    network.cast("float64")
+    dtype = "float32" if name in LARGE else "float64"
+    network.cast(dtype)
     # No two patches are alike, so that no two values tie for the largest of a window.
     images = np.random.RandomState(0).uniform(-2, 2, (2, 3, size, size))
-    x = mx.nd.array(images, dtype="float64")
+    x = mx.nd.array(images, dtype=dtype)
     network(x[:1])  # the shapes are known from here on
     fill(mx, network)
     predicted = network(x[:1])
@@ -103,7 +107,7 @@ def computed(mx, name):
         return {"predicted": predicted}
     with mx.autograd.record():
         scores = in_training(network, x)
-    scores.backward(mx.nd.array([[1, -0.5, 0.25, 0.5, -1], [2, 1, -1, 0.5, -2]], dtype="float64"))
+    scores.backward(mx.nd.array([[1, -0.5, 0.25, 0.5, -1], [2, 1, -1, 0.5, -2]], dtype=dtype))
     parameters = list(network.collect_params().values())
     weights = [p for p in parameters if p.name.endswith("weight")]
     moved = [p for p in parameters if "running" in p.name][-2:]
@@ -119,6 +123,6 @@ for _name in NETWORKS:
     case(
         lambda mx, name=_name: computed(mx, name),
         name=f"computes {_name}",
-        rtol=1e-6,
+        rtol=2e-4 if _name in LARGE else 1e-6,
         why="MXNet keeps the momentum of running statistics, 0.9, in float32",
     )
