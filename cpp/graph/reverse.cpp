@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "autograd/profiled_vjp.h"
 #include "autograd/recorder.h"
 #include "core/error.h"
 #include "graph/control_flow.h"
@@ -172,7 +173,7 @@ std::vector<NDArray> Frame::sweep(std::span<NDArray> head_grads, std::span<const
       autograd::VjpCall call(node, heads, false);
       for (uint32_t i = 0; i < step.input_count; ++i) call.set_needs(i, flows(i));
       try {
-        node.vjp(call);
+        autograd::profiled_vjp(node, call);
       } catch (const Error& error) {
         rethrow_at(*step.node, error);
       }

@@ -126,8 +126,11 @@ class DistKVStore(KVStore):
 
     def _start(self, kind):
         bucket = self._filling.pop(kind)
-        items = " ".join(f"{key!r} {shape}" for key, _, shape in bucket.items)
-        bucket.start(self._world, f"push of {items}")
+        what = "push of " + " ".join(f"{key!r} {shape}" for key, _, shape in bucket.items)
+        # Each process updates its own values: with another rate, they would drift apart.
+        if isinstance(self._updater, opt.Updater):
+            what += f", {_described(self._updater.optimizer)}"
+        bucket.start(self._world, what)
         self._under_way.append(bucket)
 
     def _settle(self, keys=None):

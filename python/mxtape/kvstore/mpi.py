@@ -26,7 +26,8 @@ _LAUNCHERS = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE", "PMIX_S
 _SPIN = 0.1
 _PAUSE = 1e-4
 
-_TEXT = 240  # bytes of what each process says when they disagree
+_TEXT = 4096  # bytes of what each process says when they disagree
+_SHOWN = 100  # and of these, from a little before the first difference
 _world = None
 
 
@@ -199,9 +200,15 @@ class World:
         self._poll(self._comm.Iallgather(mine, everyone), started)
         texts = [row.tobytes().rstrip(b"\0").decode(errors="replace") for row in everyone]
         other = next(rank for rank in range(self.size) if texts[rank] != texts[0])
+        first = len(os.path.commonprefix([texts[0], texts[other]]))
+        begin = max(0, first - _SHOWN // 2)
+        shown = [
+            ("..." if begin else "") + repr(texts[rank][begin : first + _SHOWN])
+            for rank in (0, other)
+        ]
         return (
             "the processes must make the same calls in the same order; they differ at call "
-            f"{started.number}: rank 0 has {texts[0]!r}, rank {other} has {texts[other]!r}"
+            f"{started.number}: rank 0 has {shown[0]}, rank {other} has {shown[1]}"
         )
 
     # The end of a process. Each tells the next how many calls it has made. Whoever waits for a call
