@@ -12,7 +12,7 @@ class Activation(HybridBlock):
     Parameters
     ----------
     activation : {'relu', 'sigmoid', 'tanh', 'softrelu', 'softsign'}
-        softrelu is ``log(1 + exp(x))``, softsign ``x / (1 + |x|)``. The layer's name begins with it.
+        softrelu is ``log(1 + exp(x))``, softsign ``x / (1 + |x|)``. The layer is named by it.
 
     Examples
     --------
