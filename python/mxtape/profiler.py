@@ -93,7 +93,9 @@ _profiler = _Profiler()
 
 def _only_worker(name, profile_process):
     if profile_process not in ("worker", "server"):
-        raise MXNetError(f"{name}: profile_process is 'worker' or 'server'; got {profile_process!r}")
+        raise MXNetError(
+            f"{name}: profile_process is 'worker' or 'server'; got {profile_process!r}"
+        )
     if profile_process == "server":
         raise MXNetError(f"{name}: there are no servers to profile; profile_process is 'worker'")
 
@@ -180,8 +182,8 @@ def dumps(reset=False, format="table", sort_by="total", ascending=False):
     """What took how long, as a text; empty without ``aggregate_stats=True``.
 
     The time of an operator that runs inside another counts once. Pointwise operators that ran as
-    one program have one line: ``exp+relu``. A line of ``backward`` is all of an operator's gradient,
-    which is made of operators that have lines of their own.
+    one program have one line: ``exp+relu``. A line of ``backward`` is all of an operator's
+    gradient, which is made of operators that have lines of their own.
 
     Parameters
     ----------
@@ -217,7 +219,7 @@ _MEMORY_CATEGORY = "Device Storage"
 
 
 def _numbers(row):
-    """Count, total, least, most and mean of a row, in the units that are printed; and their unit."""
+    """Count, total, least, most and mean of a row in the units that are printed; their unit."""
     kind, category, _, count, total, least, most = row
     per, unit = (1e6, "Time") if kind != "C" else (1, "Value")
     if category == _MEMORY_CATEGORY:

@@ -115,8 +115,39 @@ def module_weights(kvstore, rank, size, optimizer, steps=10):
     return {name: w.asnumpy().tolist() for name, w in sorted(module.get_params()[0].items())}
 
 
+def gluon_weights(kvstore, rank, size, update_on_kvstore):
+    """The same of a network of Gluon, whose last batches are smaller."""
+    x, y = samples()
+    net = mx.gluon.nn.HybridSequential(prefix="net_")
+    net.add(mx.gluon.nn.Dense(9, activation="tanh", in_units=8), mx.gluon.nn.Dense(1, in_units=9))
+    mx.random.seed(rank)  # the weights are those of rank 0
+    net.initialize(mx.init.Normal(0.3))
+    net.hybridize()
+    trainer = mx.gluon.Trainer(
+        net.collect_params(),
+        "adam",
+        {"learning_rate": 0.1},
+        kvstore=kvstore,
+        update_on_kvstore=update_on_kvstore,
+    )
+    trainer._prepare()
+    for step in range(10):
+        rows = np.arange(64)[8 * (step % 4) :][: 16 if step < 8 else 8][rank::size]
+        with mx.autograd.record():
+            loss = (net(nd.array(x[rows])).reshape(-1) - nd.array(y[rows])) ** 2
+        loss.backward()
+        trainer.step(16 if step < 8 else 8)
+    params = net.collect_params().values()
+    return {str(i): param.data().asnumpy().tolist() for i, param in enumerate(params)}
+
+
 def training(store):
-    found = {}
+    found = {
+        "gluon": gluon_weights("dist_sync", store.rank, store.num_workers, None),
+        "gluon off the store": gluon_weights(
+            "dist_device_sync", store.rank, store.num_workers, False
+        ),
+    }
     for name in ("sgd", "adam"):
         fresh = mx.kv.create("dist_sync")
         found[name] = module_weights(fresh, store.rank, store.num_workers, name)

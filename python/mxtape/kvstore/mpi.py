@@ -200,7 +200,8 @@ class World:
         self._poll(self._comm.Iallgather(mine, everyone), started)
         texts = [row.tobytes().rstrip(b"\0").decode(errors="replace") for row in everyone]
         other = next(rank for rank in range(self.size) if texts[rank] != texts[0])
-        first = len(os.path.commonprefix([texts[0], texts[other]]))
+        pairs = zip(texts[0], texts[other])
+        first = next((i for i, (a, b) in enumerate(pairs) if a != b), len(texts[0]))
         begin = max(0, first - _SHOWN // 2)
         shown = [
             ("..." if begin else "") + repr(texts[rank][begin : first + _SHOWN])
