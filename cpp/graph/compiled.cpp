@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "core/profile.h"
 #include "graph/formula.h"
 #include "op/registry.h"
 #include "runtime/fusion.h"
@@ -298,6 +299,11 @@ class SweepCollector {
 };
 
 }  // namespace
+
+bool runs_now(const Region& region) {
+  return !fusion::is_large(region.shape().size()) &&
+         !profile::records(profile::kImperative | profile::kSymbolic);
+}
 
 std::vector<uint8_t> wanted_flows(const Program& program, const Reverse& reverse,
                                   std::span<const uint32_t> ends, const std::vector<bool>& wanted) {

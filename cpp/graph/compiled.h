@@ -86,6 +86,10 @@ class Compiled final : public RefCounted {
   mutable std::vector<Known> sweeps_;  // the newest last
 };
 
+// Whether the calls of a region run as one now: not where they would wait, nor while a profiler
+// wants to see each.
+bool runs_now(const Region& region);
+
 // Into which inputs of the steps a gradient flows that reaches a wanted end.
 std::vector<uint8_t> wanted_flows(const Program& program, const Reverse& reverse,
                                   std::span<const uint32_t> ends, const std::vector<bool>& wanted);

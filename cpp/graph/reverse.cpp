@@ -2,12 +2,12 @@
 
 #include <algorithm>
 
+#include "autograd/profiled_vjp.h"
 #include "autograd/recorder.h"
 #include "core/error.h"
 #include "graph/compiled.h"
 #include "graph/control_flow.h"
 #include "graph/custom.h"
-#include "runtime/fusion.h"
 
 namespace mxtape {
 
@@ -129,7 +129,7 @@ void Frame::drop(size_t step) {
 // then.
 bool Frame::sweep_fused(const FusedSweep& fused, std::span<NDArray> grads, bool retain) {
   const Region& region = fused.region;
-  if (fusion::is_large(region.shape().size())) return false;
+  if (!runs_now(region)) return false;
   for (uint32_t place : fused.empty) {
     if (grads[place].defined()) return false;
   }
@@ -185,7 +185,7 @@ void Frame::sweep_step(size_t k, std::span<const uint8_t> flows, std::span<NDArr
     autograd::VjpCall call(node, heads, false);
     for (uint32_t i = 0; i < step.input_count; ++i) call.set_needs(i, flows[i]);
     try {
-      node.vjp(call);
+      autograd::profiled_vjp(node, call);
     } catch (const Error& error) {
       rethrow_at(*step.node, error);
     }
