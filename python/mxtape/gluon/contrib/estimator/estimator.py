@@ -172,13 +172,17 @@ class Estimator:
             # The name of the loss, without the number that tells it from others.
             self._train_metrics.append(metric_loss(self.loss.name.rstrip("0123456789")))
         for metric in self._train_metrics:
-            metric.name = f"training {metric.name}"
+            if "training" not in metric.name:
+                metric.name = f"training {metric.name}"
 
     def _add_validation_metrics(self):
         if not self._val_metrics:
             self._val_metrics = [copy.deepcopy(metric) for metric in self._train_metrics]
+            for metric in self._val_metrics:
+                metric.name = metric.name.replace("training", "validation")
         for metric in self._val_metrics:
-            metric.name = "validation " + metric.name.replace("training ", "")
+            if "validation" not in metric.name:
+                metric.name = f"validation {metric.name}"
 
     @property
     def train_metrics(self):
@@ -253,6 +257,8 @@ class Estimator:
             The axis along which a batch is shared out to the contexts.
         """
         self._check_data(train_data, "fit")
+        if val_data is not None:
+            self._check_data(val_data, "fit")
         if bool(epochs) == bool(batches):
             raise ValueError(
                 f"Estimator.fit: give epochs or batches, and not both; got epochs={epochs}, "
@@ -271,7 +277,8 @@ class Estimator:
                 handler.epoch_begin(self)
             self._fit_epoch(train_data, by_event, batch_axis)
             # All of them see the end of the epoch, whoever ends the training.
-            stopped = any([handler.epoch_end(self) for handler in epoch_end])
+            answers = [handler.epoch_end(self) for handler in epoch_end]
+            stopped = any(answers)
         for handler in train_end:
             handler.train_end(self)
 
@@ -282,7 +289,8 @@ class Estimator:
                 handler.batch_begin(self, batch=batch)
             _, label, pred, loss = self.batch_processor.fit_batch(self, batch, batch_axis)
             results = {"batch": batch, "pred": pred, "label": label, "loss": loss}
-            if any([handler.batch_end(self, **results) for handler in batch_end]):
+            answers = [handler.batch_end(self, **results) for handler in batch_end]
+            if any(answers):
                 return
 
     def _prepare_default_handlers(self, val_data, event_handlers):

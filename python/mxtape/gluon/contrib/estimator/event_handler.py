@@ -6,8 +6,8 @@ import warnings
 
 import numpy as np
 
+from .... import metric
 from ....metric import EvalMetric
-from ....metric import Loss as metric_loss
 from .utils import _check_metrics
 
 __all__ = [
@@ -138,16 +138,16 @@ class MetricHandler(EpochBegin, BatchEnd):
         self.metrics, self.priority = _check_metrics(metrics), priority
 
     def epoch_begin(self, estimator, *args, **kwargs):
-        for metric in self.metrics:
-            metric.reset()
+        for each in self.metrics:
+            each.reset()
 
     def batch_end(self, estimator, *args, **kwargs):
         pred, label, loss = (kwargs[name] for name in ("pred", "label", "loss"))
-        for metric in self.metrics:
-            if isinstance(metric, metric_loss):
-                metric.update(0, loss)
+        for each in self.metrics:
+            if isinstance(each, metric.Loss):
+                each.update(0, loss)
             else:
-                metric.update(label, pred)
+                each.update(label, pred)
 
 
 class _Periodic(TrainBegin, BatchEnd, EpochEnd):
@@ -299,7 +299,7 @@ class LoggingHandler(TrainBegin, TrainEnd, EpochBegin, EpochEnd, BatchBegin, Bat
 
     def epoch_begin(self, estimator, *args, **kwargs):
         self.epoch_start = time.time()
-        if any("training" in metric.name for metric in self.metrics):
+        if any("training" in each.name for each in self.metrics):
             rate = estimator.trainer.learning_rate
             estimator.logger.info(
                 "[Epoch %d] Begin, current learning rate: %.4f", self.current_epoch, rate
@@ -315,6 +315,18 @@ class LoggingHandler(TrainBegin, TrainEnd, EpochBegin, EpochEnd, BatchBegin, Bat
         self.current_epoch += 1
 
 
+# Metrics whose smaller values are better.
+_ERRORS = (
+    metric.Loss,
+    metric.MAE,
+    metric.MSE,
+    metric.RMSE,
+    metric.CrossEntropy,
+    metric.NegativeLogLikelihood,
+    metric.Perplexity,
+)
+
+
 def _comparison(mode, monitor, what):
     """``np.less`` or ``np.greater``: whether a new value of the monitor is better than another."""
     if mode not in ("auto", "min", "max"):
@@ -328,8 +340,7 @@ def _comparison(mode, monitor, what):
         return np.less
     if mode == "max":
         return np.greater
-    # Losses are better when they are smaller.
-    greater = "loss" not in monitor.get()[0].lower()
+    greater = not isinstance(monitor, _ERRORS)
     name = "greater" if greater else "less"
     warnings.warn(
         f"{what}: a value of {monitor.get()[0]} counts as better when it is {name}; mode='min' or "
@@ -361,8 +372,8 @@ class CheckpointHandler(_Periodic):
         Above 0, what is saved is logged.
     save_best : bool, default False
     mode : {'auto', 'min', 'max'}, default 'auto'
-        Whether smaller or greater values of `monitor` are better. 'auto': smaller if its name has
-        'loss' in it.
+        Whether smaller or greater values of `monitor` are better. 'auto': smaller for losses and
+        errors, greater for others; a warning says which.
     epoch_period : int or None, default 1
     batch_period : int or None, default None
     max_checkpoints : int, default 5
@@ -479,8 +490,8 @@ class CheckpointHandler(_Periodic):
             graph[1].save(path)
         else:
             estimator.logger.info(
-                "CheckpointHandler: the network has no graph, so there is no %s; a HybridBlock that "
-                "was hybridized has one",
+                "CheckpointHandler: there is no %s, as the network is not a HybridBlock that was "
+                "hybridized",
                 path,
             )
 
@@ -549,8 +560,8 @@ class EarlyStoppingHandler(TrainBegin, EpochEnd, TrainEnd):
     patience : int, default 0
         How many epochs without a better value are waited for.
     mode : {'auto', 'min', 'max'}, default 'auto'
-        Whether smaller or greater values are better. 'auto': smaller if the metric's name has
-        'loss' in it.
+        Whether smaller or greater values are better. 'auto': smaller for losses and errors, greater
+        for others; a warning says which.
     baseline : float, optional
         A value that must be improved upon.
     """
