@@ -429,7 +429,7 @@ def test_files_that_do_not_fit_change_nothing(tmp_path):
     net.initialize(mx.init.One())
     net(nd.ones((1, 2)))
     net.save_parameters(path)
-    for other in (mlp(2), mlp(2, 2, 2)):
+    for other in (mlp(2), mlp(2, 2, 2), mlp(2, 3)):
         other.initialize(mx.init.Zero())
         other(nd.ones((1, 2)))
         with pytest.raises((AssertionError, ValueError)):

@@ -7,7 +7,8 @@ from .. import ndarray, symbol
 from .._loader import core as _core
 from ..base import MXNetError
 from ..context import Context, current_context
-from ..ndarray import CachedOp, NDArray
+from ..ndarray import NDArray
+from ..ndarray.cached_op import CachedOp
 from ..symbol import Symbol
 from ._base_block import Block
 from ._nested import flatten, leaves, regroup, same_form, without_outputs
@@ -90,17 +91,9 @@ class HybridBlock(Block):
         self._clear_cached_op()
 
     def hybridize(
-        self,
-        active=True,
-        backend=None,
-        clear=True,
-        static_alloc=False,
-        static_shape=False,
-        inline_limit=2,
-        forward_bulk_size=None,
-        backward_bulk_size=None,
-        **kwargs,
-    ):
+        self, active=True, backend=None, clear=True, static_alloc=False, static_shape=False,
+        inline_limit=2, forward_bulk_size=None, backward_bulk_size=None, **kwargs
+    ):  # fmt: skip
         """Has the block run as one graph, which the next call makes; and those inside too.
 
         Parameters
@@ -399,18 +392,9 @@ class HybridBlock(Block):
         ndarray.save(f"{path}-{epoch:04d}.params", arrays)
 
     def optimize_for(
-        self,
-        x,
-        *args,
-        backend=None,
-        clear=False,
-        static_alloc=False,
-        static_shape=False,
-        inline_limit=2,
-        forward_bulk_size=None,
-        backward_bulk_size=None,
-        **kwargs,
-    ):
+        self, x, *args, backend=None, clear=False, static_alloc=False, static_shape=False,
+        inline_limit=2, forward_bulk_size=None, backward_bulk_size=None, **kwargs
+    ):  # fmt: skip
         """Graphs run on mxtape's own engine only: an MXNetError."""
         if not backend:
             raise ValueError("optimize_for: backend must be given")

@@ -6,6 +6,7 @@ import math
 import os
 import warnings
 import weakref
+from typing import Any
 
 from .. import ndarray
 from ..base import MXNetError
@@ -128,7 +129,7 @@ def clip_global_norm(arrays, max_norm, check_isfinite=True):
     ctx = arrays[0].context
     squares = [_sum_of_squares(array).as_in_context(ctx) for array in arrays]
     norm = ndarray.sqrt(ndarray.add_n(*squares))
-    total = norm.asscalar() if check_isfinite else norm
+    total: Any = norm.asscalar() if check_isfinite else norm
     if check_isfinite and not math.isfinite(total):
         warnings.warn(
             f"clip_global_norm: the norm is {total}: the scaled arrays have no meaning",
