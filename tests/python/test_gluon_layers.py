@@ -262,6 +262,63 @@ def test_metric_learning_of_one_sample_has_no_gradient(hybrid):
     assert x.grad.asnumpy().tolist() == [[0, 0]]
 
 
+def double(values):
+    return nd.array(values, dtype="float64")
+
+
+RANDOM = np.random.RandomState(5)
+SCORES, TARGETS = RANDOM.uniform(-2, 2, (2, 3)), double(RANDOM.uniform(0.1, 0.9, (2, 3)))
+SIGNS = double([[1, -1, 1], [-1, -1, 1]])
+SEQUENCE = RANDOM.uniform(-2, 2, (1, 4, 3))
+# Losses, and what follows the scores, at which they are smooth.
+SMOOTH = [
+    (loss.L2Loss(weight=3), [TARGETS]),
+    (loss.L1Loss(), [TARGETS, TARGETS]),
+    (loss.HuberLoss(rho=0.7), [TARGETS]),
+    (loss.SigmoidBCELoss(), [TARGETS, TARGETS, 2 * TARGETS]),
+    (loss.SoftmaxCELoss(), [double([2, 0])]),
+    (loss.SoftmaxCELoss(sparse_label=False, axis=0, batch_axis=1), [TARGETS]),
+    (loss.KLDivLoss(from_logits=False), [TARGETS]),
+    (loss.HingeLoss(), [SIGNS]),
+    (loss.SquaredHingeLoss(), [SIGNS]),
+    (loss.LogisticLoss(), [SIGNS]),
+    (loss.PoissonNLLLoss(compute_full=True), [5 * TARGETS]),
+    (loss.TripletLoss(margin=9), [TARGETS, SIGNS]),
+    (loss.CosineEmbeddingLoss(margin=-0.9), [TARGETS, double([1, -1])]),
+    (loss.SDMLLoss(), [TARGETS]),
+    (loss.CTCLoss(), [double([[1, 0]])]),
+]
+
+
+@pytest.mark.parametrize("hybrid", [False, True])
+@pytest.mark.parametrize(("criterion", "others"), SMOOTH, ids=[repr(c) for c, _ in SMOOTH])
+def test_derivatives_of_losses_are_difference_quotients(criterion, others, hybrid):
+    """The first and the second derivative in one direction, in float64."""
+    scores = SEQUENCE if isinstance(criterion, loss.CTCLoss) else SCORES
+    direction = np.cos(np.arange(scores.size)).reshape(scores.shape)
+    criterion.hybridize(hybrid)
+
+    def derivatives(offset):
+        """The loss, its slope along the direction, and the slope's gradient."""
+        x = variable(scores + offset * direction, "float64")
+        with autograd.record():
+            value = criterion(x, *others)
+            value = (
+                value * (1 + nd.arange(value.size, dtype="float64").reshape(value.shape))
+            ).sum()
+            slope = (autograd.grad(value, x, create_graph=True)[0] * double(direction)).sum()
+        slope.backward()
+        return value.asscalar(), slope.asscalar(), (x.grad.asnumpy() * direction).sum()
+
+    step = 1e-5
+    (above, slope_above, _), (below, slope_below, _) = derivatives(step), derivatives(-step)
+    _, first, second = derivatives(0)
+    np.testing.assert_allclose(first, (above - below) / (2 * step), rtol=1e-7, atol=1e-8)
+    np.testing.assert_allclose(
+        second, (slope_above - slope_below) / (2 * step), rtol=1e-6, atol=1e-8
+    )
+
+
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 def test_cosine_loss_of_vectors_of_zeros_has_finite_gradients(dtype):
     x = variable([[0, 0], [3, 4]], dtype)
