@@ -81,16 +81,16 @@ class Channel:
             size, ancillary = 0, []
         if size == 0:
             raise EOFError("the other end is closed")
-        descriptors = array.array("i")
+        numbers = array.array("i")
         for _, _, content in ancillary:
-            descriptors.frombytes(content[: len(content) - len(content) % descriptors.itemsize])
-        descriptors = list(descriptors)
+            numbers.frombytes(content[: len(content) - len(content) % numbers.itemsize])
+        descriptors = list(numbers)
         data = memoryview(self._buffer)[:size]
         if data != _IN_FILE:
             return pickle.loads(data), descriptors
         file = descriptors.pop()
         try:
-            with mmap.mmap(file, 0, access=mmap.ACCESS_READ) as data:
-                return pickle.loads(data), descriptors
+            with mmap.mmap(file, 0, access=mmap.ACCESS_READ) as content:
+                return pickle.loads(content), descriptors
         finally:
             os.close(file)

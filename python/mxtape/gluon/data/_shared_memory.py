@@ -16,6 +16,7 @@ import os
 import pickle
 import weakref
 from multiprocessing.reduction import ForkingPickler
+from typing import Any, Optional
 
 import numpy as np
 
@@ -129,7 +130,7 @@ class Writer:
         dropped : list of int
             Segments that will not be used again.
         """
-        buffers = []
+        buffers: list[pickle.PickleBuffer] = []
         body = io.BytesIO()
         pickler = _Pickler(body, buffers, self._dispatch_table)
         pickler.dump(batch)
@@ -139,7 +140,7 @@ class Writer:
         return body.getvalue(), places, news, dropped
 
     def _places(self, buffers):
-        marks = {}  # of this message, by segment
+        marks: dict[int, Optional[int]] = {}  # of this message, by segment
         places = [self._place(buffer, marks) for buffer in buffers]
         total = sum(
             _aligned(buffer.nbytes) for buffer, place in zip(buffers, places) if place is None
@@ -190,7 +191,7 @@ class _Pickler(pickle.Pickler):
         if item.size * dtype.itemsize < _SMALL:
             return NotImplemented
         # Its own way to be pickled is a copy. NumPy reads booleans through no capsule.
-        memory = item.asnumpy() if dtype.kind == "b" else np.from_dlpack(item)
+        memory: Any = item.asnumpy() if dtype.kind == "b" else np.from_dlpack(item)
         buffer = pickle.PickleBuffer(memory)
         return _array, (buffer, dtype.name, item.shape, _core.device(item))
 
@@ -206,7 +207,7 @@ def _array(buffer, dtype, shape, device):
 class _Seen(np.ndarray):
     """Bytes of a segment that a message refers to. When it is gone, so is the mark."""
 
-    _map = None
+    _map: Optional[mmap.mmap] = None
     _mark = 0
 
     def __del__(self):
@@ -239,7 +240,8 @@ class Reader:
 
     def load(self, body, places):
         """The batch of a message."""
-        seen = {(number, mark): self._see(number, mark) for number, mark, _, _ in places}
+        # One for each mark: the first that is gone clears it.
+        seen = {key: self._see(*key) for key in {place[:2] for place in places}}
         buffers = []
         for number, mark, offset, size in places:
             memory = seen[number, mark][_MARKS + offset :][:size]
@@ -260,7 +262,7 @@ class Reader:
 
 
 # In a worker, what its batches are made in.
-writer = None
+writer: Optional[Writer] = None
 
 
 def empty(shape, dtype):

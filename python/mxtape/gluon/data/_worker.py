@@ -27,8 +27,9 @@ def make_batch(dataset, indices, batchify_fn, seeds=None):
         if batch is not None:
             return batch
     if seeds is not None:
-        for seed, value in zip((np.random.seed, random.seed, mx_random.seed), seeds):
-            seed(value)
+        np.random.seed(seeds[0])  # noqa: NPY002 (what programs draw from)
+        random.seed(seeds[1])
+        mx_random.seed(seeds[2])
     if isinstance(indices, np.ndarray):
         indices = indices.tolist()
     return batchify_fn([dataset[i] for i in indices])
@@ -45,21 +46,22 @@ def run(channel, dataset, batchify_fn):
     autograd.set_recording(False)
     autograd.set_training(False)
     runtime.set_num_threads(1)
-    _shared_memory.writer = _shared_memory.Writer()
+    _shared_memory.writer = writer = _shared_memory.Writer()
     try:
         channel.send(("hello",), [report])
-        _Worker(channel, dataset, batchify_fn).loop()
+        _Worker(channel, writer, dataset, batchify_fn).loop()
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # the parent has ended, or does not need this process any more
 
 
 class _Worker:
-    def __init__(self, channel, dataset, batchify_fn):
+    def __init__(self, channel, writer, dataset, batchify_fn):
         self._channel = channel
+        self._writer = writer
         self._dataset = dataset
         self._batchify_fn = batchify_fn
         self._parent = os.getppid()
-        self._tasks = collections.deque()
+        self._tasks: collections.deque = collections.deque()
         self._cancelled = set()
 
     def loop(self):
@@ -110,12 +112,12 @@ class _Worker:
 
     def _answer(self, kind, number, value):
         try:
-            body, places, news, dropped = _shared_memory.writer.dump(value)
+            body, places, news, dropped = self._writer.dump(value)
         except Exception as error:
             # The value cannot be pickled.
             value = _plain(error), traceback.format_exc()
             kind = "raised"
-            body, places, news, dropped = _shared_memory.writer.dump(value)
+            body, places, news, dropped = self._writer.dump(value)
         while news or dropped:
             some, news = news[:DESCRIPTORS], news[DESCRIPTORS:]
             sizes = [(segment, size) for segment, size, _ in some]

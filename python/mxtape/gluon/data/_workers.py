@@ -190,12 +190,12 @@ class WorkerPool:
 
     def _reset(self):
         self._owner = os.getpid()
-        self._workers = []
+        self._workers: list[_Worker] = []
         self._by_descriptor = {}
         self._poll = select.poll()
         self._numbers = itertools.count()
-        self._results = weakref.WeakValueDictionary()
-        self._backlog = collections.deque()  # tasks that no channel had room for
+        self._results: weakref.WeakValueDictionary[int, Result] = weakref.WeakValueDictionary()
+        self._backlog: collections.deque = collections.deque()  # tasks that no channel had room for
         self._lock = threading.RLock()  # of all above, for a moment
         self._reading = threading.Lock()  # of the channels' reading end
         self._finalizer = weakref.finalize(self, _stop, self._owner, self._workers)
@@ -287,7 +287,9 @@ class WorkerPool:
         if self._owner != os.getpid():
             return
         with self._lock:
-            numbers = {result.task for result in results}
+            numbers = {
+                result.task for result in results if self._results.get(result.task) is result
+            }
             for number in numbers:
                 self._results.pop(number, None)
             kept = [task for task in self._backlog if task[0] not in numbers]
@@ -325,7 +327,7 @@ class WorkerPool:
             raise multiprocessing.TimeoutError(self._late(result, timeout))
         try:
             if not result._done and self._results.get(result.task) is not result:
-                raise MXNetError("DataLoader: this iterator belongs to the process that made it")
+                raise MXNetError("DataLoader: the worker that was asked for this has been stopped")
             while not result._done:
                 if deadline is not None:
                     left = max(0.0, deadline - time.monotonic())
@@ -391,8 +393,8 @@ class WorkerPool:
     def _give(worker, result, kind, body, places):
         try:
             value = worker.reader.load(body, places)
-        except Exception as error:
-            result._set(None, error)
+        except Exception as reason:
+            result._set(None, reason)
             return
         if kind == "made":
             result._set(value, None)

@@ -1,14 +1,17 @@
 """Loaders: the batches of a data set, made here, in threads or in worker processes."""
 
 import itertools
+import os
 import pickle
 import random
 import zlib
 from multiprocessing.pool import ThreadPool
 from multiprocessing.reduction import ForkingPickler
+from typing import Any
 
 import numpy as np
 
+from ...base import MXNetError
 from ...context import cpu_pinned
 from ...ndarray import NDArray
 from ...ndarray import random as _mx_random
@@ -100,7 +103,8 @@ class _Seeds:
 
     def __init__(self):
         epoch = next(_epochs)
-        _, words, position = np.random.get_state()[:3]  # noqa: NPY002 (what programs seed)
+        state: Any = np.random.get_state()  # noqa: NPY002 (what programs seed)
+        words, position = state[1:3]
         self._numpy = zlib.crc32(words.tobytes(), epoch + position)
         self._python = zlib.crc32(repr(random.getstate()[1]).encode(), epoch)
         self._mx = int(_mx_random.randint(0, 2**31 - 1, shape=(1,)).asscalar())
@@ -148,27 +152,22 @@ class _MultiWorkerIter:
         data_loader=None,
         timeout=120,
     ):
-        self._worker_pool = worker_pool
-        self._batchify_fn = batchify_fn
-        self._batch_sampler = batch_sampler
-        self._data_buffer = {}
-        self._rcvd_idx = 0
-        self._sent_idx = 0
-        self._iter = iter(batch_sampler)
-        self._worker_fn = worker_fn
-        self._pin_memory = pin_memory
-        self._pin_device_id = pin_device_id
-        self._dataset = dataset
-        self._data_loader = data_loader
+        self._data_loader, self._worker_pool = data_loader, worker_pool
+        self._dataset, self._batchify_fn, self._worker_fn = dataset, batchify_fn, worker_fn
+        self._batch_sampler, self._iter = batch_sampler, iter(batch_sampler)
+        self._pin_memory, self._pin_device_id = pin_memory, pin_device_id
         self._timeout = timeout
+        self._data_buffer = {}  # what has been asked for, by its number
+        self._sent_idx = self._rcvd_idx = 0
+        self._process = os.getpid()
         # Our own processes have the data set and the function, and are told only what to make.
         self._direct = (
             worker_fn is _worker_fn
             and isinstance(worker_pool, WorkerPool)
             and worker_pool.makes(dataset, batchify_fn)
         )
-        self._seeds = _Seeds() if self._direct else None
         if self._direct:
+            self._seeds = _Seeds()
             worker_pool.begin_epoch()
         for _ in range(prefetch):
             self._push_next()
@@ -182,19 +181,21 @@ class _MultiWorkerIter:
     def _push_next(self):
         """Asks for one more batch, where there is one."""
         samples = next(self._iter, None)
-        if samples is None:
-            return
-        if self._direct:
-            positions = _batchify.positions_of(samples)
-            what = samples if positions is None else positions
-            result = self._worker_pool.submit("batch", what, self._seeds.of(self._sent_idx))
-        else:
+        if samples is not None:
+            self._data_buffer[self._sent_idx] = self._asked(samples)
+            self._sent_idx += 1
+
+    def _asked(self, samples):
+        if not self._direct:
             arguments = (samples, self._batchify_fn, self._dataset)
-            result = self._worker_pool.apply_async(self._worker_fn, arguments)
-        self._data_buffer[self._sent_idx] = result
-        self._sent_idx += 1
+            return self._worker_pool.apply_async(self._worker_fn, arguments)
+        positions = _batchify.positions_of(samples)
+        what = samples if positions is None else positions
+        return self._worker_pool.submit("batch", what, self._seeds.of(self._sent_idx))
 
     def __next__(self):
+        if self._process != os.getpid():
+            raise MXNetError("DataLoader: this iterator belongs to the process that made it")
         self._push_next()
         if self._rcvd_idx == self._sent_idx:
             raise StopIteration
@@ -313,11 +314,8 @@ class DataLoader:
     ):
         if not timeout > 0:
             raise AssertionError(f"DataLoader: timeout is a positive number, got {timeout}")
-        self._dataset = dataset
-        self._pin_memory = pin_memory
-        self._pin_device_id = pin_device_id
-        self._thread_pool = thread_pool
-        self._timeout = timeout
+        self._dataset, self._timeout, self._thread_pool = dataset, timeout, thread_pool
+        self._pin_memory, self._pin_device_id = pin_memory, pin_device_id
         self._batch_sampler = _batches(
             dataset, batch_size, shuffle, sampler, last_batch, batch_sampler
         )
@@ -327,7 +325,7 @@ class DataLoader:
         processes = self._num_workers and not thread_pool
         default = default_mp_batchify_fn if processes else default_batchify_fn
         self._batchify_fn = default if batchify_fn is None else batchify_fn
-        self._worker_pool = None
+        self._worker_pool: Any = None
         if processes:
             self._worker_pool = WorkerPool(self._num_workers, dataset, self._batchify_fn)
         elif self._num_workers:

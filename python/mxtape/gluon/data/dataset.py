@@ -1,6 +1,7 @@
 """Data sets: what has a length and items by their positions."""
 
 import os
+from typing import Any
 
 from ... import ndarray
 from . import _batchify
@@ -166,11 +167,11 @@ class SimpleDataset(Dataset):
     def __init__(self, data):
         self._data = data
 
-    def __len__(self):
-        return len(self._data)
-
     def __getitem__(self, idx):
         return self._data[idx]
+
+    def __len__(self):
+        return len(self._data)
 
     def _gather(self, indices):
         if type(self).__getitem__ is SimpleDataset.__getitem__:
@@ -215,13 +216,12 @@ class ArrayDataset(Dataset):
             flat = isinstance(data, ndarray.NDArray) and len(data.shape) == 1
             self._data.append(data.asnumpy() if flat else data)
 
-    def __getitem__(self, idx):
-        if len(self._data) == 1:
-            return self._data[0][idx]
-        return tuple(data[idx] for data in self._data)
-
     def __len__(self):
         return self._length
+
+    def __getitem__(self, idx):
+        first, *others = self._data
+        return (first[idx], *(data[idx] for data in others)) if others else first[idx]
 
     def _gather(self, indices):
         if type(self).__getitem__ is not ArrayDataset.__getitem__:
@@ -288,15 +288,14 @@ class _LazyTransformDataset(Dataset):
     """The items of another data set after a function, called as they are read."""
 
     def __init__(self, data, fn):
-        self._data = data
-        self._fn = fn
-
-    def __len__(self):
-        return len(self._data)
+        self._data, self._fn = data, fn
 
     def __getitem__(self, idx):
         item = self._data[idx]
         return self._fn(*item) if isinstance(item, tuple) else self._fn(item)
+
+    def __len__(self):
+        return len(self._data)
 
 
 class _TransformFirstClosure:
@@ -325,8 +324,8 @@ class _DownloadedDataset(Dataset):
 
     def __init__(self, root, transform):
         self._transform = transform
-        self._data = None
-        self._label = None
+        self._data: Any = None
+        self._label: Any = None
         self._root = os.path.expanduser(root)
         os.makedirs(self._root, exist_ok=True)
         self._get_data()

@@ -35,14 +35,14 @@ class SequentialSampler(Sampler):
     """
 
     def __init__(self, length, start=0):
-        self._length = length
-        self._start = start
-
-    def __iter__(self):
-        return iter(range(self._start, self._start + self._length))
+        self._start, self._length = start, length
 
     def __len__(self):
         return self._length
+
+    def __iter__(self):
+        end = self._start + self._length
+        return iter(range(self._start, end))
 
 
 class RandomSampler(Sampler):
@@ -62,13 +62,13 @@ class RandomSampler(Sampler):
     def __init__(self, length):
         self._length = length
 
+    def __len__(self):
+        return self._length
+
     def __iter__(self):
         order = np.arange(self._length)
         np.random.shuffle(order)  # noqa: NPY002 (the order that MXNet has after a seed)
         return iter(order)
-
-    def __len__(self):
-        return self._length
 
 
 class FilterSampler(Sampler):
@@ -87,15 +87,14 @@ class FilterSampler(Sampler):
     """
 
     def __init__(self, fn, dataset):
-        self._fn = fn
-        self._dataset = dataset
+        self._dataset, self._fn = dataset, fn
         self._indices = [i for i in range(len(dataset)) if fn(dataset[i])]
-
-    def __iter__(self):
-        return iter(self._indices)
 
     def __len__(self):
         return len(self._indices)
+
+    def __iter__(self):
+        return iter(self._indices)
 
 
 class BatchSampler(Sampler):
@@ -119,10 +118,9 @@ class BatchSampler(Sampler):
     """
 
     def __init__(self, sampler, batch_size, last_batch="keep"):
+        self._prev = []  # positions that are left from the epoch before
+        self._batch_size, self._last_batch = batch_size, last_batch
         self._sampler = sampler
-        self._batch_size = batch_size
-        self._last_batch = last_batch
-        self._prev = []
 
     def __iter__(self):
         batch, self._prev = self._prev, []

@@ -170,8 +170,8 @@ class CIFAR10(dataset._DownloadedDataset):
         paths = [os.path.join(self._root, name) for name in names]
         if all(map(os.path.isfile, paths)):
             for path in paths:
-                with open(path, "rb") as file:
-                    yield file.read()
+                with open(path, "rb") as unpacked:
+                    yield unpacked.read()
             return
         archive = download(f"{_ADDRESS}/{self._namespace}/{self._archive_file}", self._root)
         try:
@@ -287,8 +287,8 @@ class ImageFolderDataset(dataset.Dataset):
         self._list_images(self._root)
 
     def _list_images(self, root):
-        self.synsets = []
-        self.items = []
+        self.synsets: list[str] = []
+        self.items: list[tuple[str, int]] = []
         for name in sorted(os.listdir(root)):
             folder = os.path.join(root, name)
             if not os.path.isdir(folder):
