@@ -13,6 +13,7 @@ from ..symbol import Symbol
 from ._base_block import Block
 from ._nested import flatten, leaves, regroup, same_form, without_outputs
 from .parameter import DeferredInitializationError, Parameter
+from .utils import shape_is_known
 
 _device = _core.device
 _thread = Context._thread
@@ -330,7 +331,7 @@ class HybridBlock(Block):
         except Exception as error:
             raise ValueError(
                 f"{self.name}: the shapes of its parameters do not follow from those of the "
-                f"arguments: {error}"
+                f"arguments, {[getattr(item, 'shape', item) for item in leaves(args)]}: {error}"
             ) from error
 
     def infer_shape(self, *args):
@@ -345,16 +346,16 @@ class HybridBlock(Block):
         inputs, output = self._get_graph(*args)
         flat = flatten(args, "input")[0]
         known = {v.name: getattr(item, attribute) for v, item in zip(inputs, flat)}
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            arguments, _, states = getattr(output, infer)(**known)
-        if arguments is None:
-            raise ValueError(str(caught[0].message) if caught else f"{infer}: not all is known")
+        arguments, _, states = getattr(output, infer + "_partial")(**known)
         found = dict(zip(output.list_arguments(), arguments))
         found.update(zip(output.list_auxiliary_states(), states))
-        for name, param in self.collect_params().items():
-            if name in found:
-                setattr(param, attribute, found[name])
+        params = [(found[key], p) for key, p in self.collect_params().items() if key in found]
+        is_known = shape_is_known if attribute == "shape" else bool
+        unknown = [f"{p.name}: {value}" for value, p in params if not is_known(value)]
+        if unknown:
+            raise ValueError(f"{infer}: of these parameters not all is known: {', '.join(unknown)}")
+        for value, param in params:
+            setattr(param, attribute, value)
 
     def export(self, path, epoch=0, remove_amp_cast=True):
         """Writes the graph and the parameters to files that need no Python to be read.
