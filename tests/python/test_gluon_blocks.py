@@ -326,6 +326,9 @@ def test_values_are_found_where_they_are_now(hybridize):
         return values[0]
 
     assert now() == 1
+    for active in (not hybridize, hybridize):
+        net._active = active  # programs do this
+        assert now() == 1
     net.weight.set_data(nd.ones((1, 1)) * 2)
     assert now() == 2
     net.initialize(mx.init.Constant(3), force_reinit=True)
