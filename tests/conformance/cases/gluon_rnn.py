@@ -1,5 +1,6 @@
 """``mx.gluon.rnn`` and ``gluon.contrib.rnn``: names, states, values, gradients, files, errors."""
 
+import functools
 import os
 import tempfile
 
@@ -157,6 +158,10 @@ for cell in CELLS:
         )
 
 
+def step(cell, states, x):
+    return cell(x, states)
+
+
 @case
 def step_of_cells(mx):
     """One step from given states; the block as an activation."""
@@ -173,7 +178,7 @@ def step_of_cells(mx):
         infos = cell.state_info(2)
         states = [array(mx, data(info["shape"], seed=90 + i)) for i, info in enumerate(infos)]
         x = array(mx, data((2, 2), seed=91))
-        results[name] = learnt(mx, cell, x, lambda x: cell(x, states))
+        results[name] = learnt(mx, cell, x, functools.partial(step, cell, states))
     return results
 
 
