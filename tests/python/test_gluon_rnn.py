@@ -173,7 +173,8 @@ def test_the_memory_is_clipped():
     layer = rnn.LSTM(3, state_clip_min=-0.01, state_clip_max=0.02, input_size=2)
     layer.initialize(mx.init.Uniform(0.7))
     memory = layer(uniform(4, 2, 2), layer.begin_state(2))[1][1]
-    assert memory.min().item() >= -0.0101 and memory.max().item() <= 0.0201
+    assert memory.min().item() >= -0.0101
+    assert memory.max().item() <= 0.0201
 
 
 def test_layers_learn_their_sizes_inside_of_a_graph():
@@ -226,7 +227,8 @@ def test_variational_dropout_drops_the_same_in_all_steps(drop_states):
         outputs, _ = cell.unroll(3, nd.ones((2, 3, 40)), merge_outputs=True)
     steps = outputs.asnumpy()
     assert set(np.unique(steps)) == {0, 2}
-    assert (steps == steps[:, :1]).all() and (steps[0] != steps[1]).any()
+    assert (steps == steps[:, :1]).all()
+    assert (steps[0] != steps[1]).any()
     with autograd.record():
         again, _ = cell.unroll(3, nd.ones((2, 3, 40)), merge_outputs=True)
     assert (again.asnumpy() != steps).any()
@@ -239,7 +241,8 @@ def test_zoneout_keeps_the_last_output_and_state():
     with autograd.record():
         outputs, states = cell.unroll(1, nd.ones((50, 1, 2)))
     for values in (outputs[0].asnumpy(), states[0].asnumpy()):
-        assert set(np.unique(values)) == {0, 1} and abs((values == 0).mean() - 0.25) < 0.02
+        assert set(np.unique(values)) == {0, 1}
+        assert abs((values == 0).mean() - 0.25) < 0.02
 
 
 def test_dynamic_unrolling_as_one_node():
@@ -265,7 +268,7 @@ def flat(x):
 
 
 @pytest.mark.parametrize(
-    "call, kind, words",
+    ("call", "kind", "words"),
     [
         (lambda: rnn.LSTM(3, layout="NCT"), AssertionError, "'TNC' or 'NTC'"),
         (lambda: rnn.RNN(3, activation="sigmoid"), ValueError, "'relu' or 'tanh'"),
