@@ -1,4 +1,4 @@
-"""``gluon.contrib.estimator``: events, logs, checkpoints; ``gluon.contrib.data``, ``contrib.io``."""
+"""``gluon.contrib.estimator``, ``gluon.contrib.data``, ``contrib.io``."""
 
 import logging
 import os
@@ -316,7 +316,7 @@ def test_wikitext(tmp_path, archive):
     assert words.frequencies["the"] == 9
     batch = next(iter(gluon.data.DataLoader(words, batch_size=4)))
     assert batch[0].shape == (4, 5)
-    with pytest.raises(FileNotFoundError, match="wiki.valid.tokens"):
+    with pytest.raises(FileNotFoundError, match=r"wiki\.valid\.tokens"):
         contrib_data.text.WikiText2(str(tmp_path / "none"), segment="validation")
     with pytest.raises(KeyError, match="segment"):
         contrib_data.text.WikiText103(str(tmp_path), segment="all")
