@@ -1,5 +1,6 @@
 """Cells: one step of a recurrent network each, and what is made of them."""
 
+from ..parameter import Parameter
 from ._base_cell import HybridRecurrentCell, RecurrentCell
 from ._composed_cells import (
     BidirectionalCell,
@@ -31,6 +32,7 @@ class _DenseCell(HybridRecurrentCell):
     """A cell whose gates are dense functions of the input (i2h) and of the last output (h2h)."""
 
     _gates = 1
+    i2h_weight: Parameter
 
     def __init__(self, hidden_size, input_size, initializers, prefix, params):
         super().__init__(prefix=prefix, params=params)
