@@ -11,6 +11,12 @@ from ._composed_cells import (
     SequentialRNNCell,
     ZoneoutCell,
 )
+from ._sequence import (  # noqa: F401 (programs use them)
+    _format_sequence,
+    _get_begin_state,
+    _mask_sequence_variable_length,
+    _reverse_sequences,
+)
 
 __all__ = [
     "BidirectionalCell",
