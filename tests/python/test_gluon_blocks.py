@@ -106,6 +106,26 @@ def test_a_loss_that_uses_some_of_the_outputs(hybridize):
     assert net.v.grad().asscalar() == 0
 
 
+def test_gradients_of_what_a_loss_does_not_use():
+    """A hybridized block writes zeros, as MXNet's does: a Trainer finds no stale gradient."""
+    for hybridize in (False, True):
+        net = made(lambda F, x, w, v: (x * w, F.BlockGrad(x * v)), hybridize, w=(2,), v=(2,))
+        trainer = gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": 1})
+        for param in (net.w, net.v):
+            param.grad()[:] = 9
+        with autograd.record():
+            first, _ = net(nd.ones((2,)))
+            first.sum().backward()
+        assert net.w.grad().asnumpy().tolist() == [1, 1]
+        if hybridize:
+            assert net.v.grad().asnumpy().tolist() == [0, 0]
+            trainer.step(1)
+        else:
+            assert net.v.grad().asnumpy().tolist() == [9, 9]
+            with pytest.raises(UserWarning, match=net.v.name):
+                trainer.step(1)
+
+
 @BOTH
 @pytest.mark.parametrize(
     "constant",

@@ -89,6 +89,11 @@ class _Listed(Augmenter):
         super().__init__()
         self.ts = ts
 
+    def _apply(self, src):
+        for augmenter in self.ts:
+            src = augmenter(src)
+        return src
+
     def dumps(self):
         """The name, and what :meth:`dumps` of each part gives, as a list."""
         return [type(self).__name__.lower(), [t.dumps() for t in self.ts]]
@@ -103,9 +108,7 @@ class SequentialAug(_Listed):
     """
 
     def __call__(self, src):
-        for t in self.ts:
-            src = t(src)
-        return src
+        return self._apply(src)
 
 
 class RandomOrderAug(_Listed):
@@ -118,9 +121,7 @@ class RandomOrderAug(_Listed):
 
     def __call__(self, src):
         random.shuffle(self.ts)
-        for t in self.ts:
-            src = t(src)
-        return src
+        return self._apply(src)
 
 
 # ---- sizes and crops

@@ -272,7 +272,7 @@ part_index, num_parts, data_name, label_name, last_batch_handle
                 pixels += back["mean"]
             if clip:
                 pixels = np.clip(pixels, 0, 255)
-            pixels = pixels.astype("uint8")
+            pixels = np.rint(pixels).astype("uint8")
             for box in label:
                 kind = int(box[0])
                 if kind < 0:

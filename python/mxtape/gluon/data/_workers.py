@@ -287,7 +287,9 @@ class WorkerPool:
         if self._owner != os.getpid():
             return
         with self._lock:
-            numbers = {result.task for result in results}
+            numbers = {
+                result.task for result in results if self._results.get(result.task) is result
+            }
             for number in numbers:
                 self._results.pop(number, None)
             kept = [task for task in self._backlog if task[0] not in numbers]
