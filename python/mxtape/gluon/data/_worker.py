@@ -15,7 +15,7 @@ import numpy as np
 from ... import autograd, runtime
 from ... import random as mx_random
 from . import _batchify, _shared_memory
-from ._channel import DESCRIPTORS
+from ._channel import DESCRIPTORS, memory_file
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 _LOOK = 5000  # milliseconds after which a worker looks whether its parent is there
@@ -42,7 +42,7 @@ def run(channel, dataset, batchify_fn):
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent answers Ctrl-C
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.set_wakeup_fd(-1)
-    report = os.memfd_create("mxtape-traceback", os.MFD_CLOEXEC)
+    report = memory_file()
     faulthandler.enable(report)
     faulthandler.register(signal.SIGUSR1, report)
     autograd.set_recording(False)
