@@ -2,6 +2,7 @@
 
 import json
 import warnings
+
 from ... import symbol
 from ...base import MXNetError
 from ...context import cpu
