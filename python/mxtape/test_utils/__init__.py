@@ -166,7 +166,6 @@ __all__ = [
 _NEEDS = {
     "sparse arrays": "create_sparse_array create_sparse_array_zd rand_sparse_ndarray "
     "shuffle_csr_column_indices",
-    "mx.gluon": "check_gluon_hybridize_consistency",
     "mx.np": "np_symbol",
     "the tool im2rec": "get_im2rec_path",
     "a network, which mxtape does not use": "download download_model get_bz2_data get_cifar10 "
@@ -196,6 +195,7 @@ __getattr__ = _borrowed.borrow(
         "collections": "OrderedDict",
         "contextlib": "contextmanager",
         ".context": "Context",
+        ".test_utils.blocks": "check_gluon_hybridize_consistency",
         ".test_utils.data": "DummyIter",
         ".runtime": "Features",
         ".symbol": "Symbol",
