@@ -6,6 +6,6 @@ __all__ = []
 
 __getattr__ = _borrowed.borrow(
     __name__,
-    "data=.gluon.contrib.data estimator=.gluon.contrib.estimator nn=.gluon.contrib.nn "
-    "rnn=.gluon.contrib.rnn",
+    "cnn=.gluon.contrib.cnn data=.gluon.contrib.data estimator=.gluon.contrib.estimator "
+    "nn=.gluon.contrib.nn rnn=.gluon.contrib.rnn",
 )

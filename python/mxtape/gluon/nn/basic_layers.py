@@ -5,8 +5,25 @@ import warnings
 from ... import ndarray, symbol
 from ..block import Block, HybridBlock
 from .activations import Activation
+from .dropout import Dropout
+from .embedding import Embedding
+from .norm_layers import BatchNorm, BatchNormReLU, GroupNorm, InstanceNorm, LayerNorm
 
-__all__ = ["Dense", "Flatten", "HybridLambda", "HybridSequential", "Lambda", "Sequential"]
+__all__ = [
+    "BatchNorm",
+    "BatchNormReLU",
+    "Dense",
+    "Dropout",
+    "Embedding",
+    "Flatten",
+    "GroupNorm",
+    "HybridLambda",
+    "HybridSequential",
+    "InstanceNorm",
+    "Lambda",
+    "LayerNorm",
+    "Sequential",
+]
 
 
 class Sequential(Block):
