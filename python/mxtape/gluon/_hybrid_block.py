@@ -1,5 +1,7 @@
 """HybridBlock: a block whose computation is written once, for arrays and for symbols."""
 
+import itertools
+import operator
 import warnings
 from typing import Any
 
@@ -137,6 +139,8 @@ class HybridBlock(Block):
         self._cached_op: Any = None
         self._cached_params: Any = None
         self._cached_extra = -1  # how many arguments follow the first, where all are arrays
+        # Puts arguments and parameters in the order of the graph's inputs; None where they are.
+        self._cached_order: Any = None
         # By device: the current context, and the parameters as a call needs them. They hold as long
         # as Parameter._generation is what it was.
         self._ready: dict = {}
@@ -188,7 +192,11 @@ class HybridBlock(Block):
                 if not self._active:
                     return self.hybrid_forward(ndarray, x, *args, **params)
                 if len(args) == self._cached_extra and _all_on(device, args):
-                    out = self._cached_op(x, *args, *params)
+                    order = self._cached_order
+                    if order is None:
+                        out = self._cached_op(x, *args, *params)
+                    else:
+                        out = self._cached_op(*order((x, *args, *params)))
                     return out if self._out_format == 0 else self._regrouped(out)
         return self._forward(x, *args)
 
@@ -296,8 +304,13 @@ class HybridBlock(Block):
         # Which argument is the input of which number.
         self._cached_slots = [(i, positions[n]) for i, n in enumerate(names) if n in positions]
         count = len(inputs)
-        in_order = self._cached_slots == [(i, i) for i in range(count)]
-        self._cached_extra = count - 1 if in_order and self._in_format == [0] * count else -1
+        numbers = itertools.count(count)
+        order = [positions[n] if n in positions else next(numbers) for n in names]
+        # itemgetter gives a tuple of two items and more.
+        in_order = order[:count] == list(range(count))
+        self._cached_order = None if in_order else operator.itemgetter(*order)
+        usable = (in_order or len(order) > 1) and self._in_format == [0] * count
+        self._cached_extra = count - 1 if usable else -1
         self._cached_op = op
 
     def _call_cached_op(self, ctx, *args):

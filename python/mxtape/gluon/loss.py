@@ -122,7 +122,8 @@ class L2Loss(Loss):
 
     def hybrid_forward(self, F, pred, label, sample_weight=None):
         error = F.square(_reshape_like(F, label, pred) - pred)
-        return self._of_samples(F, error, sample_weight, weight=self._weight / 2)
+        half = 0.5 if self._weight is None else self._weight / 2
+        return self._of_samples(F, error, sample_weight, weight=half)
 
 
 class L1Loss(Loss):
@@ -624,8 +625,10 @@ class CosineEmbeddingLoss(Loss):
         """The cosines along the last axis as a column; 0 for vectors of zeros."""
         column = (-1, 1)
         product = F.reshape(F.sum(x * y, axis=-1), column)
-        lengths = [F.reshape(F.norm(v, axis=-1), column) for v in (x, y)]
-        return product / F.maximum(lengths[0] * lengths[1], 1e-12)
+        x_length, y_length = (F.reshape(F.norm(v, axis=-1), column) for v in (x, y))
+        lengths = x_length * y_length
+        # A length of 0 counts as 1, so that gradients of such vectors are finite.
+        return product / (F.maximum(lengths, 1e-12) + (lengths == 0))
 
 
 class SDMLLoss(Loss):

@@ -168,8 +168,6 @@ _NEEDS = {
     "shuffle_csr_column_indices",
     "mx.np": "np_symbol",
     "the tool im2rec": "get_im2rec_path",
-    "a network, which mxtape does not use": "download download_model get_bz2_data get_cifar10 "
-    "get_mnist get_mnist_iterator get_mnist_pkl get_mnist_ubyte get_zip_data",
 }
 _NOT_HERE = {name: need for need, names in _NEEDS.items() for name in names.split()}
 
@@ -197,6 +195,8 @@ __getattr__ = _borrowed.borrow(
         ".context": "Context",
         ".test_utils.blocks": "check_gluon_hybridize_consistency",
         ".test_utils.data": "DummyIter",
+        ".test_utils.files": "download download_model get_bz2_data get_cifar10 get_mnist "
+        "get_mnist_iterator get_mnist_pkl get_mnist_ubyte get_zip_data",
         ".runtime": "Features",
         ".symbol": "Symbol",
         ".util": "use_np",

@@ -351,3 +351,115 @@ def errors(mx):
         line: attempt(lambda line=line: repr(eval(line, namespace(mx))))
         for line in filter(None, map(str.strip, wrong.splitlines()))
     }
+
+
+def updated(mx, net, rate=0.1):
+    """A step of gradient descent."""
+    for param in net.collect_params().values():
+        if param.grad_req != "null":
+            param.set_data(param.data() - rate * param.grad())
+
+
+def classifier(mx):
+    nn, contrib = mx.gluon.nn, mx.gluon.contrib.nn
+    branches = contrib.HybridConcurrent(axis=1)
+    branches.add(nn.Conv2D(2, 3, padding=1), contrib.Identity(), nn.MaxPool2D(3, 1, 1))
+    net = nn.HybridSequential(prefix="net_")
+    with net.name_scope():
+        net.add(nn.Conv2D(3, 3, activation="relu"), nn.BatchNorm(), branches, nn.ELU())
+        net.add(
+            nn.AvgPool2D(),
+            nn.GroupNorm(8),
+            nn.Swish(),
+            nn.Flatten(),
+            nn.Dense(4, activation="tanh"),
+        )
+        net.add(nn.LayerNorm(), nn.LeakyReLU(0.1), nn.Dropout(0), nn.Dense(3))
+    return net
+
+
+@case(rtol=1e-4, why="rounding grows from step to step")
+def classifier_in_training(mx):
+    """Four steps, eager and hybridized.
+
+    Without PReLU, of which MXNet's gradients are wrong in a graph.
+    """
+    x = array(mx, data((4, 2, 6, 6), seed=781))
+    label = mx.nd.array([0, 2, 1, 1])
+    result = {}
+    for hybrid in (False, True):
+        net, criterion = classifier(mx), mx.gluon.loss.SoftmaxCELoss()
+        net.initialize()
+        net(x)
+        fill(mx, net)
+        if hybrid:
+            net.hybridize()
+            criterion.hybridize()
+        losses = []
+        for _ in range(4):
+            with mx.autograd.record():
+                loss = criterion(net(x), label)
+            loss.backward()
+            updated(mx, net, rate=0.02)
+            losses.append(loss)
+        result[f"hybrid {hybrid}"] = [losses, net(x), sorted(net._collect_params_with_prefix())]
+    return result
+
+
+@case
+def adversaries_in_training(mx):
+    """A generator and a discriminator, three steps each."""
+    nn, criterion = mx.gluon.nn, mx.gluon.loss.SigmoidBCELoss()
+    generator, critic = nn.HybridSequential(prefix="g_"), nn.HybridSequential(prefix="d_")
+    with generator.name_scope():
+        generator.add(
+            nn.Conv2DTranspose(3, 3, use_bias=False), nn.BatchNorm(), nn.Activation("relu")
+        )
+        generator.add(nn.Conv2DTranspose(1, 4, 2, 1, activation="tanh"))
+    with critic.name_scope():
+        critic.add(nn.Conv2D(2, 4, 2, 1), nn.LeakyReLU(0.2), nn.Conv2D(1, 3), nn.Flatten())
+    noise, real = array(mx, data((4, 2, 1, 1), seed=782)), array(mx, data((4, 1, 6, 6), seed=783))
+    for net, x in ((generator, noise), (critic, real)):
+        net.initialize()
+        net(x)
+        fill(mx, net)
+        net.hybridize()
+    yes, no = mx.nd.ones((4, 1)), mx.nd.zeros((4, 1))
+    losses = []
+    for _ in range(3):
+        with mx.autograd.record():
+            fake = generator(noise)
+            loss = criterion(critic(real), yes) + criterion(critic(fake.detach()), no)
+        loss.backward()
+        updated(mx, critic)
+        losses.append(loss)
+        with mx.autograd.record():
+            loss = criterion(critic(generator(noise)), yes)
+        loss.backward()
+        updated(mx, generator)
+        losses.append(loss)
+    with mx.autograd.train_mode():  # running statistics move at different times
+        return [losses, generator(noise)]
+
+
+@case
+def words_in_training(mx):
+    """An embedding whose rows are used more than once, with weighted samples."""
+    nn = mx.gluon.nn
+    net = nn.HybridSequential(prefix="w_")
+    with net.name_scope():
+        net.add(nn.Embedding(6, 4), nn.LayerNorm(), nn.Dense(6, flatten=False))
+    criterion = mx.gluon.loss.SoftmaxCELoss(axis=-1)
+    words = mx.nd.array([[0, 1, 1, 5], [2, 2, 2, 3]])
+    mask = mx.nd.array([[1, 1, 1, 0], [1, 1, 0, 0]]).reshape((2, 4, 1))
+    net.initialize()
+    net(words)
+    fill(mx, net)
+    losses = []
+    for _ in range(3):
+        with mx.autograd.record():
+            loss = criterion(net(words), words.flip(axis=1), mask)
+        loss.backward()
+        updated(mx, net)
+        losses.append(loss)
+    return [losses, {name: p.data() for name, p in net.collect_params().items()}]
