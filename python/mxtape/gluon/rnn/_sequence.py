@@ -5,10 +5,6 @@ from ... import ndarray, symbol
 tensor_types = (symbol.Symbol, ndarray.NDArray)
 
 
-def _listed(x):
-    return list(x) if isinstance(x, (list, tuple)) else [x]
-
-
 def _namespace(x):
     """``mx.sym`` for a symbol or a list that begins with one, else ``mx.nd``."""
     if isinstance(x, (list, tuple)) and x:
@@ -18,7 +14,8 @@ def _namespace(x):
 
 def _split(F, whole, length, axis):
     """A sequence as a list of its steps."""
-    return _listed(F.split(whole, axis=axis, num_outputs=length, squeeze_axis=1))
+    parts = F.split(whole, axis=axis, num_outputs=length, squeeze_axis=1)
+    return [parts] if isinstance(parts, ndarray.NDArray) else list(parts)
 
 
 def _layout_axes(layout):
