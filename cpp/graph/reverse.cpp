@@ -210,10 +210,14 @@ void Frame::sweep_step(size_t k, std::span<const uint8_t> flows, std::span<NDArr
 std::vector<NDArray> Frame::sweep(std::span<NDArray> head_grads, std::span<const bool> wanted,
                                   bool retain) {
   const auto steps = program_->steps();
-  const SweepKind kind = kind_of(head_grads, wanted);
+  const Ref<const Compiled> compiled = plan_->compiled(*program_, reverse_);
+  Ref<const Compiled::Sweep> sweep;
+  if (compiled->fuses()) {
+    sweep = compiled->sweep(*program_, *plan_, mode_, kind_of(head_grads, wanted));
+  }
   const bool all = std::all_of(wanted.begin(), wanted.end(), [](bool each) { return each; });
   const std::vector<uint8_t> some =
-      all ? std::vector<uint8_t>() : wanted_flows(*program_, *reverse_, ends_, kind.wanted);
+      all ? std::vector<uint8_t>() : wanted_flows(*program_, *reverse_, ends_, wanted);
   const std::span<const uint8_t> flows = all ? reverse_->flows() : some;
   const size_t made = program_->value_count() - program_->input_count();
   std::vector<NDArray> grads(made + end_count_);
@@ -223,8 +227,6 @@ std::vector<NDArray> Frame::sweep(std::span<NDArray> head_grads, std::span<const
       autograd::accumulate(grads[place(value)], std::move(head_grads[i]), false);
     }
   }
-  const Ref<const Compiled> compiled = plan_->compiled(*program_, reverse_);
-  const auto sweep = compiled->sweep(*program_, *plan_, mode_, kind);
   const std::span<const FusedSweep> fused =
       sweep ? std::span<const FusedSweep>(sweep->fused) : std::span<const FusedSweep>();
   size_t next = 0;
