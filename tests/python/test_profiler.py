@@ -305,11 +305,9 @@ def test_old_names(trace):
     with pytest.warns(DeprecationWarning, match="use profiler.set_state"):
         profiler.profiler_set_state("run")
     nd.sin(nd.ones(3))
-    with (
-        pytest.warns(DeprecationWarning, match="set_config"),
-        pytest.raises(mx.MXNetError, match="profile_foo"),
-    ):
-        profiler.profiler_set_config("foo")
+    with pytest.warns(DeprecationWarning, match="set_config"):
+        with pytest.raises(mx.MXNetError, match="profile_foo"):
+            profiler.profiler_set_config("foo")
     with pytest.warns(DeprecationWarning, match=r"use profiler.dump$"):
         profiler.dump_profile()
     assert "sin" in [e["name"] for e in check_trace(trace)]
