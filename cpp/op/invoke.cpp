@@ -56,14 +56,18 @@ void check_output(const OpSchema& op, size_t i, const NDArray& out, const ArrayS
 
 bool is_recorded(const OpSchema& op, Inputs inputs, Mode mode) {
   if (!mode.recording) return false;
+  if (mode.traced) return true;
   for (size_t i = 0; i < inputs.size(); ++i) {
     if (autograd::on_tape(inputs[i]) && !op.is_no_grad_input(i)) return true;
   }
   return false;
 }
 
+thread_local CallTrace* call_trace = nullptr;
+
 void record_call(const OpSchema& op, Inputs inputs, const ParamsRef& params, Mode mode,
                  std::span<NDArray> outputs) {
+  if (mode.traced) return call_trace->call(op, inputs, params, outputs);
   Ref<OpNode> node = OpNode::record(op, inputs, outputs, params, mode);
   for (size_t i = 1; i < outputs.size(); ++i) outputs[i].set_edge(node, static_cast<uint32_t>(i));
   outputs[0].set_edge(std::move(node), 0);
@@ -198,6 +202,12 @@ const ForkRegistration at_fork(AtFork::kUpdates, {nullptr, nullptr, UpdateLock::
 }
 
 }  // namespace
+
+CallTraceScope::CallTraceScope(CallTrace& trace)
+    : state_(true, autograd::is_training()), previous_(std::exchange(call_trace, &trace)) {
+  autograd::thread_mode().traced = true;
+}
+CallTraceScope::~CallTraceScope() { call_trace = previous_; }
 
 void check_writable(const NDArray& array, std::string_view op) {
   if (!autograd::is_recording() || !autograd::on_tape(array)) return;

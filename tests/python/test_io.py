@@ -507,13 +507,6 @@ def test_mnist_that_is_not_right(mnist, tmp_path):
     fails("10 images and 9 labels", label=few)
 
 
-def test_record_files_say_that_they_are_not_supported():
-    for name in io.__all__:
-        if name.startswith("Image"):
-            with pytest.raises(mx.MXNetError, match=f"io.{name}: .*docs/differences.md"):
-                getattr(io, name)(path_imgrec="x.rec", data_shape=(3, 2, 2), batch_size=1)
-
-
 def test_names_of_the_modules_inside():
     assert mx.io.io.NDArrayIter is mx.io.NDArrayIter
     assert mx.io.utils._init_data(np.ones((2, 1)), False, "data")[0][0] == "data"

@@ -41,8 +41,7 @@ EXCEPTIONS = {
         "needs sparse arrays": "create_sparse_array create_sparse_array_zd rand_sparse_ndarray "
         "shuffle_csr_column_indices",
         "needs gluon or np": "check_gluon_hybridize_consistency np_symbol",
-        "needs a tool or a network": "get_im2rec_path download download_model get_bz2_data "
-        "get_cifar10 get_mnist get_mnist_iterator get_mnist_pkl get_mnist_ubyte get_zip_data",
+        "needs a tool": "get_im2rec_path",
     },
     "mxnet.symbol": {"is not built yet": "numpy numpy_extension"},
 }

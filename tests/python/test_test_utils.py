@@ -703,7 +703,6 @@ def test_it_is_imported_when_it_is_used():
     ("name", "need"),
     [
         ("rand_sparse_ndarray", "sparse"),
-        ("download", "network"),
     ],
 )
 def test_what_is_missing_says_why(name, need):

@@ -1,31 +1,32 @@
 """HybridBlock: a block whose computation is written once, for arrays and for symbols."""
 
+import itertools
+import operator
 import warnings
 from typing import Any
 
 from .. import ndarray, symbol
 from .._loader import core as _core
 from ..base import MXNetError
-from ..context import Context
-from ..ndarray import CachedOp, NDArray
+from ..context import Context, current_context
+from ..ndarray import NDArray
+from ..ndarray.cached_op import CachedOp
 from ..symbol import Symbol
 from ._base_block import Block
-from ._nested import flatten, leaves, regroup
+from ._nested import flatten, leaves, regroup, same_form, without_outputs
 from .parameter import DeferredInitializationError, Parameter
 
 _device = _core.device
 _thread = Context._thread
+_NOT_READY = None, None
 
 
-def _is_current(device):
-    """Whether new arrays are made on a device, given as its type and number."""
-    ctx = _thread.context or Context.default_ctx
-    return ctx.device_id == device[1] and ctx.device_typeid == device[0]
-
-
-def _is_plain(param):
-    """Whether a parameter's values are found as those of every other."""
-    return type(param).data is Parameter.data
+def _all_on(device, items):
+    """Whether all items are arrays on a device, which is given as its type and number."""
+    for item in items:  # noqa: SIM110 (all() would cost each call of a block a generator)
+        if not isinstance(item, NDArray) or _device(item) != device:
+            return False
+    return True
 
 
 class HybridBlock(Block):
@@ -73,7 +74,7 @@ class HybridBlock(Block):
         if isinstance(value, HybridBlock):
             self._clear_cached_op()
         elif isinstance(value, Parameter):
-            self._placed = -1
+            self._generation = -1
 
     def register_child(self, block, name=None):
         """Makes a hybrid block belong to this one, under a name or the next number.
@@ -92,17 +93,9 @@ class HybridBlock(Block):
         self._clear_cached_op()
 
     def hybridize(
-        self,
-        active=True,
-        backend=None,
-        clear=True,
-        static_alloc=False,
-        static_shape=False,
-        inline_limit=2,
-        forward_bulk_size=None,
-        backward_bulk_size=None,
-        **kwargs,
-    ):
+        self, active=True, backend=None, clear=True, static_alloc=False, static_shape=False,
+        inline_limit=2, forward_bulk_size=None, backward_bulk_size=None, **kwargs
+    ):  # fmt: skip
         """Has the block run as one graph, which the next call makes; and those inside too.
 
         Parameters
@@ -144,8 +137,16 @@ class HybridBlock(Block):
         self._cached_graph: tuple = ()
         self._cached_op: Any = None
         self._cached_params: Any = None
-        self._placed = -1  # Parameter._placements when the parameters were looked up
-        self._placed_on: Any = None
+        self._cached_extra = -1  # how many arguments follow the first, where all are arrays
+        # Puts arguments and parameters in the order of the graph's inputs; None where they are.
+        self._cached_order: Any = None
+        # By device: the current context, and the parameters as a call needs them. They hold as long
+        # as Parameter._generation is what it was.
+        self._ready: dict = {}
+        self._generation = -1
+
+    def __getstate__(self):
+        return {**self.__dict__, "_cached_op": None, "_ready": {}, "_generation": -1}
 
     def cast(self, dtype):
         """Casts all parameters to another data type; the graph is made anew."""
@@ -182,15 +183,20 @@ class HybridBlock(Block):
         ValueError
             There are arrays and symbols, or neither; or arrays on several contexts.
         """
-        if isinstance(x, NDArray) and self._placed == Parameter._placements:
+        if isinstance(x, NDArray) and self._generation == Parameter._generation:
+            # The usual call: all is where it was the last time.
             device = _device(x)
-            if device == self._placed_on and _is_current(device):
-                # The usual call: all is where it was the last time.
+            context, params = self._ready.get(device, _NOT_READY)
+            if context is (_thread.context or Context.default_ctx):
                 if not self._active:
-                    params = {key: param._data[0] for key, param in self._reg_params.items()}
                     return self.hybrid_forward(ndarray, x, *args, **params)
-                if not args and self._cached_single:
-                    return self._cached_op(x, *[param._data[0] for param in self._cached_params])
+                if len(args) == self._cached_extra and _all_on(device, args):
+                    order = self._cached_order
+                    if order is None:
+                        out = self._cached_op(x, *args, *params)
+                    else:
+                        out = self._cached_op(*order((x, *args, *params)))
+                    return out if self._out_format == 0 else self._regrouped(out)
         return self._forward(x, *args)
 
     def _forward(self, *args):
@@ -207,19 +213,19 @@ class HybridBlock(Block):
                 f"{self.name}: there is neither an array nor a symbol among the arguments, of "
                 f"types {[type(arg) for arg in args]}"
             )
-        devices = {_device(array) for array in arrays}
         ctx = arrays[0].context
-        if len(devices) > 1:
+        if self._active and not _all_on(_device(arrays[0]), arrays):
             contexts = sorted({str(array.context) for array in arrays})
             raise ValueError(f"{self.name}: the arguments are on several contexts: {contexts}")
-        if _is_current(_device(arrays[0])):
-            return self._run(ctx, args)
+        current = current_context()
+        if current == ctx:
+            return self._run(current, args)
         with ctx:
             return self._run(ctx, args)
 
     def _run(self, ctx, args):
         if self._active:
-            return self._call_cached_op(*args)
+            return self._call_cached_op(ctx, *args)
         own = self._reg_params
         try:
             params = {key: param.data(ctx) for key, param in own.items()}
@@ -228,14 +234,16 @@ class HybridBlock(Block):
             for param in own.values():
                 param._finish_deferred_init()
             params = {key: param.data(ctx) for key, param in own.items()}
-        self._remember_places(own.values(), ctx)
+        self._remember(ctx, own.values(), params)
         return self.hybrid_forward(ndarray, *args, **params)
 
-    def _remember_places(self, params, ctx):
-        """Notes that the parameters are on one context only, so that calls need not look."""
-        if all(_is_plain(param) and len(param._data) == 1 for param in params):
-            self._placed = Parameter._placements
-            self._placed_on = (ctx.device_typeid, ctx.device_id)
+    def _remember(self, ctx, params, arrays):
+        """Notes the arrays of the parameters on a context, so that calls need not look for them."""
+        if self._generation != Parameter._generation:
+            self._generation, self._ready = Parameter._generation, {}
+        # What overrides data() is asked at each call.
+        if all(type(param).data is Parameter.data for param in params):
+            self._ready[ctx.device_typeid, ctx.device_id] = ctx, arrays
 
     def _compose(self, *args):
         params = {key: param.var() for key, param in self._reg_params.items()}
@@ -260,16 +268,14 @@ class HybridBlock(Block):
     def _get_graph(self, *args):
         """The symbols of the inputs, and of what the block makes of them."""
         flat, form = flatten(args, "input")
-        if self._cached_graph and _same_form(form, self._in_format):
+        if self._cached_graph and same_form(form, self._in_format):
             return self._cached_graph
-        given = [i for i, item in enumerate(flat) if item is not None]
-        names = ["data"] if len(given) == 1 else [f"data{i}" for i in range(len(given))]
+        names = ["data"] if len(flat) == 1 else [f"data{i}" for i in range(len(flat))]
         inputs = [symbol.var(name) for name in names]
-        items: list = [None] * len(flat)
-        for i, variable in zip(given, inputs):
-            items[i] = variable
-        output = self._compose(*regroup(iter(items), _single(form)))
+        output = self._compose(*regroup(iter(inputs), without_outputs(form)))
         outputs, self._out_format = flatten(output, "output")
+        if not outputs:
+            raise ValueError(f"{self.name}: hybrid_forward returns no symbol, but {output!r}")
         self._in_format = form
         self._cached_graph = inputs, outputs[0] if len(outputs) == 1 else symbol.Group(outputs)
         return self._cached_graph
@@ -282,32 +288,39 @@ class HybridBlock(Block):
         names = output.list_inputs()
         unknown = [name for name in names if name not in positions and name not in params]
         if unknown:
-            raise MXNetError(
+            raise AssertionError(
                 f"{self.name}: the graph has inputs that are neither arguments nor parameters of "
                 f"the block: {', '.join(unknown)}"
             )
+        unused = params.keys() - set(names)
+        if unused:
+            listed = ", ".join(name for name in params if name in unused)
+            warnings.warn(f"{self.name}: no computation uses the parameters {listed}", stacklevel=6)
         op = CachedOp(output, self._flags)
         if self._callback:
             op._register_op_hook(self._callback, self._monitor_all)
         self._cached_params = [params[name] for name in names if name not in positions]
         # Which argument is the input of which number.
         self._cached_slots = [(i, positions[n]) for i, n in enumerate(names) if n in positions]
-        self._cached_single = (
-            self._cached_slots == [(0, 0)] and self._in_format == [0] and self._out_format == 0
-        )
+        count = len(inputs)
+        numbers = itertools.count(count)
+        order = [positions[n] if n in positions else next(numbers) for n in names]
+        # itemgetter gives a tuple of two items and more.
+        in_order = order[:count] == list(range(count))
+        self._cached_order = None if in_order else operator.itemgetter(*order)
+        usable = (in_order or len(order) > 1) and self._in_format == [0] * count
+        self._cached_extra = count - 1 if usable else -1
         self._cached_op = op
 
-    def _call_cached_op(self, *args):
+    def _call_cached_op(self, ctx, *args):
         flat, form = flatten(args, "input")
         if self._cached_op is None:
             self._build_cache(*args)
-        if not _same_form(form, self._in_format):
+        if not same_form(form, self._in_format):
             raise ValueError(
                 f"{self.name}: the arguments are nested as {form}, and the block was hybridized "
                 f"for {self._in_format}; hybridize() has it made for others"
             )
-        flat = [item for item in flat if item is not None]
-        ctx = flat[0].context
         params = self._cached_params
         try:
             arrays = [param.data(ctx) for param in params]
@@ -316,10 +329,12 @@ class HybridBlock(Block):
             for param in params:
                 param._finish_deferred_init()
             arrays = [param.data(ctx) for param in params]
-        self._remember_places(params, ctx)
+        self._remember(ctx, params, tuple(arrays))
         for number, position in self._cached_slots:
             arrays.insert(number, flat[position])
-        out = self._cached_op(*arrays)
+        return self._regrouped(self._cached_op(*arrays))
+
+    def _regrouped(self, out):
         return regroup(iter([out] if isinstance(out, NDArray) else out), self._out_format)
 
     def _deferred_infer_shape(self, *args):
@@ -341,7 +356,7 @@ class HybridBlock(Block):
 
     def _infer_attributes(self, infer, attribute, args):
         inputs, output = self._get_graph(*args)
-        flat = [item for item in flatten(args, "input")[0] if item is not None]
+        flat = flatten(args, "input")[0]
         known = {v.name: getattr(item, attribute) for v, item in zip(inputs, flat)}
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -350,9 +365,9 @@ class HybridBlock(Block):
             raise ValueError(str(caught[0].message) if caught else f"{infer}: not all is known")
         found = dict(zip(output.list_arguments(), arguments))
         found.update(zip(output.list_auxiliary_states(), states))
-        for param in self.collect_params().values():
-            if param.name in found:
-                setattr(param, attribute, found[param.name])
+        for name, param in self.collect_params().items():
+            if name in found:
+                setattr(param, attribute, found[name])
 
     def export(self, path, epoch=0, remove_amp_cast=True):
         """Writes the graph and the parameters to files that need no Python to be read.
@@ -390,38 +405,10 @@ class HybridBlock(Block):
         ndarray.save(f"{path}-{epoch:04d}.params", arrays)
 
     def optimize_for(
-        self,
-        x,
-        *args,
-        backend=None,
-        clear=False,
-        static_alloc=False,
-        static_shape=False,
-        inline_limit=2,
-        forward_bulk_size=None,
-        backward_bulk_size=None,
-        **kwargs,
-    ):
+        self, x, *args, backend=None, clear=False, static_alloc=False, static_shape=False,
+        inline_limit=2, forward_bulk_size=None, backward_bulk_size=None, **kwargs
+    ):  # fmt: skip
         """Graphs run on mxtape's own engine only: an MXNetError."""
         if not backend:
             raise ValueError("optimize_for: backend must be given")
         raise MXNetError(f"optimize_for: there is no backend {backend!r}")
-
-
-def _single(form):
-    """The form of variables in the place of what has this form: each has one output."""
-    if isinstance(form, list):
-        return [_single(inner) for inner in form]
-    return min(form, 0)
-
-
-def _same_form(form, other):
-    """Whether two lists of arguments are nested in one way; Nones at the end do not count."""
-
-    def stripped(forms):
-        forms = list(forms)
-        while forms and forms[-1] == -1:
-            forms.pop()
-        return forms
-
-    return form == other or stripped(form) == stripped(other)

@@ -9,7 +9,7 @@ from ..symbol import Symbol
 
 
 def flatten(nested, what):
-    """The arrays or symbols (and Nones) of a nested list in order, and its form.
+    """The arrays or symbols of a nested list in order, without Nones, and its form.
 
     >>> import mxtape as mx
     >>> x = mx.nd.zeros((1,))
@@ -22,7 +22,7 @@ def flatten(nested, what):
         count = len(nested)
         return [nested], count if count > 1 else 0
     if nested is None:
-        return [None], -1
+        return [], -1
     if not isinstance(nested, (list, tuple)):
         raise ValueError(
             f"the {what} of a hybridized block must be an array, a symbol or a (nested) list of "
@@ -42,14 +42,37 @@ def regroup(flat, form):
 
     Of a symbol with several outputs there are as many items, which become a list.
 
-    >>> regroup(iter([1, 2, 3, 4]), [0, [2, 0]])
-    [1, [[2, 3], 4]]
+    >>> regroup(iter([1, 2, 3, 4]), [0, [2, 0], -1])
+    [1, [[2, 3], 4], None]
     """
     if isinstance(form, list):
         return [regroup(flat, inner) for inner in form]
+    if form < 0:
+        return None
     if form > 0:
         return [next(flat) for _ in range(form)]
     return next(flat)
+
+
+def same_form(form, other):
+    """Whether two lists are nested in one way; Nones at their ends do not count.
+
+    >>> same_form([0, -1], [0]), same_form([0], [[0]])
+    (True, False)
+    """
+    return form == other or _without_end(form) == _without_end(other)
+
+
+def _without_end(forms):
+    count = len(forms)
+    while count and forms[count - 1] == -1:
+        count -= 1
+    return forms[:count]
+
+
+def without_outputs(form):
+    """The form of variables in the place of what has this form: each has one output."""
+    return [without_outputs(inner) for inner in form] if isinstance(form, list) else min(form, 0)
 
 
 def leaves(nested):

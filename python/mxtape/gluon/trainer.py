@@ -3,6 +3,7 @@
 from typing import Any
 
 from .. import optimizer as opt
+from .._loader import core as _core
 from ..base import MXNetError
 from ..kvstore import KVStore
 from ..model import _create_kvstore
@@ -199,7 +200,7 @@ class Trainer:
         """
         self._check_and_rescale_grad(self._scale / batch_size)
         self._prepare()
-        if not ignore_stale_grad:
+        if self._kvstore is not None and not ignore_stale_grad:
             self._check_fresh()
         # Where the store updates, it must not get gradients that have overflowed.
         if self._update_on_kvstore and self._has_overflow():
@@ -292,24 +293,19 @@ class Trainer:
 
     def _check_fresh(self):
         for param in self._params:
-            if param.grad_req == "null":
-                continue
-            for data in param.list_data():
-                if not data._fresh_grad:
-                    raise UserWarning(
-                        f"the gradient of parameter {param.name} on {data.context} is stale: "
-                        "backward has not written it since the last step. If the loss depends on "
-                        "only some of the parameters on purpose, ignore_stale_grad=True leaves "
-                        "the others as they are"
-                    )
+            if param.grad_req != "null":
+                for data in param.list_data():
+                    if not _core.fresh_grad(data):
+                        _fail_stale(param, data)
 
     def _update(self, ignore_stale_grad=False):
         """Updates the parameters on each context, those with fresh gradients."""
-        if not ignore_stale_grad:
-            self._check_fresh()
         if self._update_on_kvstore:
+            if not ignore_stale_grad:
+                self._check_fresh()
             return
         rows: list = [([], [], []) for _ in self._updaters]
+        is_fresh = _core.fresh_grad
         for index, param in enumerate(self._params):
             if param.grad_req == "null":
                 continue
@@ -320,13 +316,15 @@ class Trainer:
                     f"{len(rows)} when the Trainer was made: make a new one"
                 )
             for (indices, grads, weights), data, grad in zip(rows, datas, param.list_grad()):
-                if data._fresh_grad:
+                if is_fresh(data):
                     indices.append(index)
                     grads.append(grad)
                     weights.append(data)
+                elif not ignore_stale_grad:
+                    _fail_stale(param, data)
         for updater, (indices, grads, weights) in zip(self._updaters, rows):
             for weight in weights:
-                weight._fresh_grad = False
+                _core.set_fresh_grad(weight, False)
             updater(indices, grads, weights)
 
     def _row_sparse_pull(self, parameter, out, row_id, full_idx=False):
@@ -386,6 +384,14 @@ class Trainer:
                 updater.optimizer = self._updaters[0].optimizer
             self._optimizer = self._updaters[0].optimizer
         self._optimizer.param_dict = dict(enumerate(self._params))
+
+
+def _fail_stale(param, data):
+    raise UserWarning(
+        f"the gradient of parameter {param.name} on {data.context} is stale: backward has not "
+        "written it since the last step. If the loss depends on only some of the parameters on "
+        "purpose, ignore_stale_grad=True leaves the others as they are"
+    )
 
 
 def _listed(params):

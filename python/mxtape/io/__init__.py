@@ -8,17 +8,14 @@
 
 from . import io, utils
 from .arrays import NDArrayIter
-from .files import (
-    CSVIter,
-    ImageDetRecordIter,
+from .files import CSVIter, LibSVMIter, MNISTIter, MXDataIter
+from .image_det_records import ImageDetRecordIter
+from .image_records import (
     ImageRecordInt8Iter,
     ImageRecordIter,
     ImageRecordIter_v1,
     ImageRecordUInt8Iter,
     ImageRecordUInt8Iter_v1,
-    LibSVMIter,
-    MNISTIter,
-    MXDataIter,
 )
 from .io import DataBatch, DataDesc, DataIter, ResizeIter
 from .prefetching import PrefetchingIter

@@ -8,6 +8,7 @@ import os
 import struct
 import warnings
 import zlib
+from typing import Any
 
 import numpy as np
 
@@ -17,12 +18,6 @@ from .io import DataBatch, DataDesc, DataIter
 
 __all__ = [
     "CSVIter",
-    "ImageDetRecordIter",
-    "ImageRecordInt8Iter",
-    "ImageRecordIter",
-    "ImageRecordIter_v1",
-    "ImageRecordUInt8Iter",
-    "ImageRecordUInt8Iter_v1",
     "LibSVMIter",
     "MNISTIter",
     "MXDataIter",
@@ -44,7 +39,7 @@ class _Examples:
 
     def reset(self):
         self.cursor, self.begin = self.begin, 0
-        self.index = None
+        self.index: Any = None
         self.pad = 0
 
     def iter_next(self):
@@ -61,9 +56,31 @@ class _Examples:
         self.cursor += self.batch_size
         return True
 
+    def described(self):
+        """Shapes and dtypes of data and labels."""
+        return [
+            ((self.batch_size, *values.shape[1:]), values.dtype.type)
+            for values in (self.data, self.label)
+        ]
+
+    def _rows(self, values):
+        if self.index is None:
+            raise MXNetError("there is no batch yet: iter_next() moves to the first one")
+        rows = values[self.index]
+        return array(rows, dtype=rows.dtype)
+
+    def getdata(self):
+        return self._rows(self.data)
+
+    def getlabel(self):
+        return self._rows(self.label)
+
+    def getindex(self):
+        return self.index.astype("uint64")
+
 
 class MXDataIter(DataIter):
-    """What :func:`CSVIter`, :func:`LibSVMIter` and :func:`MNISTIter` return.
+    """What :func:`CSVIter`, :func:`MNISTIter`, :func:`ImageRecordIter` and their kin return.
 
     Parameters
     ----------
@@ -82,11 +99,9 @@ class MXDataIter(DataIter):
         self.handle = handle
         self._debug_skip_load = False
         self._first_batch = None
-        self.provide_data = [self._described(data_name, handle.data)]
-        self.provide_label = [self._described(label_name, handle.label)]
-
-    def _described(self, name, values):
-        return DataDesc(name, (self.batch_size, *values.shape[1:]), values.dtype.type)
+        data, label = handle.described()
+        self.provide_data = [DataDesc(data_name, *data)]
+        self.provide_label = [DataDesc(label_name, *label)]
 
     def debug_skip_load(self):
         """Lets :meth:`next` return the first batch always, to time a program without its data."""
@@ -114,23 +129,17 @@ class MXDataIter(DataIter):
             self._first_batch = batch
         return batch
 
-    def _rows(self, values):
-        if self.handle.index is None:
-            raise MXNetError("there is no batch yet: iter_next() moves to the first one")
-        rows = values[self.handle.index]
-        return array(rows, dtype=rows.dtype)
-
     def getdata(self):
         """The batch's data: an NDArray, not a list of them."""
-        return self._rows(self.handle.data)
+        return self.handle.getdata()
 
     def getlabel(self):
         """The batch's labels: an NDArray, not a list of them."""
-        return self._rows(self.handle.label)
+        return self.handle.getlabel()
 
     def getindex(self):
         """The positions of the batch's examples in the file, of dtype uint64."""
-        return self.handle.index.astype("uint64")
+        return self.handle.getindex()
 
     def getpad(self):
         return self.handle.pad
@@ -499,25 +508,3 @@ def MNISTIter(
     if not _flag(silent):
         logging.info("MNISTIter: %d images from %s", len(images), os.fspath(image))
     return MXDataIter(_Examples(images, labels, batch_size, "discard"), data_name, label_name)
-
-
-# ---- images in record files
-
-
-def _unsupported(name):
-    def function(*args, **kwargs):
-        raise MXNetError(
-            f"io.{name}: record files of images are not in mxtape yet; see docs/differences.md"
-        )
-
-    function.__name__ = function.__qualname__ = name
-    function.__doc__ = "Not supported yet: raises an MXNetError."
-    return function
-
-
-ImageRecordIter = _unsupported("ImageRecordIter")
-ImageRecordIter_v1 = _unsupported("ImageRecordIter_v1")
-ImageRecordInt8Iter = _unsupported("ImageRecordInt8Iter")
-ImageRecordUInt8Iter = _unsupported("ImageRecordUInt8Iter")
-ImageRecordUInt8Iter_v1 = _unsupported("ImageRecordUInt8Iter_v1")
-ImageDetRecordIter = _unsupported("ImageDetRecordIter")

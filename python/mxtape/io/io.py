@@ -256,9 +256,10 @@ __getattr__ = _borrowed.borrow(
     {
         ".io.arrays": "NDArrayIter",
         ".io.prefetching": "PrefetchingIter",
-        ".io.files": "CSVIter ImageDetRecordIter ImageRecordInt8Iter ImageRecordIter "
-        "ImageRecordIter_v1 ImageRecordUInt8Iter ImageRecordUInt8Iter_v1 LibSVMIter MNISTIter "
-        "MXDataIter",
+        ".io.files": "CSVIter LibSVMIter MNISTIter MXDataIter",
+        ".io.image_det_records": "ImageDetRecordIter",
+        ".io.image_records": "ImageRecordInt8Iter ImageRecordIter ImageRecordIter_v1 "
+        "ImageRecordUInt8Iter ImageRecordUInt8Iter_v1",
         ".io.utils": "_init_data _has_instance _getdata_by_idx",
     },
 )

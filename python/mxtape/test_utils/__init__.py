@@ -169,8 +169,6 @@ _NEEDS = {
     "mx.gluon": "check_gluon_hybridize_consistency",
     "mx.np": "np_symbol",
     "the tool im2rec": "get_im2rec_path",
-    "a network, which mxtape does not use": "download download_model get_bz2_data get_cifar10 "
-    "get_mnist get_mnist_iterator get_mnist_pkl get_mnist_ubyte get_zip_data",
 }
 _NOT_HERE = {name: need for need, names in _NEEDS.items() for name in names.split()}
 
@@ -197,6 +195,8 @@ __getattr__ = _borrowed.borrow(
         "contextlib": "contextmanager",
         ".context": "Context",
         ".test_utils.data": "DummyIter",
+        ".test_utils.files": "download download_model get_bz2_data get_cifar10 get_mnist "
+        "get_mnist_iterator get_mnist_pkl get_mnist_ubyte get_zip_data",
         ".runtime": "Features",
         ".symbol": "Symbol",
         ".util": "use_np",
