@@ -385,6 +385,29 @@ def test_several_contexts(hybridize):
         net(nd.ones((2,), ctx=mx.cpu(2)))
 
 
+def test_scopes_of_threads_are_their_own():
+    net = nn.HybridSequential(prefix="net_")
+    inside, left = threading.Event(), threading.Event()
+    names = []
+
+    def other():
+        with mx.name.Prefix("mine_"), net.name_scope():
+            inside.set()
+            left.wait(10)
+        names.append(mx.name.NameManager.current.get(None, "x"))
+        with mx.name.Prefix("mine_"):
+            names.append(nn.Dense(1).prefix.startswith("mine_dense"))
+
+    thread = threading.Thread(target=other)
+    with net.name_scope():
+        thread.start()
+        inside.wait(10)
+        names.append(nn.Dense(1).prefix)
+    left.set()
+    thread.join()
+    assert names == ["net_dense0_", "x0", True]
+
+
 def test_calls_from_threads():
     net = mlp(8, 4)
     net.initialize()
