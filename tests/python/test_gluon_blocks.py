@@ -399,10 +399,12 @@ def test_scopes_of_threads_are_their_own():
             names.append(nn.Dense(1).prefix.startswith("mine_dense"))
 
     thread = threading.Thread(target=other)
+    before = mx.name.NameManager.current
     with net.name_scope():
         thread.start()
         inside.wait(10)
         names.append(nn.Dense(1).prefix)
+    assert mx.name.NameManager.current is before
     left.set()
     thread.join()
     assert names == ["net_dense0_", "x0", True]
