@@ -12,7 +12,6 @@
 #include "graph/infer.h"
 #include "graph/reverse.h"
 #include "op/call.h"
-#include "runtime/fusion.h"
 
 namespace mxtape {
 namespace {
@@ -231,7 +230,7 @@ void Program::check_states(Inputs inputs, Mode mode) const {
 
 bool Program::run_fused(const FusedSteps& fused, Inputs inputs, Outputs* made, Frame* frame) const {
   const Region& region = fused.region;
-  if (fusion::is_large(region.shape().size())) return false;
+  if (!runs_now(region)) return false;
   SmallVector<const char*, 16> loads(fused.loads.size());
   uint16_t device = 0;
   for (size_t i = 0; i < loads.size(); ++i) {

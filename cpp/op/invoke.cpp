@@ -5,9 +5,11 @@
 #include <cstring>
 #include <mutex>
 #include <new>
+#include <optional>
 
 #include "autograd/recorder.h"
 #include "core/at_fork.h"
+#include "core/profile.h"
 #include "op/call.h"
 #include "op/functional.h"
 #include "op/op_node.h"
@@ -18,6 +20,8 @@
 
 namespace mxtape {
 namespace {
+
+static_assert(BlockingScope::kBytes == profile::kLargeBytes);
 
 // More outputs than a call can have: their number may come from a parameter.
 constexpr size_t kMaxOutputs = size_t{1} << 20;
@@ -75,6 +79,8 @@ class LateReduction final : public fusion::Reduction {
   LateReduction(const OpSchema& op, ParamsRef params, Mode mode)
       : op_(op), params_(std::move(params)), mode_(mode) {}
   void run(const NDArray& in, const NDArray& out) const override {
+    std::optional<profile::OperatorSpan> span;
+    if (profile::records(profile::kImperative | profile::kSymbolic)) span.emplace(op_.name);
     const NDArray* inputs[] = {&in};
     op_.kernel(KernelCall(op_, Inputs(inputs, 1), {&out, 1}, params_.get(), mode_));
   }
@@ -287,18 +293,35 @@ void check_writable(const NDArray& array, std::string_view op) {
   for (const NDArray& input : inputs_) bytes_ = std::max(bytes_, input.nbytes());
 }
 
+[[gnu::always_inline]] inline void Call::compute_in_line() {
+  for (size_t i = 0; i < inputs_.size(); ++i) {
+    if (op_.mutates && mutates(i)) fusion::before_write(inputs_[i]);
+    if (!op_.tile_operands && !(op_.streams && i == 0)) inputs_[i].storage()->materialize();
+  }
+  for (size_t i = 0; i < given_; ++i) fusion::before_write(outputs_[i]);
+  for (const NDArray& out : spare_) fusion::before_write(out);
+  run_kernel(KernelCall(op_, inputs_, outputs_, params_.get(), mode_));
+  for (size_t k = 0; k < copied_.size(); ++k) {
+    std::memcpy(spare_[k].bytes(), outputs_[copied_[k]].bytes(), spare_[k].nbytes());
+  }
+}
+
+// Of a large call, or of any while operators are recorded.
+[[gnu::noinline]] void Call::compute_watched() {
+  const BlockingScope scope(bytes_);
+  if (!profile::records(step_ ? profile::kSymbolic : profile::kImperative)) {
+    return compute_in_line();
+  }
+  const profile::OperatorSpan span(op_.name);
+  compute_in_line();
+}
+
 [[gnu::always_inline]] inline void Call::run_in_line() {
   if (!waits_) {
-    const BlockingScope scope(bytes_);
-    for (size_t i = 0; i < inputs_.size(); ++i) {
-      if (op_.mutates && mutates(i)) fusion::before_write(inputs_[i]);
-      if (!op_.tile_operands && !(op_.streams && i == 0)) inputs_[i].storage()->materialize();
-    }
-    for (size_t i = 0; i < given_; ++i) fusion::before_write(outputs_[i]);
-    for (const NDArray& out : spare_) fusion::before_write(out);
-    run_kernel(KernelCall(op_, inputs_, outputs_, params_.get(), mode_));
-    for (size_t k = 0; k < copied_.size(); ++k) {
-      std::memcpy(spare_[k].bytes(), outputs_[copied_[k]].bytes(), spare_[k].nbytes());
+    if (bytes_ >= profile::watched_bytes.load(std::memory_order_relaxed)) {
+      compute_watched();
+    } else {
+      compute_in_line();
     }
   }
   for (size_t k = 0; k < copied_.size(); ++k) outputs_[copied_[k]] = std::move(spare_[k]);
@@ -330,6 +353,7 @@ void invoke_step(const OpSchema& op, Inputs inputs, const ParamsRef& params, Mod
                  std::span<const ArraySpec> specs, bool whole, Outputs& outputs) {
   Call call(op, inputs, params, mode, outputs);
   call.whole_ = whole;
+  call.step_ = true;
   try {
     if (specs.empty()) {
       call.infer_in_line();

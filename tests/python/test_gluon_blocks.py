@@ -106,6 +106,26 @@ def test_a_loss_that_uses_some_of_the_outputs(hybridize):
     assert net.v.grad().asscalar() == 0
 
 
+def test_gradients_of_what_a_loss_does_not_use():
+    """A hybridized block writes zeros, as MXNet's does: a Trainer finds no stale gradient."""
+    for hybridize in (False, True):
+        net = made(lambda F, x, w, v: (x * w, F.BlockGrad(x * v)), hybridize, w=(2,), v=(2,))
+        trainer = gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": 1})
+        for param in (net.w, net.v):
+            param.grad()[:] = 9
+        with autograd.record():
+            first, _ = net(nd.ones((2,)))
+            first.sum().backward()
+        assert net.w.grad().asnumpy().tolist() == [1, 1]
+        if hybridize:
+            assert net.v.grad().asnumpy().tolist() == [0, 0]
+            trainer.step(1)
+        else:
+            assert net.v.grad().asnumpy().tolist() == [9, 9]
+            with pytest.raises(UserWarning, match=net.v.name):
+                trainer.step(1)
+
+
 @BOTH
 @pytest.mark.parametrize(
     "constant",
@@ -132,6 +152,22 @@ def test_a_parameter_whose_shape_only_another_layer_tells(hybridize):
     )
     assert net(nd.ones((3, 5))).shape == (3, 2)
     assert net.w.shape == (3, 5)
+
+
+@BOTH
+def test_an_empty_batch_tells_the_shapes_too(hybridize):
+    net = mlp(4, 2)
+    net.initialize()
+    net.hybridize(hybridize)
+    assert net(nd.ones((0, 3))).shape == (0, 2)
+    assert net[0].weight.shape == (4, 3)
+
+
+@BOTH
+def test_shapes_that_do_not_follow_are_named(hybridize):
+    net = made(lambda F, x, w: F.broadcast_mul(x, w), hybridize, w=(0, 3))
+    with pytest.raises(ValueError, match=rf"{net.w.name}: \(0, 3\)"):
+        net(nd.ones((2, 3)))
 
 
 # ---- loops, for many steps
@@ -290,6 +326,9 @@ def test_values_are_found_where_they_are_now(hybridize):
         return values[0]
 
     assert now() == 1
+    for active in (not hybridize, hybridize):
+        net._active = active  # programs do this
+        assert now() == 1
     net.weight.set_data(nd.ones((1, 1)) * 2)
     assert now() == 2
     net.initialize(mx.init.Constant(3), force_reinit=True)

@@ -3,11 +3,12 @@
 import os
 import time
 import warnings
+from typing import Any
 
 import numpy as np
 
+from .... import metric
 from ....metric import EvalMetric
-from ....metric import Loss as metric_loss
 from .utils import _check_metrics
 
 __all__ = [
@@ -138,23 +139,24 @@ class MetricHandler(EpochBegin, BatchEnd):
         self.metrics, self.priority = _check_metrics(metrics), priority
 
     def epoch_begin(self, estimator, *args, **kwargs):
-        for metric in self.metrics:
-            metric.reset()
+        for each in self.metrics:
+            each.reset()
 
     def batch_end(self, estimator, *args, **kwargs):
         pred, label, loss = (kwargs[name] for name in ("pred", "label", "loss"))
-        for metric in self.metrics:
-            if isinstance(metric, metric_loss):
-                metric.update(0, loss)
+        for each in self.metrics:
+            if isinstance(each, metric.Loss):
+                each.update(0, loss)
             else:
-                metric.update(label, pred)
+                each.update(label, pred)
 
 
 class _Periodic(TrainBegin, BatchEnd, EpochEnd):
     """Counts batches and epochs, and acts after each so many of them."""
 
-    epoch_period: int | None
-    batch_period: int | None
+    # Numbers, or None.
+    epoch_period: Any
+    batch_period: Any
 
     def train_begin(self, estimator, *args, **kwargs):
         self.current_batch = self.current_epoch = 0
@@ -196,7 +198,7 @@ class ValidationHandler(_Periodic):
         self,
         val_data,
         eval_fn,
-        epoch_period=1,
+        epoch_period: Any = 1,
         batch_period=None,
         priority=-1000,
         event_handlers=None,
@@ -256,7 +258,8 @@ class LoggingHandler(TrainBegin, TrainEnd, EpochBegin, EpochEnd, BatchBegin, Bat
             )
         self.metrics = _check_metrics(metrics)
         self.batch_index = self.current_epoch = self.processed_samples = 0
-        self.priority, self.log_interval, self.log_interval_time = priority, log_interval, 0
+        self.priority, self.log_interval = priority, log_interval
+        self.log_interval_time = 0.0
 
     def train_begin(self, estimator, *args, **kwargs):
         self.train_start = time.time()
@@ -272,7 +275,7 @@ class LoggingHandler(TrainBegin, TrainEnd, EpochBegin, EpochEnd, BatchBegin, Bat
         else:
             estimator.logger.info("Train for %d batches.", estimator.max_batch)
         self.current_epoch = self.batch_index = self.processed_samples = 0
-        self.log_interval_time = 0
+        self.log_interval_time = 0.0
 
     def train_end(self, estimator, *args, **kwargs):
         seconds = time.time() - self.train_start
@@ -280,8 +283,7 @@ class LoggingHandler(TrainBegin, TrainEnd, EpochBegin, EpochEnd, BatchBegin, Bat
         estimator.logger.info(" ".join([text, *filter(None, [_values(self.metrics)])]))
 
     def batch_begin(self, estimator, *args, **kwargs):
-        if isinstance(self.log_interval, int):
-            self.batch_start = time.time()
+        self.batch_start = time.time()
 
     def batch_end(self, estimator, *args, **kwargs):
         if isinstance(self.log_interval, int):
@@ -293,13 +295,13 @@ class LoggingHandler(TrainBegin, TrainEnd, EpochBegin, EpochEnd, BatchBegin, Bat
                     f"{where}[Samples {self.processed_samples}] "
                     f"time/interval: {self.log_interval_time:.3f}s"
                 )
-                self.log_interval_time = 0
+                self.log_interval_time = 0.0
                 estimator.logger.info(" ".join([text, *filter(None, [_values(self.metrics)])]))
         self.batch_index += 1
 
     def epoch_begin(self, estimator, *args, **kwargs):
         self.epoch_start = time.time()
-        if any("training" in metric.name for metric in self.metrics):
+        if any("training" in each.name for each in self.metrics):
             rate = estimator.trainer.learning_rate
             estimator.logger.info(
                 "[Epoch %d] Begin, current learning rate: %.4f", self.current_epoch, rate
@@ -315,6 +317,18 @@ class LoggingHandler(TrainBegin, TrainEnd, EpochBegin, EpochEnd, BatchBegin, Bat
         self.current_epoch += 1
 
 
+# Metrics whose smaller values are better.
+_ERRORS = (
+    metric.Loss,
+    metric.MAE,
+    metric.MSE,
+    metric.RMSE,
+    metric.CrossEntropy,
+    metric.NegativeLogLikelihood,
+    metric.Perplexity,
+)
+
+
 def _comparison(mode, monitor, what):
     """``np.less`` or ``np.greater``: whether a new value of the monitor is better than another."""
     if mode not in ("auto", "min", "max"):
@@ -328,8 +342,7 @@ def _comparison(mode, monitor, what):
         return np.less
     if mode == "max":
         return np.greater
-    # Losses are better when they are smaller.
-    greater = "loss" not in monitor.get()[0].lower()
+    greater = not isinstance(monitor, _ERRORS)
     name = "greater" if greater else "less"
     warnings.warn(
         f"{what}: a value of {monitor.get()[0]} counts as better when it is {name}; mode='min' or "
@@ -361,8 +374,8 @@ class CheckpointHandler(_Periodic):
         Above 0, what is saved is logged.
     save_best : bool, default False
     mode : {'auto', 'min', 'max'}, default 'auto'
-        Whether smaller or greater values of `monitor` are better. 'auto': smaller if its name has
-        'loss' in it.
+        Whether smaller or greater values of `monitor` are better. 'auto': smaller for losses and
+        errors, greater for others; a warning says which.
     epoch_period : int or None, default 1
     batch_period : int or None, default None
     max_checkpoints : int, default 5
@@ -479,8 +492,8 @@ class CheckpointHandler(_Periodic):
             graph[1].save(path)
         else:
             estimator.logger.info(
-                "CheckpointHandler: the network has no graph, so there is no %s; a HybridBlock that "
-                "was hybridized has one",
+                "CheckpointHandler: there is no %s, as the network is not a HybridBlock that was "
+                "hybridized",
                 path,
             )
 
@@ -549,8 +562,8 @@ class EarlyStoppingHandler(TrainBegin, EpochEnd, TrainEnd):
     patience : int, default 0
         How many epochs without a better value are waited for.
     mode : {'auto', 'min', 'max'}, default 'auto'
-        Whether smaller or greater values are better. 'auto': smaller if the metric's name has
-        'loss' in it.
+        Whether smaller or greater values are better. 'auto': smaller for losses and errors, greater
+        for others; a warning says which.
     baseline : float, optional
         A value that must be improved upon.
     """

@@ -32,17 +32,17 @@ def _check_handler_metric_ref(handler, known_metrics):
     Raises
     ------
     ValueError
-        An attribute of the handler is, or has in it, a metric that is not one of `known_metrics`.
+        An attribute of the handler is a metric that is not one of `known_metrics`, or its `metrics`
+        have one.
     """
-    for value in vars(handler).values():
-        for metric in value if isinstance(value, (list, tuple)) else [value]:
-            if isinstance(metric, _metric.EvalMetric) and not any(
-                metric is known for known in known_metrics
-            ):
-                raise ValueError(
-                    f"{type(handler).__name__} refers to {metric}, which is none of "
-                    "estimator.train_metrics and estimator.val_metrics; use one of those"
-                )
+    for metric in [*vars(handler).values(), *getattr(handler, "metrics", ())]:
+        if isinstance(metric, _metric.EvalMetric) and not any(
+            metric is known for known in known_metrics
+        ):
+            raise ValueError(
+                f"{type(handler).__name__} refers to {metric}, which is none of "
+                "estimator.train_metrics and estimator.val_metrics; use one of those"
+            )
 
 
 def _suggest_metric_for_loss(loss):
