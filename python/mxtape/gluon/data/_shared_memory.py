@@ -223,17 +223,20 @@ class Reader:
     ----------
     limit : int
         With more segments than that, batches are copied: each needs a descriptor.
+    private : bool
+        Whether what is written to the memory is seen only here.
     """
 
-    def __init__(self, limit):
+    def __init__(self, limit, private=False):
         self._limit = limit
+        self._flags = mmap.MAP_PRIVATE if private else mmap.MAP_SHARED
         self._maps = {}
 
     def learn(self, news, dropped):
         """Maps new segments, whose descriptors it closes, and forgets others."""
         for number, size, descriptor in news:
             try:
-                self._maps[number] = mmap.mmap(descriptor, _MARKS + size)
+                self._maps[number] = mmap.mmap(descriptor, _MARKS + size, self._flags)
             finally:
                 os.close(descriptor)
         for number in dropped:

@@ -37,8 +37,11 @@ def make_batch(dataset, indices, batchify_fn, seeds=None):
     return batchify_fn([dataset[i] for i in indices])
 
 
-def run(channel, dataset, batchify_fn):
-    """Makes batches until the other end of the channel is closed."""
+def run(channel, work):
+    """Makes batches until the other end of the channel is closed.
+
+    `work` is a data set and a batchify function; None where they come with the first message.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent answers Ctrl-C
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.set_wakeup_fd(-1)
@@ -52,7 +55,7 @@ def run(channel, dataset, batchify_fn):
     _shared_memory.writer = writer = _shared_memory.Writer()
     try:
         channel.send(("hello",), [report])
-        _Worker(channel, writer, dataset, batchify_fn).loop()
+        _Worker(channel, writer, work).loop()
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # the parent has ended, or does not need this process any more
 
@@ -66,11 +69,10 @@ def _keep_freed_memory():
 
 
 class _Worker:
-    def __init__(self, channel, writer, dataset, batchify_fn):
+    def __init__(self, channel, writer, work):
         self._channel = channel
         self._writer = writer
-        self._dataset = dataset
-        self._batchify_fn = batchify_fn
+        self._work = work
         self._parent = os.getppid()
         self._tasks: collections.deque = collections.deque()
         self._cancelled = set()
@@ -92,18 +94,24 @@ class _Worker:
     def _do(self, kind, *rest):
         if kind == "batch":
             indices, seeds = rest
-            return make_batch(self._dataset, indices, self._batchify_fn, seeds)
+            dataset, batchify_fn = self._work
+            return make_batch(dataset, indices, batchify_fn, seeds)
         func, args, kwds = rest
         return func(*args, **kwds)
 
     def _fetch(self):
         """Takes all messages, and waits for one where there is no task."""
         while True:
-            message, _ = self._channel.receive()
+            message, descriptors = self._channel.receive()
             if message is None:
                 if self._tasks:
                     return
                 self._wait(select.POLLIN)
+            elif message[0] == "work":
+                _, body, places, sizes = message
+                reader = _shared_memory.Reader(len(sizes), private=True)
+                reader.learn([(*new, fd) for new, fd in zip(sizes, descriptors)], [])
+                self._work = reader.load(body, places)
             elif message[0] == "cancel":
                 self._cancelled |= message[1] & {task[0] for task in self._tasks}
             else:

@@ -100,7 +100,7 @@ class _Worker:
         try:
             self.process = context.Process(
                 target=_worker.run,
-                args=(Channel(theirs), *work),
+                args=(Channel(theirs), work),
                 name=f"DataLoaderWorker-{number}",
                 daemon=True,
             )
@@ -167,6 +167,20 @@ def _start_method():
     return multiprocessing.get_start_method(allow_none=True) or "fork"
 
 
+def _packed(work):
+    """What a process that is not forked gets: arguments, or a message and descriptors.
+
+    With the message, all workers have the arrays in the same memory, which each may write to, as
+    after a fork.
+    """
+    try:
+        body, places, news, _ = _shared_memory.Writer().dump(work)
+    except RuntimeError:
+        return work, None, []  # locks and their like are given to a process only as arguments
+    sizes = [(number, size) for number, size, _ in news]
+    return None, ("work", body, places, sizes), [descriptor for _, _, descriptor in news]
+
+
 class WorkerPool:
     """Processes that make batches of a data set.
 
@@ -206,16 +220,24 @@ class WorkerPool:
         context = multiprocessing.get_context(_start_method())
         descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         limit = max(8, descriptors // 4 // self._processes)
+        work, message, memory = self._work, None, []
+        if context.get_start_method() != "fork":
+            work, message, memory = _packed(work)
         try:
             for number in range(self._processes):
-                worker = _Worker(context, number, limit, self._work)
+                worker = _Worker(context, number, limit, work)
                 self._workers.append(worker)
+                if message is not None:
+                    worker.channel.send(message, memory)
                 for descriptor in (worker.channel.fileno(), worker.process.sentinel):
                     self._by_descriptor[descriptor] = worker
                     self._poll.register(descriptor, select.POLLIN)
         except BaseException:
             self._halt("a worker could not start")
             raise
+        finally:
+            for descriptor in memory:
+                os.close(descriptor)
 
     def _halt(self, reason):
         """Ends the workers. What they have not made is lost."""
