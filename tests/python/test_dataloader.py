@@ -475,6 +475,32 @@ def test_in_another_process():
     assert [batch.asnumpy().tolist() for batch in half] == SQUARES[1:]
 
 
+def test_a_fork_keeps_the_batches_that_it_has():
+    loader = DataLoader(ArrayDataset(X), 2, num_workers=1)
+    kept = [next(iter(loader)) for _ in range(2)]
+    reader, writer = os.pipe()
+
+    def work():
+        kept.pop()
+        gc.collect()
+        os.read(reader, 1)
+        assert_same(kept[0], X[:2])
+
+    process = multiprocessing.get_context("fork").Process(target=work)
+    process.start()
+    time.sleep(0.1)
+    other = kept.pop()
+    kept.clear()
+    for _ in range(5):
+        assert len(list(loader)) == 5
+    assert_same(other, X[:2])
+    os.write(writer, b"x")
+    process.join(60)
+    assert process.exitcode == 0
+    os.close(reader)
+    os.close(writer)
+
+
 PROGRAM = """
 import os, signal, sys, time
 import numpy as np
@@ -571,6 +597,11 @@ def test_the_pool_of_a_loader():
     assert pool.apply(divmod, (7, 3)) == (2, 1)
     with pytest.raises(ZeroDivisionError):
         pool.apply(divmod, (7, 0))
+    slow = pool.apply_async(time.sleep, (0.3,))
+    slow.wait(0.01)
+    with pytest.raises(multiprocessing.TimeoutError):
+        slow.get(0.01)
+    assert slow.get(10) is None
     workers = pids(loader)
     pool.terminate()
     assert all(map(ended, workers))

@@ -3,6 +3,7 @@
 import collections
 import ctypes
 import faulthandler
+import gc
 import os
 import pickle
 import random
@@ -52,6 +53,7 @@ def run(channel, work):
     autograd.set_training(False)
     runtime.set_num_threads(1)
     _keep_freed_memory()
+    gc.freeze()  # what a forked process has of its parent is not looked at, so not copied
     _shared_memory.writer = writer = _shared_memory.Writer()
     try:
         channel.send(("hello",), [report])
