@@ -223,10 +223,9 @@ class _Seen(np.ndarray):
 
     _map: Optional[mmap.mmap] = None
     _mark = 0
-    _owner = 0
 
     def __del__(self):
-        if self._map is not None and self._owner == os.getpid():
+        if self._map is not None:
             self._map[self._mark] = 0
 
 
@@ -283,7 +282,7 @@ class Reader:
     def _see(self, number, mark):
         memory = self._maps[number]
         seen = np.ndarray.__new__(_Seen, len(memory), np.uint8, memory)
-        seen._map, seen._mark, seen._owner = memory, mark, os.getpid()
+        seen._map, seen._mark = memory, mark
         return seen.view(np.ndarray)
 
 
