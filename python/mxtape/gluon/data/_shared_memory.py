@@ -1,9 +1,9 @@
 """Memory that a worker writes and the process that reads its batches sees, without a copy.
 
-A worker makes anonymous files in memory and sends their descriptors. They have
-no name, so nothing is left behind, however a process ends. A segment is used again for another
-batch when no array of either process looks at it any more: a batch of the usual size costs no call
-of the system and touches no new page.
+A worker makes files in memory and sends their descriptors. They have no name, so nothing is left
+behind, however a process ends. Such a segment is used again for another batch when no array of
+either process looks at it any more: a batch of the usual size costs no call of the system and
+touches no new page.
 
 A segment begins with marks, one byte for each message that refers to it. The worker sets a mark
 when it sends the message; the reader clears it when the last array of that message is gone. When

@@ -23,8 +23,16 @@ _LOOK = 5000  # milliseconds after which a worker looks whether its parent is th
 
 
 def make_batch(dataset, indices, batchify_fn, seeds=None):
-    """The batch of some items; after seeding where items are made one by one, as they may be
-    random."""
+    """The batch of some items. Where they are made one by one they may be random: seeds come first.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    indices : list or numpy.ndarray of int
+    batchify_fn : callable
+    seeds : tuple of int, optional
+        For numpy.random, random and mx.random.
+    """
     if getattr(batchify_fn, "stacks", False):
         batch = _batchify.rows(dataset, indices)
         if batch is not None:

@@ -114,11 +114,9 @@ class _Worker:
 
     def traceback(self):
         """What it was doing when it was ended by a signal, or was asked for it."""
-        return (
-            ""
-            if self.report is None
-            else os.pread(self.report, 20_000, 0).decode("utf-8", "replace")
-        )
+        if self.report is None:
+            return ""
+        return os.pread(self.report, 20_000, 0).decode("utf-8", "replace")
 
     def close(self):
         self.channel.close()
