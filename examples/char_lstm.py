@@ -23,6 +23,7 @@ import time
 
 import numpy as np
 from common import Adam, parse_arguments
+from documentation import load_documentation, parallel_streams, table_loss
 
 import mxtape as mx
 from mxtape import autograd, nd
@@ -39,46 +40,16 @@ PROMPT = "The "
 def load_text():
     """Return the text to learn from and the text held out, as arrays of numbers, and the characters
     that the numbers stand for."""
-    from pydoc_data.topics import topics
-
-    paragraphs = dict.fromkeys(
-        paragraph for name in sorted(topics) for paragraph in topics[name].split("\n\n")
-    )
-    texts = ["", ""]
-    for i, paragraph in enumerate(paragraphs):
-        plain = "".join(c for c in paragraph if c == "\n" or " " <= c <= "~")
-        texts[i % 10 == 9] += plain + "\n\n"
+    texts = load_documentation()
     characters = np.unique(list("".join(texts)))
     learnt, held_out = (np.searchsorted(characters, list(text)) for text in texts)
     return learnt, held_out, characters
 
 
-def table_loss(train, test, order, size):
-    """Bits per character on `test` of a table of how often a character followed `order` others.
-
-    A table starts from what the next shorter one says, as if seen twice.
-    """
-
-    def contexts(numbers, length):
-        return sum(
-            numbers[order - k : len(numbers) - k] * size ** (k - 1) for k in range(1, length + 1)
-        )
-
-    odds = np.full(len(test) - order, 1 / size)
-    for length in range(order + 1):
-        before, after = contexts(train, length), contexts(test, length)
-        pairs = np.bincount(before * size + train[order:], minlength=size ** (length + 1))
-        seen = np.bincount(np.zeros_like(train[order:]) + before, minlength=size**length)
-        odds = (pairs[after * size + test[order:]] + 2 * odds) / (seen[after] + 2)
-    return -np.log2(odds).mean()
-
-
 def streams(numbers):
     """Cut the text into parallel streams: (steps * LENGTH + 1, STREAMS), each going on below."""
-    steps = (len(numbers) // STREAMS - 1) // LENGTH
-    rows = steps * LENGTH + 1
-    cut = [numbers[i * (len(numbers) // STREAMS) :][:rows] for i in range(STREAMS)]
-    return nd.array(np.stack(cut, axis=1), dtype="float32"), steps
+    rows = parallel_streams(numbers, STREAMS, LENGTH)
+    return nd.array(rows, dtype="float32"), len(rows) // LENGTH
 
 
 class Network:

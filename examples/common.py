@@ -1,6 +1,9 @@
-"""What the examples share: the command line, the scanned digits, Adam, and derivatives."""
+"""What the examples share: the command line, the scanned digits, a progress bar, Adam, derivatives,
+and steps of Gluon networks."""
 
+import hashlib
 import math
+import sys
 
 import numpy as np
 
@@ -29,6 +32,14 @@ def parse_arguments(parser, unit, meaning, full, quick, goal=""):
 def require_positive(parser, unit, count):
     if count < 1:
         parser.error(f"--{unit} must be at least 1, not {count}")
+
+
+def require_resumable(parser, arguments):
+    """Refuse a --resume that names no epoch, or has no --prefix."""
+    if not 0 <= arguments.resume < arguments.epochs:
+        parser.error(f"--resume must be less than the {arguments.epochs} epochs")
+    if arguments.resume and not arguments.prefix:
+        parser.error("--resume needs the --prefix of the checkpoints")
 
 
 def split(*arrays):
@@ -78,6 +89,63 @@ class Adam:
                 rescale_grad=rescale_grad,
                 out=w,
             )
+
+
+def show_digits(drawings):
+    """Print images of shape (n, 64), in 0..1, side by side, in characters."""
+    shades = np.array(list(" .:-=+*#%@"))
+    rows = shades[(drawings.reshape((-1, 8, 8)) * 9.99).astype(int)]
+    for i in range(8):
+        print("  ".join("".join(np.repeat(drawing[i], 2)) for drawing in rows))
+
+
+class ProgressBar:
+    """One line that redraws itself on a terminal, and a plain line now and then elsewhere."""
+
+    def __init__(self, total, stream=sys.stdout, width=28):
+        self.total, self.stream, self.width = total, stream, width
+        self.every = max(1, total // 8)
+
+    def update(self, done, text):
+        if self.stream.isatty():
+            filled = self.width * done // self.total
+            bar = "█" * filled + "░" * (self.width - filled)
+            end = "\n" if done == self.total else ""
+            self.stream.write(f"\repoch {done:3}/{self.total} {bar} {text}{end}")
+        elif done % self.every == 0 or done == self.total:
+            self.stream.write(f"epoch {done:3}/{self.total}  {text}\n")
+        self.stream.flush()
+
+
+def take_step(trainer, loss_of, *batch, before=lambda: None):
+    """Move a Gluon network's weights against the gradient of a loss. Return the loss, per sample.
+
+    `loss_of(*batch)` gives a loss for each sample; the trainer takes their mean's gradient.
+    `before` is called when the gradients are there, those of the sum, and may change them.
+    """
+    with autograd.record():
+        loss = loss_of(*batch)
+    loss.backward()
+    before()
+    trainer.step(loss.shape[0])
+    return loss
+
+
+def train_epoch(trainer, batches, loss_of):
+    """Take a step for each batch. Return the mean loss."""
+    total = count = 0
+    for batch in batches:
+        loss = take_step(trainer, loss_of, *batch)
+        total, count = total + loss.sum().asscalar(), count + loss.shape[0]
+    return float(total / count)
+
+
+def digest(parameters):
+    """Eight letters that tell whether Gluon parameters have the same bits."""
+    whole = hashlib.sha256()
+    for parameter in parameters.values():
+        whole.update(parameter.data().astype("float32").asnumpy().tobytes())
+    return whole.hexdigest()[:8]
 
 
 def accuracy_status(accuracy, required):

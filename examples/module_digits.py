@@ -19,7 +19,7 @@ import sys
 import tempfile
 
 import numpy as np
-from common import accuracy_status, load_digits, parse_arguments
+from common import accuracy_status, load_digits, parse_arguments, require_resumable
 
 import mxtape as mx
 
@@ -112,10 +112,7 @@ def main():
     )
     if arguments.contexts < 1:
         parser.error(f"--contexts must be at least 1, not {arguments.contexts}")
-    if not 0 <= arguments.resume < arguments.epochs:
-        parser.error(f"--resume must be less than the {arguments.epochs} epochs")
-    if arguments.resume and not arguments.prefix:
-        parser.error("--resume needs the --prefix of the checkpoints")
+    require_resumable(parser, arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     mx.random.seed(arguments.seed)
     np.random.seed(arguments.seed)  # noqa: NPY002 (NDArrayIter shuffles with it)

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "autograd/inner.h"
+#include "autograd/profiled_vjp.h"
 #include "autograd/recorder.h"
 #include "core/error.h"
 
@@ -400,7 +401,7 @@ class Run {
       any = any || call.needs(i);
     }
     const size_t count = edges.size();
-    if (any) node.vjp(call);
+    if (any) profiled_vjp(node, call);
     for (size_t i = 0; i < count; ++i) {
       // Python code and other threads run in a vjp, and while large gradients are added.
       if (node.released()) {

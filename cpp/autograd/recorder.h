@@ -8,6 +8,7 @@ namespace mxtape::autograd {
 struct Mode {
   bool recording = false;
   bool training = false;
+  bool traced = false;  // what is recorded is told to a CallTrace, and is not on the tape
 };
 
 // Each thread has its own. A call reads it once, at its start, and passes it on.
@@ -23,7 +24,7 @@ inline bool is_training() { return thread_mode().training; }
 class StateScope {
  public:
   StateScope(bool recording, bool training) : previous_(thread_mode()) {
-    thread_mode() = {recording, training};
+    thread_mode() = {recording, training, false};
   }
   ~StateScope() { thread_mode() = previous_; }
   StateScope(const StateScope&) = delete;

@@ -4,6 +4,7 @@
 
 #include "autograd/recorder.h"
 #include "core/error.h"
+#include "op/functional.h"
 #include "op/registry.h"
 
 namespace mxtape {
@@ -28,6 +29,19 @@ void check_given(const Program& program, const Program::Plan& plan, Arrays given
     }
     check_writable(given[i], "CachedOp");
   }
+}
+
+// As in MXNet, what the heads do not depend on gets a gradient: otherwise one of a call before
+// would be left there, and look like that of this call.
+NDArray zeros_of(size_t end, const Frame* frame, std::span<const Ref<EndNode>> ends) {
+  if (frame) {
+    const ArraySpec& spec = frame->end_spec(end);
+    return full(spec.shape, spec.dtype, 0);
+  }
+  Shape shape;
+  DType dtype = kUnknownDType;
+  ends[end]->output_meta(0, shape, dtype);
+  return full(shape, dtype, 0);
 }
 
 }  // namespace
@@ -118,7 +132,9 @@ void GraphCallNode::vjp(autograd::VjpCall& call) {
     found = autograd::inner_gradients(heads, head_grads, ends, wanted, call.create_graph());
   }
   for (size_t i = 0; i < count; ++i) {
-    if (found[i].defined()) call.grad(i, std::move(found[i]));
+    if (!wanted[i]) continue;
+    if (!found[i].defined()) found[i] = zeros_of(i, frame.get(), ends);
+    call.grad(i, std::move(found[i]));
   }
 }
 

@@ -9,6 +9,7 @@
 #include "graph/control_flow.h"
 #include "graph/custom.h"
 #include "graph/probe.h"
+#include "graph/sizes.h"
 
 namespace mxtape {
 namespace {
@@ -145,6 +146,7 @@ class Inference {
       return;
     }
     if (infer_specs(node.op(), params, mode_, inputs, outputs)) return;
+    learn_from_sizes(node.op(), inputs, outputs);
     if (what_ != Infer::kDTypes) probe_shapes(node.op(), params, mode_, inputs, outputs);
     // Shapes of others may wait for these dtypes.
     const bool given = !inputs.empty() && inputs[0].dtype != kUnknownDType;

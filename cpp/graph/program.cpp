@@ -6,6 +6,7 @@
 #include "autograd/inner.h"
 #include "autograd/recorder.h"
 #include "core/error.h"
+#include "graph/compiled.h"
 #include "graph/control_flow_run.h"
 #include "graph/custom.h"
 #include "graph/infer.h"
@@ -113,6 +114,33 @@ bool Program::Plan::fits(Inputs inputs, Mode mode) const {
   return true;
 }
 
+Program::Plan::Plan() = default;
+Program::Plan::~Plan() = default;
+
+Ref<const Compiled> Program::Plan::compiled(const Program& program,
+                                            const Ref<const Reverse>& reverse) const {
+  const auto find = [&]() -> Ref<const Compiled> {
+    for (const auto& known : compiled_) {
+      if (known->reverse() == reverse.get()) return known;
+    }
+    return nullptr;
+  };
+  {
+    const std::lock_guard lock(mutex_);
+    if (auto known = find()) return known;
+  }
+  auto made = make_ref<const Compiled>(program, *this, reverse);
+  Ref<const Compiled> oldest;
+  const std::lock_guard lock(mutex_);
+  if (auto known = find()) return known;
+  if (compiled_.size() == kRemembered) {
+    oldest = std::move(compiled_.front());
+    compiled_.erase(compiled_.begin());
+  }
+  compiled_.push_back(made);
+  return made;
+}
+
 // The parameters of steps without inputs, such as _zeros, whose shape was left open: what reads
 // them says which it is.
 void Program::close_shapes(Inputs inputs, Mode mode, Plan& plan) const {
@@ -200,6 +228,47 @@ void Program::check_states(Inputs inputs, Mode mode) const {
   }
 }
 
+bool Program::run_fused(const FusedSteps& fused, Inputs inputs, Outputs* made, Frame* frame) const {
+  const Region& region = fused.region;
+  if (!runs_now(region)) return false;
+  SmallVector<const char*, 16> loads(fused.loads.size());
+  uint16_t device = 0;
+  for (size_t i = 0; i < loads.size(); ++i) {
+    const Value value = fused.loads[i];
+    const NDArray& array =
+        value.step < 0 ? inputs[value.index] : made[static_cast<size_t>(value.step)][value.index];
+    const uint16_t here = array.storage()->device();
+    if (i && here != device) return false;
+    device = here;
+    loads[i] = array.bytes();
+  }
+  // What only the gradient reads lies side by side.
+  constexpr size_t kAlignment = 64;
+  const size_t bytes = (region.nbytes() + kAlignment - 1) / kAlignment * kAlignment;
+  Ref<Storage> shared;
+  if (fused.kept_only) shared = Storage::allocate(bytes * fused.kept_only);
+  SmallVector<NDArray, 16> stored;
+  SmallVector<char*, 16> stores;
+  size_t offset = 0;
+  for (const FusedSteps::Store& store : fused.stores) {
+    if (store.read) {
+      stored.emplace_back(Storage::allocate(region.nbytes()), 0, region.shape(), region.dtype());
+    } else {
+      stored.emplace_back(shared, static_cast<int64_t>(offset), region.shape(), region.dtype());
+      offset += bytes;
+    }
+    if (device) stored.back().storage()->set_device(device);
+    stores.push_back(stored.back().bytes());
+  }
+  region.run(loads, stores);
+  for (size_t i = 0; i < stored.size(); ++i) {
+    const FusedSteps::Store& store = fused.stores[i];
+    if (store.kept && frame) frame->keep(store.value, stored[i]);
+    if (store.read) made[static_cast<size_t>(store.value.step)].push_back(std::move(stored[i]));
+  }
+  return true;
+}
+
 void Program::run(const Plan& plan, Inputs inputs, std::span<NDArray> results, Watch* watch,
                   Frame* frame) const {
   const Mode mode = autograd::thread_mode();
@@ -210,8 +279,27 @@ void Program::run(const Plan& plan, Inputs inputs, std::span<NDArray> results, W
   SmallVector<const NDArray*, 16> pointers;
   autograd::Pause pause;
   if (frame) frame->keep_inputs(inputs);
+  // A monitor sees every call, and the tape records every call.
+  Ref<const Compiled> compiled;
+  if (steps_.size() > 1 && !watch && (frame || !mode.recording)) {
+    compiled = plan.compiled(*this, frame ? frame->reverse() : Ref<const Reverse>());
+  }
+  const auto drop_dead = [&](const Step& step) {
+    for (uint32_t i = 0; i < step.dead_count; ++i) {
+      const Value value = dead_[step.first_dead + i];
+      Outputs& outputs = made[static_cast<size_t>(value.step)];
+      if (value.index < outputs.size()) outputs[value.index] = NDArray();
+    }
+  };
   for (size_t k = 0; k < steps_.size(); ++k) {
     const Step& step = steps_[k];
+    const FusedSteps* fused = compiled ? compiled->at(k) : nullptr;
+    if (fused && run_fused(*fused, inputs, made.get(), frame)) {
+      pause.node();
+      for (size_t i = 0; i < fused->count; ++i) drop_dead(steps_[k + i]);
+      k += fused->count - 1;
+      continue;
+    }
     pointers.resize(step.input_count);
     for (uint32_t i = 0; i < step.input_count; ++i) {
       const Value value = read(step, i);
@@ -242,7 +330,7 @@ void Program::run(const Plan& plan, Inputs inputs, std::span<NDArray> results, W
     if (watch) watch->after(*step.node, made[k]);
     if (!made[k].empty()) pause.wrote(made[k][0].nbytes());
     pause.node();
-    for (uint32_t i = 0; i < step.dead_count; ++i) at(dead_[step.first_dead + i]) = NDArray();
+    drop_dead(step);
   }
   for (size_t i = 0; i < outputs_.size(); ++i) {
     const Value value = outputs_[i];

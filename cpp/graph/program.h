@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <span>
 #include <string>
 #include <unordered_map>
@@ -19,10 +20,17 @@ class Watch {
   // Before and after a call. Inputs and outputs are those of the node, by number.
   virtual void before(const GraphNode& node, Inputs inputs) = 0;
   virtual void after(const GraphNode& node, std::span<const NDArray> outputs) = 0;
+  // After the gradient of a call: of its inputs, undefined where none is wanted.
+  virtual void gradients(const GraphNode& node, std::span<const NDArray> grads) {
+    (void)node, (void)grads;
+  }
 };
 
+class Compiled;
 class ControlFlow;
 class Frame;
+class Reverse;
+struct FusedSteps;
 
 // What an operator says of its call, with the node that it stands at.
 [[noreturn, gnu::cold]] void rethrow_at(const GraphNode& node, const Error& error);
@@ -90,13 +98,22 @@ class Program final : public RefCounted {
       return params_.empty() ? program.steps_[step].node->params() : params_[step];
     }
 
+    // Which steps run as one, and keep for the gradient what `reverse` says, or nothing.
+    Ref<const Compiled> compiled(const Program& program, const Ref<const Reverse>& reverse) const;
+
+    Plan();
+    ~Plan() override;
+
    private:
     friend class Program;
+    static constexpr size_t kRemembered = 8;
     std::vector<ArraySpec> inputs_, made_, outputs_;
     std::vector<NDArray> shells_;
     std::vector<bool> inferred_;     // of each step
     std::vector<ParamsRef> params_;  // of each step, where a graph has steps of open shape
     Mode mode_;
+    mutable std::mutex mutex_;
+    mutable std::vector<Ref<const Compiled>> compiled_;  // the newest last
   };
   Ref<const Plan> plan(Inputs inputs, Mode mode) const;
 
@@ -122,6 +139,8 @@ class Program final : public RefCounted {
     const auto at = customs_.find(step);
     return at == customs_.end() ? nullptr : at->second.get();
   }
+  // Runs such steps; false where they have to run one by one: nothing has changed then.
+  bool run_fused(const FusedSteps& fused, Inputs inputs, Outputs* made, Frame* frame) const;
   void close_shapes(Inputs inputs, Mode mode, Plan& plan) const;
   void plan_step(const Step& step, size_t number, Mode mode, Plan& plan) const;
   void find_dead();

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 
+#include "autograd/profiled_vjp.h"
 #include "autograd/recorder.h"
 #include "core/error.h"
+#include "graph/compiled.h"
 #include "graph/control_flow.h"
 #include "graph/custom.h"
 
@@ -114,89 +116,135 @@ void Frame::gather(size_t step, Gathered& kept) const {
   }
 }
 
-// Into which inputs of the steps a gradient flows that reaches a wanted end.
-std::vector<uint8_t> Frame::wanted_flows(std::span<const bool> wanted) const {
-  std::vector<uint8_t> flows, leads;
-  for (const Program::Step& step : program_->steps()) {
-    bool any = false;
-    for (uint32_t i = 0; i < step.input_count; ++i) {
-      const Value value = program_->read(step, i);
-      const bool to_wanted =
-          value.step < 0 ? wanted[ends_[value.index]] : leads[static_cast<size_t>(value.step)] != 0;
-      flows.push_back(reverse_->flows(step, i) && to_wanted);
-      any = any || flows.back();
-    }
-    leads.push_back(any);
+// What was kept of what a step has made.
+void Frame::drop(size_t step) {
+  const Program::Step& call = program_->steps()[step];
+  for (uint32_t i = 0; i < call.node->output_count(); ++i) {
+    const int32_t slot = reverse_->slot(program_->number(call, i));
+    if (slot >= 0) saved_[static_cast<size_t>(slot)].reset();
   }
-  return flows;
+}
+
+// Goes through steps that run as one; false where they have to run one by one: nothing has changed
+// then.
+bool Frame::sweep_fused(const FusedSweep& fused, std::span<NDArray> grads, bool retain) {
+  const Region& region = fused.region;
+  if (!runs_now(region)) return false;
+  for (uint32_t place : fused.empty) {
+    if (grads[place].defined()) return false;
+  }
+  SmallVector<const char*, 16> loads;
+  for (const FusedSweep::Load& load : fused.loads) {
+    if (load.saved) {
+      const auto& saved = saved_[load.index];
+      if (!saved || saved->stale()) return false;
+      loads.push_back(saved->storage->data() + saved->byte_offset);
+    } else {
+      const NDArray& grad = grads[load.index];
+      if (!grad.defined()) return false;
+      loads.push_back(grad.bytes());
+    }
+  }
+  SmallVector<NDArray, 4> stored;
+  SmallVector<char*, 4> stores;
+  for (size_t i = 0; i < fused.store_count; ++i) {
+    stored.emplace_back(Storage::allocate(region.nbytes()), 0, region.shape(), region.dtype());
+    stores.push_back(stored.back().bytes());
+  }
+  region.run(loads, stores);
+  SmallVector<NDArray, 4> results;
+  for (const FusedSweep::Store& store : fused.stores) {
+    results.push_back(store.load < 0 ? stored[static_cast<size_t>(store.store)]
+                                     : grads[fused.loads[static_cast<size_t>(store.load)].index]);
+  }
+  for (uint32_t place : fused.used) grads[place] = NDArray();
+  for (size_t i = 0; i < results.size(); ++i) grads[fused.stores[i].place] = std::move(results[i]);
+  for (size_t k = fused.first; !retain && k <= fused.last; ++k) drop(k);
+  return true;
+}
+
+SweepKind Frame::kind_of(std::span<const NDArray> head_grads, std::span<const bool> wanted) const {
+  SweepKind kind{{}, {wanted.begin(), wanted.end()}, ends_};
+  for (const NDArray& head : head_grads) kind.heads.push_back(head.defined());
+  return kind;
+}
+
+// `flows` says of each input of the step whether its gradient is wanted.
+void Frame::sweep_step(size_t k, std::span<const uint8_t> flows, std::span<NDArray> grads,
+                       PassingNode& passing, autograd::Pause& pause, Watch* watch) {
+  const Program::Step& step = program_->steps()[k];
+  const std::span<NDArray> heads = grads.subspan(step.first_made, step.node->output_count());
+  const auto is_there = [](const NDArray& head) { return head.defined(); };
+  if (std::none_of(heads.begin(), heads.end(), is_there)) return;
+  if (std::any_of(flows.begin(), flows.end(), [](uint8_t each) { return each != 0; })) {
+    pause.node();
+    Gathered kept;
+    gather(k, kept);
+    OpNode& node = passing.make(*step.op, step.input_count, heads.size(), kept,
+                                plan_->params_of(*program_, k), mode_);
+    autograd::VjpCall call(node, heads, false);
+    for (uint32_t i = 0; i < step.input_count; ++i) call.set_needs(i, flows[i]);
+    try {
+      autograd::profiled_vjp(node, call);
+    } catch (const Error& error) {
+      rethrow_at(*step.node, error);
+    }
+    if (watch) watch->gradients(*step.node, {&call.result(0), step.input_count});
+    for (uint32_t i = 0; i < step.input_count; ++i) {
+      NDArray& value = call.result(i);
+      if (!call.needs(i) || !value.defined()) continue;
+      pause.wrote(value.nbytes());
+      const NDArray& input = shell_of(program_->number(program_->read(step, i)));
+      if (value.shape() != input.shape() || value.dtype() != input.dtype()) {
+        fail(step.op->name, ": its gradient for input ", i, " has shape ", value.shape(),
+             " and dtype ", value.dtype(), ", the input ", input.shape(), " and ", input.dtype());
+      }
+      autograd::accumulate(grads[place(program_->read(step, i))], std::move(value), false);
+    }
+    passing.clear();
+  }
+  for (NDArray& head : heads) {
+    if (head.defined()) head = NDArray();
+  }
 }
 
 std::vector<NDArray> Frame::sweep(std::span<NDArray> head_grads, std::span<const bool> wanted,
-                                  bool retain) {
+                                  bool retain, Watch* watch) {
   const auto steps = program_->steps();
+  const Ref<const Compiled> compiled = plan_->compiled(*program_, reverse_);
+  Ref<const Compiled::Sweep> sweep;
+  if (!watch && compiled->fuses()) {
+    sweep = compiled->sweep(*program_, *plan_, mode_, kind_of(head_grads, wanted));
+  }
   const bool all = std::all_of(wanted.begin(), wanted.end(), [](bool each) { return each; });
-  const std::vector<uint8_t> some = all ? std::vector<uint8_t>() : wanted_flows(wanted);
-  // Gradients that have arrived at what the steps made, and at the ends.
-  const size_t inputs = program_->input_count();
-  std::vector<NDArray> pending(program_->value_count() - inputs), found(end_count_);
-  const auto place = [&](Value value) -> NDArray& {
-    if (value.step < 0) return found[ends_[value.index]];
-    return pending[program_->number(value) - inputs];
-  };
+  const std::vector<uint8_t> some =
+      all ? std::vector<uint8_t>() : wanted_flows(*program_, *reverse_, ends_, wanted);
+  const std::span<const uint8_t> flows = all ? reverse_->flows() : some;
+  const size_t made = program_->value_count() - program_->input_count();
+  std::vector<NDArray> grads(made + end_count_);
   for (size_t i = 0; i < head_grads.size(); ++i) {
     const Value value = program_->output(i);
     if (head_grads[i].defined() && reverse_->reaches(value)) {
-      autograd::accumulate(place(value), std::move(head_grads[i]), false);
+      autograd::accumulate(grads[place(value)], std::move(head_grads[i]), false);
     }
   }
+  const std::span<const FusedSweep> fused =
+      sweep ? std::span<const FusedSweep>(sweep->fused) : std::span<const FusedSweep>();
+  size_t next = 0;
   autograd::Pause pause;
   PassingNode passing;
-  Gathered kept;
   for (size_t k = steps.size(); k-- > 0;) {
-    const Program::Step& step = steps[k];
-    const uint32_t made = step.node->output_count();
-    const std::span<NDArray> heads(pending.data() + step.first_made, made);
-    bool arrived = false;
-    for (const NDArray& head : heads) arrived = arrived || head.defined();
-    if (!arrived) continue;
-    const auto flows = [&](uint32_t i) {
-      return all ? reverse_->flows(step, i) : some[step.first_input + i] != 0;
-    };
-    bool any = false;
-    for (uint32_t i = 0; i < step.input_count; ++i) any = any || flows(i);
-    if (any) {
+    if (next < fused.size() && fused[next].last == k && sweep_fused(fused[next++], grads, retain)) {
       pause.node();
-      gather(k, kept);
-      OpNode& node = passing.make(*step.op, step.input_count, made, kept,
-                                  plan_->params_of(*program_, k), mode_);
-      autograd::VjpCall call(node, heads, false);
-      for (uint32_t i = 0; i < step.input_count; ++i) call.set_needs(i, flows(i));
-      try {
-        node.vjp(call);
-      } catch (const Error& error) {
-        rethrow_at(*step.node, error);
-      }
-      for (uint32_t i = 0; i < step.input_count; ++i) {
-        NDArray& value = call.result(i);
-        if (!call.needs(i) || !value.defined()) continue;
-        pause.wrote(value.nbytes());
-        const NDArray& input = shell_of(program_->number(program_->read(step, i)));
-        if (value.shape() != input.shape() || value.dtype() != input.dtype()) {
-          fail(step.op->name, ": its gradient for input ", i, " has shape ", value.shape(),
-               " and dtype ", value.dtype(), ", the input ", input.shape(), " and ", input.dtype());
-        }
-        autograd::accumulate(place(program_->read(step, i)), std::move(value), false);
-      }
-      passing.clear();
+      k = fused[next - 1].first;
+      continue;
     }
-    for (NDArray& head : heads) {
-      if (head.defined()) head = NDArray();
-    }
-    for (uint32_t i = 0; !retain && i < made; ++i) {
-      const int32_t slot = reverse_->slot(program_->number(step, i));
-      if (slot >= 0) saved_[static_cast<size_t>(slot)].reset();
-    }
+    sweep_step(k, flows.subspan(steps[k].first_input, steps[k].input_count), grads, passing, pause,
+               watch);
+    if (!retain) drop(k);
   }
+  std::vector<NDArray> found;
+  for (size_t i = 0; i < end_count_; ++i) found.push_back(std::move(grads[made + i]));
   return found;
 }
 

@@ -10,6 +10,9 @@
 
 namespace mxtape {
 
+struct FusedSweep;
+struct SweepKind;
+
 // What the gradient of a program goes through and reads, when certain inputs are on the tape.
 class Reverse final : public RefCounted {
  public:
@@ -23,6 +26,8 @@ class Reverse final : public RefCounted {
   }
   // Whether a gradient flows from a step into its input i.
   bool flows(const Program::Step& step, size_t i) const { return flows_[step.first_input + i]; }
+  // The same of all inputs of all steps, in their order.
+  std::span<const uint8_t> flows() const { return flows_; }
   // What the step saves, in the order of its inputs and outputs: values, and whether their data.
   struct Kept {
     uint32_t value;
@@ -63,6 +68,8 @@ class Frame final : public RefCounted {
   // While the program runs: its inputs, and what a step has made.
   void keep_inputs(Inputs inputs);
   void keep(size_t step, std::span<const NDArray> made);
+  void keep(Program::Value value, const NDArray& made) { save(program_->number(value), made); }
+  const Ref<const Reverse>& reverse() const { return reverse_; }
   bool records(size_t step) const { return reverse_->records(step); }
   // Shape and dtype of an end.
   const ArraySpec& end_spec(size_t end) const;
@@ -70,7 +77,7 @@ class Frame final : public RefCounted {
   // The gradients of the ends, from those of the outputs: undefined where none arrives. What was
   // kept is dropped on the way unless `retain` is set.
   std::vector<NDArray> sweep(std::span<NDArray> head_grads, std::span<const bool> wanted,
-                             bool retain);
+                             bool retain, Watch* watch = nullptr);
   // Records the calls after all, with inputs that hang on `ends`. Where each output hangs.
   std::vector<autograd::Edge> record(std::span<const Ref<autograd::EndNode>> ends) const;
 
@@ -81,7 +88,17 @@ class Frame final : public RefCounted {
   using Gathered = SmallVector<OpNode::Kept, 8>;
   const NDArray& shell_of(size_t value) const;
   void gather(size_t step, Gathered& kept) const;
-  std::vector<uint8_t> wanted_flows(std::span<const bool> wanted) const;
+  SweepKind kind_of(std::span<const NDArray> head_grads, std::span<const bool> wanted) const;
+  // The place of a gradient: of what a step makes, or of an end.
+  size_t place(Value value) const {
+    const size_t inputs = program_->input_count();
+    if (value.step < 0) return program_->value_count() - inputs + ends_[value.index];
+    return program_->number(value) - inputs;
+  }
+  void sweep_step(size_t step, std::span<const uint8_t> flows, std::span<NDArray> grads,
+                  PassingNode& passing, autograd::Pause& pause, Watch* watch);
+  bool sweep_fused(const FusedSweep& fused, std::span<NDArray> grads, bool retain);
+  void drop(size_t step);
 
   Ref<const Program> program_;
   Ref<const Program::Plan> plan_;

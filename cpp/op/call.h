@@ -40,6 +40,8 @@ class Call {
   void check_effects();
   void place_in_line();
   void run_in_line();
+  void compute_in_line();
+  void compute_watched();
   void record_in_line();
 
   bool mutates(size_t i) const { return op_.mutates(i, inputs_.size(), params_.get(), mode_); }
@@ -58,6 +60,7 @@ class Call {
   bool waits_ = false;
   bool records_ = false;
   bool whole_ = false;  // the outputs that no caller sees are kept
+  bool step_ = false;   // a step of a graph
 };
 
 // invoke() for a step of a graph: with the results of inference, where `specs` has them, which an

@@ -5,9 +5,11 @@
 #include <cstring>
 #include <mutex>
 #include <new>
+#include <optional>
 
 #include "autograd/recorder.h"
 #include "core/at_fork.h"
+#include "core/profile.h"
 #include "op/call.h"
 #include "op/functional.h"
 #include "op/op_node.h"
@@ -18,6 +20,8 @@
 
 namespace mxtape {
 namespace {
+
+static_assert(BlockingScope::kBytes == profile::kLargeBytes);
 
 // More outputs than a call can have: their number may come from a parameter.
 constexpr size_t kMaxOutputs = size_t{1} << 20;
@@ -52,14 +56,18 @@ void check_output(const OpSchema& op, size_t i, const NDArray& out, const ArrayS
 
 bool is_recorded(const OpSchema& op, Inputs inputs, Mode mode) {
   if (!mode.recording) return false;
+  if (mode.traced) return true;
   for (size_t i = 0; i < inputs.size(); ++i) {
     if (autograd::on_tape(inputs[i]) && !op.is_no_grad_input(i)) return true;
   }
   return false;
 }
 
+thread_local CallTrace* call_trace = nullptr;
+
 void record_call(const OpSchema& op, Inputs inputs, const ParamsRef& params, Mode mode,
                  std::span<NDArray> outputs) {
+  if (mode.traced) return call_trace->call(op, inputs, params, outputs);
   Ref<OpNode> node = OpNode::record(op, inputs, outputs, params, mode);
   for (size_t i = 1; i < outputs.size(); ++i) outputs[i].set_edge(node, static_cast<uint32_t>(i));
   outputs[0].set_edge(std::move(node), 0);
@@ -71,6 +79,8 @@ class LateReduction final : public fusion::Reduction {
   LateReduction(const OpSchema& op, ParamsRef params, Mode mode)
       : op_(op), params_(std::move(params)), mode_(mode) {}
   void run(const NDArray& in, const NDArray& out) const override {
+    std::optional<profile::OperatorSpan> span;
+    if (profile::records(profile::kImperative | profile::kSymbolic)) span.emplace(op_.name);
     const NDArray* inputs[] = {&in};
     op_.kernel(KernelCall(op_, Inputs(inputs, 1), {&out, 1}, params_.get(), mode_));
   }
@@ -193,6 +203,12 @@ const ForkRegistration at_fork(AtFork::kUpdates, {nullptr, nullptr, UpdateLock::
 
 }  // namespace
 
+CallTraceScope::CallTraceScope(CallTrace& trace)
+    : state_(true, autograd::is_training()), previous_(std::exchange(call_trace, &trace)) {
+  autograd::thread_mode().traced = true;
+}
+CallTraceScope::~CallTraceScope() { call_trace = previous_; }
+
 void check_writable(const NDArray& array, std::string_view op) {
   if (!autograd::is_recording() || !autograd::on_tape(array)) return;
   fail(op, ": cannot write in place to an array of shape ", array.shape(),
@@ -277,18 +293,35 @@ void check_writable(const NDArray& array, std::string_view op) {
   for (const NDArray& input : inputs_) bytes_ = std::max(bytes_, input.nbytes());
 }
 
+[[gnu::always_inline]] inline void Call::compute_in_line() {
+  for (size_t i = 0; i < inputs_.size(); ++i) {
+    if (op_.mutates && mutates(i)) fusion::before_write(inputs_[i]);
+    if (!op_.tile_operands && !(op_.streams && i == 0)) inputs_[i].storage()->materialize();
+  }
+  for (size_t i = 0; i < given_; ++i) fusion::before_write(outputs_[i]);
+  for (const NDArray& out : spare_) fusion::before_write(out);
+  run_kernel(KernelCall(op_, inputs_, outputs_, params_.get(), mode_));
+  for (size_t k = 0; k < copied_.size(); ++k) {
+    std::memcpy(spare_[k].bytes(), outputs_[copied_[k]].bytes(), spare_[k].nbytes());
+  }
+}
+
+// Of a large call, or of any while operators are recorded.
+[[gnu::noinline]] void Call::compute_watched() {
+  const BlockingScope scope(bytes_);
+  if (!profile::records(step_ ? profile::kSymbolic : profile::kImperative)) {
+    return compute_in_line();
+  }
+  const profile::OperatorSpan span(op_.name);
+  compute_in_line();
+}
+
 [[gnu::always_inline]] inline void Call::run_in_line() {
   if (!waits_) {
-    const BlockingScope scope(bytes_);
-    for (size_t i = 0; i < inputs_.size(); ++i) {
-      if (op_.mutates && mutates(i)) fusion::before_write(inputs_[i]);
-      if (!op_.tile_operands && !(op_.streams && i == 0)) inputs_[i].storage()->materialize();
-    }
-    for (size_t i = 0; i < given_; ++i) fusion::before_write(outputs_[i]);
-    for (const NDArray& out : spare_) fusion::before_write(out);
-    run_kernel(KernelCall(op_, inputs_, outputs_, params_.get(), mode_));
-    for (size_t k = 0; k < copied_.size(); ++k) {
-      std::memcpy(spare_[k].bytes(), outputs_[copied_[k]].bytes(), spare_[k].nbytes());
+    if (bytes_ >= profile::watched_bytes.load(std::memory_order_relaxed)) {
+      compute_watched();
+    } else {
+      compute_in_line();
     }
   }
   for (size_t k = 0; k < copied_.size(); ++k) outputs_[copied_[k]] = std::move(spare_[k]);
@@ -320,6 +353,7 @@ void invoke_step(const OpSchema& op, Inputs inputs, const ParamsRef& params, Mod
                  std::span<const ArraySpec> specs, bool whole, Outputs& outputs) {
   Call call(op, inputs, params, mode, outputs);
   call.whole_ = whole;
+  call.step_ = true;
   try {
     if (specs.empty()) {
       call.infer_in_line();

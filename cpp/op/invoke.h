@@ -1,5 +1,6 @@
 #pragma once
 
+#include "autograd/recorder.h"
 #include "core/small_vector.h"
 #include "op/schema.h"
 
@@ -26,6 +27,29 @@ NDArray invoke(const OpSchema& op, std::initializer_list<NDArray> inputs,
 
 // Records `op` for an output that already exists: a view of an input.
 void record_view(const OpSchema& op, const NDArray& input, const ParamsRef& params, NDArray& view);
+
+// What is told of the calls that a thread makes, and of the views that it records, instead of the
+// tape.
+class CallTrace {
+ public:
+  virtual void call(const OpSchema& op, Inputs inputs, const ParamsRef& params, Arrays outputs) = 0;
+
+ protected:
+  ~CallTrace() = default;
+};
+
+// Until it goes, this thread's calls are told to `trace`.
+class CallTraceScope {
+ public:
+  explicit CallTraceScope(CallTrace& trace);
+  ~CallTraceScope();
+  CallTraceScope(const CallTraceScope&) = delete;
+  CallTraceScope& operator=(const CallTraceScope&) = delete;
+
+ private:
+  autograd::StateScope state_;
+  CallTrace* previous_;
+};
 
 // Throws when recording is on and `array` is in a recorded graph: it may not be written in place.
 void check_writable(const NDArray& array, std::string_view op);

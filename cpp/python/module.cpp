@@ -8,6 +8,7 @@
 #include "ops/shape/reshape.h"
 #include "python/gil.h"
 #include "python/ndarray_type.h"
+#include "python/profile.h"
 #include "python/symbol_type.h"
 #include "python/view.h"
 #include "runtime/blocking.h"
@@ -65,6 +66,7 @@ PYBIND11_MODULE(MXTAPE_MODULE_NAME, m) {
   init_control_flow(m);
   init_graph_inference(m);
   init_io(m);
+  init_profile(m);
   blocking_hooks = {release_gil, acquire_gil};
   m.def("reshape_view", reshape_view);
   m.def("reshape_to", reshape_to);

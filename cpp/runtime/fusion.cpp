@@ -1,8 +1,11 @@
 #include "runtime/fusion.h"
 
 #include <algorithm>
+#include <optional>
+#include <string>
 #include <vector>
 
+#include "core/profile.h"
 #include "runtime/blocking.h"
 #include "runtime/plan.h"
 #include "runtime/waiting.h"
@@ -61,6 +64,8 @@ void compute(Storage& storage) {
     return made;
   });
   if (!plan) return;
+  std::optional<profile::OperatorSpan> span;
+  if (std::string name = plan->recorded_name(); !name.empty()) span.emplace(std::move(name));
   plan->run();
   plan->publish();
 }
@@ -98,6 +103,7 @@ void run(const TileFunction& f, DType compute, std::span<const TileOperand> inpu
     if (!busy) made->start(nullptr, inputs);
     return made;
   });
+  profile::OperatorSpan::also(plan->recorded_name());
   plan->run();
   plan->publish();
 }
@@ -115,6 +121,7 @@ void copy(const NDArray& array, const NDArray& out) {
     }
     return made;
   });
+  profile::OperatorSpan::also(plan->recorded_name());
   plan->run();
   plan->publish();
 }
@@ -155,7 +162,10 @@ void run_all() {
 }
 
 Stream::Stream(const NDArray& array) : shared_(Plan::shared(array)) {
-  if (shared_) return;
+  if (shared_) {
+    profile::OperatorSpan::also(shared_->recorded_name());
+    return;
+  }
   if (!waits(array, array.shape())) {
     array.storage()->materialize();
     return;
@@ -174,7 +184,11 @@ Stream::Stream(const NDArray& array) : shared_(Plan::shared(array)) {
     made->program().prepare();
     return made;
   });
-  if (!plan_) array.storage()->materialize();
+  if (plan_) {
+    profile::OperatorSpan::also(plan_->recorded_name());
+  } else {
+    array.storage()->materialize();
+  }
 }
 
 Stream::~Stream() = default;

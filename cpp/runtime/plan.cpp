@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include "core/profile.h"
+#include "runtime/kernel_names.h"
+
 namespace mxtape::fusion {
 namespace {
 
@@ -14,12 +17,16 @@ int cheap(DType dtype) { return dtype == DType::kFloat32 ? 10 : 3; }
 // The plan whose reduction's kernel runs, that asks for its operand's Stream.
 thread_local Plan* running = nullptr;
 
+const std::string& (*kernel_name)(TileKernel kernel) = nullptr;
+
 struct SharedScope {
   explicit SharedScope(Plan* plan) { running = plan; }
   ~SharedScope() { running = nullptr; }
 };
 
 }  // namespace
+
+void set_kernel_names(const std::string& (*name)(TileKernel kernel)) { kernel_name = name; }
 
 Plan::~Plan() {
   const std::lock_guard lock(state().mutex);
@@ -121,6 +128,18 @@ void Plan::run() {
   const SharedScope scope(this);
   reduction()->reduction->run(operand(),
                               NDArray(result_, 0, reduction()->shape, reduction()->dtype));
+}
+
+std::string Plan::recorded_name() const {
+  constexpr size_t kMost = 8;
+  std::string name;
+  if (!kernel_name || !profile::records(profile::kImperative | profile::kSymbolic)) return name;
+  for (size_t i = 0; i < steps_.size() && i < kMost; ++i) {
+    const Waiting& call = *steps_[i].call;
+    if (i) name += '+';
+    name += call.kernel ? kernel_name(call.kernel) : "broadcast";
+  }
+  return steps_.size() > kMost ? name + "+..." : name;
 }
 
 void Plan::publish() {

@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <span>
+#include <string>
 #include <utility>
 
 #include "runtime/tile_program.h"
@@ -31,6 +32,8 @@ class Plan {
   // the tape alone holds goes on waiting where it is cheap to compute again.
   void start(const Storage* wanted, std::span<const TileOperand> handles);
   void run();
+  // The operators that it computes, in their order, joined by "+", if operators are recorded.
+  std::string recorded_name() const;
   // The program has run: what it stored is there for everybody.
   void publish();
 

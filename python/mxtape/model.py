@@ -185,31 +185,31 @@ def _create_kvstore(kvstore, num_device, arg_params):
 
 
 def _initialize_kvstore(kvstore, param_arrays, arg_params, param_names, update_on_kvstore):
-    """Puts the parameters into the store."""
+    """Puts the parameters into the store; several processes begin with those of the first."""
     for index, (name, on_devices) in enumerate(zip(param_names, param_arrays)):
         kvstore.init(name, arg_params[name])
-        if update_on_kvstore:
+        if update_on_kvstore or "dist" in kvstore.type:
             kvstore.pull(name, on_devices, priority=-index)
 
 
 def _update_params_on_kvstore(param_arrays, grad_arrays, kvstore, param_names):
     """Gives the gradients to the store, whose optimizer moves the parameters, and fetches these."""
-    for index, (name, arrays, grads) in enumerate(zip(param_names, param_arrays, grad_arrays)):
-        if grads[0] is not None:
-            kvstore.push(name, grads, priority=-index)
-            kvstore.pull(name, arrays, priority=-index)
+    moved = [i for i, grads in enumerate(grad_arrays) if grads[0] is not None]
+    # All are pushed before one is pulled: a store of several processes adds them up together.
+    for index in moved:
+        kvstore.push(param_names[index], grad_arrays[index], priority=-index)
+    for index in moved:
+        kvstore.pull(param_names[index], param_arrays[index], priority=-index)
 
 
 def _update_params(param_arrays, grad_arrays, updater, num_device, kvstore=None, param_names=None):
     """Moves the parameters of every device by the updater; a store only adds the gradients."""
     updates: list[list] = [[] for _ in range(num_device)]
+    if kvstore is not None:
+        _update_params_on_kvstore(grad_arrays, grad_arrays, kvstore, param_names)
     for index, (arrays, grads) in enumerate(zip(param_arrays, grad_arrays)):
         if grads[0] is None:
             continue
-        if kvstore is not None:
-            name = param_names[index]
-            kvstore.push(name, grads, priority=-index)
-            kvstore.pull(name, grads, priority=-index)
         for k, (array, grad) in enumerate(zip(arrays, grads)):
             updates[k].append((index * num_device + k, grad, array))
     for on_device in updates:

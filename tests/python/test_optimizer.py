@@ -531,3 +531,36 @@ def test_import_of_mxtape_does_not_wait_for_them():
         print(mx.init is mx.initializer, mx.optimizer.optimizer.SGD is mx.optimizer.SGD)
     """
     assert output_of(program).split() == ["False", "True", "True"]
+
+
+@pytest.mark.parametrize("schedule", [False, True])
+@pytest.mark.parametrize("name", ["sgd", "adam"])
+def test_many_at_once_are_updated_as_one_after_the_other(name, schedule):
+    """Also where their counts of updates, and so their rates of a schedule, differ."""
+    results = []
+    for subclass in (False, True):
+        klass = {"sgd": mx.optimizer.SGD, "adam": mx.optimizer.Adam}[name]
+        calls: list = []
+        if subclass:  # one with its own update gets parameters one by one
+
+            class Own(klass):
+                def update(self, index, weight, grad, state, calls=calls):
+                    assert not isinstance(index, (list, tuple))
+                    calls.append(index)
+                    super().update(index, weight, grad, state)
+
+            klass = Own
+        rates = mx.lr_scheduler.FactorScheduler(1, 0.5, base_lr=0.5) if schedule else None
+        optimizer = klass(learning_rate=0.5, lr_scheduler=rates, wd=0.1, multi_precision=True)
+        optimizer.aggregate_num = 0
+        updater = mx.optimizer.get_updater(optimizer)
+        narrow = "float16" if name == "adam" else "float64"
+        dtypes = ["float32", narrow, "float64", "float32", narrow]
+        weights = [mx.nd.ones((3,), dtype=dtype) * (i + 1) for i, dtype in enumerate(dtypes)]
+        for step in range(3):
+            some = [[0, 1, 2, 3, 4], [0, 2, 4], [1, 3, 0, 2, 4]][step]
+            grads = [weights[i] * (0.5 + i) for i in some]
+            updater(some, grads, [weights[i] for i in some])
+        results.append([w.asnumpy().tolist() for w in weights])
+        assert len(calls) == (13 if subclass else 0)
+    assert results[0] == results[1]

@@ -93,41 +93,46 @@ void share_extents(const InferCall& call, int axis) {
   }
 }
 
+void infer_concat(InferCall& call) {
+  call.expect_same_dtype();
+  const int axis = call.axis(call.params<ConcatParams>().dim);
+  share_extents(call, axis);
+  Shape shape = call.shape(0);
+  for (size_t i = 1; i < call.input_count(); ++i) {
+    const Shape& part = call.shape(i);
+    bool fits = part.ndim() == shape.ndim();
+    for (int d = 0; fits && d < shape.ndim(); ++d) fits = d == axis || part[d] == shape[d];
+    call.expect(fits, "the arrays' shapes may differ along axis ", axis, " only");
+    shape[axis] += part[axis];
+  }
+  call.output(0, std::move(shape), call.dtype(0));
+}
+
+void run_concat(const KernelCall& call) {
+  join_parts(call,
+             normalize_axis(call.params<ConcatParams>().dim, call.out().ndim(), call.name()));
+}
+
+void concat_vjp(Vjp& v) {
+  const int axis = normalize_axis(v.params<ConcatParams>().dim, v.input_shape(0).ndim(), "Concat");
+  const NDArray g = v.head();
+  int64_t start = 0;
+  for (size_t i = 0; i < v.input_count(); ++i) {
+    const int64_t end = start + v.input_shape(i)[axis];
+    if (v.needs(i)) v.grad(i, slice_axis(g, axis, start, end));
+    start = end;
+  }
+}
+
 OP(Concat)
     .alias("concat")
     .variadic("data", "num_args")
     .params<ConcatParams>()
-    .infer([](InferCall& call) {
-      call.expect_same_dtype();
-      const int axis = call.axis(call.params<ConcatParams>().dim);
-      share_extents(call, axis);
-      Shape shape = call.shape(0);
-      for (size_t i = 1; i < call.input_count(); ++i) {
-        const Shape& part = call.shape(i);
-        bool fits = part.ndim() == shape.ndim();
-        for (int d = 0; fits && d < shape.ndim(); ++d) fits = d == axis || part[d] == shape[d];
-        call.expect(fits, "the arrays' shapes may differ along axis ", axis, " only");
-        shape[axis] += part[axis];
-      }
-      call.output(0, std::move(shape), call.dtype(0));
-    })
+    .infer(infer_concat)
     .any_dtype()
-    .kernel([](const KernelCall& call) {
-      join_parts(call,
-                 normalize_axis(call.params<ConcatParams>().dim, call.out().ndim(), call.name()));
-    })
+    .kernel(run_concat)
     .keep_input(0, Keep::kShape)
-    .vjp([](Vjp& v) {
-      const int axis =
-          normalize_axis(v.params<ConcatParams>().dim, v.input_shape(0).ndim(), "Concat");
-      const NDArray g = v.head();
-      int64_t start = 0;
-      for (size_t i = 0; i < v.input_count(); ++i) {
-        const int64_t end = start + v.input_shape(i)[axis];
-        if (v.needs(i)) v.grad(i, slice_axis(g, axis, start, end));
-        start = end;
-      }
-    })
+    .vjp(concat_vjp)
     .doc("The arrays one behind the other along axis `dim`; their other extents are the same.")
     .example(R"(
 >>> a, b = mx.nd.array([[1, 2]]), mx.nd.array([[3, 4]])
@@ -136,6 +141,17 @@ OP(Concat)
 >>> mx.nd.Concat(a, b, dim=0).asnumpy().tolist()
 [[1.0, 2.0], [3.0, 4.0]]
 )");
+
+// In a graph, parts of unknown size are of one size: graph/sizes.cpp.
+OP(_rnn_param_concat)
+    .variadic("data", "num_args")
+    .params<ConcatParams>()
+    .infer(infer_concat)
+    .any_dtype()
+    .kernel(run_concat)
+    .keep_input(0, Keep::kShape)
+    .vjp(concat_vjp)
+    .doc("The weights and biases of recurrent layers as the vector that RNN reads: see Concat.");
 
 OP(stack)
     .variadic("data", "num_args")

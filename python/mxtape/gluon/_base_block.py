@@ -7,9 +7,10 @@ from collections import OrderedDict, defaultdict
 from typing import Any
 
 from .. import initializer, name, ndarray
+from ._parameter_dict import ParameterDict, load_all, load_named
 from ._structure import load_structure, save_structure
 from ._summary import print_summary
-from .parameter import Parameter, ParameterDict
+from .parameter import Parameter
 from .utils import HookHandle, _brief_print_list, _indent
 
 
@@ -103,14 +104,14 @@ class Block:
     """
 
     def __init__(self, prefix=None, params=None):
+        self._children: OrderedDict = OrderedDict()
+        self._reg_params: dict = {}
+        self._forward_pre_hooks: OrderedDict = OrderedDict()
+        self._forward_hooks: OrderedDict = OrderedDict()
+        self._scope = _BlockScope(self)
         self._empty_prefix = prefix == ""
         self._prefix, self._params = _BlockScope.create(prefix, params, self._alias())
-        self._name = self._prefix[:-1] if self._prefix.endswith("_") else self._prefix
-        self._scope = _BlockScope(self)
-        self._children = OrderedDict()
-        self._reg_params = {}
-        self._forward_hooks = OrderedDict()
-        self._forward_pre_hooks = OrderedDict()
+        self._name = self._prefix.removesuffix("_")
 
     def _alias(self):
         """What a made prefix begins with."""
@@ -362,12 +363,10 @@ class Block:
         :meth:`HybridBlock.export` are accepted. The arguments and errors are as of
         :meth:`ParameterDict.load`.
         """
-        loaded = ndarray.load(filename)
+        loaded = load_named(filename)
         params = self._collect_params_with_prefix()
         if not loaded and not params:
             return
-        if not isinstance(loaded, dict):
-            raise ValueError(f"load_parameters: the arrays in {filename} have no names")
         if not any("." in key for key in loaded):
             # Whole names, or those of a block without blocks inside.
             self.collect_params().load_dict(
@@ -396,9 +395,7 @@ class Block:
                     f"load_parameters: {key!r} in file {filename!r} is none of the parameters "
                     f"{_brief_print_list(params)}; ignore_extra=True ignores it"
                 )
-        for key, array in loaded.items():
-            if key in params:
-                params[key]._load_init(array, ctx, cast_dtype, dtype_source)
+        load_all(params, loaded, ctx, cast_dtype, dtype_source)
 
     def save(self, prefix):
         """Writes the parameters, and what blocks there are with their graphs.

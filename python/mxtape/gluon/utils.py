@@ -6,6 +6,7 @@ import math
 import os
 import warnings
 import weakref
+from typing import Any
 
 from .. import ndarray
 from ..base import MXNetError
@@ -111,14 +112,14 @@ def clip_global_norm(arrays, max_norm, check_isfinite=True):
 
     Returns
     -------
-    float or NDArray
+    numpy.float32 or NDArray
         The norm before; an array of shape (1,) where `check_isfinite` is False.
 
     Examples
     --------
     >>> import mxtape as mx
     >>> gradient = mx.nd.array([3.0, 4.0])
-    >>> mx.gluon.utils.clip_global_norm([gradient], 1.0)
+    >>> print(mx.gluon.utils.clip_global_norm([gradient], 1.0))
     5.0
     >>> print(gradient.asnumpy())
     [0.6 0.8]
@@ -128,7 +129,7 @@ def clip_global_norm(arrays, max_norm, check_isfinite=True):
     ctx = arrays[0].context
     squares = [_sum_of_squares(array).as_in_context(ctx) for array in arrays]
     norm = ndarray.sqrt(ndarray.add_n(*squares))
-    total = norm.asscalar() if check_isfinite else norm
+    total: Any = norm.asscalar() if check_isfinite else norm
     if check_isfinite and not math.isfinite(total):
         warnings.warn(
             f"clip_global_norm: the norm is {total}: the scaled arrays have no meaning",
@@ -138,7 +139,7 @@ def clip_global_norm(arrays, max_norm, check_isfinite=True):
     scale = ndarray.minimum(max_norm / (norm + 1e-8), 1.0)
     for array in arrays:
         array *= scale.astype(array.dtype).as_in_context(array.context)
-    return float(total) if check_isfinite else total
+    return total
 
 
 def _sum_of_squares(array):
@@ -257,9 +258,10 @@ def shape_is_known(shape):
     """
     if shape is None:
         return False
-    if is_np_shape():
-        return -1 not in shape
-    return len(shape) > 0 and 0 not in shape
+    unknown = -1 if is_np_shape() else 0
+    if any(extent < unknown for extent in shape):
+        raise AssertionError(f"the shape {shape} has a negative extent")
+    return unknown not in shape and (len(shape) > 0 or unknown == -1)
 
 
 def _indent(text, spaces):

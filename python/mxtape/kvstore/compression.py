@@ -1,4 +1,4 @@
-"""Gradients in two bits: what a store of type 'device' makes of what is pushed."""
+"""Gradients in two bits: what a store of type 'device' or 'dist' makes of what is pushed."""
 
 from ..base import MXNetError
 
@@ -19,14 +19,15 @@ class TwoBit:
 
     def __call__(self, key, arrays):
         """What stands for the arrays of one push, each with a rest of its own."""
-        return [self._compressed((key, i), array) for i, array in enumerate(arrays)]
+        return [self.codes((key, i), array) * self.threshold for i, array in enumerate(arrays)]
 
-    def _compressed(self, place, array):
+    def codes(self, place, array):
+        """What stands for an array, in thresholds: -1, 0 or 1, in the array's dtype."""
         rest = self._rest.get(place)
         whole = array if rest is None else array + rest
-        sent = ((whole >= self.threshold) - (whole <= -self.threshold)) * self.threshold
-        self._rest[place] = whole - sent
-        return sent
+        codes = (whole >= self.threshold) - (whole <= -self.threshold)
+        self._rest[place] = whole - codes * self.threshold
+        return codes
 
 
 def from_params(params):

@@ -1,4 +1,4 @@
-"""KVStore: parameters by key, in this process."""
+"""KVStore: parameters by key, in this process; ``dist`` has those of several."""
 
 import numpy as np
 
@@ -26,21 +26,24 @@ def create(name="local"):
     Parameters
     ----------
     name : str, default 'local'
-        'local' or 'device', which are the same here, or the name of a class that
-        :meth:`KVStoreBase.register` has registered.
+        'local' or 'device', which are the same here; 'dist_sync', 'dist_device_sync' or
+        'dist_sync_device', which are the same too: all processes that ``mpirun`` has started share
+        one, and all create it; or the name of a class that :meth:`KVStoreBase.register` has
+        registered.
 
     Returns
     -------
     KVStore
-        Or an object of the registered class.
+        Or an object of the registered class. Its ``rank`` and ``num_workers`` are the number of
+        this process and how many there are.
 
     Raises
     ------
     TypeError
         When `name` is not a str.
     MXNetError
-        For 'dist' and all that begins with it: training on several machines is not supported yet.
-        For 'nccl', which is for GPUs, and for other names.
+        For 'dist_sync' without mpi4py: ``pip install mxtape[mpi]``. For 'dist_async', for 'nccl',
+        which is for GPUs, and for other names.
 
     Examples
     --------
@@ -55,10 +58,9 @@ def create(name="local"):
     if registered is not None:
         return registered()
     if "dist" in name:
-        raise MXNetError(
-            f"kvstore {name!r}: training on several machines is not in mxtape yet; use 'local' or "
-            "'device' on one. See docs/differences.md"
-        )
+        from . import dist  # MPI is for programs that ask for it
+
+        return dist.create(name)
     if name == "nccl":
         raise MXNetError("kvstore 'nccl' is for GPUs, which are not supported: use 'device'")
     if name not in _TYPES:
@@ -198,14 +200,18 @@ class KVStore(KVStoreBase):
             if not arrays:
                 continue
             stored = self._values[one]
-            arrays = [array.as_in_context(stored.ctx) for array in arrays]
             if self._compress is not None:
                 arrays = self._compress(one, arrays)
-            total = arrays[0] if len(arrays) == 1 else add_n(*arrays)
+            total = self._local_sum(one, arrays)
             if self._updater is not None:
                 self._updater(one, total, stored)
             else:
                 self._values[one] = total.copy() if total is arrays[0] else total
+
+    def _local_sum(self, key, arrays):
+        """The sum of arrays of this process, on the context of the key's value."""
+        arrays = [array.as_in_context(self._values[key].ctx) for array in arrays]
+        return arrays[0] if len(arrays) == 1 else add_n(*arrays)
 
     def pull(self, key, out=None, priority=0, ignore_sparse=True):
         """Copies the values of keys to arrays.

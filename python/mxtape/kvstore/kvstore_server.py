@@ -17,8 +17,8 @@ class KVStoreServer:
         self.kvstore = kvstore
 
     def run(self):
-        """Raises an MXNetError: stores on several machines are not supported yet."""
+        """Raises an MXNetError: there are no servers."""
         raise MXNetError(
-            "KVStoreServer: training on several machines is not in mxtape yet; see "
-            "docs/differences.md"
+            "KVStoreServer: mxtape has no servers: the processes of 'dist_sync' share parameters "
+            "among themselves; start them with mpirun"
         )

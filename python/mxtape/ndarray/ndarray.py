@@ -143,13 +143,18 @@ def ones(shape, ctx=None, dtype=None, **kwargs):
     return _constant("ones", shape, 1, ctx, dtype, kwargs.pop("stype", None), kwargs)
 
 
+def refuse_unknown(what, kwargs):
+    """Refuses keywords, but for a name and for a symbol's attributes: these have no effect."""
+    for key in kwargs:
+        if key != "name" and not (key.startswith("__") and key.endswith("__")):
+            raise MXNetError(f"{what}: unknown argument {key!r}")
+
+
 def _constant(what, shape, value, ctx, dtype, stype, kwargs):
     if stype not in (None, "default"):
         raise MXNetError(f"{what}: storage type {stype!r} is not supported, only 'default'")
     out = kwargs.pop("out", None)
-    kwargs.pop("name", None)
-    if kwargs:
-        raise MXNetError(f"{what}: unknown argument {next(iter(kwargs))!r}")
+    refuse_unknown(what, kwargs)
     return full(shape, value, ctx, mx_real_t if dtype is None else dtype, out)
 
 
@@ -180,7 +185,7 @@ def array(source_array, ctx=None, dtype=None):
         return array(source_array, ctx, mx_real_t).astype(dtype)
     try:
         with np.errstate(over="ignore", invalid="ignore"):
-            values = np.array(_plain(source_array), dtype=dtype, order="C")
+            values = np.asarray(_plain(source_array), dtype=dtype, order="C")
     except (TypeError, ValueError) as error:
         raise TypeError(f"array: cannot make an array of {source_array!r:.200}: {error}") from None
     return _placed(_core.from_numpy_copy(values), ctx)

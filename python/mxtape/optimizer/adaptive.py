@@ -47,6 +47,8 @@ class Adam(Optimizer):
     [0.5, 1.5]
     """
 
+    _batch = 128  # an operator each; what comes before them is done for all at once
+
     def __init__(
         self,
         learning_rate=0.001,
@@ -65,12 +67,16 @@ class Adam(Optimizer):
         return _zeros(weight, 2)
 
     def update(self, index, weight, grad, state):
-        lr, wd = self._begin(index)
-        t = self._index_update_count[index]
-        lr *= sqrt(1.0 - self.beta2**t) / (1.0 - self.beta1**t)
+        if not isinstance(index, (list, tuple)):
+            index, weight, grad, state = [index], [weight], [grad], [state]
+        self._update_count(index)
+        lrs, wds = self._get_lrs(index), self._get_wds(index)
+        counts = [self._index_update_count[key] for key in index]
+        corrections = {t: sqrt(1.0 - self.beta2**t) / (1.0 - self.beta1**t) for t in set(counts)}
         options = self._options(beta1=self.beta1, beta2=self.beta2, epsilon=self.epsilon)
-        mean, var = state
-        nd.adam_update(weight, grad, mean, var, out=weight, lr=lr, wd=wd, **options)
+        step = nd.adam_update
+        for w, g, (mean, var), t, lr, wd in zip(weight, grad, state, counts, lrs, wds):
+            step(w, g, mean, var, out=w, lr=lr * corrections[t], wd=wd, **options)
 
 
 @register

@@ -10,6 +10,7 @@ from ..ndarray import clip, zeros
 from ..util import is_np_array
 
 _COUNTS = "_all_index_update_counts"
+_UPDATES = {"update", "update_multi_precision", "_update_impl", "_update_count"}
 
 
 def aggregation_size(default):
@@ -93,6 +94,16 @@ class Optimizer:
     """
 
     opt_registry: ClassVar[dict] = {}
+
+    # How many parameters an Updater passes at once where that is more than aggregate_num, which is
+    # MXNet's. The results are the same.
+    _batch = 0
+
+    def __init_subclass__(cls, **kwargs):
+        """A subclass with an update of its own is given what MXNet would give it."""
+        super().__init_subclass__(**kwargs)
+        if "_batch" not in vars(cls) and not _UPDATES.isdisjoint(vars(cls)):
+            cls._batch = 0
 
     def __init__(
         self,
@@ -275,13 +286,17 @@ class Optimizer:
 
     def _update_count(self, index):
         """Counts an update of a parameter, or of each of a list."""
-        counts = self._index_update_count
+        counts, begin, most = self._index_update_count, self.begin_num_update, self.num_update
         for key in index if isinstance(index, (list, tuple)) else (index,):
-            counts[key] = counts.get(key, self.begin_num_update) + 1
-            self.num_update = max(counts[key], self.num_update)
+            count = counts[key] = counts.get(key, begin) + 1
+            if count > most:
+                most = count
+        self.num_update = most
 
     def _multiplied(self, value, indices, attribute):
         """`value` times each parameter's `lr_mult` or `wd_mult`."""
+        if value == 0:
+            return [value] * len(indices)
         by_key, parameters, names = getattr(self, attribute), self.param_dict, self.idx2name
         result = []
         for index in indices:
@@ -375,7 +390,11 @@ class Optimizer:
 
         The weight then gets the copy's values in float16.
         """
-        if not self._is_wide(weight):
+        if isinstance(index, (list, tuple)) and self._is_wide(weight[0]):
+            for one in zip(index, weight, grad, state):
+                self.update_multi_precision(*one)
+            return
+        if isinstance(index, (list, tuple)) or not self._is_wide(weight):
             self.update(index, weight, grad, state)
             return
         wide, inner = state

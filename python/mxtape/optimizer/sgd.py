@@ -1,5 +1,6 @@
 """Gradient descent, with momentum of several kinds."""
 
+from itertools import chain
 from math import sqrt
 from typing import Any
 
@@ -91,7 +92,7 @@ def descend(weights, grads, states, lrs, wds, multi_precision, momentum, options
 
 def interleaved(weights, grads, states):
     """The arrays as operators on many weights accept them: all of the first weight come first."""
-    return [array for w, g, s in zip(weights, grads, states) for array in (w, g, *s)]
+    return [*chain.from_iterable(zip(weights, grads, *zip(*states)))]
 
 
 @register
@@ -104,7 +105,8 @@ class SGD(MomentumOptimizer):
         momentum_state = momentum * momentum_state - lr * g
         weight = weight + momentum_state
 
-    Up to 4 parameters (``MXNET_OPTIMIZER_AGGREGATION_SIZE``) are updated by one operator.
+    An :class:`Updater` has up to 32 parameters, or ``MXNET_OPTIMIZER_AGGREGATION_SIZE``, updated by
+    one operator.
 
     Parameters
     ----------
@@ -125,6 +127,8 @@ class SGD(MomentumOptimizer):
     >>> w.asscalar().item()
     -0.25
     """
+
+    _batch = 32
 
     def __init__(self, momentum=0.0, lazy_update=True, **kwargs):
         super().__init__(momentum, **kwargs)

@@ -4,6 +4,18 @@ from ..ndarray import NDArray
 from . import states as pickles
 
 
+def _by_dtype(indices, weights, grads):
+    """The three lists, or parts of them: weights of one dtype come together."""
+    dtypes = [weight.dtype for weight in weights]
+    if dtypes.count(dtypes[0]) == len(dtypes):
+        return [(tuple(indices), list(weights), list(grads))]
+    parts: dict = {}
+    for dtype, *row in zip(dtypes, indices, weights, grads):
+        parts.setdefault(dtype, []).append(row)
+    columns = (zip(*rows) for rows in parts.values())
+    return [(keys, list(some), list(some_grads)) for keys, some, some_grads in columns]
+
+
 class Updater:
     """A function ``(index, grad, weight)`` that updates a weight and keeps its state.
 
@@ -56,32 +68,38 @@ class Updater:
         if not indices:
             return
         self.optimizer._set_current_context(weights[0].context.device_id)
+        states, synced = self.states, self.states_synced
         for key, weight in zip(indices, weights):
-            self._prepare(key, weight)
-        if not self.aggregate_updates:
-            for key, grad, weight in zip(indices, grads, weights):
-                self.optimizer.update_multi_precision(key, weight, grad, self.states[key])
+            if key not in states or not synced[key]:
+                self._prepare(key, weight)
+        update = self.optimizer.update_multi_precision
+        size = self._at_once(indices)
+        if size == 0:
+            for key, weight, grad in zip(indices, weights, grads):
+                update(key, weight, grad, states[key])
             return
-        by_dtype: dict = {}
-        for row in zip(indices, weights, grads):
-            by_dtype.setdefault(row[1].dtype, []).append(row)
-        size = self.optimizer.aggregate_num
-        for rows in by_dtype.values():
-            for start in range(0, len(rows), size):
-                keys, some_weights, some_grads = zip(*rows[start : start + size])
-                states = [self.states[key] for key in keys]
-                self.optimizer.update_multi_precision(
-                    keys, list(some_weights), list(some_grads), states
-                )
+        for keys, some_weights, some_grads in _by_dtype(indices, weights, grads):
+            for start in range(0, len(keys), size):
+                part = slice(start, start + size)
+                some = keys[part]
+                update(some, some_weights[part], some_grads[part], [states[key] for key in some])
+
+    def _at_once(self, indices):
+        """How many parameters the optimizer is given at once; 0 for one by one."""
+        optimizer = self.optimizer
+        if optimizer.lr_scheduler is not None:
+            # Where counts of updates differ, the rate depends on which come together.
+            counts = optimizer._index_update_count
+            if len({counts.get(key) for key in indices}) > 1:
+                return optimizer.aggregate_num
+        return max(optimizer.aggregate_num, optimizer._batch)
 
     def _prepare(self, key, weight):
         """Makes a parameter's state, or brings a loaded one to the weight's device."""
         if key not in self.states:
             state = self.optimizer.create_state_multi_precision(key, weight)
-        elif not self.states_synced[key]:
-            state = self.sync_state_context(self.states[key], weight.context)
         else:
-            return
+            state = self.sync_state_context(self.states[key], weight.context)
         self.states[key] = state
         self.states_synced[key] = True
 

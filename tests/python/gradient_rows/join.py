@@ -6,6 +6,7 @@ ROWS = [
     Row("Concat", [(2, 3), (2, 1), (2, 2)]),
     Row("Concat", [(1, 3, 2), (2, 3, 2)], {"dim": 0}),
     Row("Concat", [(2, 1, 2), (2, 1, 3)], {"dim": -1}),
+    Row("_rnn_param_concat", [(3,), (2,)], {"dim": 0}),
     Row("stack", [(2, 3), (2, 3)]),
     Row("stack", [(2, 3), (2, 3), (2, 3)], {"axis": -1}),
     Row("SliceChannel", [(2, 4)], {"num_outputs": 2}),

@@ -1,6 +1,7 @@
 """Loaders: the batches of a data set, made here, in threads or in worker processes."""
 
 import itertools
+import os
 import pickle
 import random
 import zlib
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ...base import MXNetError
 from ...context import cpu_pinned
 from ...ndarray import NDArray
 from ...ndarray import random as _mx_random
@@ -157,6 +159,7 @@ class _MultiWorkerIter:
         self._timeout = timeout
         self._data_buffer = {}  # what has been asked for, by its number
         self._sent_idx = self._rcvd_idx = 0
+        self._process = os.getpid()
         # Our own processes have the data set and the function, and are told only what to make.
         self._direct = (
             worker_fn is _worker_fn
@@ -191,6 +194,8 @@ class _MultiWorkerIter:
         return self._worker_pool.submit("batch", what, self._seeds.of(self._sent_idx))
 
     def __next__(self):
+        if self._process != os.getpid():
+            raise MXNetError("DataLoader: this iterator belongs to the process that made it")
         self._push_next()
         if self._rcvd_idx == self._sent_idx:
             raise StopIteration

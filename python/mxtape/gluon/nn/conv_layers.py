@@ -132,8 +132,11 @@ class _Conv(HybridBlock):
 def _geometry(settings, activation):
     """A convolution's sizes for ``__repr__``; of most only what is not the default."""
     axes = len(settings["kernel"])
-    shown = (("padding", "pad", (0,) * axes), ("dilation", "dilate", (1,) * axes))
-    shown = (*shown, ("groups", "num_group", 1))
+    shown: tuple = (
+        ("padding", "pad", (0,) * axes),
+        ("dilation", "dilate", (1,) * axes),
+        ("groups", "num_group", 1),
+    )
     parts = [f"kernel_size={settings['kernel']}", f"stride={settings['stride']}"]
     parts += [f"{name}={settings[key]}" for name, key, usual in shown if settings[key] != usual]
     if settings["no_bias"]:
@@ -262,7 +265,7 @@ class Conv2D(_PlainConv):
     channels : int
     kernel_size, strides, padding, dilation : int or tuple of 2 ints
     layout : {'NCHW', 'NHWC'}
-        The operator computes NCHW only.
+        Only NCHW can be computed; the first call with the other raises.
 
     Examples
     --------
@@ -307,7 +310,7 @@ class Conv3D(_PlainConv):
     channels : int
     kernel_size, strides, padding, dilation : int or tuple of 3 ints
     layout : {'NCDHW', 'NDHWC'}
-        The operator computes NCDHW only.
+        Only NCDHW can be computed; the first call with the other raises.
 
     Examples
     --------
@@ -405,7 +408,7 @@ class Conv2DTranspose(_TransposedConv):
     channels : int
     kernel_size, strides, padding, output_padding, dilation : int or tuple of 2 ints
     layout : {'NCHW', 'NHWC'}
-        The operator computes NCHW only.
+        Only NCHW can be computed; the first call with the other raises.
 
     Examples
     --------
@@ -449,7 +452,7 @@ class Conv3DTranspose(_TransposedConv):
     channels : int
     kernel_size, strides, padding, output_padding, dilation : int or tuple of 3 ints
     layout : {'NCDHW', 'NDHWC'}
-        The operator computes NCDHW only.
+        Only NCDHW can be computed; the first call with the other raises.
 
     Examples
     --------

@@ -1,5 +1,7 @@
 """Layers that normalize to mean 0 and deviation 1."""
 
+from typing import Any
+
 import numpy as np
 
 from ..block import HybridBlock
@@ -10,6 +12,7 @@ __all__ = ["BatchNorm", "BatchNormReLU", "GroupNorm", "InstanceNorm", "LayerNorm
 class _Norm(HybridBlock):
     """A layer with `gamma` and `beta`; `scale` and `center` say whether they are learnt."""
 
+    _kwargs: dict[str, Any]  # the settings, which __repr__ shows
     # Whether parameters that are not learnt count as states, which have no gradient at all.
     _fixed_are_states = False
 

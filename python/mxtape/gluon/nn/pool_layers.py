@@ -119,7 +119,6 @@ class MaxPool1D(_Windows):
     padding : int or tuple of 1 int, default 0
         Elements beyond each end; they never are the maximum.
     layout : {'NCW', 'NWC'}
-        The operator computes NCW only.
     ceil_mode : bool, default False
         Whether a window that is cut off at the end counts: the size of the output is rounded up.
 
@@ -154,7 +153,6 @@ class MaxPool2D(_Windows):
     pool_size : int or tuple of 2 ints, default (2, 2)
     strides, padding : int or tuple of 2 ints, default pool_size, 0
     layout : {'NCHW', 'NHWC'}
-        The operator computes NCHW only.
     ceil_mode : bool, default False
 
     Examples
@@ -180,7 +178,6 @@ class MaxPool3D(_Windows):
     strides, padding : int or tuple of 3 ints, default pool_size, 0
     ceil_mode : bool, default False
     layout : {'NCDHW', 'NDHWC'}
-        The operator computes NCDHW only.
 
     Examples
     --------
@@ -311,7 +308,6 @@ class GlobalMaxPool1D(_WholeChannels):
     Parameters
     ----------
     layout : {'NCW', 'NWC'}
-        The operator computes NCW only.
 
     Examples
     --------
@@ -332,7 +328,6 @@ class GlobalMaxPool2D(_WholeChannels):
     Parameters
     ----------
     layout : {'NCHW', 'NHWC'}
-        The operator computes NCHW only.
 
     Examples
     --------
@@ -351,7 +346,6 @@ class GlobalMaxPool3D(_WholeChannels):
     Parameters
     ----------
     layout : {'NCDHW', 'NDHWC'}
-        The operator computes NCDHW only.
 
     Examples
     --------
@@ -372,7 +366,6 @@ class GlobalAvgPool1D(_WholeChannels):
     Parameters
     ----------
     layout : {'NCW', 'NWC'}
-        The operator computes NCW only.
 
     Examples
     --------
@@ -393,7 +386,6 @@ class GlobalAvgPool2D(_WholeChannels):
     Parameters
     ----------
     layout : {'NCHW', 'NHWC'}
-        The operator computes NCHW only.
 
     Examples
     --------
@@ -414,7 +406,6 @@ class GlobalAvgPool3D(_WholeChannels):
     Parameters
     ----------
     layout : {'NCDHW', 'NDHWC'}
-        The operator computes NCDHW only.
 
     Examples
     --------

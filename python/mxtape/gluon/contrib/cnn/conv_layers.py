@@ -6,17 +6,16 @@ from ...block import HybridBlock
 from ...nn import Activation
 from ...nn.conv_layers import _check_geometry, _geometry
 from ...nn.pool_layers import _extents
+from ...parameter import Parameter
 
 __all__ = ["DeformableConvolution", "ModulatedDeformableConvolution"]
 
 
 class _Deformable(HybridBlock):
-    """Two convolutions: one tells the other where its kernel reads.
+    """Two convolutions: one tells the other where its kernel reads."""
 
-    `numbers` is how many numbers the first makes for each element of the kernel.
-    """
-
-    _numbers = 2
+    _numbers = 2  # that the first makes for each element of the kernel
+    deformable_conv_weight: Parameter
 
     def _build(self, channels, kernel_size, geometry, groups, shares, layout, in_channels, more):
         """The settings of both convolutions, and the activation; `more` are the caller's others."""

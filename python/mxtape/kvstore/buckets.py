@@ -1,0 +1,177 @@
+"""Arrays that are added up together, over all processes."""
+
+from typing import Any
+
+import numpy as np
+
+from .. import ndarray as nd
+from ..base import MXNetError
+
+__all__: list = []
+
+# Of a bucket: large enough that bandwidth and not latency is what it costs, small enough that the
+# first is under way while the next one is filled.
+BYTES = 4 << 20
+
+# Up to so many processes, each sends its two bits to all others; more add up bytes.
+GATHER_UP_TO = 8
+
+# What sums are computed in. MPI has no half precision, and a sum should not have.
+_SUMS = {
+    "float32": np.float32,
+    "float64": np.float64,
+    "float16": np.float32,
+    "bfloat16": np.float32,
+    "int8": np.int8,
+    "uint8": np.uint8,
+    "int32": np.int32,
+    "int64": np.int64,
+}
+
+
+def sum_dtype(array):
+    """The NumPy dtype in which arrays of this one's dtype are added up."""
+    name = np.dtype(array.dtype).name
+    if name not in _SUMS:
+        raise MXNetError(f"push: arrays of dtype {name} are not added up over processes")
+    return np.dtype(_SUMS[name])
+
+
+class Memory:
+    """An array that MPI writes to, seen by both libraries.
+
+    Parameters
+    ----------
+    size : int
+    dtype : numpy.dtype
+    """
+
+    def __init__(self, size, dtype):
+        self.numpy = np.empty(size, dtype)
+        # Its own view: from_numpy makes what it is given read-only.
+        self._all = nd.from_numpy(self.numpy[:], zero_copy=True)
+
+    def part(self, start, shape):
+        """The NDArray of a shape that begins at an element."""
+        size = int(np.prod(shape, dtype=np.int64))
+        return self._all[start : start + size].reshape(shape)
+
+
+class Sums:
+    """Arrays of one dtype, side by side in one array that MPI adds up."""
+
+    def __init__(self, pool, dtype, size):
+        self._pool = pool
+        self.dtype = dtype
+        self.memory = pool.take(max(size, BYTES // dtype.itemsize), dtype)
+        self.items: list = []  # key, first element, shape
+        self.keys: set = set()
+        self.used = 0
+        self.started = None
+
+    def fits(self, key, size):
+        """Whether there is room for an array, and none of that key yet."""
+        return key not in self.keys and self.used + size <= len(self.memory.numpy)
+
+    def add(self, key, array):
+        """Copies an array to its place."""
+        array.copyto(self.memory.part(self.used, array.shape))
+        self._place(key, array)
+
+    def _place(self, key, array):
+        self.items.append((key, self.used, array.shape))
+        self.keys.add(key)
+        self.used += array.size
+
+    def full(self):
+        """Whether it should not wait for more."""
+        return self.used * 16 >= len(self.memory.numpy) * 15
+
+    def start(self, world, what):
+        """Starts to add up, as the call `what`."""
+        self.started = world.sum(self.memory.numpy[: self.used], what)
+
+    def sums(self):
+        """Key and sum of each array; the sums are in memory that :meth:`release` gives back."""
+        for key, start, shape in self.items:
+            yield key, self.memory.part(start, shape)
+
+    def release(self):
+        """Gives its memory back."""
+        self._pool.give(self.memory)
+
+
+class Codes(Sums):
+    """The two bits of elements: what :class:`TwoBit` makes of arrays."""
+
+    def __init__(self, pool, compression, size):
+        super().__init__(pool, np.dtype(np.int8), size)
+        self._compression = compression
+        self._everyone: Any = None
+
+    def add(self, key, array):
+        codes = self._compression.codes(key, array).astype("int8")
+        codes.copyto(self.memory.part(self.used, array.shape))
+        self._place(key, array)
+
+    def start(self, world, what):
+        codes = self.memory.numpy[: self.used]
+        if world.size > GATHER_UP_TO:
+            dtype = np.int8 if world.size < 128 else np.int16 if world.size < 2**15 else np.int32
+            self._everyone = codes.astype(dtype)
+            self.started = world.sum(self._everyone, what)
+            return
+        self._mine = pack(codes)
+        self._everyone = np.empty((world.size, len(self._mine)), np.uint8)
+        self.started = world.gather(self._mine, self._everyone, what)
+
+    def sums(self):
+        found = self._everyone
+        if found.ndim == 2:
+            found = unpacked_sum(found)[: self.used]
+        values = nd.array(found, dtype="float32") * self._compression.threshold
+        for key, start, shape in self.items:
+            size = int(np.prod(shape, dtype=np.int64))
+            yield key, values[start : start + size].reshape(shape)
+
+
+def pack(codes):
+    """Elements -1, 0 and 1, four to a byte.
+
+    >>> pack(np.array([1, 0, -1, 0, 1], np.int8)).tolist()
+    [70, 86]
+    """
+    padded = np.zeros(-(-len(codes) // 4) * 4, np.uint8)
+    padded[: len(codes)] = codes.view(np.uint8)
+    padded += 1  # -1 is 255
+    four = padded.reshape(-1, 4)
+    return four[:, 0] | four[:, 1] << 2 | four[:, 2] << 4 | four[:, 3] << 6
+
+
+def unpacked_sum(rows):
+    """What the packed elements of all rows add up to; the last ones fill up a byte.
+
+    >>> unpacked_sum(np.array([[70, 86], [70, 86]], np.uint8)).tolist()
+    [2, 0, -2, 0, 2, 0, 0, 0]
+    """
+    total = np.zeros((rows.shape[1], 4), np.int8)
+    for row in rows:
+        for i in range(4):
+            total[:, i] += (row >> 2 * i & 3).view(np.int8)
+    return (total - np.int8(len(rows))).reshape(-1)
+
+
+class Pool:
+    """Memory of buckets that are done, for those to come."""
+
+    def __init__(self):
+        self._free: dict = {}
+
+    def take(self, size, dtype):
+        """A :class:`Memory` of that size."""
+        free = self._free.get((size, dtype))
+        return free.pop() if free else Memory(size, dtype)
+
+    def give(self, memory):
+        """Keeps a memory that nobody uses any more."""
+        self._free.setdefault((len(memory.numpy), memory.numpy.dtype), []).append(memory)

@@ -1,0 +1,240 @@
+"""DistKVStore: parameters that all processes of a program share."""
+
+import collections
+
+import numpy as np
+
+from .. import autograd
+from .. import optimizer as opt
+from ..base import MXNetError
+from . import compression, mpi
+from .buckets import Codes, Pool, Sums, sum_dtype
+from .kvstore import KVStore, _by_key
+
+__all__ = ["DistKVStore"]
+
+# They differ in where MXNet adds up what the GPUs of one machine push.
+TYPES = ("dist", "dist_sync", "dist_device_sync", "dist_sync_device")
+
+
+class DistKVStore(KVStore):
+    """Parameters by key, which all processes that ``mpirun`` has started share.
+
+    :func:`create` makes one. What all processes push is added up. Each process keeps the values,
+    and updates them by its own optimizer: the sums have the same bits on all, and so do the values.
+
+    All processes call the same methods with the same keys in the same order; :meth:`pull` is each
+    one's own affair once the others have pulled too. Where the calls differ, or a process ends, the
+    others end with a message.
+
+    :meth:`push` does not wait for the other processes. Small arrays are added up together: with
+    lists of keys, or pushes of all keys before the first pull, there are few and large messages.
+
+    Parameters
+    ----------
+    handle : str
+        The store's type.
+
+    Examples
+    --------
+    With ``mpirun -n 2 python program.py``, both processes print 3:
+
+    >>> import mxtape as mx
+    >>> store = mx.kv.create("dist_sync")  # doctest: +SKIP
+    >>> store.init("w", mx.nd.zeros(1))  # doctest: +SKIP
+    >>> store.push("w", mx.nd.array([store.rank + 1]))  # doctest: +SKIP
+    >>> w = mx.nd.zeros(1)
+    >>> store.pull("w", out=w)  # doctest: +SKIP
+    >>> w.asscalar()  # doctest: +SKIP
+    3.0
+    """
+
+    def __init__(self, handle):
+        super().__init__(handle)
+        self._world = mpi.world()
+        self._pool = Pool()
+        self._filling: dict = {}  # the bucket of each kind that is not under way
+        self._under_way: collections.deque = collections.deque()
+        self._pending: collections.Counter = collections.Counter()  # sums to come, by key
+
+    def __reduce__(self):
+        raise TypeError(f"a store of type {self.type!r} cannot be pickled: it has connections")
+
+    @property
+    def rank(self):
+        """The number of this process, from 0."""
+        return self._world.rank
+
+    @property
+    def num_workers(self):
+        """The number of processes."""
+        return self._world.size
+
+    def _barrier(self):
+        """Waits until all processes have come here."""
+        self._settle()
+        self._world.agree("barrier")
+
+    def init(self, key, value):
+        """Sets the first value of keys, each of them once: that of process 0, for all.
+
+        Parameters
+        ----------
+        key : str, int, or list of these
+        value : NDArray, or list of these
+            On the other processes, what says shape, dtype and context.
+        """
+        before = set(self._values)
+        super().init(key, value)
+        self._settle()
+        copies = []
+        for one in self._values:
+            if one in before:
+                continue
+            value = self._values[one]
+            whole = value.astype(sum_dtype(value)).asnumpy()
+            what = f"init of key {one!r}, shape {value.shape}, dtype {np.dtype(value.dtype).name}"
+            copies.append((value, whole, self._world.copy_from_first(whole, what)))
+        for value, whole, started in copies:
+            self._world.wait(started)
+            value[:] = whole
+
+    def _push(self, by_key):
+        for one, arrays in by_key.items():
+            if arrays:
+                self._fill(one, self._local_sum(one, arrays))
+        self._world.progress()
+
+    def _fill(self, key, array):
+        """Puts an array into the bucket of its kind."""
+        kind = "2bit" if self._compress is not None else sum_dtype(array)
+        bucket = self._filling.get(kind)
+        if bucket is not None and not bucket.fits(key, array.size):
+            self._start(kind)
+            bucket = None
+        if bucket is None:
+            if kind == "2bit":
+                bucket = Codes(self._pool, self._compress, array.size)
+            else:
+                bucket = Sums(self._pool, kind, array.size)
+            self._filling[kind] = bucket
+        bucket.add(key, array)
+        self._pending[key] += 1
+        if bucket.full():
+            self._start(kind)
+
+    def _start(self, kind):
+        bucket = self._filling.pop(kind)
+        what = "push of " + " ".join(f"{key!r} {shape}" for key, _, shape in bucket.items)
+        # Each process updates its own values: with another rate, they would drift apart.
+        if isinstance(self._updater, opt.Updater):
+            what += f", {_described(self._updater.optimizer)}"
+        bucket.start(self._world, what)
+        self._under_way.append(bucket)
+
+    def _settle(self, keys=None):
+        """Waits until nothing is to come for some keys, or for all."""
+        wanted = self._pending.keys() if keys is None else keys
+        if not any(self._pending[key] for key in wanted):
+            return
+        for kind in list(self._filling):
+            self._start(kind)
+        while self._under_way and (keys is None or any(self._pending[key] for key in keys)):
+            bucket = self._under_way.popleft()
+            self._world.wait(bucket.started)
+            with autograd.pause():
+                self._take(bucket)
+
+    def _take(self, bucket):
+        """Has the sums of a bucket become values, or update them."""
+        rows = [(key, self._as_value(key, total)) for key, total in bucket.sums()]
+        for key, _ in rows:
+            self._pending[key] -= 1
+        if isinstance(self._updater, opt.Updater):
+            keys, totals = zip(*rows)
+            # All at once: an optimizer may move several parameters by one call of an operator.
+            self._updater(list(keys), list(totals), [self._values[key] for key in keys])
+        elif self._updater is not None:
+            for key, total in rows:
+                self._updater(key, total.copy(), self._values[key])
+        else:
+            for key, total in rows:
+                total.copyto(self._values[key])
+        bucket.release()
+
+    def _as_value(self, key, total):
+        """A sum with the dtype and context of the value."""
+        stored = self._values[key]
+        return total.astype(stored.dtype, copy=False).as_in_context(stored.ctx)
+
+    def pull(self, key, out=None, priority=0, ignore_sparse=True):
+        """Copies the values of keys to arrays, when what was pushed has arrived."""
+        if out is not None:
+            self._settle(_by_key(key, out))
+        super().pull(key, out, priority, ignore_sparse)
+
+    def set_gradient_compression(self, compression_params):
+        """Has the sum of what a process pushes rounded to two bits an element.
+
+        An element becomes ``threshold`` where it is at least that, ``-threshold`` where it is at
+        most that, else 0. What is left is added to the next push of the key. Up to 8 processes send
+        two bits an element, more send a byte.
+
+        Parameters
+        ----------
+        compression_params : dict
+            ``{'type': '2bit', 'threshold': 0.5}``; the threshold is 0.5 by default.
+        """
+        made = compression.from_params(compression_params)
+        self._settle()
+        self._world.agree(f"2bit compression with threshold {made.threshold}")
+        self._compress = made
+
+    def _set_updater(self, updater):
+        self._settle()
+        super()._set_updater(updater)
+
+    def set_optimizer(self, optimizer):
+        """Has the values updated by an optimizer when gradients are pushed.
+
+        Each process has its own. They must have the same class and settings.
+
+        Parameters
+        ----------
+        optimizer : Optimizer
+        """
+        if isinstance(optimizer, opt.Optimizer):
+            self._world.agree(_described(optimizer))
+        super().set_optimizer(optimizer)
+
+    def save_optimizer_states(self, fname, dump_optimizer=False):
+        """Writes the states of the optimizer to a file; they are the same on all processes."""
+        self._settle()
+        super().save_optimizer_states(fname, dump_optimizer)
+
+    def load_optimizer_states(self, fname):
+        """Reads the states of the optimizer from a file, which is a pickle: use files you trust."""
+        self._settle()
+        super().load_optimizer_states(fname)
+
+
+def _described(optimizer):
+    """The class and the numbers of an optimizer as a text."""
+    numbers = {
+        name: value
+        for name, value in sorted(vars(optimizer).items())
+        if isinstance(value, (bool, int, float, str))
+    }
+    return f"optimizer {type(optimizer).__name__} {numbers}"
+
+
+def create(name):
+    """The store for a name that has 'dist' in it."""
+    if "async" in name:
+        raise MXNetError(
+            f"kvstore {name!r}: updates without waiting for the other processes need a server, "
+            "which mxtape does not have; 'dist_sync' adds up the gradients of all processes"
+        )
+    if name not in TYPES:
+        raise MXNetError(f"there is no kvstore {name!r}; on several processes: {', '.join(TYPES)}")
+    return DistKVStore(name)

@@ -1,0 +1,210 @@
+"""What ``test_dist.py`` runs in several processes, with a case and a file for what they find."""
+
+import json
+import os
+import signal
+import sys
+import time
+
+import numpy as np
+
+import mxtape as mx
+from mxtape import nd
+
+
+def pulled(store, key, shape=(2,), dtype="float32"):
+    out = nd.zeros(shape, dtype=dtype)
+    store.pull(key, out=out)
+    return out.asnumpy()
+
+
+def message(call):
+    try:
+        call()
+    except mx.MXNetError as error:
+        return str(error)
+    return None
+
+
+def values(store):
+    """Sums of all kinds; what each key has is a function of the number of processes alone."""
+    rank, found = store.rank, {}
+    store.init(["first", "second"], [nd.ones(2) * (rank + 5), nd.ones((2, 3))])
+    found["init is of rank 0"] = pulled(store, "first").tolist()
+    store.push("first", [nd.ones(2) * rank, nd.ones(2, ctx=mx.cpu(1))])
+    found["two contexts"] = pulled(store, "first").tolist()
+    for dtype in ("float16", "bfloat16", "float64", "int32", "uint8"):
+        store.init(dtype, nd.zeros((3,), dtype=dtype))
+        store.push(dtype, nd.array([1, 2, rank], dtype=dtype))
+        out = nd.zeros((3,), dtype=dtype)
+        store.pull(dtype, out=out)
+        found[dtype] = [np.dtype(out.dtype).name, out.astype("float32").asnumpy().tolist()]
+    grads = [nd.array([rank, 1.0]), nd.ones((2, 3)) * rank]
+    store.pushpull(["first", "second"], grads)
+    found["pushpull"] = [g.asnumpy().tolist() for g in grads]
+    store.broadcast("late", nd.ones(1) * rank, out=grads[0][:1])
+    found["broadcast"] = grads[0].asnumpy().tolist()
+    store._barrier()
+    return found
+
+
+def many(store, monkeypatched_bytes):
+    """Arrays of many sizes, pushed twice before they are pulled: in buckets of several kinds."""
+    from mxtape.kvstore import buckets
+
+    buckets.BYTES = monkeypatched_bytes
+    rng = np.random.RandomState(store.rank)
+    shapes = [(n,) for n in (1, 0, 3, 700, 1, 64, 1024, 5000)] * 2
+    keys = list(range(len(shapes)))
+    dtypes = ["float32", "float16", "float64"]
+    store.init(keys, [nd.zeros(s, dtype=dtypes[k % 3]) for k, s in zip(keys, shapes)])
+    store._set_updater(lambda key, total, value: value.__iadd__(total))
+    for _ in range(2):
+        for k, s in zip(keys, shapes):
+            store.push(k, nd.array(rng.randint(-4, 5, s), dtype=dtypes[k % 3]))
+    messages = store._world._calls
+    return {
+        "arrays": [pulled(store, k, s, dtypes[k % 3]).tolist() for k, s in zip(keys, shapes)],
+        "messages": messages,
+    }
+
+
+def two_bits(store, gather_up_to):
+    from mxtape.kvstore import buckets
+
+    buckets.GATHER_UP_TO = gather_up_to
+    store.set_gradient_compression({"type": "2bit", "threshold": 0.5})
+    store.init("g", nd.zeros(7))
+    rng, found = np.random.RandomState(store.rank), []
+    for _ in range(4):
+        store.push("g", nd.array(rng.normal(size=7).astype("float32")))
+        found.append(pulled(store, "g", (7,)).tolist())
+    return found
+
+
+def samples():
+    rng = np.random.RandomState(3)
+    x = rng.normal(size=(64, 8)).astype("float32")
+    return x, (x.sum(axis=1) > 0).astype("float32")
+
+
+def module_weights(kvstore, rank, size, optimizer, steps=10):
+    """The weights of a network after ten steps, each over its share of every batch of 16."""
+    x, y = samples()
+    share = 16 // size
+    rows = np.arange(64).reshape(4, size, share)[:, rank].reshape(-1)
+    data = mx.io.NDArrayIter(x[rows], y[rows], share)
+    net = mx.sym.Variable("data")
+    net = mx.sym.FullyConnected(net, num_hidden=9, name="fc1")
+    net = mx.sym.Activation(net, act_type="tanh")
+    net = mx.sym.FullyConnected(net, num_hidden=2, name="fc2")
+    net = mx.sym.SoftmaxOutput(net, name="softmax")
+    module = mx.mod.Module(net)
+    module.bind(data.provide_data, data.provide_label)
+    mx.random.seed(rank)  # the weights are those of rank 0
+    module.init_params(mx.init.Normal(0.3))
+    module.init_optimizer(kvstore, optimizer, {"learning_rate": 0.1})
+    for _ in range(steps):
+        try:
+            batch = next(data)
+        except StopIteration:
+            data.reset()
+            batch = next(data)
+        module.forward_backward(batch)
+        module.update()
+    return {name: w.asnumpy().tolist() for name, w in sorted(module.get_params()[0].items())}
+
+
+def gluon_weights(kvstore, rank, size, update_on_kvstore):
+    """The same of a network of Gluon, whose last batches are smaller."""
+    x, y = samples()
+    net = mx.gluon.nn.HybridSequential(prefix="net_")
+    net.add(mx.gluon.nn.Dense(9, activation="tanh", in_units=8), mx.gluon.nn.Dense(1, in_units=9))
+    mx.random.seed(rank)  # the weights are those of rank 0
+    net.initialize(mx.init.Normal(0.3))
+    net.hybridize()
+    trainer = mx.gluon.Trainer(
+        net.collect_params(),
+        "adam",
+        {"learning_rate": 0.1},
+        kvstore=kvstore,
+        update_on_kvstore=update_on_kvstore,
+    )
+    trainer._prepare()  # before there are gradients
+    for step in range(10):
+        rows = np.arange(64)[8 * (step % 4) :][: 16 if step < 8 else 8][rank::size]
+        with mx.autograd.record():
+            loss = (net(nd.array(x[rows])).reshape(-1) - nd.array(y[rows])) ** 2
+        loss.backward()
+        trainer.step(16 if step < 8 else 8)
+    params = net.collect_params().values()
+    return {str(i): param.data().asnumpy().tolist() for i, param in enumerate(params)}
+
+
+def training(store):
+    found = {
+        "gluon": gluon_weights("dist_sync", store.rank, store.num_workers, None),
+        "gluon off the store": gluon_weights(
+            "dist_device_sync", store.rank, store.num_workers, False
+        ),
+    }
+    for name in ("sgd", "adam"):
+        fresh = mx.kv.create("dist_sync")
+        found[name] = module_weights(fresh, store.rank, store.num_workers, name)
+    os.environ["MXNET_UPDATE_ON_KVSTORE"] = "0"
+    fresh = mx.kv.create("dist_device_sync")
+    found["off the store"] = module_weights(fresh, store.rank, store.num_workers, "sgd")
+    return found
+
+
+def errors(store):
+    store.init("e", nd.zeros(2))
+    return {
+        "no such key": message(lambda: store.push("none", nd.zeros(2))),
+        "bool": message(lambda: store.init("b", nd.zeros(2, dtype="bool"))),
+        "threshold": message(
+            lambda: store.set_gradient_compression({"type": "2bit", "threshold": store.rank + 1})
+        ),
+        "optimizer": message(
+            lambda: store.set_optimizer(mx.optimizer.SGD(learning_rate=0.1 + store.rank))
+        ),
+    }
+
+
+def all_cases(path):
+    store = mx.kv.create("dist_sync")
+    found = {
+        "rank": [store.rank, store.num_workers, store.type],
+        "values": values(store),
+        "many": many(mx.kv.create("dist_sync_device"), 4096),
+        "two bits": two_bits(mx.kv.create("dist"), 8),
+        "two bits, summed": two_bits(mx.kv.create("dist"), 1),
+        "training": training(store),
+        "errors": errors(mx.kv.create("dist_sync")),
+    }
+    with open(f"{path}.{store.rank}", "w") as f:
+        json.dump(found, f)
+
+
+def ends(how):
+    """Rank 1 ends in the middle; rank 0 waits for it."""
+    store = mx.kv.create("dist_sync")
+    store.init("w", nd.zeros(2))
+    if store.rank == 1:
+        if how == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if how == "raises":
+            raise ValueError("a bad sample")
+        if how == "leaves":
+            sys.exit(0)
+        if how == "differs":
+            store._barrier()
+    store.push("w", nd.ones(2))
+    pulled(store, "w")
+    time.sleep(0.2)
+    pulled(store, "w")
+
+
+if __name__ == "__main__":
+    case, *rest = sys.argv[1:]
+    all_cases(rest[0]) if case == "all" else ends(case)

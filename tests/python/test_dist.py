@@ -1,0 +1,177 @@
+"""Stores that several processes share: values, training, and what happens when one process ends."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import dist_program
+import mxtape as mx
+
+PROGRAM = Path(dist_program.__file__)
+MPIRUN = shutil.which("mpirun", path=os.path.dirname(sys.executable)) or shutil.which("mpirun")
+
+
+def mpirun(size, *arguments):
+    pytest.importorskip("mpi4py", reason="several processes need mpi4py: pip install mxtape[mpi]")
+    if MPIRUN is None:
+        pytest.skip("several processes need mpirun: pip install mpich")
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join([str(Path(mx.__file__).parents[1]), str(PROGRAM.parent)]),
+    }
+    return subprocess.run(
+        [MPIRUN, "-n", str(size), sys.executable, *map(str, arguments)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module", params=[2, 4])
+def found(request, tmp_path_factory):
+    """What each process has found."""
+    path = tmp_path_factory.mktemp("dist") / "found"
+    done = mpirun(request.param, PROGRAM, "all", path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return [json.loads(Path(f"{path}.{rank}").read_text()) for rank in range(request.param)]
+
+
+def test_ranks(found):
+    assert [one["rank"] for one in found] == [
+        [rank, len(found), "dist_sync"] for rank in range(len(found))
+    ]
+
+
+def test_sums(found):
+    n, ranks = len(found), sum(range(len(found)))
+    third = {dtype: [dtype, [n, 2 * n, ranks]] for dtype in "float16 bfloat16 float64".split()}
+    expected = {
+        "init is of rank 0": [5, 5],
+        "two contexts": [n + ranks] * 2,
+        **third,
+        "int32": ["int32", [n, 2 * n, ranks]],
+        "uint8": ["uint8", [n, 2 * n, ranks]],
+        "pushpull": [[ranks, n], [[ranks] * 3] * 2],
+        "broadcast": [0, n],
+    }
+    assert [one["values"] for one in found] == [expected] * n
+
+
+def test_buckets(found):
+    """Whole numbers, so that any order of adding gives the same."""
+    expected = [0] * 16
+    for rank in range(len(found)):
+        rng = np.random.RandomState(rank)
+        for _ in range(2):
+            for k, n in enumerate((1, 0, 3, 700, 1, 64, 1024, 5000) * 2):
+                expected[k] = expected[k] + rng.randint(-4, 5, n)
+    expected = [array.tolist() for array in expected]
+    assert [one["many"]["arrays"] == expected for one in found] == [True] * len(found)
+    assert len({one["many"]["messages"] for one in found}) == 1
+
+
+def test_two_bits(found):
+    """What MXNet's workers send: of each process the whole thresholds, the rest with the next."""
+    expected = np.zeros((4, 7), np.float32)
+    for rank in range(len(found)):
+        rng, rest = np.random.RandomState(rank), np.zeros(7, np.float32)
+        for step in expected:
+            rest = rest + rng.normal(size=7).astype("float32")
+            sent = np.where(rest >= 0.5, 0.5, np.where(rest <= -0.5, -0.5, 0)).astype("float32")
+            step += sent
+            rest = rest - sent
+    for one in found:
+        assert one["two bits"] == expected.tolist()
+        assert one["two bits, summed"] == expected.tolist()
+
+
+@pytest.mark.parametrize("kind", ["sgd", "adam", "off the store", "gluon", "gluon off the store"])
+def test_ten_steps(found, kind):
+    """The same bits on all processes, and what one process makes of the whole batch."""
+    weights = [one["training"][kind] for one in found]
+    assert all(other == weights[0] for other in weights)
+    if kind.startswith("gluon"):
+        alone = dist_program.gluon_weights("device", 0, 1, None)
+    else:
+        name = "sgd" if kind == "off the store" else kind
+        alone = dist_program.module_weights("local", 0, 1, name)
+    assert alone.keys() == weights[0].keys()
+    for key in alone:
+        np.testing.assert_allclose(weights[0][key], alone[key], rtol=2e-5, atol=2e-6)
+
+
+def test_errors(found):
+    expected = {
+        "no such key": "push: there is no key 'none'",
+        "bool": "arrays of dtype bool are not added up",
+        "threshold": "threshold 1.0', rank 1 has",
+        "optimizer": "'lr': 0.1",
+    }
+    for one in found:
+        for name, text in expected.items():
+            assert text in one["errors"][name]
+
+
+@pytest.mark.parametrize(
+    ("how", "text"),
+    [
+        ("killed", "BAD TERMINATION"),
+        ("raises", "mxtape: rank 1 ended with ValueError; all 2 processes end"),
+        ("leaves", "mxtape: rank 1 has ended, and rank 0 waits for it: push of 'w' (2,)"),
+        ("differs", "the processes must make the same calls in the same order"),
+    ],
+)
+def test_a_process_that_ends_ends_the_others(how, text):
+    begin = time.monotonic()
+    done = mpirun(2, PROGRAM, how)
+    assert done.returncode != 0
+    assert text.lower() in (done.stdout + done.stderr).lower()
+    assert time.monotonic() - begin < 20
+
+
+def test_the_example():
+    pytest.importorskip("sklearn")
+    done = mpirun(2, PROGRAM.parents[2] / "examples" / "train_mpi.py", "--quick")
+    assert done.returncode == 0, done.stdout + done.stderr
+    digests = re.findall(r"^rank [01] of 2: weights (\w+)$", done.stdout, re.MULTILINE)
+    assert len(digests) == 2
+    assert digests[0] == digests[1]
+
+
+def test_another_launcher():
+    """Without mpirun, MXNet's own environment is an error, not a training of each one alone."""
+    pytest.importorskip("mpi4py")
+    done = subprocess.run(
+        [sys.executable, "-c", "import mxtape as mx; mx.kv.create('dist_sync')"],
+        env={**os.environ, "DMLC_NUM_WORKER": "2", "PYTHONPATH": str(Path(mx.__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "MXNetError: DMLC_NUM_WORKER is set" in done.stderr
+    assert "mpirun -n WORKERS" in done.stderr
+
+
+def test_one_process():
+    """A program for several processes runs in one too."""
+    pytest.importorskip("mpi4py")
+    store = mx.kv.create("dist_sync")
+    assert (store.rank, store.num_workers, store.type) == (0, 1, "dist_sync")
+    store.init("w", mx.nd.ones(2))
+    store.set_optimizer(mx.optimizer.SGD(learning_rate=0.5))
+    store.push("w", mx.nd.ones(2))
+    assert dist_program.pulled(store, "w").tolist() == [0.5, 0.5]
+    with pytest.raises(TypeError, match="cannot be pickled"):
+        store.__reduce__()
