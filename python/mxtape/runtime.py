@@ -10,6 +10,7 @@ True
 
 from __future__ import annotations
 
+import importlib.util
 import operator
 from collections import OrderedDict
 
@@ -32,7 +33,7 @@ _CPU_FEATURES = {
     "CPU_AVX512": "avx512f",
 }
 
-_ALWAYS_IN = frozenset(["OPENMP", "CXX14", "INT64_TENSOR_SIZE", "EIGEN"])
+_ALWAYS_IN = frozenset(["OPENMP", "PROFILER", "CXX14", "INT64_TENSOR_SIZE", "EIGEN"])
 
 # x86-64 itself has these.
 _BASELINE = frozenset(["CPU_SSE", "CPU_SSE2", "SSE"])
@@ -111,6 +112,8 @@ def _is_in(name: str) -> bool:
         return "pni" in needed
     if name == "MKLDNN":  # what oneDNN was called when MXNet got its features
         return bool(ONEDNN_VERSION)
+    if name == "DIST_KVSTORE":
+        return importlib.util.find_spec("mpi4py") is not None
     if name == "DEBUG":
         return BUILD_TYPE == "Debug"
     return name in _ALWAYS_IN
