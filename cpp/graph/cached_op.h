@@ -29,7 +29,7 @@ class InsideInputs {
   Inputs get() const { return Inputs(pointers_.data(), pointers_.size()); }
 
  private:
-  SmallVector<NDArray, 4> inside_;
+  SmallVector<NDArray, 8> inside_;
   SmallVector<const NDArray*, 16> pointers_;
 };
 

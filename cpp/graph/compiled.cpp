@@ -125,7 +125,7 @@ class SweepCollector {
         reverse_(reverse),
         mode_(mode),
         kind_(kind),
-        flows_(wanted_flows(program, reverse, kind.ends, kind.wanted)),
+        flows_(flows_of(program, reverse, kind)),
         arrived_(program.value_count() + kind.wanted.size()) {}
 
   std::vector<FusedSweep> collect() {
@@ -163,6 +163,12 @@ class SweepCollector {
     std::vector<uint32_t> empty, used;
   };
 
+  static std::vector<uint8_t> flows_of(const Program& program, const Reverse& reverse,
+                                       const SweepKind& kind) {
+    SmallVector<bool, 8> wanted;
+    for (const bool each : kind.wanted) wanted.push_back(each);
+    return wanted_flows(program, reverse, kind.ends, wanted);
+  }
   uint32_t place(Value value) const {
     const size_t made = program_.value_count() - program_.input_count();
     if (value.step < 0) return static_cast<uint32_t>(made + kind_.ends[value.index]);
@@ -306,7 +312,7 @@ bool runs_now(const Region& region) {
 }
 
 std::vector<uint8_t> wanted_flows(const Program& program, const Reverse& reverse,
-                                  std::span<const uint32_t> ends, const std::vector<bool>& wanted) {
+                                  std::span<const uint32_t> ends, std::span<const bool> wanted) {
   std::vector<uint8_t> flows, leads;
   for (const Step& step : program.steps()) {
     bool any = false;

@@ -58,6 +58,8 @@ class Compiled final : public RefCounted {
   Compiled(const Program& program, const Program::Plan& plan, Ref<const Reverse> reverse);
 
   const Reverse* reverse() const { return reverse_.get(); }
+  // Whether there are such steps at all.
+  bool fuses() const { return !steps_.empty(); }
   // Those that begin with a step; nullptr where it runs alone.
   const FusedSteps* at(size_t step) const {
     return at_.empty() || at_[step] < 0 ? nullptr : &steps_[static_cast<size_t>(at_[step])];
@@ -92,6 +94,6 @@ bool runs_now(const Region& region);
 
 // Into which inputs of the steps a gradient flows that reaches a wanted end.
 std::vector<uint8_t> wanted_flows(const Program& program, const Reverse& reverse,
-                                  std::span<const uint32_t> ends, const std::vector<bool>& wanted);
+                                  std::span<const uint32_t> ends, std::span<const bool> wanted);
 
 }  // namespace mxtape

@@ -195,6 +195,22 @@ def test_batches_of_different_sizes():
             assert batch.min().asscalar() == size == batch.max().asscalar()
 
 
+def test_where_python_has_no_memfd(monkeypatch):
+    monkeypatch.delattr(os, "memfd_create")
+    before = set(os.listdir("/dev/shm"))
+    batches = list(DataLoader(ArrayDataset(X), 5, num_workers=1))
+    assert_same(nd.concat(*batches, dim=0), X)
+    assert set(os.listdir("/dev/shm")) <= before
+
+
+def test_large_messages():
+    text = "long" * 100_000
+    loader = DataLoader(
+        SimpleDataset([text]), batch_sampler=[[0] * 50_000], batchify_fn=set, num_workers=1
+    )
+    assert list(loader) == [{text}]
+
+
 def test_pin_memory_and_refresh():
     for num_workers in (0, 1):
         loader = DataLoader(

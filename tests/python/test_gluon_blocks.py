@@ -154,6 +154,22 @@ def test_a_parameter_whose_shape_only_another_layer_tells(hybridize):
     assert net.w.shape == (3, 5)
 
 
+@BOTH
+def test_an_empty_batch_tells_the_shapes_too(hybridize):
+    net = mlp(4, 2)
+    net.initialize()
+    net.hybridize(hybridize)
+    assert net(nd.ones((0, 3))).shape == (0, 2)
+    assert net[0].weight.shape == (4, 3)
+
+
+@BOTH
+def test_shapes_that_do_not_follow_are_named(hybridize):
+    net = made(lambda F, x, w: F.broadcast_mul(x, w), hybridize, w=(0, 3))
+    with pytest.raises(ValueError, match=rf"{net.w.name}: \(0, 3\)"):
+        net(nd.ones((2, 3)))
+
+
 # ---- loops, for many steps
 
 
@@ -310,6 +326,9 @@ def test_values_are_found_where_they_are_now(hybridize):
         return values[0]
 
     assert now() == 1
+    for active in (not hybridize, hybridize):
+        net._active = active  # programs do this
+        assert now() == 1
     net.weight.set_data(nd.ones((1, 1)) * 2)
     assert now() == 2
     net.initialize(mx.init.Constant(3), force_reinit=True)

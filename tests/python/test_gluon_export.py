@@ -124,6 +124,14 @@ def test_without_a_file_parameters_are_initialized_by_the_first_call():
     assert block.collect_params()["net_dense0_weight"].shape == (3, 5)
 
 
+def test_dtypes_of_imported_parameters():
+    block = _imported("float64", 1)
+    block.initialize()
+    assert block(nd.ones((1, 5), dtype="float64")).dtype == np.float64
+    block.cast("float32")
+    assert block(nd.ones((1, 5))).dtype == np.float32
+
+
 def test_a_file_with_other_parameters_is_an_error():
     other = str(FOLDER / "float64-0000.params")
     with pytest.raises(AssertionError, match="net_conv0_weight"):

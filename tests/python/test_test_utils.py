@@ -717,3 +717,36 @@ def test_every_name_is_there():
         assert getattr(tu, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         tu.nonsense  # noqa: B018
+
+
+class _Scaled(mx.gluon.HybridBlock):
+    """Multiplies by a parameter, and by something else where it is hybridized."""
+
+    def __init__(self, hybrid=1.0, wrong_gradient=False, **kwargs):
+        super().__init__(**kwargs)
+        self.hybrid, self.wrong_gradient = hybrid, wrong_gradient
+        with self.name_scope():
+            self.scale = self.params.get("scale", shape=(2,))
+
+    def hybrid_forward(self, F, x, scale):
+        y = F.broadcast_mul(x, scale)
+        if F is mx.sym:
+            y = y * self.hybrid
+            y = F.BlockGrad(y) + 0 * x if self.wrong_gradient else y
+        return [y, x * 2]
+
+
+def test_check_gluon_hybridize_consistency():
+    check = mx.test_utils.check_gluon_hybridize_consistency
+    x = [mx.nd.array([[1.0, 2.0], [3.0, 4.0]])]
+    check(lambda prefix: _Scaled(prefix=prefix), x)
+    check(lambda prefix: mx.gluon.nn.Flatten(prefix=prefix), x, numpy_func=lambda a: a)
+    with pytest.raises(AssertionError, match="output 0"):
+        check(lambda prefix: _Scaled(1.1, prefix=prefix), x, test_grad=False)
+    with pytest.raises(AssertionError, match="gradient input 0"):
+        check(lambda prefix: _Scaled(1.0, True, prefix=prefix), x)
+    check(lambda prefix: _Scaled(1.0, True, prefix=prefix), x, test_grad=False)
+    with pytest.raises(AssertionError, match="NumPy"):
+        check(lambda prefix: mx.gluon.nn.Flatten(prefix=prefix), x, numpy_func=lambda a: a + 1)
+    with pytest.raises(TypeError, match="list of NDArray"):
+        check(lambda prefix: _Scaled(prefix=prefix), x[0])

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import autograd, initializer, ndarray, symbol
+from .. import autograd, initializer, ndarray, registry, symbol
 from .._loader import core as _core
 from ..base import MXNetError
 from ..context import Context, check_context, cpu, current_context
@@ -575,10 +575,25 @@ class Constant(Parameter):
         if not isinstance(value, ndarray.NDArray):
             value = ndarray.array(value)
         self.value = value
-        # Under a name, so that a variable can have it as an attribute, which is text.
-        own = f"Constant_{name}_{next(_numbers)}"
-        initializer.alias(own)(type("Init", (_Copy,), {"value": value}))
-        super().__init__(name, grad_req="null", shape=value.shape, dtype=value.dtype, init=own)
+        super().__init__(
+            name,
+            grad_req="null",
+            shape=value.shape,
+            dtype=value.dtype,
+            init=f"Constant_{name}_{next(_numbers)}",
+        )
+
+    def var(self):
+        """A symbol of the constant. An initializer of its own is registered under its name."""
+        if self.init.lower() not in registry.get_registry(initializer.Initializer):
+            initializer.alias(self.init)(type("Init", (_Copy,), {"value": self.value}))
+        return super().var()
+
+    def _write_initial(self, init, default_init, data):
+        if init == self.init:
+            self.value.copyto(data)
+        else:
+            super()._write_initial(init, default_init, data)
 
     @property
     def grad_req(self):

@@ -50,16 +50,18 @@ class SymbolBlock(HybridBlock):
         self._make_parameters({variable.name for variable in variables}, output)
 
     def _make_parameters(self, inputs, output):
-        states = set(output.list_auxiliary_states())
-        attributes = output.attr_dict()
-        for name in [*output.list_arguments(), *output.list_auxiliary_states()]:
+        states = output.list_auxiliary_states()
+        dtypes = _known_dtypes(output)
+        for name in [*output.list_arguments(), *states]:
             if name in inputs:
                 continue
-            known: dict = {"grad_req": "null"} if name in states else {}
-            self._params.get(name, allow_deferred_init=True, **known)
+            self._params.get(name, allow_deferred_init=True)
+            if name in states:
+                self._params[name].grad_req = "null"
+            if dtypes.get(name) and self._params[name].shape is None:
+                self._params[name].cast(dtypes[name])
         skipped = len(_common_prefix(list(self._params.keys())))
         self._reg_params = {name[skipped:]: param for name, param in self._params.items()}
-        del attributes
 
     @staticmethod
     def imports(
@@ -103,8 +105,9 @@ class SymbolBlock(HybridBlock):
 
     def forward(self, x, *args):
         """Runs the graph on arrays, or puts symbols in the place of its inputs."""
-        if any(isinstance(item, NDArray) for item in leaves((x, *args))):
-            self._active = True
+        if isinstance(x, NDArray) or any(isinstance(item, NDArray) for item in leaves((x, *args))):
+            if not self._active:
+                self._active = True
             return super().forward(x, *args)
         flat = flatten((x, *args), "input")[0]
         inputs, output = self._cached_graph
@@ -118,10 +121,6 @@ class SymbolBlock(HybridBlock):
         super()._clear_cached_op()
         self._cached_graph = graph
 
-    def cast(self, dtype):
-        """Casts all parameters to another data type."""
-        super().cast(dtype)
-
     def reset_ctx(self, ctx):
         """Moves the parameters to other contexts."""
         for param in self._params.values():
@@ -129,6 +128,16 @@ class SymbolBlock(HybridBlock):
 
     def hybrid_forward(self, F, x, *args, **kwargs):
         raise MXNetError("a SymbolBlock has a graph, and no hybrid_forward")
+
+
+def _known_dtypes(output):
+    """The data types that a graph tells its variables, by name."""
+    try:
+        arguments, _, states = output.infer_type_partial()
+    except MXNetError:
+        return {}  # what MXNet writes after cast() contradicts itself; the parameters' file knows
+    names = [*output.list_arguments(), *output.list_auxiliary_states()]
+    return dict(zip(names, [*arguments, *states]))
 
 
 def _common_prefix(names):

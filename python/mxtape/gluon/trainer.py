@@ -139,13 +139,17 @@ class Trainer:
 
     def _init_params(self):
         """Gives the store the parameters that have values and that it does not have yet."""
-        waiting = []
-        for param in self._params_to_init:
-            if param._deferred_init:
-                waiting.append(param)
-            elif self._kvstore is not None:
-                arrays = param.list_data()
-                self._kvstore.broadcast(self._param2idx[param.name], arrays[0], arrays)
+        waiting = [param for param in self._params_to_init if param._deferred_init]
+        ready = [param for param in self._params_to_init if not param._deferred_init]
+        store = self._kvstore
+        if store is not None and ready:
+            keys = [self._param2idx[param.name] for param in ready]
+            arrays = [param.list_data() for param in ready]
+            if isinstance(store, KVStore):
+                store.broadcast(keys, [copies[0] for copies in arrays], arrays)
+            else:
+                for key, copies in zip(keys, arrays):
+                    store.broadcast(key, copies[0], copies)
         self._params_to_init = waiting
 
     def _prepare(self):

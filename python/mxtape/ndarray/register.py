@@ -49,6 +49,15 @@ def all_names():
     return list(_names)
 
 
+def canonical(name):
+    """The name of which `name` is an alias; `name` itself where no operator is called so.
+
+    >>> canonical("broadcast_plus"), canonical("nothing")
+    ('broadcast_add', 'nothing')
+    """
+    return _names.get(name, name)
+
+
 def arguments_of(name):
     """Names of an operator's inputs and parameters, and what each accepts, as text."""
     if name not in _names:

@@ -166,7 +166,6 @@ __all__ = [
 _NEEDS = {
     "sparse arrays": "create_sparse_array create_sparse_array_zd rand_sparse_ndarray "
     "shuffle_csr_column_indices",
-    "mx.gluon": "check_gluon_hybridize_consistency",
     "mx.np": "np_symbol",
     "the tool im2rec": "get_im2rec_path",
 }
@@ -194,6 +193,7 @@ __getattr__ = _borrowed.borrow(
         "collections": "OrderedDict",
         "contextlib": "contextmanager",
         ".context": "Context",
+        ".test_utils.blocks": "check_gluon_hybridize_consistency",
         ".test_utils.data": "DummyIter",
         ".test_utils.files": "download download_model get_bz2_data get_cifar10 get_mnist "
         "get_mnist_iterator get_mnist_pkl get_mnist_ubyte get_zip_data",

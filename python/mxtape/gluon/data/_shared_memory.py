@@ -1,6 +1,6 @@
 """Memory that a worker writes and the process that reads its batches sees, without a copy.
 
-A worker makes anonymous files in memory (``memfd_create``) and sends their descriptors. They have
+A worker makes anonymous files in memory and sends their descriptors. They have
 no name, so nothing is left behind, however a process ends. A segment is used again for another
 batch when no array of either process looks at it any more: a batch of the usual size costs no call
 of the system and touches no new page.
@@ -22,6 +22,7 @@ import numpy as np
 
 from ..._loader import core as _core
 from ...ndarray import NDArray
+from ._channel import memory_file
 
 _MARKS = 64  # bytes; what follows is aligned to as many
 _UNMARKED = bytes(_MARKS)
@@ -49,7 +50,7 @@ class _Segment:
     def __init__(self, number, nbytes):
         self.number = number
         self.capacity = nbytes
-        self.descriptor = os.memfd_create("mxtape-batch", os.MFD_CLOEXEC)
+        self.descriptor = memory_file()
         try:
             # Whether there is as much memory is found out here, and not by a signal later.
             os.posix_fallocate(self.descriptor, 0, _MARKS + nbytes)

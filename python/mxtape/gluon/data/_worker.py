@@ -1,6 +1,7 @@
 """What a worker process of a loader runs."""
 
 import collections
+import ctypes
 import faulthandler
 import os
 import pickle
@@ -14,8 +15,9 @@ import numpy as np
 from ... import autograd, runtime
 from ... import random as mx_random
 from . import _batchify, _shared_memory
-from ._channel import DESCRIPTORS
+from ._channel import DESCRIPTORS, memory_file
 
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 _LOOK = 5000  # milliseconds after which a worker looks whether its parent is there
 
 
@@ -40,18 +42,27 @@ def run(channel, dataset, batchify_fn):
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent answers Ctrl-C
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.set_wakeup_fd(-1)
-    report = os.memfd_create("mxtape-traceback", os.MFD_CLOEXEC)
+    report = memory_file()
     faulthandler.enable(report)
     faulthandler.register(signal.SIGUSR1, report)
     autograd.set_recording(False)
     autograd.set_training(False)
     runtime.set_num_threads(1)
+    _keep_freed_memory()
     _shared_memory.writer = writer = _shared_memory.Writer()
     try:
         channel.send(("hello",), [report])
         _Worker(channel, writer, dataset, batchify_fn).loop()
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # the parent has ended, or does not need this process any more
+
+
+def _keep_freed_memory():
+    """Lets glibc keep what is freed: items are as large as those before, and new pages are slow."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, 32 << 20)
+        mallopt(_M_TRIM_THRESHOLD, 256 << 20)
 
 
 class _Worker:

@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import errno
 import itertools
 import multiprocessing
 import os
@@ -196,6 +197,7 @@ class WorkerPool:
         self._numbers = itertools.count()
         self._results: weakref.WeakValueDictionary[int, Result] = weakref.WeakValueDictionary()
         self._backlog: collections.deque = collections.deque()  # tasks that no channel had room for
+        self._unwanted: collections.deque = collections.deque()  # numbers of tasks
         self._lock = threading.RLock()  # of all above, for a moment
         self._reading = threading.Lock()  # of the channels' reading end
         self._finalizer = weakref.finalize(self, _stop, self._owner, self._workers)
@@ -261,8 +263,9 @@ class WorkerPool:
         """
         self._own()
         with self._lock:
-            if not self._workers:
+            if self._closed or not self._workers:
                 self._ensure_running()
+            self._tell_cancelled()
             number = next(self._numbers)
             result = Result(self, number)
             self._results[number] = result
@@ -283,24 +286,34 @@ class WorkerPool:
             self._backlog.popleft()
 
     def cancel(self, results):
-        """Tells the workers that nobody waits for these any more."""
+        """Notes that nobody waits for these any more; the workers are told with the next task.
+
+        The garbage collector may call this in the middle of anything else.
+        """
         if self._owner != os.getpid():
             return
-        with self._lock:
-            numbers = {
-                result.task for result in results if self._results.get(result.task) is result
-            }
-            for number in numbers:
-                self._results.pop(number, None)
-            kept = [task for task in self._backlog if task[0] not in numbers]
-            self._backlog.clear()
-            self._backlog.extend(kept)
-            for worker in self._workers:
-                begun = numbers & worker.tasks.keys()
-                if begun:
-                    # Where there is no room, it makes them and they are thrown away.
-                    with contextlib.suppress(OSError):
-                        worker.channel.send(("cancel", begun))
+        for result in results:
+            number = result.task
+            if self._results.get(number) is result:
+                self._unwanted.append(number)
+
+    def _tell_cancelled(self):
+        unwanted = set()
+        while self._unwanted:
+            unwanted.add(self._unwanted.popleft())
+        if not unwanted:
+            return
+        kept = [task for task in self._backlog if task[0] not in unwanted]
+        self._backlog.clear()
+        self._backlog.extend(kept)
+        for number in unwanted:
+            self._results.pop(number, None)
+        for worker in self._workers:
+            begun = unwanted & worker.tasks.keys()
+            if begun:
+                # Where there is no room, it makes them and they are thrown away.
+                with contextlib.suppress(OSError):
+                    worker.channel.send(("cancel", begun))
 
     def begin_epoch(self):
         """Starts workers again that have ended since the last one."""
@@ -378,6 +391,8 @@ class WorkerPool:
                 continue
             if kind == "segments":
                 news, dropped = rest
+                if len(descriptors) < len(news):
+                    raise OSError(errno.EMFILE, "DataLoader: a batch needs more open files")
                 worker.reader.learn([(*new, fd) for new, fd in zip(news, descriptors)], dropped)
                 continue
             number, body, places = rest

@@ -1,12 +1,10 @@
 """Sequences of steps, as one array or symbol with an axis of time or as a list of one per step."""
 
+from typing import Any
+
 from ... import ndarray, symbol
 
-tensor_types = (symbol.Symbol, ndarray.NDArray)
-
-
-def _listed(x):
-    return list(x) if isinstance(x, (list, tuple)) else [x]
+tensor_types: Any = (symbol.Symbol, ndarray.NDArray)
 
 
 def _namespace(x):
@@ -18,7 +16,8 @@ def _namespace(x):
 
 def _split(F, whole, length, axis):
     """A sequence as a list of its steps."""
-    return _listed(F.split(whole, axis=axis, num_outputs=length, squeeze_axis=1))
+    parts = F.split(whole, axis=axis, num_outputs=length, squeeze_axis=1)
+    return [parts] if isinstance(parts, ndarray.NDArray) else list(parts)
 
 
 def _layout_axes(layout):

@@ -1,5 +1,6 @@
 """Cells: one step of a recurrent network each, and what is made of them."""
 
+from ..parameter import Parameter
 from ._base_cell import HybridRecurrentCell, RecurrentCell
 from ._composed_cells import (
     BidirectionalCell,
@@ -9,6 +10,12 @@ from ._composed_cells import (
     ResidualCell,
     SequentialRNNCell,
     ZoneoutCell,
+)
+from ._sequence import (  # noqa: F401 (programs use them)
+    _format_sequence,
+    _get_begin_state,
+    _mask_sequence_variable_length,
+    _reverse_sequences,
 )
 
 __all__ = [
@@ -31,21 +38,24 @@ class _DenseCell(HybridRecurrentCell):
     """A cell whose gates are dense functions of the input (i2h) and of the last output (h2h)."""
 
     _gates = 1
+    i2h_weight: Parameter
 
     def __init__(self, hidden_size, input_size, initializers, prefix, params):
         super().__init__(prefix=prefix, params=params)
         self._hidden_size, self._input_size = hidden_size, input_size
-        rows = self._gates * hidden_size
-        shapes = [(rows, input_size), (rows, self._recurrent_size), (rows,), (rows,)]
-        names = ["i2h_weight", "h2h_weight", "i2h_bias", "h2h_bias"]
-        for name, shape, init in zip(names, shapes, initializers):
+        for (name, shape), init in zip(self._parameter_shapes().items(), initializers):
             parameter = self.params.get(name, shape=shape, init=init, allow_deferred_init=True)
             setattr(self, name, parameter)
 
-    @property
-    def _recurrent_size(self):
-        """The size of the output that is fed back."""
-        return self._hidden_size
+    def _parameter_shapes(self):
+        """The shapes of the parameters, in their order."""
+        rows = self._gates * self._hidden_size
+        return {
+            "i2h_weight": (rows, self._input_size),
+            "h2h_weight": (rows, self._hidden_size),
+            "i2h_bias": (rows,),
+            "h2h_bias": (rows,),
+        }
 
     def state_info(self, batch_size=0):
         return [{"shape": (batch_size, self._hidden_size), "__layout__": "NC"}]

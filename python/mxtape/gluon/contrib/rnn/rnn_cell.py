@@ -64,7 +64,7 @@ class VariationalDropoutCell(ModifierCell):
             setattr(self, f"drop_{what}_mask", mask)
         return F.elemwise_mul(array, mask)
 
-    def hybrid_forward(self, F, inputs, states):  # type: ignore[override]
+    def hybrid_forward(self, F, inputs, states):
         if self.drop_states:
             states = [self._dropped(F, "states", states[0]), *states[1:]]
         inputs = self._dropped(F, "inputs", inputs)
@@ -161,20 +161,21 @@ class LSTMPCell(_DenseCell):
         initializers = (
             i2h_weight_initializer,
             h2h_weight_initializer,
+            h2r_weight_initializer,
             i2h_bias_initializer,
             h2h_bias_initializer,
         )
         super().__init__(hidden_size, input_size, initializers, prefix, params)
-        self.h2r_weight = self.params.get(
-            "h2r_weight",
-            shape=(projection_size, hidden_size),
-            init=h2r_weight_initializer,
-            allow_deferred_init=True,
-        )
 
-    @property
-    def _recurrent_size(self):
-        return self._projection_size
+    def _parameter_shapes(self):
+        rows, outputs = self._gates * self._hidden_size, self._projection_size
+        return {
+            "i2h_weight": (rows, self._input_size),
+            "h2h_weight": (rows, outputs),
+            "h2r_weight": (outputs, self._hidden_size),
+            "i2h_bias": (rows,),
+            "h2h_bias": (rows,),
+        }
 
     def _alias(self):
         return "lstmp"
