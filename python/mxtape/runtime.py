@@ -10,7 +10,6 @@ True
 
 from __future__ import annotations
 
-import importlib.util
 import operator
 from collections import OrderedDict
 
@@ -113,6 +112,8 @@ def _is_in(name: str) -> bool:
     if name == "MKLDNN":  # what oneDNN was called when MXNet got its features
         return bool(ONEDNN_VERSION)
     if name == "DIST_KVSTORE":
+        import importlib.util  # import mxtape does not wait for it
+
         return importlib.util.find_spec("mpi4py") is not None
     if name == "DEBUG":
         return BUILD_TYPE == "Debug"
