@@ -587,6 +587,18 @@ def test_an_iterator_of_the_programs_own(worker_fn):
         assert numbers(batches) == [[factor * i for i in batch] for batch in SQUARES]
 
 
+def test_a_pool_that_another_thread_ends():
+    loader = DataLoader(Squares(functools.partial(sleeps, 60)), 4, num_workers=1)
+    batches = iter(loader)
+    next(batches)
+    timer = threading.Timer(0.2, loader._worker_pool.terminate)
+    timer.start()
+    with pytest.raises(mx.MXNetError, match=r"terminate\(\) was called"):
+        next(batches)
+    timer.join()
+    assert next(iter(loader)).asnumpy().tolist() == SQUARES[0]
+
+
 def test_the_pool_of_a_loader():
     loader = DataLoader(Squares(), 4, num_workers=2)
     pool = loader._worker_pool
