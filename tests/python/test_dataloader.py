@@ -221,6 +221,9 @@ def test_pin_memory_and_refresh():
         loader.clean()
         assert loader._iter is None
         assert {part.context for batch in loader for part in batch} == {mx.cpu_pinned(1)}
+    given = nd.array(X)
+    for batch in DataLoader([0], 1, batchify_fn=lambda items: [given, "x"], pin_memory=True):
+        assert [batch[0].context, given.context, batch[1]] == [mx.cpu_pinned(), mx.cpu(), "x"]
     again = DataLoader(Squares(), 4, num_workers=1, auto_reload=True)
     for _ in range(3):
         assert again._iter is not None
