@@ -47,6 +47,9 @@ def test_operators_cast_their_arrays(low):
         "float32, reflected": wide - y,
         "float32, add_n": nd.add_n(y, wide),
         "float32, concat": nd.concat(y, wide, dim=0),
+        "float32, attention": nd.contrib.interleaved_matmul_selfatt_valatt(
+            nd.ones((1, 1, 3), dtype=low), nd.ones((1, 1, 1)), heads=1
+        ),
         "float32, where": nd.where(y > 1, y, wide),
         "float32, Python": nd.maximum(y, wide),
         "float32, power": y**2,

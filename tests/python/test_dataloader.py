@@ -371,9 +371,9 @@ def test_a_batch_that_cannot_be_pickled():
 
 
 def test_timeout_says_where_the_worker_is():
-    loader = DataLoader(Squares(functools.partial(sleeps, 60)), 4, num_workers=1, timeout=0.5)
+    loader = DataLoader(Squares(functools.partial(sleeps, 60)), 4, num_workers=1, timeout=1.5)
     workers = pids(loader)
-    with pytest.raises(multiprocessing.TimeoutError, match=r"(?s)within 0.5 seconds.*in sleeps"):
+    with pytest.raises(multiprocessing.TimeoutError, match=r"(?s)within 1.5 seconds.*in sleeps"):
         list(loader)
     assert all(map(ended, workers))
     threads = DataLoader(
@@ -475,6 +475,33 @@ def test_in_another_process():
     assert [batch.asnumpy().tolist() for batch in half] == SQUARES[1:]
 
 
+def test_a_fork_keeps_the_batches_that_it_has():
+    order = [[0, 1], [0, 1]]
+    loader = DataLoader(ArrayDataset(X), batch_sampler=order, num_workers=1)
+    kept = list(loader)
+    order[:] = [[2, 3]] * 5
+    reader, writer = os.pipe()
+
+    def work():
+        kept.pop()
+        gc.collect()
+        os.read(reader, 1)
+        assert_same(kept[0], X[:2])
+
+    process = multiprocessing.get_context("fork").Process(target=work)
+    process.start()
+    time.sleep(0.1)
+    other = kept.pop()
+    kept.clear()
+    assert len(list(loader)) == 5
+    assert_same(other, X[:2])
+    os.write(writer, b"x")
+    process.join(60)
+    assert process.exitcode == 0
+    os.close(reader)
+    os.close(writer)
+
+
 PROGRAM = """
 import os, signal, sys, time
 import numpy as np
@@ -571,6 +598,11 @@ def test_the_pool_of_a_loader():
     assert pool.apply(divmod, (7, 3)) == (2, 1)
     with pytest.raises(ZeroDivisionError):
         pool.apply(divmod, (7, 0))
+    slow = pool.apply_async(time.sleep, (1,))
+    slow.wait(0.01)
+    with pytest.raises(multiprocessing.TimeoutError):
+        slow.get(0.01)
+    assert slow.get(10) is None
     workers = pids(loader)
     pool.terminate()
     assert all(map(ended, workers))

@@ -3,6 +3,7 @@
 import collections
 import ctypes
 import faulthandler
+import gc
 import os
 import pickle
 import random
@@ -22,8 +23,16 @@ _LOOK = 5000  # milliseconds after which a worker looks whether its parent is th
 
 
 def make_batch(dataset, indices, batchify_fn, seeds=None):
-    """The batch of some items; after seeding where items are made one by one, as they may be
-    random."""
+    """The batch of some items. Where they are made one by one they may be random: seeds come first.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    indices : list or numpy.ndarray of int
+    batchify_fn : callable
+    seeds : tuple of int, optional
+        For numpy.random, random and mx.random.
+    """
     if getattr(batchify_fn, "stacks", False):
         batch = _batchify.rows(dataset, indices)
         if batch is not None:
@@ -52,6 +61,7 @@ def run(channel, work):
     autograd.set_training(False)
     runtime.set_num_threads(1)
     _keep_freed_memory()
+    gc.freeze()  # what a forked process has of its parent is not looked at, so not copied
     _shared_memory.writer = writer = _shared_memory.Writer()
     try:
         channel.send(("hello",), [report])

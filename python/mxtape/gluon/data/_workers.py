@@ -51,10 +51,8 @@ class Result:
 
     def wait(self, timeout=None):
         """Waits until it is there, or so many seconds."""
-        try:
+        if not self._done:
             self._pool.wait_for(self, timeout)
-        except multiprocessing.TimeoutError:
-            return
 
     def successful(self):
         """Whether no exception was raised; ValueError when it is not there yet."""
@@ -74,8 +72,8 @@ class Result:
         Exception
             What the worker raised; its ``__cause__`` has the traceback there.
         """
-        if not self._done:
-            self._pool.wait_for(self, timeout)
+        if not self._done and not self._pool.wait_for(self, timeout):
+            raise multiprocessing.TimeoutError(self._pool.why_late(self, timeout))
         if self._error is not None:
             raise self._error
         value, self._value = self._value, None
@@ -116,11 +114,9 @@ class _Worker:
 
     def traceback(self):
         """What it was doing when it was ended by a signal, or was asked for it."""
-        return (
-            ""
-            if self.report is None
-            else os.pread(self.report, 20_000, 0).decode("utf-8", "replace")
-        )
+        if self.report is None:
+            return ""
+        return os.pread(self.report, 20_000, 0).decode("utf-8", "replace")
 
     def close(self):
         self.channel.close()
@@ -354,12 +350,12 @@ class WorkerPool:
                 self._reading.release()
 
     def wait_for(self, result, timeout=None):
-        """Receives until a result is there."""
+        """Receives until a result is there; whether it came in time."""
         self._own()
         deadline = None if timeout is None else time.monotonic() + timeout
         left = timeout
         if not self._reading.acquire(timeout=-1 if timeout is None else timeout):
-            raise multiprocessing.TimeoutError(self._late(result, timeout))
+            return result._done
         try:
             if not result._done and self._results.get(result.task) is not result:
                 raise MXNetError("DataLoader: the worker that was asked for this has been stopped")
@@ -367,9 +363,8 @@ class WorkerPool:
                 if deadline is not None:
                     left = max(0.0, deadline - time.monotonic())
                 if not self._receive(left) and left == 0:
-                    message = self._late(result, timeout)
-                    self._halt("one of them was late")
-                    raise multiprocessing.TimeoutError(message)
+                    return False
+            return True
         except BaseException:
             # Ctrl-C may have come between a message and its entry here.
             self._halt("waiting for a batch was interrupted")
@@ -440,7 +435,7 @@ class WorkerPool:
         error.__cause__ = RemoteTraceback(text)
         result._set(None, error)
 
-    def _late(self, result, timeout):
+    def why_late(self, result, timeout):
         """Says what the worker of a task does that takes too long."""
         message = f"DataLoader: a batch did not come within {timeout} seconds"
         for worker in self._workers:
