@@ -224,16 +224,18 @@ def test_a_forked_process_begins_again(path):
 
 
 def test_no_thread_is_left(path):
-    before = threading.active_count()
+    def running():
+        return [t for t in threading.enumerate() if t.name.startswith("mxtape-pictures")]
+
     for _ in range(3):
         iterator = made(path)
         iterator.next()
+        assert running()
     del iterator
     gc.collect()
-    for thread in threading.enumerate():
-        if thread.name.startswith("mxtape-pictures"):
-            thread.join(10)
-    assert threading.active_count() == before
+    for thread in running():
+        thread.join(10)
+    assert not running()
 
 
 def boxes(tmp_path):
