@@ -1,5 +1,6 @@
 """mx.io.ImageRecordIter and its kin: what is drawn, and the threads."""
 
+import colorsys
 import gc
 import multiprocessing
 import threading
@@ -10,6 +11,7 @@ import pytest
 import mxtape as mx
 from mxtape import recordio
 from mxtape.base import MXNetError
+from mxtape.io.image_augment import shifted_hls
 
 COUNT = 20
 
@@ -154,6 +156,21 @@ def test_turned_pictures_have_the_fill_value_beyond(path):
     assert (
         abs(x[:, :, 15, 20] - ramp(0)[15, 20] * [1, 1, 0] - x[:, 2:, 15, 20] * [0, 0, 1]).max() < 9
     )
+
+
+@pytest.mark.parametrize(
+    ("hue", "lightness", "saturation"),
+    [(0, 20, 0), (0, 0, 40), (0, -60, -30), (-90, 25, -25), (17, 0, 0)],
+)
+def test_hues_lightness_and_saturation(hue, lightness, saturation):
+    pixels = np.random.RandomState(0).randint(0, 256, (9, 10, 3)).astype("uint8")
+    pixels[0, :4] = [[7] * 3, [0] * 3, [255] * 3, [100] * 3]
+    found = shifted_hls(pixels, hue, lightness, saturation)
+    for was, now in zip(pixels.reshape(-1, 3), found.reshape(-1, 3)):
+        h, light, s = colorsys.rgb_to_hls(*(was / 255))
+        s = 0 if was.min() == was.max() else np.clip(s + saturation / 255, 0, 1)
+        shifted = ((h + hue / 180) % 1, np.clip(light + lightness / 255, 0, 1), s)
+        assert abs(now - np.array(colorsys.hls_to_rgb(*shifted)) * 255).max() < 0.6
 
 
 def test_mean_image(path, tmp_path):
