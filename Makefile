@@ -98,6 +98,7 @@ demo: build .venv/.stamp-examples
 	$(PY) examples/gaussian_process.py
 	$(PY) examples/custom_logistic.py
 	$(PY) examples/convnet_digits.py
+	$(PY) examples/gluon_digits.py --quick
 
 bench: bench-programs
 	$(PY) benchmarks/run.py $(if $(WORKLOADS),--workloads $(foreach w,$(WORKLOADS),'$(w)')) \

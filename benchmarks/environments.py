@@ -9,9 +9,15 @@ TORCH = "torch==2.13.0"
 # What pip is asked for, the first that succeeds. PyTorch's own index has it without CUDA's 3 GB.
 INSTALL = {
     "torch": (
-        [f"{TORCH}+cpu", "numpy"],
-        [f"{TORCH}+cpu", "numpy", "--extra-index-url", "https://download.pytorch.org/whl/cpu"],
-        [TORCH, "numpy"],
+        [f"{TORCH}+cpu", "numpy", "pillow"],
+        [
+            f"{TORCH}+cpu",
+            "numpy",
+            "pillow",
+            "--extra-index-url",
+            "https://download.pytorch.org/whl/cpu",
+        ],
+        [TORCH, "numpy", "pillow"],
     ),
     "jax": (["jax", "numpy"],),
     "autograd": (["autograd", "numpy"],),

@@ -41,7 +41,7 @@ if [[ ${1:-} == thread ]]; then
   options=halt_on_error=1:allocator_may_return_null=1:atexit_sleep_ms=100
   LD_PRELOAD=$(preload_of libtsan.so) PYTHONPATH=$site MXTAPE_SANITIZED=1 OMP_NUM_THREADS=3 \
     TSAN_OPTIONS=$options:ignore_noninstrumented_modules=1:suppressions=$PWD/tests/thread_sanitizer.supp \
-    .venv/bin/python -m pytest tests/python/test_{thread_safety,threads,exit,interrupts,cached_op}.py \
+    .venv/bin/python -m pytest tests/python/test_{thread_safety,threads,exit,interrupts,cached_op,compiled_graphs}.py \
     -p no:cacheprovider -k "not same_bits" "$@"
   exit
 fi

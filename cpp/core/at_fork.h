@@ -4,7 +4,16 @@ namespace mxtape {
 
 // What has a lock or threads that a forked child must find in order: it has only the thread that
 // forked. In the order in which a thread may hold several of the locks, which fork() takes all.
-enum class AtFork { kWaitingCalls, kWritten, kPrimitives, kRandom, kPool, kTeam, kUpdates, kProfile };
+enum class AtFork {
+  kWaitingCalls,
+  kWritten,
+  kPrimitives,
+  kRandom,
+  kPool,
+  kTeam,
+  kUpdates,
+  kProfile
+};
 constexpr int kAtForkCount = 8;
 
 struct ForkHandlers {

@@ -5,7 +5,9 @@
 #include <functional>
 #include <map>
 #include <mutex>
+#include <new>
 #include <set>
+#include <tuple>
 #include <utility>
 
 #include "core/at_fork.h"
@@ -19,13 +21,29 @@ struct Record {
   std::set<std::string, std::less<>> names;
   std::vector<Event> events;
   int64_t dropped = 0;
-  std::map<std::pair<const std::string*, const std::string*>, Total> totals;
+  std::map<std::tuple<Kind, const std::string*, const std::string*>, Total> totals;
   std::atomic<uint32_t> threads{0};
   std::atomic<int64_t> memory{-1};  // what the counter stands at
 
   const std::string* name(std::string_view text) {
     const auto found = names.find(text);
     return found != names.end() ? &*found : &*names.emplace(text).first;
+  }
+
+  void add(const Event& event, int64_t counted) {
+    const auto [at, is_new] =
+        totals.try_emplace({event.kind, event.category, event.name},
+                           Total{event.kind, event.category, event.name, 0, 0, counted, counted});
+    Total& total = at->second;
+    ++total.count;
+    total.sum += counted;
+    total.least = std::min(total.least, counted);
+    total.most = std::max(total.most, counted);
+    if (events.size() < kMaxEvents) {
+      events.push_back(event);
+    } else {
+      ++dropped;
+    }
   }
 };
 
@@ -74,19 +92,11 @@ void add(Kind kind, std::string_view category, std::string_view name, int64_t be
   const uint32_t thread = this_thread();
   Record& r = record();
   const std::lock_guard lock(r.mutex);
-  const std::string *in = r.name(category), *called = r.name(name);
-  if (r.events.size() < kMaxEvents) {
-    r.events.push_back({kind, thread, in, called, begin, value});
-  } else {
-    ++r.dropped;
+  try {
+    r.add({kind, thread, r.name(category), r.name(name), begin, value}, counted);
+  } catch (const std::bad_alloc&) {
+    ++r.dropped;  // the program goes on without it
   }
-  const auto [at, is_new] =
-      r.totals.try_emplace({in, called}, Total{kind, in, called, 0, 0, counted, counted});
-  Total& total = at->second;
-  ++total.count;
-  total.sum += counted;
-  total.least = std::min(total.least, counted);
-  total.most = std::max(total.most, counted);
 }
 
 Events events(bool clear) {

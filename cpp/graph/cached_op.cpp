@@ -47,6 +47,7 @@ NDArray zeros_of(size_t end, const Frame* frame, std::span<const Ref<EndNode>> e
 }  // namespace
 
 TrackedInputs::TrackedInputs(Inputs outside) : tracked(outside.size()), ends(outside.size()) {
+  edges.reserve(outside.size());
   for (size_t i = 0; i < outside.size(); ++i) {
     if (!autograd::on_tape(outside[i])) continue;
     tracked[i] = any = true;

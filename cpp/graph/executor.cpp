@@ -164,7 +164,7 @@ std::vector<NDArray> Executor::checked_heads(std::span<const NDArray> head_grads
   return heads;
 }
 
-void Executor::backward(std::span<const NDArray> head_grads) {
+void Executor::backward(std::span<const NDArray> head_grads, Watch* watch) {
   const autograd::StateScope state(false, true);
   if (differentiated_.empty()) return;
   std::vector<NDArray> heads = checked_heads(head_grads);
@@ -175,7 +175,7 @@ void Executor::backward(std::span<const NDArray> head_grads) {
   SmallVector<bool, 8> wanted(differentiated_.size());
   std::fill(wanted.begin(), wanted.end(), true);
   // Kept: a program may ask for gradients of other heads.
-  write_gradients(frame_ ? frame_->sweep(heads, wanted, true)
+  write_gradients(frame_ ? frame_->sweep(heads, wanted, true, watch)
                          : autograd::inner_gradients(heads_, heads, ends_, wanted, false));
 }
 

@@ -31,7 +31,7 @@ class Executor {
   // Gradients of the outputs, weighted by `head_grads`: one for each output, or none at all.
   // Losses, and what has no gradient, need none. After a forward without training, or none, the
   // graph is computed again as it was, with the inputs' values of now.
-  void backward(std::span<const NDArray> head_grads);
+  void backward(std::span<const NDArray> head_grads, Watch* watch = nullptr);
 
  private:
   Inputs inputs() const { return Inputs(pointers_.data(), pointers_.size()); }

@@ -20,6 +20,10 @@ class Watch {
   // Before and after a call. Inputs and outputs are those of the node, by number.
   virtual void before(const GraphNode& node, Inputs inputs) = 0;
   virtual void after(const GraphNode& node, std::span<const NDArray> outputs) = 0;
+  // After the gradient of a call: of its inputs, undefined where none is wanted.
+  virtual void gradients(const GraphNode& node, std::span<const NDArray> grads) {
+    (void)node, (void)grads;
+  }
 };
 
 class Compiled;

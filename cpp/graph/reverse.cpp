@@ -171,7 +171,7 @@ SweepKind Frame::kind_of(std::span<const NDArray> head_grads, std::span<const bo
 
 // `flows` says of each input of the step whether its gradient is wanted.
 void Frame::sweep_step(size_t k, std::span<const uint8_t> flows, std::span<NDArray> grads,
-                       PassingNode& passing, autograd::Pause& pause) {
+                       PassingNode& passing, autograd::Pause& pause, Watch* watch) {
   const Program::Step& step = program_->steps()[k];
   const std::span<NDArray> heads = grads.subspan(step.first_made, step.node->output_count());
   const auto is_there = [](const NDArray& head) { return head.defined(); };
@@ -189,6 +189,7 @@ void Frame::sweep_step(size_t k, std::span<const uint8_t> flows, std::span<NDArr
     } catch (const Error& error) {
       rethrow_at(*step.node, error);
     }
+    if (watch) watch->gradients(*step.node, {&call.result(0), step.input_count});
     for (uint32_t i = 0; i < step.input_count; ++i) {
       NDArray& value = call.result(i);
       if (!call.needs(i) || !value.defined()) continue;
@@ -208,11 +209,11 @@ void Frame::sweep_step(size_t k, std::span<const uint8_t> flows, std::span<NDArr
 }
 
 std::vector<NDArray> Frame::sweep(std::span<NDArray> head_grads, std::span<const bool> wanted,
-                                  bool retain) {
+                                  bool retain, Watch* watch) {
   const auto steps = program_->steps();
   const Ref<const Compiled> compiled = plan_->compiled(*program_, reverse_);
   Ref<const Compiled::Sweep> sweep;
-  if (compiled->fuses()) {
+  if (!watch && compiled->fuses()) {
     sweep = compiled->sweep(*program_, *plan_, mode_, kind_of(head_grads, wanted));
   }
   const bool all = std::all_of(wanted.begin(), wanted.end(), [](bool each) { return each; });
@@ -238,7 +239,8 @@ std::vector<NDArray> Frame::sweep(std::span<NDArray> head_grads, std::span<const
       k = fused[next - 1].first;
       continue;
     }
-    sweep_step(k, flows.subspan(steps[k].first_input, steps[k].input_count), grads, passing, pause);
+    sweep_step(k, flows.subspan(steps[k].first_input, steps[k].input_count), grads, passing, pause,
+               watch);
     if (!retain) drop(k);
   }
   std::vector<NDArray> found;

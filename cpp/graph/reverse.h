@@ -77,7 +77,7 @@ class Frame final : public RefCounted {
   // The gradients of the ends, from those of the outputs: undefined where none arrives. What was
   // kept is dropped on the way unless `retain` is set.
   std::vector<NDArray> sweep(std::span<NDArray> head_grads, std::span<const bool> wanted,
-                             bool retain);
+                             bool retain, Watch* watch = nullptr);
   // Records the calls after all, with inputs that hang on `ends`. Where each output hangs.
   std::vector<autograd::Edge> record(std::span<const Ref<autograd::EndNode>> ends) const;
 
@@ -96,7 +96,7 @@ class Frame final : public RefCounted {
     return program_->number(value) - inputs;
   }
   void sweep_step(size_t step, std::span<const uint8_t> flows, std::span<NDArray> grads,
-                  PassingNode& passing, autograd::Pause& pause);
+                  PassingNode& passing, autograd::Pause& pause, Watch* watch);
   bool sweep_fused(const FusedSweep& fused, std::span<NDArray> grads, bool retain);
   void drop(size_t step);
 

@@ -45,6 +45,14 @@ class Monitor final : public Watch {
       show(node.output_name(static_cast<uint32_t>(i)), outputs[i]);
     }
   }
+  // The node of a gradient has MXNet's name: fc_backward_output0.
+  void gradients(const GraphNode& node, std::span<const NDArray> grads) override {
+    const size_t count = grads.size() - node.op().auxiliary.size();
+    for (size_t i = 0; i < grads.size(); ++i) {
+      if (!grads[i].defined()) continue;
+      show(node.name() + "_backward_output" + (count > 1 ? std::to_string(i) : ""), grads[i]);
+    }
+  }
 
  private:
   void show(const std::string& name, const NDArray& array) const {
@@ -87,6 +95,14 @@ void forward(Executor& executor, bool training, const py::object& callback, bool
   if (callback.is_none()) return executor.forward(training);
   Monitor monitor(callback, inputs);
   executor.forward(training, &monitor);
+}
+
+void backward(Executor& executor, const py::list& head_grads, const py::object& callback) {
+  std::vector<NDArray> heads;
+  for (py::handle head : head_grads) heads.push_back(array_or_none(head, "out_grads"));
+  if (callback.is_none()) return executor.backward(heads);
+  Monitor monitor(callback, false);
+  executor.backward(heads, &monitor);
 }
 
 py::list outputs_of(const Executor& executor) {
@@ -291,12 +307,7 @@ void init_executor(py::module_& m) {
   py::class_<Executor>(m, "Executor")
       .def(py::init(&make_executor))
       .def("forward", forward)
-      .def("backward",
-           [](Executor& executor, const py::list& head_grads) {
-             std::vector<NDArray> heads;
-             for (py::handle head : head_grads) heads.push_back(array_or_none(head, "out_grads"));
-             executor.backward(heads);
-           })
+      .def("backward", backward)
       .def("outputs", outputs_of);
 }
 

@@ -19,10 +19,12 @@ using profile::Kind;
 const std::string& name_of_kernel(TileKernel kernel) {
   static const auto* const names = [] {
     auto* made = new std::unordered_map<TileKernel, std::string>;
-    // Several operators may have a kernel in common; the first by name stands for it.
-    for (const OpSchema* op : Registry::get().all()) {
-      for (TileKernel each : op->tile.kernels) {
-        if (each) made->try_emplace(each, op->name);
+    // Several operators may have a kernel in common: the first that is public stands for it.
+    for (const bool is_public : {true, false}) {
+      for (const OpSchema* op : Registry::get().all()) {
+        for (TileKernel each : op->tile.kernels) {
+          if (each && (op->name[0] != '_') == is_public) made->try_emplace(each, op->name);
+        }
       }
     }
     return made;

@@ -131,7 +131,7 @@ void Plan::run() {
 }
 
 std::string Plan::recorded_name() const {
-  constexpr size_t kMost = 12;
+  constexpr size_t kMost = 8;
   std::string name;
   if (!kernel_name || !profile::records(profile::kImperative | profile::kSymbolic)) return name;
   for (size_t i = 0; i < steps_.size() && i < kMost; ++i) {

@@ -80,3 +80,5 @@ __getattr__ = _borrowed.borrow(
     explain=lambda name: _missing.refuse(__name__, name),
 )
 _missing.install()
+if _os.environ.get("MXNET_PROFILER_AUTOSTART", "0") not in ("", "0"):
+    from . import profiler as profiler  # starts itself

@@ -192,15 +192,16 @@ class Executor:
         for grad in out_grads:
             if grad is not None and not isinstance(grad, NDArray):
                 raise TypeError(f"backward: out_grads must be NDArrays, got {type(grad).__name__}")
-        self.handle.backward(list(out_grads))
+        self.handle.backward(list(out_grads), self._monitor_callback)
 
     def set_monitor_callback(self, callback, monitor_all=False):
-        """Has a function called with each result that :meth:`forward` computes.
+        """Has a function called with each result that :meth:`forward` and :meth:`backward` compute.
 
         Parameters
         ----------
         callback : callable or None
-            Called with the result's name, such as ``"fc1_output"``, and the NDArray. None ends it.
+            Called with the result's name, such as ``"fc1_output"``, or of the gradient of the second
+            input ``"fc1_backward_output1"``, and the NDArray. None ends it.
         monitor_all : bool, default False
             Whether it is called with the inputs of each node too.
         """

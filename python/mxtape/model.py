@@ -188,7 +188,7 @@ def _initialize_kvstore(kvstore, param_arrays, arg_params, param_names, update_o
     """Puts the parameters into the store; several processes begin with those of the first."""
     for index, (name, on_devices) in enumerate(zip(param_names, param_arrays)):
         kvstore.init(name, arg_params[name])
-        if update_on_kvstore or kvstore.num_workers > 1:
+        if update_on_kvstore or "dist" in kvstore.type:
             kvstore.pull(name, on_devices, priority=-index)
 
 

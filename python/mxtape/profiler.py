@@ -15,12 +15,14 @@ True
 """
 
 import atexit
+import ctypes
 import json
 import os
 import threading
 import time
 import warnings
 
+from . import _borrowed
 from ._loader import core as _core
 from .base import MXNetError
 
@@ -35,6 +37,7 @@ __all__ = [
     "dump_profile",
     "dumps",
     "pause",
+    "profiler_kvstore_handle",
     "profiler_set_config",
     "profiler_set_state",
     "resume",
@@ -89,6 +92,7 @@ class _Profiler:
 
 
 _profiler = _Profiler()
+profiler_kvstore_handle = ctypes.c_void_p()  # as MXNet's, of no store
 
 
 def _only_worker(name, profile_process):
@@ -561,3 +565,12 @@ def _autostart():
 
 
 _autostart()
+
+__getattr__ = _borrowed.borrow(
+    __name__,
+    "ctypes warnings",
+    {
+        ".base": "c_str check_call py_str",
+        "._c_types": "KVStoreHandle ProfileHandle c_str_array",
+    },
+)

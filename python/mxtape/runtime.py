@@ -32,7 +32,7 @@ _CPU_FEATURES = {
     "CPU_AVX512": "avx512f",
 }
 
-_ALWAYS_IN = frozenset(["OPENMP", "CXX14", "INT64_TENSOR_SIZE", "EIGEN"])
+_ALWAYS_IN = frozenset(["OPENMP", "PROFILER", "CXX14", "INT64_TENSOR_SIZE", "EIGEN"])
 
 # x86-64 itself has these.
 _BASELINE = frozenset(["CPU_SSE", "CPU_SSE2", "SSE"])
@@ -111,6 +111,10 @@ def _is_in(name: str) -> bool:
         return "pni" in needed
     if name == "MKLDNN":  # what oneDNN was called when MXNet got its features
         return bool(ONEDNN_VERSION)
+    if name == "DIST_KVSTORE":
+        import importlib.util  # import mxtape does not wait for it
+
+        return importlib.util.find_spec("mpi4py") is not None
     if name == "DEBUG":
         return BUILD_TYPE == "Debug"
     return name in _ALWAYS_IN

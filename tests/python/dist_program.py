@@ -130,7 +130,7 @@ def gluon_weights(kvstore, rank, size, update_on_kvstore):
         kvstore=kvstore,
         update_on_kvstore=update_on_kvstore,
     )
-    trainer._prepare()
+    trainer._prepare()  # before there are gradients
     for step in range(10):
         rows = np.arange(64)[8 * (step % 4) :][: 16 if step < 8 else 8][rank::size]
         with mx.autograd.record():

@@ -4,6 +4,8 @@ Gradients run as one from the second sweep of a kind on, so every program here r
 with other numbers each time.
 """
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -194,6 +196,32 @@ def test_a_hook_sees_what_would_run_as_one():
     call._register_op_hook(lambda name, op, value: seen.append(op))
     call(x, w)
     assert seen == ["elemwise_mul", "tanh", "elemwise_add", "exp", "elemwise_mul"]
+
+
+def test_threads_share_what_is_compiled():
+    random = np.random.RandomState(3)
+    given = [random.uniform(-1, 1, (2, 700)).astype("float32") for _ in range(12)]
+
+    def work(call, results, order):
+        for _ in range(4):
+            for i in order:
+                results.append((i, run(call, [nd.array(x) for x in given[i]])))
+
+    expected: list = []
+    work(lambda x, w: nd.exp(nd.tanh(x * w) + x) * w, expected, range(len(given)))
+    wanted = dict(expected)
+    call = chain()
+    found: list = []
+    threads = [
+        threading.Thread(target=work, args=(call, found, random.permutation(len(given))))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 4 * len(expected)
+    assert all(result == wanted[i] for i, result in found)
 
 
 def test_contexts_go_with_the_arrays():

@@ -195,6 +195,22 @@ def test_batches_of_different_sizes():
             assert batch.min().asscalar() == size == batch.max().asscalar()
 
 
+def test_where_python_has_no_memfd(monkeypatch):
+    monkeypatch.delattr(os, "memfd_create")
+    before = set(os.listdir("/dev/shm"))
+    batches = list(DataLoader(ArrayDataset(X), 5, num_workers=1))
+    assert_same(nd.concat(*batches, dim=0), X)
+    assert set(os.listdir("/dev/shm")) <= before
+
+
+def test_large_messages():
+    text = "long" * 100_000
+    loader = DataLoader(
+        SimpleDataset([text]), batch_sampler=[[0] * 50_000], batchify_fn=set, num_workers=1
+    )
+    assert list(loader) == [{text}]
+
+
 def test_pin_memory_and_refresh():
     for num_workers in (0, 1):
         loader = DataLoader(
@@ -255,16 +271,38 @@ def test_what_workers_draw_follows_from_the_seeds():
     assert len(np.unique(one[:, :, 1:])) == one[:, :, 1:].size, "a number was drawn twice"
 
 
-@pytest.mark.parametrize("method", ["spawn", "forkserver"])
-def test_start_methods(method):
+class Counting(Dataset):
+    """Counts, in memory that is shared at first, how many items this process has read."""
+
+    def __init__(self, lock=None):
+        self.lock = lock
+        self.counts = nd.zeros((3000,)), np.zeros(3000)
+
+    def __len__(self):
+        return 12
+
+    def __getitem__(self, i):
+        for count in self.counts:
+            count += 1
+        return os.getpid(), i, *(int(count[-1]) for count in self.counts)
+
+
+@pytest.mark.parametrize(("method", "workers"), [("spawn", 2), ("forkserver", 1)])
+def test_start_methods(method, workers):
+    # A lock is given to a process, and not pickled for anything else.
+    lock = multiprocessing.get_context(method).Lock() if workers == 1 else None
     multiprocessing.set_start_method(method, force=True)
     try:
-        loader = DataLoader(ArrayDataset(nd.array(X), Y), 4, num_workers=1)
-        assert_same(nd.concat(*[x for x, _ in loader], dim=0), X)
+        loader = DataLoader(Counting(lock), 1, num_workers=workers)
+        batches = np.array([[part.asscalar() for part in batch] for batch in loader])
         with pytest.raises((AttributeError, pickle.PicklingError)):
             DataLoader(ArrayDataset(X), 4, num_workers=1, batchify_fn=lambda items: items)
     finally:
         multiprocessing.set_start_method(None, force=True)
+    assert batches[:, 1].tolist() == list(range(12))
+    for pid in set(batches[:, 0]):
+        own = batches[batches[:, 0] == pid, 2:]
+        assert own.tolist() == [[n, n] for n in range(1, len(own) + 1)]
 
 
 # ---- what goes wrong
@@ -333,9 +371,9 @@ def test_a_batch_that_cannot_be_pickled():
 
 
 def test_timeout_says_where_the_worker_is():
-    loader = DataLoader(Squares(functools.partial(sleeps, 60)), 4, num_workers=1, timeout=0.5)
+    loader = DataLoader(Squares(functools.partial(sleeps, 60)), 4, num_workers=1, timeout=1.5)
     workers = pids(loader)
-    with pytest.raises(multiprocessing.TimeoutError, match=r"(?s)within 0.5 seconds.*in sleeps"):
+    with pytest.raises(multiprocessing.TimeoutError, match=r"(?s)within 1.5 seconds.*in sleeps"):
         list(loader)
     assert all(map(ended, workers))
     threads = DataLoader(
@@ -437,6 +475,33 @@ def test_in_another_process():
     assert [batch.asnumpy().tolist() for batch in half] == SQUARES[1:]
 
 
+def test_a_fork_keeps_the_batches_that_it_has():
+    order = [[0, 1], [0, 1]]
+    loader = DataLoader(ArrayDataset(X), batch_sampler=order, num_workers=1)
+    kept = list(loader)
+    order[:] = [[2, 3]] * 5
+    reader, writer = os.pipe()
+
+    def work():
+        kept.pop()
+        gc.collect()
+        os.read(reader, 1)
+        assert_same(kept[0], X[:2])
+
+    process = multiprocessing.get_context("fork").Process(target=work)
+    process.start()
+    time.sleep(0.1)
+    other = kept.pop()
+    kept.clear()
+    assert len(list(loader)) == 5
+    assert_same(other, X[:2])
+    os.write(writer, b"x")
+    process.join(60)
+    assert process.exitcode == 0
+    os.close(reader)
+    os.close(writer)
+
+
 PROGRAM = """
 import os, signal, sys, time
 import numpy as np
@@ -533,6 +598,11 @@ def test_the_pool_of_a_loader():
     assert pool.apply(divmod, (7, 3)) == (2, 1)
     with pytest.raises(ZeroDivisionError):
         pool.apply(divmod, (7, 0))
+    slow = pool.apply_async(time.sleep, (1,))
+    slow.wait(0.01)
+    with pytest.raises(multiprocessing.TimeoutError):
+        slow.get(0.01)
+    assert slow.get(10) is None
     workers = pids(loader)
     pool.terminate()
     assert all(map(ended, workers))

@@ -445,7 +445,14 @@ class TestMonitor:
         executor.set_monitor_callback(lambda name, value: seen.append((name, value.shape)))
         executor.forward(is_train=True)
         executor.backward()
-        assert seen == [("fc_output", (2, 3)), ("sm_output", (2, 3))]
+        assert seen == [
+            ("fc_output", (2, 3)),
+            ("sm_output", (2, 3)),
+            ("sm_backward_output0", (2, 3)),
+            ("fc_backward_output0", (2, 4)),
+            ("fc_backward_output1", (3, 4)),
+            ("fc_backward_output2", (3,)),
+        ]
         seen.clear()
         executor.set_monitor_callback(lambda name, value: seen.append(name), monitor_all=True)
         executor.forward()

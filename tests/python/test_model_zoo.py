@@ -1,4 +1,4 @@
-"""``gluon.model_zoo``: files of weights, and that hybridized networks compute what eager ones do."""
+"""``gluon.model_zoo``: files of weights; hybridized networks compute what eager ones do."""
 
 import os
 import pickle
@@ -96,7 +96,7 @@ def test_functions_of_the_zoo_can_be_sent_to_other_processes():
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"resnet18_v1-a0666292\.params.*resnet18_v1\.par"):
         vision.get_model("resnet18_v1", pretrained=True, root=str(tmp_path))
-    with pytest.raises(ValueError, match="no weights of a network called 'mobilenet0.30'"):
+    with pytest.raises(ValueError, match=r"no weights of a network called 'mobilenet0\.30'"):
         vision.get_mobilenet(0.3, pretrained=True, root=str(tmp_path))
 
 

@@ -98,6 +98,13 @@ def test_mkldnn_is_whether_onednn_is_built_in():
     )
 
 
+def test_stores_of_several_processes_need_mpi4py(monkeypatch):
+    for found in (None, object()):
+        monkeypatch.setattr("importlib.util.find_spec", lambda name, found=found: found)
+        features = {feature.name: feature.enabled for feature in mx.runtime.feature_list()}
+        assert features["DIST_KVSTORE"] == (found is not None)
+
+
 def test_libraries_come_from_the_package_and_openmp_is_loaded_once():
     paths = libraries_after_import()
     assert len([path for path in paths if "libgomp" in path or "omp5" in path]) == 1

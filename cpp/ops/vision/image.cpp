@@ -35,6 +35,14 @@ struct CropParams {
   }
 };
 
+// Every `stride`-th value; kStride is that number where it is known, else 0.
+template <int64_t kStride, class T>
+void divide_by_255(const T* __restrict from, float* __restrict to, int64_t count, int64_t stride) {
+  for (int64_t k = 0; k < count; ++k) {
+    to[k] = static_cast<float>(from[k * (kStride ? kStride : stride)]) / 255.0f;
+  }
+}
+
 OP(_image_to_tensor)
     .inputs("data")
     .infer([](InferCall& call) {
@@ -58,8 +66,10 @@ OP(_image_to_tensor)
         parallel_for(in.size() / pixels, grain, [&](int64_t begin, int64_t end) {
           for (int64_t plane = begin; plane < end; ++plane) {
             const T* source = from + plane / channels * channels * pixels + plane % channels;
-            for (int64_t k = 0; k < pixels; ++k) {
-              to[plane * pixels + k] = static_cast<float>(source[k * channels]) / 255.0f;
+            if (channels == 3) {
+              divide_by_255<3>(source, to + plane * pixels, pixels, 3);
+            } else {
+              divide_by_255<0>(source, to + plane * pixels, pixels, channels);
             }
           }
         });
@@ -198,15 +208,25 @@ OP(_image_crop)
 
 // ---- mirrored
 
-void flip_image(const NDArray& in, const NDArray& out, int axis) {
-  const Ints strides = dense_strides(in.shape());
-  Strided walk;
-  for (int d = 0; d < 3; ++d) {
-    const int64_t stride = strides[static_cast<size_t>(d)];
-    walk.axis(in.shape()[d], d == axis ? -stride : stride);
-    if (d == axis) walk.offset = (in.shape()[d] - 1) * stride;
+// Elements of `size` bytes in reverse order; kSize is that number where it is known, else 0.
+template <int64_t kSize>
+void reverse(const char* from, char* to, int64_t count, int64_t size) {
+  const int64_t step = kSize ? kSize : size;
+  for (int64_t k = 0; k < count; ++k) {
+    std::memcpy(to + k * step, from + (count - 1 - k) * step, static_cast<size_t>(step));
   }
-  if (in.size() > 0) gather_strided(in, walk, out);
+}
+
+void flip_image(const NDArray& in, const NDArray& out, int axis) {
+  if (in.size() == 0) return;
+  const int64_t rows = in.shape()[0], columns = in.shape()[1];
+  const auto row = static_cast<int64_t>(in.nbytes()) / rows, pixel = row / columns;
+  const char* from = in.bytes();
+  char* to = out.bytes();
+  if (axis == 0) return reverse<0>(from, to, rows, row);
+  for (int64_t y = 0; y < rows; ++y) {
+    (pixel == 3 ? reverse<3> : reverse<0>)(from + y * row, to + y * row, columns, pixel);
+  }
 }
 
 void infer_image(InferCall& call) {

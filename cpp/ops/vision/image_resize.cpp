@@ -212,23 +212,29 @@ class ByteLines {
     if (which == row) return line;
     which = row;
     const uint8_t* source = from_ + row * s_.W * s_.channels;
-    if (columns_.taps == 2) {
-      interpolate_two(source, line);
-    } else {
+    if (columns_.taps != 2) {
       interpolate(source, line);
+    } else if (s_.channels == 3) {
+      interpolate_two<3>(source, line);
+    } else {
+      interpolate_two<0>(source, line);
     }
     return line;
   }
 
  private:
-  void interpolate_two(const uint8_t* source, int32_t* line) const {
+  // With the number of channels known, or with 0, that of the call.
+  template <int64_t kChannels>
+  void interpolate_two(const uint8_t* __restrict source, int32_t* __restrict line) const {
+    const int64_t channels = kChannels ? kChannels : s_.channels;
+    const int64_t* __restrict at = columns_.at.data();
+    const int32_t* __restrict weight = weights_.data();
     for (int64_t j = 0; j < s_.width; ++j) {
-      const auto t = static_cast<size_t>(2 * j);
-      const uint8_t* left = source + columns_.at[t] * s_.channels;
-      const uint8_t* right = source + columns_.at[t + 1] * s_.channels;
-      const int32_t a = weights_[t], b = weights_[t + 1];
-      int32_t* pixel = line + j * s_.channels;
-      for (int64_t c = 0; c < s_.channels; ++c) pixel[c] = a * left[c] + b * right[c];
+      const uint8_t* left = source + at[2 * j] * channels;
+      const uint8_t* right = source + at[2 * j + 1] * channels;
+      const int32_t a = weight[2 * j], b = weight[2 * j + 1];
+      int32_t* pixel = line + j * channels;
+      for (int64_t c = 0; c < channels; ++c) pixel[c] = a * left[c] + b * right[c];
     }
   }
   void interpolate(const uint8_t* source, int32_t* line) const {
@@ -253,6 +259,15 @@ class ByteLines {
   std::vector<int64_t> in_line_;
 };
 
+// Two rows of ByteLines, with the weights `a` and `b`, as bytes.
+void blend_rows(const int32_t* __restrict above, const int32_t* __restrict below, int32_t a,
+                int32_t b, uint8_t* __restrict target, int64_t length) {
+  for (int64_t i = 0; i < length; ++i) {
+    const int32_t sum = ((a * (above[i] >> 4)) >> 16) + ((b * (below[i] >> 4)) >> 16);
+    target[i] = static_cast<uint8_t>(std::clamp((sum + 2) >> 2, 0, 255));
+  }
+}
+
 void resize_bytes(const NDArray& in, const NDArray& out, Interpolation how) {
   const Sizes s(in.shape(), out.shape());
   const Filter rows = make_filter(s.H, s.height, how, false);
@@ -269,11 +284,7 @@ void resize_bytes(const NDArray& in, const NDArray& out, Interpolation how) {
       if (rows.taps == 2) {
         const int32_t* above = interpolated(first + rows.at[tap]);
         const int32_t* below = interpolated(first + rows.at[tap + 1]);
-        for (int64_t i = 0; i < length; ++i) {
-          const int32_t sum =
-              ((down[tap] * (above[i] >> 4)) >> 16) + ((down[tap + 1] * (below[i] >> 4)) >> 16);
-          target[i] = static_cast<uint8_t>(std::clamp((sum + 2) >> 2, 0, 255));
-        }
+        blend_rows(above, below, down[tap], down[tap + 1], target, length);
         continue;
       }
       std::vector<int64_t> sums(static_cast<size_t>(length), int64_t{1} << (2 * kWeightBits - 1));

@@ -1,5 +1,7 @@
 """Loaders of Gluon as iterators for modules."""
 
+from typing import Any
+
 from ..io import DataDesc, DataIter
 from ..ndarray import concat, zeros
 
@@ -42,7 +44,7 @@ class DataLoaderIter(DataIter):
     def reset(self):
         """Begins again with the first batch."""
         self._iter = iter(self._loader)
-        self._current_batch = None
+        self._current_batch: Any = None
 
     def iter_next(self):
         """Goes to the next batch; whether there is one."""

@@ -20,6 +20,7 @@ from .utils import shape_is_known
 _device = _core.device
 _thread = Context._thread
 _NOT_READY = None, None
+_NEVER: tuple = (-1, {})
 
 
 def _all_on(device, items):
@@ -74,8 +75,8 @@ class HybridBlock(Block):
         super().__setattr__(name, value)
         if isinstance(value, HybridBlock):
             self._clear_cached_op()
-        elif isinstance(value, Parameter):
-            self._generation = -1
+        elif isinstance(value, Parameter) or name == "_active":
+            self._ready = _NEVER
 
     def register_child(self, block, name=None):
         """Makes a hybrid block belong to this one, under a name or the next number.
@@ -141,13 +142,12 @@ class HybridBlock(Block):
         self._cached_extra = -1  # how many arguments follow the first, where all are arrays
         # Puts arguments and parameters in the order of the graph's inputs; None where they are.
         self._cached_order: Any = None
-        # By device: the current context, and the parameters as a call needs them. They hold as long
-        # as Parameter._generation is what it was.
-        self._ready: dict = {}
-        self._generation = -1
+        # Parameter._generation, and what holds until it is another: by device, the current context
+        # and the parameters as a call needs them. One attribute, so that threads see both or none.
+        self._ready = _NEVER
 
     def __getstate__(self):
-        return {**self.__dict__, "_cached_op": None, "_ready": {}, "_generation": -1}
+        return {**self.__dict__, "_cached_op": None, "_ready": _NEVER}
 
     def cast(self, dtype):
         """Casts all parameters to another data type; the graph is made anew."""
@@ -184,10 +184,11 @@ class HybridBlock(Block):
         ValueError
             There are arrays and symbols, or neither; or arrays on several contexts.
         """
-        if isinstance(x, NDArray) and self._generation == Parameter._generation:
+        generation, ready = self._ready
+        if generation == Parameter._generation and isinstance(x, NDArray):
             # The usual call: all is where it was the last time.
             device = _device(x)
-            context, params = self._ready.get(device, _NOT_READY)
+            context, params = ready.get(device, _NOT_READY)
             if context is (_thread.context or Context.default_ctx):
                 if not self._active:
                     return self.hybrid_forward(ndarray, x, *args, **params)
@@ -227,7 +228,7 @@ class HybridBlock(Block):
     def _run(self, ctx, args):
         if self._active:
             return self._call_cached_op(ctx, *args)
-        own = self._reg_params
+        generation, own = Parameter._generation, self._reg_params
         try:
             params = {key: param.data(ctx) for key, param in own.items()}
         except DeferredInitializationError:
@@ -235,16 +236,21 @@ class HybridBlock(Block):
             for param in own.values():
                 param._finish_deferred_init()
             params = {key: param.data(ctx) for key, param in own.items()}
-        self._remember(ctx, own.values(), params)
+        self._remember(generation, ctx, own.values(), params)
         return self.hybrid_forward(ndarray, *args, **params)
 
-    def _remember(self, ctx, params, arrays):
-        """Notes the arrays of the parameters on a context, so that calls need not look for them."""
-        if self._generation != Parameter._generation:
-            self._generation, self._ready = Parameter._generation, {}
+    def _remember(self, generation, ctx, params, arrays):
+        """Notes the arrays of the parameters on a context, so that calls need not look for them.
+
+        `generation` is from before they were looked up.
+        """
         # What overrides data() is asked at each call.
         if all(type(param).data is Parameter.data for param in params):
-            self._ready[ctx.device_typeid, ctx.device_id] = ctx, arrays
+            known, ready = self._ready
+            if known != generation:
+                ready = {}
+            ready[ctx.device_typeid, ctx.device_id] = ctx, arrays
+            self._ready = generation, ready
 
     def _compose(self, *args):
         params = {key: param.var() for key, param in self._reg_params.items()}
@@ -322,7 +328,7 @@ class HybridBlock(Block):
                 f"{self.name}: the arguments are nested as {form}, and the block was hybridized "
                 f"for {self._in_format}; hybridize() has it made for others"
             )
-        params = self._cached_params
+        generation, params = Parameter._generation, self._cached_params
         try:
             arrays = [param.data(ctx) for param in params]
         except DeferredInitializationError:
@@ -330,7 +336,7 @@ class HybridBlock(Block):
             for param in params:
                 param._finish_deferred_init()
             arrays = [param.data(ctx) for param in params]
-        self._remember(ctx, params, tuple(arrays))
+        self._remember(generation, ctx, params, tuple(arrays))
         for number, position in self._cached_slots:
             arrays.insert(number, flat[position])
         return self._regrouped(self._cached_op(*arrays))

@@ -105,8 +105,9 @@ class SymbolBlock(HybridBlock):
 
     def forward(self, x, *args):
         """Runs the graph on arrays, or puts symbols in the place of its inputs."""
-        if any(isinstance(item, NDArray) for item in leaves((x, *args))):
-            self._active = True
+        if isinstance(x, NDArray) or any(isinstance(item, NDArray) for item in leaves((x, *args))):
+            if not self._active:
+                self._active = True
             return super().forward(x, *args)
         flat = flatten((x, *args), "input")[0]
         inputs, output = self._cached_graph
@@ -119,10 +120,6 @@ class SymbolBlock(HybridBlock):
         graph = getattr(self, "_cached_graph", ())
         super()._clear_cached_op()
         self._cached_graph = graph
-
-    def cast(self, dtype):
-        """Casts all parameters to another data type."""
-        super().cast(dtype)
 
     def reset_ctx(self, ctx):
         """Moves the parameters to other contexts."""

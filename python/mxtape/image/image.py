@@ -38,7 +38,7 @@ __all__ = [
 
 def _array(pixels, out):
     if out is None:
-        return nd.array(pixels, dtype=pixels.dtype)
+        return nd.from_numpy(np.ascontiguousarray(pixels))
     if out.shape != pixels.shape:
         raise MXNetError(f"a picture of shape {pixels.shape} does not fit out of {out.shape}")
     out[:] = nd.array(pixels, dtype=out.dtype)

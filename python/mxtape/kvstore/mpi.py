@@ -85,11 +85,6 @@ class Started:
         self.check = check
         self.requests = requests
 
-    def done(self):
-        """Whether it has ended; lets it go on."""
-        ended = [request.Test() for request in self.requests]  # each goes on when it is asked
-        return all(ended)
-
 
 class World:
     """All processes, in one order of calls: each process makes the same calls.
@@ -105,8 +100,9 @@ class World:
     def __init__(self, mpi):
         self._mpi = mpi
         self._comm = mpi.COMM_WORLD.Dup()
-        self._farewells = mpi.COMM_WORLD.Dup()
-        for comm in (self._comm, self._farewells):
+        # For what is out of the order of calls: farewells, and what to say about a disagreement.
+        self._aside = mpi.COMM_WORLD.Dup()
+        for comm in (self._comm, self._aside):
             comm.Set_errhandler(mpi.ERRORS_RETURN)
         self.rank = self._comm.Get_rank()
         self.size = self._comm.Get_size()
@@ -173,10 +169,21 @@ class World:
             for request in started.requests[1:]:
                 self._poll(request, started)
         except self._mpi.Exception as error:
-            self._broken = (
-                f"{started.what}: MPI failed on rank {self.rank}: {error.Get_error_string()}"
-            )
-            raise MXNetError(self._broken) from error
+            self._fail(started, error)
+
+    def progress(self):
+        """Lets all that is under way go on: MPI does when it is called."""
+        for started in self._under_way:
+            try:
+                for request in started.requests:
+                    request.Test()
+            except self._mpi.Exception as error:
+                self._fail(started, error)
+
+    def _fail(self, started, error):
+        text = error.Get_error_string()
+        self._broken = f"{started.what}: MPI failed on rank {self.rank}: {text}"
+        raise MXNetError(self._broken) from error
 
     def _poll(self, request, started):
         begin = time.monotonic()
@@ -197,7 +204,7 @@ class World:
         text = started.what.encode()[:_TEXT]
         mine[: len(text)] = np.frombuffer(text, np.uint8)
         everyone = np.empty((self.size, _TEXT), np.uint8)
-        self._poll(self._comm.Iallgather(mine, everyone), started)
+        self._poll(self._aside.Iallgather(mine, everyone), started)
         texts = [row.tobytes().rstrip(b"\0").decode(errors="replace") for row in everyone]
         other = next(rank for rank in range(self.size) if texts[rank] != texts[0])
         pairs = zip(texts[0], texts[other])
@@ -223,9 +230,9 @@ class World:
 
     def _farewell(self):
         """How many calls the process before this one had made when it ended; None before that."""
-        if self._calls_before is None and self._farewells.Iprobe(source=self._before):
+        if self._calls_before is None and self._aside.Iprobe(source=self._before):
             count = np.empty(1, np.int64)
-            self._farewells.Recv(count, source=self._before)
+            self._aside.Recv(count, source=self._before)
             self._calls_before = int(count[0])
         return self._calls_before
 
@@ -240,7 +247,7 @@ class World:
         if self._broken:
             self._abort(str(self._broken))
         count = np.array([self._calls], np.int64)
-        request = self._farewells.Isend(count, dest=(self.rank + 1) % self.size)
+        request = self._aside.Isend(count, dest=(self.rank + 1) % self.size)
         while self._farewell() is None or not request.Test():
             time.sleep(_PAUSE)
         if self._calls_before != self._calls:

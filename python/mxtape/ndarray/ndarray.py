@@ -185,7 +185,7 @@ def array(source_array, ctx=None, dtype=None):
         return array(source_array, ctx, mx_real_t).astype(dtype)
     try:
         with np.errstate(over="ignore", invalid="ignore"):
-            values = np.array(_plain(source_array), dtype=dtype, order="C")
+            values = np.asarray(_plain(source_array), dtype=dtype, order="C")
     except (TypeError, ValueError) as error:
         raise TypeError(f"array: cannot make an array of {source_array!r:.200}: {error}") from None
     return _placed(_core.from_numpy_copy(values), ctx)

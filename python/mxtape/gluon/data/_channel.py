@@ -1,6 +1,7 @@
 """Messages between two processes: each arrives whole or not at all."""
 
 import array
+import errno
 import mmap
 import os
 import pickle
@@ -10,6 +11,14 @@ _LARGE = 32 * 1024  # bytes: larger messages travel in a file in memory
 DESCRIPTORS = 100  # with one message
 _ROOM = socket.CMSG_SPACE((DESCRIPTORS + 1) * array.array("i").itemsize)
 _IN_FILE = b"\0"  # what is sent beside the file; no pickle begins so
+
+
+def memory_file():
+    """The descriptor of a new file in memory that has no name."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("mxtape", os.MFD_CLOEXEC)
+    # A Python that was built for an old system.
+    return os.open("/dev/shm", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
 
 
 class Channel:
@@ -45,7 +54,7 @@ class Channel:
         data = pickle.dumps(message, 5)
         if len(data) <= _LARGE:
             return self._send(data, descriptors)
-        file = os.memfd_create("mxtape-message", os.MFD_CLOEXEC)
+        file = memory_file()
         try:
             with open(file, "wb", closefd=False) as stream:
                 stream.write(data)
@@ -88,6 +97,8 @@ class Channel:
         data = memoryview(self._buffer)[:size]
         if data != _IN_FILE:
             return pickle.loads(data), descriptors
+        if not descriptors:
+            raise OSError(errno.EMFILE, "DataLoader: a message needs more open files")
         file = descriptors.pop()
         try:
             with mmap.mmap(file, 0, access=mmap.ACCESS_READ) as content:

@@ -5,6 +5,7 @@ import os
 import pickle
 import random
 import zlib
+from multiprocessing import TimeoutError
 from multiprocessing.pool import ThreadPool
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
@@ -201,8 +202,10 @@ class _MultiWorkerIter:
             raise StopIteration
         try:
             batch = self._data_buffer.pop(self._rcvd_idx).get(self._timeout)
-        except BaseException:
+        except BaseException as error:
             self.close()
+            if self._direct and isinstance(error, TimeoutError):
+                self._worker_pool.terminate()  # its workers may be late for ever
             raise
         self._rcvd_idx += 1
         if (

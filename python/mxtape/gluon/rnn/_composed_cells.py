@@ -147,7 +147,7 @@ class HybridSequentialRNNCell(_StackOfCells, HybridRecurrentCell):
     def __call__(self, inputs, states):
         return super().__call__(inputs, states)
 
-    def hybrid_forward(self, F, inputs, states):  # type: ignore[override]
+    def hybrid_forward(self, F, inputs, states):
         return self._step(inputs, states)
 
 
@@ -180,7 +180,7 @@ class DropoutCell(HybridRecurrentCell):
     def state_info(self, batch_size=0):
         return []
 
-    def hybrid_forward(self, F, inputs, states):  # type: ignore[override]
+    def hybrid_forward(self, F, inputs, states):
         if self._rate > 0:
             inputs = F.Dropout(inputs, p=self._rate, axes=self._axes, name=f"t{self._counter}_fwd")
         return inputs, states
@@ -248,7 +248,7 @@ class ModifierCell(HybridRecurrentCell):
         self._check_not_modified()
         return self._as_unmodified(self.base_cell.begin_state, func=func, **kwargs)
 
-    def hybrid_forward(self, F, inputs, states):  # type: ignore[override]
+    def hybrid_forward(self, F, inputs, states):
         raise NotImplementedError(f"{type(self).__name__} does not define hybrid_forward")
 
 
@@ -300,7 +300,7 @@ class ZoneoutCell(ModifierCell):
         super().reset()
         self._prev_output = None
 
-    def hybrid_forward(self, F, inputs, states):  # type: ignore[override]
+    def hybrid_forward(self, F, inputs, states):
         output, next_states = self._as_unmodified(self.base_cell, inputs, states)
 
         def zone_out(probability, new, old):
@@ -342,7 +342,7 @@ class ResidualCell(ModifierCell):
     def __init__(self, base_cell):
         super().__init__(base_cell)
 
-    def hybrid_forward(self, F, inputs, states):  # type: ignore[override]
+    def hybrid_forward(self, F, inputs, states):
         output, states = self._as_unmodified(self.base_cell, inputs, states)
         return F.elemwise_add(output, inputs, name=f"t{self._counter}_fwd"), states
 

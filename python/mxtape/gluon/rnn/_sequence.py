@@ -1,8 +1,10 @@
 """Sequences of steps, as one array or symbol with an axis of time or as a list of one per step."""
 
+from typing import Any
+
 from ... import ndarray, symbol
 
-tensor_types = (symbol.Symbol, ndarray.NDArray)
+tensor_types: Any = (symbol.Symbol, ndarray.NDArray)
 
 
 def _namespace(x):

@@ -1,5 +1,6 @@
 """Cells: one step of a recurrent network each, and what is made of them."""
 
+from ..parameter import Parameter
 from ._base_cell import HybridRecurrentCell, RecurrentCell
 from ._composed_cells import (
     BidirectionalCell,
@@ -9,6 +10,12 @@ from ._composed_cells import (
     ResidualCell,
     SequentialRNNCell,
     ZoneoutCell,
+)
+from ._sequence import (  # noqa: F401 (programs use them)
+    _format_sequence,
+    _get_begin_state,
+    _mask_sequence_variable_length,
+    _reverse_sequences,
 )
 
 __all__ = [
@@ -31,6 +38,7 @@ class _DenseCell(HybridRecurrentCell):
     """A cell whose gates are dense functions of the input (i2h) and of the last output (h2h)."""
 
     _gates = 1
+    i2h_weight: Parameter
 
     def __init__(self, hidden_size, input_size, initializers, prefix, params):
         super().__init__(prefix=prefix, params=params)

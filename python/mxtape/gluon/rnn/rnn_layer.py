@@ -2,6 +2,7 @@
 
 from ... import ndarray, symbol
 from ..block import HybridBlock
+from ..parameter import Parameter
 from . import rnn_cell
 from ._sequence import tensor_types
 
@@ -17,6 +18,8 @@ class _RNNLayer(HybridBlock):
     The weights of each layer and direction are parameters of their own, named as those of a cell:
     ``l0_i2h_weight`` is the first layer's forward direction, ``r0_i2h_weight`` its backward one.
     """
+
+    l0_i2h_weight: Parameter
 
     def __init__(
         self,
@@ -50,14 +53,16 @@ class _RNNLayer(HybridBlock):
         self._num_layers, self._dropout = num_layers, dropout
         self._dir = 2 if bidirectional else 1
         self._projection_size = projection_size
-        self._i2h_weight_initializer = i2h_weight_initializer
-        self._h2h_weight_initializer = h2h_weight_initializer
-        self._i2h_bias_initializer = i2h_bias_initializer
-        self._h2h_bias_initializer = h2h_bias_initializer
-        self._h2r_weight_initializer = h2r_weight_initializer
-        self._lstm_state_clip_min = lstm_state_clip_min
-        self._lstm_state_clip_max = lstm_state_clip_max
+        self._lstm_state_clip_min, self._lstm_state_clip_max = (
+            lstm_state_clip_min,
+            lstm_state_clip_max,
+        )
         self._lstm_state_clip_nan = lstm_state_clip_nan
+        self._i2h_bias_initializer = i2h_bias_initializer
+        self._i2h_weight_initializer = i2h_weight_initializer
+        self._h2h_bias_initializer = h2h_bias_initializer
+        self._h2h_weight_initializer = h2h_weight_initializer
+        self._h2r_weight_initializer = h2r_weight_initializer
         self._dtype, self._use_sequence_length = dtype, use_sequence_length
         for lane, inputs in self._lanes():
             for part, shape, init in self._parts_of_lane(inputs):
@@ -214,7 +219,9 @@ class _RNNLayer(HybridBlock):
             return rnn_cell.GRUCell(self._hidden_size, **options)
         return rnn_cell.RNNCell(self._hidden_size, self._mode[len("rnn_") :], **options)
 
-    def __call__(self, inputs, states=None, sequence_length=None, **kwargs):
+    def __call__(  # type: ignore[override] # as in MXNet
+        self, inputs, states=None, sequence_length=None, **kwargs
+    ):
         """Runs the layers over a sequence.
 
         Parameters
@@ -240,7 +247,7 @@ class _RNNLayer(HybridBlock):
             states = self._states_for(inputs)
         elif isinstance(states, tensor_types):
             states = [states]
-        lengths = ()
+        lengths: tuple = ()
         if self._use_sequence_length:
             if sequence_length is None:
                 raise ValueError(
@@ -257,7 +264,9 @@ class _RNNLayer(HybridBlock):
         batch_size = inputs.shape[self._layout.find("N")]
         return self.begin_state(batch_size, ctx=inputs.context, dtype=inputs.dtype)
 
-    def hybrid_forward(self, F, inputs, states, sequence_length=None, **kwargs):
+    def hybrid_forward(  # type: ignore[override] # as in MXNet
+        self, F, inputs, states, sequence_length=None, **kwargs
+    ):
         if F is ndarray:
             expected = self.state_info(inputs.shape[self._layout.find("N")])
             for state, info in zip(states, expected):
@@ -271,7 +280,7 @@ class _RNNLayer(HybridBlock):
     def _forward_kernel(self, F, inputs, states, sequence_length, **kwargs):
         if self._layout == "NTC":
             inputs = F.swapaxes(inputs, dim1=0, dim2=1)
-        vectors = [F.reshape(kwargs[name], shape=(-1,)) for name in self._vector_order()]
+        vectors = [kwargs[name].reshape(-1) for name in self._vector_order()]
         lengths = [] if sequence_length is None else [sequence_length]
         result = F.RNN(
             inputs,

@@ -70,11 +70,11 @@ class _WikiText(Dataset):
         self._data = ndarray.array(numbers[:size].reshape(shape), dtype="int32")
         self._label = ndarray.array(numbers[1 : size + 1].reshape(shape), dtype="int32")
 
+    def __len__(self):
+        return len(self._data)
+
     def __getitem__(self, idx):
         return self._data[idx], self._label[idx]
-
-    def __len__(self):
-        return len(self._label)
 
     @property
     def vocabulary(self):

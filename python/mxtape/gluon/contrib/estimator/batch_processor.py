@@ -22,8 +22,12 @@ class BatchProcessor:
         pass
 
     def _get_data_and_label(self, batch, ctx, batch_axis=0):
-        data, label = (split_and_load(part, ctx, batch_axis) for part in (batch[0], batch[1]))
-        return data, label
+        return tuple(split_and_load(part, ctx, batch_axis) for part in (batch[0], batch[1]))
+
+    def _losses(self, net, loss, parts):
+        """Data, labels, predictions and losses, from the first two."""
+        pred = [net(x) for x in parts[0]]
+        return (*parts, pred, [loss(*pair) for pair in zip(pred, parts[1])])
 
     def evaluate_batch(self, estimator, val_batch, batch_axis=0):
         """Runs a batch of validation data through ``estimator.val_net`` and ``val_loss``.
@@ -41,10 +45,8 @@ class BatchProcessor:
         tuple of list of NDArray
             Data, labels, predictions, losses: of each context.
         """
-        data, label = self._get_data_and_label(val_batch, estimator.context, batch_axis)
-        pred = [estimator.val_net(x) for x in data]
-        loss = [estimator.val_loss(y_hat, y) for y_hat, y in zip(pred, label)]
-        return data, label, pred, loss
+        parts = self._get_data_and_label(val_batch, estimator.context, batch_axis)
+        return self._losses(estimator.val_net, estimator.val_loss, parts)
 
     def fit_batch(self, estimator, train_batch, batch_axis=0):
         """Runs a batch through ``estimator.net`` and ``loss``, and computes the gradients.
@@ -52,9 +54,8 @@ class BatchProcessor:
         Parameters and result are as of :meth:`evaluate_batch`. It updates no parameter:
         :class:`GradientUpdateHandler` does.
         """
-        data, label = self._get_data_and_label(train_batch, estimator.context, batch_axis)
+        parts = self._get_data_and_label(train_batch, estimator.context, batch_axis)
         with autograd.record():
-            pred = [estimator.net(x) for x in data]
-            loss = [estimator.loss(y_hat, y) for y_hat, y in zip(pred, label)]
-        autograd.backward(loss)
-        return data, label, pred, loss
+            results = self._losses(estimator.net, estimator.loss, parts)
+        autograd.backward(results[-1])
+        return results

@@ -4,6 +4,7 @@ import copy
 import logging
 import sys
 import warnings
+from typing import Any
 
 from .... import initializer as _initializer
 from ....context import Context, current_context
@@ -83,7 +84,7 @@ class Estimator:
         val_metrics=None,
         initializer=None,
         trainer=None,
-        context=None,
+        context: Any = None,
         val_net=None,
         val_loss=None,
         batch_processor=None,
@@ -91,18 +92,17 @@ class Estimator:
         self.net, self.loss = net, self._check_loss(loss)
         self.val_net = net if val_net is None else val_net
         self.val_loss = self.loss if val_loss is None else self._check_loss(val_loss)
-        self._train_metrics = _check_metrics(train_metrics)
+        self.context = self._check_context(context)
+        self._train_metrics = _check_metrics(train_metrics) or self._default_metrics()
         self._val_metrics = _check_metrics(val_metrics)
-        self._add_default_training_metrics()
-        self._add_validation_metrics()
+        self._name_metrics()
+        self.batch_processor = self._check_batch_processor(batch_processor)
+        self._initialize(initializer)
+        self.trainer = self._check_trainer(trainer)
         self.logger = logging.getLogger(type(self).__name__)
         self.logger.setLevel(logging.INFO)
         if not self.logger.handlers:
             self.logger.addHandler(logging.StreamHandler(sys.stdout))
-        self.context = self._check_context(context)
-        self._initialize(initializer)
-        self.trainer = self._check_trainer(trainer)
-        self.batch_processor = self._check_batch_processor(batch_processor)
 
     @staticmethod
     def _check_loss(loss):
@@ -165,17 +165,17 @@ class Estimator:
             raise ValueError(f"Estimator: trainer must be a gluon.Trainer, got {trainer!r}")
         return trainer
 
-    def _add_default_training_metrics(self):
-        if not self._train_metrics:
-            suggested = _suggest_metric_for_loss(self.loss)
-            self._train_metrics = [] if suggested is None else [suggested]
-            # The name of the loss, without the number that tells it from others.
-            self._train_metrics.append(metric_loss(self.loss.name.rstrip("0123456789")))
+    def _default_metrics(self):
+        suggested = _suggest_metric_for_loss(self.loss)
+        # The name of the loss, without the number that tells it from others.
+        losses = metric_loss(self.loss.name.rstrip("0123456789"))
+        return [losses] if suggested is None else [suggested, losses]
+
+    def _name_metrics(self):
+        """Has the names say what the metrics are of. By default the validation has the same."""
         for metric in self._train_metrics:
             if "training" not in metric.name:
                 metric.name = f"training {metric.name}"
-
-    def _add_validation_metrics(self):
         if not self._val_metrics:
             self._val_metrics = [copy.deepcopy(metric) for metric in self._train_metrics]
             for metric in self._val_metrics:

@@ -3,6 +3,7 @@
 import os
 import time
 import warnings
+from typing import Any
 
 import numpy as np
 
@@ -153,8 +154,9 @@ class MetricHandler(EpochBegin, BatchEnd):
 class _Periodic(TrainBegin, BatchEnd, EpochEnd):
     """Counts batches and epochs, and acts after each so many of them."""
 
-    epoch_period: int | None
-    batch_period: int | None
+    # Numbers, or None.
+    epoch_period: Any
+    batch_period: Any
 
     def train_begin(self, estimator, *args, **kwargs):
         self.current_batch = self.current_epoch = 0
@@ -196,7 +198,7 @@ class ValidationHandler(_Periodic):
         self,
         val_data,
         eval_fn,
-        epoch_period=1,
+        epoch_period: Any = 1,
         batch_period=None,
         priority=-1000,
         event_handlers=None,
@@ -256,7 +258,8 @@ class LoggingHandler(TrainBegin, TrainEnd, EpochBegin, EpochEnd, BatchBegin, Bat
             )
         self.metrics = _check_metrics(metrics)
         self.batch_index = self.current_epoch = self.processed_samples = 0
-        self.priority, self.log_interval, self.log_interval_time = priority, log_interval, 0
+        self.priority, self.log_interval = priority, log_interval
+        self.log_interval_time = 0.0
 
     def train_begin(self, estimator, *args, **kwargs):
         self.train_start = time.time()
@@ -272,7 +275,7 @@ class LoggingHandler(TrainBegin, TrainEnd, EpochBegin, EpochEnd, BatchBegin, Bat
         else:
             estimator.logger.info("Train for %d batches.", estimator.max_batch)
         self.current_epoch = self.batch_index = self.processed_samples = 0
-        self.log_interval_time = 0
+        self.log_interval_time = 0.0
 
     def train_end(self, estimator, *args, **kwargs):
         seconds = time.time() - self.train_start
@@ -280,8 +283,7 @@ class LoggingHandler(TrainBegin, TrainEnd, EpochBegin, EpochEnd, BatchBegin, Bat
         estimator.logger.info(" ".join([text, *filter(None, [_values(self.metrics)])]))
 
     def batch_begin(self, estimator, *args, **kwargs):
-        if isinstance(self.log_interval, int):
-            self.batch_start = time.time()
+        self.batch_start = time.time()
 
     def batch_end(self, estimator, *args, **kwargs):
         if isinstance(self.log_interval, int):
@@ -293,7 +295,7 @@ class LoggingHandler(TrainBegin, TrainEnd, EpochBegin, EpochEnd, BatchBegin, Bat
                     f"{where}[Samples {self.processed_samples}] "
                     f"time/interval: {self.log_interval_time:.3f}s"
                 )
-                self.log_interval_time = 0
+                self.log_interval_time = 0.0
                 estimator.logger.info(" ".join([text, *filter(None, [_values(self.metrics)])]))
         self.batch_index += 1
 

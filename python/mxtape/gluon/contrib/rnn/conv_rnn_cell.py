@@ -1,6 +1,7 @@
 """Recurrent cells whose gates are convolutions."""
 
 from ....base import numeric_types
+from ...parameter import Parameter
 from ...rnn.rnn_cell import HybridRecurrentCell
 
 __all__ = [
@@ -59,6 +60,7 @@ class _BaseConvRNNCell(HybridRecurrentCell):
     """
 
     _gate_names: tuple = ("",)
+    i2h_weight: Parameter
 
     def __init__(
         self,

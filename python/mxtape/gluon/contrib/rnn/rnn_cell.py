@@ -64,7 +64,7 @@ class VariationalDropoutCell(ModifierCell):
             setattr(self, f"drop_{what}_mask", mask)
         return F.elemwise_mul(array, mask)
 
-    def hybrid_forward(self, F, inputs, states):  # type: ignore[override]
+    def hybrid_forward(self, F, inputs, states):
         if self.drop_states:
             states = [self._dropped(F, "states", states[0]), *states[1:]]
         inputs = self._dropped(F, "inputs", inputs)
