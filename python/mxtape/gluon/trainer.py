@@ -139,6 +139,8 @@ class Trainer:
 
     def _init_params(self):
         """Gives the store the parameters that have values and that it does not have yet."""
+        if not self._params_to_init:
+            return
         waiting = [param for param in self._params_to_init if param._deferred_init]
         ready = [param for param in self._params_to_init if not param._deferred_init]
         store = self._kvstore
@@ -156,8 +158,7 @@ class Trainer:
         """Makes the store and gives it parameters, where that is still to be done."""
         if not self._kv_initialized:
             self._init_kvstore()
-        if self._params_to_init:
-            self._init_params()
+        self._init_params()
 
     @property
     def optimizer(self):
@@ -381,12 +382,14 @@ class Trainer:
             updater = getattr(self._kvstore, "_updater", None)  # that of mx.kv has one
             self._optimizer = getattr(updater, "optimizer", self._optimizer)
         else:
-            with open(fname, "rb") as f:
-                states = f.read()
-            for updater in self._updaters:
-                updater.set_states(states)
-                updater.optimizer = self._updaters[0].optimizer
-            self._optimizer = self._updaters[0].optimizer
+            with open(fname, "rb") as file:
+                saved = file.read()
+            first, *others = self._updaters
+            first.set_states(saved)
+            self._optimizer = first.optimizer
+            for updater in others:
+                updater.set_states(saved)
+                updater.optimizer = self._optimizer
         self._optimizer.param_dict = dict(enumerate(self._params))
 
 
