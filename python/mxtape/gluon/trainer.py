@@ -4,6 +4,7 @@ from typing import Any
 
 from .. import optimizer as opt
 from .._loader import core as _core
+from ..autograd import is_recording
 from ..base import MXNetError
 from ..kvstore import KVStore
 from ..model import _create_kvstore
@@ -327,10 +328,14 @@ class Trainer:
                     weights.append(data)
                 elif not ignore_stale_grad:
                     _fail_stale(param, data)
+        if rows[0][0] and is_recording():
+            raise MXNetError(
+                "Trainer: parameters cannot be updated inside record(); call step() after it"
+            )
         for updater, (indices, grads, weights) in zip(self._updaters, rows):
+            updater(indices, grads, weights)
             for weight in weights:
                 _core.set_fresh_grad(weight, False)
-            updater(indices, grads, weights)
 
     def _row_sparse_pull(self, parameter, out, row_id, full_idx=False):
         raise MXNetError(
