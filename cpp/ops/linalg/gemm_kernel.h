@@ -132,6 +132,24 @@ class GemmKernel {
       tiles(rows_at, b + j, stride, depth, rows, kColumns, add, nullptr, stride, c + j);
   }
 
+  // Rows [0, m) of c = a b for one panel of b that is `depth` rows long, kColumns wide and whole:
+  // rows of a where they lie, `row` apart, but for the last ones that are no tile. Those are in
+  // `rest`, laid out by pack_rest().
+  static void multiply_panel(const T* a, int64_t row, const T* rest, const T* panel, int64_t depth,
+                             int64_t m, int64_t stride, T* c) {
+    const int64_t whole = m / kRows * kRows;
+    const auto rows_at = [&](int64_t i) { return InRows(a + i * row, row); };
+    const auto rest_at = [&](int64_t) { return Packed{rest}; };
+    tiles(rows_at, panel, kColumns, depth, whole, kColumns, false, nullptr, stride, c);
+    tiles(rest_at, panel, kColumns, depth, m - whole, kColumns, false, nullptr, stride,
+          c + whole * stride);
+  }
+  // The last rows of m, fewer than kRows; `to` has kRows * depth elements.
+  static void pack_rest(const T* a, int64_t row, int64_t depth, int64_t m, T* to) {
+    const int64_t whole = m / kRows * kRows;
+    if (m > whole) pack<kRows>(a + whole * row, 1, row, depth, m - whole, to);
+  }
+
  private:
   // Panels of columns [j0, j1) of b in rows [p, p + depth).
   static void pack_columns(const Matrix& b, int64_t p, int64_t depth, int64_t j0, int64_t j1,
