@@ -47,6 +47,9 @@ def test_operators_cast_their_arrays(low):
         "float32, reflected": wide - y,
         "float32, add_n": nd.add_n(y, wide),
         "float32, concat": nd.concat(y, wide, dim=0),
+        "float32, attention": nd.contrib.interleaved_matmul_selfatt_valatt(
+            nd.ones((1, 1, 3), dtype=low), nd.ones((1, 1, 1)), heads=1
+        ),
         "float32, where": nd.where(y > 1, y, wide),
         "float32, Python": nd.maximum(y, wide),
         "float32, power": y**2,
@@ -69,8 +72,11 @@ def test_operators_cast_their_arrays(low):
 
 
 def test_operators_cast_their_symbols(low):
-    net = mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=3, name="fc")
-    assert net.list_arguments() == ["data", "fc_weight", "fc_bias"]
+    with mx.name.NameManager():
+        net = mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=3, name="fc")
+    casts = [f"amp_cast{i}_output" for i in range(3)]  # named as in MXNet
+    found = net.get_internals().list_outputs()
+    assert found == [*("data", casts[0], "fc_weight", casts[1], "fc_bias", casts[2], "fc_output")]
     net = mx.sym.BatchNorm(mx.sym.exp(net) + mx.sym.relu(net, name="r"), name="bn")
     assert net.list_auxiliary_states() == ["bn_moving_mean", "bn_moving_var"]
     internals = net.get_internals()

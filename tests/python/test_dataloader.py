@@ -221,6 +221,9 @@ def test_pin_memory_and_refresh():
         loader.clean()
         assert loader._iter is None
         assert {part.context for batch in loader for part in batch} == {mx.cpu_pinned(1)}
+    given = nd.array(X)
+    for batch in DataLoader([0], 1, batchify_fn=lambda items: [given, "x"], pin_memory=True):
+        assert [batch[0].context, given.context, batch[1]] == [mx.cpu_pinned(), mx.cpu(), "x"]
     again = DataLoader(Squares(), 4, num_workers=1, auto_reload=True)
     for _ in range(3):
         assert again._iter is not None
@@ -271,16 +274,38 @@ def test_what_workers_draw_follows_from_the_seeds():
     assert len(np.unique(one[:, :, 1:])) == one[:, :, 1:].size, "a number was drawn twice"
 
 
-@pytest.mark.parametrize("method", ["spawn", "forkserver"])
-def test_start_methods(method):
+class Counting(Dataset):
+    """Counts, in memory that is shared at first, how many items this process has read."""
+
+    def __init__(self, lock=None):
+        self.lock = lock
+        self.counts = nd.zeros((3000,)), np.zeros(3000)
+
+    def __len__(self):
+        return 12
+
+    def __getitem__(self, i):
+        for count in self.counts:
+            count += 1
+        return os.getpid(), i, *(int(count[-1]) for count in self.counts)
+
+
+@pytest.mark.parametrize(("method", "workers"), [("spawn", 2), ("forkserver", 1)])
+def test_start_methods(method, workers):
+    # A lock is given to a process, and not pickled for anything else.
+    lock = multiprocessing.get_context(method).Lock() if workers == 1 else None
     multiprocessing.set_start_method(method, force=True)
     try:
-        loader = DataLoader(ArrayDataset(nd.array(X), Y), 4, num_workers=1)
-        assert_same(nd.concat(*[x for x, _ in loader], dim=0), X)
+        loader = DataLoader(Counting(lock), 1, num_workers=workers)
+        batches = np.array([[part.asscalar() for part in batch] for batch in loader])
         with pytest.raises((AttributeError, pickle.PicklingError)):
             DataLoader(ArrayDataset(X), 4, num_workers=1, batchify_fn=lambda items: items)
     finally:
         multiprocessing.set_start_method(None, force=True)
+    assert batches[:, 1].tolist() == list(range(12))
+    for pid in set(batches[:, 0]):
+        own = batches[batches[:, 0] == pid, 2:]
+        assert own.tolist() == [[n, n] for n in range(1, len(own) + 1)]
 
 
 # ---- what goes wrong
@@ -349,9 +374,9 @@ def test_a_batch_that_cannot_be_pickled():
 
 
 def test_timeout_says_where_the_worker_is():
-    loader = DataLoader(Squares(functools.partial(sleeps, 60)), 4, num_workers=1, timeout=0.5)
+    loader = DataLoader(Squares(functools.partial(sleeps, 60)), 4, num_workers=1, timeout=1.5)
     workers = pids(loader)
-    with pytest.raises(multiprocessing.TimeoutError, match=r"(?s)within 0.5 seconds.*in sleeps"):
+    with pytest.raises(multiprocessing.TimeoutError, match=r"(?s)within 1.5 seconds.*in sleeps"):
         list(loader)
     assert all(map(ended, workers))
     threads = DataLoader(
@@ -453,6 +478,33 @@ def test_in_another_process():
     assert [batch.asnumpy().tolist() for batch in half] == SQUARES[1:]
 
 
+def test_a_fork_keeps_the_batches_that_it_has():
+    order = [[0, 1], [0, 1]]
+    loader = DataLoader(ArrayDataset(X), batch_sampler=order, num_workers=1)
+    kept = list(loader)
+    order[:] = [[2, 3]] * 5
+    reader, writer = os.pipe()
+
+    def work():
+        kept.pop()
+        gc.collect()
+        os.read(reader, 1)
+        assert_same(kept[0], X[:2])
+
+    process = multiprocessing.get_context("fork").Process(target=work)
+    process.start()
+    time.sleep(0.1)
+    other = kept.pop()
+    kept.clear()
+    assert len(list(loader)) == 5
+    assert_same(other, X[:2])
+    os.write(writer, b"x")
+    process.join(60)
+    assert process.exitcode == 0
+    os.close(reader)
+    os.close(writer)
+
+
 PROGRAM = """
 import os, signal, sys, time
 import numpy as np
@@ -538,6 +590,18 @@ def test_an_iterator_of_the_programs_own(worker_fn):
         assert numbers(batches) == [[factor * i for i in batch] for batch in SQUARES]
 
 
+def test_a_pool_that_another_thread_ends():
+    loader = DataLoader(Squares(functools.partial(sleeps, 60)), 4, num_workers=1)
+    batches = iter(loader)
+    next(batches)
+    timer = threading.Timer(0.2, loader._worker_pool.terminate)
+    timer.start()
+    with pytest.raises(mx.MXNetError, match=r"terminate\(\) was called"):
+        next(batches)
+    timer.join()
+    assert next(iter(loader)).asnumpy().tolist() == SQUARES[0]
+
+
 def test_the_pool_of_a_loader():
     loader = DataLoader(Squares(), 4, num_workers=2)
     pool = loader._worker_pool
@@ -549,6 +613,11 @@ def test_the_pool_of_a_loader():
     assert pool.apply(divmod, (7, 3)) == (2, 1)
     with pytest.raises(ZeroDivisionError):
         pool.apply(divmod, (7, 0))
+    slow = pool.apply_async(time.sleep, (1,))
+    slow.wait(0.01)
+    with pytest.raises(multiprocessing.TimeoutError):
+        slow.get(0.01)
+    assert slow.get(10) is None
     workers = pids(loader)
     pool.terminate()
     assert all(map(ended, workers))

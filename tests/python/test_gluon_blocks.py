@@ -221,6 +221,28 @@ def test_loops_trained_for_many_steps(function):
     assert ends[0] != 1
 
 
+@BOTH
+def test_layers_in_loops_learn_their_shapes(hybridize):
+    def forward(F, x, h):
+        def step(row, state):
+            state = net.inner(row) + net.outer(state)
+            return state, state
+
+        rows, last = F.contrib.foreach(step, x, h)
+        return F.contrib.cond(F.sum(last) > 0, lambda: net.outer(last), lambda: last), rows
+
+    children = {"inner": nn.Dense(3, use_bias=False), "outer": nn.Dense(3, use_bias=False)}
+    net = made(forward, hybridize, children=children)
+    with autograd.record():
+        out, rows = net(nd.ones((2, 4, 5)), nd.ones((4, 3)))
+        out.sum().backward()
+    assert rows.shape == (2, 4, 3)
+    assert rows.asnumpy()[:, 0, 0].tolist() == [8, 29]  # 5 + 3 * 1, 5 + 3 * 8
+    assert net.inner.weight.shape == (3, 5)
+    # out = outer(last): the sum of 12 outputs of 3 * (x + 3 * (x + 3 * h)), x = 5 of each weight.
+    assert net.inner.weight.grad().sum().asscalar() == 12 * (3 * 5 + 9 * 5)
+
+
 # ---- modes
 
 
@@ -363,6 +385,31 @@ def test_several_contexts(hybridize):
         net(nd.ones((2,), ctx=mx.cpu(2)))
 
 
+def test_scopes_of_threads_are_their_own():
+    net = nn.HybridSequential(prefix="net_")
+    inside, left = threading.Event(), threading.Event()
+    names = []
+
+    def other():
+        with mx.name.Prefix("mine_"), net.name_scope():
+            inside.set()
+            left.wait(10)
+        names.append(mx.name.NameManager.current.get(None, "x"))
+        with mx.name.Prefix("mine_"):
+            names.append(nn.Dense(1).prefix.startswith("mine_dense"))
+
+    thread = threading.Thread(target=other)
+    before = mx.name.NameManager.current
+    with net.name_scope():
+        thread.start()
+        inside.wait(10)
+        names.append(nn.Dense(1).prefix)
+    assert mx.name.NameManager.current is before
+    left.set()
+    thread.join()
+    assert names == ["net_dense0_", "x0", True]
+
+
 def test_calls_from_threads():
     net = mlp(8, 4)
     net.initialize()
@@ -426,6 +473,15 @@ def test_shared_and_frozen_parameters(hybridize):
     assert [(a == b).all() for a, b in zip(before, after)] == [True, False, False, False]
     first.weight.grad_req = "write"
     assert gradients(net, x)[first.weight.name].any()
+
+
+@BOTH
+def test_a_bias_learns_where_the_weight_is_frozen(hybridize):
+    net = nn.Dense(2, in_units=3)
+    net.initialize()
+    net.weight.grad_req = "null"
+    net.hybridize(hybridize)
+    assert gradients(net, nd.ones((4, 3)))[net.bias.name].tolist() == [4, 4]
 
 
 @BOTH

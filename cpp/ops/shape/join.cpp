@@ -109,8 +109,7 @@ void infer_concat(InferCall& call) {
 }
 
 void run_concat(const KernelCall& call) {
-  join_parts(call,
-             normalize_axis(call.params<ConcatParams>().dim, call.out().ndim(), call.name()));
+  join_parts(call, normalize_axis(call.params<ConcatParams>().dim, call.out().ndim(), call.name()));
 }
 
 void concat_vjp(Vjp& v) {

@@ -2,6 +2,7 @@
 #include <array>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -68,6 +69,23 @@ C gray(const Color<C>& color) {
          static_cast<C>(kGray[2]) * color[2];
 }
 
+// A colour value as T, as to_color does it; numbers of a byte without branches.
+template <class T, class C>
+T stored(C value) {
+  if constexpr (std::is_integral_v<T> && sizeof(T) == 1) {
+    constexpr auto kLow = static_cast<C>(std::numeric_limits<T>::min());
+    constexpr auto kHigh = static_cast<C>(std::numeric_limits<T>::max());
+    return static_cast<T>(static_cast<int32_t>(std::min(std::max(value, kLow), kHigh)));
+  } else {
+    return to_color<T>(static_cast<double>(value));
+  }
+}
+
+template <class C, class T, class F>
+void map_run(const T* __restrict from, T* __restrict to, int64_t count, const F f) {
+  for (int64_t k = 0; k < count; ++k) to[k] = stored<T>(f(static_cast<C>(from[k])));
+}
+
 // Every element through `f`.
 template <class F>
 void map_values(const NDArray& in, const NDArray& out, F f) {
@@ -76,33 +94,45 @@ void map_values(const NDArray& in, const NDArray& out, F f) {
     using C = color_type<T>;
     const T* from = in.data<T>();
     T* to = out.data<T>();
-    parallel_for(in.size(), 1 << 14, [&](int64_t begin, int64_t end) {
-      for (int64_t k = begin; k < end; ++k) {
-        to[k] = to_color<T>(static_cast<double>(f(static_cast<C>(from[k]))));
-      }
+    parallel_for(in.size(), 1 << 14, [=](int64_t begin, int64_t end) {
+      map_run<C>(from + begin, to + begin, end - begin, f);
     });
   });
 }
 
 // Every pixel of an image of 3 channels through `f`, which changes a Color. With kRound integers
-// are rounded to the nearest; else they lose their fraction.
+// are rounded to the nearest; else they lose their fraction. Pixels go in blocks with the channels
+// apart, so that a processor takes several at once.
 template <bool kRound = false, class F>
 void map_colors(const NDArray& in, const NDArray& out, F f) {
   dispatch<NumberTypes>(in.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     using C = color_type<T>;
+    constexpr int64_t kBlock = 128;
     const T* from = in.data<T>();
     T* to = out.data<T>();
-    parallel_for(in.size() / 3, 1 << 12, [&](int64_t begin, int64_t end) {
-      for (int64_t k = begin; k < end; ++k) {
-        Color<C> color;
-        for (size_t c = 0; c < 3; ++c)
-          color[c] = static_cast<C>(from[3 * k + static_cast<int64_t>(c)]);
-        f(color);
-        for (size_t c = 0; c < 3; ++c) {
-          auto value = static_cast<double>(color[c]);
-          if (kRound && std::is_integral_v<T>) value = std::floor(value + 0.5);
-          to[3 * k + static_cast<int64_t>(c)] = to_color<T>(value);
+    parallel_for(in.size() / 3, 1 << 13, [&](int64_t begin, int64_t end) {
+      C planes[3][kBlock];
+      for (int64_t at = begin; at < end; at += kBlock) {
+        const int64_t count = std::min(kBlock, end - at);
+        const T* source = from + 3 * at;
+        T* target = to + 3 * at;
+        for (int64_t k = 0; k < count; ++k) {
+          for (int64_t c = 0; c < 3; ++c) planes[c][k] = static_cast<C>(source[3 * k + c]);
+        }
+        for (int64_t k = 0; k < count; ++k) {
+          Color<C> color = {planes[0][k], planes[1][k], planes[2][k]};
+          f(color);
+          for (size_t c = 0; c < 3; ++c) planes[c][k] = color[c];
+        }
+        for (int64_t k = 0; k < count; ++k) {
+          for (int64_t c = 0; c < 3; ++c) {
+            if constexpr (kRound && std::is_integral_v<T>) {
+              target[3 * k + c] = stored<T>(std::floor(static_cast<double>(planes[c][k]) + 0.5));
+            } else {
+              target[3 * k + c] = stored<T>(planes[c][k]);
+            }
+          }
         }
       }
     });
@@ -121,6 +151,25 @@ void change_brightness(const NDArray& in, const NDArray& out, double factor) {
   map_values(in, out, [factor](auto x) { return x * static_cast<decltype(x)>(factor); });
 }
 
+// The sum of the grays of pixels of three bytes. Sums of bytes are exact.
+template <class T>
+double gray_sum(const T* from, int64_t count) {
+  constexpr int64_t kLanes = 48;
+  int64_t sums[3] = {};
+  int32_t lanes[kLanes] = {};
+  int64_t k = 0;
+  for (int64_t blocks = 1; k + kLanes <= count; k += kLanes, ++blocks) {
+    for (int64_t j = 0; j < kLanes; ++j) lanes[j] += from[k + j];
+    if (blocks % (1 << 20) != 0) continue;
+    for (int64_t j = 0; j < kLanes; ++j) sums[j % 3] += std::exchange(lanes[j], 0);
+  }
+  for (int64_t j = 0; j < kLanes; ++j) sums[j % 3] += lanes[j];
+  for (; k < count; ++k) sums[k % 3] += from[k];
+  double total = 0;
+  for (int c = 0; c < 3; ++c) total += kGray[c] * static_cast<double>(sums[c]);
+  return total;
+}
+
 // The mean gray of an image: float64 sums of rows, so that the order is that of the rows.
 double mean_gray(const NDArray& in) {
   const int64_t channels = in.shape()[2];
@@ -129,6 +178,12 @@ double mean_gray(const NDArray& in) {
     using T = typename decltype(tag)::type;
     using C = color_type<T>;
     const T* from = in.data<T>();
+    if constexpr (std::is_integral_v<T> && sizeof(T) == 1) {
+      if (channels == 3) {
+        total = gray_sum(from, in.size());
+        return;
+      }
+    }
     for (int64_t k = 0; k < in.size(); k += channels) {
       if (channels == 1) {
         total += static_cast<double>(static_cast<C>(from[k]));
@@ -161,28 +216,25 @@ void change_saturation(const NDArray& in, const NDArray& out, double factor) {
 
 // Turns the hue of `color` by `turns` of the circle; lightness and saturation stay. Of a colour's
 // three values the largest and the smallest stay too, and the hue says which is where.
+// Inlined, so that the loop over pixels is vectorized.
 template <class C>
-void turn_hue(Color<C>& color, C turns) {
-  const C high = std::max({color[0], color[1], color[2]});
-  const C low = std::min({color[0], color[1], color[2]});
+[[gnu::always_inline]] inline void turn_hue(Color<C>& color, C turns) {
+  const C red = color[0], green = color[1], blue = color[2];
+  const C high = std::max(std::max(red, green), blue), low = std::min(std::min(red, green), blue);
   const C range = high - low;
-  if (!(range > 0)) return;
-  // In sixths of the circle: red at 0, green at 2, blue at 4.
-  C hue;
-  if (high == color[0]) {
-    hue = (color[1] - color[2]) / range;
-  } else if (high == color[1]) {
-    hue = 2 + (color[2] - color[0]) / range;
-  } else {
-    hue = 4 + (color[0] - color[1]) / range;
-  }
+  // In sixths of the circle: red at 0, green at 2, blue at 4. A gray has no hue, and no range.
+  const C scale = 1 / std::max(range, std::numeric_limits<C>::min());
+  const C of_red = (green - blue) * scale, of_green = 2 + (blue - red) * scale,
+          of_blue = 4 + (red - green) * scale;
+  C hue = high == red ? of_red : high == green ? of_green : of_blue;
   hue += 6 * turns;
-  for (int c = 0; c < 3; ++c) {
-    // How far the hue is from this channel's own, in (0, 3]: within 1 it is the largest, from 2 on
+  hue -= 6 * std::floor(hue / 6);
+  for (size_t c = 0; c < 3; ++c) {
+    // How far the hue is from this channel's own, up to 3: within 1 it is the largest, from 2 on
     // the smallest.
-    C away = hue - static_cast<C>(2 * c);
-    away = std::abs(away - 6 * std::floor(away / 6 + C(.5)));
-    color[static_cast<size_t>(c)] = low + range * std::clamp(2 - away, C(0), C(1));
+    C away = std::abs(hue - static_cast<C>(2 * c));
+    away = std::min(away, 6 - away);
+    color[c] = low + range * std::min(std::max(2 - away, C(0)), C(1));
   }
 }
 

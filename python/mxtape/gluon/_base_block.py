@@ -15,9 +15,12 @@ from .utils import HookHandle, _brief_print_list, _indent
 
 
 class _Thread(threading.local):
-    """The scope that one thread is in."""
+    """The scope that one thread is in, and what its open ``with`` blocks return to."""
 
     scope: Any = None
+
+    def __init__(self):
+        self.outer: list = []
 
 
 class _BlockScope:
@@ -28,7 +31,6 @@ class _BlockScope:
     def __init__(self, block):
         self._block = block
         self._counter: dict = {}
-        self._outer: list = []
 
     @staticmethod
     def create(prefix, params, hint):
@@ -56,14 +58,15 @@ class _BlockScope:
         if not self._block._empty_prefix:
             thread = _BlockScope._current
             names = name.Prefix(self._block.prefix)
-            self._outer.append((thread.scope, names))
+            thread.outer.append((thread.scope, names))
             thread.scope = self
             names.__enter__()
         return self
 
     def __exit__(self, ptype, value, trace):
         if not self._block._empty_prefix:
-            _BlockScope._current.scope, names = self._outer.pop()
+            thread = _BlockScope._current
+            thread.scope, names = thread.outer.pop()
             names.__exit__(ptype, value, trace)
 
 

@@ -1,6 +1,7 @@
 """``mx.gluon.rnn`` and ``gluon.contrib.rnn``: names, states, values, gradients, files, errors."""
 
 import functools
+import json
 import os
 import tempfile
 
@@ -269,6 +270,40 @@ def of_layer(mx, name, given=True):
 for layer in LAYERS:
     case(lambda mx, name=layer: of_layer(mx, name), name=f"layer {layer}")
     case(lambda mx, name=layer: of_layer(mx, name, False)["out"], name=f"layer {layer}, no states")
+
+
+def graph(outputs):
+    """A line for each node, with its name, inputs and attributes."""
+    tree = json.loads(outputs.tojson())
+    names = [node["name"] for node in tree["nodes"]]
+    lines = []
+    for node in tree["nodes"]:
+        inputs = " ".join(f"{names[i]}[{k}]" for i, k, _ in node["inputs"])
+        attributes = json.dumps(node.get("attrs", {}), sort_keys=True)
+        lines.append(f"{node['op']} {node['name']} ({inputs}) {attributes}")
+    return lines
+
+
+@case
+def graphs(mx):
+    """What layers and cells make of symbols, as files have it."""
+    rnn, x = mx.gluon.rnn, mx.sym.var("x")
+    cells = {name: CELLS[name](mx) for name in ("rnn", "lstm", "gru", "residual", "hybrid stack")}
+    steps = {
+        name: graph(mx.sym.Group(flat(cell(x, cell.begin_state(func=mx.sym.zeros)))))
+        for name, cell in cells.items()
+    }
+    layers = {
+        "lstm": rnn.LSTM(3, 2, bidirectional=True, dropout=0.2),
+        "gru": rnn.GRU(3, layout="NTC"),
+        "clip": rnn.LSTM(3, state_clip_min=-1, state_clip_max=1, projection_size=2),
+    }
+    unrolled = CELLS["rnn"](mx).unroll(2, x, merge_outputs=True)
+    return {
+        "steps": steps,
+        "layers": {name: graph(layer(x)) for name, layer in layers.items()},
+        "unrolled": graph(mx.sym.Group(flat(unrolled))),
+    }
 
 
 @case

@@ -71,9 +71,9 @@ class Kinds:
         conditions = _checked_conditions(
             table.CONDITIONAL_FP32_FUNCS if given is None else given, what
         )
-        widest = [*table.WIDEST_TYPE_CASTS]
-        if self.target_dtype == "bfloat16":
-            widest += ["Concat"]  # computes in any precision, but in one
+        # In bfloat16 the lists forget some that compute in any precision, but in one.
+        forgotten = {*lists.symbol_fp16.WIDEST_TYPE_CASTS} - {*table.FP32_FUNCS}
+        widest = [*table.WIDEST_TYPE_CASTS, *sorted(forgotten)]
         groups = {}
         for kind, (what, given), names in (
             (CONDITIONAL, conditional, [name for name, *_ in conditions]),

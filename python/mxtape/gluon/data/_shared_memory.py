@@ -1,12 +1,13 @@
 """Memory that a worker writes and the process that reads its batches sees, without a copy.
 
-A worker makes anonymous files in memory and sends their descriptors. They have
-no name, so nothing is left behind, however a process ends. A segment is used again for another
-batch when no array of either process looks at it any more: a batch of the usual size costs no call
-of the system and touches no new page.
+A worker makes files in memory and sends their descriptors. They have no name, so nothing is left
+behind, however a process ends. Such a segment is used again for another batch when no array of
+either process looks at it any more: a batch of the usual size costs no call of the system and
+touches no new page.
 
 A segment begins with marks, one byte for each message that refers to it. The worker sets a mark
-when it sends the message; the reader clears it when the last array of that message is gone.
+when it sends the message; the reader clears it when the last array of that message is gone. When
+the reader forks, the child has its arrays, too: the last mark says that the segment stays as it is.
 """
 
 import io
@@ -26,6 +27,7 @@ from ._channel import memory_file
 
 _MARKS = 64  # bytes; what follows is aligned to as many
 _UNMARKED = bytes(_MARKS)
+_FORKED = _MARKS - 1  # the place of the last mark
 _SMALL = 4096  # bytes of an array that is pickled with the message
 _SPARE = 8  # segments kept for other sizes
 
@@ -68,13 +70,20 @@ class _Segment:
         self._view = weakref.ref(view)
         return view
 
+    def is_seen(self):
+        """Whether an array here looks at it."""
+        return self._view is not None and self._view() is not None
+
     def is_free(self):
-        seen = self._view is not None and self._view() is not None
-        return not seen and self.map[:_MARKS] == _UNMARKED
+        return not self.is_seen() and self.map[:_MARKS] == _UNMARKED
+
+    def is_given_away(self):
+        """Whether it belongs to arrays of a process that the reader has forked."""
+        return not self.is_seen() and self.map[_FORKED]
 
     def mark(self):
         """Sets a mark and returns its place; None when all are set."""
-        place = self.map[:_MARKS].find(0)
+        place = self.map[:_FORKED].find(0)
         if place < 0:
             return None
         self.map[place] = 1
@@ -105,8 +114,12 @@ class Writer:
                 best = segment
         if best is not None:
             return best
-        spare = [segment for segment in self._segments.values() if segment.is_free()]
-        for segment in sorted(spare, key=lambda each: each.capacity)[: max(0, len(spare) - _SPARE)]:
+        spare = sorted(
+            (segment for segment in self._segments.values() if segment.is_free()),
+            key=lambda each: each.capacity,
+        )
+        lost = [segment for segment in self._segments.values() if segment.is_given_away()]
+        for segment in spare[: max(0, len(spare) - _SPARE)] + lost:
             del self._segments[segment.number]
             self._dropped.append(segment.number)
         self._made += 1
@@ -223,17 +236,28 @@ class Reader:
     ----------
     limit : int
         With more segments than that, batches are copied: each needs a descriptor.
+    private : bool
+        Whether what is written to the memory is seen only here.
     """
 
-    def __init__(self, limit):
+    def __init__(self, limit, private=False):
         self._limit = limit
+        self._flags = mmap.MAP_PRIVATE if private else mmap.MAP_SHARED
         self._maps = {}
+        if not private:
+            _readers.add(self)
+
+    def keep(self):
+        """Has the workers leave what arrays look at now as it is: this process is about to fork."""
+        for memory in list(self._maps.values()):
+            if memory[:_MARKS] != _UNMARKED:
+                memory[_FORKED] = 1
 
     def learn(self, news, dropped):
         """Maps new segments, whose descriptors it closes, and forgets others."""
         for number, size, descriptor in news:
             try:
-                self._maps[number] = mmap.mmap(descriptor, _MARKS + size)
+                self._maps[number] = mmap.mmap(descriptor, _MARKS + size, self._flags)
             finally:
                 os.close(descriptor)
         for number in dropped:
@@ -261,6 +285,16 @@ class Reader:
         seen._map, seen._mark = memory, mark
         return seen.view(np.ndarray)
 
+
+_readers: "weakref.WeakSet[Reader]" = weakref.WeakSet()
+
+
+def _keep():
+    for reader in list(_readers):
+        reader.keep()
+
+
+os.register_at_fork(before=_keep)
 
 # In a worker, what its batches are made in.
 writer: Optional[Writer] = None

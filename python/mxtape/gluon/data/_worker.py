@@ -3,6 +3,7 @@
 import collections
 import ctypes
 import faulthandler
+import gc
 import os
 import pickle
 import random
@@ -21,10 +22,23 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 _LOOK = 5000  # milliseconds after which a worker looks whether its parent is there
 
 
+def stacks(batchify_fn):
+    """Whether a batchify function is one of ours, and does nothing but to stack."""
+    return getattr(batchify_fn, "stacks", False)
+
+
 def make_batch(dataset, indices, batchify_fn, seeds=None):
-    """The batch of some items; after seeding where items are made one by one, as they may be
-    random."""
-    if getattr(batchify_fn, "stacks", False):
+    """The batch of some items. Where they are made one by one they may be random: seeds come first.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    indices : list or numpy.ndarray of int
+    batchify_fn : callable
+    seeds : tuple of int, optional
+        For numpy.random, random and mx.random.
+    """
+    if stacks(batchify_fn):
         batch = _batchify.rows(dataset, indices)
         if batch is not None:
             return batch
@@ -37,8 +51,11 @@ def make_batch(dataset, indices, batchify_fn, seeds=None):
     return batchify_fn([dataset[i] for i in indices])
 
 
-def run(channel, dataset, batchify_fn):
-    """Makes batches until the other end of the channel is closed."""
+def run(channel, work):
+    """Makes batches until the other end of the channel is closed.
+
+    `work` is a data set and a batchify function; None where they come with the first message.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent answers Ctrl-C
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.set_wakeup_fd(-1)
@@ -49,10 +66,11 @@ def run(channel, dataset, batchify_fn):
     autograd.set_training(False)
     runtime.set_num_threads(1)
     _keep_freed_memory()
+    gc.freeze()  # what a forked process has of its parent is not looked at, so not copied
     _shared_memory.writer = writer = _shared_memory.Writer()
     try:
         channel.send(("hello",), [report])
-        _Worker(channel, writer, dataset, batchify_fn).loop()
+        _Worker(channel, writer, work).loop()
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # the parent has ended, or does not need this process any more
 
@@ -66,11 +84,10 @@ def _keep_freed_memory():
 
 
 class _Worker:
-    def __init__(self, channel, writer, dataset, batchify_fn):
+    def __init__(self, channel, writer, work):
         self._channel = channel
         self._writer = writer
-        self._dataset = dataset
-        self._batchify_fn = batchify_fn
+        self._work = work
         self._parent = os.getppid()
         self._tasks: collections.deque = collections.deque()
         self._cancelled = set()
@@ -92,18 +109,24 @@ class _Worker:
     def _do(self, kind, *rest):
         if kind == "batch":
             indices, seeds = rest
-            return make_batch(self._dataset, indices, self._batchify_fn, seeds)
+            dataset, batchify_fn = self._work
+            return make_batch(dataset, indices, batchify_fn, seeds)
         func, args, kwds = rest
         return func(*args, **kwds)
 
     def _fetch(self):
         """Takes all messages, and waits for one where there is no task."""
         while True:
-            message, _ = self._channel.receive()
+            message, descriptors = self._channel.receive()
             if message is None:
                 if self._tasks:
                     return
                 self._wait(select.POLLIN)
+            elif message[0] == "work":
+                _, body, places, sizes = message
+                reader = _shared_memory.Reader(len(sizes), private=True)
+                reader.learn([(*new, fd) for new, fd in zip(sizes, descriptors)], [])
+                self._work = reader.load(body, places)
             elif message[0] == "cancel":
                 self._cancelled |= message[1] & {task[0] for task in self._tasks}
             else:

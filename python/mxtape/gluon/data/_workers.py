@@ -51,10 +51,8 @@ class Result:
 
     def wait(self, timeout=None):
         """Waits until it is there, or so many seconds."""
-        try:
+        if not self._done:
             self._pool.wait_for(self, timeout)
-        except multiprocessing.TimeoutError:
-            return
 
     def successful(self):
         """Whether no exception was raised; ValueError when it is not there yet."""
@@ -74,8 +72,8 @@ class Result:
         Exception
             What the worker raised; its ``__cause__`` has the traceback there.
         """
-        if not self._done:
-            self._pool.wait_for(self, timeout)
+        if not self._done and not self._pool.wait_for(self, timeout):
+            raise multiprocessing.TimeoutError(self._pool.why_late(self, timeout))
         if self._error is not None:
             raise self._error
         value, self._value = self._value, None
@@ -100,7 +98,7 @@ class _Worker:
         try:
             self.process = context.Process(
                 target=_worker.run,
-                args=(Channel(theirs), *work),
+                args=(Channel(theirs), work),
                 name=f"DataLoaderWorker-{number}",
                 daemon=True,
             )
@@ -116,11 +114,9 @@ class _Worker:
 
     def traceback(self):
         """What it was doing when it was ended by a signal, or was asked for it."""
-        return (
-            ""
-            if self.report is None
-            else os.pread(self.report, 20_000, 0).decode("utf-8", "replace")
-        )
+        if self.report is None:
+            return ""
+        return os.pread(self.report, 20_000, 0).decode("utf-8", "replace")
 
     def close(self):
         self.channel.close()
@@ -167,6 +163,20 @@ def _start_method():
     return multiprocessing.get_start_method(allow_none=True) or "fork"
 
 
+def _packed(work):
+    """What a process that is not forked gets: arguments, or a message and descriptors.
+
+    With the message, all workers have the arrays in the same memory, which each may write to, as
+    after a fork.
+    """
+    try:
+        body, places, news, _ = _shared_memory.Writer().dump(work)
+    except RuntimeError:
+        return work, None, []  # locks and their like are given to a process only as arguments
+    sizes = [(number, size) for number, size, _ in news]
+    return None, ("work", body, places, sizes), [descriptor for _, _, descriptor in news]
+
+
 class WorkerPool:
     """Processes that make batches of a data set.
 
@@ -206,16 +216,24 @@ class WorkerPool:
         context = multiprocessing.get_context(_start_method())
         descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         limit = max(8, descriptors // 4 // self._processes)
+        work, message, memory = self._work, None, []
+        if context.get_start_method() != "fork":
+            work, message, memory = _packed(work)
         try:
             for number in range(self._processes):
-                worker = _Worker(context, number, limit, self._work)
+                worker = _Worker(context, number, limit, work)
                 self._workers.append(worker)
+                if message is not None:
+                    worker.channel.send(message, memory)
                 for descriptor in (worker.channel.fileno(), worker.process.sentinel):
                     self._by_descriptor[descriptor] = worker
                     self._poll.register(descriptor, select.POLLIN)
         except BaseException:
             self._halt("a worker could not start")
             raise
+        finally:
+            for descriptor in memory:
+                os.close(descriptor)
 
     def _halt(self, reason):
         """Ends the workers. What they have not made is lost."""
@@ -332,12 +350,12 @@ class WorkerPool:
                 self._reading.release()
 
     def wait_for(self, result, timeout=None):
-        """Receives until a result is there."""
+        """Receives until a result is there; whether it came in time."""
         self._own()
         deadline = None if timeout is None else time.monotonic() + timeout
         left = timeout
         if not self._reading.acquire(timeout=-1 if timeout is None else timeout):
-            raise multiprocessing.TimeoutError(self._late(result, timeout))
+            return result._done
         try:
             if not result._done and self._results.get(result.task) is not result:
                 raise MXNetError("DataLoader: the worker that was asked for this has been stopped")
@@ -345,9 +363,15 @@ class WorkerPool:
                 if deadline is not None:
                     left = max(0.0, deadline - time.monotonic())
                 if not self._receive(left) and left == 0:
-                    message = self._late(result, timeout)
-                    self._halt("one of them was late")
-                    raise multiprocessing.TimeoutError(message)
+                    return False
+            return True
+        except OSError:
+            if result._done:
+                return True  # another thread has stopped the workers
+            if not self._finalizer.alive:
+                raise MXNetError("DataLoader: the process is ending") from None
+            self._halt("what they had made could not be read")
+            raise
         except BaseException:
             # Ctrl-C may have come between a message and its entry here.
             self._halt("waiting for a batch was interrupted")
@@ -418,7 +442,7 @@ class WorkerPool:
         error.__cause__ = RemoteTraceback(text)
         result._set(None, error)
 
-    def _late(self, result, timeout):
+    def why_late(self, result, timeout):
         """Says what the worker of a task does that takes too long."""
         message = f"DataLoader: a batch did not come within {timeout} seconds"
         for worker in self._workers:

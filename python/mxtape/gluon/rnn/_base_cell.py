@@ -164,12 +164,12 @@ class RecurrentCell(Block):
         prefix,
         activation="tanh",
         gate_activation="sigmoid",
-        axis=1,
         name="out",
+        **split,
     ):
-        """The output and the memory after the step: see LSTMCell."""
+        """The output and the memory after the step: see LSTMCell. `split` is for SliceChannel."""
         total = F.elemwise_add(i2h, h2h, name=f"{prefix}plus0")
-        parts = F.SliceChannel(total, num_outputs=4, axis=axis, name=f"{prefix}slice")
+        parts = F.SliceChannel(total, num_outputs=4, name=f"{prefix}slice", **split)
         keep_new = self._get_activation(F, parts[0], gate_activation, name=f"{prefix}i")
         keep_old = self._get_activation(F, parts[1], gate_activation, name=f"{prefix}f")
         new = self._get_activation(F, parts[2], activation, name=f"{prefix}c")
@@ -179,13 +179,16 @@ class RecurrentCell(Block):
             F.elemwise_mul(keep_new, new, name=f"{prefix}mul1"),
             name=f"{prefix}state",
         )
-        seen = self._get_activation(F, memory, activation, name=f"{prefix}activation0")
+        if isinstance(activation, string_types):
+            seen = F.Activation(memory, act_type=activation, name=f"{prefix}activation0")
+        else:
+            seen = self._get_activation(F, memory, activation, name=f"{prefix}activation0")
         return F.elemwise_mul(show, seen, name=f"{prefix}{name}"), memory
 
-    def _gru_step(self, F, i2h, h2h, last, prefix, activation="tanh", axis=1):
-        """The output, which is the next state: see GRUCell."""
-        from_input = F.SliceChannel(i2h, num_outputs=3, axis=axis, name=f"{prefix}i2h_slice")
-        from_state = F.SliceChannel(h2h, num_outputs=3, axis=axis, name=f"{prefix}h2h_slice")
+    def _gru_step(self, F, i2h, h2h, last, prefix, activation=None, **split):
+        """The output, which is the next state: see GRUCell. `split` is for SliceChannel."""
+        from_input = F.SliceChannel(i2h, num_outputs=3, name=f"{prefix}i2h_slice", **split)
+        from_state = F.SliceChannel(h2h, num_outputs=3, name=f"{prefix}h2h_slice", **split)
 
         def sigmoid(gate, name):
             total = F.elemwise_add(from_input[gate], from_state[gate], name=f"{prefix}plus{gate}")
@@ -194,7 +197,10 @@ class RecurrentCell(Block):
         reset, update = sigmoid(0, "r"), sigmoid(1, "z")
         remembered = F.elemwise_mul(reset, from_state[2], name=f"{prefix}mul0")
         total = F.elemwise_add(from_input[2], remembered, name=f"{prefix}plus2")
-        new = self._get_activation(F, total, activation, name=f"{prefix}h_act")
+        if activation is None:
+            new = F.Activation(total, act_type="tanh", name=f"{prefix}h_act")
+        else:
+            new = self._get_activation(F, total, activation, name=f"{prefix}h_act")
         ones = F.ones_like(update, name=f"{prefix}ones_like0")
         share = F.elemwise_sub(ones, update, name=f"{prefix}minus0")
         return F.elemwise_add(

@@ -280,7 +280,7 @@ class _RNNLayer(HybridBlock):
     def _forward_kernel(self, F, inputs, states, sequence_length, **kwargs):
         if self._layout == "NTC":
             inputs = F.swapaxes(inputs, dim1=0, dim2=1)
-        vectors = [kwargs[name].reshape((-1,)) for name in self._vector_order()]
+        vectors = [kwargs[name].reshape(-1) for name in self._vector_order()]
         lengths = [] if sequence_length is None else [sequence_length]
         result = F.RNN(
             inputs,
