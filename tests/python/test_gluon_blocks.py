@@ -724,3 +724,16 @@ def test_handles_of_hooks():
             handle.attach(hooks, print)
     assert not hooks
     handle.detach()
+
+
+def test_names_that_programs_import_from_the_module_of_blocks():
+    from mxtape.gluon.block import _BlockScope, _flatten, _regroup
+    from mxtape.gluon.utils import _get_repo_file_url
+
+    x, y = nd.ones((1,)), nd.ones((2,))
+    flat, form = _flatten([x, (y, None)], "input")
+    assert form == [0, [0, -1]]  # as MXNet 1.9.1 has it
+    assert _regroup(flat, form) == [x, [y, None]]
+    prefix, params = _BlockScope.create("my_", None, "hint")
+    assert (prefix, params.prefix) == ("my_", "my_")
+    assert _get_repo_file_url("gluon/dataset", "a.zip").endswith("/gluon/dataset/a.zip")

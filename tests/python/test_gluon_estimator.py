@@ -240,6 +240,14 @@ def test_which_values_are_better():
         assert est.EarlyStoppingHandler(mx.metric.F1()).monitor_op is np.greater
 
 
+def test_each_estimator_has_a_logger_of_its_own(capsys):
+    first, other = (est.Estimator(gluon.nn.Dense(3), LOSS, initializer="one") for _ in range(2))
+    first.logger.setLevel("ERROR")
+    first.logger.info("quiet")
+    other.logger.info("heard once")
+    assert capsys.readouterr().out == "heard once\n"
+
+
 def test_default_metrics_trainer_and_initialization():
     net = gluon.nn.Dense(3, in_units=4)
     with pytest.warns(UserWarning, match="no trainer is given"):

@@ -128,6 +128,23 @@ def test_transforms_are_pickled_and_hybridized():
         assert abs(y.asnumpy()).max() <= 2
 
 
+def test_composed_transforms_are_grouped_as_in_mxnet():
+    """Names of blocks that are made later count the groups, and saved files have the names."""
+    t = transforms
+    blocks = [t.RandomResizedCrop(3), t.ToTensor(), t.Normalize(0, 1), t.CenterCrop(2), t.Cast()]
+    with mx.name.NameManager():
+        made = t.Compose(blocks)
+        assert made[1].name == "hybridsequential0"
+        assert mx.gluon.nn.HybridSequential().name == "hybridsequential1"
+    assert [type(part).__name__ for part in made] == [
+        "RandomResizedCrop",
+        "HybridSequential",
+        "CenterCrop",
+        "Cast",
+    ]
+    assert list(made[1]) == blocks[1:3]
+
+
 @pytest.mark.parametrize(
     ("name", "low", "high"),
     [("Brightness", 0.5, 1.5), ("Contrast", 0.5, 1.5), ("Saturation", 0.5, 1.5)],

@@ -250,6 +250,23 @@ class HookHandle:
         self._hooks_dict_ref = weakref.ref(collections.OrderedDict() if hooks is None else hooks)
 
 
+def _get_repo_url():
+    """The address of MXNet's files, or that in the variable MXNET_GLUON_REPO, with a slash."""
+    address = os.environ.get(
+        "MXNET_GLUON_REPO", "https://apache-mxnet.s3-accelerate.dualstack.amazonaws.com/"
+    )
+    return address if address.endswith("/") else address + "/"
+
+
+def _get_repo_file_url(namespace, filename):
+    """The address of one of these files. Nothing here downloads it.
+
+    >>> _get_repo_file_url("gluon/dataset/mnist", "labels.gz").rpartition(".com/")[2]
+    'gluon/dataset/mnist/labels.gz'
+    """
+    return f"{_get_repo_url()}{namespace}/{filename}"
+
+
 def shape_is_known(shape):
     """Whether a shape has no unknown extent: 0, or -1 under NumPy's shapes; False for None.
 

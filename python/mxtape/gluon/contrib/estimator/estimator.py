@@ -99,10 +99,9 @@ class Estimator:
         self.batch_processor = self._check_batch_processor(batch_processor)
         self._initialize(initializer)
         self.trainer = self._check_trainer(trainer)
-        self.logger = logging.getLogger(type(self).__name__)
-        self.logger.setLevel(logging.INFO)
-        if not self.logger.handlers:
-            self.logger.addHandler(logging.StreamHandler(sys.stdout))
+        # One for each estimator, not getLogger: a level or a handler that is set concerns it only.
+        self.logger = logging.Logger(type(self).__name__, logging.INFO)
+        self.logger.addHandler(logging.StreamHandler(sys.stdout))
 
     @staticmethod
     def _check_loss(loss):

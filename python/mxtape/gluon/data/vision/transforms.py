@@ -16,13 +16,14 @@ them (channels, height, width), from 0 to 1. Transforms that say so accept batch
 """
 
 import random
+from itertools import groupby
 
 import numpy as np
 
 from .... import _borrowed, image
 from ....base import numeric_types
 from ...block import Block, HybridBlock
-from ...nn import Sequential
+from ...nn import HybridSequential, Sequential
 
 __all__ = [
     "Cast",
@@ -58,6 +59,8 @@ def _pair(size):
 class Compose(Sequential):
     """Transforms, one after the other.
 
+    Several hybrid blocks in a row become one ``HybridSequential``.
+
     Parameters
     ----------
     transforms : list of Block
@@ -73,8 +76,15 @@ class Compose(Sequential):
 
     def __init__(self, transforms):
         super().__init__()
-        for transform in transforms:
-            self.add(transform)
+        # Grouped as in MXNet: the names of blocks made later, and so saved files, depend on it.
+        # Not hybridized: pictures have many shapes, and a graph would be made for each.
+        for hybrid, group in groupby(transforms, lambda block: isinstance(block, HybridBlock)):
+            blocks = list(group)
+            if hybrid and len(blocks) > 1:
+                together = HybridSequential()
+                together.add(*blocks)
+                blocks = [together]
+            self.add(*blocks)
 
 
 class RandomApply(Sequential):
