@@ -24,6 +24,8 @@ constexpr int64_t kMatrixPiece = int64_t{1} << 20, kVectorPiece = int64_t{1} << 
 // Products from so many multiplications on are GemmKernel's, if the result has so many rows and
 // columns; Eigen is as fast below, and with vectors.
 constexpr int64_t kOwn = int64_t{1} << 22, kLeast = 48;
+// So many outputs are enough for all threads: no need to cut the sums.
+constexpr int64_t kManyOutputs = int64_t{1} << 17;
 // With so few rows, a is read where it lies.
 constexpr int64_t kFewRows = 256;
 
@@ -45,7 +47,7 @@ Plan make_plan(const Gemm& g) {
     }
   }
   // Few outputs and a long sum, such as a weight's gradient over a large batch: cut the sum.
-  if (g.batch == 1 && plan.blocks() < 8) {
+  if (g.batch == 1 && plan.blocks() < 8 && g.m * g.n < kManyOutputs) {
     plan.depth = std::clamp<int64_t>(std::min(wanted / plan.blocks(), g.k / 512), 1, 16);
   }
   return plan;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/ndarray.h"
 #include "ops/linalg/gemm_kernel.h"
 
 namespace mxtape {
@@ -22,11 +23,14 @@ class PackedMatrix {
 
   // `b` is row-major: [k, m], or [m, k] when transposed.
   PackedMatrix(const T* b, int64_t k, int64_t m, bool transposed)
-      : k_(k), panels_((m + kWidth - 1) / kWidth), data_(size_t(panels_ * k * kWidth)) {
+      : k_(k),
+        panels_((m + kWidth - 1) / kWidth),
+        memory_(NDArray::empty(Shape{panels_ * k * kWidth}, dtype_of<T>)) {
     const int64_t row = transposed ? 1 : m, column = transposed ? k : 1;
     for (int64_t p = 0; p < panels_; ++p) {
-      T* panel = data_.data() + p * k * kWidth;
+      T* panel = memory_.data<T>() + p * k * kWidth;
       const int64_t width = std::min(kWidth, m - p * kWidth);
+      if (width < kWidth) std::fill_n(panel, k * kWidth, T(0));
       for (int64_t j = 0; j < width; ++j) {
         const T* from = b + (p * kWidth + j) * column;
         for (int64_t i = 0; i < k; ++i) panel[i * kWidth + j] = from[i * row];
@@ -47,7 +51,7 @@ class PackedMatrix {
     std::vector<T> last(tiled % Kernel::kRows ? size_t(Kernel::kRows * k_) : 0);
     Kernel::pack_rest(a, stride, k_, tiled, last.data());
     for (int64_t p = 0; p < panels_; ++p) {
-      const T* panel = data_.data() + p * k_ * kWidth;
+      const T* panel = memory_.data<T>() + p * k_ * kWidth;
       T* to = out + p * kWidth;
       Kernel::multiply_panel(a, stride, last.data(), panel, k_, tiled, padded(), to);
       int64_t r = tiled;
@@ -74,7 +78,7 @@ class PackedMatrix {
   }
 
   int64_t k_, panels_;
-  std::vector<T> data_;
+  NDArray memory_;
 };
 
 }  // namespace mxtape
