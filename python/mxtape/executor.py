@@ -200,8 +200,8 @@ class Executor:
         Parameters
         ----------
         callback : callable or None
-            Called with the result's name, such as ``"fc1_output"``, or of the gradient of the second
-            input ``"fc1_backward_output1"``, and the NDArray. None ends it.
+            Called with the result's name, such as ``"fc1_output"``, or ``"fc1_backward_output1"``
+            for the gradient of the second input, and the NDArray. None ends it.
         monitor_all : bool, default False
             Whether it is called with the inputs of each node too.
         """

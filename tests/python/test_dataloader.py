@@ -221,6 +221,9 @@ def test_pin_memory_and_refresh():
         loader.clean()
         assert loader._iter is None
         assert {part.context for batch in loader for part in batch} == {mx.cpu_pinned(1)}
+    given = nd.array(X)
+    for batch in DataLoader([0], 1, batchify_fn=lambda items: [given, "x"], pin_memory=True):
+        assert [batch[0].context, given.context, batch[1]] == [mx.cpu_pinned(), mx.cpu(), "x"]
     again = DataLoader(Squares(), 4, num_workers=1, auto_reload=True)
     for _ in range(3):
         assert again._iter is not None
@@ -585,6 +588,18 @@ def test_an_iterator_of_the_programs_own(worker_fn):
         assert len(batches) == 3
         factor = 2 if worker_fn is doubled else 1
         assert numbers(batches) == [[factor * i for i in batch] for batch in SQUARES]
+
+
+def test_a_pool_that_another_thread_ends():
+    loader = DataLoader(Squares(functools.partial(sleeps, 60)), 4, num_workers=1)
+    batches = iter(loader)
+    next(batches)
+    timer = threading.Timer(0.2, loader._worker_pool.terminate)
+    timer.start()
+    with pytest.raises(mx.MXNetError, match=r"terminate\(\) was called"):
+        next(batches)
+    timer.join()
+    assert next(iter(loader)).asnumpy().tolist() == SQUARES[0]
 
 
 def test_the_pool_of_a_loader():

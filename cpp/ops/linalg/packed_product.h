@@ -15,7 +15,7 @@ template <class T>
 class PackedMatrix {
   using Kernel = GemmKernel<T>;
   using Vector = typename Kernel::Vector;
-  static constexpr int kLanes = Kernel::kLanes, kVectors = 2;
+  static constexpr int kLanes = Kernel::kLanes, kVectors = 2;  // GemmKernel's kColumns
 
  public:
   static constexpr int64_t kWidth = int64_t{kLanes} * kVectors;
@@ -40,10 +40,17 @@ class PackedMatrix {
   // out[rows, padded()] = a[rows, k] * op(b), a's rows `stride` apart. The bits of a row do not
   // depend on the other rows.
   void multiply(const T* a, int64_t rows, int64_t stride, T* out) const {
+    // Tiles of GemmKernel read a panel, which is longer than the L1 cache, less often. Up to half
+    // of the last one may be for nothing.
+    const int64_t rest = rows % Kernel::kRows;
+    const int64_t tiled = rest > 0 && rest < Kernel::kRows / 2 ? rows - rest : rows;
+    std::vector<T> last(tiled % Kernel::kRows ? size_t(Kernel::kRows * k_) : 0);
+    Kernel::pack_rest(a, stride, k_, tiled, last.data());
     for (int64_t p = 0; p < panels_; ++p) {
       const T* panel = data_.data() + p * k_ * kWidth;
       T* to = out + p * kWidth;
-      int64_t r = 0;
+      Kernel::multiply_panel(a, stride, last.data(), panel, k_, tiled, padded(), to);
+      int64_t r = tiled;
       for (; r + 4 <= rows; r += 4) tile<4>(a + r * stride, stride, panel, to + r * padded());
       for (; r < rows; ++r) tile<1>(a + r * stride, stride, panel, to + r * padded());
     }

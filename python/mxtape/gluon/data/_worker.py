@@ -22,6 +22,11 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 _LOOK = 5000  # milliseconds after which a worker looks whether its parent is there
 
 
+def stacks(batchify_fn):
+    """Whether a batchify function is one of ours, and does nothing but to stack."""
+    return getattr(batchify_fn, "stacks", False)
+
+
 def make_batch(dataset, indices, batchify_fn, seeds=None):
     """The batch of some items. Where they are made one by one they may be random: seeds come first.
 
@@ -33,7 +38,7 @@ def make_batch(dataset, indices, batchify_fn, seeds=None):
     seeds : tuple of int, optional
         For numpy.random, random and mx.random.
     """
-    if getattr(batchify_fn, "stacks", False):
+    if stacks(batchify_fn):
         batch = _batchify.rows(dataset, indices)
         if batch is not None:
             return batch

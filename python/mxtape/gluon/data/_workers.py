@@ -365,6 +365,13 @@ class WorkerPool:
                 if not self._receive(left) and left == 0:
                     return False
             return True
+        except OSError:
+            if result._done:
+                return True  # another thread has stopped the workers
+            if not self._finalizer.alive:
+                raise MXNetError("DataLoader: the process is ending") from None
+            self._halt("what they had made could not be read")
+            raise
         except BaseException:
             # Ctrl-C may have come between a message and its entry here.
             self._halt("waiting for a batch was interrupted")

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..._loader import core as _core
 from ...base import MXNetError
 from ...context import cpu_pinned
 from ...ndarray import NDArray
@@ -19,6 +20,7 @@ from ...ndarray import random as _mx_random
 from . import _batchify
 from . import sampler as _sampler
 from ._worker import make_batch
+from ._worker import stacks as _stacks
 from ._workers import WorkerPool
 
 __all__ = ["DataLoader"]
@@ -57,7 +59,7 @@ def default_mp_batchify_fn(data):
     return _batchify.stacked(data)
 
 
-# Their batches may be taken from arrays by one call.
+# Their batches are new arrays, and may be taken from others by one call.
 default_batchify_fn.stacks = default_mp_batchify_fn.stacks = True  # type: ignore[attr-defined]
 
 
@@ -67,6 +69,18 @@ def _as_in_context(data, ctx):
         return data.as_in_context(ctx)
     if isinstance(data, (list, tuple)):
         return [_as_in_context(part, ctx) for part in data]
+    return data
+
+
+def _pinned(data, number, fresh):
+    """A batch on the context ``cpu_pinned(number)``: itself, where nothing else has its arrays."""
+    ctx = cpu_pinned(number)
+    if not fresh:
+        return _as_in_context(data, ctx)
+    if isinstance(data, (list, tuple)):
+        return [_pinned(part, number, True) for part in data]
+    if isinstance(data, NDArray):
+        _core.set_device(data, ctx.device_typeid, ctx.device_id)
     return data
 
 
@@ -215,7 +229,8 @@ class _MultiWorkerIter:
         ):
             batch = pickle.loads(batch)
         if self._pin_memory:
-            batch = _as_in_context(batch, cpu_pinned(self._pin_device_id))
+            fresh = self._direct or _stacks(self._batchify_fn)
+            batch = _pinned(batch, self._pin_device_id, fresh)
         return batch
 
     next = __next__
@@ -370,7 +385,7 @@ class DataLoader:
         for indices in self._batch_sampler:
             batch = make_batch(self._dataset, indices, self._batchify_fn)
             if self._pin_memory:
-                batch = _as_in_context(batch, cpu_pinned(self._pin_device_id))
+                batch = _pinned(batch, self._pin_device_id, _stacks(self._batchify_fn))
             yield batch
 
     def __len__(self):
