@@ -225,5 +225,5 @@ def test_the_size_of_a_result_tells_an_extent():
     vector = mx.sym._internal._rnn_param_concat(*parts, dim=0) + mx.sym.var("b", shape=(30,))
     assert vector.infer_shape()[0] == [(4, 3), (4, 3), (6,), (30,)]
     odd = mx.sym._internal._rnn_param_concat(*parts, dim=0) + mx.sym.var("b", shape=(29,))
-    with pytest.warns(UserWarning):
+    with pytest.warns(UserWarning, match="not all shapes follow"):
         assert odd.infer_shape()[0] is None
