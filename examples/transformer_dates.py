@@ -105,7 +105,8 @@ class Layer(gluon.HybridBlock):
             self.norms = nn.HybridSequential()
             self.norms.add(*(nn.LayerNorm(in_channels=WIDTH) for _ in range(3 if reads else 2)))
             self.itself = Attention()
-            self.reading = Attention() if reads else None
+            if reads:
+                self.reading = Attention()
             self.dense = nn.HybridSequential()
             self.dense.add(
                 nn.Dense(4 * WIDTH, activation="relu", flatten=False, in_units=WIDTH),
@@ -152,15 +153,15 @@ class Transformer(gluon.HybridBlock):
     def hybrid_forward(self, F, read, written):
         there = F.expand_dims(read > 0, axis=1)  # what only fills up is not looked at
         memory = self.embeddings[0](read)
-        for layer in self.encoder:
-            memory = layer(memory, there)
+        for i in range(LAYERS):
+            memory = self.encoder[i](memory, there)
         memory = self.norms[0](memory)
         places = F.contrib.arange_like(written, axis=1)
         before = F.broadcast_lesser_equal(F.expand_dims(places, 0), F.expand_dims(places, 1))
         before = F.broadcast_like(F.expand_dims(before, 0), written, lhs_axes=(0,), rhs_axes=(0,))
         x = self.embeddings[1](written)
-        for layer in self.decoder:
-            x = layer(x, before, memory, there)
+        for i in range(LAYERS):
+            x = self.decoder[i](x, before, memory, there)
         return self.scores(self.norms[1](x))
 
 

@@ -351,24 +351,26 @@ def test_an_old_model_is_summed_up():
     assert "Total params: 7882" in done.stdout
 
 
-def test_gluon_digits_go_on_from_a_checkpoint_with_the_same_bits(digits, tmp_path):
-    options = ["--quick", "--dtype", "bfloat16", "--prefix", tmp_path / "net"]
-    whole = run("gluon_digits.py", *options, "--output", tmp_path / "whole.png")
-    assert whole.returncode == 0, whole.stdout
-    assert float(re.search(r"held-out accuracy ([\d.]+) %", whole.stdout)[1]) >= 90
-    assert (tmp_path / "whole.png").stat().st_size > 20_000
-    rest = run("gluon_digits.py", *options, "--resume", 2, "--output", tmp_path / "rest.png")
-    assert rest.returncode == 0, rest.stdout
-    assert len(re.findall(r"^epoch", rest.stdout, re.MULTILINE)) == 1
-    for end in (r"epoch   3/3.*", r"weights \w{8}"):
-        assert re.search(end, rest.stdout)[0] == re.search(end, whole.stdout)[0]
-
-
 def run_in_place(name, monkeypatch, *arguments):
     """An example's exit status, run in this process."""
     program = load(name)
     monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
     return program.main()
+
+
+def test_gluon_digits_go_on_from_a_checkpoint_with_the_same_bits(
+    digits, monkeypatch, tmp_path, capsys
+):
+    options = ["--quick", "--dtype", "bfloat16", "--prefix", tmp_path / "net", "--output"]
+    assert run_in_place("gluon_digits", monkeypatch, *options, tmp_path / "whole.png") == 0
+    whole = capsys.readouterr().out
+    assert float(re.search(r"held-out accuracy ([\d.]+) %", whole)[1]) >= 90
+    assert (tmp_path / "whole.png").stat().st_size > 20_000
+    rest = run("gluon_digits.py", *options, tmp_path / "rest.png", "--resume", 2)
+    assert rest.returncode == 0, rest.stdout
+    assert len(re.findall(r"^epoch", rest.stdout, re.MULTILINE)) == 1
+    for end in (r"epoch   3/3.*", r"weights \w{8}"):
+        assert re.search(end, rest.stdout)[0] == re.search(end, whole)[0]
 
 
 @pytest.mark.parametrize("program", ["vae_digits", "gan_digits"])

@@ -363,8 +363,8 @@ class Optimizer:
     def create_state_multi_precision(self, index, weight):
         """The state that :meth:`update_multi_precision` accepts.
 
-        With `multi_precision`, and for a float16 or bfloat16 weight: a float32 copy of the weight, and
-        :meth:`create_state` of that copy. Else :meth:`create_state` of the weight.
+        With `multi_precision`, and for a float16 or bfloat16 weight: a float32 copy of the weight,
+        and :meth:`create_state` of that copy. Else :meth:`create_state` of the weight.
         """
         if self._is_wide(weight):
             wide = weight.astype(np.float32)
