@@ -4,8 +4,9 @@
     python benchmarks/processes.py --workloads mlp --rounds 7
 
 Each process has one thread and a batch of its own; their gradients are added up by a store of type
-'dist_sync'. One and two processes run in turns, and the median of the rounds counts. It needs
-mpi4py and an MPI library: pip install mpi4py mpich.
+'dist_sync'. One process, two at a time that share nothing (the most that the machine can do), and
+two that train together run in turns, and the median of the rounds counts. It needs mpi4py and an
+MPI library: pip install mpi4py mpich.
 """
 
 import argparse
@@ -17,7 +18,8 @@ import sys
 import time
 from pathlib import Path
 
-SIZES = (1, 2)
+# Programs at the same time, processes of each, and what that is.
+KINDS = ((1, 1, "one process"), (2, 1, "two that share nothing"), (1, 2, "two processes"))
 
 
 def mlp(mx):
@@ -70,9 +72,9 @@ def train(name, steps, warm_up):
         print(json.dumps({"rate": rate, "step": step, "store": update}))
 
 
-def measure(name, size, steps, warm_up):
+def start(name, size, steps, warm_up):
     mpirun = Path(sys.executable).with_name("mpirun")
-    done = subprocess.run(
+    return subprocess.Popen(
         [
             *(mpirun if mpirun.exists() else "mpirun", "-n", str(size)),
             *(sys.executable, __file__, "--inside", name, str(steps), str(warm_up)),
@@ -80,9 +82,14 @@ def measure(name, size, steps, warm_up):
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         text=True,
-        check=True,
     )
-    return json.loads(done.stdout.splitlines()[-1])
+
+
+def measure(copies, *arguments):
+    """What so many programs find that run at the same time, added up where it is a rate."""
+    programs = [start(*arguments) for _ in range(copies)]
+    found = [json.loads(program.communicate()[0].splitlines()[-1]) for program in programs]
+    return {**found[0], "rate": sum(one["rate"] for one in found)}
 
 
 def main():
@@ -94,19 +101,21 @@ def main():
     arguments = parser.parse_args()
     for name in arguments.workloads:
         rounds = [
-            [measure(name, size, arguments.steps, arguments.warm_up) for size in SIZES]
+            [measure(n, name, size, arguments.steps, arguments.warm_up) for n, size, _ in KINDS]
             for _ in range(arguments.rounds)
         ]
-        for size, found in zip(SIZES, zip(*rounds)):
+        for (_, _, what), found in zip(KINDS, zip(*rounds)):
             rate, step, store = (
                 statistics.median(one[key] for one in found) for key in ("rate", "step", "store")
             )
             print(
-                f"{name} on {size}: {rate:.1f} samples/s, a step {1e3 * step:.1f} ms, of which "
+                f"{name}, {what}: {rate:.1f} samples/s, a step {1e3 * step:.1f} ms, of which "
                 f"{1e3 * store:.1f} ms are the sums and the update"
             )
-        ratio = statistics.median(two["rate"] / one["rate"] for one, two in rounds)
-        print(f"{name}: {ratio:.2f} times as many samples a second", flush=True)
+        one, apart, two = ([found["rate"] for found in kind] for kind in zip(*rounds))
+        for what, others in (("one process", one), ("two that share nothing", apart)):
+            ratio = statistics.median(x / y for x, y in zip(two, others))
+            print(f"{name}: {ratio:.2f} times the samples of {what}", flush=True)
 
 
 if __name__ == "__main__":

@@ -52,7 +52,10 @@ class Inference {
 
   GraphSpecs run() {
     drain();
-    if (what_ != Infer::kDTypes) assume_dtypes();
+    if (what_ != Infer::kDTypes) {
+      assume_dtypes();
+      share_sizes();
+    }
     return std::move(found_);
   }
 
@@ -146,7 +149,7 @@ class Inference {
       return;
     }
     if (infer_specs(node.op(), params, mode_, inputs, outputs)) return;
-    learn_from_sizes(node.op(), inputs, outputs);
+    learn_from_sizes(node.op(), inputs, outputs, all_is_seen_);
     if (what_ != Infer::kDTypes) probe_shapes(node.op(), params, mode_, inputs, outputs);
     // Shapes of others may wait for these dtypes.
     const bool given = !inputs.empty() && inputs[0].dtype != kUnknownDType;
@@ -215,6 +218,17 @@ class Inference {
     }
   }
 
+  // Once nothing else follows, parts of a vector that are not known yet share what is left of it.
+  void share_sizes() {
+    if (unknown_shapes_ == 0) return;
+    all_is_seen_ = true;
+    for (size_t i = 0; i < found_.nodes.size(); ++i) {
+      const GraphNode& node = *found_.nodes[i];
+      if (!node.is_variable() && joins_parameters(node.op())) enqueue(i);
+    }
+    drain();
+  }
+
   struct Input {
     size_t node, entry;
   };
@@ -231,6 +245,7 @@ class Inference {
   // In the order of the graph: inputs are looked at first.
   std::priority_queue<size_t, std::vector<size_t>, std::greater<>> queue_;
   std::vector<uint8_t> queued_;
+  bool all_is_seen_ = false;
 };
 
 }  // namespace

@@ -514,12 +514,12 @@ class Counter:
         """Subtracts from it."""
         self.increment(-int(delta))
 
-    def __iadd__(self, delta):
-        self.increment(delta)
-        return self
-
     def __isub__(self, delta):
         self.decrement(delta)
+        return self
+
+    def __iadd__(self, delta):
+        self.increment(delta)
         return self
 
 

@@ -72,8 +72,11 @@ def test_operators_cast_their_arrays(low):
 
 
 def test_operators_cast_their_symbols(low):
-    net = mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=3, name="fc")
-    assert net.list_arguments() == ["data", "fc_weight", "fc_bias"]
+    with mx.name.NameManager():
+        net = mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=3, name="fc")
+    casts = [f"amp_cast{i}_output" for i in range(3)]  # named as in MXNet
+    found = net.get_internals().list_outputs()
+    assert found == [*("data", casts[0], "fc_weight", casts[1], "fc_bias", casts[2], "fc_output")]
     net = mx.sym.BatchNorm(mx.sym.exp(net) + mx.sym.relu(net, name="r"), name="bn")
     assert net.list_auxiliary_states() == ["bn_moving_mean", "bn_moving_var"]
     internals = net.get_internals()

@@ -1,5 +1,6 @@
 """mx.io.ImageRecordIter and its kin: what is drawn, and the threads."""
 
+import colorsys
 import gc
 import multiprocessing
 import threading
@@ -10,6 +11,7 @@ import pytest
 import mxtape as mx
 from mxtape import recordio
 from mxtape.base import MXNetError
+from mxtape.io.image_augment import shifted_hls
 
 COUNT = 20
 
@@ -156,6 +158,21 @@ def test_turned_pictures_have_the_fill_value_beyond(path):
     )
 
 
+@pytest.mark.parametrize(
+    ("hue", "lightness", "saturation"),
+    [(0, 20, 0), (0, 0, 40), (0, -60, -30), (-90, 25, -25), (17, 0, 0)],
+)
+def test_hues_lightness_and_saturation(hue, lightness, saturation):
+    pixels = np.random.RandomState(0).randint(0, 256, (9, 10, 3)).astype("uint8")
+    pixels[0, :4] = [[7] * 3, [0] * 3, [255] * 3, [100] * 3]
+    found = shifted_hls(pixels, hue, lightness, saturation)
+    for was, now in zip(pixels.reshape(-1, 3), found.reshape(-1, 3)):
+        h, light, s = colorsys.rgb_to_hls(*(was / 255))
+        s = 0 if was.min() == was.max() else np.clip(s + saturation / 255, 0, 1)
+        shifted = ((h + hue / 180) % 1, np.clip(light + lightness / 255, 0, 1), s)
+        assert abs(now - np.array(colorsys.hls_to_rgb(*shifted)) * 255).max() < 0.6
+
+
 def test_mean_image(path, tmp_path):
     mean = str(tmp_path / "mean.nd")
     without = rows(made(path))
@@ -224,16 +241,18 @@ def test_a_forked_process_begins_again(path):
 
 
 def test_no_thread_is_left(path):
-    before = threading.active_count()
+    def running():
+        return [t for t in threading.enumerate() if t.name.startswith("mxtape-pictures")]
+
     for _ in range(3):
         iterator = made(path)
         iterator.next()
+        assert running()
     del iterator
     gc.collect()
-    for thread in threading.enumerate():
-        if thread.name.startswith("mxtape-pictures"):
-            thread.join(10)
-    assert threading.active_count() == before
+    for thread in running():
+        thread.join(10)
+    assert not running()
 
 
 def boxes(tmp_path):

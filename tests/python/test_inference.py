@@ -213,3 +213,17 @@ def test_the_mode_is_that_of_the_recorded_call():
         nd.Dropout(x, **params)
     y.backward(train_mode=True)
     assert x.grad.asnumpy().tolist() == [1.0, 1.0, 1.0]
+
+
+def test_the_size_of_a_result_tells_an_extent():
+    w = mx.sym.var("w", shape=(12, 0))
+    joined = mx.sym.reshape(w, shape=(-1,)) + mx.sym.var("b", shape=(36,))
+    assert joined.infer_shape()[0] == [(12, 3), (36,)]
+    # Of the parts of a layer's parameters, those that are not known are of one size.
+    parts = [mx.sym.var(name, shape=shape) for name, shape in (("l", (4, 0)), ("r", (4, 0)))]
+    parts = [mx.sym.reshape(part, shape=(-1,)) for part in (*parts, mx.sym.var("c", shape=(6,)))]
+    vector = mx.sym._internal._rnn_param_concat(*parts, dim=0) + mx.sym.var("b", shape=(30,))
+    assert vector.infer_shape()[0] == [(4, 3), (4, 3), (6,), (30,)]
+    odd = mx.sym._internal._rnn_param_concat(*parts, dim=0) + mx.sym.var("b", shape=(29,))
+    with pytest.warns(UserWarning, match="not all shapes follow"):
+        assert odd.infer_shape()[0] is None

@@ -564,3 +564,11 @@ def test_many_at_once_are_updated_as_one_after_the_other(name, schedule):
         results.append([w.asnumpy().tolist() for w in weights])
         assert len(calls) == (13 if subclass else 0)
     assert results[0] == results[1]
+
+
+def test_an_update_that_an_instance_has_gets_parameters_one_by_one():
+    adam, seen = mx.optimizer.Adam(), []
+    adam.update = lambda index, weight, grad, state: seen.append(index)
+    weights = [mx.nd.ones((2,)) for _ in range(3)]
+    mx.optimizer.get_updater(adam)([0, 1, 2], weights, weights)
+    assert seen == [0, 1, 2]

@@ -219,7 +219,7 @@ def test_boxes_are_drawn(tmp_path):
     drawn = list(iterator.draw_next(color=(255, 0, 0), mean=True, thickness=3))
     assert len(drawn) == 5
     assert drawn[0].dtype == np.uint8
-    assert drawn[0][11, 16:44].tolist() == [[255, 0, 0]] * 28
+    assert drawn[0][11, 16:44].tolist() == [[0, 0, 255]] * 28
     assert drawn[0][20, 30].tolist() == [200, 200, 200]
     assert drawn[0][5, 5].tolist() == [0, 0, 0]
     iterator.reset()

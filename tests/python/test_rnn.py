@@ -258,3 +258,26 @@ def test_refuses(params, text):
     net = Net("gru")
     with pytest.raises(mx.MXNetError, match=text):
         nd.RNN(*net.arrays("float32"), **{**net.params(), **params})
+
+
+@pytest.mark.parametrize("mode", ["gru", "lstm"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_rows_have_the_same_bits_however_threads_share_them_out(mode, dtype):
+    """Also where the rows that one thread gets are no whole number of tiles."""
+    known = mx.runtime.set_num_threads(1)
+    try:
+        for batch in (7, 13, 20, 64):
+            net = Net(mode, steps=3, batch=batch, inputs=9, hidden=21, layers=2, directions=2)
+            results = []
+            for threads in (1, 2, 3, 5):
+                mx.runtime.set_num_threads(threads)
+                arrays = net.arrays(dtype)
+                for array in arrays:
+                    array.attach_grad()
+                with autograd.record():
+                    y = nd.RNN(*arrays, **net.params())
+                y.backward(y * 0.5 + 0.25)
+                results.append([x.asnumpy().tobytes() for x in (y, *(a.grad for a in arrays))])
+            assert all(result == results[0] for result in results)
+    finally:
+        mx.runtime.set_num_threads(known)

@@ -41,7 +41,6 @@ EXCEPTIONS = {
         "needs sparse arrays": "create_sparse_array create_sparse_array_zd rand_sparse_ndarray "
         "shuffle_csr_column_indices",
         "needs np": "np_symbol",
-        "needs a tool": "get_im2rec_path",
     },
     "mxnet.symbol": {"is not built yet": "numpy numpy_extension"},
 }

@@ -750,3 +750,15 @@ def test_check_gluon_hybridize_consistency():
         check(lambda prefix: mx.gluon.nn.Flatten(prefix=prefix), x, numpy_func=lambda a: a + 1)
     with pytest.raises(TypeError, match="list of NDArray"):
         check(lambda prefix: _Scaled(prefix=prefix), x[0])
+
+
+def test_get_im2rec_path(tmp_path, monkeypatch):
+    monkeypatch.delenv("MXNET_HOME", raising=False)
+    with pytest.raises(OSError, match="MXNET_HOME, which is None"):
+        mx.test_utils.get_im2rec_path()
+    monkeypatch.setenv("COPY", str(tmp_path))
+    with pytest.raises(OSError, match="COPY"):
+        mx.test_utils.get_im2rec_path("COPY")
+    (tmp_path / "tools").mkdir()
+    (tmp_path / "tools" / "im2rec.py").touch()
+    assert mx.test_utils.get_im2rec_path("COPY") == str(tmp_path / "tools" / "im2rec.py")

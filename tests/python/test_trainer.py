@@ -178,3 +178,14 @@ def test_environment_decides_where_to_update(monkeypatch):
     backward(params)
     trainer.step(1)
     assert trainer._update_on_kvstore is False
+
+
+def test_a_step_inside_record_changes_nothing():
+    params = parameters()
+    trainer = gluon.Trainer(params, "sgd", {"learning_rate": 0.5})
+    backward(params)
+    with mx.autograd.record(), pytest.raises(mx.MXNetError, match=r"inside record\(\)"):
+        trainer.step(1)
+    assert trainer.optimizer.num_update == 0
+    trainer.step(1)
+    assert values(params) == [[0, 0], [0, 0]]

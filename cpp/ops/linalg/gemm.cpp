@@ -24,6 +24,8 @@ constexpr int64_t kMatrixPiece = int64_t{1} << 20, kVectorPiece = int64_t{1} << 
 // Products from so many multiplications on are GemmKernel's, if the result has so many rows and
 // columns; Eigen is as fast below, and with vectors.
 constexpr int64_t kOwn = int64_t{1} << 22, kLeast = 48;
+// So many outputs are enough for all threads: no need to cut the sums.
+constexpr int64_t kManyOutputs = int64_t{1} << 17;
 // With so few rows, a is read where it lies.
 constexpr int64_t kFewRows = 256;
 
@@ -45,7 +47,7 @@ Plan make_plan(const Gemm& g) {
     }
   }
   // Few outputs and a long sum, such as a weight's gradient over a large batch: cut the sum.
-  if (g.batch == 1 && plan.blocks() < 8) {
+  if (g.batch == 1 && plan.blocks() < 8 && g.m * g.n < kManyOutputs) {
     plan.depth = std::clamp<int64_t>(std::min(wanted / plan.blocks(), g.k / 512), 1, 16);
   }
   return plan;
@@ -135,33 +137,53 @@ void run_columns(const Gemm& g, const Matrix<T>& a, const Matrix<T>& b, const T*
   });
 }
 
-// Many: b is laid out once for all threads.
+// Columns [first, first + n) of a product of many rows: those of b are laid out once for all
+// threads.
 template <class T>
-void run_panels(const Gemm& g, const Matrix<T>& a, const Matrix<T>& b, const T* bias, T* out) {
+void run_panels(const Gemm& g, const Matrix<T>& a, const Matrix<T>& b, const T* bias, int64_t first,
+                int64_t n, T* panels, T* out) {
   using Kernel = GemmKernel<T>;
-  const NDArray memory = NDArray::empty(Shape{Kernel::b_size(g.k, g.n)}, dtype_of<T>);
-  T* panels = memory.data<T>();
+  const Matrix<T> part{b.at(0, first), b.row, b.column};
   constexpr int64_t kPacked = 4 * Kernel::kColumns;
-  parallel_for((g.n + kPacked - 1) / kPacked, 1, [&](int64_t begin, int64_t end) {
-    Kernel::pack_b(b, g.k, g.n, begin * kPacked, std::min(end * kPacked, g.n), panels);
+  parallel_for((n + kPacked - 1) / kPacked, 1, [&](int64_t begin, int64_t end) {
+    Kernel::pack_b(part, g.k, n, begin * kPacked, std::min(end * kPacked, n), panels);
   });
   const int64_t tiles = (g.m + Kernel::kRows - 1) / Kernel::kRows;
   const int64_t blocks =
       Kernel::round_up((g.m + Kernel::kBlockRows - 1) / Kernel::kBlockRows, thread_count());
   // A block lays out its rows of a anew for every chunk of columns: few blocks get more chunks.
   const int64_t wanted = (2 * thread_count() + blocks - 1) / blocks;
-  const int64_t chunk_columns = Kernel::round_up((g.n + wanted - 1) / wanted, Kernel::kColumns);
-  const int64_t chunks = (g.n + chunk_columns - 1) / chunk_columns;
+  const int64_t chunk_columns = Kernel::round_up((n + wanted - 1) / wanted, Kernel::kColumns);
+  const int64_t chunks = (n + chunk_columns - 1) / chunk_columns;
   parallel_for(blocks * chunks, 1, [&](int64_t begin, int64_t end) {
     const NDArray scratch = NDArray::empty(Shape{Kernel::kASize}, dtype_of<T>);
     for (int64_t t = begin; t < end; ++t) {
       const int64_t block = t / chunks, chunk = t % chunks;
-      Kernel::multiply(a, panels, bias, g.k, g.n, cut(tiles, blocks, block) * Kernel::kRows,
+      Kernel::multiply(a, panels, bias ? bias + first : nullptr, g.k, n,
+                       cut(tiles, blocks, block) * Kernel::kRows,
                        std::min(cut(tiles, blocks, block + 1) * Kernel::kRows, g.m),
-                       chunk * chunk_columns, std::min((chunk + 1) * chunk_columns, g.n), out,
-                       scratch.data<T>());
+                       chunk * chunk_columns, std::min((chunk + 1) * chunk_columns, n), g.n,
+                       out + first, scratch.data<T>());
     }
   });
+}
+
+// Every block of rows reads all panels of b. Those of a wide b come from memory each time: then
+// columns that fit into the L2 cache are done one after the other.
+constexpr int64_t kPanelBytes = 5 << 20, kPassBytes = 3 << 19;
+
+template <class T>
+void run_panels(const Gemm& g, const Matrix<T>& a, const Matrix<T>& b, const T* bias, T* out) {
+  using Kernel = GemmKernel<T>;
+  int64_t pass = g.n;
+  if (Kernel::b_size(g.k, g.n) * static_cast<int64_t>(sizeof(T)) > kPanelBytes) {
+    const int64_t fitting = kPassBytes / static_cast<int64_t>(sizeof(T)) / g.k;
+    pass = std::min(g.n, std::max<int64_t>(8, fitting / Kernel::kColumns) * Kernel::kColumns);
+  }
+  const NDArray memory = NDArray::empty(Shape{Kernel::b_size(g.k, pass)}, dtype_of<T>);
+  for (int64_t first = 0; first < g.n; first += pass) {
+    run_panels<T>(g, a, b, bias, first, std::min(pass, g.n - first), memory.data<T>(), out);
+  }
 }
 
 // A product by GemmKernel. Since an element's bits do not depend on the block that it is computed

@@ -76,10 +76,11 @@ class GemmKernel {
     }
   }
 
-  // Rows [i0, i1) and columns [j0, j1) of c = a b + bias, j0 a multiple of kColumns. `scratch` has
-  // kASize elements.
+  // Rows [i0, i1) and columns [j0, j1) of c = a b + bias, j0 a multiple of kColumns. The rows of c
+  // are `stride` apart. `scratch` has kASize elements.
   static void multiply(const Matrix& a, const T* b_panels, const T* bias, int64_t k, int64_t n,
-                       int64_t i0, int64_t i1, int64_t j0, int64_t j1, T* c, T* scratch) {
+                       int64_t i0, int64_t i1, int64_t j0, int64_t j1, int64_t stride, T* c,
+                       T* scratch) {
     const int64_t padded = round_up(n, kColumns), step = depth_of(k);
     for (int64_t i = i0; i < i1; i += kBlockRows) {
       const int64_t rows = std::min(kBlockRows, i1 - i);
@@ -93,7 +94,7 @@ class GemmKernel {
           const T* panel = b_panels + p * padded + j * depth;
           const auto rows_at = [&](int64_t r) { return Packed{scratch + r * depth}; };
           tiles(rows_at, panel, kColumns, depth, rows, std::min(kColumns, j1 - j), p > 0,
-                bias ? bias + j : nullptr, n, c + i * n + j);
+                bias ? bias + j : nullptr, stride, c + i * stride + j);
         }
       }
     }
@@ -129,6 +130,24 @@ class GemmKernel {
     const auto rows_at = [&](int64_t r) { return Packed{a + r * depth}; };
     for (int64_t j = 0; j < columns; j += kColumns)
       tiles(rows_at, b + j, stride, depth, rows, kColumns, add, nullptr, stride, c + j);
+  }
+
+  // Rows [0, m) of c = a b for one panel of b that is `depth` rows long, kColumns wide and whole:
+  // rows of a where they lie, `row` apart, but for the last ones that are no tile. Those are in
+  // `rest`, laid out by pack_rest().
+  static void multiply_panel(const T* a, int64_t row, const T* rest, const T* panel, int64_t depth,
+                             int64_t m, int64_t stride, T* c) {
+    const int64_t whole = m / kRows * kRows;
+    const auto rows_at = [&](int64_t i) { return InRows(a + i * row, row); };
+    const auto rest_at = [&](int64_t) { return Packed{rest}; };
+    tiles(rows_at, panel, kColumns, depth, whole, kColumns, false, nullptr, stride, c);
+    tiles(rest_at, panel, kColumns, depth, m - whole, kColumns, false, nullptr, stride,
+          c + whole * stride);
+  }
+  // The last rows of m, fewer than kRows; `to` has kRows * depth elements.
+  static void pack_rest(const T* a, int64_t row, int64_t depth, int64_t m, T* to) {
+    const int64_t whole = m / kRows * kRows;
+    if (m > whole) pack<kRows>(a + whole * row, 1, row, depth, m - whole, to);
   }
 
  private:

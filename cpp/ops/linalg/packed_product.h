@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/ndarray.h"
 #include "ops/linalg/gemm_kernel.h"
 
 namespace mxtape {
@@ -15,18 +16,21 @@ template <class T>
 class PackedMatrix {
   using Kernel = GemmKernel<T>;
   using Vector = typename Kernel::Vector;
-  static constexpr int kLanes = Kernel::kLanes, kVectors = 2;
+  static constexpr int kLanes = Kernel::kLanes, kVectors = 2;  // GemmKernel's kColumns
 
  public:
   static constexpr int64_t kWidth = int64_t{kLanes} * kVectors;
 
   // `b` is row-major: [k, m], or [m, k] when transposed.
   PackedMatrix(const T* b, int64_t k, int64_t m, bool transposed)
-      : k_(k), panels_((m + kWidth - 1) / kWidth), data_(size_t(panels_ * k * kWidth)) {
+      : k_(k),
+        panels_((m + kWidth - 1) / kWidth),
+        memory_(NDArray::empty(Shape{panels_ * k * kWidth}, dtype_of<T>)) {
     const int64_t row = transposed ? 1 : m, column = transposed ? k : 1;
     for (int64_t p = 0; p < panels_; ++p) {
-      T* panel = data_.data() + p * k * kWidth;
+      T* panel = memory_.data<T>() + p * k * kWidth;
       const int64_t width = std::min(kWidth, m - p * kWidth);
+      if (width < kWidth) std::fill_n(panel, k * kWidth, T(0));
       for (int64_t j = 0; j < width; ++j) {
         const T* from = b + (p * kWidth + j) * column;
         for (int64_t i = 0; i < k; ++i) panel[i * kWidth + j] = from[i * row];
@@ -40,10 +44,17 @@ class PackedMatrix {
   // out[rows, padded()] = a[rows, k] * op(b), a's rows `stride` apart. The bits of a row do not
   // depend on the other rows.
   void multiply(const T* a, int64_t rows, int64_t stride, T* out) const {
+    // Tiles of GemmKernel read a panel, which is longer than the L1 cache, less often. Up to half
+    // of the last one may be for nothing.
+    const int64_t rest = rows % Kernel::kRows;
+    const int64_t tiled = rest > 0 && rest < Kernel::kRows / 2 ? rows - rest : rows;
+    std::vector<T> last(tiled % Kernel::kRows ? size_t(Kernel::kRows * k_) : 0);
+    Kernel::pack_rest(a, stride, k_, tiled, last.data());
     for (int64_t p = 0; p < panels_; ++p) {
-      const T* panel = data_.data() + p * k_ * kWidth;
+      const T* panel = memory_.data<T>() + p * k_ * kWidth;
       T* to = out + p * kWidth;
-      int64_t r = 0;
+      Kernel::multiply_panel(a, stride, last.data(), panel, k_, tiled, padded(), to);
+      int64_t r = tiled;
       for (; r + 4 <= rows; r += 4) tile<4>(a + r * stride, stride, panel, to + r * padded());
       for (; r < rows; ++r) tile<1>(a + r * stride, stride, panel, to + r * padded());
     }
@@ -67,7 +78,7 @@ class PackedMatrix {
   }
 
   int64_t k_, panels_;
-  std::vector<T> data_;
+  NDArray memory_;
 };
 
 }  // namespace mxtape

@@ -144,10 +144,16 @@ void rnn_backward(const RnnParams& p, const RnnShape& s, const RnnBackward<T>& i
 std::vector<int64_t> rnn_lengths(const NDArray* lengths, const RnnShape& s);
 
 // Calls run(direction, first, last) in parallel, for the rows [first, last) of the batch that a
-// thread takes through all steps: rows do not meet in the recurrence.
+// thread takes through all steps: rows do not meet in the recurrence, so their bits do not depend
+// on how they are shared out. Each block reads all weights in each step: few blocks, but not so
+// large that what a step makes leaves the cache.
 template <class F>
 void for_rnn_blocks(const RnnShape& s, F&& run) {
-  const int64_t block = s.batch <= 16 ? 8 : 16, blocks = (s.batch + block - 1) / block;
+  constexpr int64_t kMost = 48;
+  const int64_t threads = std::max<int64_t>(1, thread_count() / s.directions);
+  const int64_t wanted = std::max(threads, (s.batch + kMost - 1) / kMost);
+  const int64_t block = std::max<int64_t>(1, (s.batch + wanted - 1) / wanted);
+  const int64_t blocks = (s.batch + block - 1) / block;
   parallel_for(s.directions * blocks, 1, [&](int64_t begin, int64_t end) {
     for (int64_t piece = begin; piece < end; ++piece) {
       const int64_t first = piece % blocks * block;

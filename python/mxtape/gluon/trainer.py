@@ -4,6 +4,7 @@ from typing import Any
 
 from .. import optimizer as opt
 from .._loader import core as _core
+from ..autograd import is_recording
 from ..base import MXNetError
 from ..kvstore import KVStore
 from ..model import _create_kvstore
@@ -139,6 +140,8 @@ class Trainer:
 
     def _init_params(self):
         """Gives the store the parameters that have values and that it does not have yet."""
+        if not self._params_to_init:
+            return
         waiting = [param for param in self._params_to_init if param._deferred_init]
         ready = [param for param in self._params_to_init if not param._deferred_init]
         store = self._kvstore
@@ -156,8 +159,7 @@ class Trainer:
         """Makes the store and gives it parameters, where that is still to be done."""
         if not self._kv_initialized:
             self._init_kvstore()
-        if self._params_to_init:
-            self._init_params()
+        self._init_params()
 
     @property
     def optimizer(self):
@@ -326,10 +328,14 @@ class Trainer:
                     weights.append(data)
                 elif not ignore_stale_grad:
                     _fail_stale(param, data)
+        if rows[0][0] and is_recording():
+            raise MXNetError(
+                "Trainer: parameters cannot be updated inside record(); call step() after it"
+            )
         for updater, (indices, grads, weights) in zip(self._updaters, rows):
+            updater(indices, grads, weights)
             for weight in weights:
                 _core.set_fresh_grad(weight, False)
-            updater(indices, grads, weights)
 
     def _row_sparse_pull(self, parameter, out, row_id, full_idx=False):
         raise MXNetError(
@@ -381,12 +387,14 @@ class Trainer:
             updater = getattr(self._kvstore, "_updater", None)  # that of mx.kv has one
             self._optimizer = getattr(updater, "optimizer", self._optimizer)
         else:
-            with open(fname, "rb") as f:
-                states = f.read()
-            for updater in self._updaters:
-                updater.set_states(states)
-                updater.optimizer = self._updaters[0].optimizer
-            self._optimizer = self._updaters[0].optimizer
+            with open(fname, "rb") as file:
+                saved = file.read()
+            first, *others = self._updaters
+            first.set_states(saved)
+            self._optimizer = first.optimizer
+            for updater in others:
+                updater.set_states(saved)
+                updater.optimizer = self._optimizer
         self._optimizer.param_dict = dict(enumerate(self._params))
 
 

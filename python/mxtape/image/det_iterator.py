@@ -234,7 +234,7 @@ part_index, num_parts, data_name, label_name, last_batch_handle
         Parameters
         ----------
         color : tuple of int, optional
-            Of the boxes; by default one for each class, at random.
+            Of the boxes, red, green, blue; by default one for each class, at random.
         thickness : int, default 2
             Of lines, in pixels.
         mean, std : array, or True, optional
@@ -250,7 +250,7 @@ part_index, num_parts, data_name, label_name, last_batch_handle
         Yields
         ------
         numpy.ndarray
-            Of shape (height, width, 3) and dtype uint8: red, green, blue.
+            Of shape (height, width, 3) and dtype uint8: blue, green, red, as OpenCV has them.
         """
         colors: Any = {} if color is None else None
         usual: dict = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
@@ -282,10 +282,12 @@ part_index, num_parts, data_name, label_name, last_batch_handle
                     drawn = colors.setdefault(kind, np.random.randint(0, 256, 3))  # noqa: NPY002
                 text = id2labels.get(kind) if id2labels else None
                 pixels = _boxed(pixels, box[1:5], drawn, thickness, text)
+            # As OpenCV wants it, and as in MXNet.
+            pixels = np.ascontiguousarray(pixels[:, :, ::-1])
             if waitKey is not None:
                 import cv2
 
-                cv2.imshow(window_name, pixels[:, :, ::-1])
+                cv2.imshow(window_name, pixels)
                 cv2.waitKey(waitKey)
             yield pixels
 

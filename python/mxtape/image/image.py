@@ -5,6 +5,7 @@ channels in the order red, green, blue.
 """
 
 import math
+import operator
 import os
 import random
 import warnings
@@ -413,10 +414,9 @@ def color_normalize(src, mean, std=None):
     >>> color_normalize(picture, mean, std).asnumpy().tolist()
     [[[3.0, 2.0, 1.0]]]
     """
-    if mean is not None:
-        src -= mean
-    if std is not None:
-        src /= std
+    for apply, numbers in ((operator.isub, mean), (operator.itruediv, std)):
+        if numbers is not None:
+            src = apply(src, numbers)
     return src
 
 

@@ -413,8 +413,8 @@ class Pictures:
         return self.batch
 
     def getdata(self):
-        data = self._now()[0]
-        return nd.array(data, dtype=data.dtype)
+        # Not copied: the next batch has memory of its own.
+        return nd.from_numpy(self._now()[0])
 
     def getlabel(self):
         return nd.array(self._now()[1])

@@ -143,7 +143,7 @@ def ones(shape, ctx=None, dtype=None, **kwargs):
     return _constant("ones", shape, 1, ctx, dtype, kwargs.pop("stype", None), kwargs)
 
 
-def refuse_unknown(what, kwargs):
+def _refuse_unknown(what, kwargs):
     """Refuses keywords, but for a name and for a symbol's attributes: these have no effect."""
     for key in kwargs:
         if key != "name" and not (key.startswith("__") and key.endswith("__")):
@@ -154,7 +154,7 @@ def _constant(what, shape, value, ctx, dtype, stype, kwargs):
     if stype not in (None, "default"):
         raise MXNetError(f"{what}: storage type {stype!r} is not supported, only 'default'")
     out = kwargs.pop("out", None)
-    refuse_unknown(what, kwargs)
+    _refuse_unknown(what, kwargs)
     return full(shape, value, ctx, mx_real_t if dtype is None else dtype, out)
 
 

@@ -10,14 +10,14 @@ from .._loader import core as _core
 from ..base import MXNetError, _Null, integer_types, numeric_types
 from ..context import check_context, current_context
 from . import register
-from .ndarray import refuse_unknown
+from .ndarray import _refuse_unknown
 
 NDArray = _core.NDArray
 
 
 def _draw(name, sampler, like_sampler, params, shape, dtype, ctx, out, kwargs):
     """Calls the sampler of numbers, or the one of arrays of parameters."""
-    refuse_unknown(f"random.{name}", kwargs)
+    _refuse_unknown(f"random.{name}", kwargs)
     arrays = [isinstance(value, NDArray) for value in params.values()]
     if any(arrays):
         if not all(arrays):

@@ -10,7 +10,8 @@ from ..ndarray import clip, zeros
 from ..util import is_np_array
 
 _COUNTS = "_all_index_update_counts"
-_UPDATES = {"update", "update_multi_precision", "_update_impl", "_update_count"}
+# What decides how parameters are updated, where a program replaces it.
+UPDATES = {"update", "update_multi_precision", "_update_impl", "_update_count"}
 
 
 def aggregation_size(default):
@@ -102,7 +103,7 @@ class Optimizer:
     def __init_subclass__(cls, **kwargs):
         """A subclass with an update of its own is given what MXNet would give it."""
         super().__init_subclass__(**kwargs)
-        if "_batch" not in vars(cls) and not _UPDATES.isdisjoint(vars(cls)):
+        if "_batch" not in vars(cls) and not UPDATES.isdisjoint(vars(cls)):
             cls._batch = 0
 
     def __init__(

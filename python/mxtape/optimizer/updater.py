@@ -2,6 +2,7 @@
 
 from ..ndarray import NDArray
 from . import states as pickles
+from .base import UPDATES
 
 
 def _by_dtype(indices, weights, grads):
@@ -87,6 +88,8 @@ class Updater:
     def _at_once(self, indices):
         """How many parameters the optimizer is given at once; 0 for one by one."""
         optimizer = self.optimizer
+        if not UPDATES.isdisjoint(vars(optimizer)):
+            return optimizer.aggregate_num
         if optimizer.lr_scheduler is not None:
             # Where counts of updates differ, the rate depends on which come together.
             counts = optimizer._index_update_count

@@ -73,6 +73,7 @@ from .optimizers import compare_optimizer
 from .process import (
     discard_stderr,
     environment,
+    get_im2rec_path,
     has_tvm_ops,
     is_aarch64_run,
     is_cd_run,
@@ -125,6 +126,7 @@ __all__ = [
     "get_etol",
     "get_identity_mat",
     "get_identity_mat_batch",
+    "get_im2rec_path",
     "get_rtol",
     "get_tolerance",
     "get_tols",
@@ -167,7 +169,6 @@ _NEEDS = {
     "sparse arrays": "create_sparse_array create_sparse_array_zd rand_sparse_ndarray "
     "shuffle_csr_column_indices",
     "mx.np": "np_symbol",
-    "the tool im2rec": "get_im2rec_path",
 }
 _NOT_HERE = {name: need for need, names in _NEEDS.items() for name in names.split()}
 

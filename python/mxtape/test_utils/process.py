@@ -131,3 +131,23 @@ def is_cd_run():
 def is_aarch64_run():
     """Whether this is a 64-bit ARM processor."""
     return platform.machine() == "aarch64"
+
+
+def get_im2rec_path(home_env="MXNET_HOME"):
+    """The path of MXNet's tool ``im2rec.py``, in the folder ``tools`` of a copy of MXNet.
+
+    Parameters
+    ----------
+    home_env : str, default 'MXNET_HOME'
+        The environment variable that names the copy. mxtape has no such tool itself.
+
+    Raises
+    ------
+    OSError
+        The tool is not there.
+    """
+    home = os.environ.get(home_env)
+    path = os.path.join(home or "", "tools", "im2rec.py")
+    if home is None or not os.path.isfile(path):
+        raise OSError(f"im2rec.py is not in the folder tools of {home_env}, which is {home!r}")
+    return path
