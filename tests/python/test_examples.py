@@ -361,15 +361,17 @@ def run_in_place(name, monkeypatch, *arguments):
 def test_gluon_digits_go_on_from_a_checkpoint_with_the_same_bits(
     digits, monkeypatch, tmp_path, capsys
 ):
-    options = ["--quick", "--dtype", "bfloat16", "--prefix", tmp_path / "net", "--output"]
-    assert run_in_place("gluon_digits", monkeypatch, *options, tmp_path / "whole.png") == 0
+    """The accuracy after two epochs is not the goal's, so the status is 1."""
+    options = ["--epochs", 2, "--dtype", "bfloat16", "--prefix", tmp_path / "net", "--output"]
+    assert run_in_place("gluon_digits", monkeypatch, *options, tmp_path / "whole.png") == 1
     whole = capsys.readouterr().out
-    assert float(re.search(r"held-out accuracy ([\d.]+) %", whole)[1]) >= 90
+    assert "less than the 98 %" in whole
+    losses = [float(loss) for loss in re.findall(r"loss ([\d.]+)", whole)]
+    assert losses[1] < 0.5 * losses[0]
     assert (tmp_path / "whole.png").stat().st_size > 20_000
-    rest = run("gluon_digits.py", *options, tmp_path / "rest.png", "--resume", 2)
-    assert rest.returncode == 0, rest.stdout
+    rest = run("gluon_digits.py", *options, tmp_path / "rest.png", "--resume", 1)
     assert len(re.findall(r"^epoch", rest.stdout, re.MULTILINE)) == 1
-    for end in (r"epoch   3/3.*", r"weights \w{8}"):
+    for end in (r"epoch   2/2.*", r"weights \w{8}"):
         assert re.search(end, rest.stdout)[0] == re.search(end, whole)[0]
 
 
@@ -442,6 +444,7 @@ def dates():
 
     mx.random.seed(0)
     program = load("transformer_dates")
+    program.FIRST_DAY = program.datetime.date(2015, 1, 1)
     network = program.Transformer()
     network.initialize(mx.init.Xavier())
     network.hybridize()
@@ -501,3 +504,37 @@ def test_transfer_learning_from_a_file(digits, monkeypatch, tmp_path, capsys):
     assert f"made {path}" in capsys.readouterr().out
     assert run_in_place("transfer_digits", monkeypatch, "--quick", "--file", path) == 0
     assert "made" not in capsys.readouterr().out
+
+
+def test_shapes_are_detected(monkeypatch, capsys):
+    """A network that says nothing, or one box for all, has a score below 0.2."""
+    pytest.importorskip("PIL")
+    program = load("detect_shapes")
+    program.PICTURES, program.HELD_OUT = 256, 64
+    monkeypatch.setattr(sys, "argv", ["detect", "--epochs", "6"])
+    program.main()
+    out = capsys.readouterr().out
+    losses = [float(loss) for loss in re.findall(r"loss ([\d.]+)", out)]
+    assert losses == sorted(losses, reverse=True)
+    assert float(re.search(r"F1 score of 64 other pictures: ([\d.]+)", out)[1]) > 0.4
+
+
+def test_records_of_shapes_are_read_as_they_were_drawn(tmp_path):
+    pytest.importorskip("PIL")
+    import numpy as np
+
+    program = load("detect_shapes")
+    prefix = str(tmp_path / "shapes")
+    program.write_records(prefix, 5, np.random.RandomState(3))
+    random = np.random.RandomState(3)
+    drawn = [program.draw(random) for _ in range(5)]
+    batch = next(program.read(prefix))
+    for i, (picture, shapes) in enumerate(drawn):
+        colours = picture[:, :, ::-1]  # blue comes first in what is packed, as in OpenCV
+        np.testing.assert_allclose(
+            batch.data[0][i].asnumpy(), (colours.transpose(2, 0, 1) - 110.0) / 60, rtol=1e-5
+        )
+        labels = batch.label[0][i].asnumpy()
+        np.testing.assert_allclose(labels[: len(shapes)], shapes, rtol=1e-5)
+        assert (labels[len(shapes) :] == -1).all()
+    assert batch.pad == program.BATCH - 5
