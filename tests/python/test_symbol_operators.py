@@ -20,6 +20,11 @@ FILE_NAMES = {
 }
 
 
+def has_other_bias(row):
+    """Whether the bias is of shape (n, 1): it is accepted, and what follows for it is (n,)."""
+    return row.op == "FullyConnected" and len(row.inputs) > 2 and len(row.inputs[2]) > 1
+
+
 def replay(symbol, arrays):
     """What the graph in a symbol's JSON computes, node by node; attributes are given as text."""
     tree = json.loads(symbol.tojson())
@@ -87,7 +92,9 @@ def test_what_follows_from_parts_of_shapes_is_so():
             expected = [x.shape for x in call(row, as_arrays(values))]
             symbol, arrays = composed(row, operator_inputs(row, as_arrays(values)))
         full = {name: arrays[name].shape for name in symbol.list_inputs()}
-        if row.op in OPEN or any(0 in shape or not shape for shape in full.values()):
+        if row.op in OPEN or has_other_bias(row):
+            continue
+        if any(0 in shape or not shape for shape in full.values()):
             continue
         for trial in range(4):
             share = (0.2, 0.5, 0.5, 0.9)[trial]

@@ -128,6 +128,9 @@ def test_requirements_are_those_of_pyproject():
         "ml_dtypes",
         "mpmath",
         "graphviz",
+        "Pillow",
+        "mpi4py",
+        "mpich",
     ]
     with pytest.raises(KeyError, match="no group nonsense"):
         requirements(ROOT / "pyproject.toml", ["nonsense"])
