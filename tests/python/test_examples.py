@@ -361,3 +361,60 @@ def test_gluon_digits_go_on_from_a_checkpoint_with_the_same_bits(digits, tmp_pat
     assert len(re.findall(r"^epoch", rest.stdout, re.MULTILINE)) == 1
     for end in (r"epoch   3/3.*", r"weights \w{8}"):
         assert re.search(end, rest.stdout)[0] == re.search(end, whole.stdout)[0]
+
+
+@pytest.fixture
+def shapes():
+    pytest.importorskip("PIL")
+    pytest.importorskip("matplotlib")
+    return load("detect_shapes")
+
+
+def test_shapes_are_detected_in_a_quick_run(shapes, tmp_path):
+    """A detector that has not learnt has an mAP of less than 5 %."""
+    done = run("detect_shapes.py", "--quick", "--output", tmp_path / "shapes.png")
+    assert done.returncode == 0, done.stdout
+    assert float(re.search(r"held-out mAP ([\d.]+) %", done.stdout)[1]) >= 40
+    losses = [float(loss) for loss in re.findall(r"loss ([\d.]+)", done.stdout)]
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] < losses[0] / 2
+    assert (tmp_path / "shapes.png").stat().st_size > 20_000
+
+
+def test_mean_average_precision_of_detections(shapes):
+    import numpy as np
+
+    first, second, far = (0, 0, 0.4, 0.4), (0.5, 0.5, 1, 1), (0.6, 0, 1, 0.3)
+    labels = np.array([[(0, *first), (0, *second)], [(1, *first), [-1] * 5]])
+    right = [np.array([(0, 0.9, *first), (0, 0.8, *second)]), np.array([(1, 0.7, *first)])]
+
+    def precision(*rows):
+        return shapes.mean_average_precision([np.array(r).reshape(-1, 6) for r in rows], labels)
+
+    assert shapes.mean_average_precision(right, labels) == 1
+    assert precision([], []) == 0
+    assert precision([], right[1]) == 0.5  # one of the two classes
+    # Found twice, at a place where nothing is, as another class: each is one mistake.
+    twice = [(0, 0.9, *first), (0, 0.85, *first), (0, 0.8, *second)]
+    assert precision(twice, []) == pytest.approx((1 + 2 / 3) / 2 / 2)
+    assert precision([(0, 0.95, *far), *right[0]], []) == pytest.approx((2 / 3) / 2)
+    assert precision([(1, 0.9, *first)], right[1]) == pytest.approx((1 / 2) / 2)
+    # A mistake that is less sure than what is right costs nothing.
+    assert precision([*right[0], (0, 0.1, *far)], right[1]) == 1
+
+
+def test_shapes_lie_in_their_boxes(shapes):
+    import numpy as np
+
+    rng = np.random.RandomState(0)
+    drawn = shapes.random_shapes(rng)
+    picture = shapes.draw_picture(rng, drawn)
+    bright = picture.min(axis=2) > 110
+    middles = (np.arange(shapes.SIZE) + 0.5) / shapes.SIZE
+    inside = np.zeros_like(bright)
+    for _, _, (left, top, right, bottom) in drawn:
+        columns = (middles > left - 0.02) & (middles < right + 0.02)
+        part = np.outer((middles > top - 0.02) & (middles < bottom + 0.02), columns)
+        assert 0.3 < bright[part].mean() < 1
+        inside |= part
+    assert not bright[~inside].any()
