@@ -102,8 +102,9 @@ def show_digits(drawings):
 class ProgressBar:
     """One line that redraws itself on a terminal, and a plain line now and then elsewhere."""
 
-    def __init__(self, total, stream=sys.stdout, width=28):
-        self.total, self.stream, self.width = total, stream, width
+    def __init__(self, total, stream=None, width=28):
+        self.total, self.width = total, width
+        self.stream = sys.stdout if stream is None else stream
         self.every = max(1, total // 8)
 
     def update(self, done, text):

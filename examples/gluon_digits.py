@@ -151,7 +151,7 @@ def main():
     parameters = training.network.collect_params()
     accuracy = training.history[-1][-1]
     predictions = training.scores(nd.array(test[0])).argmax(axis=1).asnumpy()
-    draw(arguments.output, training.history, FULL_ACCURACY, *test, predictions)
+    draw(arguments.output, training.history, FULL_ACCURACY, test[0], test[1], predictions)
     print(f"picture: {arguments.output}")
     print(f"held-out accuracy {100 * accuracy:.2f} % after {seconds:.1f} s of training")
     print(f"weights {digest(parameters)}")

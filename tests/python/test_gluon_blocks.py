@@ -737,3 +737,22 @@ def test_names_that_programs_import_from_the_module_of_blocks():
     prefix, params = _BlockScope.create("my_", None, "hint")
     assert (prefix, params.prefix) == ("my_", "my_")
     assert _get_repo_file_url("gluon/dataset", "a.zip").endswith("/gluon/dataset/a.zip")
+
+
+def test_messages_of_common_mistakes():
+    class NoInit(gluon.Block):
+        def __init__(self):
+            self.dense = nn.Dense(2)
+
+    with pytest.raises(AttributeError, match=r"NoInit\.dense .*super\(\).__init__\(\) comes first"):
+        NoInit()
+    net = Net(lambda F, x: x.reshape((x.shape[0], -1)))
+    net(nd.ones((2, 3, 4)))
+    net.hybridize()
+    with pytest.raises(AttributeError, match=r"'shape': only arrays have it.*hybrid_forward"):
+        net(nd.ones((2, 3, 4)))
+    assert not hasattr(mx.sym.var("x"), "shape")
+    with pytest.raises(ValueError, match=r"mx\.nd\.array"):
+        net([1, 2])
+    with pytest.raises(ValueError, match=r"\(height, width, channels\); got shape \(2, 2\)"):
+        mx.image.center_crop(nd.ones((2, 2)), (1, 1))

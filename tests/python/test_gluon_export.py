@@ -157,6 +157,31 @@ def test_what_a_module_reads():
     )
 
 
+def test_parameters_are_exported_in_the_order_of_the_graph(tmp_path):
+    class Net(gluon.HybridBlock):
+        def __init__(self):
+            super().__init__(prefix="n_")
+            with self.name_scope():
+                self.last, self.norm = gluon.nn.Dense(2), gluon.nn.BatchNorm()
+                self.w = self.params.get("w", shape=(1,))
+                self.c = self.params.get_constant("c", mx.nd.ones((1,)))
+
+        def hybrid_forward(self, F, x, w, c):
+            return F.broadcast_add(self.last(self.norm(F.broadcast_mul(x, w))), c)
+
+    net = Net()
+    net.initialize()
+    net.hybridize()
+    net(mx.nd.ones((2, 3)))
+    net.export(str(tmp_path / "net"))
+    # As MXNet 1.9.1 writes them.
+    norm = "arg:n_batchnorm0_gamma arg:n_batchnorm0_beta aux:n_batchnorm0_running_mean "
+    names = (
+        f"arg:n_w {norm}aux:n_batchnorm0_running_var arg:n_dense0_weight arg:n_dense0_bias arg:n_c"
+    )
+    assert list(mx.nd.load(str(tmp_path / "net-0000.params"))) == names.split()
+
+
 def test_nothing_to_export():
     net = gluon.nn.Dense(2)
     with pytest.raises(RuntimeError, match="hybridize"):

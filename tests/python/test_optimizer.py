@@ -59,6 +59,30 @@ def test_multi_precision_follows_float32(name):
     assert_same(weight, copy_of.asnumpy().astype("float16"), rtol=0, atol=0)
 
 
+def test_bfloat16_weights_move_in_small_steps():
+    """Each step is too small for bfloat16. The states, saved and loaded, go on with the same."""
+    updater = opt.get_updater(opt.create("sgd", learning_rate=1e-3, multi_precision=True))
+    weight, grad = (nd.ones((2,)).astype("bfloat16") for _ in range(2))
+    for step in range(20):
+        updater(0, grad, weight)
+        if step == 9:
+            saved = updater.get_states(dump_optimizer=True)
+            updater = opt.get_updater(opt.create("sgd"))
+            updater.set_states(saved)
+    assert weight.astype("float32").asnumpy() == pytest.approx(0.98, abs=2e-3)
+    assert [x.dtype for x in _arrays(updater.states[0])] == [np.float32]
+
+
+def test_states_in_bfloat16_are_saved():
+    updater = opt.get_updater(opt.create("sgd", learning_rate=1, momentum=0.5))
+    weight, grad = (nd.ones((2,)).astype("bfloat16") for _ in range(2))
+    updater(0, grad, weight)
+    again = opt.get_updater(opt.create("sgd"))
+    again.set_states(updater.get_states())
+    assert again.states[0].astype("float32").asnumpy().tolist() == [-1, -1]
+    assert again.states[0].dtype == weight.dtype
+
+
 def _arrays(state):
     if isinstance(state, (list, tuple)):
         return [array for part in state for array in _arrays(part)]

@@ -39,6 +39,17 @@ def test_a_stale_gradient_changes_nothing_and_the_fresh_ones_stay_fresh():
     assert trainer.optimizer._index_update_count == {0: 1, 2: 1}
 
 
+@pytest.mark.parametrize("ignore", [False, True])
+def test_a_parameter_of_unknown_shape_is_named(ignore):
+    """Not the bias of its layer, which has a gradient, and a stale one."""
+    net = gluon.nn.Dense(2)
+    net.initialize()
+    trainer = gluon.Trainer(net.collect_params(), "sgd")
+    for step in (trainer.step, trainer.update):
+        with pytest.raises(gluon.DeferredInitializationError, match=net.weight.name):
+            step(1, ignore_stale_grad=ignore)
+
+
 def test_a_stale_gradient_is_not_pushed_to_the_store():
     params = parameters(2)
     trainer = gluon.Trainer(params, "sgd")

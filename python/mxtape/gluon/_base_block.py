@@ -138,12 +138,18 @@ class Block:
             The attribute is a block or a parameter, and the value has another type.
         AssertionError
             The attribute is a parameter already.
+        AttributeError
+            ``Block.__init__`` has not been called.
         """
         existing = getattr(self, name, None)
         if isinstance(existing, (Parameter, Block)) and not isinstance(value, type(existing)):
             raise TypeError(
                 f"attribute {name} of {self.name} is a {type(existing)}; it cannot become a "
                 f"{type(value)}"
+            )
+        if isinstance(value, (Block, Parameter)) and "_children" not in self.__dict__:
+            raise AttributeError(
+                f"{type(self).__name__}.{name} cannot be set yet: super().__init__() comes first"
             )
         if isinstance(value, Block):
             self.register_child(value, name)

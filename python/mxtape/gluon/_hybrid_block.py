@@ -213,7 +213,8 @@ class HybridBlock(Block):
         if not arrays:
             raise ValueError(
                 f"{self.name}: there is neither an array nor a symbol among the arguments, of "
-                f"types {[type(arg) for arg in args]}"
+                f"types {[type(arg) for arg in args]}; mx.nd.array makes an array of a list or of "
+                "NumPy's"
             )
         ctx = arrays[0].context
         if self._active and not _all_on(_device(arrays[0]), arrays):
@@ -403,11 +404,11 @@ class HybridBlock(Block):
         graph = self._cached_graph[1]
         graph.save(f"{path}-symbol.json", remove_amp_cast=remove_amp_cast)
         states = set(graph.list_auxiliary_states())
-        used = states.union(graph.list_arguments())
+        params = self.collect_params()
         arrays = {
-            f"{'aux' if name in states else 'arg'}:{name}": param._reduce()
-            for name, param in self.collect_params().items()
-            if name in used
+            f"{'aux' if name in states else 'arg'}:{name}": params[name]._reduce()
+            for name in graph.list_inputs()
+            if name in params
         }
         ndarray.save(f"{path}-{epoch:04d}.params", arrays)
 

@@ -203,9 +203,12 @@ class Trainer:
         UserWarning
             A gradient is stale: it has not been written since the last step. No parameter is
             changed then.
+        DeferredInitializationError
+            The shape of a parameter is not known: the layer has not been called.
         """
         self._check_and_rescale_grad(self._scale / batch_size)
         self._prepare()
+        self._check_initialized()
         if self._kvstore is not None and not ignore_stale_grad:
             self._check_fresh()
         # Where the store updates, it must not get gradients that have overflowed.
@@ -261,6 +264,7 @@ class Trainer:
             A gradient is stale.
         """
         self._prepare()
+        self._check_initialized()
         self._refuse_on_store("update")
         self._check_and_rescale_grad(self._scale / batch_size)
         if not self._has_overflow():
@@ -296,6 +300,12 @@ class Trainer:
         for i, param in trained:
             out = param.list_data() if self._update_on_kvstore else None
             store.pushpull(i, param.list_grad(), out=out, priority=-i)
+
+    def _check_initialized(self):
+        """Whose shape is not known yet is named before others, which are then stale too."""
+        for param in self._params_to_init:
+            if param.grad_req != "null":
+                param.list_data()
 
     def _check_fresh(self):
         for param in self._params:

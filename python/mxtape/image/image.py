@@ -274,6 +274,8 @@ def fixed_crop(src, x0, y0, w, h, size=None, interp=2):
     """
     if x0 < 0 or y0 < 0:
         raise MXNetError(f"fixed_crop: ({x0}, {y0}) lies outside of the picture")
+    if len(src.shape) != 3:
+        raise ValueError(f"crop: src is (height, width, channels); got shape {src.shape}")
     part = nd.slice(src, begin=(y0, x0, 0), end=(y0 + h, x0 + w, src.shape[2]))
     if size is None or tuple(size) == (w, h):
         return part

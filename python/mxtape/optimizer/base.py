@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from ..ndarray import clip, zeros
+from ..ndarray.ndarray import _is_bfloat16
 from ..util import is_np_array
 
 _COUNTS = "_all_index_update_counts"
@@ -63,7 +64,7 @@ class Optimizer:
     begin_num_update : int, default 0
         Updates that count as done before the first, for schedules and corrections of bias.
     multi_precision : bool, default False
-        For float16 weights: keep float32 copies in the state, and update those.
+        For float16 and bfloat16 weights: keep float32 copies in the state, and update those.
     param_dict : dict, optional
         By index, objects with `lr_mult` and `wd_mult`, as parameters of Gluon are.
 
@@ -354,7 +355,8 @@ class Optimizer:
 
     def _is_wide(self, weight):
         """Whether a float32 copy of the weight is kept and updated."""
-        return self.multi_precision and weight.dtype == np.float16
+        narrow = weight.dtype == np.float16 or _is_bfloat16(weight.dtype)
+        return self.multi_precision and narrow
 
     def create_state(self, index, weight):
         """What is kept between the updates of a parameter: None, an array, or a tuple of such."""
@@ -362,8 +364,8 @@ class Optimizer:
     def create_state_multi_precision(self, index, weight):
         """The state that :meth:`update_multi_precision` accepts.
 
-        With `multi_precision`, and for a float16 weight: a float32 copy of the weight, and
-        :meth:`create_state` of that copy. Else :meth:`create_state` of the weight.
+        With `multi_precision`, and for a float16 or bfloat16 weight: a float32 copy of the weight,
+        and :meth:`create_state` of that copy. Else :meth:`create_state` of the weight.
         """
         if self._is_wide(weight):
             wide = weight.astype(np.float32)
@@ -389,7 +391,7 @@ class Optimizer:
     def update_multi_precision(self, index, weight, grad, state):
         """:meth:`update`, on the float32 copy where :meth:`create_state_multi_precision` made one.
 
-        The weight then gets the copy's values in float16.
+        The weight then gets the copy's values in its dtype.
         """
         if isinstance(index, (list, tuple)) and self._is_wide(weight[0]):
             for one in zip(index, weight, grad, state):

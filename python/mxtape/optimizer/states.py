@@ -11,7 +11,7 @@ import struct
 from typing import Any, ClassVar
 
 from ..ndarray import NDArray, load_frombuffer
-from ..ndarray.ndarray import _DTYPE_NP_TO_MX
+from ..ndarray.ndarray import _DTYPE_NP_TO_MX, _is_bfloat16
 from .base import Optimizer
 
 _OWN, _OTHER = __package__.split(".", 1)[0], "mxnet"
@@ -19,7 +19,7 @@ _ARRAY = ("mxnet.ndarray.ndarray", "NDArray")
 # The beginning of a .params file with one array, and its end, without a name.
 _LIST_HEAD, _LIST_TAIL = struct.pack("<3Q", 0x112, 0, 1), struct.pack("<Q", 0)
 _DENSE, _DENSE_WITH_SCALARS = 0xF993FAC9, 0xF993FACA
-_CPU = 1
+_CPU, _BFLOAT16 = 1, 12
 
 
 def _array_bytes(array):
@@ -27,7 +27,7 @@ def _array_bytes(array):
     shape = array.shape
     magic = _DENSE if shape and all(shape) else _DENSE_WITH_SCALARS
     head = struct.pack(f"<2Ii{len(shape)}q", magic, 0, len(shape), *shape)
-    dtype = _DTYPE_NP_TO_MX[array.dtype]
+    dtype = _BFLOAT16 if _is_bfloat16(array.dtype) else _DTYPE_NP_TO_MX[array.dtype]
     return bytearray(head + struct.pack("<3i", _CPU, 0, dtype) + array.asnumpy().tobytes())
 
 

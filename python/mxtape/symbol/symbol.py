@@ -51,6 +51,16 @@ class Symbol(Arithmetic, OperatorMethods, Bindable):
             )
         self._graph = handle
 
+    def __getattr__(self, name):
+        text = f"{type(self).__name__!r} object has no attribute {name!r}"
+        if name in ("shape", "dtype", "size", "ndim", "context", "ctx"):
+            text += (
+                ": only arrays have it, when the graph runs. A hybrid_forward that needs it cannot "
+                "be hybridized; operators such as F.reshape(shape=(0, -1)), F.shape_array, "
+                "F.zeros_like and F.slice_like do without"
+            )
+        raise AttributeError(text)
+
     @property
     def handle(self):
         """A number that stands for the symbol's graph."""

@@ -18,12 +18,18 @@ NAMES = (
 NETWORKS = {
     "alexnet": (lambda v: v.alexnet(classes=5, prefix="net_"), 63),
     "vgg": (lambda v: v.VGG([2, 1], [6, 8], 5, batch_norm=True, prefix="net_"), 4),
-    "resnet18_v1": (lambda v: v.resnet18_v1(classes=5, prefix="net_"), 33),
+    "resnet v1 basic": (
+        lambda v: v.ResNetV1(v.BasicBlockV1, [2, 1, 1], [6, 6, 8, 12], 5, prefix="net_"),
+        33,
+    ),
     "resnet v1 bottlenecks": (
         lambda v: v.ResNetV1(v.BottleneckV1, [2, 1], [6, 6, 16], 5, thumbnail=True, prefix="net_"),
         7,
     ),
-    "resnet18_v2": (lambda v: v.resnet18_v2(classes=5, prefix="net_"), 33),
+    "resnet v2 basic": (
+        lambda v: v.ResNetV2(v.BasicBlockV2, [2, 1, 1], [6, 6, 8, 12], 5, prefix="net_"),
+        33,
+    ),
     "resnet v2 bottlenecks": (
         lambda v: v.ResNetV2(v.BottleneckV2, [2, 1], [6, 6, 16], 5, thumbnail=True, prefix="net_"),
         7,

@@ -103,10 +103,31 @@ __all__ = [
     "vgg19_bn",
 ]
 
-_FUNCTIONS = (alexnet, densenet121, densenet161, densenet169, densenet201)
-_FUNCTIONS += (resnet18_v1, resnet34_v1, resnet50_v1, resnet101_v1, resnet152_v1)
-_FUNCTIONS += (resnet18_v2, resnet34_v2, resnet50_v2, resnet101_v2, resnet152_v2)
-_FUNCTIONS += (vgg11, vgg13, vgg16, vgg19, vgg11_bn, vgg13_bn, vgg16_bn, vgg19_bn)
+_FUNCTIONS: tuple = (
+    alexnet,
+    densenet121,
+    densenet161,
+    densenet169,
+    densenet201,
+    resnet18_v1,
+    resnet34_v1,
+    resnet50_v1,
+    resnet101_v1,
+    resnet152_v1,
+    resnet18_v2,
+    resnet34_v2,
+    resnet50_v2,
+    resnet101_v2,
+    resnet152_v2,
+    vgg11,
+    vgg13,
+    vgg16,
+    vgg19,
+    vgg11_bn,
+    vgg13_bn,
+    vgg16_bn,
+    vgg19_bn,
+)
 # The networks by the names of their files, most of which are those of functions.
 _NETWORKS = {
     **{function.__name__: function for function in _FUNCTIONS},

@@ -1,5 +1,7 @@
 """What the networks of the zoo are built with."""
 
+from typing import Any
+
 from ....context import cpu
 from ... import nn
 from ...block import HybridBlock
@@ -11,6 +13,9 @@ CPU = cpu()
 
 class Classifier(HybridBlock):
     """A network in two parts: `features`, which may be used alone, and `output`, the scores."""
+
+    features: Any
+    output: Any
 
     def hybrid_forward(self, F, x):
         return self.output(self.features(x))

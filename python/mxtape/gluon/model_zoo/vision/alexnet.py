@@ -37,8 +37,8 @@ class AlexNet(Classifier):
         super().__init__(**kwargs)
         with self.name_scope():
             self.features = chain()
-            for *convolution, pooled in _CONVOLUTIONS:
-                self.features.add(nn.Conv2D(*convolution, activation="relu"))
+            for channels, kernel, stride, pad, pooled in _CONVOLUTIONS:
+                self.features.add(nn.Conv2D(channels, kernel, stride, pad, activation="relu"))
                 if pooled:
                     self.features.add(nn.MaxPool2D(3, 2))
             self.features.add(nn.Flatten())

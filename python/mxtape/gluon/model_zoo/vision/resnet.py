@@ -1,5 +1,7 @@
 """ResNet, after He's "Deep residual learning" (version 1) and "Identity mappings" (version 2)."""
 
+from typing import Any
+
 from ... import nn
 from ...block import HybridBlock
 from ..model_store import MODELS
@@ -18,6 +20,8 @@ def _convolution(channels, kernel, stride=1, in_channels=0, use_bias=False):
 
 class _BlockV1(HybridBlock):
     """Convolutions that are normalized, a sum with the input, and what is below zero cut off."""
+
+    _convolutions: Any
 
     def __init__(self, channels, stride, downsample=False, in_channels=0, **kwargs):
         super().__init__(**kwargs)
@@ -95,6 +99,8 @@ class BottleneckV1(_BlockV1):
 class _BlockV2(HybridBlock):
     """Each convolution comes after normalization and a cut; the sum with the input is not cut."""
 
+    _convolutions: Any
+
     def __init__(self, channels, stride, downsample=False, in_channels=0, **kwargs):
         super().__init__(**kwargs)
         convolutions = list(self._convolutions(channels, stride, in_channels))
@@ -157,6 +163,9 @@ class BottleneckV2(_BlockV2):
 
 class _ResNet(Classifier):
     """What both versions have in common: stages of blocks, each but the first halved."""
+
+    _start: Any
+    _end: Any
 
     def __init__(self, block, layers, channels, classes=1000, thumbnail=False, **kwargs):
         super().__init__(**kwargs)
@@ -257,7 +266,7 @@ _KINDS = {
     101: ("bottleneck", (3, 4, 23, 3), _LARGE),
     152: ("bottleneck", (3, 8, 36, 3), _LARGE),
 }
-_VERSIONS = {
+_VERSIONS: dict = {
     1: (ResNetV1, {"basic": BasicBlockV1, "bottleneck": BottleneckV1}),
     2: (ResNetV2, {"basic": BasicBlockV2, "bottleneck": BottleneckV2}),
 }
