@@ -47,9 +47,10 @@ OVERLAP = 0.5
 
 def random_shapes(rng):
     """One to four shapes that do not overlap: (class, polygon, box), in parts of the picture."""
-    shapes = []
-    wanted = rng.randint(1, 5)
-    for _ in range(60):
+    shapes: list = []
+    wanted, tries = rng.randint(1, 5), 0
+    while not shapes or (len(shapes) < wanted and tries < 60):  # there may be no room for all
+        tries += 1
         kind = rng.randint(len(CLASSES))
         corners = CORNERS[CLASSES[kind]]
         angles = rng.uniform(0, 2 * np.pi) + np.arange(corners) * 2 * np.pi / corners
@@ -60,8 +61,6 @@ def random_shapes(rng):
         apart = all((box[:2] > b[2:]).any() or (box[2:] < b[:2]).any() for _, _, b in shapes)
         if inside and apart:
             shapes.append((kind, points, box))
-        if len(shapes) == wanted:
-            break
     return shapes
 
 
@@ -87,9 +86,7 @@ def write_records(prefix, count, seed):
     rng = np.random.RandomState(seed)
     record = recordio.MXIndexedRecordIO(f"{prefix}.idx", f"{prefix}.rec", "w")
     for i in range(count):
-        shapes = []
-        while not shapes:
-            shapes = random_shapes(rng)
+        shapes = random_shapes(rng)
         encoded = io.BytesIO()
         Image.fromarray(draw_picture(rng, shapes)).save(encoded, "PNG")
         label = [2, 5]  # two numbers before the boxes, which have five each
