@@ -506,35 +506,76 @@ def test_transfer_learning_from_a_file(digits, monkeypatch, tmp_path, capsys):
     assert "made" not in capsys.readouterr().out
 
 
-def test_shapes_are_detected(monkeypatch, capsys):
-    """A network that says nothing, or one box for all, has a score below 0.2."""
+@pytest.fixture
+def shapes():
     pytest.importorskip("PIL")
-    program = load("detect_shapes")
-    program.PICTURES, program.HELD_OUT = 256, 64
-    monkeypatch.setattr(sys, "argv", ["detect", "--epochs", "6"])
-    program.main()
-    out = capsys.readouterr().out
-    losses = [float(loss) for loss in re.findall(r"loss ([\d.]+)", out)]
+    pytest.importorskip("matplotlib")
+    return load("detect_shapes")
+
+
+def test_shapes_are_detected_in_a_quick_run(shapes, tmp_path):
+    """A detector that has not learnt has an mAP of less than 5 %."""
+    done = run("detect_shapes.py", "--quick", "--output", tmp_path / "shapes.png")
+    assert done.returncode == 0, done.stdout
+    assert float(re.search(r"held-out mAP ([\d.]+) %", done.stdout)[1]) >= 40
+    losses = [float(loss) for loss in re.findall(r"loss ([\d.]+)", done.stdout)]
     assert losses == sorted(losses, reverse=True)
-    assert float(re.search(r"F1 score of 64 other pictures: ([\d.]+)", out)[1]) > 0.4
+    assert losses[-1] < losses[0] / 2
+    assert (tmp_path / "shapes.png").stat().st_size > 20_000
 
 
-def test_records_of_shapes_are_read_as_they_were_drawn(tmp_path):
-    pytest.importorskip("PIL")
+def test_mean_average_precision_of_detections(shapes):
     import numpy as np
 
-    program = load("detect_shapes")
-    prefix = str(tmp_path / "shapes")
-    program.write_records(prefix, 5, np.random.RandomState(3))
-    random = np.random.RandomState(3)
-    drawn = [program.draw(random) for _ in range(5)]
-    batch = next(program.read(prefix))
-    for i, (picture, shapes) in enumerate(drawn):
-        colours = picture[:, :, ::-1]  # blue comes first in what is packed, as in OpenCV
-        np.testing.assert_allclose(
-            batch.data[0][i].asnumpy(), (colours.transpose(2, 0, 1) - 110.0) / 60, rtol=1e-5
-        )
+    first, second, far = (0, 0, 0.4, 0.4), (0.5, 0.5, 1, 1), (0.6, 0, 1, 0.3)
+    labels = np.array([[(0, *first), (0, *second)], [(1, *first), [-1] * 5]])
+    right = [np.array([(0, 0.9, *first), (0, 0.8, *second)]), np.array([(1, 0.7, *first)])]
+
+    def precision(*rows):
+        return shapes.mean_average_precision([np.array(r).reshape(-1, 6) for r in rows], labels)
+
+    assert shapes.mean_average_precision(right, labels) == 1
+    assert precision([], []) == 0
+    assert precision([], right[1]) == 0.5  # one of the two classes
+    # Found twice, at a place where nothing is, as another class: each is one mistake.
+    twice = [(0, 0.9, *first), (0, 0.85, *first), (0, 0.8, *second)]
+    assert precision(twice, []) == pytest.approx((1 + 2 / 3) / 2 / 2)
+    assert precision([(0, 0.95, *far), *right[0]], []) == pytest.approx((2 / 3) / 2)
+    assert precision([(1, 0.9, *first)], right[1]) == pytest.approx((1 / 2) / 2)
+    # A mistake that is less sure than what is right costs nothing.
+    assert precision([*right[0], (0, 0.1, *far)], right[1]) == 1
+
+
+def test_shapes_lie_in_their_boxes(shapes):
+    import numpy as np
+
+    rng = np.random.RandomState(0)
+    drawn = shapes.random_shapes(rng)
+    picture = shapes.draw_picture(rng, drawn)
+    bright = picture.min(axis=2) > 110
+    middles = (np.arange(shapes.SIZE) + 0.5) / shapes.SIZE
+    inside = np.zeros_like(bright)
+    for _, _, (left, top, right, bottom) in drawn:
+        columns = (middles > left - 0.02) & (middles < right + 0.02)
+        part = np.outer((middles > top - 0.02) & (middles < bottom + 0.02), columns)
+        assert 0.3 < bright[part].mean() < 1
+        inside |= part
+    assert not bright[~inside].any()
+
+
+def test_records_of_shapes_are_read_as_they_were_drawn(shapes, tmp_path):
+    import numpy as np
+
+    prefix = tmp_path / "shapes"
+    shapes.write_records(prefix, 5, 3)
+    rng = np.random.RandomState(3)
+    batch = next(shapes.read_records(prefix))
+    assert batch.pad == shapes.BATCH - 5
+    for i in range(5):
+        drawn = shapes.random_shapes(rng)
+        picture = batch.data[0][i].asnumpy().transpose(1, 2, 0) * shapes.SCALE + shapes.MEAN
+        np.testing.assert_allclose(picture, shapes.draw_picture(rng, drawn), atol=1e-3)
         labels = batch.label[0][i].asnumpy()
-        np.testing.assert_allclose(labels[: len(shapes)], shapes, rtol=1e-5)
-        assert (labels[len(shapes) :] == -1).all()
-    assert batch.pad == program.BATCH - 5
+        for row, (kind, _, box) in zip(labels, drawn):
+            np.testing.assert_allclose(row, [kind, *box], rtol=1e-5)
+        assert (labels[len(drawn) :] == -1).all()
