@@ -515,6 +515,8 @@ class Slow(ArrayDataset):
         time.sleep(0 if i < 4 else WAIT)
         return super().__getitem__(i)
 
+# A shell ignores it for programs in the background, and they inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 loader = DataLoader(Slow(np.zeros((40, 2000))), 2, num_workers=2)
 batches = iter(loader)
 kept = [next(batches), next(batches)]
