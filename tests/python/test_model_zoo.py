@@ -120,7 +120,7 @@ def file_of_small(tmp_path, monkeypatch):
     network(images(5))
 
     def load(**options):
-        return vision._build.create(small, "tiny", True, mx.cpu(), str(tmp_path))
+        return vision._classifier.create(small, "tiny", True, mx.cpu(), str(tmp_path))
 
     return network, tmp_path, load
 

@@ -2,7 +2,7 @@
 
 from ... import nn
 from ..model_store import MODELS
-from ._build import CPU, Classifier, chain, create
+from ._classifier import CPU, Classifier, chain, create
 
 __all__ = ["AlexNet", "alexnet"]
 

@@ -3,7 +3,7 @@
 from ... import nn
 from ...contrib.nn import Identity
 from ..model_store import MODELS
-from ._build import CPU, Classifier, branches, chain, create, normalized, relu, variant
+from ._classifier import CPU, Classifier, branches, chain, create, normalized, relu, variant
 
 __all__ = ["DenseNet", "densenet121", "densenet161", "densenet169", "densenet201"]
 

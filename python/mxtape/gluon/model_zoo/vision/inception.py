@@ -2,7 +2,7 @@
 
 from ... import nn
 from ..model_store import MODELS
-from ._build import CPU, Classifier, branches, chain, create, normalized
+from ._classifier import CPU, Classifier, branches, chain, create, normalized
 
 __all__ = ["Inception3", "inception_v3"]
 

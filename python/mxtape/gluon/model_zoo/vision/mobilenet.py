@@ -3,7 +3,7 @@
 from ... import nn
 from ...block import HybridBlock
 from ..model_store import MODELS
-from ._build import CPU, Classifier, chain, create, normalized, variant
+from ._classifier import CPU, Classifier, chain, create, normalized, variant
 
 __all__ = ["MobileNet", "MobileNetV2", "get_mobilenet", "get_mobilenet_v2"]
 __all__ += ["mobilenet0_5", "mobilenet0_25", "mobilenet0_75", "mobilenet1_0"]

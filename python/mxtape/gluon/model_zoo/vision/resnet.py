@@ -5,7 +5,7 @@ from typing import Any
 from ... import nn
 from ...block import HybridBlock
 from ..model_store import MODELS
-from ._build import CPU, Classifier, chain, create, normalized, relu, variant
+from ._classifier import CPU, Classifier, chain, create, normalized, relu, variant
 
 __all__ = ["BasicBlockV1", "BasicBlockV2", "BottleneckV1", "BottleneckV2"]
 __all__ += ["ResNetV1", "ResNetV2", "get_resnet"]

@@ -2,7 +2,7 @@
 
 from ... import nn
 from ..model_store import MODELS
-from ._build import CPU, Classifier, branches, chain, create, relu, variant
+from ._classifier import CPU, Classifier, branches, chain, create, relu, variant
 
 __all__ = ["SqueezeNet", "squeezenet1_0", "squeezenet1_1"]
 

@@ -3,7 +3,7 @@
 from ....initializer import Xavier
 from ... import nn
 from ..model_store import MODELS
-from ._build import CPU, Classifier, chain, create, relu, variant
+from ._classifier import CPU, Classifier, chain, create, relu, variant
 
 __all__ = ["VGG", "get_vgg"]
 __all__ += ["vgg11", "vgg11_bn", "vgg13", "vgg13_bn", "vgg16", "vgg16_bn", "vgg19", "vgg19_bn"]
