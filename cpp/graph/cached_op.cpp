@@ -149,55 +149,16 @@ void GraphCallNode::release() {
   const auto frame = std::exchange(frame_, {});
 }
 
-namespace {
-
-// The one that fits among the latest, which becomes the newest; null when there is none.
-template <class T, class Fits>
-Ref<const T> found_among(std::deque<Ref<const T>>& latest, Fits fits) {
-  for (auto& each : latest) {
-    if (!fits(*each)) continue;
-    if (&each != &latest.front()) std::swap(each, latest.front());
-    return latest.front();
-  }
-  return nullptr;
-}
-
-// Returns the oldest where there are too many, for the caller to drop without a lock.
-template <class T>
-Ref<const T> remember(std::deque<Ref<const T>>& latest, const Ref<const T>& made, size_t most) {
-  Ref<const T> oldest;
-  latest.push_front(made);
-  if (latest.size() > most) {
-    oldest = std::move(latest.back());
-    latest.pop_back();
-  }
-  return oldest;
-}
-
-}  // namespace
-
 Ref<const Program::Plan> CachedOp::plan_for(Inputs inputs, Mode mode) const {
-  {
-    const std::lock_guard lock(mutex_);
-    auto known = found_among(plans_, [&](const auto& plan) { return plan.fits(inputs, mode); });
-    if (known) return known;
-  }
-  Ref<const Program::Plan> made = program_->plan(inputs, mode), oldest;
-  const std::lock_guard lock(mutex_);
-  oldest = remember(plans_, made, kRemembered);
-  return made;
+  auto plan = plans_.find([&](const auto& known) { return known.fits(inputs, mode); });
+  if (!plan) plans_.add(plan = program_->plan(inputs, mode));
+  return plan;
 }
 
 Ref<const Reverse> CachedOp::reverse_for(const std::vector<bool>& tracked) const {
-  {
-    const std::lock_guard lock(mutex_);
-    auto known = found_among(reverses_, [&](const auto& r) { return r.tracked() == tracked; });
-    if (known) return known;
-  }
-  Ref<const Reverse> made = make_ref<Reverse>(*program_, tracked), oldest;
-  const std::lock_guard lock(mutex_);
-  oldest = remember(reverses_, made, kRemembered);
-  return made;
+  auto reverse = reverses_.find([&](const auto& known) { return known.tracked() == tracked; });
+  if (!reverse) reverses_.add(reverse = make_ref<Reverse>(*program_, tracked));
+  return reverse;
 }
 
 namespace {

@@ -1,10 +1,9 @@
 #pragma once
 
-#include <deque>
-#include <mutex>
 #include <vector>
 
 #include "autograd/inner.h"
+#include "graph/latest.h"
 #include "graph/program.h"
 #include "graph/reverse.h"
 
@@ -77,12 +76,8 @@ class CachedOp final : public RefCounted {
                    std::span<NDArray> results, Watch* watch) const;
 
   Ref<const Program> program_;
-  // The latest, the newest first. Python's lock is not given up while the mutex is held, so that no
-  // fork() can find it locked.
-  static constexpr size_t kRemembered = 8;
-  mutable std::mutex mutex_;
-  mutable std::deque<Ref<const Program::Plan>> plans_;
-  mutable std::deque<Ref<const Reverse>> reverses_;
+  Latest<Program::Plan, 8> plans_;
+  Latest<Reverse, 8> reverses_;
 };
 
 }  // namespace mxtape

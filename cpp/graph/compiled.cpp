@@ -14,8 +14,9 @@ namespace {
 using Step = Program::Step;
 using Value = Program::Value;
 
-// One call alone gains nothing.
-constexpr size_t kFewest = 2;
+// One call alone gains nothing. With so many, what a region itself costs is nothing beside them;
+// more would keep signals waiting.
+constexpr size_t kFewest = 2, kMost = 256;
 
 bool same_spec(const ArraySpec& spec, const Region& region) {
   return spec.dtype == region.dtype() && spec.shape == region.shape();
@@ -60,6 +61,7 @@ class StepCollector {
   bool add(size_t k) {
     const Step& step = program_.steps()[k];
     if (!plan_.inferred(k) || step.node->output_count() != 1) return false;
+    if (open_ && open_->region.call_count() >= kMost) return false;
     const ArraySpec& made = plan_.spec(program_.number(step, 0));
     if (!open_) open_.emplace(Open{Region(made.shape, made.dtype), {}, {}, k});
     Region& region = open_->region;
@@ -197,6 +199,7 @@ class SweepCollector {
   bool add(size_t k) {
     const Step& step = program_.steps()[k];
     if (!plan_.inferred(k) || step.node->output_count() != 1) return false;
+    if (open_ && open_->region.call_count() >= kMost) return false;
     const ArraySpec& made = plan_.spec(program_.number(step, 0));
     const auto kept = reverse_.kept(k);
     const bool is_new = !open_;
@@ -336,28 +339,16 @@ Compiled::Compiled(const Program& program, const Program::Plan& plan, Ref<const 
 }
 
 Ref<const Compiled::Sweep> Compiled::sweep(const Program& program, const Program::Plan& plan,
-                                           autograd::Mode mode, const SweepKind& kind) const {
-  const auto find = [&] {
-    return std::find_if(sweeps_.begin(), sweeps_.end(),
-                        [&](const Known& known) { return known.kind == kind; });
-  };
-  {
-    const std::lock_guard lock(mutex_);
-    const auto known = find();
-    if (known == sweeps_.end()) {
-      if (sweeps_.size() == kRemembered) sweeps_.erase(sweeps_.begin());
-      sweeps_.push_back({kind, nullptr});
-      return nullptr;
-    }
-    if (known->sweep) return known->sweep;
+                                           autograd::Mode mode, SweepKind kind) const {
+  const auto known = sweeps_.find([&](const auto& sweep) { return sweep.kind == kind; });
+  if (known && known->made) return known;
+  const auto sweep = make_ref<Sweep>(std::move(kind));
+  if (known) {
+    sweep->fused = SweepCollector(program, plan, *reverse_, mode, sweep->kind).collect();
+    sweep->made = true;
   }
-  // What runs here may wait for other threads.
-  const auto made = make_ref<Sweep>();
-  made->fused = SweepCollector(program, plan, *reverse_, mode, kind).collect();
-  const std::lock_guard lock(mutex_);
-  const auto known = find();
-  if (known != sweeps_.end()) known->sweep = made;
-  return made;
+  sweeps_.add(sweep);
+  return sweep->made ? Ref<const Sweep>(sweep) : nullptr;
 }
 
 }  // namespace mxtape

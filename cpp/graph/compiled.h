@@ -1,6 +1,5 @@
 #pragma once
 
-#include <mutex>
 #include <vector>
 
 #include "graph/program.h"
@@ -65,27 +64,23 @@ class Compiled final : public RefCounted {
     return at_.empty() || at_[step] < 0 ? nullptr : &steps_[static_cast<size_t>(at_[step])];
   }
 
-  // By descending steps.
+  // Of one kind. What has been seen but once is not made yet.
   class Sweep final : public RefCounted {
    public:
-    std::vector<FusedSweep> fused;
+    explicit Sweep(SweepKind kind) : kind(std::move(kind)) {}
+    SweepKind kind;
+    bool made = false;
+    std::vector<FusedSweep> fused;  // by descending steps
   };
   // nullptr the first time that a sweep is of a kind.
   Ref<const Sweep> sweep(const Program& program, const Program::Plan& plan, autograd::Mode mode,
-                         const SweepKind& kind) const;
+                         SweepKind kind) const;
 
  private:
-  static constexpr size_t kRemembered = 4;
-  struct Known {
-    SweepKind kind;
-    Ref<const Sweep> sweep;
-  };
-
   Ref<const Reverse> reverse_;
   std::vector<FusedSteps> steps_;
   std::vector<int32_t> at_;
-  mutable std::mutex mutex_;
-  mutable std::vector<Known> sweeps_;  // the newest last
+  Latest<Sweep, 4> sweeps_;
 };
 
 // Whether the calls of a region run as one now: not where they would wait, nor while a profiler

@@ -119,26 +119,10 @@ Program::Plan::~Plan() = default;
 
 Ref<const Compiled> Program::Plan::compiled(const Program& program,
                                             const Ref<const Reverse>& reverse) const {
-  const auto find = [&]() -> Ref<const Compiled> {
-    for (const auto& known : compiled_) {
-      if (known->reverse() == reverse.get()) return known;
-    }
-    return nullptr;
-  };
-  {
-    const std::lock_guard lock(mutex_);
-    if (auto known = find()) return known;
-  }
-  auto made = make_ref<const Compiled>(program, *this, reverse);
-  Ref<const Compiled> oldest;
-  const std::lock_guard lock(mutex_);
-  if (auto known = find()) return known;
-  if (compiled_.size() == kRemembered) {
-    oldest = std::move(compiled_.front());
-    compiled_.erase(compiled_.begin());
-  }
-  compiled_.push_back(made);
-  return made;
+  auto compiled =
+      compiled_.find([&](const auto& known) { return known.reverse() == reverse.get(); });
+  if (!compiled) compiled_.add(compiled = make_ref<const Compiled>(program, *this, reverse));
+  return compiled;
 }
 
 // The parameters of steps without inputs, such as _zeros, whose shape was left open: what reads
@@ -243,8 +227,7 @@ bool Program::run_fused(const FusedSteps& fused, Inputs inputs, Outputs* made, F
     loads[i] = array.bytes();
   }
   // What only the gradient reads lies side by side.
-  constexpr size_t kAlignment = 64;
-  const size_t bytes = (region.nbytes() + kAlignment - 1) / kAlignment * kAlignment;
+  const size_t bytes = Region::padded(region.nbytes());
   Ref<Storage> shared;
   if (fused.kept_only) shared = Storage::allocate(bytes * fused.kept_only);
   SmallVector<NDArray, 16> stored;
@@ -295,6 +278,7 @@ void Program::run(const Plan& plan, Inputs inputs, std::span<NDArray> results, W
     const Step& step = steps_[k];
     const FusedSteps* fused = compiled ? compiled->at(k) : nullptr;
     if (fused && run_fused(*fused, inputs, made.get(), frame)) {
+      pause.wrote(fused->region.nbytes() * fused->count);
       pause.node();
       for (size_t i = 0; i < fused->count; ++i) drop_dead(steps_[k + i]);
       k += fused->count - 1;

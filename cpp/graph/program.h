@@ -1,7 +1,6 @@
 #pragma once
 
 #include <memory>
-#include <mutex>
 #include <span>
 #include <string>
 #include <unordered_map>
@@ -9,6 +8,7 @@
 
 #include "core/error.h"
 #include "graph/graph.h"
+#include "graph/latest.h"
 #include "op/invoke.h"
 
 namespace mxtape {
@@ -106,14 +106,12 @@ class Program final : public RefCounted {
 
    private:
     friend class Program;
-    static constexpr size_t kRemembered = 8;
     std::vector<ArraySpec> inputs_, made_, outputs_;
     std::vector<NDArray> shells_;
     std::vector<bool> inferred_;     // of each step
     std::vector<ParamsRef> params_;  // of each step, where a graph has steps of open shape
     Mode mode_;
-    mutable std::mutex mutex_;
-    mutable std::vector<Ref<const Compiled>> compiled_;  // the newest last
+    Latest<Compiled, 8> compiled_;
   };
   Ref<const Plan> plan(Inputs inputs, Mode mode) const;
 

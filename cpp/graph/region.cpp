@@ -11,7 +11,6 @@ namespace mxtape {
 
 namespace {
 
-constexpr size_t kAlignment = 64;
 // Element-costs below which a second thread costs more than it brings.
 constexpr int64_t kThreadWork = 65536;
 
@@ -80,8 +79,7 @@ void Region::store(int value) {
 }
 
 size_t Region::part_bytes() const {
-  const size_t bytes = static_cast<size_t>(std::min(size_, kPart)) * width_;
-  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  return padded(static_cast<size_t>(std::min(size_, kPart)) * width_);
 }
 
 // Scratch memory for what is not stored, that of values which no later call reads used again; and

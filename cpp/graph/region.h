@@ -35,12 +35,17 @@ class Region {
   void finish();
 
   size_t call_count() const { return calls_.size(); }
+  // `bytes` rounded up, so that what lies behind an array is aligned as arrays are.
+  static constexpr size_t padded(size_t bytes) {
+    return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  }
   // The elements of each array, side by side, in the order of load() and store().
   void run(std::span<const char* const> loads, std::span<char* const> stores) const;
 
  private:
   static constexpr int64_t kPart = 512;  // elements of a value that are in the cache at a time
   static constexpr size_t kMaxInputs = 4;
+  static constexpr size_t kAlignment = 64;
 
   enum class Kind : uint8_t { kLoad, kConstant, kCall };
   struct Value {

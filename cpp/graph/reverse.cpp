@@ -228,15 +228,17 @@ std::vector<NDArray> Frame::sweep(std::span<NDArray> head_grads, std::span<const
       autograd::accumulate(grads[place(value)], std::move(head_grads[i]), false);
     }
   }
-  const std::span<const FusedSweep> fused =
-      sweep ? std::span<const FusedSweep>(sweep->fused) : std::span<const FusedSweep>();
+  std::span<const FusedSweep> fused;
+  if (sweep) fused = sweep->fused;
   size_t next = 0;
   autograd::Pause pause;
   PassingNode passing;
   for (size_t k = steps.size(); k-- > 0;) {
     if (next < fused.size() && fused[next].last == k && sweep_fused(fused[next++], grads, retain)) {
+      const FusedSweep& done = fused[next - 1];
+      pause.wrote(done.region.nbytes() * done.region.call_count());
       pause.node();
-      k = fused[next - 1].first;
+      k = done.first;
       continue;
     }
     sweep_step(k, flows.subspan(steps[k].first_input, steps[k].input_count), grads, passing, pause,

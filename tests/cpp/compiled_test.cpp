@@ -79,6 +79,28 @@ TEST(Compiled, ASweepIsMadeTheSecondTime) {
   EXPECT_EQ(fused.stores.size(), 1);
 }
 
+// A signal does not wait for a graph of any length, and a region costs what its calls do.
+TEST(Compiled, LongChainsAreParted) {
+  Node last = GraphNode::variable("x");
+  for (int i = 0; i < 1000; ++i) {
+    last = call("_plus_scalar", {{last}}, "n" + std::to_string(i), {{"scalar", std::to_string(i)}});
+  }
+  const auto program = make_ref<Program>(Graph({{last}}));
+  const NDArray x = array({1, 2});
+  const NDArray* pointers[] = {&x};
+  const auto plan = program->plan({pointers, 1}, {true, true});
+  const auto reverse = make_ref<const Reverse>(*program, std::vector<bool>{true});
+  const Compiled compiled(*program, *plan, reverse);
+  size_t covered = 0;
+  while (covered < 1000) {
+    const FusedSteps* fused = compiled.at(covered);
+    ASSERT_TRUE(fused);
+    ASSERT_LE(fused->count, 256);
+    covered += fused->count;
+  }
+  EXPECT_EQ(covered, 1000);
+}
+
 TEST(Compiled, GradientsAreTheSameEachTime) {
   const Model model;
   const auto reverse = make_ref<const Reverse>(*model.program, std::vector<bool>{true, false});
