@@ -194,8 +194,7 @@ class MXRecordIO:
         self.uri = os.fspath(uri)
         self.flag = flag
         self.handle: Any = None
-        self.pid = None
-        self.is_open = False
+        self.is_open, self.pid = False, None
         self.open()
 
     def open(self):

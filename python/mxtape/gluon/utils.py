@@ -226,9 +226,8 @@ class HookHandle:
         """Puts `hook` into `hooks_dict`, an OrderedDict, under a number of its own."""
         if self._hooks_dict_ref is not None:
             raise AssertionError("a HookHandle stands for one hook, and this one has been attached")
-        self._id = id(hook)
-        hooks_dict[self._id] = hook
-        self._hooks_dict_ref = weakref.ref(hooks_dict)
+        self._hooks_dict_ref, self._id = weakref.ref(hooks_dict), id(hook)
+        hooks_dict.update({self._id: hook})
 
     def detach(self):
         """Removes the hook; once removed, does nothing."""

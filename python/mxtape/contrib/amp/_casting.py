@@ -89,22 +89,28 @@ def _named_as(function):
     return functools.wraps(function, ("__module__", "__name__", "__qualname__"), ())
 
 
-def _named(arguments, args, kwargs):
-    """What a call gives, as a dict by the names of the operator's arguments."""
-    return {**dict(zip(arguments, args)), **kwargs}
+def _arguments_of(label):
+    """The names of an operator's arguments, and of those that keep their dtype."""
+    arguments = [] if label == "Custom" else register.arguments_of(label)[0]
+    return arguments, _KEPT.get(register.canonical(label), ())
+
+
+def _kind_of_call(label, kinds, kind, arguments, args, kwargs):
+    """What is done with a call's arrays: it may depend on its arguments. None: nothing."""
+    if kind != CONDITIONAL:
+        return kind
+    given = {**dict(zip(arguments, args)), **kwargs}
+    return FLOAT32 if kinds.is_conditional(label, given) else None
 
 
 def _wrapped_array_function(function, label, kinds, kind):
-    arguments = [] if label == "Custom" else register.arguments_of(label)[0]
-    kept = _KEPT.get(register.canonical(label), ())
+    arguments, kept = _arguments_of(label)
 
     @_named_as(function)
     def call(*args, **kwargs):
-        applied = kind
-        if kind == CONDITIONAL:
-            if not kinds.is_conditional(label, _named(arguments, args, kwargs)):
-                return function(*args, **kwargs)
-            applied = FLOAT32
+        applied = _kind_of_call(label, kinds, kind, arguments, args, kwargs)
+        if applied is None:
+            return function(*args, **kwargs)
         places: list = [i for i, x in enumerate(args) if isinstance(x, NDArray)]
         names = [k for k, x in kwargs.items() if isinstance(x, NDArray) and k != "out"]
         if kept:
@@ -145,16 +151,13 @@ def _wrapped_symbol_loss(function, label):
 
 
 def _wrapped_symbol_function(function, label, kinds, kind):
-    arguments = [] if label == "Custom" else register.arguments_of(label)[0]
-    kept = _KEPT.get(register.canonical(label), ())
+    arguments, kept = _arguments_of(label)
 
     @_named_as(function)
     def call(*args, **kwargs):
-        applied = kind
-        if kind == CONDITIONAL:
-            if not kinds.is_conditional(label, _named(arguments, args, kwargs)):
-                return function(*args, **kwargs)
-            applied = FLOAT32
+        applied = _kind_of_call(label, kinds, kind, arguments, args, kwargs)
+        if applied is None:
+            return function(*args, **kwargs)
         given = [x for x in (*args, *kwargs.values()) if isinstance(x, Symbol)]
         if any(len(x) != 1 for x in given):
             return function(*args, **kwargs)
