@@ -55,6 +55,9 @@ class Node : public RefCounted {
   virtual void release() = 0;
   bool released() const { return released_; }
   bool is_leaf() const { return is_leaf_; }
+  // Whether a program watches the gradients that arrive here.
+  bool hooked() const { return hooked_; }
+  void set_hooked(bool hooked) { hooked_ = hooked; }
   // " (recorded at file.py:12)", or "".
   std::string where() const;
 
@@ -71,6 +74,7 @@ class Node : public RefCounted {
   Site site_;
   bool released_ = false;
   bool is_leaf_;
+  bool hooked_ = false;
 };
 
 enum class GradReq : uint8_t { kNull = 0, kWrite = 1, kAdd = 3 };

@@ -9,6 +9,7 @@ struct Mode {
   bool recording = false;
   bool training = false;
   bool traced = false;  // what is recorded is told to a CallTrace, and is not on the tape
+  bool packs = false;   // what is saved goes through the thread's hooks first
 };
 
 // Each thread has its own. A call reads it once, at its start, and passes it on.
@@ -24,7 +25,7 @@ inline bool is_training() { return thread_mode().training; }
 class StateScope {
  public:
   StateScope(bool recording, bool training) : previous_(thread_mode()) {
-    thread_mode() = {recording, training, false};
+    thread_mode() = {recording, training, false, previous_.packs};
   }
   ~StateScope() { thread_mode() = previous_; }
   StateScope(const StateScope&) = delete;

@@ -289,8 +289,14 @@ Ref<Storage> Storage::defer(size_t nbytes, Ref<RefCounted> source) {
   return storage;
 }
 
+Ref<Storage> Storage::special(Form form, size_t nbytes, Ref<RefCounted> source) {
+  Ref<Storage> storage = defer(nbytes, std::move(source));
+  storage->form_ = form;
+  return storage;
+}
+
 char* Storage::computed() const {
-  compute_(const_cast<Storage&>(*this));
+  computes_[static_cast<size_t>(form_)](const_cast<Storage&>(*this));
   return data_.load(std::memory_order_acquire);
 }
 

@@ -16,6 +16,17 @@ struct WrittenBytes {
   size_t stride = 0, width = 0;
 };
 
+// What a storage is. All but the first have no memory of their own, and keep what they are made of
+// as their source.
+enum class Form : uint8_t {
+  kDense,      // memory, which may have to be computed first
+  kRowSparse,  // rows, and which they are
+  kCsr,        // compressed rows
+  kPacked,     // memory that comes back from where a program has put it
+  kBatched,    // one example out of a batch
+};
+inline constexpr size_t kForms = 5;
+
 // A reference-counted buffer, 64-byte aligned. Memory of its own follows this header in one block
 // from the pool; foreign memory is borrowed and given back through a deleter. The memory of a
 // deferred storage comes when it is first asked for: see runtime/fusion.h.
@@ -29,9 +40,16 @@ class alignas(64) Storage {
   static Ref<Storage> borrow(void* data, size_t nbytes, Deleter deleter, void* context);
   // Memory that comes when it is first asked for: `source` says from what.
   static Ref<Storage> defer(size_t nbytes, Ref<RefCounted> source);
-  // What resolves a deferred storage.
+  // One of another form, in the place of `nbytes` of memory.
+  static Ref<Storage> special(Form form, size_t nbytes, Ref<RefCounted> source);
+  // What is called when the memory of a deferred storage of this form is asked for: it resolves the
+  // storage, or raises an Error.
   using Compute = void (*)(Storage& storage);
-  static void set_compute(Compute compute) noexcept { compute_ = compute; }
+  static void set_compute(Form form, Compute compute) noexcept {
+    computes_[static_cast<size_t>(form)] = compute;
+  }
+
+  Form form() const noexcept { return form_; }
 
   void ref() const noexcept { refs_.fetch_add(1, std::memory_order_relaxed); }
   void unref() const noexcept {
@@ -87,7 +105,7 @@ class alignas(64) Storage {
   char* computed() const;
   static void drop_memory(void* memory) { static_cast<Storage*>(memory)->unref(); }
 
-  static inline Compute compute_ = nullptr;
+  static inline Compute computes_[kForms] = {};
 
   mutable std::atomic<uint32_t> refs_{0};
   std::atomic<uint32_t> version_{0};
@@ -101,6 +119,7 @@ class alignas(64) Storage {
   uint16_t device_ = 0;
   std::atomic<bool> lent_{false}, saved_{false};
   bool noted_ = false;  // has an entry among the noted writes; guarded by their mutex
+  Form form_ = Form::kDense;
 };
 
 // What arrays hold, and what waits for new ones in the shared cache and the calling thread's. What

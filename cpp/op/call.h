@@ -35,7 +35,7 @@ class Call {
 
   // The steps, for invoke(), which has them in line: as calls they would cost a tenth of an
   // operator on a few elements.
-  void infer_in_line();
+  bool infer_in_line();
   void assume_in_line(std::span<const ArraySpec> specs);
   void check_effects();
   void place_in_line();

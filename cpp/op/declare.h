@@ -268,6 +268,25 @@ class OpDeclaration {
     op_->no_grad_reason = reason;
     return *this;
   }
+  // The operator is linear in each of these inputs, while the others stay as they are.
+  template <class... I>
+  OpDeclaration& linear(I... i) {
+    op_->linear = ((1u << i) | ...);
+    return *this;
+  }
+  OpDeclaration& tangent(TangentFn f) {
+    op_->tangent = f;
+    return *this;
+  }
+  OpDeclaration& batch(BatchFn f) {
+    op_->batch = f;
+    return *this;
+  }
+  // What it does with sparse arrays, as a static array of rules.
+  OpDeclaration& sparse(std::span<const SparseRule> rules) {
+    op_->sparse = rules;
+    return *this;
+  }
   // Inputs that are indices or labels.
   template <class... I>
   OpDeclaration& no_grad_inputs(I... i) {

@@ -179,6 +179,17 @@ class UpdateLock {
 
 const ForkRegistration at_fork(AtFork::kUpdates, {nullptr, nullptr, UpdateLock::restart_in_child});
 
+FormCall form_calls[kForms] = {};
+
+template <class Some>
+Form last_form(const Some& arrays) {
+  Form form = Form::kDense;
+  for (const NDArray& array : arrays) {
+    if (array.defined()) form = std::max(form, array.storage()->form());
+  }
+  return form;
+}
+
 // In a handler: an operator that does not get its memory says which one it is.
 [[noreturn, gnu::cold, gnu::noinline]] void name_out_of_memory(const OpSchema& op, Inputs inputs) {
   std::string what;
@@ -203,6 +214,8 @@ const ForkRegistration at_fork(AtFork::kUpdates, {nullptr, nullptr, UpdateLock::
 
 }  // namespace
 
+void set_form_call(Form form, FormCall call) { form_calls[static_cast<size_t>(form)] = call; }
+
 CallTraceScope::CallTraceScope(CallTrace& trace)
     : state_(true, autograd::is_training()), previous_(std::exchange(call_trace, &trace)) {
   autograd::thread_mode().traced = true;
@@ -216,7 +229,8 @@ void check_writable(const NDArray& array, std::string_view op) {
        "values that gradients need. Write to a new array, or outside autograd.record()");
 }
 
-[[gnu::always_inline]] inline void Call::infer_in_line() {
+// False where not all arrays are dense.
+[[gnu::always_inline]] inline bool Call::infer_in_line() {
   const size_t expected = op_.count_inputs(inputs_.size(), params_.get());
   if (inputs_.size() != expected || (op_.variadic && inputs_.empty())) {
     fail_inputs(op_, inputs_, params_.get());
@@ -235,14 +249,19 @@ void check_writable(const NDArray& array, std::string_view op) {
     many.resize(inputs_.size());
     views = many.data();
   }
+  Form form = Form::kDense;
   for (size_t i = 0; i < inputs_.size(); ++i) {
     if (!inputs_[i].defined()) fail(op_.name, ": input ", i, " is missing");
+    form = std::max(form, inputs_[i].storage()->form());
     views[i] = {&inputs_[i].shape(), inputs_[i].dtype(), StorageType::kDense};
   }
+  if (given_) form = std::max(form, last_form(Arrays(outputs_)));
+  if (form != Form::kDense) return false;
   InferCall call(op_, {views, inputs_.size()}, params_.get(), mode_, specs_);
   run_inference(op_, call);
   run_check(op_, call, inputs_);
   check_effects();
+  return true;
 }
 
 [[gnu::always_inline]] inline void Call::assume_in_line(std::span<const ArraySpec> specs) {
@@ -337,10 +356,20 @@ void check_writable(const NDArray& array, std::string_view op) {
   if (specs_.size() > visible && !whole_) outputs_.resize(visible);
 }
 
+namespace {
+
+[[gnu::cold, gnu::noinline]] void invoke_form(const OpSchema& op, Inputs inputs,
+                                              const ParamsRef& params, Outputs& outputs) {
+  const Form form = std::max(last_form(inputs), last_form(Arrays(outputs)));
+  form_calls[static_cast<size_t>(form)](op, inputs, params, outputs);
+}
+
+}  // namespace
+
 void invoke(const OpSchema& op, Inputs inputs, const ParamsRef& params, Outputs& outputs) {
   Call call(op, inputs, params, autograd::thread_mode(), outputs);
   try {
-    call.infer_in_line();
+    if (!call.infer_in_line()) return invoke_form(op, inputs, params, outputs);
     call.place_in_line();
     call.run_in_line();
     call.record_in_line();
@@ -355,11 +384,13 @@ void invoke_step(const OpSchema& op, Inputs inputs, const ParamsRef& params, Mod
   call.whole_ = whole;
   call.step_ = true;
   try {
-    if (specs.empty()) {
-      call.infer_in_line();
-    } else {
-      call.assume_in_line(specs);
+    const bool dense = specs.empty() ? call.infer_in_line()
+                                     : std::max(last_form(inputs), last_form(Arrays(outputs))) ==
+                                           Form::kDense;
+    if (!dense) {
+      return invoke_form(op, inputs, params, outputs);
     }
+    if (!specs.empty()) call.assume_in_line(specs);
     call.place_in_line();
     call.run_in_line();
     call.record_in_line();
@@ -368,7 +399,9 @@ void invoke_step(const OpSchema& op, Inputs inputs, const ParamsRef& params, Mod
   }
 }
 
-void Call::infer() { infer_in_line(); }
+void Call::infer() {
+  if (!infer_in_line()) fail(op_.name, ": inputs must be dense arrays");
+}
 void Call::assume(std::span<const ArraySpec> specs) { assume_in_line(specs); }
 void Call::place() { place_in_line(); }
 void Call::run() { run_in_line(); }

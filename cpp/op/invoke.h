@@ -25,6 +25,12 @@ NDArray invoke(const OpSchema& op, Inputs inputs, const ParamsRef& params = null
 NDArray invoke(const OpSchema& op, std::initializer_list<NDArray> inputs,
                const ParamsRef& params = nullptr);
 
+// Who runs calls in which an array has this form, as an input or an output. Where there are several
+// forms, the last in the order of Form.
+using FormCall = void (*)(const OpSchema& op, Inputs inputs, const ParamsRef& params,
+                          Outputs& outputs);
+void set_form_call(Form form, FormCall call);
+
 // Records `op` for an output that already exists: a view of an input.
 void record_view(const OpSchema& op, const NDArray& input, const ParamsRef& params, NDArray& view);
 

@@ -257,6 +257,14 @@ struct SampleDomain {
   double low = -2, high = 2;
 };
 
+// How an operator pushes tangents forward (op/tangent.h), runs over a batch (op/batch.h), and takes
+// sparse arrays (op/sparse.h), where these follow from nothing else.
+class TangentCall;
+class BatchCall;
+struct SparseRule;
+using TangentFn = void (*)(TangentCall&);
+using BatchFn = void (*)(BatchCall&);
+
 // All that is known of one operator, declared once.
 struct OpSchema {
   std::string name;
@@ -291,6 +299,12 @@ struct OpSchema {
 
   VjpFn vjp = nullptr;
   std::string no_grad_reason;
+  TangentFn tangent = nullptr;
+  BatchFn batch = nullptr;
+  std::span<const SparseRule> sparse;
+  // Inputs in each of which the operator is linear, the others being what they are: bit i for
+  // input i.
+  uint32_t linear = 0;
   std::vector<Keep> keep_inputs, keep_outputs;
   // Where the parameters decide whose data a call keeps: bit i stands for input or output i. Of
   // another output it keeps the shape, of another input nothing.

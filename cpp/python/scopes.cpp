@@ -31,7 +31,8 @@ struct FlagScope {
   void enter() {
     Mode& mode = autograd::thread_mode();
     entered.push_back({&mode, mode});
-    mode = {recording.value_or(mode.recording), training.value_or(mode.training)};
+    mode = {recording.value_or(mode.recording), training.value_or(mode.training), false,
+            mode.packs};
   }
 
   bool leave() {

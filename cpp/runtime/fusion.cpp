@@ -71,7 +71,7 @@ void compute(Storage& storage) {
 }
 
 [[maybe_unused]] const bool installed = [] {
-  Storage::set_compute(compute);
+  Storage::set_compute(Form::kDense, compute);
   return true;
 }();
 

@@ -80,8 +80,9 @@ Ref<Storage> reference(Storage* storage) {
 
 // A number that waits is that of a reduction, which is no part of a program.
 bool waits(const NDArray& array, const Shape& shape) {
-  return array.storage()->deferred() && array.size() > 1 && array.byte_offset() == 0 &&
-         array.nbytes() == array.storage()->nbytes() && array.shape() == shape;
+  const Storage& storage = *array.storage();
+  return storage.deferred() && storage.form() == Form::kDense && array.size() > 1 &&
+         array.byte_offset() == 0 && array.nbytes() == storage.nbytes() && array.shape() == shape;
 }
 
 namespace {

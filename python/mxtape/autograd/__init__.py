@@ -11,13 +11,14 @@
 """
 
 import functools
+import importlib
 import weakref
 from typing import Any
 
-from . import _borrowed
-from ._loader import core as _core
-from .base import MXNetError
-from .ndarray import NDArray, zeros_like
+from .. import _borrowed
+from .._loader import core as _core
+from ..base import MXNetError
+from ..ndarray import NDArray, zeros_like
 
 __all__ = [
     "Function",
@@ -222,7 +223,7 @@ def get_symbol(x):
     """
     if not isinstance(x, NDArray):
         raise AssertionError(f"get_symbol: expected an NDArray, got {x!r}")
-    from .symbol import Symbol  # few programs ask for one
+    from ..symbol import Symbol  # few programs ask for one
 
     return Symbol(_core.trace(x))
 
@@ -444,6 +445,28 @@ def grad_and_loss(func, argnum=None):
     return wrapped
 
 
+# What MXNet did not have, by module. Imported on first use; `import *` gives MXNet's names only.
+_EXTRAS = {
+    "anomaly": "detect_anomaly",
+    "batching": "vmap",
+    "checking": "check_grads",
+    "checkpointing": "checkpoint",
+    "hooks": "saved_arrays_hooks",
+    "inspection": "memory_report plot_graph print_graph tape",
+    "transforms": "custom_gradient elementwise_grad hessian hvp jacobian jvp linearize "
+    "value_and_grad vjp",
+}
+
+
+def _extra(name):
+    for module, names in _EXTRAS.items():
+        if name == module:
+            return importlib.import_module(f".{module}", __name__)
+        if name in names.split():
+            return getattr(importlib.import_module(f".{module}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 __getattr__ = _borrowed.borrow(
     __name__,
     "ctypes traceback",
@@ -456,4 +479,5 @@ __getattr__ = _borrowed.borrow(
         ".ndarray": "NDArray",
         ".symbol": "Symbol",
     },
+    explain=_extra,
 )
