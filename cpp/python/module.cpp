@@ -9,6 +9,7 @@
 #include "python/gil.h"
 #include "python/ndarray_type.h"
 #include "python/profile.h"
+#include "python/transforms.h"
 #include "python/symbol_type.h"
 #include "python/view.h"
 #include "runtime/blocking.h"
@@ -57,6 +58,7 @@ PYBIND11_MODULE(MXTAPE_MODULE_NAME, m) {
   init_op_call(m);
   init_inference(m);
   init_autograd(m);
+  init_transforms(m);
   init_scopes(m);
   init_sites(m);
   init_graph(m);
