@@ -579,3 +579,55 @@ def test_records_of_shapes_are_read_as_they_were_drawn(shapes, tmp_path):
         for row, (kind, _, box) in zip(labels, drawn):
             np.testing.assert_allclose(row, [kind, *box], rtol=1e-5)
         assert (labels[len(drawn) :] == -1).all()
+
+
+@pytest.fixture
+def wave():
+    pytest.importorskip("scipy")
+    return load("physics_informed")
+
+
+def test_a_network_solves_the_equation_of_korteweg_and_de_vries(wave, monkeypatch, capsys):
+    assert run_in_place("physics_informed", monkeypatch, "--quick") == 0
+    errors = [float(share) for share in re.findall(r"([\d.]+)%", capsys.readouterr().out)]
+    assert max(errors[:3]) < 5 < 40 < errors[3]
+    assert run_in_place("physics_informed", monkeypatch, "--steps", 5) == 1
+    assert "that this run should reach" in capsys.readouterr().out
+
+
+def test_third_derivatives_of_the_soliton_and_of_a_network(wave):
+    import numpy as np
+
+    random = np.random.RandomState(0)
+    x, t = (wave.column(random.uniform(*ends, 50)) for ends in (wave.ENDS, (0, 1)))
+    network = wave.Network(random)
+    with wave.autograd.record():
+        assert abs(wave.residual(wave.soliton, x, t)).max().asscalar() < 1e-12
+        found = [d.asnumpy() for d in wave.derivatives(network, x, t)]
+    step = 1e-3
+    away = [network(x + i * step, t).asnumpy() for i in (-3, -2, -1, 0, 1, 2, 3)]
+    for order, weights, divisor in [
+        (1, [-1, 9, -45, 0, 45, -9, 1], 60),
+        (2, [2, -27, 270, -490, 270, -27, 2], 180),
+        (3, [1, -8, 13, 0, -13, 8, -1], 8),
+    ]:
+        numeric = sum(w * u for w, u in zip(weights, away)) / (divisor * step**order)
+        np.testing.assert_allclose(found[order], numeric, rtol=1e-4, atol=1e-6)
+
+
+def test_the_slope_of_the_loss_that_holds_third_derivatives(wave):
+    import numpy as np
+
+    random = np.random.RandomState(1)
+    problem, network = wave.Problem(random), wave.Network(random)
+    here, direction = network.theta.asnumpy(), random.normal(0, 1, network.theta.shape)
+
+    def loss(shift):
+        network.theta[:] = wave.nd.array(here + shift * direction, dtype="float64")
+        with wave.autograd.record():
+            return problem.loss(network)
+
+    loss(0).backward()
+    slope = network.theta.grad.asnumpy() @ direction
+    numeric = (loss(1e-5) - loss(-1e-5)).asscalar() / 2e-5
+    assert slope == pytest.approx(numeric, rel=1e-7)
