@@ -1,10 +1,10 @@
 """Fit a differential equation to spirals, with gradients from the adjoint equation.
 
     python examples/neural_ode.py             # 400 steps
-    python examples/neural_ode.py --quick     # 60 steps, to see that everything works
+    python examples/neural_ode.py --quick     # 100 steps, to see that everything works
 
 A network f gives the velocity dy/dt = f(y) of a point in the plane, and a Runge-Kutta solver the
-path. Sixteen paths of a spiral that is known, with noise, are what it learns from.
+path. 32 paths of a spiral that is known, with noise, are what it learns from.
 
 There are two gradients of a path. Autograd can differentiate each step of the solver, and keeps all
 that the steps computed. Or an `autograd.Function` keeps only where the path ended: its `backward`
@@ -28,12 +28,12 @@ from common import Adam, parse_arguments
 import mxtape as mx
 from mxtape import autograd, nd
 
-FULL_STEPS, FULL_ERROR = 400, 0.05
-QUICK_STEPS, QUICK_ERROR = 60, 0.4
+FULL_STEPS, FULL_ERROR = 400, 0.08
+QUICK_STEPS, QUICK_ERROR = 100, 0.3
 
 SPIRAL = ((-0.1, 2.0), (-2.0, -0.1))  # dy/dt = y^3 times this
 HIDDEN = 32
-PATHS, MOMENTS, SPACING = 16, 30, 0.1
+PATHS, MOMENTS, SPACING = 32, 16, 0.1
 FINE = 2  # solver's steps between two moments
 NOISE = 0.02
 
@@ -124,11 +124,13 @@ def random_starts(random, count):
 
 
 def slope(field, start, seen, adjoint, fine=FINE):
-    """Compute the weights' gradients, of the mean square error. Return them, the loss, the
-    memory in bytes that waits for backward, and seconds."""
+    """Compute the weights' gradients of the mean square error.
+
+    Return them, the loss, the bytes that are kept for backward, and seconds.
+    """
     began, before = time.perf_counter(), mx.runtime.memory_stats()["bytes_in_use"]
     with autograd.record():
-        loss = nd.square(path(field, start, adjoint, fine=fine) - seen).mean()
+        loss = nd.square(path(field, start, adjoint, len(seen), fine) - seen).mean()
     kept = mx.runtime.memory_stats()["bytes_in_use"] - before
     loss.backward()
     gradient = np.concatenate([w.grad.asnumpy().ravel() for w in field.weights])
@@ -160,7 +162,7 @@ def main():
     seen = truth + nd.array(random.normal(0, NOISE, truth.shape), dtype="float64")
     agreed = compare(field, start, seen)
 
-    adam = Adam(field.weights, learning_rate=0.02)
+    adam = Adam(field.weights, learning_rate=0.05)
     for step in range(arguments.steps):
         _, loss, _, _ = slope(field, start, seen, adjoint=True)
         adam.step(1 - step / arguments.steps)

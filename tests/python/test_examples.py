@@ -631,3 +631,48 @@ def test_the_slope_of_the_loss_that_holds_third_derivatives(wave):
     slope = network.theta.grad.asnumpy() @ direction
     numeric = (loss(1e-5) - loss(-1e-5)).asscalar() / 2e-5
     assert slope == pytest.approx(numeric, rel=1e-7)
+
+
+def test_a_differential_equation_is_learnt_from_spirals(monkeypatch, capsys):
+    assert run_in_place("neural_ode", monkeypatch, "--quick") == 0
+    shown = capsys.readouterr().out
+    kept = re.findall(r"keeps (\d+) KiB.* (\d+) KiB", shown)
+    assert all(int(through) > 20 * int(adjoint) for adjoint, through in kept)
+    assert run_in_place("neural_ode", monkeypatch, "--steps", 1) == 1
+    assert "that this run should reach" in capsys.readouterr().out
+
+
+def test_the_adjoint_equation_against_another_solver():
+    import numpy as np
+
+    integrate = pytest.importorskip("scipy.integrate")
+    ode = load("neural_ode")
+    random = np.random.RandomState(0)
+    field, start = ode.Field(random), ode.random_starts(random, 3)
+    weights = [w.asnumpy() for w in field.weights]
+    target = random.normal(0, 1, (5, 3, 2))
+    _, loss, _, _ = ode.slope(field, start, ode.nd.array(target, dtype="float64"), True, 8)
+    ends = ode.path(field, start, moments=5, fine=8).asnumpy()
+
+    def reference(w1, b1, w2, b2):
+        def velocity(_, y):
+            y = y.reshape(-1, 2)
+            return (np.tanh(y**3 @ w1.T + b1) @ w2.T + b2).ravel()
+
+        times = np.arange(5) * ode.SPACING
+        y = start.asnumpy().ravel()
+        found = integrate.solve_ivp(
+            velocity, times[[0, -1]], y, "DOP853", times, rtol=1e-12, atol=1e-12
+        )
+        return found.y.T.reshape(5, 3, 2)
+
+    np.testing.assert_allclose(ends, reference(*weights), rtol=1e-7)
+    for i, weight in enumerate(field.weights):
+        direction = random.normal(0, 1, weight.shape)
+        moved = [
+            [w + s * direction * (i == j) for j, w in enumerate(weights)] for s in (1e-4, -1e-4)
+        ]
+        above, below = (np.square(reference(*w) - target).mean() for w in moved)
+        assert (weight.grad.asnumpy() * direction).sum() == pytest.approx(
+            (above - below) / 2e-4, rel=1e-5
+        )
