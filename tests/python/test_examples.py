@@ -651,7 +651,7 @@ def test_the_adjoint_equation_against_another_solver():
     field, start = ode.Field(random), ode.random_starts(random, 3)
     weights = [w.asnumpy() for w in field.weights]
     target = random.normal(0, 1, (5, 3, 2))
-    _, loss, _, _ = ode.slope(field, start, ode.nd.array(target, dtype="float64"), True, 8)
+    ode.slope(field, start, ode.nd.array(target, dtype="float64"), True, 8)
     ends = ode.path(field, start, moments=5, fine=8).asnumpy()
 
     def reference(w1, b1, w2, b2):
@@ -667,12 +667,54 @@ def test_the_adjoint_equation_against_another_solver():
         return found.y.T.reshape(5, 3, 2)
 
     np.testing.assert_allclose(ends, reference(*weights), rtol=1e-7)
-    for i, weight in enumerate(field.weights):
-        direction = random.normal(0, 1, weight.shape)
-        moved = [
-            [w + s * direction * (i == j) for j, w in enumerate(weights)] for s in (1e-4, -1e-4)
-        ]
-        above, below = (np.square(reference(*w) - target).mean() for w in moved)
-        assert (weight.grad.asnumpy() * direction).sum() == pytest.approx(
-            (above - below) / 2e-4, rel=1e-5
-        )
+    directions = [random.normal(0, 1, w.shape) for w in weights]
+    above, below = (
+        np.square(reference(*[w + s * d for w, d in zip(weights, directions)]) - target).mean()
+        for s in (1e-5, -1e-5)
+    )
+    slope = sum((w.grad.asnumpy() * d).sum() for w, d in zip(field.weights, directions))
+    assert slope == pytest.approx((above - below) / 2e-5, rel=1e-6)
+
+
+def test_implicit_layers_learn_and_agree_with_unrolled_ones(digits, monkeypatch, capsys):
+    assert run_in_place("implicit_layers", monkeypatch, "--quick") == 0
+    shown = capsys.readouterr().out
+    assert all(float(apart) < 1e-9 for apart in re.findall(r"apart by (\S+)", shown))
+    assert run_in_place("implicit_layers", monkeypatch, "--epochs", 1) == 1
+    assert "less than the 96 %" in capsys.readouterr().out
+
+
+def test_gradients_of_implicit_layers_against_differences(digits):
+    import numpy as np
+
+    layers = load("implicit_layers")
+    random = np.random.RandomState(0)
+    network, tumours = layers.Equilibrium(random, "float64"), layers.Tumours()
+    images, labels = (layers.nd.array(a[:20], dtype="float64") for a in layers.load_digits()[0])
+    for variable, loss in [
+        (network.weights[0], lambda: network.loss(images, labels, layers.by_theorem)),
+        (network.weights[1], lambda: network.loss(images, labels, layers.by_theorem)),
+        (tumours.penalties, tumours.choose_loss),
+    ]:
+        loss()
+        here, found = variable.asnumpy(), variable.grad.asnumpy()
+        direction = here * random.normal(0, 1, here.shape)  # no sign changes: there are norms
+        values = []
+        for shift in (1e-5, -1e-5):
+            variable[:] = layers.nd.array(here + shift * direction, dtype="float64")
+            values.append(loss())
+        variable[:] = layers.nd.array(here, dtype="float64")
+        numeric = (values[0] - values[1]) / 2e-5
+        assert (found * direction).sum() == pytest.approx(numeric, rel=1e-5)
+
+
+def test_the_argmin_layer_gives_the_weights_of_scikit_learn(digits):
+    import numpy as np
+    from sklearn.linear_model import LogisticRegression
+
+    tumours = load("implicit_layers").Tumours()
+    features, signs = (a.asnumpy() for a in tumours.fit)
+    model = LogisticRegression(C=10 / len(signs), tol=1e-10, max_iter=1000)
+    model.fit(features[:, :-1], signs)
+    expected = [*model.coef_[0], model.intercept_[0]]
+    np.testing.assert_allclose(tumours.weights().asnumpy(), expected, atol=1e-6)
