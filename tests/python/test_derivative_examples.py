@@ -224,3 +224,57 @@ def test_the_centre_of_the_posterior_is_what_scikit_learn_finds(monte_carlo):
     chances = 1 / (1 + np.exp(-x @ mode))
     hessian = (x * (chances * (1 - chances))[:, None]).T @ x + np.eye(31)
     np.testing.assert_allclose(factor @ factor.T @ hessian, np.eye(31), atol=1e-9)
+
+
+def test_a_network_learns_to_learn_sinusoids(monkeypatch, capsys):
+    assert run_in_place("meta_learning", monkeypatch, "--quick") == 0
+    after = re.findall(r"inner steps: (.*)", capsys.readouterr().out)
+    together, learnt = ([float(error) for error in line.split(", ")] for line in after)
+    assert learnt == sorted(learnt, reverse=True)
+    assert learnt[-1] < together[-1] / 2
+    assert run_in_place("meta_learning", monkeypatch, "--steps", 5) == 1
+    assert "as this run should reach" in capsys.readouterr().out
+
+
+def test_the_gradient_through_the_inner_steps_is_exact():
+    """Without second derivatives the weights' is another, by more than a tenth."""
+    meta = load("meta_learning")
+    random = np.random.RandomState(0)
+    learner = meta.Learner(random, "float64")
+    tasks = meta.random_tasks(random, 5, dtype="float64")
+    here = [v.asnumpy() for v in learner.variables]
+    directions = [random.normal(0, 1, v.shape) for v in here]
+
+    def slope(second_order=True):
+        learner.loss(tasks, second_order=second_order)
+        return sum((v.grad.asnumpy() * d).sum() for v, d in zip(learner.variables, directions))
+
+    exact, approximate = slope(), slope(second_order=False)
+    losses = []
+    for shift in (1e-5, -1e-5):
+        for variable, value, direction in zip(learner.variables, here, directions):
+            variable[:] = meta.nd.array(value + shift * direction, dtype="float64")
+        losses.append(learner.loss(tasks))
+    assert exact == pytest.approx((losses[0] - losses[1]) / 2e-5, rel=1e-6)
+    assert abs(approximate - exact) > 0.1 * abs(exact)
+
+
+def test_tasks_are_learnt_side_by_side_as_they_are_alone():
+    meta = load("meta_learning")
+    random = np.random.RandomState(0)
+    learner = meta.Learner(random, "float64")
+    learn, test = meta.random_tasks(random, 4, dtype="float64")
+    together = meta.adapt(learner.weights, learner.rates, learn, 3)
+    for i in range(4):
+        data = [a[i : i + 1] for a in learn]
+        weights = [w.copy() for w in learner.weights]
+        for _ in range(3):
+            for weight in weights:
+                weight.attach_grad()
+            with meta.autograd.record():
+                error = meta.errors(weights, data)
+            error.backward()
+            weights = [w - r * w.grad for w, r in zip(weights, learner.rates)]
+        for alone, rows in zip(weights, together):
+            np.testing.assert_allclose(rows[i : i + 1].asnumpy(), alone.asnumpy(), rtol=1e-9)
+        assert not np.allclose(weights[0].asnumpy(), learner.weights[0].asnumpy())
