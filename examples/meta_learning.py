@@ -4,7 +4,7 @@
     python examples/meta_learning.py --quick     # 300 steps, to see that everything works
 
 A task is a sinusoid of some amplitude and phase, and ten points of it to learn from. The inner
-optimizer takes steps of gradient descent on those, each weight with a learning rate of its own. What
+optimizer takes steps of gradient descent on those, each weight with its own learning rate. What
 counts is the error after them, elsewhere on the sinusoid. The outer optimizer moves the starting
 weights and the learning rates against the gradient of that: `create_graph=True` records the inner
 gradients, so it passes through them and holds second derivatives (MAML, with learnt rates).

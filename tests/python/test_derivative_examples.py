@@ -263,7 +263,7 @@ def test_tasks_are_learnt_side_by_side_as_they_are_alone():
     meta = load("meta_learning")
     random = np.random.RandomState(0)
     learner = meta.Learner(random, "float64")
-    learn, test = meta.random_tasks(random, 4, dtype="float64")
+    learn, _ = meta.random_tasks(random, 4, dtype="float64")
     together = meta.adapt(learner.weights, learner.rates, learn, 3)
     for i in range(4):
         data = [a[i : i + 1] for a in learn]
@@ -278,3 +278,68 @@ def test_tasks_are_learnt_side_by_side_as_they_are_alone():
         for alone, rows in zip(weights, together):
             np.testing.assert_allclose(rows[i : i + 1].asnumpy(), alone.asnumpy(), rtol=1e-9)
         assert not np.allclose(weights[0].asnumpy(), learner.weights[0].asnumpy())
+
+
+@pytest.fixture
+def private(scans):
+    pytest.importorskip("mxtape.autograd.batching")
+    return load("private_gradients")
+
+
+def test_digits_are_learnt_in_private(private, monkeypatch, capsys):
+    assert run_in_place("private_gradients", monkeypatch, "--quick") == 0
+    epsilons = re.findall(r"epsilon ([\w.]+)", capsys.readouterr().out)
+    assert epsilons[0] == "inf"
+    assert 0.1 < float(epsilons[1]) < 5
+    assert run_in_place("private_gradients", monkeypatch, "--steps", 1) == 1
+    assert "less than the 92 %" in capsys.readouterr().out
+
+
+def test_one_scan_moves_the_sum_by_no_more_than_the_bound(private):
+    network = private.Network(np.random.RandomState(0))
+    images, labels = (private.nd.array(a[:40]) for a in private.load_digits()[0])
+    gradients = private.autograd.vmap(network.gradients)(images, labels)
+    bound = 2.7
+    sums, lengths = private.clipped_sum(gradients, bound)
+    lengths = lengths.asnumpy()
+    assert lengths.min() < bound < lengths.max()
+    expected = 0
+    for i, length in enumerate(lengths):
+        row = np.concatenate([g.asnumpy()[i].ravel() for g in gradients])
+        assert np.linalg.norm(row) == pytest.approx(length, rel=1e-5)
+        expected += row * min(1, bound / length)
+        without = [j for j in range(40) if j != i]
+        others, _ = private.clipped_sum([g[without] for g in gradients], bound)
+        change = np.concatenate([(a - b).asnumpy().ravel() for a, b in zip(sums, others)])
+        assert np.linalg.norm(change) == pytest.approx(min(length, bound), rel=1e-4)
+    found = np.concatenate([s.asnumpy().ravel() for s in sums])
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_gradients_of_scans_add_up_to_that_of_their_loss(private):
+    nd, network = private.nd, private.Network(np.random.RandomState(0))
+    images, labels = (nd.array(a[:20]) for a in private.load_digits()[0])
+    gradients = private.autograd.vmap(network.gradients)(images, labels)
+    with private.autograd.record():
+        loss = -nd.pick(nd.log_softmax(network(images)), labels).sum()
+    loss.backward()
+    for of_each, weight in zip(gradients, network.weights):
+        assert of_each.shape == (20, *weight.shape)
+        np.testing.assert_allclose(of_each.sum(axis=0).asnumpy(), weight.grad.asnumpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize(("order", "share", "noise"), [(2, 0.1, 2.0), (7, 0.1, 1.0), (12, 0.5, 3)])
+def test_privacy_is_counted_as_integrals_say(order, share, noise):
+    integrate = pytest.importorskip("scipy.integrate")
+    private = load("private_gradients")
+
+    def moment(x):
+        density = np.exp(-(x**2) / (2 * noise**2)) / (noise * np.sqrt(2 * np.pi))
+        ratio = 1 - share + share * np.exp((2 * x - 1) / (2 * noise**2))
+        return density * ratio**order
+
+    expected = np.log(integrate.quad(moment, -40, 60, limit=500)[0]) / (order - 1)
+    assert private.renyi_divergence(order, share, noise) == pytest.approx(expected, rel=1e-6)
+    epsilon = private.privacy(100, share, noise, 1e-5)
+    assert private.privacy(100, share, 2 * noise, 1e-5) < epsilon
+    assert epsilon < private.privacy(400, share, noise, 1e-5)
