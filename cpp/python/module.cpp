@@ -97,6 +97,11 @@ PYBIND11_MODULE(MXTAPE_MODULE_NAME, m) {
     fusion::set_threshold(std::atoll(elements));
   }
   m.def("address", [](py::handle x) { return reinterpret_cast<uintptr_t>(as_array(x).bytes()); });
+  // Changes with every write to the memory; of other memory it says nothing.
+  m.def("state_of_memory", [](py::handle x) {
+    const NDArray& array = as_array(x);
+    return py::make_tuple(reinterpret_cast<uintptr_t>(array.bytes()), array.storage()->version());
+  });
   m.def("shares_memory",
         [](py::handle a, py::handle b) { return as_array(a).storage() == as_array(b).storage(); });
   m.def("seed", &seed_random);
