@@ -102,7 +102,7 @@ void record_call(const OpSchema& op, Inputs inputs, const ParamsRef& params, Mod
                  std::span<NDArray> outputs) {
   if (mode.traced) return call_trace->call(op, inputs, params, outputs);
   Ref<OpNode> node = OpNode::record(op, inputs, outputs, params, mode);
-  if (mode.packs) [[unlikely]] watch_recorded(*node, inputs, outputs);
+  if (mode.packs) watch_recorded(*node, inputs, outputs);
   for (size_t i = 1; i < outputs.size(); ++i) outputs[i].set_edge(node, static_cast<uint32_t>(i));
   outputs[0].set_edge(std::move(node), 0);
 }
@@ -422,9 +422,9 @@ void invoke_step(const OpSchema& op, Inputs inputs, const ParamsRef& params, Mod
   call.whole_ = whole;
   call.step_ = true;
   try {
-    const bool dense = specs.empty() ? call.infer_in_line()
-                                     : std::max(last_form(inputs), last_form(Arrays(outputs))) ==
-                                           Form::kDense;
+    const bool dense =
+        specs.empty() ? call.infer_in_line()
+                      : std::max(last_form(inputs), last_form(Arrays(outputs))) == Form::kDense;
     if (!dense) {
       return invoke_form(op, inputs, params, outputs);
     }
@@ -493,8 +493,7 @@ void record_view(const OpSchema& op, const NDArray& input, const ParamsRef& para
 namespace {
 
 // Calls in which an array has been packed.
-void invoke_unpacked(const OpSchema& op, Inputs inputs, const ParamsRef& params,
-                     Outputs& outputs) {
+void invoke_unpacked(const OpSchema& op, Inputs inputs, const ParamsRef& params, Outputs& outputs) {
   std::vector<NDArray> dense;
   for (const NDArray& input : inputs) {
     const bool packed = input.storage()->form() == Form::kPacked;
