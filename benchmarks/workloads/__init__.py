@@ -16,6 +16,7 @@ from . import (
     package,
     small_ops,
     training,
+    transforms,
 )
 
 # What `make bench` runs unless told otherwise.
@@ -29,6 +30,7 @@ STANDARD = {
     **chain.BY_NUMBER,
     **normalization.WORKLOADS,
     **hessian_vector.WORKLOADS,
+    **transforms.WORKLOADS,
     **dot.WORKLOADS,
     **adam.WORKLOADS,
     **embedding.WORKLOADS,

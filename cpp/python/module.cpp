@@ -10,6 +10,7 @@
 #include "python/gil.h"
 #include "python/ndarray_type.h"
 #include "python/profile.h"
+#include "python/transforms.h"
 #include "python/symbol_type.h"
 #include "python/tape.h"
 #include "python/view.h"
@@ -61,6 +62,7 @@ PYBIND11_MODULE(MXTAPE_MODULE_NAME, m) {
   init_autograd(m);
   init_checkpoint(m);
   init_tape(m);
+  init_transforms(m);
   init_scopes(m);
   init_sites(m);
   init_graph(m);
