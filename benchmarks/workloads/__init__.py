@@ -14,6 +14,7 @@ from . import (
     normalization,
     operators,
     package,
+    per_example_gradients,
     small_ops,
     training,
 )
@@ -29,6 +30,7 @@ STANDARD = {
     **chain.BY_NUMBER,
     **normalization.WORKLOADS,
     **hessian_vector.WORKLOADS,
+    **per_example_gradients.WORKLOADS,
     **dot.WORKLOADS,
     **adam.WORKLOADS,
     **embedding.WORKLOADS,

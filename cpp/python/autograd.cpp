@@ -6,6 +6,7 @@
 
 #include "autograd/backward.h"
 #include "autograd/recorder.h"
+#include "op/batch.h"
 #include "op/invoke.h"
 #include "python/gil.h"
 #include "python/ndarray_type.h"
@@ -254,7 +255,7 @@ void init_autograd(py::module_& m) {
   m.def("set_training",
         [](bool on) { return std::exchange(autograd::thread_mode().training, on); });
   m.def("mark_variables", mark_variables);
-  m.def("detach", [](py::handle x) { return wrap_object(as_array(x).detached()); });
+  m.def("detach", [](py::handle x) { return wrap_object(detached(as_array(x))); });
   m.def("on_tape", [](py::handle x) { return autograd::on_tape(as_array(x, "arguments")); });
   // Hangs `x` where `like` hangs, or takes it off the tape.
   m.def("set_edge", [](py::handle x, py::handle like) {
