@@ -184,6 +184,8 @@ class _Methods(_Native):
 
     def __repr__(self):
         shape = "x".join(str(extent) for extent in self.shape)
+        if _core.is_batched(self):
+            return f"<batched NDArray {shape} @{self.context}>"
         return f"\n{_core.as_numpy(self, True)!s}\n<NDArray {shape} @{self.context}>"
 
     def __iter__(self):
@@ -300,7 +302,10 @@ class _Methods(_Native):
             raise ValueError(f"attach_grad: storage type {stype!r} is not supported")
         if grad_req not in ("write", "add", "null"):
             raise KeyError(grad_req)
-        buffer = _core.full(list(self.shape), 0.0, self.dtype)
+        if _core.is_batched(self):
+            buffer = register.get("zeros_like")(self)
+        else:
+            buffer = _core.full(list(self.shape), 0.0, self.dtype)
         _core.set_device(buffer, *_core.device(self))
         _core.mark_variables([self], [buffer], [grad_req])
 
