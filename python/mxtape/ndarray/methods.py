@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._loader import core as _core
+from .._missing import see
 from ..base import MXNetError, integer_types
 from ..context import Context, check_context
 from . import dlpack as _dlpack
@@ -268,7 +269,7 @@ class _Methods(_Native):
 
     def as_np_ndarray(self):
         """Not supported: the mx.np interface is not in mxtape."""
-        raise MXNetError("as_np_ndarray: mx.np is not in mxtape yet; see docs/differences.md")
+        raise MXNetError(f"as_np_ndarray: mx.np is not in mxtape yet; {see('as_np_ndarray')}")
 
     def tostype(self, stype):
         """A copy of the array; other storage types than 'default' are not supported."""
