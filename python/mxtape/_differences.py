@@ -56,7 +56,8 @@ def entries():
     found: list[Entry] = []
     with open(path(), encoding="utf-8") as page:
         lines = page.read().splitlines()
-    heading, text, start = "", [], 0
+    text: list[str] = []
+    heading, start = "", 0
     for number, line in enumerate([*lines, ""], 1):
         if line.startswith(("#", "|", ">>>", "- ")) or not line.strip():
             if text and not text[0].startswith((">>>", "...")):

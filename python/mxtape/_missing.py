@@ -76,10 +76,58 @@ def explain(module, name):
     """Why `module` has no `name`, as a text."""
     whole = f"{module}.{name}".partition(".")[2]
     plain = f"module {module!r} has no attribute {name!r}"
-    return why(whole) or plain + ("" if name.startswith("__") else _like(module, name))
+    return why(whole) or plain + ("" if name.startswith("_") else _like(module, name))
+
+
+def argument_hint(key, known):
+    """What was probably meant by an argument that a function does not have, or nothing.
+
+    >>> argument_hint("keepdim", "data, axis, keepdims")
+    "; did you mean 'keepdims'?"
+    """
+    from ._habits import argument
+
+    names = known.split(", ")
+    return argument(key, names) or guess(key, names)
+
+
+class _Elsewhere:
+    """An attribute that other libraries have: asking for it is an AttributeError with a hint."""
+
+    __slots__ = ("hint", "name")
+
+    def __init__(self, name, hint):
+        self.name, self.hint = name, hint
+
+    def __get__(self, instance, owner):
+        text = f"{owner.__name__!r} object has no attribute {self.name!r}; here: {self.hint}"
+        raise AttributeError(text)
+
+
+def elsewhere(cls, table):
+    """Gives a class hints for attributes that it has not: lines of a name and what to write here.
+
+    >>> class Array:
+    ...     pass
+    >>> elsewhere(Array, "numpy: x.asnumpy()")
+    >>> hasattr(Array(), "numpy")
+    False
+    >>> Array().numpy
+    Traceback (most recent call last):
+        ...
+    AttributeError: 'Array' object has no attribute 'numpy'; here: x.asnumpy()
+    """
+    for line in table.strip().splitlines():
+        name, hint = line.strip().split(": ", 1)
+        setattr(cls, name, _Elsewhere(name, hint))
 
 
 def _like(module, name):
+    from ._habits import function
+
+    hint = function(module.partition(".")[2], name)
+    if hint:
+        return hint
     found = sys.modules.get(module)
     return guess(name, {*dir(found), *getattr(found, "__all__", ())})
 

@@ -15,7 +15,7 @@ import importlib
 import weakref
 from typing import Any
 
-from .. import _borrowed
+from .. import _borrowed, _missing
 from .._loader import core as _core
 from ..base import MXNetError
 from ..ndarray import NDArray, zeros_like
@@ -464,7 +464,7 @@ def _extra(name):
             return importlib.import_module(f".{module}", __name__)
         if name in names.split():
             return getattr(importlib.import_module(f".{module}", __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return _missing.refuse(__name__, name)
 
 
 __getattr__ = _borrowed.borrow(

@@ -182,7 +182,7 @@ def _explain(name):
             f"mxtape.test_utils.{name} is not in mxtape: it needs {_NOT_HERE[name]}; "
             f"{_missing.see(name)}"
         )
-    raise AttributeError(f"module 'mxtape.test_utils' has no attribute {name!r}")
+    return _missing.refuse(__name__, name)
 
 
 __all__ += ["mx"]
