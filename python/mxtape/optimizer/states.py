@@ -115,11 +115,7 @@ def loads(data):
     """
     try:
         value = _Unpickler(io.BytesIO(data)).load()
-    except (
-        *(AttributeError, EOFError, ImportError, IndexError, KeyError, TypeError, ValueError),
-        pickle.UnpicklingError,
-        struct.error,
-    ) as error:
+    except (IndexError, KeyError, ValueError, pickle.UnpicklingError, struct.error) as error:
         raise pickle.UnpicklingError(
             "these are not states of an optimizer, as Trainer.save_states or Updater.get_states "
             f"write them, or not the whole of them: {type(error).__name__}: {error}"
