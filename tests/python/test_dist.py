@@ -175,3 +175,33 @@ def test_one_process():
     assert dist_program.pulled(store, "w").tolist() == [0.5, 0.5]
     with pytest.raises(TypeError, match="cannot be pickled"):
         store.__reduce__()
+
+
+def test_a_trainers_weights_are_the_stores_values():
+    """They are not copied back and forth; where they cannot be shared, they are copied."""
+    pytest.importorskip("mpi4py")
+    net = mx.gluon.nn.Dense(1, in_units=2, use_bias=False)
+    net.initialize(mx.init.One())
+    store = mx.kv.create("dist_sync")
+    trainer = mx.gluon.Trainer(
+        net.collect_params(), "sgd", {"learning_rate": 0.5}, kvstore=store, update_on_kvstore=True
+    )
+
+    def step():
+        with mx.autograd.record():
+            loss = net(mx.nd.array([[1.0, 2.0]]))
+        loss.backward()
+        trainer.step(1)
+        weight = net.weight.data()
+        values = weight.asnumpy().tolist()
+        assert dist_program.pulled(store, 0, (1, 2)).tolist() == values
+        return values, mx.base._core.shares_memory(store._values[0], weight)
+
+    assert step() == ([[0.5, 0.0]], True)
+    assert step() == ([[0.0, -1.0]], True)
+    net.weight.data()[:] = 4
+    assert step() == ([[3.5, 3.0]], True)
+    net.weight._data = [mx.nd.zeros((1, 2))]  # as when a parameter gets another array
+    net.weight.data().attach_grad()
+    net.weight._grad = [net.weight.data().grad]
+    assert step() == ([[3.0, 2.0]], False)

@@ -156,6 +156,8 @@ class Trainer:
             arrays = [param.list_data() for param in ready]
             if isinstance(store, KVStore):
                 store.broadcast(keys, [copies[0] for copies in arrays], arrays)
+                if self._distributed and self._update_on_kvstore and len(self._contexts) == 1:
+                    store._share(keys, [copies[0] for copies in arrays])
             else:
                 for key, copies in zip(keys, arrays):
                     store.broadcast(key, copies[0], copies)
