@@ -11,7 +11,7 @@ from .base import MXNetError, integer_types
 class _Thread(threading.local):
     """What one thread has made current, and what its open ``with`` blocks return to."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.context: Optional[Context] = None
         self.outer: list[Optional[Context]] = []
 
@@ -39,7 +39,7 @@ class Context:
     default_ctx: ClassVar["Context"]
     _thread: ClassVar[_Thread] = _Thread()
 
-    def __init__(self, device_type, device_id=0):
+    def __init__(self, device_type, device_id=0) -> None:
         self.device_typeid: int
         self.device_id: int
         if isinstance(device_type, Context):
@@ -56,7 +56,7 @@ class Context:
             self.device_id = device_id
 
     @property
-    def device_type(self):
+    def device_type(self) -> str:
         """Name of the type of device."""
         return Context.devtype2str[self.device_typeid]
 
@@ -85,7 +85,7 @@ class Context:
         thread = Context._thread
         thread.context = thread.outer.pop()
 
-    def empty_cache(self):
+    def empty_cache(self) -> None:
         """Gives memory that no array uses back to the system."""
         from ._loader import core
 
@@ -97,27 +97,27 @@ _gpu_as_cpu = os.environ.get("MXTAPE_GPU_AS_CPU", "0") not in ("", "0")
 Context.default_ctx = Context("cpu", 0)
 
 
-def cpu(device_id=0):
+def cpu(device_id=0) -> Context:
     """The CPU. All numbers mean the same device; they only tell contexts apart."""
     return Context("cpu", device_id)
 
 
-def cpu_pinned(device_id=0):
+def cpu_pinned(device_id=0) -> Context:
     """The CPU: there is no GPU to pin memory for."""
     return Context("cpu_pinned", device_id)
 
 
-def gpu(device_id=0):
+def gpu(device_id=0) -> Context:
     """A GPU context. It can be named and compared; making an array on it is an MXNetError."""
     return Context("gpu", device_id)
 
 
-def num_gpus():
+def num_gpus() -> int:
     """Number of GPUs: 0, or 1 where the CPU stands for it (``MXTAPE_GPU_AS_CPU``)."""
     return int(_gpu_as_cpu)
 
 
-def treat_gpu_as_cpu():
+def treat_gpu_as_cpu() -> None:
     """Makes ``gpu(i)`` another name of ``cpu(i)``, in this process and those that it starts.
 
     ``MXTAPE_GPU_AS_CPU=1`` in the environment does the same from the start, and so does
@@ -128,12 +128,12 @@ def treat_gpu_as_cpu():
     os.environ["MXTAPE_GPU_AS_CPU"] = "1"
 
 
-def gpu_memory_info(device_id=0):
+def gpu_memory_info(device_id=0) -> tuple[int, int]:
     """Free and total memory of a GPU; an MXNetError, as there is none."""
     raise MXNetError(f"gpu_memory_info({device_id}): mxtape has no GPUs")
 
 
-def current_context():
+def current_context() -> Context:
     """The context on which new arrays are made."""
     context = Context._thread.context
     return Context.default_ctx if context is None else context

@@ -1,6 +1,7 @@
 """Operators written in Python: ``mx.operator``, called through ``mx.nd.Custom``."""
 
 from collections import namedtuple
+from typing import Any
 
 import numpy as np
 
@@ -488,7 +489,7 @@ class _Prepared:
         signature = [(x.shape, x.dtype) for x in arrays]
         if self.made_for != signature:
             self.op, self.made_for = _created(self.op_type, self.prop, arrays), signature
-        results = _Call(self.op_type, self.op, shapes[1], types[1], aux)(*inputs)
+        results: Any = _Call(self.op_type, self.op, shapes[1], types[1], aux)(*inputs)
         return results if isinstance(results, (list, tuple)) else [results]
 
 
@@ -544,7 +545,7 @@ def Custom(*args, op_type=None, out=None, name=None, **kwargs):
     inputs, aux = arrays[: len(arguments)], arrays[len(arguments) :]
     shapes, types = _inferred(op_type, prop, inputs, len(states))
     op = _created(op_type, prop, arrays)
-    results = _Call(op_type, op, shapes[1], types[1], aux)(*inputs)
+    results: Any = _Call(op_type, op, shapes[1], types[1], aux)(*inputs)
     if out is not None:
         targets = [out] if isinstance(out, _NDArray) else list(out)
         if len(targets) != len(results):

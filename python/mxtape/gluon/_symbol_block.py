@@ -32,7 +32,7 @@ class SymbolBlock(HybridBlock):
     ((2, 4), ['fc_weight', 'fc_bias'])
     """
 
-    def __init__(self, outputs, inputs, params=None):
+    def __init__(self, outputs, inputs, params=None) -> None:
         super().__init__(prefix=None, params=None)
         self._prefix = ""
         self._params = ParameterDict("", params)

@@ -85,7 +85,7 @@ class Loss(HybridBlock):
     <NDArray 2 @cpu(0)>
     """
 
-    def __init__(self, weight, batch_axis, **kwargs):
+    def __init__(self, weight, batch_axis, **kwargs) -> None:
         super().__init__(**kwargs)
         self._batch_axis = batch_axis
         self._weight = weight
@@ -123,7 +123,7 @@ class L2Loss(Loss):
     <NDArray 2 @cpu(0)>
     """
 
-    def __init__(self, weight=1.0, batch_axis=0, **kwargs):
+    def __init__(self, weight=1.0, batch_axis=0, **kwargs) -> None:
         super().__init__(weight, batch_axis, **kwargs)
 
     def hybrid_forward(self, F, pred, label, sample_weight=None):
@@ -146,7 +146,7 @@ class L1Loss(Loss):
     <NDArray 2 @cpu(0)>
     """
 
-    def __init__(self, weight=None, batch_axis=0, **kwargs):
+    def __init__(self, weight=None, batch_axis=0, **kwargs) -> None:
         super().__init__(weight, batch_axis, **kwargs)
 
     def hybrid_forward(self, F, pred, label, sample_weight=None):
@@ -177,7 +177,7 @@ class HuberLoss(Loss):
     <NDArray 2 @cpu(0)>
     """
 
-    def __init__(self, rho=1, weight=None, batch_axis=0, **kwargs):
+    def __init__(self, rho=1, weight=None, batch_axis=0, **kwargs) -> None:
         super().__init__(weight, batch_axis, **kwargs)
         self._rho = rho
 
@@ -215,7 +215,7 @@ class SigmoidBinaryCrossEntropyLoss(Loss):
     [0.6930000185966492, 0.6930000185966492, 0.0, 50.0]
     """
 
-    def __init__(self, from_sigmoid=False, weight=None, batch_axis=0, **kwargs):
+    def __init__(self, from_sigmoid=False, weight=None, batch_axis=0, **kwargs) -> None:
         super().__init__(weight, batch_axis, **kwargs)
         self._from_sigmoid = from_sigmoid
 
@@ -281,7 +281,7 @@ class SoftmaxCrossEntropyLoss(Loss):
         weight=None,
         batch_axis=0,
         **kwargs,
-    ):
+    ) -> None:
         super().__init__(weight, batch_axis, **kwargs)
         self._axis, self._sparse_label = axis, sparse_label
         self._from_logits = from_logits
@@ -341,7 +341,7 @@ class KLDivLoss(Loss):
     <NDArray 1 @cpu(0)>
     """
 
-    def __init__(self, from_logits=True, axis=-1, weight=None, batch_axis=0, **kwargs):
+    def __init__(self, from_logits=True, axis=-1, weight=None, batch_axis=0, **kwargs) -> None:
         super().__init__(weight, batch_axis, **kwargs)
         self._axis = axis
         self._from_logits = from_logits
@@ -392,7 +392,7 @@ class CTCLoss(Loss):
     <NDArray 1 @cpu(0)>
     """
 
-    def __init__(self, layout="NTC", label_layout="NT", weight=None, **kwargs):
+    def __init__(self, layout="NTC", label_layout="NT", weight=None, **kwargs) -> None:
         for given, allowed in ((layout, ("NTC", "TNC")), (label_layout, ("NT", "TN"))):
             if given not in allowed:
                 raise AssertionError(f"CTCLoss: layout {given!r} is not one of {allowed}")
@@ -443,7 +443,7 @@ class HingeLoss(Loss):
     <NDArray 2 @cpu(0)>
     """
 
-    def __init__(self, margin=1, weight=None, batch_axis=0, **kwargs):
+    def __init__(self, margin=1, weight=None, batch_axis=0, **kwargs) -> None:
         super().__init__(weight, batch_axis, **kwargs)
         self._margin = margin
 
@@ -464,7 +464,7 @@ class SquaredHingeLoss(Loss):
     <NDArray 2 @cpu(0)>
     """
 
-    def __init__(self, margin=1, weight=None, batch_axis=0, **kwargs):
+    def __init__(self, margin=1, weight=None, batch_axis=0, **kwargs) -> None:
         super().__init__(weight, batch_axis, **kwargs)
         self._margin = margin
 
@@ -498,7 +498,7 @@ class LogisticLoss(Loss):
     [0.6930000185966492, 0.0, 50.0]
     """
 
-    def __init__(self, weight=None, batch_axis=0, label_format="signed", **kwargs):
+    def __init__(self, weight=None, batch_axis=0, label_format="signed", **kwargs) -> None:
         super().__init__(weight, batch_axis, **kwargs)
         if label_format not in ("signed", "binary"):
             raise ValueError(
@@ -543,7 +543,7 @@ class TripletLoss(Loss):
     <NDArray 1 @cpu(0)>
     """
 
-    def __init__(self, margin=1, weight=None, batch_axis=0, **kwargs):
+    def __init__(self, margin=1, weight=None, batch_axis=0, **kwargs) -> None:
         super().__init__(weight, batch_axis, **kwargs)
         self._margin = margin
 
@@ -584,7 +584,9 @@ class PoissonNLLLoss(Loss):
     <NDArray 1 @cpu(0)>
     """
 
-    def __init__(self, weight=None, from_logits=True, batch_axis=0, compute_full=False, **kwargs):
+    def __init__(
+        self, weight=None, from_logits=True, batch_axis=0, compute_full=False, **kwargs
+    ) -> None:
         super().__init__(weight, batch_axis, **kwargs)
         self._compute_full = compute_full
         self._from_logits = from_logits
@@ -628,7 +630,7 @@ class CosineEmbeddingLoss(Loss):
     [[1.0], [0.7099999785423279]]
     """
 
-    def __init__(self, weight=None, batch_axis=0, margin=0, **kwargs):
+    def __init__(self, weight=None, batch_axis=0, margin=0, **kwargs) -> None:
         super().__init__(weight, batch_axis, **kwargs)
         self._margin = margin
 
@@ -687,7 +689,7 @@ class SDMLLoss(Loss):
     <NDArray 2 @cpu(0)>
     """
 
-    def __init__(self, smoothing_parameter=0.3, weight=1.0, batch_axis=0, **kwargs):
+    def __init__(self, smoothing_parameter=0.3, weight=1.0, batch_axis=0, **kwargs) -> None:
         super().__init__(weight, batch_axis, **kwargs)
         self.kl_loss = KLDivLoss(from_logits=True)
         self.smoothing_parameter = smoothing_parameter

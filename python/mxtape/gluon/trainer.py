@@ -60,7 +60,7 @@ class Trainer:
         kvstore="device",
         compression_params=None,
         update_on_kvstore=None,
-    ):
+    ) -> None:
         self._params = _listed(params)
         self._param2idx = {param.name: index for index, param in enumerate(self._params)}
         # Programs read these two: sparse arrays are not supported.
@@ -170,16 +170,16 @@ class Trainer:
         self._init_params()
 
     @property
-    def optimizer(self):
+    def optimizer(self) -> Any:
         """The optimizer; after :meth:`load_states`, the one that was loaded."""
         return self._optimizer
 
     @property
-    def learning_rate(self):
+    def learning_rate(self) -> float:
         """The learning rate, before the parameters' multipliers."""
         return self._optimizer.learning_rate
 
-    def set_learning_rate(self, lr):
+    def set_learning_rate(self, lr) -> None:
         """Sets the learning rate of an optimizer that has no schedule.
 
         Parameters
@@ -193,7 +193,7 @@ class Trainer:
         """
         self._optimizer.set_learning_rate(lr)
 
-    def step(self, batch_size, ignore_stale_grad=False):
+    def step(self, batch_size, ignore_stale_grad=False) -> None:
         """Adds up the gradients of all contexts and workers, and updates the parameters.
 
         Call it after ``backward``, outside ``record()``.
@@ -228,7 +228,7 @@ class Trainer:
         if self._update_on_kvstore or not self._has_overflow():
             self._update(ignore_stale_grad)
 
-    def allreduce_grads(self):
+    def allreduce_grads(self) -> None:
         """Adds up the gradients of all contexts and workers, without an update.
 
         To do something with the sums, such as clipping by their norm, before :meth:`update`.
@@ -256,7 +256,7 @@ class Trainer:
         self._refuse_on_store("allreduce_grads")
         self._allreduce_grads()
 
-    def update(self, batch_size, ignore_stale_grad=False):
+    def update(self, batch_size, ignore_stale_grad=False) -> None:
         """Updates the parameters with the gradients as they are: :meth:`step` without the sums.
 
         Parameters
@@ -363,7 +363,7 @@ class Trainer:
             "all rows"
         )
 
-    def save_states(self, fname):
+    def save_states(self, fname) -> None:
         """Writes the optimizer with its states, schedule and counts of updates to a file.
 
         :meth:`load_states` reads it, here and in MXNet 1.9.1.
@@ -390,7 +390,7 @@ class Trainer:
         with open(fname, "wb") as f:
             f.write(states)
 
-    def load_states(self, fname):
+    def load_states(self, fname) -> None:
         """Goes on from a file that :meth:`save_states` wrote, here or in MXNet.
 
         The optimizer, its settings, schedule and counts of updates become those of the file. It

@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 
-def split_data(data, num_slice, batch_axis=0, even_split=True):
+def split_data(data, num_slice, batch_axis=0, even_split=True) -> list[ndarray.NDArray]:
     """Cuts an array into slices along one axis.
 
     Parameters
@@ -72,7 +72,7 @@ def split_data(data, num_slice, batch_axis=0, even_split=True):
     ]
 
 
-def split_and_load(data, ctx_list, batch_axis=0, even_split=True):
+def split_and_load(data, ctx_list, batch_axis=0, even_split=True) -> list[ndarray.NDArray]:
     """Cuts an array into as many slices as there are contexts, and puts one on each.
 
     Parameters
@@ -106,7 +106,7 @@ def split_and_load(data, ctx_list, batch_axis=0, even_split=True):
     return [part.as_in_context(ctx) for part, ctx in zip(slices, ctx_list)]
 
 
-def clip_global_norm(arrays, max_norm, check_isfinite=True):
+def clip_global_norm(arrays, max_norm, check_isfinite=True) -> Any:
     """Scales arrays in place, so that the 2-norm of all of them together is at most `max_norm`.
 
     Parameters

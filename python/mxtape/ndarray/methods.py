@@ -537,6 +537,47 @@ class _Methods(_Native):
         return split_v2(self, *args, **kwargs)
 
 
+_DOC = """An array of numbers of one type, which :func:`mxtape.nd.array` makes.
+
+It has a shape, a dtype and a context, and lies in memory in the order of its indices.
+
+Operators are methods and functions: ``x.sum(axis=0)`` is ``nd.sum(x, axis=0)``. Arithmetic
+broadcasts: ``x + y`` of the shapes (2, 3) and (1, 3) has the shape (2, 3). Both arrays must have
+one dtype. ``x[i:j]`` and ``x[i]`` are views, which share memory. ``x[[0, 2]]``, ``x[mask]`` and
+steps other than 1 are copies. ``x[key] = value`` and ``x += y`` write in place.
+
+Attributes
+----------
+shape : tuple of int
+dtype : type
+    Such as ``numpy.float32``.
+size, ndim : int
+    The numbers of elements and of axes.
+context, ctx : Context
+T : NDArray
+    Its axes in reverse order.
+grad : NDArray or None
+    The gradient buffer that :meth:`attach_grad` makes, and ``backward()`` writes.
+stype : str
+    ``'default'``.
+
+Examples
+--------
+>>> import mxtape as mx
+>>> x = mx.nd.array([[1, 2], [3, 4]])
+>>> x.attach_grad()
+>>> with mx.autograd.record():
+...     y = (x * x).sum()
+>>> y.backward()
+>>> x.grad
+<BLANKLINE>
+[[2. 4.]
+ [6. 8.]]
+<NDArray 2x2 @cpu(0)>
+>>> x.shape, x[0].asnumpy().tolist(), float(y)
+((2, 2), [1.0, 2.0], 30.0)
+"""
+
 # What arrays of NumPy, PyTorch and others have, and what to write instead.
 _ELSEWHERE = """
     all: x.min() of a comparison does it
@@ -580,4 +621,5 @@ def install(cls):
         if not hasattr(_Methods, name):
             setattr(cls, name, register.get(name))
     elsewhere(cls, _ELSEWHERE)
+    cls.__doc__ = _DOC
     cls.__module__ = "mxtape.ndarray"

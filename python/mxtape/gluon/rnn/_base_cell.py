@@ -29,7 +29,7 @@ class RecurrentCell(Block):
         Where the parameters are. Cells that are given the same one share them.
     """
 
-    def __init__(self, prefix=None, params=None):
+    def __init__(self, prefix=None, params=None) -> None:
         super().__init__(prefix=prefix, params=params)
         # Whether a modifier, such as ZoneoutCell, has taken this cell over.
         self._modified = False
@@ -249,7 +249,7 @@ class HybridRecurrentCell(RecurrentCell, HybridBlock):
     A subclass defines :meth:`state_info` and ``hybrid_forward(F, inputs, states, ...)``.
     """
 
-    def __init__(self, prefix=None, params=None):
+    def __init__(self, prefix=None, params=None) -> None:
         super().__init__(prefix=prefix, params=params)
 
     def _get_graph(self, *args):
