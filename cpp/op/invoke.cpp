@@ -261,7 +261,8 @@ void check_writable(const NDArray& array, std::string_view op) {
   if (!autograd::is_recording() || !autograd::on_tape(array)) return;
   fail(op, ": cannot write in place to an array of shape ", array.shape(),
        " that is in a recorded graph while recording: x[:] = ..., x += ... and out=x would change "
-       "values that gradients need. Write to a new array, or outside autograd.record()");
+       "values that gradients need. Make a new array, as x = x + y does, or write outside of "
+       "autograd.record()");
 }
 
 // False where not all arrays are dense.
