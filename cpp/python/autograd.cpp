@@ -8,6 +8,7 @@
 #include "autograd/errors.h"
 #include "autograd/hooks.h"
 #include "autograd/recorder.h"
+#include "op/batch.h"
 #include "op/invoke.h"
 #include "python/gil.h"
 #include "python/hooks.h"
@@ -281,9 +282,9 @@ void init_autograd(py::module_& m) {
         [](bool on) { return std::exchange(autograd::thread_mode().training, on); });
   m.def("mark_variables", mark_variables);
   m.def("detach", [](py::handle x) {
-    NDArray detached = as_array(x).detached();
-    autograd::set_off_tape(detached, autograd::OffTape::kDetached);
-    return wrap_object(std::move(detached));
+    NDArray off_tape = detached(as_array(x));
+    autograd::set_off_tape(off_tape, autograd::OffTape::kDetached);
+    return wrap_object(std::move(off_tape));
   });
   m.def("on_tape", [](py::handle x) { return autograd::on_tape(as_array(x, "arguments")); });
   // Hangs `x` where `like` hangs, or takes it off the tape.
