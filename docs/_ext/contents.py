@@ -1,0 +1,53 @@
+"""Makes Sphinx's table of contents from the lists of links in index.md.
+
+So the page has no directives, and reads the same on a source-hosting site. Programs outside of
+docs/ become downloads.
+"""
+
+import re
+from pathlib import Path
+
+SECTION = re.compile(r"^## +(.+)$", re.MULTILINE)
+# Pages over the pages of a folder.
+FOLDERS = {"reference": "reference/*.rst", "notes/README": "*.md"}
+LINK = re.compile(r"^[-*] +\[[^]]*\]\(([\w/-]+)\.md\)", re.MULTILINE)
+
+
+def toctrees(text):
+    """A hidden toctree for each section of `text`, of the pages that its list items begin with."""
+    pieces = SECTION.split(text)
+    found = []
+    for caption, body in zip(pieces[1::2], pieces[2::2]):
+        pages = LINK.findall(body)
+        if pages:
+            head = ["```{toctree}", ":hidden:", f":caption: {caption}", ""]
+            found.append("\n".join([*head, *pages, "```", ""]))
+    return found
+
+
+def within(text, page, docs):
+    """Links to folders and pages outside of docs/, which are not in the book, as plain text."""
+
+    def plain(match):
+        target = (page.parent / match[2]).resolve()
+        outside = docs not in target.parents and (target.is_dir() or target.suffix == ".md")
+        return match[1] if outside else match[0]
+
+    return re.sub(r"\[([^]]+)\]\((\.\./[^)#]*)\)", plain, text)
+
+
+def read(app, name, source):
+    page = Path(app.env.doc2path(name))
+    if page.suffix == ".md":
+        source[0] = within(source[0], page, Path(app.srcdir))
+    if name == "index":
+        source[0] += "\n" + "\n".join(toctrees(source[0]))
+    elif name in FOLDERS:
+        pages = page.parent.glob(FOLDERS[name])
+        names = sorted(str(p.relative_to(page.parent).with_suffix("")) for p in pages if p != page)
+        source[0] += "\n".join(["", "```{toctree}", ":hidden:", "", *names, "```", ""])
+
+
+def setup(app):
+    app.connect("source-read", read)
+    return {"parallel_read_safe": True}
