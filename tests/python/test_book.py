@@ -13,11 +13,14 @@ error: on a page it would be a quotation.
 
 import contextlib
 import doctest
+import functools
 import io
 import re
 from pathlib import Path
 
 import pytest
+
+import mxtape as mx
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md"]
@@ -84,3 +87,47 @@ def test_a_wrong_snippet_is_found():
     assert "line 2, in page" in run_page("```python\n>>> nothing\n```", "page")[1]
     skipped = "<!-- not run: a fragment -->\n```python\nnothing\n```\n"
     assert run_page(skipped, "page") == (0, "")
+
+
+BOOK = [page for page in PAGES if page.parent.name == "docs"]
+# Pages that name what is not supported, or operators that readers are to write.
+LISTS = {"differences.md", "operators.md", "adding-an-operator.md", "conformance.md"}
+
+
+@pytest.mark.parametrize(
+    "page", [p for p in BOOK if p.name not in LISTS], ids=lambda page: page.name
+)
+def test_names_in(page):
+    # `nd.softmax`, `autograd.grad(y, x)`: what a page names exists.
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    homes = {"mx": mx, "nd": mx.nd, "autograd": mx.autograd, "gluon": mx.gluon}
+    missing = []
+    for line in text.splitlines():
+        if "not supported" in line:
+            continue
+        cells = line.split("|")
+        spans = re.findall("`([^`]+)`", "|".join(cells[2:]) if cells[0] == "" else line)
+        for name in re.findall(r"(?<![\w.])((?:mx|nd|autograd|gluon)(?:\.\w+)+)", " ".join(spans)):
+            first, *parts = name.split(".")
+            try:
+                functools.reduce(getattr, parts, homes[first])
+            except AttributeError:
+                missing.append(name)
+    assert not missing
+
+
+def test_the_table_of_environment_variables_is_whole():
+    table = (
+        (ROOT / "docs/how-to.md").read_text(encoding="utf-8").split("## Environment variables")[1]
+    )
+    read = set()
+    for pattern, folder in (("*.py", "python"), ("*.cpp", "cpp"), ("*.h", "cpp")):
+        for file in (ROOT / folder).rglob(pattern):
+            text = file.read_text(encoding="utf-8")
+            read |= set(
+                re.findall(
+                    r"""(?:environ(?:\.get)?[(\[]\s*|std::getenv\(|is_switched_on\()"(\w+)""", text
+                )
+            )
+    assert {"MXTAPE_ISA", "MXTAPE_STALE", "MXNET_HOME", "MXTAPE_FUSE_ABOVE"} <= read
+    assert {name for name in read if f"`{name}`" not in table} == set()
