@@ -18,7 +18,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 PY := .venv/bin/python
 SETUP_INPUTS := pyproject.toml tools/dev_setup.sh tools/requirements.py
-PYTHON_SOURCES := python tests tools $(wildcard benchmarks examples docs)
+PYTHON_SOURCES := python tests tools $(wildcard benchmarks examples docs/conf.py docs/_ext)
 CPP_SOURCES = $(shell find cpp tests/cpp tests/fuzz benchmarks -name '*.h' -o -name '*.cpp')
 # What pytest runs: the tests, and the examples in the package's docstrings.
 PYTEST_TARGETS := $(wildcard tests/python tests/conformance) --pyargs mxtape --doctest-modules

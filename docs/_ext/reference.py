@@ -83,8 +83,8 @@ def signature(name, value):
     return re.sub(r"<([\w.]+)[^<>]*>", r"\1", text)
 
 
-SECTIONS = "Parameters Returns Yields Raises Attributes Examples Notes See Also Warns References"
-HEADING = re.compile(r"^(%s)\n-{3,}$" % "|".join(SECTIONS.split()), re.MULTILINE)
+SECTIONS = "Parameters Returns Yields Raises Attributes Examples Notes Warns References"
+HEADING = re.compile(f"^({'|'.join(SECTIONS.split())})\\n-{{3,}}$", re.MULTILINE)
 # What is markup in docstrings: `code`, ``code`` and roles. All else is text.
 MARKUP = re.compile(r"((?::[\w:]+:)?`+[^`]+`+)")
 
