@@ -58,28 +58,32 @@ def find(path):
         return getattr(find(parent), name)
 
 
-def defaults(name):
-    """The defaults of an operator's parameters, by the registry."""
+def operator_signature(value):
+    """The arguments of an operator with the defaults of its declaration."""
     from mxtape._loader import core
     from mxtape.ndarray import register
 
-    operator = register._names.get(name)
-    params = core.describe_op(operator)["params"] if operator else []
-    return {label: default for label, _, required, default, *_ in params if not required}
+    name = next(name for name, made in register.operators.items() if made is value)
+    info = core.describe_op(name)
+    shown = [label + ("=None" if optional else "") for label, optional in info["inputs"]]
+    if info["variadic"]:
+        shown = [f"*{info['inputs'][0][0]}"]
+    for label, kind, required, default, *_ in info["params"]:
+        text = default == "None" or "str" not in register._PARAM_TYPES[kind]
+        given = "" if required else f"={default}" if text else f"={default!r}"
+        shown.append(label + given)
+    return f"({', '.join([*shown, 'out=None', 'name=None'])})"
 
 
-def signature(name, value):
+def signature(value):
+    if type(value).__name__ == "Operator":
+        return operator_signature(value)
     try:
         found = inspect.signature(value)
     except (TypeError, ValueError):
         return "(...)"
-    known = defaults(name) if not inspect.isclass(value) else {}
-    shown = []
-    for p in found.parameters.values():
-        if repr(p.default) == "_Null":
-            p = p.replace(default=known.get(p.name, None))
-        shown.append(p.replace(annotation=inspect.Parameter.empty))
-    text = str(found.replace(parameters=shown, return_annotation=inspect.Signature.empty))
+    bare = [p.replace(annotation=p.empty) for p in found.parameters.values()]
+    text = str(found.replace(parameters=bare, return_annotation=found.empty))
     return re.sub(r"<([\w.]+)[^<>]*>", r"\1", text)
 
 
@@ -115,7 +119,10 @@ def listed(lines):
     made = []
     for i, line in enumerate(lines):
         described = i + 1 < len(lines) and lines[i + 1].startswith(" ")
-        if not line.strip() or line.startswith((" ", ">>>")) or not (" : " in line or described):
+        if line.startswith("    "):
+            made.append(line[2:])
+            continue
+        if not line.strip() or line.startswith(">>>") or not (" : " in line or described):
             made.append(line)
             continue
         name, _, kind = line.partition(" : ")
@@ -145,7 +152,7 @@ def indented(text, by="   "):
 
 
 def entry(kind, path, name, value):
-    head = f".. py:{kind}:: {path}{signature(name, value)}"
+    head = f".. py:{kind}:: {path}{signature(value)}"
     return f"{head}\n\n{indented(docstring(value))}\n"
 
 
@@ -199,7 +206,7 @@ def page(path, title):
             continue
         if id(value) in seen:
             same = f"   The same as :py:obj:`{seen[id(value)]}`."
-            lines.append(f".. py:function:: {name}{signature(name, value)}\n\n{same}\n")
+            lines.append(f".. py:function:: {name}{signature(value)}\n\n{same}\n")
             continue
         seen[id(value)] = name
         make = class_entry if inspect.isclass(value) else functools.partial(entry, "function")
