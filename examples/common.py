@@ -1,5 +1,5 @@
-"""What the examples share: the command line, the scanned digits, a progress bar, Adam, derivatives,
-and steps of Gluon networks."""
+"""What the examples share: the command line, the scanned digits, the tumours, a progress bar, Adam,
+derivatives, and steps of Gluon networks."""
 
 import hashlib
 import math
@@ -58,6 +58,25 @@ def load_digits():
 
     scans = load()
     return split((scans.data / 16).astype("float32"), scans.target.astype("float32"))
+
+
+def load_tumours():
+    """Return (features, signs) to learn from and (features, signs) held out, float64.
+
+    Features have mean 0 and deviation 1, and a last column of ones; signs are 1 (benign) and -1.
+    """
+    from sklearn.datasets import load_breast_cancer
+
+    data = load_breast_cancer()
+    parts = split(data.data, 2.0 * data.target - 1)
+    learnt = parts[0][0]
+    mean, deviation = learnt.mean(axis=0), learnt.std(axis=0)
+
+    def arrays(features, signs):
+        features = np.column_stack([(features - mean) / deviation, np.ones(len(signs))])
+        return [nd.array(v, dtype="float64") for v in (features, signs)]
+
+    return [arrays(*part) for part in parts]
 
 
 def batches(count, size):
@@ -173,6 +192,19 @@ def gradient_and_hessian(objective, x):
         elements = [first[i : i + 1] for i in range(len(first))]
     rows = [autograd.grad(element, x, retain_graph=True)[0] for element in elements]
     return loss.asscalar(), first.asnumpy(), nd.stack(*rows).asnumpy()
+
+
+def gradients_at(loss_of, arrays):
+    """The gradients of loss_of(*arrays), recorded. The arrays may be results on the tape.
+
+    `autograd.grad` differentiates for variables only. Zeros that are added to the arrays are such.
+    """
+    shifts = [nd.zeros_like(array) for array in arrays]
+    for shift in shifts:
+        shift.attach_grad()
+    with autograd.record():
+        loss = loss_of(*(array + shift for array, shift in zip(arrays, shifts)))
+        return autograd.grad(loss, shifts, create_graph=True)
 
 
 def walk_downhill(objective, x, aim, length, limit, tolerance, report, slack=0.0):
