@@ -260,7 +260,8 @@ void check_writable(const NDArray& array, std::string_view op) {
   if (!autograd::is_recording() || !autograd::on_tape(array)) return;
   fail(op, ": cannot write in place to an array of shape ", array.shape(),
        " that is in a recorded graph while recording: x[:] = ..., x += ... and out=x would change "
-       "values that gradients need. Write to a new array, or outside autograd.record()");
+       "values that gradients need. Make a new array, as x = x + y does, or write outside of "
+       "autograd.record()");
 }
 
 // False where not all arrays are dense.
@@ -422,9 +423,9 @@ void invoke_step(const OpSchema& op, Inputs inputs, const ParamsRef& params, Mod
   call.whole_ = whole;
   call.step_ = true;
   try {
-    const bool dense = specs.empty() ? call.infer_in_line()
-                                     : std::max(last_form(inputs), last_form(Arrays(outputs))) ==
-                                           Form::kDense;
+    const bool dense =
+        specs.empty() ? call.infer_in_line()
+                      : std::max(last_form(inputs), last_form(Arrays(outputs))) == Form::kDense;
     if (!dense) {
       return invoke_form(op, inputs, params, outputs);
     }

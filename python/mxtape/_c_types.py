@@ -8,6 +8,7 @@ import ctypes
 
 import numpy as np
 
+from ._missing import see
 from .base import MXNetError
 
 mx_float, mx_int, mx_int64, mx_uint = ctypes.c_float, ctypes.c_int, ctypes.c_int64, ctypes.c_uint
@@ -35,7 +36,7 @@ class _NoLibrary:
     """Stands for MXNet's shared library: every function of it is an AttributeError."""
 
     def __getattr__(self, name):
-        raise AttributeError(f"_LIB.{name}: mxtape has no C interface; see docs/differences.md")
+        raise AttributeError(f"_LIB.{name}: mxtape has no C interface; {see('_LIB')}")
 
     def __repr__(self):
         return "<no C library>"

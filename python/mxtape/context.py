@@ -1,10 +1,11 @@
 """Devices. mxtape computes on the CPU; a GPU context is an object that no array can be made on."""
 
+import os
 import threading
 from typing import ClassVar, Optional
 
 from . import _borrowed
-from .base import MXNetError
+from .base import MXNetError, integer_types
 
 
 class _Thread(threading.local):
@@ -44,7 +45,14 @@ class Context:
         if isinstance(device_type, Context):
             self.device_typeid, self.device_id = device_type.device_typeid, device_type.device_id
         else:
+            if device_type not in Context.devstr2type:
+                raise KeyError(
+                    f"Context: there is no kind of device {device_type!r}; expected one of "
+                    f"{', '.join(Context.devstr2type)}"
+                )
             self.device_typeid = Context.devstr2type[device_type]
+            if self.device_typeid == 2 and _gpu_as_cpu:
+                self.device_typeid = 1
             self.device_id = device_id
 
     @property
@@ -84,6 +92,8 @@ class Context:
         core.pool_trim()
 
 
+_gpu_as_cpu = os.environ.get("MXTAPE_GPU_AS_CPU", "0") not in ("", "0")
+
 Context.default_ctx = Context("cpu", 0)
 
 
@@ -103,8 +113,19 @@ def gpu(device_id=0):
 
 
 def num_gpus():
-    """Number of GPUs: 0."""
-    return 0
+    """Number of GPUs: 0, or 1 where the CPU stands for it (``MXTAPE_GPU_AS_CPU``)."""
+    return int(_gpu_as_cpu)
+
+
+def treat_gpu_as_cpu():
+    """Makes ``gpu(i)`` another name of ``cpu(i)``, in this process and those that it starts.
+
+    ``MXTAPE_GPU_AS_CPU=1`` in the environment does the same from the start, and so does
+    ``python -m mxtape run --gpu-as-cpu program.py``. ``num_gpus()`` is 1 then.
+    """
+    global _gpu_as_cpu
+    _gpu_as_cpu = True
+    os.environ["MXTAPE_GPU_AS_CPU"] = "1"
 
 
 def gpu_memory_info(device_id=0):
@@ -123,18 +144,26 @@ def check_context(ctx, what):
     if ctx is None:
         ctx = current_context()
     if not isinstance(ctx, Context):
-        ctx = parse_context(ctx)
+        ctx = parse_context(ctx, what)
     if ctx.device_typeid == 2:
-        raise MXNetError(f"{what}: no arrays can be made on {ctx}: mxtape computes only on the CPU")
+        raise MXNetError(
+            f"{what}: no arrays can be made on {ctx}: mxtape computes only on the CPU; use "
+            "mx.cpu(), or MXTAPE_GPU_AS_CPU=1 in the environment, with which gpu() means cpu()"
+        )
     return ctx
 
 
-def parse_context(text):
-    """The context that is written as ``'cpu(0)'``."""
+def parse_context(text, what="context"):
+    """The context that is written as ``'cpu(0)'``; `what` begins the message of an error."""
     name, _, number = str(text).partition("(")
-    if name not in Context.devstr2type:
-        raise MXNetError(f"not a context: {text!r}")
-    return Context(name, int(number.rstrip(")") or 0))
+    if name in Context.devstr2type and (not number or number.rstrip(")").isdigit()):
+        return Context(name, int(number.rstrip(")") or 0))
+    hint = ""
+    if isinstance(text, integer_types):
+        hint = f"; a shape of several extents is a tuple: {what}((2, 3)), not {what}(2, 3)"
+    elif name.startswith("cuda"):
+        hint = "; devices are mx.cpu() and mx.gpu()"
+    raise MXNetError(f"{what}: expected a context such as mx.cpu() as ctx, got {text!r}{hint}")
 
 
 __all__ = ["Context", "cpu", "cpu_pinned", "current_context", "gpu", "gpu_memory_info", "num_gpus"]

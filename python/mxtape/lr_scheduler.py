@@ -7,6 +7,8 @@ optimizer calls its own before each update.
 import logging
 from math import cos, pi
 
+from . import _missing
+
 __all__ = [
     "CosineScheduler",
     "FactorScheduler",
@@ -334,3 +336,7 @@ class CosineScheduler(_Decay):
     def share(self, done):
         """What is left of the way down the wave."""
         return (1 + cos(pi * done)) / 2
+
+
+def __getattr__(name):
+    _missing.refuse(__name__, name)

@@ -277,26 +277,49 @@ class _Call(Function):
             zeros(tuple(shape), inputs[0].context if inputs else None, dtype)
             for shape, dtype in self.outputs
         ]
+        if type(self.op).forward is CustomOp.forward:
+            raise MXNetError(f"{self._label}: {type(self.op).__name__} does not define forward")
+        given = list(made)
         self.op.forward(
             is_train=is_training(),
             req=["write"] * len(made),
             in_data=list(inputs),
-            out_data=list(made),
+            out_data=given,
             aux=self.aux,
         )
+        self._take("out_data", made, given)
         self.out_data = made
         return made
 
+    def _take(self, name, made, given):
+        """What was put into a list in place of its arrays goes into the arrays."""
+        for i, (array, value) in enumerate(zip(made, given)):
+            if value is array:
+                continue
+            if np.shape(value) != array.shape:
+                raise MXNetError(
+                    f"{self._label}: {name}[{i}] = value: expected shape {array.shape}, got "
+                    f"{np.shape(value)}; self.assign({name}[{i}], req[{i}], value) broadcasts"
+                )
+            CustomOp.assign(self.op, array, "write", value)
+
     def backward(self, *heads):
+        if type(self.op).backward is CustomOp.backward:
+            raise MXNetError(
+                f"{self._label}: {type(self.op).__name__} does not define backward, and an input "
+                "needs a gradient; define it, or give x.detach() as the input"
+            )
         in_grad = [zeros(x.shape, x.context, x.dtype) for x in self.in_data]
+        given = list(in_grad)
         self.op.backward(
             req=["write" if wanted else "null" for wanted in self.wanted],
             out_grad=list(heads),
             in_data=list(self.in_data),
             out_data=list(self.out_data),
-            in_grad=list(in_grad),
+            in_grad=given,
             aux=self.aux,
         )
+        self._take("in_grad", in_grad, given)
         return in_grad
 
 

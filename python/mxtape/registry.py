@@ -3,6 +3,7 @@
 import json
 import warnings
 
+from ._missing import guess
 from .base import string_types
 
 __all__ = ["get_alias_func", "get_create_func", "get_register_func", "get_registry"]
@@ -142,7 +143,9 @@ def get_create_func(base_class, nickname):
             name, kwargs = given
             return create(name, **kwargs)
         key = name.lower()
-        require(key in table, f"{name!r} is not registered; there are: {sorted(table)}")
+        if key not in table:
+            hint = guess(key, table)
+            require(False, f"{name!r} is not registered; there are: {sorted(table)}{hint}")
         return table[key](*args, **kwargs)
 
     create.__doc__ = f"A {nickname} by its registered name, with the arguments of its class."

@@ -7,6 +7,7 @@ import numpy as np
 
 from . import _borrowed
 from ._loader import core as _core
+from ._missing import see
 from .base import MXNetError, integer_types
 from .context import num_gpus
 
@@ -143,7 +144,7 @@ def use_np_shape(func):
 
 
 def _no_np_arrays(what):
-    raise MXNetError(f"{what}: mx.np arrays are not in mxtape yet; see docs/differences.md")
+    raise MXNetError(f"{what}: mx.np arrays are not in mxtape yet; {see('mx.np')}")
 
 
 def is_np_array():

@@ -15,7 +15,7 @@ import importlib
 import weakref
 from typing import Any
 
-from .. import _borrowed
+from .. import _borrowed, _missing
 from .._loader import core as _core
 from ..base import MXNetError
 from ..ndarray import NDArray, zeros_like
@@ -367,13 +367,12 @@ class Function:
 
     # What errors call it, where that is not the class.
     _label = ""
-
-    def __init__(self):
-        self._used = False
-        self.__saved: tuple = ()
-        self.__inputs: list = []
-        self.__outputs: list = []
-        self.__kept: list = []
+    # Of the class: an __init__ need not call that of this one.
+    _used = False
+    __saved: tuple = ()
+    __inputs: Any = ()
+    __outputs: Any = ()
+    __kept: Any = ()
 
     def save_for_backward(self, *args):
         """Keeps arrays for ``backward``, which finds them in ``saved_tensors``."""
@@ -394,11 +393,11 @@ class Function:
         before = self._arrays() if recording else []
         with pause(train_mode=is_training()):
             outputs = self.forward(*inputs)
+        single = isinstance(outputs, NDArray)
+        results = [outputs] if single else self._checked("forward", outputs)
         if not recording:
             return outputs
         self._used = True
-        single = isinstance(outputs, NDArray)
-        results = [outputs] if single else list(outputs)
         known = {id(array) for array in (*inputs, *results, *before)}
         self.__kept = [weakref.ref(a) for a in self._arrays() if id(a) not in known]
         self.__inputs = [weakref.ref(array) for array in inputs]
@@ -435,12 +434,23 @@ class Function:
                 _core.set_edge(array, before)
         if isinstance(grads, NDArray) or grads is None:
             return [grads]
-        if not isinstance(grads, (list, tuple)):
-            raise MXNetError(
-                f"{type(self).__name__}: backward must return an NDArray or a list of them, "
-                f"got an object of type {type(grads).__name__}"
-            )
-        return list(grads)
+        return self._checked("backward", grads)
+
+    def _checked(self, method, values):
+        """What a method returned, as a list of arrays; `backward` may return None for some."""
+        wrong = values
+        if isinstance(values, (list, tuple)):
+            kinds = (NDArray,) if method == "forward" else (NDArray, type(None))
+            others = [value for value in values if not isinstance(value, kinds)]
+            if not others:
+                return list(values)
+            wrong = others[0]
+        hint = "; mx.nd.array(...) makes one" if hasattr(wrong, "__array__") else ""
+        raise MXNetError(
+            f"{self._label or type(self).__name__}: {method} must return an NDArray or a list of "
+            f"them, got {'' if wrong is values else 'in a list '}an object of type "
+            f"{type(wrong).__module__}.{type(wrong).__qualname__}{hint}"
+        )
 
     def _owners(self):
         # The objects that keep arrays between forward and backward.
@@ -589,7 +599,7 @@ def _extra(name):
             return importlib.import_module(f".{module}", __name__)
         if name in names.split():
             return getattr(importlib.import_module(f".{module}", __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return _missing.refuse(__name__, name)
 
 
 __getattr__ = _borrowed.borrow(

@@ -7,6 +7,7 @@ from collections import OrderedDict, defaultdict
 from typing import Any
 
 from .. import initializer, name, ndarray
+from .._missing import elsewhere
 from ._parameter_dict import ParameterDict, load_all, load_named
 from ._structure import load_structure, save_structure
 from ._summary import print_summary
@@ -107,6 +108,11 @@ class Block:
     """
 
     def __init__(self, prefix=None, params=None):
+        if not isinstance(prefix, (str, type(None))):
+            raise TypeError(
+                f"{type(self).__name__}: prefix must be a str, got a {type(prefix).__name__}; "
+                "add() puts blocks into a container"
+            )
         self._children: OrderedDict = OrderedDict()
         self._reg_params: dict = {}
         self._forward_pre_hooks: OrderedDict = OrderedDict()
@@ -237,6 +243,12 @@ class Block:
 
     def register_child(self, block, name=None):
         """Makes a block belong to this one, under a name or the next number."""
+        if not isinstance(block, Block):
+            hint = "; give blocks one by one, as in add(*blocks)" if _is_list(block) else ""
+            raise TypeError(
+                f"{type(self).__name__}: a child must be a Block, got a "
+                f"{type(block).__name__}{hint}; nn.Lambda makes a block of a function"
+            )
         self._children[str(len(self._children)) if name is None else name] = block
 
     def initialize(
@@ -445,6 +457,10 @@ class Block:
         self.load_parameters(filename, ctx, allow_missing, ignore_extra)
 
 
+def _is_list(value):
+    return isinstance(value, (list, tuple))
+
+
 def _has_other_block(container, own):
     """Whether there is a block in a container, or in one inside, that is none of `own`."""
     items = container.values() if isinstance(container, dict) else container
@@ -455,3 +471,19 @@ def _has_other_block(container, own):
         elif isinstance(item, (list, tuple, dict)) and _has_other_block(item, own):
             return True
     return False
+
+
+# What PyTorch's modules have, and what to write instead.
+elsewhere(
+    Block,
+    """
+    eval: modes are of the computation: autograd.record() trains, without it a block predicts
+    load_state_dict: net.load_parameters(file)
+    named_parameters: net.collect_params().items()
+    parameters: net.collect_params().values()
+    state_dict: net.save_parameters(file), or net.collect_params()
+    to: net.collect_params().reset_ctx(ctx), or net.cast(dtype)
+    train: modes are of the computation: autograd.record() trains, without it a block predicts
+    zero_grad: net.collect_params().zero_grad(); backward() overwrites gradients by default
+    """,
+)

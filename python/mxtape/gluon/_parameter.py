@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import autograd, initializer, ndarray, registry, symbol
 from .._loader import core as _core
-from ..base import MXNetError
+from ..base import MXNetError, numeric_types
 from ..context import Context, check_context, cpu, current_context
 from ..util import is_np_shape
 from .utils import shape_is_known
@@ -115,6 +115,11 @@ class Parameter:
                 raise AssertionError(
                     f"Parameter {name}: {key} must be one of {_STORAGE_TYPES}, got {value!r}"
                 )
+        if isinstance(init, numeric_types):
+            raise TypeError(
+                f"Parameter {name}: expected an initializer or its name, got the number {init!r}; "
+                f"mx.init.Constant({init!r}) fills with it, mx.init.Normal({init!r}) draws"
+            )
         self.name = name
         self.lr_mult = lr_mult
         self.wd_mult = wd_mult

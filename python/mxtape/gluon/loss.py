@@ -11,8 +11,8 @@ still counts as an element of the mean.
 
 import math
 
-from .. import ndarray
-from ..base import numeric_types
+from .. import _missing, ndarray
+from ..base import MXNetError, numeric_types
 from ..util import is_np_array  # noqa: F401 (programs find it here)
 from .block import HybridBlock
 
@@ -51,7 +51,13 @@ def _reshape_like(F, x, y):
     """`x` in the shape of `y`."""
     if F is not ndarray:
         return F.reshape_like(x, y)
-    return x if x.shape == y.shape else x.reshape(y.shape)
+    if x.shape == y.shape:
+        return x
+    if x.size != y.size:
+        raise MXNetError(
+            f"loss: pred has shape {y.shape} and label {x.shape}; expected as many elements in both"
+        )
+    return x.reshape(y.shape)
 
 
 class Loss(HybridBlock):
@@ -283,10 +289,23 @@ class SoftmaxCrossEntropyLoss(Loss):
     def hybrid_forward(self, F, pred, label, sample_weight=None):
         logs = pred if self._from_logits else F.log_softmax(pred, self._axis)
         if self._sparse_label:
+            if F is ndarray:
+                self._check_classes(pred, label)
             chosen = F.pick(logs, label, axis=self._axis, keepdims=True)
         else:
             chosen = F.sum(logs * _reshape_like(F, label, logs), axis=self._axis, keepdims=True)
         return self._of_samples(F, -chosen, sample_weight)
+
+    def _check_classes(self, pred, label):
+        """Refuses labels that are not one class for each sample."""
+        axis = self._axis % len(pred.shape)
+        samples = pred.shape[:axis] + pred.shape[axis + 1 :]
+        if label.size != math.prod(samples):
+            hint = "; distributions need sparse_label=False" if label.shape == pred.shape else ""
+            raise MXNetError(
+                f"{type(self).__name__}: pred has shape {pred.shape} and label {label.shape}; "
+                f"expected the numbers of classes, of shape {samples}{hint}"
+            )
 
 
 SoftmaxCELoss = SoftmaxCrossEntropyLoss
@@ -691,3 +710,7 @@ class SDMLLoss(Loss):
         number = F.contrib.arange_like(counted, axis=0)
         diagonal = F.broadcast_equal(F.expand_dims(number, axis=1), F.expand_dims(number, axis=0))
         return F.where(diagonal, ones * (1 - self.smoothing_parameter), rest)
+
+
+def __getattr__(name):
+    _missing.refuse(__name__, name)

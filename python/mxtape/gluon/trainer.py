@@ -4,6 +4,7 @@ from typing import Any
 
 from .. import optimizer as opt
 from .._loader import core as _core
+from .._missing import elsewhere
 from ..autograd import is_recording
 from ..base import MXNetError
 from ..kvstore import KVStore
@@ -96,6 +97,11 @@ class Trainer:
             self._optimizer = optimizer
         else:
             options = optimizer_params or {}
+            if not isinstance(options, dict):
+                raise TypeError(
+                    "Trainer: optimizer_params must be a dict such as {'learning_rate': 0.1}, got "
+                    f"{options!r}"
+                )
             self._optimizer = opt.create(optimizer, param_dict=by_index, **options)
         self._updaters = [opt.get_updater(self._optimizer) for _ in self._contexts]
 
@@ -208,6 +214,8 @@ class Trainer:
         DeferredInitializationError
             The shape of a parameter is not known: the layer has not been called.
         """
+        if not batch_size > 0:
+            raise ValueError(f"Trainer.step: batch_size must be above 0, got {batch_size!r}")
         self._check_and_rescale_grad(self._scale / batch_size)
         self._prepare()
         self._check_initialized()
@@ -410,6 +418,12 @@ class Trainer:
         self._optimizer.param_dict = dict(enumerate(self._params))
 
 
+elsewhere(
+    Trainer,
+    "zero_grad: backward() overwrites gradients by default; net.collect_params().zero_grad()",
+)
+
+
 def _fail_stale(param, data):
     raise UserWarning(
         f"the gradient of parameter {param.name} on {data.context} is stale: backward has not "
@@ -423,9 +437,10 @@ def _listed(params):
     if isinstance(params, (dict, ParameterDict)):
         params = [params[name] for name in sorted(params.keys())]
     if not isinstance(params, (list, tuple)):
+        hint = "; did you mean net.collect_params()?" if hasattr(params, "collect_params") else ""
         raise ValueError(
             "Trainer: params must be a ParameterDict, a dict, or a list or tuple of Parameter; "
-            f"got {type(params).__name__}"
+            f"got {type(params).__name__}{hint}"
         )
     for param in params:
         if not isinstance(param, Parameter):

@@ -8,7 +8,7 @@ import warnings
 import weakref
 from typing import Any
 
-from .. import ndarray
+from .. import _missing, ndarray
 from ..base import MXNetError
 from ..util import is_np_array, is_np_shape  # noqa: F401 (is_np_array is offered)
 
@@ -52,6 +52,8 @@ def split_data(data, num_slice, batch_axis=0, even_split=True):
     >>> [part.shape for part in mx.gluon.utils.split_data(batch, 2, even_split=False)]
     [(3,), (2,)]
     """
+    if num_slice < 1:
+        raise ValueError(f"split_data: num_slice must be 1 or more, got {num_slice}")
     size = data.shape[batch_axis]
     if even_split and size % num_slice != 0:
         raise ValueError(
@@ -91,6 +93,11 @@ def split_and_load(data, ctx_list, batch_axis=0, even_split=True):
     >>> [part.context for part in parts], parts[1].asnumpy().tolist()
     ([cpu(0), cpu(1)], [[3.0, 4.0]])
     """
+    if not isinstance(ctx_list, (list, tuple)) or not ctx_list:
+        raise ValueError(
+            "split_and_load: ctx_list must be a list of contexts such as [mx.cpu()], got "
+            f"{ctx_list}"
+        )
     if not isinstance(data, ndarray.NDArray):
         data = ndarray.array(data, ctx=ctx_list[0])
     if len(ctx_list) == 1:
@@ -292,3 +299,7 @@ def _brief_print_list(names, limit=7):
         half = limit // 2
         names = [*names[:half], "...", *names[-half:]]
     return ", ".join(names)
+
+
+def __getattr__(name):
+    _missing.refuse(__name__, name)

@@ -6,6 +6,7 @@ import operator
 import numpy as np
 
 from .._loader import core as _core
+from .._missing import argument_hint
 from ..base import MXNetError, integer_types, mx_real_t, numeric_types
 from ..context import check_context
 from . import register
@@ -39,7 +40,9 @@ def _dtype(dtype):
     if isinstance(dtype, str) or not isinstance(dtype, np.dtype):
         dtype = np.dtype(dtype)
     if dtype.name not in _DTYPES:
-        raise KeyError(dtype.type)
+        raise KeyError(
+            f"dtype {dtype.name} is not supported; there are bfloat16, {', '.join(sorted(_DTYPES))}"
+        )
     return dtype.type
 
 
@@ -112,14 +115,18 @@ def full(shape, val, ctx=None, dtype=mx_real_t, out=None):
     >>> full((2,), 7, dtype='int32').asnumpy().tolist()
     [7, 7]
     """
+    return _filled("full", shape, val, ctx, dtype, out)
+
+
+def _filled(what, shape, val, ctx, dtype, out):
     if out is not None:
-        if list(out.shape) != _shape(shape, "full"):
-            raise MXNetError(f"full: out has shape {out.shape}, not {shape}")
+        if list(out.shape) != _shape(shape, what):
+            raise MXNetError(f"{what}: out has shape {out.shape}, not {shape}")
         out[...] = val
         return out
-    ctx = check_context(ctx, "full")
+    ctx = check_context(ctx, what)
     if isinstance(val, numeric_types) and not _is_long(val):
-        return _placed(_core.full(_shape(shape, "full"), float(val), _dtype(dtype)), ctx)
+        return _placed(_core.full(_shape(shape, what), float(val), _dtype(dtype)), ctx)
     made = empty(shape, ctx, dtype)
     made[...] = val
     return made
@@ -143,19 +150,21 @@ def ones(shape, ctx=None, dtype=None, **kwargs):
     return _constant("ones", shape, 1, ctx, dtype, kwargs.pop("stype", None), kwargs)
 
 
-def _refuse_unknown(what, kwargs):
+def _refuse_unknown(what, kwargs, known):
     """Refuses keywords, but for a name and for a symbol's attributes: these have no effect."""
     for key in kwargs:
         if key != "name" and not (key.startswith("__") and key.endswith("__")):
-            raise MXNetError(f"{what}: unknown argument {key!r}")
+            raise MXNetError(
+                f"{what}: unknown argument {key!r}; it accepts {known}{argument_hint(key, known)}"
+            )
 
 
 def _constant(what, shape, value, ctx, dtype, stype, kwargs):
     if stype not in (None, "default"):
         raise MXNetError(f"{what}: storage type {stype!r} is not supported, only 'default'")
     out = kwargs.pop("out", None)
-    _refuse_unknown(what, kwargs)
-    return full(shape, value, ctx, mx_real_t if dtype is None else dtype, out)
+    _refuse_unknown(what, kwargs, "shape, ctx, dtype, out")
+    return _filled(what, shape, value, ctx, mx_real_t if dtype is None else dtype, out)
 
 
 def array(source_array, ctx=None, dtype=None):

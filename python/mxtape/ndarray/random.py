@@ -17,7 +17,7 @@ NDArray = _core.NDArray
 
 def _draw(name, sampler, like_sampler, params, shape, dtype, ctx, out, kwargs):
     """Calls the sampler of numbers, or the one of arrays of parameters."""
-    _refuse_unknown(f"random.{name}", kwargs)
+    _refuse_unknown(f"random.{name}", kwargs, ", ".join([*params, "shape, dtype, ctx, out"]))
     arrays = [isinstance(value, NDArray) for value in params.values()]
     if any(arrays):
         if not all(arrays):
@@ -25,8 +25,9 @@ def _draw(name, sampler, like_sampler, params, shape, dtype, ctx, out, kwargs):
         return register.get(like_sampler)(*params.values(), shape=shape, dtype=dtype, out=out)
     for label, value in params.items():
         if not isinstance(value, numeric_types):
+            hint = f"; did you mean shape={value!r}?" if isinstance(value, tuple) else ""
             raise ValueError(
-                f"random.{name}: {label} must be a number or an NDArray, got {value!r}"
+                f"random.{name}: {label} must be a number or an NDArray, got {value!r}{hint}"
             )
     if shape is _Null:
         shape = 1 if out is None else out.shape
@@ -95,7 +96,11 @@ def randn(*shape, **kwargs):
     ctx = kwargs.pop("ctx", None)
     out = kwargs.pop("out", None)
     if kwargs:
-        raise MXNetError(f"random.randn: unknown argument {next(iter(kwargs))!r}")
+        key = next(iter(kwargs))
+        raise MXNetError(
+            f"random.randn: unknown argument {key!r}; it accepts the extents of the result by "
+            "position, and loc, scale, dtype, ctx, out"
+        )
     if not shape:
         raise MXNetError("random.randn: give the extents of the result, as in randn(2, 3)")
     return normal(loc, scale, shape=shape, dtype=dtype, ctx=ctx, out=out)

@@ -26,6 +26,8 @@ _PARAM_TYPES = (
 
 operators: dict = {}
 
+explain_missing = _missing.explain
+
 
 def get(name):
     """The operator object called `name`; one object for all its aliases."""
@@ -92,16 +94,6 @@ def publish_prefixed(namespace, prefix):
     for name in names:
         namespace.setdefault(name[len(prefix) :], get(name))
     return sorted(name[len(prefix) :] for name in names)
-
-
-def explain_missing(module, name):
-    """Why `module` has no `name`, for an AttributeError."""
-    if name.startswith("__"):
-        return f"module {module!r} has no attribute {name!r}"
-    reason = _missing.why(f"{module}.{name}".partition(".")[2])
-    if reason is not None:
-        return reason
-    return f"module {module!r} has no operator {name!r}; see docs/differences.md"
 
 
 def signature_of(name):

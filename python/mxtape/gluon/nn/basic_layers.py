@@ -175,6 +175,11 @@ class Dense(HybridBlock):
         in_units=0,
         **kwargs,
     ):
+        if not isinstance(activation, (str, type(None))):
+            raise TypeError(
+                f"Dense: activation must be a name such as 'relu', got {activation!r}; the layer "
+                "finds the size of its input itself, and in_units= says it"
+            )
         super().__init__(**kwargs)
         self._flatten = flatten
         self._units = units

@@ -226,7 +226,21 @@ class RecurrentCell(Block):
             For the next step.
         """
         self._counter += 1
-        return super().forward(inputs, states)
+        try:
+            return super().forward(inputs, states)
+        except Exception:
+            self._check_states(states)
+            raise
+
+    def _check_states(self, states):
+        """Raises a ValueError where the states are not as many as the cell has."""
+        expected = len(self.state_info(0))
+        given = len(states) if isinstance(states, (list, tuple)) else type(states).__name__
+        if given != expected:
+            raise ValueError(
+                f"{self.name}: expected states as a list of {expected}, got {given}; "
+                "begin_state(batch_size) makes those before the first step"
+            )
 
 
 class HybridRecurrentCell(RecurrentCell, HybridBlock):
