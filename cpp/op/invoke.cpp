@@ -14,6 +14,7 @@
 #include "core/at_fork.h"
 #include "core/profile.h"
 #include "op/call.h"
+#include "op/effects.h"
 #include "op/functional.h"
 #include "op/op_node.h"
 #include "op/registry.h"
@@ -349,7 +350,10 @@ void check_writable(const NDArray& array, std::string_view op) {
 
 [[gnu::always_inline]] inline void Call::compute_in_line() {
   for (size_t i = 0; i < inputs_.size(); ++i) {
-    if (op_.mutates && mutates(i)) fusion::before_write(inputs_[i]);
+    if (op_.mutates && mutates(i)) {
+      fusion::before_write(inputs_[i]);
+      UndoneEffects::note(inputs_[i]);
+    }
     if (!op_.tile_operands && !(op_.streams && i == 0)) inputs_[i].storage()->materialize();
   }
   for (size_t i = 0; i < given_; ++i) fusion::before_write(outputs_[i]);

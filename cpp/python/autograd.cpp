@@ -12,6 +12,7 @@
 #include "python/gil.h"
 #include "python/hooks.h"
 #include "python/ndarray_type.h"
+#include "python/tape.h"
 #include "python/view.h"
 #include "runtime/convert.h"
 
@@ -167,6 +168,7 @@ class FunctionNode final : public autograd::Node {
     const auto outputs = std::exchange(outputs_, {});
     drop_function();
   }
+  FunctionParts parts() const { return {function_, inputs_, outputs_}; }
 
  private:
   std::string inputs_text() const {
@@ -262,6 +264,11 @@ void mark_variables(const py::sequence& variables, const py::sequence& gradients
 }
 
 }  // namespace
+
+FunctionParts function_parts(autograd::Node& node) {
+  const auto* function = dynamic_cast<FunctionNode*>(&node);
+  return function ? function->parts() : FunctionParts{};
+}
 
 void init_autograd(py::module_& m) {
   autograd::set_interruption(look_up_from_sweep);

@@ -6,10 +6,12 @@
 #include "op/functional.h"
 #include "op/invoke.h"
 #include "ops/shape/reshape.h"
+#include "python/checkpoint.h"
 #include "python/gil.h"
 #include "python/ndarray_type.h"
 #include "python/profile.h"
 #include "python/symbol_type.h"
+#include "python/tape.h"
 #include "python/view.h"
 #include "runtime/blocking.h"
 #include "runtime/fusion.h"
@@ -57,6 +59,8 @@ PYBIND11_MODULE(MXTAPE_MODULE_NAME, m) {
   init_op_call(m);
   init_inference(m);
   init_autograd(m);
+  init_checkpoint(m);
+  init_tape(m);
   init_scopes(m);
   init_sites(m);
   init_graph(m);
