@@ -183,10 +183,7 @@ def public(module):
     for name in sorted({*vars(module), *extras}, key=str.lower):
         if name.startswith("_"):
             continue
-        try:
-            value = getattr(module, name)
-        except ImportError:
-            continue
+        value = getattr(module, name)
         home = getattr(value, "__module__", None) or ""
         if type(value).__name__ == "Operator" or f"{home}.".startswith(f"{module.__name__}."):
             yield name, value
