@@ -155,9 +155,9 @@ def test_hybrid_blocks(forward):
     assert "of sqrt is not finite" in text and f"{HERE}:" in text
 
 
-def test_while_the_profiler_runs():
+def test_while_the_profiler_runs(tmp_path):
     x = variable(0.0)
-    mx.profiler.set_config(profile_all=True)
+    mx.profiler.set_config(profile_all=True, filename=str(tmp_path / "profile.json"))
     with autograd.record():
         y = nd.sqrt(x)
     with autograd.detect_anomaly():

@@ -360,7 +360,7 @@ def test_saved_arrays_go_through_the_hooks(tmp_path):
     with autograd.saved_arrays_hooks(pack, lambda path: nd.array(np.load(path))):
         with autograd.record():
             y = nd.exp(x) * x
-    assert len(files) == 3
+    assert len(files) == 2  # exp(x), which two operators save, and x
     y.backward(retain_graph=True)
     want = (np.exp([1, 2, 3]) * np.array([2, 3, 4])).astype("float32")
     np.testing.assert_allclose(x.grad.asnumpy(), want, rtol=1e-6)
