@@ -179,6 +179,7 @@ def _table(text):
 def function(module, name):
     """What there is instead of a function elsewhere, as the end of a message, or nothing.
 
+    >>> from mxtape._habits import function
     >>> function("ndarray", "cat")
     '; here: nd.concat(x, y, dim=0)'
     """
@@ -190,6 +191,7 @@ def function(module, name):
 def argument(name, known):
     """The argument among `known` that was probably meant, as the end of a message, or nothing.
 
+    >>> from mxtape._habits import argument
     >>> argument("dim", ["data", "axis"])
     "; did you mean 'axis'?"
     """

@@ -24,6 +24,7 @@ _MODULES = {name: needs for needs, names in _NEEDS.items() for name in names.spl
 def see(word=""):
     """Where to read on, as a part of a message: a command that works wherever mxtape does.
 
+    >>> from mxtape._missing import see
     >>> see("sparse")
     "see 'python -m mxtape differences sparse'"
     """
@@ -33,6 +34,7 @@ def see(word=""):
 def why(name):
     """Why there is no ``mxtape.<name>``, as a text; None for names that MXNet does not have.
 
+    >>> from mxtape._missing import why
     >>> why("np")
     "mxtape.np is not in mxtape yet; see 'python -m mxtape differences submodules'"
     """
@@ -57,6 +59,7 @@ _WORDS = {
 def guess(name, candidates):
     """``; did you mean ...?`` with the most similar candidates, or nothing.
 
+    >>> from mxtape._missing import guess
     >>> guess("sofmax", ["softmax", "exp"])
     "; did you mean 'softmax'?"
     """
@@ -82,6 +85,7 @@ def explain(module, name):
 def argument_hint(key, known):
     """What was probably meant by an argument that a function does not have, or nothing.
 
+    >>> from mxtape._missing import argument_hint
     >>> argument_hint("keepdim", "data, axis, keepdims")
     "; did you mean 'keepdims'?"
     """
@@ -107,6 +111,7 @@ class _Elsewhere:
 def elsewhere(cls, table):
     """Gives a class hints for attributes that it has not: lines of a name and what to write here.
 
+    >>> from mxtape._missing import elsewhere
     >>> class Array:
     ...     pass
     >>> elsewhere(Array, "numpy: x.asnumpy()")

@@ -85,7 +85,7 @@ class CustomOp:
         --------
         >>> import mxtape as mx
         >>> dst = mx.nd.ones((2,))
-        >>> CustomOp().assign(dst, "add", mx.nd.array([1, 2]))
+        >>> mx.operator.CustomOp().assign(dst, "add", mx.nd.array([1, 2]))
         >>> dst.asnumpy().tolist()
         [2.0, 3.0]
         """
@@ -228,7 +228,8 @@ def register(reg_name):
 def get_all_registered_operators():
     """Names of all operators of the engine, aliases included.
 
-    >>> "FullyConnected" in get_all_registered_operators()
+    >>> import mxtape as mx
+    >>> "FullyConnected" in mx.operator.get_all_registered_operators()
     True
     """
     return sorted(_registry.all_names())
@@ -247,7 +248,8 @@ def get_operator_arguments(op_name):
     OperatorArguments
         ``narg``, ``names`` and ``types``.
 
-    >>> get_operator_arguments("FullyConnected").names
+    >>> import mxtape as mx
+    >>> mx.operator.get_operator_arguments("FullyConnected").names
     ['data', 'weight', 'bias', 'num_hidden', 'no_bias', 'flatten']
     """
     names, types = _registry.arguments_of(op_name)

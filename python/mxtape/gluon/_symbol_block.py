@@ -143,6 +143,7 @@ def _known_dtypes(output):
 def _common_prefix(names):
     """What all names begin with.
 
+    >>> from mxtape.gluon._symbol_block import _common_prefix
     >>> _common_prefix(["net_weight", "net_bias"])
     'net_'
     """

@@ -42,7 +42,7 @@ class Trainer:
     >>> import mxtape as mx
     >>> net = mx.gluon.nn.Dense(1, in_units=2)
     >>> net.initialize(mx.init.One())
-    >>> trainer = Trainer(net.collect_params(), "sgd", {"learning_rate": 0.5})
+    >>> trainer = mx.gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": 0.5})
     >>> x = mx.nd.array([[1.0, 2.0], [3.0, 4.0]])
     >>> with mx.autograd.record():
     ...     loss = net(x).sum()
@@ -243,7 +243,7 @@ class Trainer:
         >>> import mxtape as mx
         >>> net = mx.gluon.nn.Dense(1, in_units=2)
         >>> net.initialize()
-        >>> trainer = Trainer(net.collect_params(), "sgd", update_on_kvstore=False)
+        >>> trainer = mx.gluon.Trainer(net.collect_params(), "sgd", update_on_kvstore=False)
         >>> with mx.autograd.record():
         ...     loss = net(mx.nd.ones((4, 2))).sum()
         >>> loss.backward()

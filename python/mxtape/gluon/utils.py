@@ -267,6 +267,7 @@ def _get_repo_url():
 def _get_repo_file_url(namespace, filename):
     """The address of one of these files. Nothing here downloads it.
 
+    >>> from mxtape.gluon.utils import _get_repo_file_url
     >>> _get_repo_file_url("gluon/dataset/mnist", "labels.gz").rpartition(".com/")[2]
     'gluon/dataset/mnist/labels.gz'
     """
@@ -276,6 +277,7 @@ def _get_repo_file_url(namespace, filename):
 def shape_is_known(shape):
     """Whether a shape has no unknown extent: 0, or -1 under NumPy's shapes; False for None.
 
+    >>> from mxtape.gluon.utils import shape_is_known
     >>> shape_is_known((2, 0)), shape_is_known((2, 3)), shape_is_known(None)
     (False, True, False)
     """

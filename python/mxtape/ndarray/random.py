@@ -58,7 +58,8 @@ def uniform(low=0, high=1, shape=_Null, dtype=_Null, ctx=None, out=None, **kwarg
     out : NDArray, optional
         Array to write the result to.
 
-    >>> x = uniform(2, 3, shape=(4,))
+    >>> import mxtape as mx
+    >>> x = mx.nd.random.uniform(2, 3, shape=(4,))
     >>> bool((x >= 2).min() and (x < 3).min())
     True
     """
@@ -73,7 +74,8 @@ def normal(loc=0, scale=1, shape=_Null, dtype=_Null, ctx=None, out=None, **kwarg
 
     Parameters as of :func:`uniform`.
 
-    >>> normal(shape=(2, 2)).shape
+    >>> import mxtape as mx
+    >>> mx.nd.random.normal(shape=(2, 2)).shape
     (2, 2)
     """
     params = {"loc": loc, "scale": scale}
@@ -87,7 +89,8 @@ def normal(loc=0, scale=1, shape=_Null, dtype=_Null, ctx=None, out=None, **kwarg
 def randn(*shape, **kwargs):
     """Numbers from the normal distribution, its `loc` and `scale` given by name.
 
-    >>> randn(2, 3).shape
+    >>> import mxtape as mx
+    >>> mx.nd.random.randn(2, 3).shape
     (2, 3)
     """
     loc = kwargs.pop("loc", 0)
@@ -116,7 +119,8 @@ def exponential(scale=1, shape=_Null, dtype=_Null, ctx=None, out=None, **kwargs)
 
     The other parameters are as of :func:`uniform`.
 
-    >>> exponential(2, shape=(3,)).shape
+    >>> import mxtape as mx
+    >>> mx.nd.random.exponential(2, shape=(3,)).shape
     (3,)
     """
     rate: Any = scale
@@ -149,8 +153,9 @@ def gamma(alpha=1, beta=1, shape=_Null, dtype=_Null, ctx=None, out=None, **kwarg
 
     The other parameters are as of :func:`uniform`.
 
+    >>> import mxtape as mx
     >>> from mxtape import nd
-    >>> gamma(nd.array([1.0, 9.0]), nd.array([0.5, 1.0]), shape=4).shape
+    >>> mx.nd.random.gamma(nd.array([1.0, 9.0]), nd.array([0.5, 1.0]), shape=4).shape
     (2, 4)
     """
     params = {"alpha": alpha, "beta": beta}
@@ -167,7 +172,8 @@ def poisson(lam=1, shape=_Null, dtype=_Null, ctx=None, out=None, **kwargs):
 
     The other parameters are as of :func:`uniform`.
 
-    >>> counts = poisson(3, shape=(5,)).asnumpy()
+    >>> import mxtape as mx
+    >>> counts = mx.nd.random.poisson(3, shape=(5,)).asnumpy()
     >>> bool((counts == counts.astype(int)).all())
     True
     """
@@ -189,7 +195,8 @@ def negative_binomial(k=1, p=1, shape=_Null, dtype=_Null, ctx=None, out=None, **
 
     The other parameters are as of :func:`uniform`.
 
-    >>> negative_binomial(3, 0.5, shape=(2, 2)).shape
+    >>> import mxtape as mx
+    >>> mx.nd.random.negative_binomial(3, 0.5, shape=(2, 2)).shape
     (2, 2)
     """
     return _draw(
@@ -219,7 +226,8 @@ def generalized_negative_binomial(
 
     The other parameters are as of :func:`uniform`.
 
-    >>> generalized_negative_binomial(4, 0, shape=(3,)).shape
+    >>> import mxtape as mx
+    >>> mx.nd.random.generalized_negative_binomial(4, 0, shape=(3,)).shape
     (3,)
     """
     return _draw(
@@ -252,8 +260,9 @@ def multinomial(data, shape=_Null, get_prob=False, out=None, dtype="int32", **kw
     dtype : {'int32', 'uint8', 'float16', 'bfloat16', 'float32', 'float64'}
         Data type of the indices.
 
+    >>> import mxtape as mx
     >>> from mxtape import nd
-    >>> multinomial(nd.array([[0, 1], [1, 0]]), shape=3).asnumpy().tolist()
+    >>> mx.nd.random.multinomial(nd.array([[0, 1], [1, 0]]), shape=3).asnumpy().tolist()
     [[1, 1, 1], [0, 0, 0]]
     """
     return register.get("_sample_multinomial")(
@@ -287,7 +296,8 @@ def randint(low, high, shape=_Null, dtype=_Null, ctx=None, out=None, **kwargs):
     out : NDArray, optional
         Array to write the result to.
 
-    >>> set(randint(0, 2, shape=(100,)).asnumpy().tolist()) == {0, 1}
+    >>> import mxtape as mx
+    >>> set(mx.nd.random.randint(0, 2, shape=(100,)).asnumpy().tolist()) == {0, 1}
     True
     """
     for label, value in (("low", low), ("high", high)):
@@ -300,7 +310,8 @@ def randint(low, high, shape=_Null, dtype=_Null, ctx=None, out=None, **kwargs):
 def shuffle(data, **kwargs):
     """A copy of the array with the rows of its first axis in random order.
 
-    >>> sorted(shuffle(uniform(shape=(5,))).shape)
+    >>> import mxtape as mx
+    >>> sorted(mx.nd.random.shuffle(mx.nd.random.uniform(shape=(5,))).shape)
     [5]
     """
     return register.get("_shuffle")(data, **kwargs)
@@ -316,10 +327,11 @@ def seed(seed_state, ctx="all"):
     ctx : str or Context, default 'all'
         Accepted for compatibility: there is one generator.
 
-    >>> seed(1)
-    >>> a = uniform(shape=(3,)).asnumpy()
-    >>> seed(1)
-    >>> bool((a == uniform(shape=(3,)).asnumpy()).all())
+    >>> import mxtape as mx
+    >>> mx.nd.random.seed(1)
+    >>> a = mx.nd.random.uniform(shape=(3,)).asnumpy()
+    >>> mx.nd.random.seed(1)
+    >>> bool((a == mx.nd.random.uniform(shape=(3,)).asnumpy()).all())
     True
     """
     if not isinstance(seed_state, integer_types):

@@ -54,6 +54,7 @@ def all_names():
 def canonical(name):
     """The name of which `name` is an alias; `name` itself where no operator is called so.
 
+    >>> from mxtape.ndarray.register import canonical
     >>> canonical("broadcast_plus"), canonical("nothing")
     ('broadcast_add', 'nothing')
     """

@@ -217,7 +217,8 @@ class Optimizer:
         ValueError
             No optimizer has this name.
 
-        >>> Optimizer.create_optimizer("sgd", momentum=0.9).momentum
+        >>> import mxtape as mx
+        >>> mx.optimizer.Optimizer.create_optimizer("sgd", momentum=0.9).momentum
         0.9
         """
         if not isinstance(name, str):
@@ -245,7 +246,8 @@ class Optimizer:
         UserWarning
             The optimizer has a schedule, which decides the rate.
 
-        >>> optimizer = Optimizer()
+        >>> import mxtape as mx
+        >>> optimizer = mx.optimizer.Optimizer()
         >>> optimizer.set_learning_rate(0.5)
         >>> optimizer.learning_rate
         0.5
@@ -276,6 +278,7 @@ class Optimizer:
         args_lr_mult : dict
             By index or by name. Earlier ones are forgotten.
 
+        >>> from mxtape.optimizer import Optimizer
         >>> optimizer = Optimizer(learning_rate=0.5, param_idx2name={0: "fc_weight", 1: "fc_bias"})
         >>> optimizer.set_lr_mult({"fc_bias": 2})
         >>> optimizer._get_lr(0), optimizer._get_lr(1)
@@ -296,6 +299,7 @@ class Optimizer:
         args_wd_mult : dict
             By index or by name. Earlier ones are forgotten.
 
+        >>> from mxtape.optimizer import Optimizer
         >>> optimizer = Optimizer(wd=0.5, param_idx2name={0: "fc_weight", 1: "fc_bias"})
         >>> optimizer.set_wd_mult({"fc_weight": 2})
         >>> optimizer._get_wd(0), optimizer._get_wd(1)
