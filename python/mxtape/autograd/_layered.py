@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 _GAP = 16.0  # between boxes of a layer
-_LAYER_GAP = 22.0
+_LAYER_GAP = 28.0
 _MARGIN = 12.0
 _ROUNDS = 12
 
@@ -27,15 +27,21 @@ class Layout(NamedTuple):
 class _Slot:
     """A box, or the point of a wire, in a layer."""
 
-    __slots__ = ("above", "below", "height", "layer", "width", "x")
+    __slots__ = ("above", "below", "height", "layer", "pull", "width", "x")
 
-    def __init__(self, layer: int, width: float, height: float) -> None:
+    def __init__(self, layer: int, width: float, height: float, pull: float = 1.0) -> None:
         self.layer = layer
         self.width = width
         self.height = height
+        self.pull = pull  # on its neighbours
         self.x = 0.0
         self.above: list[_Slot] = []
         self.below: list[_Slot] = []
+
+    def weight_of(self, other: _Slot) -> float:
+        """How much it wants to be where a neighbour is: wires should be straight."""
+        points = (not self.height) + (not other.height)
+        return (1.0, 2.0, 8.0)[points] * other.pull
 
 
 def _layers_of(keys: list[int], wires: list[tuple[int, int]], late: set[int]) -> dict[int, int]:
@@ -101,16 +107,18 @@ def _spread(layers: list[list[_Slot]]) -> None:
             slot.x = at + slot.width / 2
             at += slot.width + _GAP
     for turn in range(2 * _ROUNDS):
+        both = turn >= 2 * _ROUNDS - 4
         for layer in layers if turn % 2 == 0 else reversed(layers):
-            wanted = []
-            weights = []
+            wanted, weights = [], []
             for slot in layer:
                 near = slot.above if turn % 2 == 0 else slot.below
-                if turn >= 2 * _ROUNDS - 2:
-                    near = slot.above + slot.below
-                wanted.append(_mean([other.x for other in near], slot.x))
-                # Long wires are straight before boxes are in the middle.
-                weights.append((4.0 if not slot.height else 1.0) if near else 0.1)
+                links = [
+                    (slot.weight_of(o), o.x) for o in (slot.above + slot.below if both else near)
+                ]
+                weight = sum(link for link, _ in links)
+                mean = sum(link * x for link, x in links) / weight if weight else slot.x
+                wanted.append(mean)
+                weights.append((weight or 0.1) * slot.pull)
             positions = _closest(wanted, [slot.width for slot in layer], weights)
             for slot, x in zip(layer, positions):
                 slot.x = x
@@ -129,7 +137,7 @@ def place(
     layers: list[list[_Slot]] = [[] for _ in range(max(layer_of.values(), default=-1) + 1)]
     slots = {}
     for key in keys:
-        slots[key] = _Slot(layer_of[key], *sizes[key])
+        slots[key] = _Slot(layer_of[key], *sizes[key], pull=0.02 if key in late else 1.0)
         layers[layer_of[key]].append(slots[key])
     routes = []
     for source, target in wires:
@@ -164,17 +172,35 @@ def _measured(
         heights.append(height)
         at += height + _LAYER_GAP
     centers = {key: (slots[key].x - left + _MARGIN, middles[slots[key].layer]) for key in sizes}
+    leaving, arriving = _ports(routes)
     wires = []
-    for route in routes:
+    for number, route in enumerate(routes):
         points = []
         for i, slot in enumerate(route):
             x, y, half = slot.x - left + _MARGIN, middles[slot.layer], heights[slot.layer] / 2
             if i == 0:
                 # Below the box, then straight to the end of its layer.
+                x += leaving[number]
                 points += [(x, y + slot.height / 2), (x, y + half)]
             elif i == len(route) - 1:
+                x += arriving[number]
                 points += [(x, y - half), (x, y - slot.height / 2)]
             else:
                 points += [(x, y - half), (x, y + half)]
         wires.append(points)
     return Layout(right - left + 2 * _MARGIN, at - _LAYER_GAP + _MARGIN, centers, wires)
+
+
+def _ports(routes: list[list[_Slot]]) -> tuple[list[float], list[float]]:
+    """How far from the middle of a box each wire leaves and arrives: beside each other."""
+    found = ([0.0] * len(routes), [0.0] * len(routes))
+    for ports, end, next_to_end in ((found[0], 0, 1), (found[1], -1, -2)):
+        wires_at: dict[int, list[int]] = {}
+        for number, route in enumerate(routes):
+            wires_at.setdefault(id(route[end]), []).append(number)
+        for numbers in wires_at.values():
+            numbers.sort(key=lambda number: routes[number][next_to_end].x)
+            step = min(16.0, 0.7 * routes[numbers[0]][end].width / len(numbers))
+            for i, number in enumerate(numbers):
+                ports[number] = (i - (len(numbers) - 1) / 2) * step
+    return found

@@ -94,7 +94,7 @@ def listing(tape: Tape) -> str:
             rows.append(("", f"... {steps} {times} more times: {at + 1} to {last}"))
             at = last
     full = [row for row in rows if len(row) > 2]
-    widths = [min(max(len(row[k]) for row in full), 48) for k in range(3)]
+    widths = [min(max(len(row[k]) for row in full), 64) for k in range(3)]
     lines = []
     for row in rows:
         if len(row) == 2:

@@ -61,8 +61,7 @@ class MemoryReport:
         self.arrays = self.nodes = self.result = self.shared = 0
         self._operators: dict[str, list[int]] = {}
         self._lines: dict[str, list[int]] = {}
-        for number, (operator, line) in entries.items():
-            del number
+        for operator, line in entries.values():
             self._cells(operator, line, 0, 1)
         for what, _, size, number, _, goes in items:
             is_node = what != "storage"
@@ -79,9 +78,9 @@ class MemoryReport:
             if not column:
                 continue
             if number is None:
-                operator, line = "(result)", ""
+                operator = line = "(result)"
             else:
-                operator, line = entries.get(number, ("(inside of a graph)", ""))
+                operator, line = entries.get(number, ("(inside a graph)", "(inside a graph)"))
             self._cells(operator, line, column, size)
 
     def _cells(self, operator: str, line: str, column: int, amount: int) -> None:
@@ -199,7 +198,8 @@ def memory_report(y: NDArray | Sequence[NDArray]) -> MemoryReport:
     owned: dict[int, list[NDArray]] = {}
     while told:
         *entry, function = told.pop()
-        entries[entry[0]] = (entry[1], entry[3])
+        variable = entry[2] == "variable"
+        entries[entry[0]] = (entry[1], "(variables)" if variable else entry[3])
         if function is not None and (arrays := _only_held_by(function)):
             owned[entry[0]] = arrays
         del function
