@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "autograd/backward.h"
+#include "autograd/hooks.h"
 #include "core/error.h"
 
 namespace mxtape::autograd {
@@ -26,6 +27,7 @@ Node::Node(bool is_leaf)
 }
 
 Node::~Node() {
+  if (hooked_) forget_node(*this);
   if (site_.code) site_hooks.release(site_);
 }
 

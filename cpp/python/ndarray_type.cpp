@@ -5,6 +5,8 @@
 
 #include <Eigen/Core>
 
+#include "autograd/errors.h"
+#include "autograd/hooks.h"
 #include "autograd/node.h"
 #include "autograd/recorder.h"
 #include "op/functional.h"
@@ -319,9 +321,15 @@ PyObject* get_dtype(PyObject* self, void*) {
 PyObject* get_size(PyObject* self, void*) { return PyLong_FromLongLong(array_of(self).size()); }
 PyObject* get_ndim(PyObject* self, void*) { return PyLong_FromLong(array_of(self).ndim()); }
 PyObject* get_grad(PyObject* self, void*) {
-  autograd::LeafNode* leaf = autograd::leaf_of(array_of(self));
-  if (!leaf || !leaf->grad().defined()) Py_RETURN_NONE;
-  return wrap(leaf->grad());
+  const NDArray& array = array_of(self);
+  const autograd::Node* node = autograd::node_of(array);
+  if (!node) Py_RETURN_NONE;
+  NDArray grad = node->is_leaf()  ? static_cast<const autograd::LeafNode*>(node)->grad()
+                 : node->hooked() ? autograd::retained_gradient(*node, array.edge_index())
+                                  : NDArray();
+  if (!grad.defined()) Py_RETURN_NONE;
+  autograd::set_off_tape(grad, autograd::OffTape::kGradient);
+  return wrap(std::move(grad));
 }
 
 PyGetSetDef getset[] = {

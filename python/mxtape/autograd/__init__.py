@@ -76,7 +76,23 @@ def record(train_mode=True):
     Parameters
     ----------
     train_mode : bool, default True
-        Whether the block also runs in training mode.
+        Whether the block also runs in training mode: Dropout and the like act.
+
+    A call is recorded if an array that it reads is a variable (see ``attach_grad``) or was computed
+    from one. What its gradient will read is kept, until a backward pass has used it or the last
+    array that came from it is gone. The flags are each thread's own; blocks may be nested.
+
+    Inside the block an array in the recorded graph cannot be written in place: that is an
+    MXNetError. Outside it can.
+
+    >>> from mxtape import autograd, nd
+    >>> x = nd.array([1.0, 2.0])
+    >>> x.attach_grad()
+    >>> with autograd.record():
+    ...     y = (x * x).sum()
+    >>> y.backward()
+    >>> x.grad.asnumpy().tolist()
+    [2.0, 4.0]
     """
     return _StateScope(True, bool(train_mode))
 
@@ -88,17 +104,44 @@ def pause(train_mode=False):
     ----------
     train_mode : bool, default False
         Whether the block runs in training mode.
+
+    What is computed in it is a constant to what is recorded afterwards. Nothing is kept for
+    gradients.
+
+    >>> from mxtape import autograd, nd
+    >>> x = nd.array([3.0])
+    >>> x.attach_grad()
+    >>> with autograd.record():
+    ...     with autograd.pause():
+    ...         scale = x * 2       # a constant
+    ...     y = x * scale
+    >>> y.backward()
+    >>> x.grad.item()
+    6.0
     """
     return _StateScope(False, bool(train_mode))
 
 
 def train_mode():
-    """A ``with`` block in training mode; recording stays as it is."""
+    """A ``with`` block in training mode; recording stays as it is.
+
+    >>> from mxtape import autograd
+    >>> with autograd.train_mode():
+    ...     print(autograd.is_training(), autograd.is_recording())
+    True False
+    """
     return _StateScope(None, True)
 
 
 def predict_mode():
-    """A ``with`` block out of training mode; recording stays as it is."""
+    """A ``with`` block out of training mode; recording stays as it is.
+
+    >>> from mxtape import autograd
+    >>> with autograd.record():
+    ...     with autograd.predict_mode():
+    ...         print(autograd.is_training(), autograd.is_recording())
+    False True
+    """
     return _StateScope(None, False)
 
 
@@ -119,12 +162,27 @@ def mark_variables(variables, gradients, grad_reqs="write"):
         ``'write'`` overwrites the buffer in each backward pass, ``'add'`` adds to it, ``'null'``
         does not touch it.
 
+    The buffers share memory with the arrays that are given, until backward puts other memory in
+    their place: read ``variable.grad``. An array that was computed while recording is cut off from
+    what it was computed from. A variable that is marked anew keeps its hooks.
+
     Raises
     ------
     AssertionError
         Lists of different lengths.
+    KeyError
+        Another `grad_reqs`.
     MXNetError
-        A buffer that does not fit its variable.
+        A buffer that does not fit its variable. Nothing has been marked then.
+
+    >>> from mxtape import autograd, nd
+    >>> x, dx = nd.array([3.0]), nd.zeros((1,))
+    >>> autograd.mark_variables(x, dx)
+    >>> with autograd.record():
+    ...     y = x * x
+    >>> y.backward()
+    >>> x.grad.item()
+    6.0
     """
     variables, gradients = list(_as_list(variables)), list(_as_list(gradients))
     if isinstance(grad_reqs, str):
@@ -156,15 +214,35 @@ def backward(heads, head_grads=None, retain_graph=False, train_mode=True):
     head_grads : NDArray, list of NDArray and None, or None
         Weights of the heads, each of its head's shape and dtype; None stands for ones.
     retain_graph : bool, default False
-        Whether the recorded graph stays, for another backward pass.
+        Whether the recorded graph stays, for another backward pass. Without it, what the graph has
+        saved is dropped as the pass goes through it.
     train_mode : bool, default True
         Whether gradients are computed in training mode.
 
+    The gradients of several heads are summed. Hooks run on the way: see
+    ``NDArray.register_gradient_hook``.
+
     Raises
     ------
+    AssertionError
+        Lists of different lengths.
     MXNetError
-        A head that was not recorded, a graph that was freed, a head gradient that does not fit. The
-        gradient buffers are then as they were; the graph may be freed as far as it was used.
+        A head that was not recorded, a graph that was freed, a head gradient that does not fit, an
+        operator that fails. The message names the operator, the shapes of its inputs and the line
+        that recorded it. The gradient buffers are then as they were; the graph may be freed as far
+        as it was used.
+
+    An exception of a ``Function``, a ``CustomOp`` or a hook keeps its type, and gets a note that
+    says the same.
+
+    >>> from mxtape import autograd, nd
+    >>> x = nd.array([1.0, 2.0])
+    >>> x.attach_grad()
+    >>> with autograd.record():
+    ...     y, z = x * x, 3 * x
+    >>> autograd.backward([y, z], [nd.array([1.0, 10.0]), None])
+    >>> x.grad.asnumpy().tolist()
+    [5.0, 43.0]
     """
     heads, head_grads = _parse_heads(heads, head_grads, "backward")
     _core.backward(heads, head_grads, bool(retain_graph), bool(train_mode))
@@ -178,7 +256,9 @@ def grad(heads, variables, head_grads=None, retain_graph=None, create_graph=Fals
     heads : NDArray or list of NDArray
         What to differentiate: arrays computed while recording.
     variables : NDArray or list of NDArray
-        Variables (see :func:`mark_variables` and ``attach_grad``) that the heads depend on.
+        What to differentiate with respect to: variables (see :func:`mark_variables` and
+        ``attach_grad``), or arrays computed from them while recording. The heads must depend on
+        them.
     head_grads : NDArray, list of NDArray and None, or None
         Weights of the heads; None stands for ones.
     retain_graph : bool, default create_graph
@@ -191,7 +271,16 @@ def grad(heads, variables, head_grads=None, retain_graph=None, create_graph=Fals
     Returns
     -------
     list of NDArray
-        The gradient for each variable, of its shape and dtype.
+        The gradient for each variable, of its shape and dtype, in memory of its own. Without
+        `create_graph` it is a constant.
+
+    Raises
+    ------
+    AssertionError
+        No variables, or lists of different lengths.
+    MXNetError
+        As in :func:`backward`; a variable that the heads do not depend on, or with
+        ``grad_req='null'``.
 
     >>> from mxtape import nd
     >>> x = nd.array([2.0])
@@ -202,6 +291,14 @@ def grad(heads, variables, head_grads=None, retain_graph=None, create_graph=Fals
     >>> dy.backward()
     >>> dy.item(), x.grad.item()
     (12.0, 12.0)
+
+    With respect to an intermediate result:
+
+    >>> with record():
+    ...     h = x * 5
+    ...     y = h * h
+    >>> grad(y, h)[0].item()
+    20.0
     """
     heads, head_grads = _parse_heads(heads, head_grads, "grad")
     if isinstance(variables, NDArray):
@@ -220,6 +317,14 @@ def get_symbol(x):
     """The :class:`Symbol` of the recorded computation that led to `x`.
 
     Its node names are ``node_N``; variables are called ``varN`` and other arrays ``nullN``.
+
+    >>> from mxtape import nd
+    >>> x = nd.array([2.0])
+    >>> x.attach_grad()
+    >>> with record():
+    ...     y = nd.exp(x)
+    >>> get_symbol(y).list_arguments()
+    ['var0']
     """
     if not isinstance(x, NDArray):
         raise AssertionError(f"get_symbol: expected an NDArray, got {x!r}")
@@ -238,6 +343,10 @@ class Function:
     the inputs. To differentiate through other arrays that ``forward`` computed and kept is an
     MXNetError: ``backward`` computes them again, or says ``nd.BlockGrad(...)`` of constants. A
     sweep inside ``backward`` is one too, unless it has ``create_graph=True``.
+
+    The recorded graph keeps the object and its outputs, until a backward pass has used them. What
+    ``backward`` raises keeps its type and gets a note: the class, the inputs' shapes and the line
+    of the call. A gradient of another number, shape or dtype is an MXNetError.
 
     >>> from mxtape import nd
     >>> class Square(Function):
@@ -392,8 +501,24 @@ test_section.__test__ = False  # type: ignore[attr-defined]
 
 
 def compute_gradient(outputs):
-    """Runs :func:`backward` on `outputs`."""
-    backward(outputs)
+    """Runs :func:`backward` on `outputs` and returns the gradients.
+
+    Returns
+    -------
+    list of NDArray
+        The gradient of each variable that was reached, in the order in which they were marked. They
+        are also in the variables' buffers.
+
+    >>> from mxtape import nd
+    >>> x, y = nd.array([2.0]), nd.array([5.0])
+    >>> x.attach_grad()
+    >>> y.attach_grad()
+    >>> with record():
+    ...     z = y * x
+    >>> [gradient.item() for gradient in compute_gradient(z)]
+    [5.0, 2.0]
+    """
+    return _core.compute_gradient(_parse_heads(outputs, None, "compute_gradient")[0])
 
 
 def grad_and_loss(func, argnum=None):
@@ -451,7 +576,7 @@ _EXTRAS = {
     "batching": "vmap",
     "checking": "check_grads",
     "checkpointing": "checkpoint",
-    "hooks": "saved_arrays_hooks",
+    "hooks": "HookHandle saved_arrays_hooks",
     "inspection": "memory_report plot_graph print_graph tape",
     "transforms": "custom_gradient elementwise_grad hessian hvp jacobian jvp linearize "
     "value_and_grad vjp",

@@ -304,6 +304,120 @@ class _Methods(_Native):
         _core.set_device(buffer, *_core.device(self))
         _core.mark_variables([self], [buffer], [grad_req])
 
+    def register_gradient_hook(self, hook):
+        """Has `hook` called with the array's gradient in each backward pass.
+
+        Parameters
+        ----------
+        hook : callable
+            Called with the gradient as an NDArray, when all of it has arrived. Returns None, or an
+            array of the same shape and dtype: that takes its place, for what comes further back
+            and for the gradient buffer. To write into the gradient has the same effect.
+
+        Returns
+        -------
+        HookHandle
+            ``handle.remove()`` takes the hook away.
+
+        The array is a variable, or computed from one while recording. Hooks run in the order in
+        which they were registered, in ``autograd.grad`` too. Under ``create_graph=True`` what they
+        compute is recorded. A backward pass that frees the graph drops the hooks of what it has
+        freed; a variable keeps them, also when ``attach_grad`` is called again. A hook that holds
+        its own array keeps it alive until it is removed: there is a cycle that Python cannot see.
+
+        A hook that raises ends the pass: no buffer has been written.
+
+        Raises
+        ------
+        MXNetError
+            An array without a gradient. In backward: a result of another shape or dtype.
+        TypeError
+            A hook that is not callable. In backward: another result.
+
+        >>> x = mx.nd.array([1.0, 2.0])
+        >>> x.attach_grad()
+        >>> handle = x.register_gradient_hook(lambda grad: grad.clip(-1, 1))
+        >>> with mx.autograd.record():
+        ...     y = 0.25 * x ** 4
+        >>> y.backward()
+        >>> x.grad.asnumpy().tolist()
+        [1.0, 1.0]
+        >>> handle.remove()
+        """
+        from ..autograd.hooks import HookHandle  # few programs have hooks
+
+        return HookHandle(_core.add_hook(self, hook, False))
+
+    def register_complete_hook(self, hook):
+        """Has `hook` called as soon as the gradient of the variable is complete.
+
+        Parameters
+        ----------
+        hook : callable
+            Called with the gradient of this backward pass as an NDArray, after the hooks of
+            ``register_gradient_hook``. Returns None.
+
+        Returns
+        -------
+        HookHandle
+            ``handle.remove()`` takes the hook away.
+
+        The pass goes on meanwhile through what is left of the graph, so that for instance a sum
+        over processes can start. The buffer ``x.grad`` is written after the pass. The variables of
+        a hybridized block are complete together, when the pass has gone through the block.
+        ``autograd.grad`` does not call these hooks.
+
+        Raises
+        ------
+        MXNetError
+            The array is not a variable. In backward: the hook returned an array.
+
+        >>> x = mx.nd.array([1.0, 2.0])
+        >>> x.attach_grad()
+        >>> handle = x.register_complete_hook(lambda grad: print('complete:', grad.sum().item()))
+        >>> with mx.autograd.record():
+        ...     y = x * x
+        >>> y.backward()
+        complete: 6.0
+        """
+        from ..autograd.hooks import HookHandle
+
+        return HookHandle(_core.add_hook(self, hook, True))
+
+    def retain_grad(self, grad_req="write"):
+        """Keeps the gradient of an intermediate result: ``x.grad`` has it after backward.
+
+        Parameters
+        ----------
+        grad_req : {'write', 'add'}, default 'write'
+            Whether each backward pass overwrites the gradient or adds to it.
+
+        The array stays a part of the graph, where ``attach_grad`` would cut it off. Of a variable
+        there is nothing to do.
+
+        Raises
+        ------
+        MXNetError
+            The array is neither a variable nor computed from one while recording.
+        ValueError
+            Another `grad_req`.
+
+        >>> x = mx.nd.array([1.0, 2.0])
+        >>> x.attach_grad()
+        >>> with mx.autograd.record():
+        ...     h = x * x
+        ...     h.retain_grad()
+        ...     y = 3 * h
+        >>> y.backward()
+        >>> h.grad.asnumpy().tolist(), x.grad.asnumpy().tolist()
+        ([3.0, 3.0], [6.0, 12.0])
+        """
+        if grad_req not in ("write", "add"):
+            raise ValueError(f"retain_grad: grad_req must be 'write' or 'add', got {grad_req!r}")
+        buffer = _core.full(list(self.shape), 0.0, self.dtype)
+        _core.set_device(buffer, *_core.device(self))
+        _core.retain_grad(self, buffer, grad_req == "add")
+
     @property
     def _fresh_grad(self):
         """1 when backward has written the gradient since this was last set to False, else 0.
