@@ -7,9 +7,9 @@ docs/ become downloads.
 import re
 from pathlib import Path
 
+import reference
+
 SECTION = re.compile(r"^## +(.+)$", re.MULTILINE)
-# Pages over the pages of a folder.
-FOLDERS = {"reference": "reference/*.rst", "notes/README": "*.md"}
 LINK = re.compile(r"^[-*] +\[[^]]*\]\(([\w/-]+)\.md\)", re.MULTILINE)
 
 
@@ -42,10 +42,12 @@ def read(app, name, source):
         source[0] = within(source[0], page, Path(app.srcdir))
     if name == "index":
         source[0] += "\n" + "\n".join(toctrees(source[0]))
-    elif name in FOLDERS:
-        pages = page.parent.glob(FOLDERS[name])
-        names = sorted(str(p.relative_to(page.parent).with_suffix("")) for p in pages if p != page)
+    elif name == "notes/README":
+        names = sorted(p.stem for p in page.parent.glob("*.md") if p != page)
         source[0] += "\n".join(["", "```{toctree}", ":hidden:", "", *names, "```", ""])
+    elif name == "reference":
+        names = [f"reference/{name}" for name in reference.PAGES]
+        source[0] += "\n".join(["", "```{toctree}", "", *names, "```", ""])
 
 
 def setup(app):
