@@ -409,7 +409,7 @@ class Run {
 
   void step(Pending& current) {
     Node& node = *current.node;
-    if (node.hooked()) [[unlikely]] run_hooks(current);
+    if (node.hooked()) run_hooks(current);
     if (node.is_leaf() || is_end(node)) {
       found_.push_back({current.node, 0, std::move(current.heads[0])});
       return;
@@ -451,7 +451,7 @@ class Run {
       check(node, i, edge, value);
       accumulate(edge, std::move(value));
     }
-    if (!due_.empty()) [[unlikely]] settle(node);
+    if (!due_.empty()) settle(node);
     // What only leads to results that are wanted has not been used.
     if (options_.retain_graph || (restricted_ && !any)) return;
     node.release();

@@ -103,7 +103,7 @@ void record_call(const OpSchema& op, Inputs inputs, const ParamsRef& params, Mod
                  std::span<NDArray> outputs) {
   if (mode.traced) return call_trace->call(op, inputs, params, outputs);
   Ref<OpNode> node = OpNode::record(op, inputs, outputs, params, mode);
-  if (mode.packs) [[unlikely]] watch_recorded(*node, inputs, outputs);
+  if (mode.packs) watch_recorded(*node, inputs, outputs);
   for (size_t i = 1; i < outputs.size(); ++i) outputs[i].set_edge(node, static_cast<uint32_t>(i));
   outputs[0].set_edge(std::move(node), 0);
 }
@@ -498,8 +498,7 @@ void record_view(const OpSchema& op, const NDArray& input, const ParamsRef& para
 namespace {
 
 // Calls in which an array has been packed.
-void invoke_unpacked(const OpSchema& op, Inputs inputs, const ParamsRef& params,
-                     Outputs& outputs) {
+void invoke_unpacked(const OpSchema& op, Inputs inputs, const ParamsRef& params, Outputs& outputs) {
   std::vector<NDArray> dense;
   for (const NDArray& input : inputs) {
     const bool packed = input.storage()->form() == Form::kPacked;

@@ -13,7 +13,7 @@
 import functools
 import importlib
 import weakref
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import _borrowed, _missing
 from .._loader import core as _core
@@ -591,6 +591,12 @@ _EXTRAS = {
     "transforms": "custom_gradient elementwise_grad hessian hvp jacobian jvp linearize "
     "value_and_grad vjp",
 }
+
+
+if TYPE_CHECKING:
+    from .anomaly import detect_anomaly as detect_anomaly
+    from .hooks import HookHandle as HookHandle
+    from .hooks import saved_arrays_hooks as saved_arrays_hooks
 
 
 def _extra(name):

@@ -343,6 +343,7 @@ class _Methods(_Native):
         TypeError
             A hook that is not callable. In backward: another result.
 
+        >>> import mxtape as mx
         >>> x = mx.nd.array([1.0, 2.0])
         >>> x.attach_grad()
         >>> handle = x.register_gradient_hook(lambda grad: grad.clip(-1, 1))
@@ -381,6 +382,7 @@ class _Methods(_Native):
         MXNetError
             The array is not a variable. In backward: the hook returned an array.
 
+        >>> import mxtape as mx
         >>> x = mx.nd.array([1.0, 2.0])
         >>> x.attach_grad()
         >>> handle = x.register_complete_hook(lambda grad: print('complete:', grad.sum().item()))
@@ -411,6 +413,7 @@ class _Methods(_Native):
         ValueError
             Another `grad_req`.
 
+        >>> import mxtape as mx
         >>> x = mx.nd.array([1.0, 2.0])
         >>> x.attach_grad()
         >>> with mx.autograd.record():
