@@ -77,6 +77,8 @@ class Frame final : public RefCounted {
     if (slot < 0 || !saved_[static_cast<size_t>(slot)]) return nullptr;
     return &*saved_[static_cast<size_t>(slot)];
   }
+  // Which gradient a tracked input contributes to.
+  uint32_t end_of(size_t input) const { return ends_[input]; }
   size_t bytes() const { return sizeof(Frame) + saved_.capacity() * sizeof(saved_[0]); }
   bool records(size_t step) const { return reverse_->records(step); }
   // Shape and dtype of an end.

@@ -5,6 +5,7 @@
 
 #include "autograd/recorder.h"
 #include "core/error.h"
+#include "graph/cached_op.h"
 #include "op/effects.h"
 #include "op/op_node.h"
 #include "python/gil.h"
@@ -74,20 +75,26 @@ std::vector<Edge> heads_of(const std::vector<NDArray>& results) {
 CheckpointNode::Outside find_outside(std::span<const Edge> heads, uint64_t last) {
   CheckpointNode::Outside outside;
   const auto note = [&](const Edge& edge) {
-    if (!is_outside(edge, last)) return false;
+    if (!is_outside(edge, last)) return;
     const CheckpointNode::Place place{edge.node.get(), edge.index};
     if (outside.known.emplace(place, outside.edges.size()).second) outside.edges.push_back(edge);
-    return true;
   };
   for (const Edge& head : heads) note(head);
   visit_newer(heads, last, [&](Node& node) {
-    auto* op = dynamic_cast<OpNode*>(&node);
     const std::span<Edge> edges = node.edges();
-    for (size_t i = 0; i < edges.size(); ++i) {
-      if (!note(edges[i]) || !op) continue;
-      const Saved* saved = op->saved_input(i);
-      if (!saved || !saved->storage) continue;
+    const auto read = [&](size_t i, const Saved* saved) {
+      if (!saved || !saved->storage || !is_outside(edges[i], last)) return;
       outside.reads[{edges[i].node.get(), edges[i].index}] = {saved->storage.get(), saved->version};
+    };
+    for (const Edge& edge : edges) note(edge);
+    if (auto* op = dynamic_cast<OpNode*>(&node)) {
+      for (size_t i = 0; i < edges.size(); ++i) read(i, op->saved_input(i));
+    } else if (auto* call = dynamic_cast<GraphCallNode*>(&node); call && call->frame()) {
+      const Frame& frame = *call->frame();
+      const std::vector<bool>& tracked = frame.reverse()->tracked();
+      for (size_t i = 0; i < tracked.size(); ++i) {
+        if (tracked[i]) read(frame.end_of(i), frame.kept_value(i));
+      }
     }
   });
   return outside;

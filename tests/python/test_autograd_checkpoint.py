@@ -379,6 +379,37 @@ def test_arrays_that_were_changed_since_warn():
     assert len(warned) == 1
 
 
+@pytest.mark.parametrize("hybridize", [False, True])
+def test_parameters_that_were_changed_since_warn(hybridize):
+    net = gluon.nn.Dense(2, in_units=3)
+    net.initialize()
+    if hybridize:
+        net.hybridize()
+    x = variable(4, 3, dtype="float32")
+    with autograd.record():
+        y = autograd.checkpoint(net, x)
+    net.weight.data()[:] = 1
+    with pytest.warns(StaleArrayWarning, match=r"checkpoint of dense.*an array that it uses"):
+        y.backward()
+
+
+def test_in_a_hybridized_block_it_is_just_called():
+    class Net(gluon.HybridBlock):
+        def hybrid_forward(self, F, x):
+            return autograd.checkpoint(lambda a: F.tanh(a) * a, x)
+
+    net = Net()
+    x = variable(3)
+    assert_same(net, x)
+    net.hybridize()
+    with autograd.record():
+        y = net(x)
+    assert autograd.tape(y)[0].kind == "graph"
+    y.backward()
+    v = np.tanh(x.asnumpy())
+    np.testing.assert_allclose(x.grad.asnumpy(), v + x.asnumpy() * (1 - v * v), rtol=1e-12)
+
+
 def test_bad_arguments():
     with pytest.raises(TypeError, match="expected a function or a block, got 3"):
         autograd.checkpoint(3, nd.ones((1,)))

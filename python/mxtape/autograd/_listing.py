@@ -53,13 +53,15 @@ def _cells(entry: Entry, places: dict[int, int]) -> tuple[str, str, str]:
     return entry.describe(), " ".join(sources), "  ".join(notes)
 
 
-def _repeats(signatures: list[object], start: int) -> tuple[int, int]:
+def _repeats(signatures: list[int], start: int) -> tuple[int, int]:
     """The length of the block at `start` that repeats most, and how often it does after that."""
     best, times = 0, 0
     count = len(signatures)
     for length in range(1, min(_LONGEST_BLOCK, (count - start) // 2) + 1):
-        block = signatures[start : start + length]
         at = start + length
+        if signatures[at] != signatures[start]:
+            continue
+        block = signatures[start:at]
         while signatures[at : at + length] == block:
             at += length
         repeated = (at - start) // length - 1
@@ -72,15 +74,13 @@ def listing(tape: Tape) -> str:
     """The text that ``print_graph`` prints."""
     entries = _in_reading_order(tape)
     places = {entry.number: i for i, entry in enumerate(entries, 1)}
-    signatures: list[object] = []
+    # Equal numbers for steps that do the same with inputs that are as far back.
+    numbers: dict[object, int] = {}
+    signatures: list[int] = []
     for i, entry in enumerate(entries, 1):
-        # How far back the inputs are: the same in each repetition.
-        back = tuple(
-            (i - places[e.entry] if e.entry is not None else 0, e.output) for e in entry.edges
-        )
-        signatures.append(
-            (entry.describe(), back, tuple(entry.outputs), entry.grad_req, entry.line)
-        )
+        back = [(i - places[e.entry] if e.entry is not None else 0, e.output) for e in entry.edges]
+        same = (entry.describe(), tuple(back), tuple(entry.outputs), entry.grad_req, entry.line)
+        signatures.append(numbers.setdefault(same, len(numbers)))
     rows: list[tuple[str, ...]] = []
     at = 0
     while at < len(entries):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, TextIO, overload
@@ -37,7 +38,7 @@ class Saved(NamedTuple):
     """An array that an entry keeps for its gradient."""
 
     role: str  # "input", "output", or "inside": of a graph's step
-    index: int
+    position: int  # among the inputs or outputs
     name: str
     shape: tuple[int, ...]
     dtype: str
@@ -49,9 +50,10 @@ class Saved(NamedTuple):
         name = f" {self.name}" if self.name else ""
         state = "" if self.state == "memory" else f", {self.state}"
         size = bytes_text(self.nbytes)
-        return f"{self.role} {self.index}{name}: {self.shape} {self.dtype}, {size}{state}"
+        return f"{self.role} {self.position}{name}: {self.shape} {self.dtype}, {size}{state}"
 
 
+@functools.lru_cache(maxsize=1024)  # steps repeat
 def _value(text: str) -> Any:
     try:
         return ast.literal_eval(text)
@@ -254,7 +256,7 @@ def tape(y: NDArray | Sequence[NDArray]) -> Tape:
     """
     heads = heads_of(y, "tape")
     entries = [Entry(told) for told in core.tape_walk(heads)]
-    places = [Edge(*core.tape_place(head), "") for head in heads]
+    places = [Edge(number, output, "") for number, output in map(core.tape_place, heads)]
     return Tape(entries, places)
 
 
