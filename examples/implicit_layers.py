@@ -39,13 +39,13 @@ HIDDEN, BATCH, LEARNING_RATE = 96, 64, 3e-3
 TUNING_STEPS = 30
 
 
-def iterate(f, z, tolerance, limit=200):
-    """Apply f until no element moves by more than the tolerance."""
+def iterate(f, z, tolerance, limit=500):
+    """Apply f until no element moves by more than the tolerance's share of the largest."""
     for _ in range(limit):
         z, before = f(z), z
-        if abs(z - before).max().asscalar() <= tolerance:
-            break
-    return z
+        if abs(z - before).max().asscalar() <= tolerance * abs(z).max().asscalar():
+            return z
+    raise ArithmeticError(f"no fixed point after {limit} iterations")
 
 
 class FixedPoint(autograd.Function):
