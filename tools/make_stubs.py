@@ -168,7 +168,11 @@ def operator_function(name: str, op_name: str, indent: str = "") -> str:
     # Names that are words of Python can be given through a dictionary alone.
     parameters = [p for p in parameters if not keyword.iskeyword(p.split(":")[0])]
     parameters += ["out: _Out = ...", "name: str | None = ..."]
-    result = {1: "NDArray", None: "Any"}.get(info["outputs"], "list[NDArray]")
+    # Where parameters decide, one array is the rule: several of them unpack and index as one does.
+    several = info["variadic"] or op_name in ("SliceChannel", "_split_v2")
+    result = "NDArray" if info["outputs"] == 1 else "list[NDArray]"
+    if info["outputs"] is None and not several:
+        result = "NDArray"
     return f"{indent}def {name}({', '.join(parameters)}) -> {result}: ...\n"
 
 

@@ -14,6 +14,7 @@
 #include "core/at_fork.h"
 #include "core/profile.h"
 #include "op/call.h"
+#include "op/effects.h"
 #include "op/functional.h"
 #include "op/op_node.h"
 #include "op/registry.h"
@@ -260,7 +261,8 @@ void check_writable(const NDArray& array, std::string_view op) {
   if (!autograd::is_recording() || !autograd::on_tape(array)) return;
   fail(op, ": cannot write in place to an array of shape ", array.shape(),
        " that is in a recorded graph while recording: x[:] = ..., x += ... and out=x would change "
-       "values that gradients need. Write to a new array, or outside autograd.record()");
+       "values that gradients need. Make a new array, as x = x + y does, or write outside of "
+       "autograd.record()");
 }
 
 // False where not all arrays are dense.
@@ -351,7 +353,10 @@ void check_writable(const NDArray& array, std::string_view op) {
 
 [[gnu::always_inline]] inline void Call::compute_in_line() {
   for (size_t i = 0; i < inputs_.size(); ++i) {
-    if (op_.mutates && mutates(i)) fusion::before_write(inputs_[i]);
+    if (op_.mutates && mutates(i)) {
+      fusion::before_write(inputs_[i]);
+      UndoneEffects::note(inputs_[i]);
+    }
     if (!op_.tile_operands && !(op_.streams && i == 0)) inputs_[i].storage()->materialize();
   }
   for (size_t i = 0; i < given_; ++i) fusion::before_write(outputs_[i]);
@@ -402,9 +407,12 @@ void check_writable(const NDArray& array, std::string_view op) {
 namespace {
 
 [[gnu::cold, gnu::noinline]] void invoke_form(const OpSchema& op, Inputs inputs,
-                                              const ParamsRef& params, Outputs& outputs) {
+                                              const ParamsRef& params, bool whole,
+                                              Outputs& outputs) {
   const Form form = std::max(last_form(inputs), last_form(Arrays(outputs)));
   form_calls[static_cast<size_t>(form)](op, inputs, params, outputs);
+  const size_t visible = op.count_visible(params.get());
+  if (!whole && outputs.size() > visible) outputs.resize(visible);
 }
 
 }  // namespace
@@ -412,7 +420,7 @@ namespace {
 void invoke(const OpSchema& op, Inputs inputs, const ParamsRef& params, Outputs& outputs) {
   Call call(op, inputs, params, autograd::thread_mode(), outputs);
   try {
-    if (!call.infer_in_line()) return invoke_form(op, inputs, params, outputs);
+    if (!call.infer_in_line()) return invoke_form(op, inputs, params, false, outputs);
     call.place_in_line();
     call.run_in_line();
     call.record_in_line();
@@ -431,7 +439,7 @@ void invoke_step(const OpSchema& op, Inputs inputs, const ParamsRef& params, Mod
         specs.empty() ? call.infer_in_line()
                       : std::max(last_form(inputs), last_form(Arrays(outputs))) == Form::kDense;
     if (!dense) {
-      return invoke_form(op, inputs, params, outputs);
+      return invoke_form(op, inputs, params, whole, outputs);
     }
     if (!specs.empty()) call.assume_in_line(specs);
     call.place_in_line();
@@ -458,7 +466,7 @@ void invoke(const OpSchema& op, Arrays inputs, const ParamsRef& params, Outputs&
 
 void invoke_over(const OpSchema& op, NDArray first, std::initializer_list<NDArray> others,
                  const ParamsRef& params, Outputs& outputs) {
-  if (op.in_place && !autograd::is_recording()) {
+  if (op.in_place && !autograd::is_recording() && first.storage()->form() == Form::kDense) {
     first.storage()->materialize();
     if (first.owns_memory()) {
       outputs.resize(op.count_outputs(params.get()));
@@ -482,6 +490,18 @@ NDArray invoke(const OpSchema& op, std::initializer_list<NDArray> inputs, const 
   Outputs outputs;
   invoke(op, Arrays{inputs.begin(), inputs.size()}, params, outputs);
   return std::move(outputs[0]);
+}
+
+bool check_recorded(const OpSchema& op, Inputs inputs, Arrays outputs, const Params* params,
+                    Mode mode) {
+  if (!is_recorded(op, inputs, mode)) return false;
+  check_recordable(op, inputs, outputs, params);
+  return true;
+}
+
+void record_made(const OpSchema& op, Inputs inputs, const ParamsRef& params, Mode mode,
+                 std::span<NDArray> outputs) {
+  record_call(op, inputs, params, mode, outputs);
 }
 
 void record_view(const OpSchema& op, const NDArray& input, const ParamsRef& params, NDArray& view) {

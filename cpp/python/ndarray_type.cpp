@@ -93,6 +93,15 @@ NDArray whole_operand(const NDArray& array, PyObject* number, double value) {
   return operand;
 }
 
+// What a program writes for an update by a function of arrays.
+const char* update_text(const OpSchema& op) {
+  if (&op == fn::add.forms().arrays) return "x += y";
+  if (&op == fn::subtract.forms().arrays) return "x -= y";
+  if (&op == fn::multiply.forms().arrays) return "x *= y";
+  if (&op == fn::divide.forms().arrays) return "x /= y";
+  return "x %= y";
+}
+
 PyObject* run_binary(const BinaryForms& forms, PyObject* a, PyObject* b, PyObject* target) {
   const bool left = is_ndarray(a);
   const OpSchema* op;
@@ -131,6 +140,7 @@ PyObject* run_binary(const BinaryForms& forms, PyObject* a, PyObject* b, PyObjec
   Outputs outputs;
   if (target) {
     outputs.push_back(array_of(target));
+    if (autograd::is_recording()) check_writable(outputs[0], update_text(*forms.arrays));
     if (count == 2) check_operand_of_update(*op, outputs[0], *inputs[1]);
   }
   invoke(*op, Inputs(inputs, count), params, outputs);
@@ -215,9 +225,14 @@ int bool_slot(PyObject* self) {
     return -1;
   }
   if (size == 0) return 0;
-  bool value = false;
-  convert(array.dtype(), array.bytes(), DType::kBool, &value, 1);
-  return value;
+  try {
+    bool value = false;
+    convert(array.dtype(), array.bytes(), DType::kBool, &value, 1);
+    return value;
+  } catch (...) {  // there are no values inside vmap
+    set_python_error();
+    return -1;
+  }
 }
 
 // ---- indexing

@@ -10,12 +10,14 @@
 [[4.0, 8.0], [12.0, 16.0]]
 """
 
+from __future__ import annotations
+
 import functools
 import importlib
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from .. import _borrowed
+from .. import _borrowed, _missing
 from .._loader import core as _core
 from ..base import MXNetError
 from ..ndarray import NDArray, zeros_like
@@ -43,26 +45,37 @@ __all__ = [
 ]
 
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
+    from typing import Callable, Optional, Union
+
+    from ..symbol import Symbol
+
+    _Arrays = Union[NDArray, Sequence[NDArray]]
+    _Grads = Union[NDArray, Sequence[Optional[NDArray]], None]
+    _Scope = AbstractContextManager[Any]
+
 # Entered and left whole, whatever signal arrives: it is not Python.
 _StateScope: Any = _core.StateScope
 
 
-def is_recording():
+def is_recording() -> bool:
     """Whether computations in this thread are recorded."""
     return _core.is_recording()
 
 
-def is_training():
+def is_training() -> bool:
     """Whether this thread is in training mode."""
     return _core.is_training()
 
 
-def set_recording(is_recording):
+def set_recording(is_recording: bool) -> bool:
     """Turns recording in this thread on or off; returns whether it was on."""
     return _core.set_recording(bool(is_recording))
 
 
-def set_training(train_mode):
+def set_training(train_mode: bool) -> bool:
     """Turns training mode in this thread on or off; returns whether it was on.
 
     Dropout and the like only act in training mode, and pass their input on otherwise.
@@ -70,7 +83,7 @@ def set_training(train_mode):
     return _core.set_training(bool(train_mode))
 
 
-def record(train_mode=True):
+def record(train_mode: bool = True) -> _Scope:
     """A ``with`` block in which computations on variables are recorded.
 
     Parameters
@@ -97,7 +110,7 @@ def record(train_mode=True):
     return _StateScope(True, bool(train_mode))
 
 
-def pause(train_mode=False):
+def pause(train_mode: bool = False) -> _Scope:
     """A ``with`` block inside a recorded one in which nothing is recorded.
 
     Parameters
@@ -122,7 +135,7 @@ def pause(train_mode=False):
     return _StateScope(False, bool(train_mode))
 
 
-def train_mode():
+def train_mode() -> _Scope:
     """A ``with`` block in training mode; recording stays as it is.
 
     >>> from mxtape import autograd
@@ -133,7 +146,7 @@ def train_mode():
     return _StateScope(None, True)
 
 
-def predict_mode():
+def predict_mode() -> _Scope:
     """A ``with`` block out of training mode; recording stays as it is.
 
     >>> from mxtape import autograd
@@ -149,7 +162,9 @@ def _as_list(arrays):
     return [arrays] if isinstance(arrays, NDArray) else arrays
 
 
-def mark_variables(variables, gradients, grad_reqs="write"):
+def mark_variables(
+    variables: _Arrays, gradients: _Arrays, grad_reqs: str | Sequence[str] = "write"
+) -> None:
     """Makes arrays variables, with the given arrays as their gradient buffers.
 
     Parameters
@@ -204,7 +219,9 @@ def _parse_heads(heads, head_grads, what):
     return list(heads), head_grads
 
 
-def backward(heads, head_grads=None, retain_graph=False, train_mode=True):
+def backward(
+    heads: _Arrays, head_grads: _Grads = None, retain_graph: bool = False, train_mode: bool = True
+) -> None:
     """Computes the gradients of `heads` and stores them in the variables' buffers.
 
     Parameters
@@ -248,7 +265,14 @@ def backward(heads, head_grads=None, retain_graph=False, train_mode=True):
     _core.backward(heads, head_grads, bool(retain_graph), bool(train_mode))
 
 
-def grad(heads, variables, head_grads=None, retain_graph=None, create_graph=False, train_mode=True):
+def grad(
+    heads: _Arrays,
+    variables: _Arrays,
+    head_grads: _Grads = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    train_mode: bool = True,
+) -> list[NDArray]:
     """Returns the gradients of `heads` with respect to `variables`, and stores nothing.
 
     Parameters
@@ -313,7 +337,7 @@ def grad(heads, variables, head_grads=None, retain_graph=None, create_graph=Fals
     )
 
 
-def get_symbol(x):
+def get_symbol(x: NDArray) -> Symbol:
     """The :class:`Symbol` of the recorded computation that led to `x`.
 
     Its node names are ``node_N``; variables are called ``varN`` and other arrays ``nullN``.
@@ -367,24 +391,24 @@ class Function:
 
     # What errors call it, where that is not the class.
     _label = ""
+    # Of the class: an __init__ need not call that of this one.
+    _used = False
+    __saved: tuple = ()
+    __inputs: Any = ()
+    __outputs: Any = ()
+    __kept: Any = ()
 
-    def __init__(self):
-        self._used = False
-        self.__saved: tuple = ()
-        self.__inputs: list = []
-        self.__outputs: list = []
-        self.__kept: list = []
-
-    def save_for_backward(self, *args):
+    def save_for_backward(self, *args: Any) -> None:
         """Keeps arrays for ``backward``, which finds them in ``saved_tensors``."""
         self.__saved = args
 
     @property
-    def saved_tensors(self):
+    def saved_tensors(self) -> tuple[NDArray, ...]:
         """What was saved, in order."""
         return tuple(self.__saved)
 
-    def __call__(self, *inputs):
+    # Several outputs are a tuple. Unpacking, indexing and len() check as of an array.
+    def __call__(self, *inputs: NDArray) -> NDArray:
         if self._used:
             raise AssertionError("a Function can be called once; make a new object for each call")
         for array in inputs:
@@ -394,11 +418,11 @@ class Function:
         before = self._arrays() if recording else []
         with pause(train_mode=is_training()):
             outputs = self.forward(*inputs)
+        single = isinstance(outputs, NDArray)
+        results = [outputs] if single else self._checked("forward", outputs)
         if not recording:
             return outputs
         self._used = True
-        single = isinstance(outputs, NDArray)
-        results = [outputs] if single else list(outputs)
         known = {id(array) for array in (*inputs, *results, *before)}
         self.__kept = [weakref.ref(a) for a in self._arrays() if id(a) not in known]
         self.__inputs = [weakref.ref(array) for array in inputs]
@@ -406,7 +430,8 @@ class Function:
         self.__outputs = [None if _core.on_tape(a) else weakref.ref(a) for a in results]
         label = self._label or type(self).__name__
         hung = _core.record_function(self._run_backward, label, list(inputs), results)
-        return hung[0] if single else tuple(hung)
+        returned: Any = hung[0] if single else tuple(hung)
+        return returned
 
     def _run_backward(self, output_grads, outputs, inputs):
         # When the gradient is recorded, an input counts as what it was for forward, and an output
@@ -435,12 +460,23 @@ class Function:
                 _core.set_edge(array, before)
         if isinstance(grads, NDArray) or grads is None:
             return [grads]
-        if not isinstance(grads, (list, tuple)):
-            raise MXNetError(
-                f"{type(self).__name__}: backward must return an NDArray or a list of them, "
-                f"got an object of type {type(grads).__name__}"
-            )
-        return list(grads)
+        return self._checked("backward", grads)
+
+    def _checked(self, method, values):
+        """What a method returned, as a list of arrays; `backward` may return None for some."""
+        wrong = values
+        if isinstance(values, (list, tuple)):
+            kinds = (NDArray,) if method == "forward" else (NDArray, type(None))
+            others = [value for value in values if not isinstance(value, kinds)]
+            if not others:
+                return list(values)
+            wrong = others[0]
+        hint = "; mx.nd.array(...) makes one" if hasattr(wrong, "__array__") else ""
+        raise MXNetError(
+            f"{self._label or type(self).__name__}: {method} must return an NDArray or a list of "
+            f"them, got {'' if wrong is values else 'in a list '}an object of type "
+            f"{type(wrong).__module__}.{type(wrong).__qualname__}{hint}"
+        )
 
     def _owners(self):
         # The objects that keep arrays between forward and backward.
@@ -468,14 +504,14 @@ class Function:
 # ---- the older interface, which mxnet.contrib.autograd had
 
 
-def set_is_training(is_train):
+def set_is_training(is_train: bool) -> bool:
     """Turns both recording and training on or off; returns whether recording was on."""
     previous = set_recording(is_train)
     set_training(is_train)
     return previous
 
 
-def set_is_recording(is_recording):
+def set_is_recording(is_recording: bool) -> bool:
     """Older name of :func:`set_recording`."""
     return set_recording(is_recording)
 
@@ -483,16 +519,16 @@ def set_is_recording(is_recording):
 class TrainingStateScope(_StateScope):
     """Sets recording and training together for a ``with`` block."""
 
-    def __init__(self, enter_state):
+    def __init__(self, enter_state: bool) -> None:
         super().__init__(bool(enter_state), bool(enter_state))
 
 
-def train_section():
+def train_section() -> TrainingStateScope:
     """A ``with`` block that records in training mode."""
     return TrainingStateScope(True)
 
 
-def test_section():
+def test_section() -> TrainingStateScope:
     """A ``with`` block, inside a recorded one, that neither records nor trains."""
     return TrainingStateScope(False)
 
@@ -500,7 +536,7 @@ def test_section():
 test_section.__test__ = False  # type: ignore[attr-defined]
 
 
-def compute_gradient(outputs):
+def compute_gradient(outputs: Sequence[NDArray]) -> Any:
     """Runs :func:`backward` on `outputs` and returns the gradients.
 
     Returns
@@ -521,7 +557,9 @@ def compute_gradient(outputs):
     return _core.compute_gradient(_parse_heads(outputs, None, "compute_gradient")[0])
 
 
-def grad_and_loss(func, argnum=None):
+def grad_and_loss(
+    func: Callable[..., Any], argnum: int | Sequence[int] | None = None
+) -> Callable[..., Any]:
     """A function that returns the gradients of `func` and its value.
 
     Parameters
@@ -548,7 +586,7 @@ def grad_and_loss(func, argnum=None):
     def wrapped(*args):
         variables = list(args)
         if argnum is not None:
-            numbers = argnum if isinstance(argnum, (list, tuple)) else [argnum]
+            numbers: Any = argnum if isinstance(argnum, (list, tuple)) else [argnum]
             variables = [args[i] for i in numbers]
         for variable in variables:
             if not isinstance(variable, NDArray):
@@ -595,7 +633,7 @@ def _extra(name):
             return importlib.import_module(f".{module}", __name__)
         if name in names.split():
             return getattr(importlib.import_module(f".{module}", __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return _missing.refuse(__name__, name)
 
 
 __getattr__ = _borrowed.borrow(
