@@ -283,10 +283,10 @@ def test_transforms():
     checked = autograd.checkpoint(f)
     v = nd.array([1.0, -1.0, 2.0, 0.5], dtype="float64")
     for transform in (
-        lambda f: autograd.jvp(f, x, v)[1],
+        lambda f: autograd.jvp(f, (x,), (v,))[1],
         lambda f: autograd.vjp(f, x)[1](v),
         lambda f: autograd.jacobian(f)(x),
-        lambda f: autograd.hvp(lambda a: f(a).sum(), x, v),
+        lambda f: autograd.hvp(lambda z: f(z).sum(), (x,), (v,)),
     ):
         a, b = transform(f), transform(checked)
         a, b = (each[0] if isinstance(each, (tuple, list)) else each for each in (a, b))
