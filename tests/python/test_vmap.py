@@ -13,7 +13,13 @@ from mxtape.base import MXNetError
 BATCH = 3
 # Their results depend on how many numbers were drawn before.
 RANDOM = {name for name in core.op_names() if core.describe_op(name)["random"]}
-ROWS = [row for row in all_rows() if core.has_batch_rule(row.op) and row.op not in RANDOM]
+ROWS = [
+    row
+    for row in all_rows()
+    if core.has_batch_rule(row.op)
+    and row.op not in RANDOM
+    and row.params.get("mode") != "raise"  # refused, below
+]
 
 
 def examples_of(value, is_float):
@@ -58,6 +64,8 @@ def test_values_equal_those_of_a_loop(row):
 
 @pytest.mark.parametrize("row", ROWS, ids=row_id)
 def test_gradients_equal_those_of_a_loop(row):
+    if row.op == "BatchNorm" and not row.params.get("use_global_stats"):
+        pytest.skip("is refused in training mode")
     values, floating = draw(row)
     weights = output_weights(row, as_arrays(values))
 
@@ -240,6 +248,15 @@ def test_writing_to_what_is_the_same_for_all():
 def test_an_operator_without_a_rule_is_named():
     with pytest.raises(MXNetError, match="_shuffle: vmap has no rule"):
         vmap(nd.random.shuffle)(numbers(3, 4))
+
+
+def test_what_a_rule_refuses():
+    table, index = numbers(3, 4, 2), nd.zeros((3, 2))
+    with pytest.raises(MXNetError, match=r"take: mode='raise' .* use 'clip' or 'wrap'"):
+        vmap(lambda a, i: nd.take(a, i, mode="raise"))(table, index)
+    scale = nd.ones((2,), dtype="float64")
+    with autograd.train_mode(), pytest.raises(MXNetError, match="BatchNorm: it changes an input"):
+        vmap(lambda a: nd.BatchNorm(a, scale, scale, scale.copy(), scale.copy()))(table)
 
 
 def test_an_example_cannot_leave():
