@@ -329,6 +329,9 @@ class BatchedInvocation {
       const BatchFn rule = batch_rule(op_);
       if (!rule) call_.refuse("vmap has no rule for this operator (docs/operators.md lists them)");
       rule(call_);
+      for (const NDArray& result : call_.results_) {
+        if (!result.defined()) call_.refuse("its rule for vmap leaves out a result");
+      }
     } else {
       SmallVector<const NDArray*, 8> pointers;
       for (const NDArray& input : inputs_) pointers.push_back(&input);
