@@ -17,6 +17,7 @@ from . import (
     per_example_gradients,
     small_ops,
     training,
+    transforms,
 )
 
 # What `make bench` runs unless told otherwise.
@@ -30,6 +31,7 @@ STANDARD = {
     **chain.BY_NUMBER,
     **normalization.WORKLOADS,
     **hessian_vector.WORKLOADS,
+    **transforms.WORKLOADS,
     **per_example_gradients.WORKLOADS,
     **dot.WORKLOADS,
     **adam.WORKLOADS,

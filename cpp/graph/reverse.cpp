@@ -213,7 +213,7 @@ std::vector<NDArray> Frame::sweep(std::span<NDArray> head_grads, std::span<const
   const auto steps = program_->steps();
   const Ref<const Compiled> compiled = plan_->compiled(*program_, reverse_);
   Ref<const Compiled::Sweep> sweep;
-  if (!watch && compiled->fuses()) {
+  if (!watch && compiled->fuses() && !profile::records(autograd::kWatchGradients)) {
     sweep = compiled->sweep(*program_, *plan_, mode_, kind_of(head_grads, wanted));
   }
   const bool all = std::all_of(wanted.begin(), wanted.end(), [](bool each) { return each; });

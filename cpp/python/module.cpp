@@ -8,10 +8,13 @@
 #include "op/invoke.h"
 #include "ops/shape/reshape.h"
 #include "python/batching.h"
+#include "python/checkpoint.h"
 #include "python/gil.h"
 #include "python/ndarray_type.h"
 #include "python/profile.h"
 #include "python/symbol_type.h"
+#include "python/tape.h"
+#include "python/transforms.h"
 #include "python/view.h"
 #include "runtime/blocking.h"
 #include "runtime/fusion.h"
@@ -59,6 +62,9 @@ PYBIND11_MODULE(MXTAPE_MODULE_NAME, m) {
   init_op_call(m);
   init_inference(m);
   init_autograd(m);
+  init_checkpoint(m);
+  init_tape(m);
+  init_transforms(m);
   init_batching(m);
   init_scopes(m);
   init_sites(m);
@@ -102,6 +108,11 @@ PYBIND11_MODULE(MXTAPE_MODULE_NAME, m) {
     fusion::set_threshold(std::atoll(elements));
   }
   m.def("address", [](py::handle x) { return reinterpret_cast<uintptr_t>(as_array(x).bytes()); });
+  // Changes with every write to the memory; of other memory it says nothing.
+  m.def("state_of_memory", [](py::handle x) {
+    const NDArray& array = as_array(x);
+    return py::make_tuple(reinterpret_cast<uintptr_t>(array.bytes()), array.storage()->version());
+  });
   m.def("shares_memory",
         [](py::handle a, py::handle b) { return as_array(a).storage() == as_array(b).storage(); });
   m.def("seed", &seed_random);

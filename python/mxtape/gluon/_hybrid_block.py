@@ -45,7 +45,7 @@ class HybridBlock(Block):
     >>> import mxtape as mx
     >>> from mxtape.gluon import HybridBlock
     >>> class Scale(HybridBlock):
-    ...     def __init__(self, **kwargs):
+    ...     def __init__(self, **kwargs) -> None:
     ...         super().__init__(**kwargs)
     ...         self.factor = self.params.get("factor", shape=(1,), init="ones")
     ...     def hybrid_forward(self, F, x, factor):
@@ -59,13 +59,13 @@ class HybridBlock(Block):
     [1.0, 2.0]
     """
 
-    def __init__(self, prefix=None, params=None):
+    def __init__(self, prefix=None, params=None) -> None:
         super().__init__(prefix=prefix, params=params)
         self._active = False
         self._flags: list = []
         self._backend = None
         self._backend_opts: dict = {}
-        self._callback = None
+        self._callback: Any = None
         self._monitor_all = False
         self._in_format: Any = None
         self._out_format: Any = None

@@ -81,7 +81,8 @@ def indexing_key_expand_implicit_axes(key, shape):
 
     MXNet gives the place of a lone boolean as the second value; here booleans are numbers.
 
-    >>> indexing_key_expand_implicit_axes((0, Ellipsis), (2, 3))
+    >>> import mxtape as mx
+    >>> mx.nd.indexing_key_expand_implicit_axes((0, Ellipsis), (2, 3))
     ((0, slice(None, None, None)), -1)
     """
     return _expand(key if isinstance(key, tuple) else (key,), len(shape)), -1
@@ -97,6 +98,7 @@ def get_indexing_dispatch_code(key):
     ValueError
         For an index that is none of these.
 
+    >>> from mxtape.nd import get_indexing_dispatch_code
     >>> get_indexing_dispatch_code((0, slice(1, 2), None)), get_indexing_dispatch_code(([0, 1],))
     (0, 1)
     """

@@ -61,6 +61,8 @@ def environment(*args):
 def discard_stderr():
     """A ``with`` block whose error output, that of C++ code included, is lost.
 
+    >>> import os
+    >>> from mxtape.test_utils import discard_stderr
     >>> with discard_stderr():
     ...     _ = os.write(2, b'never seen')
     """
@@ -79,8 +81,9 @@ def discard_stderr():
 def retry(n):
     """A decorator for tests that fail by chance: up to `n` attempts, until no assertion fails.
 
+    >>> import mxtape as mx
     >>> attempts = []
-    >>> @retry(3)
+    >>> @mx.test_utils.retry(3)
     ... def test():
     ...     attempts.append(1)
     ...     assert len(attempts) == 2
@@ -107,7 +110,8 @@ def retry(n):
 def list_gpus():
     """The numbers of the GPUs: none.
 
-    >>> list(list_gpus())
+    >>> import mxtape as mx
+    >>> list(mx.test_utils.list_gpus())
     []
     """
     return range(num_gpus())
