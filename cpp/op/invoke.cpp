@@ -466,7 +466,9 @@ void invoke(const OpSchema& op, Arrays inputs, const ParamsRef& params, Outputs&
 
 void invoke_over(const OpSchema& op, NDArray first, std::initializer_list<NDArray> others,
                  const ParamsRef& params, Outputs& outputs) {
-  if (op.in_place && !autograd::is_recording() && first.storage()->form() == Form::kDense) {
+  const bool dense = first.storage()->form() == Form::kDense &&
+                     last_form(Arrays{others.begin(), others.size()}) == Form::kDense;
+  if (op.in_place && dense && !autograd::is_recording()) {
     first.storage()->materialize();
     if (first.owns_memory()) {
       outputs.resize(op.count_outputs(params.get()));
