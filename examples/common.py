@@ -194,19 +194,6 @@ def gradient_and_hessian(objective, x):
     return loss.asscalar(), first.asnumpy(), nd.stack(*rows).asnumpy()
 
 
-def gradients_at(loss_of, arrays):
-    """The gradients of loss_of(*arrays), recorded. The arrays may be results on the tape.
-
-    `autograd.grad` differentiates for variables only. Zeros that are added to the arrays are such.
-    """
-    shifts = [nd.zeros_like(array) for array in arrays]
-    for shift in shifts:
-        shift.attach_grad()
-    with autograd.record():
-        loss = loss_of(*(array + shift for array, shift in zip(arrays, shifts)))
-        return autograd.grad(loss, shifts, create_graph=True)
-
-
 def walk_downhill(objective, x, aim, length, limit, tolerance, report, slack=0.0):
     """Change x in place until no element of the objective's slope exceeds the tolerance.
 

@@ -25,7 +25,6 @@ from common import (
     Adam,
     accuracy_status,
     batches,
-    gradients_at,
     load_digits,
     load_tumours,
     parse_arguments,
@@ -40,13 +39,13 @@ HIDDEN, BATCH, LEARNING_RATE = 96, 64, 3e-3
 TUNING_STEPS = 30
 
 
-def iterate(f, z, tolerance, limit=200):
-    """Apply f until no element moves by more than the tolerance."""
+def iterate(f, z, tolerance, limit=500):
+    """Apply f until no element moves by more than the tolerance's share of the largest."""
     for _ in range(limit):
         z, before = f(z), z
-        if abs(z - before).max().asscalar() <= tolerance:
-            break
-    return z
+        if abs(z - before).max().asscalar() <= tolerance * abs(z).max().asscalar():
+            return z
+    raise ArithmeticError(f"no fixed point after {limit} iterations")
 
 
 class FixedPoint(autograd.Function):
@@ -78,13 +77,10 @@ class FixedPoint(autograd.Function):
 
 def newton_step(g, w, p):
     """Where Newton's method goes from w to minimise g(w, p), and the Hessian at w; recorded."""
-    shift = nd.zeros_like(w)
-    shift.attach_grad()
     with autograd.record():
-        slope = autograd.grad(g(w + shift, p), shift, create_graph=True)[0]
+        slope = autograd.grad(g(w, p), w, create_graph=True)[0]
         elements = [slope[i : i + 1] for i in range(len(slope))]
-        rows = [autograd.grad(element, shift, create_graph=True)[0] for element in elements]
-        hessian = nd.stack(*rows)
+        hessian = nd.stack(*(autograd.grad(e, w, create_graph=True)[0] for e in elements))
         return w - solve(hessian, slope), hessian
 
 
@@ -103,18 +99,20 @@ class Argmin(autograd.Function):
         self.g, self.start, self.steps = g, start, steps
 
     def forward(self, p):
-        p, w = p.detach(), self.start
+        p, w = p.detach(), self.start.copy()
+        w.attach_grad()
         for _ in range(self.steps):
-            w = newton_step(self.g, w, p)[0].detach()
+            w[:] = newton_step(self.g, w, p)[0]
         self.save_for_backward(w, p)
         return w
 
     def backward(self, slope):
         w, p = self.saved_tensors
-        v = solve(newton_step(self.g, w, p)[1], slope).detach()
         p.attach_grad()
-        first = gradients_at(lambda w: self.g(w, p), [w])
-        return -autograd.grad(first, p, [v])[0]
+        v = solve(newton_step(self.g, w, p)[1], slope)
+        with autograd.record():
+            first = autograd.grad(self.g(w, p), w, create_graph=True)[0]
+        return -autograd.grad(first, p, v)[0]
 
 
 class Equilibrium:
@@ -198,6 +196,7 @@ class Tumours:
     def weights(self, unroll=False):
         """The weights that the penalties give, by Newton's method from zeros."""
         w = nd.zeros((31,), dtype="float64")
+        w.attach_grad()
         if not unroll:
             return Argmin(self.penalised, w)(self.penalties)
         for _ in range(10):

@@ -19,7 +19,7 @@ import sys
 import time
 
 import numpy as np
-from common import Adam, gradients_at, parse_arguments
+from common import Adam, parse_arguments
 
 from mxtape import autograd, nd
 
@@ -66,13 +66,14 @@ def errors(weights, data):
 
 def adapt(weights, rates, data, steps, second_order=True):
     """Take inner steps. The weights returned are functions of those given and of the rates."""
-    tasks = len(data[0])
-    weights = [nd.broadcast_axis(w, axis=0, size=tasks) for w in weights]
-    for _ in range(steps):
-        slopes = gradients_at(lambda *w: errors(w, data).sum(), weights)
-        if not second_order:
-            slopes = [nd.BlockGrad(slope) for slope in slopes]
-        weights = [w - nd.broadcast_mul(r, s) for w, r, s in zip(weights, rates, slopes)]
+    with autograd.record():
+        weights = [nd.broadcast_axis(w, axis=0, size=len(data[0])) for w in weights]
+        for _ in range(steps):
+            error = errors(weights, data).sum()
+            slopes = autograd.grad(error, weights, create_graph=True)
+            if not second_order:
+                slopes = [nd.BlockGrad(slope) for slope in slopes]
+            weights = [w - nd.broadcast_mul(r, s) for w, r, s in zip(weights, rates, slopes)]
     return weights
 
 

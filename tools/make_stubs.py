@@ -102,7 +102,9 @@ RETURNS = {
         squeeze""".split(),
         ARRAY,
     ),
-    **dict.fromkeys("save waitall attach_grad backward wait_to_read seed".split(), NOTHING),
+    **dict.fromkeys(
+        "save waitall attach_grad backward retain_grad wait_to_read seed".split(), NOTHING
+    ),
     "split_v2": ARRAYS,
     "asnumpy": "np.ndarray[Any, Any]",
     "__dlpack_device__": "tuple[int, int]",
@@ -120,6 +122,7 @@ def returns_of(function) -> str:
         "list of NDArray": "list[NDArray]",
         "bool": "bool",
         "int": "int",
+        "HookHandle": "HookHandle",
         "numpy.ndarray": "np.ndarray[Any, Any]",
     }
     return known.get(text, "Any")
@@ -253,6 +256,7 @@ def stubs() -> dict[Path, str]:
     ]
     files = {
         folder / "__init__.pyi": HEADER
+        + "from ..autograd.hooks import HookHandle\n"
         + "".join(f"from . import {name} as {name}\n" for name in submodules)
         + IMPORTS
         + array_class()

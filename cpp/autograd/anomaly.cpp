@@ -46,8 +46,9 @@ void watched_vjp(Node& node, VjpCall& call) {
     if (!call.has_head(i)) continue;
     const std::string statistics = statistics_unless_finite(call.head(i));
     if (statistics.empty()) continue;
-    fail_not_finite(node, "the gradient that arrives at output ", i, statistics,
-                    ". It was given as a head gradient, made by a hook, or is a sum that overflows");
+    fail_not_finite(
+        node, "the gradient that arrives at output ", i, statistics,
+        ". It was given as a head gradient, made by a hook, or is a sum that overflows");
   }
   const size_t count = node.edges().size();
   {

@@ -273,6 +273,7 @@ class Run {
 
   // Writes what the sweep found into the variables' buffers.
   void commit() {
+    check_buffers();
     bool any = false;
     for (Found& found : found_) {
       auto* leaf = static_cast<LeafNode*>(found.node.get());
@@ -350,6 +351,22 @@ class Run {
     }
   }
 
+  // Inside vmap: a buffer that is the same for all examples has no room for a gradient of each.
+  void check_buffers() const {
+    for (const auto& [node, index, value] : found_) {
+      if (!node->is_leaf()) continue;
+      const auto* leaf = static_cast<const LeafNode*>(node.get());
+      if (leaf->req() == GradReq::kNull || value.storage()->form() != Form::kBatched ||
+          leaf->grad().storage()->form() == Form::kBatched) {
+        continue;
+      }
+      fail("backward: inside vmap the gradient of a variable of shape ", value.shape(),
+           " differs from example to example, and its buffer was made outside. Use "
+           "autograd.grad(y, x), which returns the gradients, or call attach_grad() inside the "
+           "mapped function on one of its arguments");
+    }
+  }
+
   void pause() {
     try {
       pause_.node();
@@ -409,7 +426,7 @@ class Run {
 
   void step(Pending& current) {
     Node& node = *current.node;
-    if (node.hooked()) [[unlikely]] run_hooks(current);
+    if (node.hooked()) run_hooks(current);
     if (node.is_leaf() || is_end(node)) {
       found_.push_back({current.node, 0, std::move(current.heads[0])});
       return;
@@ -451,7 +468,7 @@ class Run {
       check(node, i, edge, value);
       accumulate(edge, std::move(value));
     }
-    if (!due_.empty()) [[unlikely]] settle(node);
+    if (!due_.empty()) settle(node);
     // What only leads to results that are wanted has not been used.
     if (options_.retain_graph || (restricted_ && !any)) return;
     node.release();
@@ -539,7 +556,8 @@ bool sweep_retains() { return retaining; }
 void accumulate(NDArray& sum, NDArray value, bool recorded) {
   if (!sum.defined()) {
     sum = std::move(value);
-  } else if (!recorded && !sum.storage()->deferred() && sum.owns_memory()) {
+  } else if (!recorded && !sum.storage()->deferred() && sum.owns_memory() &&
+             value.storage()->form() == Form::kDense) {
     installed_ops.add_in_place(sum, std::move(value));
   } else {
     sum = installed_ops.add(sum, value);

@@ -1,5 +1,7 @@
 #include "autograd/errors.h"
 
+#include <algorithm>
+
 #include "core/error.h"
 
 namespace mxtape::autograd {
@@ -15,6 +17,10 @@ const char* reason_of(OffTape why) {
       return "nothing that it was computed from is a variable. Call attach_grad() on an array "
              "before you record what uses it. A result is a new array: after w = w - lr * w.grad, "
              "w is a variable no more; write w[:] = w - lr * w.grad outside autograd.record()";
+    case OffTape::kNoFlow:
+      return "it comes from a variable only by way of an input that has no gradient, as indices "
+             "and "
+             "masks have none";
     case OffTape::kDetached:
       return "it comes from detach(), whose result is a constant. Use the array itself, or call "
              "attach_grad() on the detached one before you record what uses it";
@@ -36,7 +42,10 @@ void explain_unrecorded(std::span<const NDArray* const> inputs, std::span<NDArra
   auto why = OffTape::kNoVariable;
   for (const NDArray* input : inputs) {
     // Of the reasons of several inputs, the last in the order of OffTape says most.
-    const auto own = input->edge_node() ? OffTape::kFreed : OffTape{input->edge_index()};
+    auto own = OffTape{input->edge_index()};
+    if (const Node* node = node_of(*input)) {
+      own = node->released() ? OffTape::kFreed : OffTape::kNoFlow;
+    }
     why = std::max(why, own);
   }
   for (NDArray& output : outputs) set_off_tape(output, why);

@@ -13,6 +13,7 @@ namespace mxtape::autograd {
 enum class OffTape : uint32_t {
   kNotRecorded,  // or made of values
   kNoVariable,   // recorded, from nothing that is a variable
+  kNoFlow,       // from what has a gradient, in a place that has none
   kDetached,     // or computed from such an array; and so below
   kGradient,
   kFreed,

@@ -193,8 +193,8 @@ class Packed final : public RefCounted {
   DType dtype;
 };
 
-// The hooks of a block, and what they have packed last: an operator saves what the one before it has
-// saved. The arrays are held so that no others can lie in their places.
+// The hooks of a block, and what they have packed last: an operator saves what the one before it
+// has saved. The arrays are held so that no others can lie in their places.
 struct SavedBlock {
   struct Done {
     Ref<Storage> storage;
@@ -297,13 +297,13 @@ void pack(Saved& saved) {
       const StateScope quiet(false, is_training());
       object = hooks->pack(saved.array());
     }
-    storage = Storage::special(
-        Form::kPacked, saved.array().nbytes(),
-        make_ref<Packed>(hooks, std::move(object), saved.shape, saved.dtype));
+    storage =
+        Storage::special(Form::kPacked, saved.array().nbytes(),
+                         make_ref<Packed>(hooks, std::move(object), saved.shape, saved.dtype));
     storage->set_device(saved.storage->device());
     if (saved_hooks && saved_hooks->size() == depth && saved_hooks->back().hooks == hooks) {
-      gone = saved_hooks->back().add({saved.storage, saved.version, saved.byte_offset, saved.shape,
-                                      saved.dtype, storage});
+      gone = saved_hooks->back().add(
+          {saved.storage, saved.version, saved.byte_offset, saved.shape, saved.dtype, storage});
     }
   }
   if (saved.deferred) saved.storage->saves().fetch_sub(1, std::memory_order_relaxed);
@@ -334,8 +334,7 @@ NDArray unpack(const Saved& saved, std::string_view what) {
 }
 
 NDArray unpacked(const NDArray& array) {
-  NDArray made =
-      dense_view(array.storage(), array.byte_offset(), array.shape(), array.dtype());
+  NDArray made = dense_view(array.storage(), array.byte_offset(), array.shape(), array.dtype());
   made.set_edge(Ref<RefCounted>(array.edge_node()), array.edge_index());
   return made;
 }

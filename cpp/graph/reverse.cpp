@@ -137,11 +137,11 @@ bool Frame::sweep_fused(const FusedSweep& fused, std::span<NDArray> grads, bool 
   for (const FusedSweep::Load& load : fused.loads) {
     if (load.saved) {
       const auto& saved = saved_[load.index];
-      if (!saved || saved->stale()) return false;
+      if (!saved || saved->stale() || saved->storage->form() != Form::kDense) return false;
       loads.push_back(saved->storage->data() + saved->byte_offset);
     } else {
       const NDArray& grad = grads[load.index];
-      if (!grad.defined()) return false;
+      if (!grad.defined() || grad.storage()->form() != Form::kDense) return false;
       loads.push_back(grad.bytes());
     }
   }

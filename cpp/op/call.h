@@ -69,4 +69,11 @@ class Call {
 void invoke_step(const OpSchema& op, Inputs inputs, const ParamsRef& params, Mode mode,
                  std::span<const ArraySpec> specs, bool whole, Outputs& outputs);
 
+// The last step, for calls that are made of others: whether the call is recorded, and, once it has
+// all its outputs, recording it. The first throws where that cannot be.
+bool check_recorded(const OpSchema& op, Inputs inputs, Arrays outputs, const Params* params,
+                    Mode mode);
+void record_made(const OpSchema& op, Inputs inputs, const ParamsRef& params, Mode mode,
+                 std::span<NDArray> outputs);
+
 }  // namespace mxtape

@@ -14,6 +14,7 @@
 #include "core/at_fork.h"
 #include "core/profile.h"
 #include "op/call.h"
+#include "op/effects.h"
 #include "op/functional.h"
 #include "op/op_node.h"
 #include "op/registry.h"
@@ -102,7 +103,7 @@ void record_call(const OpSchema& op, Inputs inputs, const ParamsRef& params, Mod
                  std::span<NDArray> outputs) {
   if (mode.traced) return call_trace->call(op, inputs, params, outputs);
   Ref<OpNode> node = OpNode::record(op, inputs, outputs, params, mode);
-  if (mode.packs) [[unlikely]] watch_recorded(*node, inputs, outputs);
+  if (mode.packs) watch_recorded(*node, inputs, outputs);
   for (size_t i = 1; i < outputs.size(); ++i) outputs[i].set_edge(node, static_cast<uint32_t>(i));
   outputs[0].set_edge(std::move(node), 0);
 }
@@ -349,7 +350,10 @@ void check_writable(const NDArray& array, std::string_view op) {
 
 [[gnu::always_inline]] inline void Call::compute_in_line() {
   for (size_t i = 0; i < inputs_.size(); ++i) {
-    if (op_.mutates && mutates(i)) fusion::before_write(inputs_[i]);
+    if (op_.mutates && mutates(i)) {
+      fusion::before_write(inputs_[i]);
+      UndoneEffects::note(inputs_[i]);
+    }
     if (!op_.tile_operands && !(op_.streams && i == 0)) inputs_[i].storage()->materialize();
   }
   for (size_t i = 0; i < given_; ++i) fusion::before_write(outputs_[i]);
@@ -398,9 +402,12 @@ void check_writable(const NDArray& array, std::string_view op) {
 namespace {
 
 [[gnu::cold, gnu::noinline]] void invoke_form(const OpSchema& op, Inputs inputs,
-                                              const ParamsRef& params, Outputs& outputs) {
+                                              const ParamsRef& params, bool whole,
+                                              Outputs& outputs) {
   const Form form = std::max(last_form(inputs), last_form(Arrays(outputs)));
   form_calls[static_cast<size_t>(form)](op, inputs, params, outputs);
+  const size_t visible = op.count_visible(params.get());
+  if (!whole && outputs.size() > visible) outputs.resize(visible);
 }
 
 }  // namespace
@@ -408,7 +415,7 @@ namespace {
 void invoke(const OpSchema& op, Inputs inputs, const ParamsRef& params, Outputs& outputs) {
   Call call(op, inputs, params, autograd::thread_mode(), outputs);
   try {
-    if (!call.infer_in_line()) return invoke_form(op, inputs, params, outputs);
+    if (!call.infer_in_line()) return invoke_form(op, inputs, params, false, outputs);
     call.place_in_line();
     call.run_in_line();
     call.record_in_line();
@@ -427,7 +434,7 @@ void invoke_step(const OpSchema& op, Inputs inputs, const ParamsRef& params, Mod
         specs.empty() ? call.infer_in_line()
                       : std::max(last_form(inputs), last_form(Arrays(outputs))) == Form::kDense;
     if (!dense) {
-      return invoke_form(op, inputs, params, outputs);
+      return invoke_form(op, inputs, params, whole, outputs);
     }
     if (!specs.empty()) call.assume_in_line(specs);
     call.place_in_line();
@@ -454,7 +461,7 @@ void invoke(const OpSchema& op, Arrays inputs, const ParamsRef& params, Outputs&
 
 void invoke_over(const OpSchema& op, NDArray first, std::initializer_list<NDArray> others,
                  const ParamsRef& params, Outputs& outputs) {
-  if (op.in_place && !autograd::is_recording()) {
+  if (op.in_place && !autograd::is_recording() && first.storage()->form() == Form::kDense) {
     first.storage()->materialize();
     if (first.owns_memory()) {
       outputs.resize(op.count_outputs(params.get()));
@@ -480,6 +487,18 @@ NDArray invoke(const OpSchema& op, std::initializer_list<NDArray> inputs, const 
   return std::move(outputs[0]);
 }
 
+bool check_recorded(const OpSchema& op, Inputs inputs, Arrays outputs, const Params* params,
+                    Mode mode) {
+  if (!is_recorded(op, inputs, mode)) return false;
+  check_recordable(op, inputs, outputs, params);
+  return true;
+}
+
+void record_made(const OpSchema& op, Inputs inputs, const ParamsRef& params, Mode mode,
+                 std::span<NDArray> outputs) {
+  record_call(op, inputs, params, mode, outputs);
+}
+
 void record_view(const OpSchema& op, const NDArray& input, const ParamsRef& params, NDArray& view) {
   const NDArray* pointers[] = {&input};
   const Inputs inputs(pointers, 1);
@@ -494,8 +513,7 @@ void record_view(const OpSchema& op, const NDArray& input, const ParamsRef& para
 namespace {
 
 // Calls in which an array has been packed.
-void invoke_unpacked(const OpSchema& op, Inputs inputs, const ParamsRef& params,
-                     Outputs& outputs) {
+void invoke_unpacked(const OpSchema& op, Inputs inputs, const ParamsRef& params, Outputs& outputs) {
   std::vector<NDArray> dense;
   for (const NDArray& input : inputs) {
     const bool packed = input.storage()->form() == Form::kPacked;

@@ -30,7 +30,7 @@ void report_once(const OpNode& node, const char* what, size_t i) {
 }
 
 [[gnu::cold, gnu::noinline]] NDArray got_back(const OpNode& node, const Saved& saved,
-                                                    const char* what, size_t i) {
+                                              const char* what, size_t i) {
   return autograd::unpack(saved, str_cat(what, i, " of ", node.name(), node.where()));
 }
 
@@ -191,9 +191,9 @@ void OpNode::run_vjp(autograd::VjpCall& call) {
   try {
     op_->vjp(view);
   } catch (const Error& error) {
-    throw Error(error.kind(), str_cat("backward of ", op_->name,
-                                      autograd::call_text(*this, inputs_text()), ": ",
-                                      error.what()))
+    throw Error(error.kind(),
+                str_cat("backward of ", op_->name, autograd::call_text(*this, inputs_text()), ": ",
+                        error.what()))
         .set_names_call();
   }
   for (size_t i = 0; i < input_count_; ++i) {

@@ -8,10 +8,12 @@
 #include "autograd/errors.h"
 #include "autograd/hooks.h"
 #include "autograd/recorder.h"
+#include "op/batch.h"
 #include "op/invoke.h"
 #include "python/gil.h"
 #include "python/hooks.h"
 #include "python/ndarray_type.h"
+#include "python/tape.h"
 #include "python/view.h"
 #include "runtime/convert.h"
 
@@ -167,6 +169,7 @@ class FunctionNode final : public autograd::Node {
     const auto outputs = std::exchange(outputs_, {});
     drop_function();
   }
+  FunctionParts parts() const { return {function_, inputs_, outputs_}; }
 
  private:
   std::string inputs_text() const {
@@ -263,6 +266,11 @@ void mark_variables(const py::sequence& variables, const py::sequence& gradients
 
 }  // namespace
 
+FunctionParts function_parts(autograd::Node& node) {
+  const auto* function = dynamic_cast<FunctionNode*>(&node);
+  return function ? function->parts() : FunctionParts{};
+}
+
 void init_autograd(py::module_& m) {
   autograd::set_interruption(look_up_from_sweep);
   init_hooks(m);
@@ -274,9 +282,9 @@ void init_autograd(py::module_& m) {
         [](bool on) { return std::exchange(autograd::thread_mode().training, on); });
   m.def("mark_variables", mark_variables);
   m.def("detach", [](py::handle x) {
-    NDArray detached = as_array(x).detached();
-    autograd::set_off_tape(detached, autograd::OffTape::kDetached);
-    return wrap_object(std::move(detached));
+    NDArray off_tape = detached(as_array(x));
+    autograd::set_off_tape(off_tape, autograd::OffTape::kDetached);
+    return wrap_object(std::move(off_tape));
   });
   m.def("on_tape", [](py::handle x) { return autograd::on_tape(as_array(x, "arguments")); });
   // Hangs `x` where `like` hangs, or takes it off the tape.

@@ -225,9 +225,14 @@ int bool_slot(PyObject* self) {
     return -1;
   }
   if (size == 0) return 0;
-  bool value = false;
-  convert(array.dtype(), array.bytes(), DType::kBool, &value, 1);
-  return value;
+  try {
+    bool value = false;
+    convert(array.dtype(), array.bytes(), DType::kBool, &value, 1);
+    return value;
+  } catch (...) {  // there are no values inside vmap
+    set_python_error();
+    return -1;
+  }
 }
 
 // ---- indexing

@@ -57,10 +57,14 @@ def entries():
     with open(path(), encoding="utf-8") as page:
         lines = page.read().splitlines()
     text: list[str] = []
-    heading, start = "", 0
+    heading, start, fenced = "", 0, False
     for number, line in enumerate([*lines, ""], 1):
-        if line.startswith(("#", "|", ">>>", "- ")) or not line.strip():
-            if text and not text[0].startswith((">>>", "...")):
+        if line.startswith("```"):
+            fenced, line = not fenced, ""
+        elif fenced:
+            continue
+        if line.startswith(("#", "|", "- ")) or not line.strip():
+            if text:
                 found.append(Entry(heading, (" ".join(text),), start))
             text = []
         if line.startswith("#"):

@@ -1,4 +1,4 @@
-"""Hooks on gradients, on complete variables and on saved arrays; retain_grad; gradients of results."""
+"""Hooks on gradients, complete variables and saved arrays; retain_grad; gradients of results."""
 
 import gc
 import os
@@ -161,8 +161,10 @@ def test_results_that_do_not_fit(result, kind, text):
         y = h * other
     with pytest.raises(kind, match=text) as info:
         y.backward()
-    assert "test_results_that_do_not_fit" not in str(info.value) or "lambda" in str(info.value)
-    assert "exp" in str(info.value) and f"{os.path.basename(__file__)}:" in str(info.value)
+    assert "hook" in str(info.value)
+    assert "lambda" in str(info.value)
+    assert "exp" in str(info.value)
+    assert f"{os.path.basename(__file__)}:" in str(info.value)
     assert other.grad.asnumpy().tolist() == [77, 77]
 
 
@@ -184,9 +186,9 @@ def test_a_hook_that_raises_ends_the_pass_with_a_note():
 
 
 def test_arrays_without_a_gradient_have_no_hooks():
-    with pytest.raises(MXNetError, match="register_gradient_hook.*neither a variable"):
+    with pytest.raises(MXNetError, match=r"register_gradient_hook.*neither a variable"):
         nd.ones((2,)).register_gradient_hook(print)
-    with pytest.raises(TypeError, match="callable.*int"):
+    with pytest.raises(TypeError, match=r"callable.*int"):
         variable(1.0).register_gradient_hook(3)
     x = variable(1.0)
     with autograd.record():
@@ -360,7 +362,7 @@ def test_saved_arrays_go_through_the_hooks(tmp_path):
     with autograd.saved_arrays_hooks(pack, lambda path: nd.array(np.load(path))):
         with autograd.record():
             y = nd.exp(x) * x
-    assert len(files) == 3
+    assert len(files) == 2  # exp(x), which two operators save, and x
     y.backward(retain_graph=True)
     want = (np.exp([1, 2, 3]) * np.array([2, 3, 4])).astype("float32")
     np.testing.assert_allclose(x.grad.asnumpy(), want, rtol=1e-6)
@@ -426,7 +428,8 @@ def test_unpack_must_fit():
             y = nd.exp(x)
         with pytest.raises(kind, match=text) as info:
             y.backward()
-        assert "exp" in str(info.value) and f"{os.path.basename(__file__)}:" in str(info.value)
+        assert "exp" in str(info.value)
+        assert f"{os.path.basename(__file__)}:" in str(info.value)
     with pytest.raises(TypeError, match="pack must be callable"):
         autograd.saved_arrays_hooks(3, print)
 
@@ -566,7 +569,8 @@ def test_packed_objects_go_with_the_graph():
     with autograd.saved_arrays_hooks(pack, lambda t: t.array):
         with autograd.record():
             y = nd.exp(nd.sin(x))
-    assert gone and all(reference() is not None for reference in gone)
+    assert gone
+    assert all(reference() is not None for reference in gone)
     y.backward()
     assert all(reference() is None for reference in gone)
 

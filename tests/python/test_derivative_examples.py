@@ -110,6 +110,16 @@ def test_implicit_layers_learn_and_agree_with_unrolled_ones(scans, monkeypatch, 
     assert "less than the 96 %" in capsys.readouterr().out
 
 
+def test_a_fixed_point_that_is_not_reached_is_an_error(scans):
+    layers = load("implicit_layers")
+    layer = layers.FixedPoint(lambda z: 1 - z, layers.nd.zeros((1,)))
+    with pytest.raises(ArithmeticError, match="no fixed point after"):
+        layer()
+    assert layers.FixedPoint(layers.nd.cos, layers.nd.ones((1,)), 1e-6)().asscalar() == (
+        pytest.approx(0.739085, rel=1e-5)
+    )
+
+
 def test_gradients_of_implicit_layers_against_differences(scans):
     layers = load("implicit_layers")
     random = np.random.RandomState(0)

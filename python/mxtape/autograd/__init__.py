@@ -621,6 +621,12 @@ _EXTRAS = {
 }
 
 
+if TYPE_CHECKING:
+    from .anomaly import detect_anomaly as detect_anomaly
+    from .hooks import HookHandle as HookHandle
+    from .hooks import saved_arrays_hooks as saved_arrays_hooks
+
+
 def _extra(name):
     for module, names in _EXTRAS.items():
         if name == module:

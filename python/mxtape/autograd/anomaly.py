@@ -18,8 +18,8 @@ class detect_anomaly:
     computation may have been recorded before, unless `forward` is set. Every gradient is read once
     more and calls run one by one, so that a step takes longer. Without a block there is no cost.
 
-    An infinity counts as an anomaly also where a program wants one, as in a mask of ``-inf``: record
-    that part outside the block, or leave `forward` off.
+    An infinity counts as an anomaly also where a program wants one, as in a mask of ``-inf``:
+    record that part outside the block, or leave `forward` off.
 
     Raises
     ------
@@ -37,7 +37,7 @@ class detect_anomaly:
     ...     y.backward()    # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
-    mxtape.base.MXNetError: detect_anomaly: the gradient for input 0 of sqrt is not finite: shape (2,), ...
+    mxtape.base.MXNetError: detect_anomaly: the gradient for input 0 of sqrt is not finite: ...
     """
 
     def __init__(self, forward: bool = False):

@@ -43,18 +43,19 @@ class saved_arrays_hooks:
         Called with what `pack` returned, when a gradient reads the array. It must return an
         NDArray of the shape and dtype of the one that was packed.
 
-    The block's thread alone is concerned. Of nested blocks the innermost counts. Neither function is
-    recorded. `pack` sees everything that is saved: results, data and variables. An array that one
-    operator saves soon after another is packed once, and may live until the block has saved four
-    others; one that operators save at different times is packed each time. `unpack` runs once in the gradient of each operator that reads
-    the array, and again in another backward pass.
+    Only the block's own thread is concerned. Of nested blocks the innermost counts. Neither
+    function is recorded. `pack` sees everything that is saved: results, data and variables. An
+    array that one operator saves soon after another is packed once, and may live until the block
+    has saved four others; one that operators save at different times is packed each time. `unpack`
+    runs once in the gradient of each operator that reads the array, and again in another backward
+    pass.
 
     Inside the block a hybridized block records its operators one by one, so that their arrays are
     packed too. What a :class:`~mxtape.autograd.Function` keeps is not packed, nor what an executor
     (``bind``) keeps.
 
-    An array that `pack` returns as it is, or as a view, still warns
-    (:class:`~mxtape.base.StaleArrayWarning`) if it is changed in place before its gradient reads it.
+    An array that `pack` returns as it is, or as a view, still warns if it is changed in place
+    before its gradient reads it (:class:`~mxtape.base.StaleArrayWarning`).
 
     Raises
     ------

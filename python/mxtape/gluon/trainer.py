@@ -67,11 +67,14 @@ class Trainer:
         self._contains_sparse_weight = self._contains_sparse_grad = False
         self._compression_params = compression_params
         self._contexts = self._check_contexts()
+        self._watched: list = []
         self._init_optimizer(optimizer, optimizer_params)
         self._scale = self._optimizer.rescale_grad
         self._kvstore_params = {"kvstore": kvstore, "update_on_kvstore": update_on_kvstore}
         self._reset_kvstore()
         for param in self._params:
+            if param._trainer is not None:
+                param._trainer._unwatch()
             param._set_trainer(self)
 
     def _check_contexts(self):
@@ -107,6 +110,7 @@ class Trainer:
 
     def _reset_kvstore(self):
         """Forgets the store; the next step makes it again."""
+        self._unwatch()
         self._kv_initialized = False
         self._kvstore: Any = None
         self._distributed = None
@@ -156,12 +160,27 @@ class Trainer:
             arrays = [param.list_data() for param in ready]
             if isinstance(store, KVStore):
                 store.broadcast(keys, [copies[0] for copies in arrays], arrays)
-                if self._distributed and self._update_on_kvstore and len(self._contexts) == 1:
-                    store._share(keys, [copies[0] for copies in arrays])
+                if self._distributed and len(self._contexts) == 1:
+                    self._join_store(keys, [copies[0] for copies in arrays])
             else:
                 for key, copies in zip(keys, arrays):
                     store.broadcast(key, copies[0], copies)
         self._params_to_init = waiting
+
+    def _join_store(self, keys, arrays):
+        """Over processes: one memory for weights and values, sums while backward still runs."""
+        store = self._kvstore
+        if self._update_on_kvstore:
+            store._share(keys, arrays)
+        if store.sum_during_backward:
+            for key, array in zip(keys, arrays):
+                if self._params[key].grad_req == "write":
+                    self._watched.append(store._watch(key, array))
+
+    def _unwatch(self):
+        for watched in self._watched:
+            watched.remove()
+        self._watched = []
 
     def _prepare(self):
         """Makes the store and gives it parameters, where that is still to be done."""

@@ -91,6 +91,10 @@ class Sums:
         """Starts to add up, as the call `what`."""
         self.started = world.sum(self.memory.numpy[: self.used], what)
 
+    def drop(self, key):
+        """Leaves an array out of :meth:`sums`."""
+        self.items = [item for item in self.items if item[0] != key]
+
     def sums(self):
         """Key and sum of each array; the sums are in memory that :meth:`release` gives back."""
         for key, start, shape in self.items:

@@ -289,6 +289,10 @@ def setitem(x, key, value):
     if isinstance(value, NDArray) and _core.is_recording() and _core.on_tape(value):
         _record_setitem(x, key, value)
         return
+    if _core.is_batched(x) or _core.is_batched(value):
+        # Inside vmap: no memory to write to.
+        _record_setitem(x, key, value if isinstance(value, NDArray) else _array_like(x, value))
+        return
     _core.write(x, lambda target: _assign(target, key, value, x), lambda: _written(x, key))
 
 
@@ -356,6 +360,13 @@ def _assign(target, key, value, x):
         raise _index_error(x, error) from None
     except ValueError as error:
         raise ValueError(f"x[key] = value with x of shape {x.shape}: {error}") from None
+
+
+def _array_like(x, value):
+    """What is assigned to `x`, as an array of its dtype."""
+    made = np.empty(np.shape(value), x.dtype)
+    _assign(made, (Ellipsis,), value, x)
+    return _core.from_numpy_copy(made)
 
 
 def _record_setitem(x, key, value):

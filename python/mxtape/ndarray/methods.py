@@ -191,6 +191,8 @@ class _Methods(_Native):
 
     def __repr__(self):
         shape = "x".join(str(extent) for extent in self.shape)
+        if _core.is_batched(self):
+            return f"<batched NDArray {shape} @{self.context}>"
         return f"\n{_core.as_numpy(self, True)!s}\n<NDArray {shape} @{self.context}>"
 
     def __iter__(self):
@@ -309,7 +311,10 @@ class _Methods(_Native):
             raise KeyError(
                 f"attach_grad: grad_req must be 'write', 'add' or 'null', got {grad_req!r}"
             )
-        buffer = _core.full(list(self.shape), 0.0, self.dtype)
+        if _core.is_batched(self):
+            buffer = register.get("zeros_like")(self)
+        else:
+            buffer = _core.full(list(self.shape), 0.0, self.dtype)
         _core.set_device(buffer, *_core.device(self))
         _core.mark_variables([self], [buffer], [grad_req])
 
@@ -343,6 +348,7 @@ class _Methods(_Native):
         TypeError
             A hook that is not callable. In backward: another result.
 
+        >>> import mxtape as mx
         >>> x = mx.nd.array([1.0, 2.0])
         >>> x.attach_grad()
         >>> handle = x.register_gradient_hook(lambda grad: grad.clip(-1, 1))
@@ -381,6 +387,7 @@ class _Methods(_Native):
         MXNetError
             The array is not a variable. In backward: the hook returned an array.
 
+        >>> import mxtape as mx
         >>> x = mx.nd.array([1.0, 2.0])
         >>> x.attach_grad()
         >>> handle = x.register_complete_hook(lambda grad: print('complete:', grad.sum().item()))
@@ -411,6 +418,7 @@ class _Methods(_Native):
         ValueError
             Another `grad_req`.
 
+        >>> import mxtape as mx
         >>> x = mx.nd.array([1.0, 2.0])
         >>> x.attach_grad()
         >>> with mx.autograd.record():
