@@ -347,7 +347,7 @@ def get_symbol(x: NDArray) -> Symbol:
     >>> x.attach_grad()
     >>> with autograd.record():
     ...     y = nd.exp(x)
-    >>> get_symbol(y).list_arguments()
+    >>> autograd.get_symbol(y).list_arguments()
     ['var0']
     """
     if not isinstance(x, NDArray):
@@ -397,6 +397,9 @@ class Function:
     __inputs: Any = ()
     __outputs: Any = ()
     __kept: Any = ()
+
+    def __init__(self) -> None:
+        """Nothing: a subclass may have a constructor that does not call this one."""
 
     def save_for_backward(self, *args: Any) -> None:
         """Keeps arrays for ``backward``, which finds them in ``saved_tensors``."""
