@@ -48,7 +48,7 @@ def path():
         found = os.path.join(folder, "docs", "differences.md")
         if os.path.exists(found):
             return found
-    raise FileNotFoundError(f"the page is not in this installation: {_HERE}/docs/differences.md")
+    raise FileNotFoundError(f"no page of differences in {_HERE}: the installation is not whole")
 
 
 def entries():
