@@ -353,7 +353,8 @@ class Run {
 
   // Inside vmap: a buffer that is the same for all examples has no room for a gradient of each.
   void check_buffers() const {
-    for (const auto& [node, value] : leaf_grads_) {
+    for (const auto& [node, index, value] : found_) {
+      if (!node->is_leaf()) continue;
       const auto* leaf = static_cast<const LeafNode*>(node.get());
       if (leaf->req() == GradReq::kNull || value.storage()->form() != Form::kBatched ||
           leaf->grad().storage()->form() == Form::kBatched) {
