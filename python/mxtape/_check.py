@@ -6,6 +6,7 @@ What the page of differences says of an object is found by the code in its entri
 """
 
 import ast
+import functools
 import importlib
 import inspect
 import json
@@ -60,26 +61,30 @@ _WORDS = re.compile(r"`[^`]+`(?:(?:, |; | and |, and )`[^`]+`)*")
 _FAILED = re.compile("[A-Z][a-z]+Error|ends the process|^not |^only |^none$")
 
 
-def _attribute(owner, names):
-    for name in names:
-        owner = getattr(owner, name)
-    return owner
+@functools.cache
+def _owner(path):
+    """The object of such a path in mxtape, and the names in it; None where there is no such."""
+    owner = mxtape
+    for name in path.split(".") if path else ():
+        owner = _member(owner, name)
+        if owner is _UNKNOWN:
+            return None, set()
+    return owner, {*dir(owner), *getattr(owner, "__all__", ())}
 
 
 def _named(text):
     """The objects that the page means by a dotted name."""
-    parts = text.split(".")
+    parent, _, last = text.removeprefix("mx.").rpartition(".")
     found: list = []
-    for prefix in ("", *_PREFIXES):
-        try:
-            owner = _attribute(mxtape, prefix.split(".") if prefix else [])
-            value = _attribute(owner, parts[1:] if parts[0] == "mx" else parts)
-        except (AttributeError, ImportError):
-            continue
-        if not isinstance(value, ModuleType) and not any(value is other for other in found):
-            found.append(value)
-        if parts[0] == "mx" or (found and not prefix):
-            break
+    for prefix in ("",) if text.startswith("mx.") else ("", *_PREFIXES):
+        owner, names = _owner(f"{prefix}.{parent}".strip("."))
+        # Asked for only where it is: saying why something is missing takes long.
+        value = _member(owner, last) if last in names else None
+        if not isinstance(value, (ModuleType, type(None))) and value is not _UNKNOWN:
+            if not any(value is other for other in found):
+                found.append(value)
+            if not prefix:
+                break
     return found
 
 
@@ -112,6 +117,13 @@ def _rules():
             if not found and head in ("x", "symbol") and missing:
                 methods.setdefault(method, []).append(rule)
     return objects, methods
+
+
+def _member(owner, name):
+    try:
+        return getattr(owner, name)
+    except (AttributeError, ImportError):
+        return _UNKNOWN
 
 
 def _dotted(node):
@@ -186,7 +198,7 @@ class _Reader(ast.NodeVisitor):
         if isinstance(node, ast.Attribute):
             owner = self._value(node.value)
             if isinstance(owner, (ModuleType, type)):
-                return getattr(owner, node.attr, _UNKNOWN)
+                return _member(owner, node.attr)
         return _UNKNOWN
 
     def _module(self, node, name):
@@ -217,7 +229,7 @@ class _Reader(ast.NodeVisitor):
         for alias in node.names:
             if alias.name == "*":
                 for each in getattr(module, "__all__", ()):
-                    self._bind(each, getattr(module, each, _UNKNOWN))
+                    self._bind(each, _member(module, each))
                 continue
             value = _UNKNOWN
             if module is not None:

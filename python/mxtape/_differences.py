@@ -25,7 +25,7 @@ class Entry(NamedTuple):
 
     def __str__(self):
         if len(self.cells) == 1:
-            return self.cells[0].replace("**", "")
+            return re.sub(r"\*\*(?=\S)(.+?)(?<=\S)\*\*", r"\1", self.cells[0])
         return ": ".join(
             [self.cells[0], "; ".join(f"{a}: {b}" if a else b for a, b in self.named_cells)]
         )
@@ -48,7 +48,7 @@ def path():
         found = os.path.join(folder, "docs", "differences.md")
         if os.path.exists(found):
             return found
-    raise FileNotFoundError(f"the page is not in this installation: {_HERE}/docs/differences.md")
+    raise FileNotFoundError(f"no page of differences in {_HERE}: the installation is not whole")
 
 
 def entries():

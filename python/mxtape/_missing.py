@@ -4,6 +4,7 @@ They name a command that tells more: :func:`see`.
 """
 
 import sys
+import threading
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
@@ -165,12 +166,29 @@ class _Finder:
         if own != __package__ or not name or name.endswith("__"):
             return None
         parent, _, last = fullname.rpartition(".")
-        module = getattr(sys.modules.get(parent), last, None)
+        module = _module_in(parent, last)
         if isinstance(module, ModuleType) and module.__name__.startswith(own + "."):
             return ModuleSpec(fullname, _Alias, loader_state=module)  # type: ignore[arg-type]
         raise ModuleNotFoundError(
             why(name) or f"there is no {last!r} in {parent}{_like(parent, last)}"
         )
+
+
+_asked: set = set()
+
+
+def _module_in(parent, name):
+    """What a module has under a name; None also while it is importing a module of that name."""
+    asked = (threading.get_ident(), parent, name)
+    if asked in _asked:
+        return None
+    _asked.add(asked)
+    try:
+        return getattr(sys.modules.get(parent), name, None)
+    except ImportError:
+        return None
+    finally:
+        _asked.discard(asked)
 
 
 def install():

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import mxtape as mx
-from mxtape import _check, _differences, _missing
+from mxtape import _check, _differences, _missing, autograd
 from mxtape.ndarray import unsupported
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -95,7 +95,9 @@ def test_programs_of_python_2_are_said_to_be_such(tmp_path):
 
 
 def test_the_examples_use_nothing_that_is_missing():
-    findings = [f for path in EXAMPLES.glob("*.py") for f in _check.check_file(str(path))]
+    rules = _check._rules()
+    paths = map(str, EXAMPLES.glob("*.py"))
+    findings = [f for path in paths for f in _check.check_file(path, rules)]
     assert [f for f in findings if f.kind != "differs"] == []
     assert any("running statistics" in f.message for f in findings)
 
@@ -103,6 +105,15 @@ def test_the_examples_use_nothing_that_is_missing():
 def check(*arguments):
     command = [sys.executable, "-m", "mxtape", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+def test_parts_that_cannot_be_imported_are_missing(tmp_path, monkeypatch):
+    """A name that a module promises and whose file is not there."""
+    monkeypatch.setitem(autograd._EXTRAS, "no_such_file", "promised")
+    first, second = found_in(
+        "from mxtape import autograd as a\na.promised()\na.absent()\n", tmp_path
+    )
+    assert (first.line, first.kind, second.line) == (2, "missing", 3)
 
 
 def test_the_command(tmp_path):
@@ -166,7 +177,7 @@ def test_messages_name_a_command_that_answers(call):
 def test_no_message_points_to_a_file_that_is_not_shipped():
     package = Path(mx.__file__).parent
     for path in package.rglob("*.py"):
-        assert "see docs/" not in path.read_text(encoding="utf-8"), path
+        assert "docs/differences.md" not in path.read_text(encoding="utf-8"), path
 
 
 def test_an_installed_copy_has_the_page():

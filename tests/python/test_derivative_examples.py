@@ -292,7 +292,6 @@ def test_tasks_are_learnt_side_by_side_as_they_are_alone():
 
 @pytest.fixture
 def private(scans):
-    pytest.importorskip("mxtape.autograd.batching")
     return load("private_gradients")
 
 

@@ -40,7 +40,8 @@ def failures(tests):
 
 
 @pytest.mark.parametrize("name", list(modules()))
-def test_examples_of_a_module(name):
+def test_examples_of_a_module(name, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)  # some write files
     assert not failures(finder.find(importlib.import_module(name), globs={}))
 
 

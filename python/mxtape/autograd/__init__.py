@@ -306,22 +306,22 @@ def grad(
         As in :func:`backward`; a variable that the heads do not depend on, or with
         ``grad_req='null'``.
 
-    >>> from mxtape import nd
+    >>> from mxtape import autograd, nd
     >>> x = nd.array([2.0])
     >>> x.attach_grad()
-    >>> with record():
+    >>> with autograd.record():
     ...     y = x ** 3
-    ...     dy = grad(y, x, create_graph=True)[0]
+    ...     dy = autograd.grad(y, x, create_graph=True)[0]
     >>> dy.backward()
     >>> dy.item(), x.grad.item()
     (12.0, 12.0)
 
     With respect to an intermediate result:
 
-    >>> with record():
+    >>> with autograd.record():
     ...     h = x * 5
     ...     y = h * h
-    >>> grad(y, h)[0].item()
+    >>> autograd.grad(y, h)[0].item()
     20.0
     """
     heads, head_grads = _parse_heads(heads, head_grads, "grad")
@@ -342,12 +342,12 @@ def get_symbol(x: NDArray) -> Symbol:
 
     Its node names are ``node_N``; variables are called ``varN`` and other arrays ``nullN``.
 
-    >>> from mxtape import nd
+    >>> from mxtape import autograd, nd
     >>> x = nd.array([2.0])
     >>> x.attach_grad()
-    >>> with record():
+    >>> with autograd.record():
     ...     y = nd.exp(x)
-    >>> get_symbol(y).list_arguments()
+    >>> autograd.get_symbol(y).list_arguments()
     ['var0']
     """
     if not isinstance(x, NDArray):
@@ -372,8 +372,8 @@ class Function:
     ``backward`` raises keeps its type and gets a note: the class, the inputs' shapes and the line
     of the call. A gradient of another number, shape or dtype is an MXNetError.
 
-    >>> from mxtape import nd
-    >>> class Square(Function):
+    >>> from mxtape import autograd, nd
+    >>> class Square(autograd.Function):
     ...     def forward(self, x):
     ...         self.save_for_backward(x)
     ...         return x * x
@@ -382,7 +382,7 @@ class Function:
     ...         return 2 * x * dy
     >>> x = nd.array([3.0])
     >>> x.attach_grad()
-    >>> with record():
+    >>> with autograd.record():
     ...     y = Square()(x)
     >>> y.backward()
     >>> x.grad.item()
@@ -397,6 +397,9 @@ class Function:
     __inputs: Any = ()
     __outputs: Any = ()
     __kept: Any = ()
+
+    def __init__(self) -> None:
+        """Nothing: a subclass may have a constructor that does not call this one."""
 
     def save_for_backward(self, *args: Any) -> None:
         """Keeps arrays for ``backward``, which finds them in ``saved_tensors``."""
@@ -545,13 +548,13 @@ def compute_gradient(outputs: Sequence[NDArray]) -> Any:
         The gradient of each variable that was reached, in the order in which they were marked. They
         are also in the variables' buffers.
 
-    >>> from mxtape import nd
+    >>> from mxtape import autograd, nd
     >>> x, y = nd.array([2.0]), nd.array([5.0])
     >>> x.attach_grad()
     >>> y.attach_grad()
-    >>> with record():
+    >>> with autograd.record():
     ...     z = y * x
-    >>> [gradient.item() for gradient in compute_gradient(z)]
+    >>> [gradient.item() for gradient in autograd.compute_gradient(z)]
     [5.0, 2.0]
     """
     return _core.compute_gradient(_parse_heads(outputs, None, "compute_gradient")[0])
@@ -575,8 +578,8 @@ def grad_and_loss(
         ``(gradients, outputs)`` of the arguments, the gradients as a list. Called while recording,
         the gradients are recorded too, so that such functions can be nested.
 
-    >>> from mxtape import nd
-    >>> with_gradient = grad_and_loss(lambda x, y: x * y, argnum=0)
+    >>> from mxtape import autograd, nd
+    >>> with_gradient = autograd.grad_and_loss(lambda x, y: x * y, argnum=0)
     >>> gradients, loss = with_gradient(nd.array([2.0]), nd.array([5.0]))
     >>> gradients[0].item(), loss.item()
     (5.0, 10.0)

@@ -92,12 +92,12 @@ class Block:
     >>> import mxtape as mx
     >>> from mxtape.gluon import Block, nn
     >>> class Net(Block):
-    ...     def __init__(self, **kwargs) -> None:
+    ...     def __init__(self, **kwargs):
     ...         super().__init__(**kwargs)
     ...         with self.name_scope():
     ...             self.first = nn.Dense(4, activation="relu")
     ...             self.second = nn.Dense(2)
-    ...     def forward(self, x) -> Any:
+    ...     def forward(self, x):
     ...         return self.second(self.first(x))
     >>> net = Net(prefix="net_")
     >>> net.initialize()

@@ -45,7 +45,7 @@ class HybridBlock(Block):
     >>> import mxtape as mx
     >>> from mxtape.gluon import HybridBlock
     >>> class Scale(HybridBlock):
-    ...     def __init__(self, **kwargs) -> None:
+    ...     def __init__(self, **kwargs):
     ...         super().__init__(**kwargs)
     ...         self.factor = self.params.get("factor", shape=(1,), init="ones")
     ...     def hybrid_forward(self, F, x, factor):

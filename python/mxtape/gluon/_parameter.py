@@ -565,7 +565,7 @@ class Constant(Parameter):
 
     >>> import mxtape as mx
     >>> class Twice(mx.gluon.HybridBlock):
-    ...     def __init__(self) -> None:
+    ...     def __init__(self):
     ...         super().__init__()
     ...         self.factor = self.params.get_constant("factor", [2.0])
     ...     def hybrid_forward(self, F, x, factor):

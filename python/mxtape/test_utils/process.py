@@ -32,6 +32,7 @@ def environment(*args):
 
     Examples
     --------
+    >>> from mxtape.test_utils import environment, getenv
     >>> with environment('MXTAPE_EXAMPLE', '1'):
     ...     getenv('MXTAPE_EXAMPLE')
     '1'
