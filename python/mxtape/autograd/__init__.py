@@ -554,7 +554,7 @@ def compute_gradient(outputs: Sequence[NDArray]) -> Any:
     >>> y.attach_grad()
     >>> with autograd.record():
     ...     z = y * x
-    >>> [gradient.item() for gradient in compute_gradient(z)]
+    >>> [gradient.item() for gradient in autograd.compute_gradient(z)]
     [5.0, 2.0]
     """
     return _core.compute_gradient(_parse_heads(outputs, None, "compute_gradient")[0])

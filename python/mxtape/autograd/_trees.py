@@ -24,6 +24,7 @@ def flatten(tree: Any) -> tuple[list[NDArray], Any]:
     """The arrays of `tree` in order, and its structure: `tree` with a mark for each array.
 
     >>> from mxtape import nd
+    >>> from mxtape.autograd._trees import flatten
     >>> arrays, structure = flatten({"w": nd.zeros((2,)), "rest": [nd.ones((1,)), 3]})
     >>> len(arrays), structure
     (2, {'w': array, 'rest': [array, 3]})
@@ -56,6 +57,7 @@ def _like(tree: Any, items: Any) -> Any:
 def unflatten(structure: Any, values: Iterable[Any]) -> Any:
     """`structure` with the next of `values` for each mark.
 
+    >>> from mxtape.autograd._trees import LEAF, unflatten
     >>> unflatten((LEAF, [LEAF, None]), [1, 2])
     (1, [2, None])
     """
@@ -75,6 +77,7 @@ def _filled(structure: Any, values: Iterator[Any]) -> Any:
 def paths(structure: Any, name: str = "") -> list[str]:
     """How a program writes each array's place in the structure, which it calls `name`.
 
+    >>> from mxtape.autograd._trees import LEAF, paths
     >>> paths({"w": LEAF, "rest": [LEAF, 3]}, "x")
     ["x['w']", "x['rest'][0]"]
     """
