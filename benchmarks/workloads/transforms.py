@@ -5,7 +5,7 @@ JAX runs eagerly here, without jax.jit, as the others do.
 
 import numpy as np
 
-from .declaration import OfPeers, Program, Workload
+from .declaration import MX, OfPeers, Program, Workload
 from .support import double, generator, normal
 
 NOT_IN_MXNET = {"mxnet": "has no transforms"}
@@ -267,7 +267,7 @@ WORKLOADS = {
         small={"batch": 3, "width": 4},
         inputs=jvp_inputs,
         reference=jvp_reference,
-        programs={"mxtape": jvp_mx, "torch": jvp_torch, "jax": jvp_jax, "autograd": jvp_autograd},
+        programs={MX: jvp_mx, "torch": jvp_torch, "jax": jvp_jax, "autograd": jvp_autograd},
         absent=NOT_IN_MXNET,
         goals=(OfPeers(0.5, ("torch",)),),
     ),
@@ -278,7 +278,7 @@ WORKLOADS = {
         inputs=jacobian_inputs,
         reference=jacobian_reference,
         programs={
-            "mxtape": jacobian_mx,
+            MX: jacobian_mx,
             "torch": jacobian_torch,
             "jax": jacobian_jax,
             "autograd": jacobian_autograd,
@@ -293,7 +293,7 @@ WORKLOADS = {
         inputs=hessian_inputs,
         reference=hessian_reference,
         programs={
-            "mxtape": hessian_mx,
+            MX: hessian_mx,
             "torch": hessian_torch,
             "jax": hessian_jax,
             "autograd": hessian_autograd,

@@ -88,8 +88,9 @@ Linearization::Linearization(std::span<const NDArray> heads, std::span<const NDA
   for (const NDArray& start : starts) {
     auto* end = dynamic_cast<EndNode*>(node_of(start));
     if (!end) {
-      fail("an argument of the function was made a variable in it: attach_grad() and "
-           "mark_variables() cut it off from the tape");
+      fail(
+          "an argument of the function was made a variable in it: attach_grad() and "
+          "mark_variables() cut it off from the tape");
     }
     starts_.emplace_back(end);
   }

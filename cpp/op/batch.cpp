@@ -86,23 +86,6 @@ void write_examples(const NDArray& target, NDArray value, int64_t batch) {
   examples.physical = reshape(value, with_batch(batch, examples.example));
 }
 
-// While physical calls are made: recorded where the thread recorded when the vmap began, and does
-// now.
-class PhysicalMode {
- public:
-  explicit PhysicalMode(const BatchLevel& level) : before_(autograd::thread_mode()) {
-    Mode& mode = autograd::thread_mode();
-    mode.recording = mode.recording && level.recording;
-    mode.traced = false;
-  }
-  ~PhysicalMode() { autograd::thread_mode() = before_; }
-  PhysicalMode(const PhysicalMode&) = delete;
-  PhysicalMode& operator=(const PhysicalMode&) = delete;
-
- private:
-  Mode before_;
-};
-
 template <class T>
 void copy_field(const ParamField& field, const void* from, void* to) {
   const auto at = static_cast<std::ptrdiff_t>(field.offset);
@@ -160,6 +143,8 @@ void leave_batch(uint64_t number) noexcept {
 }
 
 NDArray example_of(NDArray physical, uint64_t number) {
+  const BatchLevel& level = find_level(number, "vmap");
+  if (!level.recording && physical.edge_node()) physical = physical.detached();
   Shape example(physical.shape().dims().subspan(1));
   const DType dtype = physical.dtype();
   const size_t bytes = static_cast<size_t>(example.size()) * item_size(dtype);
@@ -328,18 +313,25 @@ class BatchedInvocation {
   }
 
   void compute() {
-    const PhysicalMode physical(level_);
     bool any = false;
     for (const NDArray& input : inputs_) {
       NDArray examples = examples_of(input, level_.number);
-      call_.mapped_.push_back(examples.defined());
-      any = any || examples.defined();
-      call_.inputs_.push_back(examples.defined() ? std::move(examples) : input);
+      const bool mapped = examples.defined();
+      call_.mapped_.push_back(mapped);
+      any = any || mapped;
+      // What is recorded inside is the call on placeholders. Physical calls are recorded too where
+      // the thread recorded when the vmap began. Else their inputs are off the tape, not the mode
+      // another: kernels keep for their gradients what the mode says.
+      if (!mapped) examples = level_.recording ? input : input.detached();
+      call_.inputs_.push_back(std::move(examples));
     }
     if (any) {
       const BatchFn rule = batch_rule(op_);
       if (!rule) call_.refuse("vmap has no rule for this operator (docs/operators.md lists them)");
       rule(call_);
+      for (const NDArray& result : call_.results_) {
+        if (!result.defined()) call_.refuse("its rule for vmap leaves out a result");
+      }
     } else {
       SmallVector<const NDArray*, 8> pointers;
       for (const NDArray& input : inputs_) pointers.push_back(&input);
@@ -402,8 +394,12 @@ void in_front(BatchCall& call) {
 
 void broadcasting(BatchCall& call) {
   if (call.input_count() == 1) return call.apply({call.input(0)}, call.params());
-  if (call.op().infer == infer_pointwise) return in_front(call);
-  const int ndim = call.output().shape.ndim();
+  const Shape& out = call.output().shape;
+  bool broadcasts =
+      call.op().infer == infer_pointwise_broadcast || call.op().infer == fn::add.schema().infer;
+  for (size_t i = 0; i < call.input_count(); ++i) broadcasts = broadcasts || call.shape(i) != out;
+  if (!broadcasts) return in_front(call);
+  const int ndim = out.ndim();
   SmallVector<NDArray, 4> inputs;
   for (size_t i = 0; i < call.input_count(); ++i) inputs.push_back(call.aligned(i, ndim));
   call.apply(inputs, call.params());
@@ -480,6 +476,22 @@ NDArray parted(const NDArray& x, int64_t batch) {
   dims[0] /= batch;
   dims.insert(dims.begin(), batch);
   return reshape(x, Shape(dims));
+}
+
+NDArray inside_axis(const NDArray& x, int axis) {
+  const NDArray moved = moved_axis(x, 0, axis);
+  Ints dims(moved.shape().begin(), moved.shape().end());
+  const auto at = dims.begin() + axis;
+  at[1] *= at[0];
+  dims.erase(at);
+  return reshape(moved, Shape(dims));
+}
+
+NDArray out_of_axis(const NDArray& x, int axis, int64_t batch) {
+  Ints dims(x.shape().begin(), x.shape().end());
+  dims[static_cast<size_t>(axis)] /= batch;
+  dims.insert(dims.begin() + axis, batch);
+  return moved_axis(reshape(x, Shape(dims)), axis, 0);
 }
 
 NDArray transposed(const NDArray& x, Ints axes) {

@@ -131,6 +131,10 @@ inline int physical_axis(int64_t axis, int ndim) {
 // `x` with its two leading axes as one; and apart again, the first being of this extent.
 NDArray merged(const NDArray& x);
 NDArray parted(const NDArray& x, int64_t batch);
+// [batch, *example] with the batch inside axis `axis` of the example, and back: for operators that
+// treat every element of that axis in the same way.
+NDArray inside_axis(const NDArray& x, int axis);
+NDArray out_of_axis(const NDArray& x, int axis, int64_t batch);
 NDArray transposed(const NDArray& x, Ints axes);
 // `x` with an axis at another place, the others in their order.
 NDArray moved_axis(const NDArray& x, int from, int to);

@@ -58,7 +58,9 @@ class Call {
   SmallVector<size_t, 2> copied_;
   size_t bytes_ = 0;  // of the outputs together, or of the largest input
   bool waits_ = false;
-  bool records_ = false;
+  // What there is to record: nothing, the call, or that it has only constants.
+  enum class Recorded : uint8_t { kNothing, kCall, kConstants };
+  Recorded recorded_ = Recorded::kNothing;
   bool whole_ = false;  // the outputs that no caller sees are kept
   bool step_ = false;   // a step of a graph
 };

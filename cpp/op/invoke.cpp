@@ -309,8 +309,11 @@ void check_writable(const NDArray& array, std::string_view op) {
 // What is written to: the caller's arrays, the tape, inputs that change.
 [[gnu::always_inline]] inline void Call::check_effects() {
   if (given_) check_outputs(op_, params_.get(), specs_, outputs_);
-  records_ = is_recorded(op_, inputs_, mode_);
-  if (records_) check_recordable(op_, inputs_, outputs_, params_.get());
+  if (mode_.recording) {
+    const bool records = is_recorded(op_, inputs_, mode_);
+    recorded_ = records ? Recorded::kCall : Recorded::kConstants;
+    if (records) check_recordable(op_, inputs_, outputs_, params_.get());
+  }
   for (size_t i = 0; op_.mutates && i < inputs_.size(); ++i) {
     if (mutates(i) && !op_.is_no_grad_input(i)) check_writable(inputs_[i], op_.name);
   }
@@ -390,10 +393,12 @@ void check_writable(const NDArray& array, std::string_view op) {
 }
 
 [[gnu::always_inline]] inline void Call::record_in_line() {
-  if (records_) {
-    record_call(op_, inputs_, params_, mode_, outputs_);
-  } else if (mode_.recording) [[unlikely]] {
-    note_unrecorded(inputs_, outputs_);
+  if (recorded_ != Recorded::kNothing) {
+    if (recorded_ == Recorded::kCall) [[likely]] {
+      record_call(op_, inputs_, params_, mode_, outputs_);
+    } else {
+      note_unrecorded(inputs_, outputs_);
+    }
   }
   const size_t visible = op_.count_visible(params_.get());
   if (specs_.size() > visible && !whole_) outputs_.resize(visible);
@@ -461,7 +466,9 @@ void invoke(const OpSchema& op, Arrays inputs, const ParamsRef& params, Outputs&
 
 void invoke_over(const OpSchema& op, NDArray first, std::initializer_list<NDArray> others,
                  const ParamsRef& params, Outputs& outputs) {
-  if (op.in_place && !autograd::is_recording() && first.storage()->form() == Form::kDense) {
+  const bool dense = first.storage()->form() == Form::kDense &&
+                     last_form(Arrays{others.begin(), others.size()}) == Form::kDense;
+  if (op.in_place && dense && !autograd::is_recording()) {
     first.storage()->materialize();
     if (first.owns_memory()) {
       outputs.resize(op.count_outputs(params.get()));

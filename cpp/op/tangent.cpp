@@ -205,8 +205,9 @@ bool push_through_op(PushCall& call) {
   const OpSchema& op = node->op();
   if (!op.vjp) fail("it has no gradient: ", op.no_grad_reason);
   if (op.is_loss && op.is_loss(node->params().get())) {
-    fail("its gradient is that of a loss, whatever flows into its output: it has no tangent. Use "
-         "softmax or another operator of the same values");
+    fail(
+        "its gradient is that of a loss, whatever flows into its output: it has no tangent. Use "
+        "softmax or another operator of the same values");
   }
   if (op.tangent) {
     TangentCall view(*node, call);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <unordered_set>
 
+#include "autograd/anomaly.h"
 #include "autograd/recorder.h"
 #include "core/error.h"
 #include "graph/cached_op.h"
@@ -22,11 +23,12 @@ using autograd::Saved;
 
 namespace {
 
-// Recording, in a mode of training; what is saved stays in memory.
+// Recording, in a mode of training. What is saved stays in memory: it does not live long. Values
+// are still watched for those that are not finite.
 class RecordedPart {
  public:
   explicit RecordedPart(bool training) : state_(true, training) {
-    autograd::thread_mode().packs = false;
+    autograd::thread_mode().packs = autograd::anomaly_mode().forward;
   }
 
  private:
@@ -142,8 +144,12 @@ py::list CheckpointNode::run(py::object part, std::string name, const py::list& 
   py::list hung;
   for (size_t i = 0; i < arrays.size(); ++i) {
     node->outputs_.push_back(Saved::meta(arrays[i]));
+    if (!heads[i].node) {
+      hung.append(results[i]);
+      continue;
+    }
     NDArray own = arrays[i].detached();
-    if (heads[i].node) own.set_edge(node, static_cast<uint32_t>(i));
+    own.set_edge(node, static_cast<uint32_t>(i));
     hung.append(wrap_object(std::move(own)));
   }
   return hung;

@@ -10,6 +10,7 @@
 #include <malloc.h>
 #endif
 
+#include "autograd/hooks.h"
 #include "core/pool_bytes.h"
 #include "graph/cached_op.h"
 #include "op/op_node.h"
@@ -302,8 +303,10 @@ class Accounts {
     items_[found].owner = node->number();
     return found;
   }
-  size_t find_storage(const Storage& storage, uint64_t owner, const char* why) {
-    const size_t found = item(&storage, What::kStorage, storage.ref_count(), pool_bytes(storage));
+  // `ours` of the references are of handles that were made here.
+  size_t find_storage(const Storage& storage, uint64_t owner, const char* why, int ours = 0) {
+    const size_t found =
+        item(&storage, What::kStorage, int64_t{storage.ref_count()} - ours, pool_bytes(storage));
     if (!*items_[found].why || owner < items_[found].owner) {
       items_[found].owner = owner;
       items_[found].why = why;
@@ -359,6 +362,12 @@ class Accounts {
       refers.push_back(item(params, What::kParams, params->ref_count(), heap_bytes(params)));
       Item& made = items_[refers.back()];
       made.owner = made.owner ? std::min(made.owner, node.number()) : node.number();
+    }
+    for (uint32_t i = 0; node.hooked() && i < node.output_count(); ++i) {
+      const NDArray grad = autograd::retained_gradient(node, i);
+      if (grad.defined()) {
+        refers.push_back(find_storage(*grad.storage(), node.number(), "gradient", 1));
+      }
     }
     const auto owned = owned_.find(node.number());
     if (owned == owned_.end()) return refers;

@@ -25,7 +25,7 @@ class Entry(NamedTuple):
 
     def __str__(self):
         if len(self.cells) == 1:
-            return self.cells[0].replace("**", "")
+            return re.sub(r"\*\*(?=\S)(.+?)(?<=\S)\*\*", r"\1", self.cells[0])
         return ": ".join(
             [self.cells[0], "; ".join(f"{a}: {b}" if a else b for a, b in self.named_cells)]
         )

@@ -274,6 +274,49 @@ def test_a_gradient_inside_of_a_checkpoint():
     assert_same(slope, x, w)
 
 
+def test_transforms():
+    x, w = variable(4), variable(4, seed=1)
+
+    def f(a):
+        return nd.sin(a * w) * a
+
+    checked = autograd.checkpoint(f)
+    v = nd.array([1.0, -1.0, 2.0, 0.5], dtype="float64")
+    for transform in (
+        lambda f: autograd.jvp(f, (x,), (v,))[1],
+        lambda f: autograd.vjp(f, x)[1](v),
+        lambda f: autograd.jacobian(f)(x),
+        lambda f: autograd.hvp(lambda z: f(z).sum(), (x,), (v,)),
+    ):
+        a, b = transform(f), transform(checked)
+        a, b = (each[0] if isinstance(each, (tuple, list)) else each for each in (a, b))
+        np.testing.assert_allclose(a.asnumpy(), b.asnumpy(), rtol=1e-12, atol=1e-14)
+
+
+def test_hooks_in_a_checkpoint():
+    x = variable(3)
+    seen = []
+
+    def f(a):
+        h = a * 3
+        h.register_gradient_hook(lambda grad: seen.append(grad.asnumpy()))
+        return h * 2
+
+    with autograd.record():
+        y = autograd.checkpoint(f, x)
+    y.backward()
+    assert [grad.tolist() for grad in seen] == [[2, 2, 2]]
+
+
+def test_anomalies_in_a_checkpoint():
+    x = variable(3)
+    x[:] = -1
+    with autograd.detect_anomaly(), autograd.record():
+        y = autograd.checkpoint(lambda a: nd.sqrt(a), x)
+        with pytest.raises(MXNetError, match="sqrt"):
+            y.backward()
+
+
 def test_retained_graphs_are_computed_again_each_time():
     x = variable(3)
     calls = []

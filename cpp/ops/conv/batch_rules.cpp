@@ -7,22 +7,6 @@ namespace {
 
 using batch::field;
 using batch::merged;
-using batch::moved_axis;
-
-// [batch, images, channels, ...] as [images, batch * channels, ...], and back.
-NDArray channels_of_all(const NDArray& x) {
-  const NDArray moved = moved_axis(x, 0, 1);
-  Ints dims(moved.shape().begin(), moved.shape().end());
-  dims[1] *= dims[2];
-  dims.erase(dims.begin() + 2);
-  return reshape(moved, Shape(dims));
-}
-NDArray channels_of_each(const NDArray& x, int64_t batch) {
-  Ints dims(x.shape().begin(), x.shape().end());
-  dims[1] /= batch;
-  dims.insert(dims.begin() + 1, batch);
-  return moved_axis(reshape(x, Shape(dims)), 1, 0);
-}
 
 NDArray call_op(const BatchCall& call, std::initializer_list<NDArray> inputs, Ref<Params> params) {
   params->given = ~uint32_t{0};
@@ -42,9 +26,9 @@ void layer(BatchCall& call) {
   } else {
     *field<int64_t>(*params, "num_filter") *= call.batch();
     *field<int64_t>(*params, "num_group") *= call.batch();
-    out = call_op(call, {channels_of_all(call.repeated(0)), merged(call.input(1))},
+    out = call_op(call, {batch::inside_axis(call.repeated(0), 1), merged(call.input(1))},
                   std::move(params));
-    out = channels_of_each(out, call.batch());
+    out = batch::out_of_axis(out, 1, call.batch());
   }
   if (call.input_count() > 2) {
     Shape shape(out.ndim(), 1);
@@ -66,9 +50,9 @@ void data_gradient(BatchCall& call) {
   }
   shape[1] *= call.batch();
   *field<int64_t>(*params, "num_group") *= call.batch();
-  const NDArray out =
-      call_op(call, {channels_of_all(call.repeated(0)), merged(call.input(1))}, std::move(params));
-  call.result(0, channels_of_each(out, call.batch()));
+  const NDArray out = call_op(
+      call, {batch::inside_axis(call.repeated(0), 1), merged(call.input(1))}, std::move(params));
+  call.result(0, batch::out_of_axis(out, 1, call.batch()));
 }
 
 // That of the weight, of (head, data): one for each example.
@@ -76,9 +60,10 @@ void weight_gradient(BatchCall& call) {
   Ref<Params> params = call.copied_params();
   (*field<Ints>(*params, "shape"))[0] *= call.batch();
   *field<int64_t>(*params, "num_group") *= call.batch();
-  call.result(0,
-              call_op(call, {channels_of_all(call.repeated(0)), channels_of_all(call.repeated(1))},
-                      std::move(params)));
+  call.result(
+      0, call_op(call,
+                 {batch::inside_axis(call.repeated(0), 1), batch::inside_axis(call.repeated(1), 1)},
+                 std::move(params)));
 }
 
 const BatchRules rules{

@@ -101,7 +101,7 @@ void embedding(BatchCall& call) {
   const NDArray index = counting_on(call, call.repeated(0), call.shape(1)[0], IndexMode::kClip);
   Ref<Params> params = call.copied_params();
   *field<int64_t>(*params, "input_dim") *= call.batch();
-  call.result(0, call_op(call.op(), {batch::merged(call.input(1)), index}, std::move(params)));
+  call.result(0, call_op(call.op(), {index, batch::merged(call.input(1))}, std::move(params)));
 }
 
 void pick(BatchCall& call) {
@@ -169,7 +169,10 @@ void where(BatchCall& call) {
 }
 
 void ravel(BatchCall& call) {
-  call.result(0, call_op(call.op(), {counts_first(call, 0)}, call.copied_params()));
+  const NDArray index = counts_first(call, 0);
+  const int64_t axes = index.shape()[0];
+  call.result(0, call_op(call.op(), {reshape(index, Shape{axes, index.size() / axes})},
+                         call.copied_params()));
 }
 void unravel(BatchCall& call) {
   call.result(0, moved_axis(call_op(call.op(), {call.input(0)}, call.copied_params()), 1, 0));

@@ -99,34 +99,34 @@ void layer_norm_gradient(BatchCall& call) {
   call.result(2, over_others(head));
 }
 
-// Images of all examples in one batch. A scale for each channel is the same in all of them.
-void normalized_images(BatchCall& call) {
-  if (call.mapped(1) || call.mapped(2)) {
-    call.refuse("gamma and beta that differ from example to example are not supported");
+// The channels, or groups of them, of all examples side by side: those of one do not meet others.
+void channels(BatchCall& call) {
+  Ref<Params> params = call.copied_params();
+  params->given = ~uint32_t{0};
+  const bool gradient = call.op().name.starts_with("_backward_");
+  const size_t images = gradient ? 2 : 1;  // how many of the inputs are
+  const Shape& data = call.shape(images - 1);
+  int axis = 1;
+  if (auto* given = field<int64_t>(*params, "axis")) {
+    *given = axis = normalize_axis(*given, data.ndim(), call.op().name);
   }
-  call.apply({merged(call.input(0)), call.input(1), call.input(2)}, call.params());
-}
-
-// With the statistics that it has; those of a batch would be other ones for each example.
-void batch_norm(BatchCall& call) {
-  const bool global = *field<bool>(const_cast<Params&>(*call.params()), "use_global_stats");
-  if (!global && autograd::is_training()) {
-    call.refuse(
-        "in training mode it normalizes over the batch and changes its statistics, which "
-        "vmap does not support; use autograd.predict_mode(), or GroupNorm");
+  if (auto* groups = field<int64_t>(*params, "num_groups")) *groups *= call.batch();
+  SmallVector<NDArray, 8> inputs;
+  SmallVector<const NDArray*, 8> pointers;
+  for (size_t i = 0; i < call.input_count(); ++i) {
+    const NDArray x = call.repeated(i);
+    inputs.push_back(i < images ? batch::inside_axis(x, axis) : merged(x));
   }
-  SmallVector<const NDArray*, 8> inputs;
-  for (size_t i = 1; i < call.input_count(); ++i) {
-    if (call.mapped(i)) call.refuse("only its data may differ from example to example");
-  }
-  const NDArray data = merged(call.input(0));
-  inputs.push_back(&data);
-  for (size_t i = 1; i < call.input_count(); ++i) inputs.push_back(&call.input(i));
+  for (const NDArray& input : inputs) pointers.push_back(&input);
   Outputs outputs;
-  invoke_step(call.op(), Inputs(inputs.data(), inputs.size()), call.params(),
+  invoke_step(call.op(), Inputs(pointers.data(), pointers.size()), std::move(params),
               autograd::thread_mode(), {}, true, outputs);
-  call.result(0, std::move(outputs[0]));
-  for (size_t i = 1; i < outputs.size(); ++i) call.constant(i, std::move(outputs[i]));
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    const int ndim = call.output(i).shape.ndim();
+    // Means of groups have the images in front, those of channels nothing.
+    const int at = ndim == data.ndim() ? axis : ndim - 1;
+    call.result(i, batch::out_of_axis(outputs[i], at, call.batch()));
+  }
 }
 
 void dropout(BatchCall& call) {
@@ -155,9 +155,11 @@ const BatchRules rules{
     {"_backward_pool_max", pooling},
     {"_pool_max_gather", pooling},
     {"_contrib_AdaptiveAvgPooling2D", pooling},
-    {"BatchNorm", batch_norm},
-    {"InstanceNorm", normalized_images},
-    {"GroupNorm", normalized_images},
+    {"BatchNorm", channels},
+    {"_backward_BatchNorm", channels},
+    {"InstanceNorm", channels},
+    {"GroupNorm", channels},
+    {"_backward_GroupNorm", channels},
     {"FullyConnected", fully_connected},
     {"Activation", batch::in_front},
     {"LeakyReLU", leaky_relu},

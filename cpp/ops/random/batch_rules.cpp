@@ -4,7 +4,13 @@
 namespace mxtape {
 namespace {
 
+void multinomial(BatchCall& call) {
+  if (call.ndim(0) == 1) return batch::in_front(call);
+  batch::merge_leading(call);
+}
+
 const BatchRules rules{
+    {"_sample_multinomial", multinomial},
     {"_random_uniform_like", batch::in_front},
     {"_random_normal_like", batch::in_front},
     {"_random_gamma_like", batch::in_front},

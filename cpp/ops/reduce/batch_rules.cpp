@@ -55,6 +55,8 @@ const BatchRules rules{
     {"argmax_channel", batch::merge_leading},
     {"cumsum", batch::shift_axis_or_flatten},
     {"_backward_cumsum", batch::shift_axis_or_flatten},
+    {"_backward_prod_cumulate", batch::shift_axis},
+    {"_backward_prod_scan", batch::shift_axis},
 };
 
 }  // namespace

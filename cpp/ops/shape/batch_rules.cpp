@@ -143,6 +143,8 @@ const BatchRules rules{
     {"make_loss", batch::in_front},
     {"cast_storage", batch::in_front},
     {"_contrib_gradientmultiplier", batch::in_front},
+    {"_contrib_round_ste", batch::in_front},
+    {"_contrib_sign_ste", batch::in_front},
     {"_copy", batch::in_front},
     {"_identity_with_attr_like_rhs",
      [](BatchCall& call) {

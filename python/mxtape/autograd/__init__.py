@@ -626,8 +626,18 @@ _EXTRAS = {
 
 if TYPE_CHECKING:
     from .anomaly import detect_anomaly as detect_anomaly
+    from .checking import check_grads as check_grads
     from .hooks import HookHandle as HookHandle
     from .hooks import saved_arrays_hooks as saved_arrays_hooks
+    from .transforms import custom_gradient as custom_gradient
+    from .transforms import elementwise_grad as elementwise_grad
+    from .transforms import hessian as hessian
+    from .transforms import hvp as hvp
+    from .transforms import jacobian as jacobian
+    from .transforms import jvp as jvp
+    from .transforms import linearize as linearize
+    from .transforms import value_and_grad as value_and_grad
+    from .transforms import vjp as vjp
 
 
 def _extra(name):

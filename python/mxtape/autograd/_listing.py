@@ -32,7 +32,7 @@ def _in_reading_order(tape: Tape) -> list[Entry]:
     return ordered
 
 
-def _cells(entry: Entry, places: dict[int, int]) -> tuple[str, str, str]:
+def _cells(entry: Entry, places: dict[int, int], names: dict[int, str]) -> tuple[str, str, str]:
     sources = []
     for edge in entry.edges:
         if edge.entry is None:
@@ -50,7 +50,7 @@ def _cells(entry: Entry, places: dict[int, int]) -> tuple[str, str, str]:
         notes.append(f"saves {bytes_text(entry.saved_bytes)}{waits}")
     if entry.line and entry.kind != "variable":
         notes.append(entry.line)
-    return entry.describe(), " ".join(sources), "  ".join(notes)
+    return names.get(entry.number) or entry.describe(), " ".join(sources), "  ".join(notes)
 
 
 def _repeats(signatures: list[int], start: int) -> tuple[int, int]:
@@ -70,8 +70,8 @@ def _repeats(signatures: list[int], start: int) -> tuple[int, int]:
     return best, times
 
 
-def listing(tape: Tape) -> str:
-    """The text that ``print_graph`` prints."""
+def listing(tape: Tape, names: dict[int, str]) -> str:
+    """The text that ``print_graph`` prints; `names` are those of variables, by number."""
     entries = _in_reading_order(tape)
     places = {entry.number: i for i, entry in enumerate(entries, 1)}
     # Equal numbers for steps that do the same with inputs that are as far back.
@@ -86,7 +86,7 @@ def listing(tape: Tape) -> str:
     while at < len(entries):
         length, times = _repeats(signatures, at)
         for i in range(at, at + max(length, 1)):
-            rows.append((str(i + 1), *_cells(entries[i], places)))
+            rows.append((str(i + 1), *_cells(entries[i], places, names)))
         at += max(length, 1)
         if times:
             last = at + length * times

@@ -7,64 +7,28 @@ from typing import Any, Callable, TypeVar, overload
 
 from .._loader import core
 from ..ndarray import NDArray
-from . import is_recording
+from . import _trees, is_recording
 
 __all__ = ["checkpoint"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
-class _Leaf(int):
-    """The place of an array in a nested structure: its number in the list of arrays."""
-
-
-def _is_named_tuple(nested: Any) -> bool:
-    return isinstance(nested, tuple) and hasattr(nested, "_fields")
-
-
-def _flatten(nested: Any, arrays: list[NDArray], places: dict[int, _Leaf]) -> Any:
-    """`nested` with a :class:`_Leaf` in the place of each array, which goes to `arrays`."""
-    if isinstance(nested, NDArray):
-        if id(nested) not in places:
-            places[id(nested)] = _Leaf(len(arrays))
-            arrays.append(nested)
-        return places[id(nested)]
-    if isinstance(nested, dict):
-        return {key: _flatten(value, arrays, places) for key, value in nested.items()}
-    if isinstance(nested, (list, tuple)):
-        items = [_flatten(item, arrays, places) for item in nested]
-        if _is_named_tuple(nested):
-            return type(nested)(*items)
-        return tuple(items) if isinstance(nested, tuple) else items
-    return nested
-
-
-def _rebuild(form: Any, arrays: list[NDArray]) -> Any:
-    """The inverse of :func:`_flatten`."""
-    if isinstance(form, _Leaf):
-        return arrays[form]
-    if isinstance(form, dict):
-        return {key: _rebuild(value, arrays) for key, value in form.items()}
-    if isinstance(form, (list, tuple)):
-        items = [_rebuild(item, arrays) for item in form]
-        if _is_named_tuple(form):
-            return type(form)(*items)
-        return tuple(items) if isinstance(form, tuple) else items
-    return form
-
-
 class _Part:
-    """What the tape calls: a function of a list of arrays. It holds none itself."""
+    """What the tape calls: a function of a list of arrays. It holds none itself.
 
-    def __init__(self, f: Callable[..., Any], form: Any) -> None:
+    `places` says which of the arrays each argument is: one that is given twice is one array.
+    """
+
+    def __init__(self, f: Callable[..., Any], form: Any, places: list[int]) -> None:
         self.f = f
         self.form = form
+        self.places = places
         self.result: Any = None
 
     def __call__(self, arrays: list[NDArray]) -> list[NDArray]:
-        args, kwargs = _rebuild(self.form, arrays)
-        found: list[NDArray] = []
-        self.result = _flatten(self.f(*args, **kwargs), found, {})
+        args, kwargs = _trees.unflatten(self.form, [arrays[place] for place in self.places])
+        found, self.result = _trees.flatten(self.f(*args, **kwargs))
         return found
 
 
@@ -75,10 +39,12 @@ def _name(f: Any) -> str:
 def _call(f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     if not is_recording():
         return f(*args, **kwargs)
-    arrays: list[NDArray] = []
-    part = _Part(f, _flatten((args, kwargs), arrays, {}))
-    results = core.checkpoint(part, f"checkpoint of {_name(f)}", arrays)
-    return _rebuild(part.result, results)
+    given, form = _trees.flatten((args, kwargs))
+    distinct = {id(array): array for array in given}
+    order = {key: place for place, key in enumerate(distinct)}
+    part = _Part(f, form, [order[id(array)] for array in given])
+    results = core.checkpoint(part, f"checkpoint of {_name(f)}", list(distinct.values()))
+    return _trees.unflatten(part.result, results)
 
 
 @overload

@@ -5,13 +5,17 @@ from __future__ import annotations
 import ast
 import functools
 import sys
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, TextIO, overload
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO, overload
 
 from .._loader import core
 from ..base import MXNetError
 from ..ndarray import NDArray
 from ._report import bytes_text, memory_report
+
+if TYPE_CHECKING:
+    from ..gluon.parameter import Parameter
+    from ._plot import GraphPlot
 
 __all__ = ["memory_report", "plot_graph", "print_graph", "tape"]
 
@@ -254,13 +258,38 @@ def tape(y: NDArray | Sequence[NDArray]) -> Tape:
     exp {} (1, 3) float32 12
     sum {'axis': (1,)} (1,) float32 0
     """
-    heads = heads_of(y, "tape")
+    return _tape_of(y, "tape")
+
+
+def _tape_of(y: NDArray | Sequence[NDArray], what: str) -> Tape:
+    heads = heads_of(y, what)
     entries = [Entry(told) for told in core.tape_walk(heads)]
     places = [Edge(number, output, "") for number, output in map(core.tape_place, heads)]
     return Tape(entries, places)
 
 
-def print_graph(y: NDArray | Sequence[NDArray], file: TextIO | None = None) -> None:
+def _numbers(names: Mapping[str, Any] | None, what: str) -> dict[int, str]:
+    """The names of variables by the numbers of their entries."""
+    if not names:
+        return {}
+    from ..gluon.parameter import Parameter
+
+    found = {}
+    for name, value in names.items():
+        array = value.data() if isinstance(value, Parameter) else value
+        if not isinstance(array, NDArray):
+            raise TypeError(f"{what}: names must be of arrays or parameters, {name!r} is {value!r}")
+        number, _ = core.tape_place(array)
+        if number is not None:
+            found[number] = name
+    return found
+
+
+def print_graph(
+    y: NDArray | Sequence[NDArray],
+    file: TextIO | None = None,
+    names: Mapping[str, NDArray | Parameter] | None = None,
+) -> None:
     """Prints what was recorded on the way to `y`, the oldest step first.
 
     Each step has a line: its number, operator and parameters, from which steps its inputs come,
@@ -273,27 +302,35 @@ def print_graph(y: NDArray | Sequence[NDArray], file: TextIO | None = None) -> N
         Arrays that were computed while recording.
     file : file, default sys.stdout
         Where to write to.
+    names : dict of str to NDArray or Parameter, optional
+        Names for variables: ``{"w": w}``, or ``net.collect_params()``.
+
+    Raises
+    ------
+    MXNetError
+        `y` is not on the tape.
 
     >>> from mxtape import autograd, nd
     >>> x = nd.array([[1, 2, 3]])
     >>> x.attach_grad()
     >>> with autograd.record():
     ...     y = nd.exp(x).sum(axis=1)
-    >>> autograd.print_graph(y)  # doctest: +ELLIPSIS
-    1  variable           (1, 3) float32  grad_req=write
+    >>> autograd.print_graph(y, names={"x": x})  # doctest: +ELLIPSIS
+    1  x                  (1, 3) float32  grad_req=write
     2  exp             1  (1, 3) float32  saves 12 B  ...
     3  sum(axis=(1,))  2  (1,) float32  ...
     """
     from ._listing import listing
 
-    print(listing(tape(y)), file=file or sys.stdout)
+    text = listing(_tape_of(y, "print_graph"), _numbers(names, "print_graph"))
+    print(text, file=file or sys.stdout)
 
 
 def plot_graph(
     y: NDArray | Sequence[NDArray],
     engine: str | None = None,
-    names: dict[str, NDArray] | None = None,
-) -> Any:
+    names: Mapping[str, NDArray | Parameter] | None = None,
+) -> GraphPlot:
     """A picture of what was recorded on the way to `y`.
 
     Parameters
@@ -303,8 +340,8 @@ def plot_graph(
     engine : {None, 'dot', 'layered'}
         What places the steps: graphviz's ``dot``, or mxtape itself. By default ``dot`` where it is
         installed.
-    names : dict of str to NDArray, optional
-        Names for variables, to be shown in the picture.
+    names : dict of str to NDArray or Parameter, optional
+        Names for variables: ``{"w": w}``, or ``net.collect_params()``.
 
     Returns
     -------
@@ -329,9 +366,4 @@ def plot_graph(
     """
     from ._plot import plot
 
-    named = {}
-    for name, array in (names or {}).items():
-        number, _ = core.tape_place(array)
-        if number is not None:
-            named[number] = name
-    return plot(tape(y), engine, named)
+    return plot(_tape_of(y, "plot_graph"), engine, _numbers(names, "plot_graph"))

@@ -17,9 +17,11 @@ import numpy as np
 
 from .. import ndarray as nd
 from .._loader import core as _core
+from ..base import MXNetError
 from ..ndarray import NDArray
 from . import Function, is_recording, is_training, pause, record
 from ._trees import LEAF, flatten, paths, unflatten
+from .batching import vmap
 
 __all__ = [
     "custom_gradient",
@@ -370,15 +372,28 @@ def _rows(move: Callable[[list], list], arrays: list, results: list) -> list[lis
             given[k] = unit
             return move(given)
 
-        size = array.size
-        if size == 0:
+        if array.size == 0:
             table.append([_core.full([0, *like.shape], 0.0, like.dtype) for like in results])
             continue
         with pause(train_mode=is_training()):
             basis = _basis(array)
-        moved = [image(basis[j]) for j in range(size)]
-        table.append([nd.stack(*[row[i] for row in moved]) for i in range(len(results))])
+        parts = [_images(image, basis[j : j + _BATCH]) for j in range(0, array.size, _BATCH)]
+        table.append([part[0] if not part[1:] else nd.concat(*part, dim=0) for part in zip(*parts)])
     return table
+
+
+# So many unit vectors go through a map at once: what a step makes of them is in memory together.
+_BATCH = 256
+
+
+def _images(image: Callable[[NDArray], list], units: NDArray) -> list[NDArray]:
+    if len(units) > 1:
+        try:
+            return vmap(image)(units)
+        except MXNetError:
+            pass  # an operator, or a Function, that has no rule for batches: one after the other
+    rows = [image(units[j]) for j in range(len(units))]
+    return [nd.stack(*row) for row in zip(*rows)]
 
 
 def _basis(array: NDArray) -> NDArray:

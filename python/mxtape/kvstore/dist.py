@@ -167,11 +167,9 @@ class DistKVStore(KVStore):
     def _take(self, bucket):
         """Has the sums of a bucket become values, or update them."""
         rows = [(key, self._as_value(key, total)) for key, total in bucket.sums()]
-        if not rows:
-            return bucket.release()
         for key, _ in rows:
             self._pending[key] -= 1
-        if isinstance(self._updater, opt.Updater):
+        if isinstance(self._updater, opt.Updater) and rows:
             keys, totals = zip(*rows)
             # All at once: an optimizer may move several parameters by one call of an operator.
             self._updater(list(keys), list(totals), [self._values[key] for key in keys])

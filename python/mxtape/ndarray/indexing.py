@@ -256,6 +256,9 @@ def getitem(x, key):
     """x[key]: a view where the elements lie side by side, else a copy; x[()] is x itself."""
     if isinstance(key, tuple) and not key:
         return x
+    if _core.is_batched(key) and np.dtype(key.dtype).kind in "iuf":
+        # Inside vmap: another index for each example, which cannot be checked.
+        return register.get("take")(x, key, 0, "wrap")
     if x.ndim == 0 and key is not Ellipsis:
         raise IndexError("indexing: the array has no dimensions")
     key = _expand(_normalize(key), x.ndim)
