@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <memory>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 #include "autograd/recorder.h"
@@ -99,12 +100,12 @@ Linearization::Linearization(std::span<const NDArray> heads, std::span<const NDA
 std::vector<Ref<Node>> Linearization::nodes_in_order() const {
   uint64_t last_start = 0;
   for (const auto& start : starts_) last_start = std::max(last_start, start->number());
-  std::unordered_map<const Node*, bool> seen;
+  std::unordered_set<const Node*> seen;
   std::vector<Ref<Node>> nodes;
   Pause pause;
   const auto visit = [&](const Ref<Node>& node) {
     // What is older than the starts does not depend on them.
-    if (node && node->number() > last_start && seen.emplace(node.get(), true).second) {
+    if (node && node->number() > last_start && seen.insert(node.get()).second) {
       nodes.push_back(node);
     }
   };

@@ -73,3 +73,21 @@ def test_tangents_have_derivatives(row):
         tangents = tuple(directions(arrays, 1))
         check_transposed(lambda *x: list(autograd.vjp(f, *x)[1](weights)), arrays)
         check_transposed(lambda *x: autograd.jvp(f, x, tangents)[1], arrays)
+
+
+@pytest.mark.parametrize("mode", ["forward", "reverse"])
+@pytest.mark.parametrize("row", SECOND[::3], ids=matrix.row_id)
+def test_jacobians_by_vmap_equal_those_of_a_loop(row, mode, monkeypatch):
+    f, arrays = function_of(row)
+    if not arrays or not f(*arrays):
+        pytest.skip("nothing to differentiate")
+    transform = autograd.jacobian(lambda *x: f(*x), list(range(len(arrays))), mode)
+    batched = transform(*arrays)
+
+    def no_rule(image):
+        raise mx.base.MXNetError
+
+    monkeypatch.setattr(autograd.transforms, "vmap", no_rule)
+    for got, expected in zip(batched, transform(*arrays)):
+        for ours, theirs in zip(got, expected):
+            np.testing.assert_allclose(ours.asnumpy(), theirs.asnumpy(), 1e-11, 1e-13)

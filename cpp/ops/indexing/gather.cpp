@@ -115,7 +115,7 @@ OP(_scatter_set_nd)
     })
     .in_place()
     .no_grad_inputs(2)
-    .keep_inputs({Keep::kNothing, Keep::kShape, Keep::kData})
+    .keep_inputs({Keep::kShape, Keep::kShape, Keep::kData})
     .vjp([](Vjp& v) {
       const NDArray g = v.head(), indices = v.input(2);
       if (v.needs(0)) {

@@ -123,7 +123,7 @@ OP(_contrib_index_copy)
       }
     })
     .no_grad_inputs(1)
-    .keep_inputs({Keep::kNothing, Keep::kData, Keep::kShape})
+    .keep_inputs({Keep::kShape, Keep::kData, Keep::kShape})
     .vjp([](Vjp& v) {
       const NDArray g = v.head(), index = v.input(1);
       if (v.needs(0)) {

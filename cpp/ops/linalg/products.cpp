@@ -171,7 +171,7 @@ OP(_linalg_gemm)
       const auto& p = call.params<GemmParams>();
       run_product(call, without_c(p), p.beta);
     })
-    .keep_inputs({Keep::kData, Keep::kData})
+    .keep_inputs({Keep::kData, Keep::kData, Keep::kShape})
     .vjp([](Vjp& v) {
       const auto& p = v.params<GemmParams>();
       product_vjp(v, without_c(p));

@@ -284,6 +284,7 @@ OP(_slice_assign)
       }
       if (v.needs(1)) v.grad(1, fn::slice(v.head(), p));
     })
+    .keep_inputs({Keep::kShape, Keep::kShape})
     .doc("lhs with rhs written to the given slice; in place with out=lhs.");
 
 OP(_slice_assign_scalar)
