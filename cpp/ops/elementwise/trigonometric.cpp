@@ -129,7 +129,7 @@ OP(cosh)
 struct TanhSlope {
   template <class V>
   static auto saturates(V y) {
-    return y > scalar_of<V>(0.9990234375) || y < scalar_of<V>(-0.9990234375);
+    return abs(y) > scalar_of<V>(0.9990234375);
   }
   template <class V>
   static V from_output(V y) {
