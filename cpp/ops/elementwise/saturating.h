@@ -82,14 +82,15 @@ struct SaturatingSlope {
       heads[count] = V::load(g + at);
       slopes[count] = S::from_output(V::load(y + at));
     }
+    // In between, so that what was put side by side has arrived when it is read. A slope that is
+    // not NaN needs no product().
+    for (int i = 0; i < vectors * V::kSize; i += V::kSize) {
+      (V::load(g + i) * S::from_output(V::load(y + i))).store(to + i);
+    }
+
     V(0).store(elements + size);
     for (int i = 0; i < size; i += V::kSize) {
       S::from_data(V::load(elements + i)).store(elements + i);
-    }
-
-    // A slope that is not NaN needs no product().
-    for (int i = 0; i < vectors * V::kSize; i += V::kSize) {
-      (V::load(g + i) * S::from_output(V::load(y + i))).store(to + i);
     }
     count = 0;
     const T* next = elements;
