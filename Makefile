@@ -18,14 +18,12 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 PY := .venv/bin/python
 SETUP_INPUTS := pyproject.toml tools/dev_setup.sh tools/requirements.py
-PYTHON_SOURCES := python tests tools $(wildcard benchmarks examples)
+PYTHON_SOURCES := python tests tools $(wildcard benchmarks examples docs/conf.py docs/_ext)
 CPP_SOURCES = $(shell find cpp tests/cpp tests/fuzz benchmarks -name '*.h' -o -name '*.cpp')
-# What pytest runs: the tests, and the examples in the package's docstrings and in the list of
-# differences.
-PYTEST_TARGETS := $(wildcard tests/python tests/conformance docs/differences.md) \
-                  --pyargs mxtape --doctest-modules --doctest-glob='*.md'
+# What pytest runs: the tests, and the examples in the package's docstrings.
+PYTEST_TARGETS := $(wildcard tests/python tests/conformance) --pyargs mxtape --doctest-modules
 
-.PHONY: help build test test-cpp test-python lint derived format demo bench bench-micro \
+.PHONY: help build test test-cpp test-python lint docs derived format demo bench bench-micro \
         bench-pointwise bench-scaling bench-programs sanitize thread check-eigen wheel \
         record-conformance clean
 
@@ -34,6 +32,7 @@ help:
 	@echo "make test                 build, lint, C++ tests, Python tests"
 	@echo "make build                the developer build: native module in python/mxtape"
 	@echo "make lint | format        check or apply style"
+	@echo "make docs                 the book, docs/ as HTML: build/docs/index.html"
 	@echo "make derived              write the type stubs and docs/operators.md again"
 	@echo "make sanitize             the tests under the address and undefined-behaviour sanitizers"
 	@echo "make sanitize thread      the C++ tests and those of threads under the thread sanitizer"
@@ -58,6 +57,8 @@ help:
 build/dev/build.ninja: .venv/.stamp-build+test+lint CMakePresets.json
 	cmake --preset dev
 	@touch $@
+
+.venv/.stamp-docs: | .venv/.stamp-build+test+lint
 
 build: build/dev/build.ninja
 	cmake --build --preset dev -j $(JOBS)
@@ -86,6 +87,11 @@ lint: .venv/.stamp-build+test+lint
 derived: build
 	$(PY) tools/make_stubs.py
 	$(PY) tools/make_operator_page.py
+
+# The book. Its snippets run in tests/python/test_book.py; the reference is made from docstrings.
+docs: build .venv/.stamp-docs
+	$(PY) -m sphinx -q -W --keep-going -j $(JOBS) -d build/docs-cache -b html docs build/docs
+	@echo "open $(CURDIR)/build/docs/index.html"
 
 format: .venv/.stamp-build+test+lint
 	clang-format -i $(CPP_SOURCES)

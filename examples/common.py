@@ -1,5 +1,5 @@
-"""What the examples share: the command line, the scanned digits, a progress bar, Adam, derivatives,
-and steps of Gluon networks."""
+"""What the examples share: the command line, the scanned digits, the tumours, a progress bar, Adam,
+derivatives, and steps of Gluon networks."""
 
 import hashlib
 import math
@@ -58,6 +58,25 @@ def load_digits():
 
     scans = load()
     return split((scans.data / 16).astype("float32"), scans.target.astype("float32"))
+
+
+def load_tumours():
+    """Return (features, signs) to learn from and (features, signs) held out, float64.
+
+    Features have mean 0 and deviation 1, and a last column of ones; signs are 1 (benign) and -1.
+    """
+    from sklearn.datasets import load_breast_cancer
+
+    data = load_breast_cancer()
+    parts = split(data.data, 2.0 * data.target - 1)
+    learnt = parts[0][0]
+    mean, deviation = learnt.mean(axis=0), learnt.std(axis=0)
+
+    def arrays(features, signs):
+        features = np.column_stack([(features - mean) / deviation, np.ones(len(signs))])
+        return [nd.array(v, dtype="float64") for v in (features, signs)]
+
+    return [arrays(*part) for part in parts]
 
 
 def batches(count, size):

@@ -20,7 +20,13 @@ import time
 from functools import partial
 
 import numpy as np
-from common import gradient, gradient_and_hessian, require_positive, split, walk_downhill
+from common import (
+    gradient,
+    gradient_and_hessian,
+    load_tumours,
+    require_positive,
+    walk_downhill,
+)
 
 import mxtape as mx
 from mxtape import autograd, nd
@@ -73,25 +79,6 @@ class LogisticLossProp(mx.operator.CustomOpProp):
 
     def create_operator(self, ctx, in_shapes, in_dtypes):
         return LogisticLoss(self.penalty)
-
-
-def load_tumours():
-    """Return (features, signs) to learn from and (features, signs) held out, float64.
-
-    Features have mean 0 and deviation 1, and a last column of ones; signs are 1 (benign) and -1.
-    """
-    from sklearn.datasets import load_breast_cancer
-
-    data = load_breast_cancer()
-    parts = split(data.data, 2.0 * data.target - 1)
-    learnt = parts[0][0]
-    mean, deviation = learnt.mean(axis=0), learnt.std(axis=0)
-
-    def arrays(features, signs):
-        features = np.column_stack([(features - mean) / deviation, np.ones(len(signs))])
-        return [nd.array(v, dtype="float64") for v in (features, signs)]
-
-    return [arrays(*part) for part in parts]
 
 
 def objective(data, weights):

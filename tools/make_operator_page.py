@@ -56,6 +56,14 @@ Made by `tools/make_operator_page.py` from the registry; a test fails when it is
   parameters that change the formula. `none`, with the reason: not differentiable.
 """
 
+BATCHES = """
+## Operators inside vmap
+
+`autograd.vmap` has a rule for {} of the {} operators that accept arrays, and for what their
+gradients call. In a mapped function these raise an error that names the operator:
+
+"""
+
 ERRORS = """
 ## Errors of pointwise functions
 
@@ -158,7 +166,18 @@ def page() -> str:
         if title in sections:
             text += f"\n## {title}\n\n| operator | data types | orders | |\n|---|---|---|---|\n"
             text += "".join(sections[title])
-    return text + errors()
+    return text + batches() + errors()
+
+
+def batches() -> str:
+    """Which operators vmap cannot run over a batch."""
+    taking = [
+        (name, section_of(name)[1])
+        for name in core.op_names()
+        if core.describe_op(name)["inputs"] and not name.startswith("_backward_")
+    ]
+    without = [f"`{shown}`" for name, shown in taking if not core.has_batch_rule(name)]
+    return BATCHES.format(len(taking) - len(without), len(taking)) + ", ".join(without) + ".\n"
 
 
 def errors() -> str:

@@ -102,7 +102,9 @@ RETURNS = {
         squeeze""".split(),
         ARRAY,
     ),
-    **dict.fromkeys("save waitall attach_grad backward wait_to_read seed".split(), NOTHING),
+    **dict.fromkeys(
+        "save waitall attach_grad backward retain_grad wait_to_read seed".split(), NOTHING
+    ),
     "split_v2": ARRAYS,
     "asnumpy": "np.ndarray[Any, Any]",
     "__dlpack_device__": "tuple[int, int]",
@@ -120,6 +122,7 @@ def returns_of(function) -> str:
         "list of NDArray": "list[NDArray]",
         "bool": "bool",
         "int": "int",
+        "HookHandle": "HookHandle",
         "numpy.ndarray": "np.ndarray[Any, Any]",
     }
     return known.get(text, "Any")
@@ -165,7 +168,11 @@ def operator_function(name: str, op_name: str, indent: str = "") -> str:
     # Names that are words of Python can be given through a dictionary alone.
     parameters = [p for p in parameters if not keyword.iskeyword(p.split(":")[0])]
     parameters += ["out: _Out = ...", "name: str | None = ..."]
-    result = {1: "NDArray", None: "Any"}.get(info["outputs"], "list[NDArray]")
+    # Where parameters decide, one array is the rule: several of them unpack and index as one does.
+    several = info["variadic"] or op_name in ("SliceChannel", "_split_v2")
+    result = "NDArray" if info["outputs"] == 1 else "list[NDArray]"
+    if info["outputs"] is None and not several:
+        result = "NDArray"
     return f"{indent}def {name}({', '.join(parameters)}) -> {result}: ...\n"
 
 
@@ -249,6 +256,7 @@ def stubs() -> dict[Path, str]:
     ]
     files = {
         folder / "__init__.pyi": HEADER
+        + "from ..autograd.hooks import HookHandle\n"
         + "".join(f"from . import {name} as {name}\n" for name in submodules)
         + IMPORTS
         + array_class()

@@ -14,8 +14,10 @@ from . import (
     normalization,
     operators,
     package,
+    per_example_gradients,
     small_ops,
     training,
+    transforms,
 )
 
 # What `make bench` runs unless told otherwise.
@@ -29,6 +31,8 @@ STANDARD = {
     **chain.BY_NUMBER,
     **normalization.WORKLOADS,
     **hessian_vector.WORKLOADS,
+    **transforms.WORKLOADS,
+    **per_example_gradients.WORKLOADS,
     **dot.WORKLOADS,
     **adam.WORKLOADS,
     **embedding.WORKLOADS,

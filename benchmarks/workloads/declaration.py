@@ -87,6 +87,8 @@ class Workload:
 
     def program_for(self, library):
         """Return the maker of `library`'s program, or None where it has none."""
+        if library in self.absent:
+            return None
         return self.programs.get(MX if library in ("mxtape", "mxnet") else library)
 
     def why_absent(self, library):

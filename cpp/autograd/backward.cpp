@@ -2,8 +2,12 @@
 
 #include <algorithm>
 #include <memory>
+#include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
+#include "autograd/errors.h"
+#include "autograd/hooks.h"
 #include "autograd/inner.h"
 #include "autograd/profiled_vjp.h"
 #include "autograd/recorder.h"
@@ -62,6 +66,9 @@ class PendingNodes {
   }
 
   bool empty() const { return heap_.empty(); }
+
+  // Null where nothing has arrived.
+  Pending* find_waiting(const Node& node) const { return table_[find(&node)].pending; }
 
   // The caller gives the result back through `recycle`.
   Pending* pop() {
@@ -171,18 +178,6 @@ class NodeSet {
   size_t used_ = 0;
 };
 
-[[noreturn]] void fail_freed(std::string_view what, const Node& node) {
-  fail("backward: ", what, " has been freed by an earlier backward (at ", node.name(), node.where(),
-       "); pass retain_graph=True to that one to keep it");
-}
-
-[[noreturn]] void fail_not_recorded(size_t position) {
-  fail("backward: head ", position,
-       " is not in a computational graph: it was computed outside autograd.record(), from no "
-       "variable with a gradient, or its graph was freed by an earlier backward without "
-       "retain_graph=True");
-}
-
 // One run of the reverse sweep.
 class Run {
  public:
@@ -196,23 +191,24 @@ class Run {
   void want(std::span<const NDArray> variables) {
     restricted_ = true;
     for (size_t i = 0; i < variables.size(); ++i) {
-      LeafNode* leaf = leaf_of(variables[i]);
-      if (!leaf) {
+      Node* node = node_of(variables[i]);
+      if (!node) {
         fail("grad: variable ", i, " of shape ", variables[i].shape(),
-             " is not a variable; call attach_grad() on it before recording");
+             " is not a variable, and not computed from one while recording; call attach_grad() "
+             "on it before recording");
       }
-      if (leaf->req() == GradReq::kNull) {
+      if (node->released()) fail_freed(str_cat("the graph of variable ", i), *node);
+      const LeafNode* leaf = leaf_of(variables[i]);
+      if (leaf && leaf->req() == GradReq::kNull) {
         fail("grad: variable ", i, " of shape ", variables[i].shape(),
              " was attached with grad_req='null': it has no gradient");
       }
-      needed_.insert(leaf);
+      needed_.insert(node);
+      wants_results_ = wants_results_ || !leaf;
     }
     for (const NDArray& head : heads_) mark_needed(node_of(head));
     for (size_t i = 0; i < variables.size(); ++i) {
-      if (!reached_.contains(node_of(variables[i]))) {
-        fail("grad: variable ", i, " of shape ", variables[i].shape(),
-             " is not reachable from the heads: none of them depends on it");
-      }
+      if (!reached_.contains(node_of(variables[i]))) fail_not_reached(i, variables[i]);
     }
   }
 
@@ -238,6 +234,26 @@ class Run {
     }
   }
 
+  // Has the hooks on variables run as soon as their gradients are complete: counts the edges from
+  // which one may still come.
+  void await_variables() {
+    completes_ = true;
+    std::vector<Ref<Node>> stack;
+    const auto visit = [&](const Ref<Node>& node) {
+      if (node && seen_.insert(node.get())) stack.push_back(node);
+    };
+    for (const NDArray& head : heads_) visit(edge_of(head).node);
+    while (!stack.empty()) {
+      pause_.node();
+      const Ref<Node> node = std::move(stack.back());
+      stack.pop_back();
+      for (const Edge& edge : node->edges()) {
+        if (edge.node && edge.node->is_leaf() && edge.node->hooked()) ++due_[edge.node.get()];
+        visit(edge.node);
+      }
+    }
+  }
+
   void sweep() {
     StateScope state(options_.create_graph, options_.train_mode);
     const Restored retains(retaining, options_.retain_graph);
@@ -257,33 +273,41 @@ class Run {
 
   // Writes what the sweep found into the variables' buffers.
   void commit() {
+    check_buffers();
     bool any = false;
-    for (auto& [node, value] : leaf_grads_) {
-      auto* leaf = static_cast<LeafNode*>(node.get());
+    for (Found& found : found_) {
+      auto* leaf = static_cast<LeafNode*>(found.node.get());
       if (leaf->req() == GradReq::kNull) continue;
       any = true;
       leaf->set_fresh(true);
-      if (leaf->req() == GradReq::kAdd) {
-        installed_ops.add_in_place(leaf->grad(), std::move(value));
-      } else if (leaf->grad().owns_memory() && value.owns_memory() &&
-                 !value.storage()->deferred()) {
-        // Nobody can tell one buffer from another.
-        value.storage()->set_device(leaf->grad().storage()->device());
-        leaf->replace_grad(value.detached());
-      } else {
-        installed_ops.copy_into(leaf->grad(), std::move(value));
-      }
+      NDArray buffer = written_gradient(leaf->grad(), leaf->req(), std::move(found.value));
+      if (buffer.defined()) leaf->replace_grad(std::move(buffer));
     }
-    if (!any) {
-      fail(
-          "backward: no variable with a gradient was reached; call attach_grad() before recording");
+    for (Found& found : retained_) {
+      any = true;
+      write_retained(*found.node, found.index, std::move(found.value));
     }
+    if (!any) fail_no_gradient();
+  }
+
+  // The gradients of the variables that have been reached, in the order in which these were made.
+  std::vector<NDArray> written() {
+    std::vector<const LeafNode*> leaves;
+    for (const Found& found : found_) {
+      const auto* leaf = static_cast<const LeafNode*>(found.node.get());
+      if (leaf->req() != GradReq::kNull) leaves.push_back(leaf);
+    }
+    std::sort(leaves.begin(), leaves.end(),
+              [](const Node* a, const Node* b) { return a->number() < b->number(); });
+    std::vector<NDArray> grads;
+    for (const LeafNode* leaf : leaves) grads.push_back(leaf->grad());
+    return grads;
   }
 
   // What the sweep found at an end; undefined when nothing arrived there.
   NDArray found_at(const EndNode& end) {
-    for (auto& [node, value] : leaf_grads_) {
-      if (node.get() == &end) return std::move(value);
+    for (Found& found : found_) {
+      if (found.node.get() == &end) return std::move(found.value);
     }
     return NDArray();
   }
@@ -292,14 +316,15 @@ class Run {
   // then.
   NDArray take(const NDArray& variable) {
     NDArray found;
-    for (auto& [node, value] : leaf_grads_) {
-      if (node.get() != node_of(variable)) continue;
+    for (const auto& [node, index, value] : found_) {
+      if (node.get() != node_of(variable) || index != variable.edge_index()) continue;
       const StateScope state(options_.create_graph, options_.train_mode);
       found = value.storage()->unique() ? value : installed_ops.copy(value);
     }
     if (!found.defined()) {
       found = installed_ops.fill_like(variable.shape(), variable.dtype(), 0);
     }
+    if (!options_.create_graph) set_off_tape(found, OffTape::kGradient);
     if (!options_.create_graph || on_tape(found)) return found;
     // A constant gradient can be differentiated too: its derivative is 0.
     StateScope state(true, options_.train_mode);
@@ -315,7 +340,7 @@ class Run {
     }
     for (size_t i = 0; i < heads_.size(); ++i) {
       const Node* node = node_of(heads_[i]);
-      if (!node) fail_not_recorded(i);
+      if (!node) fail_not_recorded(i, heads_[i]);
       if (node->released()) fail_freed(str_cat("the graph of head ", i), *node);
       if (head_grads_.empty() || !head_grads_[i].defined()) continue;
       const NDArray& grad = head_grads_[i];
@@ -323,6 +348,22 @@ class Run {
         fail("backward: head ", i, " has shape ", heads_[i].shape(), " and dtype ",
              heads_[i].dtype(), ", its head gradient ", grad.shape(), " and ", grad.dtype());
       }
+    }
+  }
+
+  // Inside vmap: a buffer that is the same for all examples has no room for a gradient of each.
+  void check_buffers() const {
+    for (const auto& [node, index, value] : found_) {
+      if (!node->is_leaf()) continue;
+      const auto* leaf = static_cast<const LeafNode*>(node.get());
+      if (leaf->req() == GradReq::kNull || value.storage()->form() != Form::kBatched ||
+          leaf->grad().storage()->form() == Form::kBatched) {
+        continue;
+      }
+      fail("backward: inside vmap the gradient of a variable of shape ", value.shape(),
+           " differs from example to example, and its buffer was made outside. Use "
+           "autograd.grad(y, x), which returns the gradients, or call attach_grad() inside the "
+           "mapped function on one of its arguments");
     }
   }
 
@@ -385,9 +426,15 @@ class Run {
 
   void step(Pending& current) {
     Node& node = *current.node;
+    if (node.hooked()) run_hooks(current);
     if (node.is_leaf() || is_end(node)) {
-      leaf_grads_.emplace_back(current.node, std::move(current.heads[0]));
+      found_.push_back({current.node, 0, std::move(current.heads[0])});
       return;
+    }
+    if (wants_results_ && needed_.contains(&node)) {
+      for (uint32_t i = 0; i < current.heads.size(); ++i) {
+        if (current.heads[i].defined()) found_.push_back({current.node, i, current.heads[i]});
+      }
     }
     if (node.released()) {
       fail("backward: the graph has been freed by an earlier backward (at ", node.name(),
@@ -401,7 +448,13 @@ class Run {
       any = any || call.needs(i);
     }
     const size_t count = edges.size();
-    if (any) profiled_vjp(node, call);
+    if (any) {
+      try {
+        profiled_vjp(node, call);
+      } catch (...) {
+        rethrow_in_backward(node);
+      }
+    }
     for (size_t i = 0; i < count; ++i) {
       // Python code and other threads run in a vjp, and while large gradients are added.
       if (node.released()) {
@@ -415,7 +468,46 @@ class Run {
       check(node, i, edge, value);
       accumulate(edge, std::move(value));
     }
-    if (!options_.retain_graph) node.release();
+    if (!due_.empty()) settle(node);
+    // What only leads to results that are wanted has not been used.
+    if (options_.retain_graph || (restricted_ && !any)) return;
+    node.release();
+    if (node.hooked()) drop_hooks(node);
+  }
+
+  // All that flows into its gradients has arrived.
+  void run_hooks(Pending& current) {
+    Node& node = *current.node;
+    if (done_.contains(&node)) return;
+    try {
+      for (uint32_t i = 0; i < current.heads.size(); ++i) {
+        NDArray& head = current.heads[i];
+        if (!head.defined()) continue;
+        autograd::run_hooks(node, i, HookKind::kGradient, head);
+        if (restricted_ || last_end_) continue;
+        if (retains_gradient(node, i)) retained_.push_back({current.node, i, head});
+        if (completes_ && node.is_leaf()) {
+          autograd::run_hooks(node, i, HookKind::kComplete, head);
+        }
+      }
+    } catch (...) {
+      rethrow_in_backward(node);
+    }
+  }
+
+  // Nothing comes from this node's edges any more.
+  void settle(Node& node) {
+    for (const Edge& edge : node.edges()) {
+      const auto due = edge.node ? due_.find(edge.node.get()) : due_.end();
+      if (due == due_.end() || --due->second > 0) continue;
+      const Ref<Node> leaf = edge.node;
+      due_.erase(due);
+      Pending* pending = pending_.find_waiting(*leaf);
+      if (!pending) continue;
+      run_hooks(*pending);
+      done_.insert(leaf.get());
+      if (node.released()) return;
+    }
   }
 
   void check(const Node& node, size_t i, const Edge& edge, const NDArray& value) {
@@ -441,10 +533,20 @@ class Run {
   BackwardOptions options_;
   bool restricted_ = false;
   uint64_t last_end_ = 0;  // the number of the newest end
+  struct Found {
+    Ref<Node> node;
+    uint32_t index;
+    NDArray value;
+  };
+
+  bool wants_results_ = false;  // gradients of what is not a variable
+  bool completes_ = false;
   NodeSet needed_, reached_, seen_;
+  std::unordered_set<const Node*> done_;  // variables whose hooks have run before their turn
+  std::unordered_map<const Node*, size_t> due_;
   PendingNodes pending_;
   Pause pause_;
-  std::vector<std::pair<Ref<Node>, NDArray>> leaf_grads_;
+  std::vector<Found> found_, retained_;
 };
 
 }  // namespace
@@ -458,7 +560,8 @@ bool sweep_retains() { return retaining; }
 void accumulate(NDArray& sum, NDArray value, bool recorded) {
   if (!sum.defined()) {
     sum = std::move(value);
-  } else if (!recorded && !sum.storage()->deferred() && sum.owns_memory()) {
+  } else if (!recorded && !sum.storage()->deferred() && sum.owns_memory() &&
+             value.storage()->form() == Form::kDense) {
     installed_ops.add_in_place(sum, std::move(value));
   } else {
     sum = installed_ops.add(sum, value);
@@ -477,10 +580,12 @@ VjpCall::VjpCall(Node& node, std::span<NDArray> heads, bool create_graph)
 }
 
 void backward(std::span<const NDArray> heads, std::span<const NDArray> head_grads,
-              const BackwardOptions& options) {
+              const BackwardOptions& options, std::vector<NDArray>* written) {
   Run run(heads, head_grads, options);
+  if (complete_hooks()) run.await_variables();
   run.sweep();
   run.commit();
+  if (written) *written = run.written();
 }
 
 std::vector<NDArray> grad(std::span<const NDArray> heads, std::span<const NDArray> head_grads,

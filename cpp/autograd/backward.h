@@ -62,12 +62,13 @@ struct BackwardOptions {
 };
 
 // Gradients of the heads, weighted by head_grads (undefined entries mean ones), summed into the
-// buffers of the variables that the tape reaches. Nothing is written when it fails.
+// buffers of the variables that the tape reaches. Nothing is written when it fails. `written`: the
+// buffers, in the order in which the variables were made.
 void backward(std::span<const NDArray> heads, std::span<const NDArray> head_grads,
-              const BackwardOptions& options);
+              const BackwardOptions& options, std::vector<NDArray>* written = nullptr);
 
 // The same, returned for `variables` instead of written, each in memory of its own; zeros where no
-// gradient flowed.
+// gradient flowed. They may be results in the graph.
 std::vector<NDArray> grad(std::span<const NDArray> heads, std::span<const NDArray> head_grads,
                           std::span<const NDArray> variables, const BackwardOptions& options);
 

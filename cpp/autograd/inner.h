@@ -36,11 +36,14 @@ class EndNode final : public Node {
       : EndNode(array.shape(), array.dtype(), std::move(outside)) {}
   EndNode(Shape shape, DType dtype, Edge outside)
       : outside_(std::move(outside)), shape_(std::move(shape)), dtype_(dtype) {}
+  // Of an array of which only the place on the tape is known.
+  explicit EndNode(Edge outside) : outside_(std::move(outside)), known_(false) {}
 
   std::string_view name() const override { return "input of a graph"; }
   std::span<Edge> edges() override { return {&outside_, released() ? size_t{0} : size_t{1}}; }
   uint32_t output_count() const override { return 1; }
   bool output_meta(uint32_t, Shape& shape, DType& dtype) const override {
+    if (!known_) return outside_.node && outside_.node->output_meta(outside_.index, shape, dtype);
     shape = shape_;
     dtype = dtype_;
     return true;
@@ -56,7 +59,8 @@ class EndNode final : public Node {
  private:
   Edge outside_;
   Shape shape_;
-  DType dtype_;
+  DType dtype_ = DType::kFloat32;
+  bool known_ = true;
 };
 
 // Adds a gradient to those that have arrived at the same place. A sum that is recorded, or that

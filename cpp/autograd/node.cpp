@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "autograd/backward.h"
+#include "autograd/hooks.h"
 #include "core/error.h"
 
 namespace mxtape::autograd {
@@ -26,6 +27,7 @@ Node::Node(bool is_leaf)
 }
 
 Node::~Node() {
+  if (hooked_) forget_node(*this);
   if (site_.code) site_hooks.release(site_);
 }
 
@@ -74,11 +76,13 @@ void set_stale_mode(StaleMode mode, void (*warn)(const std::string&)) {
 void report_stale(const Node& node, std::string_view which) {
   if (stale_mode == StaleMode::kOff) return;
   const std::string message =
-      str_cat(node.name(), ": ", which,
-              " was saved for the gradient, and its memory was changed in place since",
-              node.where(), "; the gradient is computed from the changed values");
+      str_cat(which, " was saved for the gradient, and its memory was changed in place since");
+  // Who runs the node says which it is, and where it was recorded.
   if (stale_mode == StaleMode::kError) throw Error(message);
-  if (stale_warn) stale_warn(message);
+  if (stale_warn) {
+    stale_warn(str_cat(node.name(), ": ", message, node.where(),
+                       "; the gradient is computed from the changed values"));
+  }
 }
 
 }  // namespace mxtape::autograd

@@ -1,17 +1,16 @@
 #pragma once
 
-#include "autograd/backward.h"
+#include "autograd/anomaly.h"
 #include "core/profile.h"
 
 namespace mxtape::autograd {
 
-// node.vjp(call), recorded while operators are.
+// node.vjp(call), recorded while operators are, and looked at while some thread wants that.
 inline void profiled_vjp(Node& node, VjpCall& call) {
-  if (!profile::records(profile::kImperative | profile::kSymbolic)) [[likely]] {
+  if (!profile::records(profile::kImperative | profile::kSymbolic | kWatchGradients)) [[likely]] {
     return node.vjp(call);
   }
-  const profile::Span span("backward", "_backward_" + std::string(node.name()));
-  node.vjp(call);
+  watched_vjp(node, call);
 }
 
 }  // namespace mxtape::autograd

@@ -72,7 +72,11 @@ void sample_memory() {
 }  // namespace
 
 void record(uint32_t what) {
-  recorded.store(what);
+  // Bits beyond those of What are not the profiler's.
+  constexpr uint32_t kAll = kImperative | kSymbolic | kMemory | kUser;
+  uint32_t before = recorded.load();
+  while (!recorded.compare_exchange_weak(before, (before & ~kAll) | what)) {
+  }
   watched_bytes.store(what & (kImperative | kSymbolic) ? 0 : kLargeBytes + 1);
 }
 

@@ -16,6 +16,7 @@
 
 #include "core/at_fork.h"
 #include "core/error.h"
+#include "core/pool_bytes.h"
 #include "core/zeros.h"
 
 #ifdef __SANITIZE_ADDRESS__
@@ -307,6 +308,17 @@ Ref<RefCounted> Storage::resolve(Ref<Storage> memory) noexcept {
   context_ = memory.release();
   data_.store(data, std::memory_order_release);
   return source;
+}
+
+size_t pool_bytes(const Storage& storage) {
+  const auto block = [](size_t nbytes) {
+    return class_bytes(class_of(nbytes + sizeof(Storage) + kGuard));
+  };
+  const size_t nbytes = storage.nbytes();
+  if (storage.deferred()) return block(0);
+  const char* in_block = reinterpret_cast<const char*>(&storage) + sizeof(Storage) + kGuard;
+  if (storage.data() == in_block) return block(nbytes);
+  return block(0) + (storage.foreign() ? 0 : block(nbytes));
 }
 
 bool Storage::ref_if_alive() const noexcept {

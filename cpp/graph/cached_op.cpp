@@ -177,7 +177,8 @@ void CachedOp::run_tracked(Inputs inputs, TrackedInputs tracked,
   const Ref<const Reverse> reverse = reverse_for(tracked.tracked);
   program_->check_states(inputs, mode);
   Ref<GraphCallNode> node;
-  if (reverse->repeatable()) {
+  // Saved arrays go through hooks, and values are looked at, where calls are recorded.
+  if (reverse->repeatable() && !mode.packs) {
     const InsideInputs inside(inputs, tracked, {});
     const auto frame = make_ref<Frame>(program_, plan, reverse, mode, std::move(tracked.ends),
                                        tracked.edges.size());

@@ -50,6 +50,10 @@ class GraphCallNode final : public autograd::Node {
 
   // Where an output hangs among the recorded calls.
   autograd::Edge head(uint32_t index);
+  // What it holds inside: a frame, or the recorded calls.
+  const Frame* frame() const { return frame_.get(); }
+  std::span<const autograd::Edge> inner_heads() const { return heads_; }
+  std::span<const Ref<autograd::EndNode>> inner_ends() const { return ends_; }
 
  private:
   void record_inside();

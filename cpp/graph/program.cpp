@@ -222,7 +222,7 @@ bool Program::run_fused(const FusedSteps& fused, Inputs inputs, Outputs* made, F
     const NDArray& array =
         value.step < 0 ? inputs[value.index] : made[static_cast<size_t>(value.step)][value.index];
     const uint16_t here = array.storage()->device();
-    if (i && here != device) return false;
+    if ((i && here != device) || array.storage()->form() != Form::kDense) return false;
     device = here;
     loads[i] = array.bytes();
   }

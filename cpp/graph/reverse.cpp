@@ -137,11 +137,11 @@ bool Frame::sweep_fused(const FusedSweep& fused, std::span<NDArray> grads, bool 
   for (const FusedSweep::Load& load : fused.loads) {
     if (load.saved) {
       const auto& saved = saved_[load.index];
-      if (!saved || saved->stale()) return false;
+      if (!saved || saved->stale() || saved->storage->form() != Form::kDense) return false;
       loads.push_back(saved->storage->data() + saved->byte_offset);
     } else {
       const NDArray& grad = grads[load.index];
-      if (!grad.defined()) return false;
+      if (!grad.defined() || grad.storage()->form() != Form::kDense) return false;
       loads.push_back(grad.bytes());
     }
   }
@@ -213,7 +213,7 @@ std::vector<NDArray> Frame::sweep(std::span<NDArray> head_grads, std::span<const
   const auto steps = program_->steps();
   const Ref<const Compiled> compiled = plan_->compiled(*program_, reverse_);
   Ref<const Compiled::Sweep> sweep;
-  if (!watch && compiled->fuses()) {
+  if (!watch && compiled->fuses() && !profile::records(autograd::kWatchGradients)) {
     sweep = compiled->sweep(*program_, *plan_, mode_, kind_of(head_grads, wanted));
   }
   const bool all = std::all_of(wanted.begin(), wanted.end(), [](bool each) { return each; });

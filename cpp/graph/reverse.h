@@ -70,6 +70,16 @@ class Frame final : public RefCounted {
   void keep(size_t step, std::span<const NDArray> made);
   void keep(Program::Value value, const NDArray& made) { save(program_->number(value), made); }
   const Ref<const Reverse>& reverse() const { return reverse_; }
+  const Program& program() const { return *program_; }
+  // What is kept of a value, by number; null where nothing is, or it has been dropped.
+  const autograd::Saved* kept_value(size_t value) const {
+    const int32_t slot = reverse_->slot(value);
+    if (slot < 0 || !saved_[static_cast<size_t>(slot)]) return nullptr;
+    return &*saved_[static_cast<size_t>(slot)];
+  }
+  // Which gradient a tracked input contributes to.
+  uint32_t end_of(size_t input) const { return ends_[input]; }
+  size_t bytes() const { return sizeof(Frame) + saved_.capacity() * sizeof(saved_[0]); }
   bool records(size_t step) const { return reverse_->records(step); }
   // Shape and dtype of an end.
   const ArraySpec& end_spec(size_t end) const;

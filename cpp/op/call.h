@@ -58,7 +58,9 @@ class Call {
   SmallVector<size_t, 2> copied_;
   size_t bytes_ = 0;  // of the outputs together, or of the largest input
   bool waits_ = false;
-  bool records_ = false;
+  // What there is to record: nothing, the call, or that it has only constants.
+  enum class Recorded : uint8_t { kNothing, kCall, kConstants };
+  Recorded recorded_ = Recorded::kNothing;
   bool whole_ = false;  // the outputs that no caller sees are kept
   bool step_ = false;   // a step of a graph
 };
@@ -68,5 +70,12 @@ class Call {
 // `whole` is set.
 void invoke_step(const OpSchema& op, Inputs inputs, const ParamsRef& params, Mode mode,
                  std::span<const ArraySpec> specs, bool whole, Outputs& outputs);
+
+// The last step, for calls that are made of others: whether the call is recorded, and, once it has
+// all its outputs, recording it. The first throws where that cannot be.
+bool check_recorded(const OpSchema& op, Inputs inputs, Arrays outputs, const Params* params,
+                    Mode mode);
+void record_made(const OpSchema& op, Inputs inputs, const ParamsRef& params, Mode mode,
+                 std::span<NDArray> outputs);
 
 }  // namespace mxtape

@@ -7,10 +7,14 @@
 #include <new>
 #include <optional>
 
+#include "autograd/anomaly.h"
+#include "autograd/errors.h"
+#include "autograd/hooks.h"
 #include "autograd/recorder.h"
 #include "core/at_fork.h"
 #include "core/profile.h"
 #include "op/call.h"
+#include "op/effects.h"
 #include "op/functional.h"
 #include "op/op_node.h"
 #include "op/registry.h"
@@ -65,10 +69,41 @@ bool is_recorded(const OpSchema& op, Inputs inputs, Mode mode) {
 
 thread_local CallTrace* call_trace = nullptr;
 
+void fail_not_finite(const OpNode& node, Inputs inputs, size_t i, const std::string& statistics) {
+  std::string text;
+  for (const NDArray& input : inputs) {
+    text += (text.empty() ? "" : ", ") + autograd::spec_text(input.shape(), input.dtype());
+  }
+  std::string advice;
+  for (size_t k = 0; k < inputs.size(); ++k) {
+    const std::string before = autograd::statistics_unless_finite(inputs[k].detached());
+    if (!before.empty()) advice += str_cat(". Input ", k, " was not finite before: ", before);
+  }
+  fail("detect_anomaly: output ", i, " of ", node.name(), " is not finite: ", statistics,
+       autograd::call_text(node, text), advice);
+}
+
+// The program looks at what is recorded, or puts elsewhere what is saved.
+[[gnu::cold, gnu::noinline]] void watch_recorded(OpNode& node, Inputs inputs, Arrays outputs) {
+  for (size_t i = 0; autograd::anomaly_mode().forward && i < outputs.size(); ++i) {
+    const std::string statistics = autograd::statistics_unless_finite(outputs[i].detached());
+    if (!statistics.empty()) fail_not_finite(node, inputs, i, statistics);
+  }
+  node.pack();
+}
+
+// Why the results of a call are on no tape, should a program ask for their gradients.
+[[gnu::cold, gnu::noinline]] void note_unrecorded(Inputs inputs, std::span<NDArray> outputs) {
+  SmallVector<const NDArray*, 8> pointers;
+  for (const NDArray& input : inputs) pointers.push_back(&input);
+  autograd::explain_unrecorded({pointers.data(), pointers.size()}, outputs);
+}
+
 void record_call(const OpSchema& op, Inputs inputs, const ParamsRef& params, Mode mode,
                  std::span<NDArray> outputs) {
   if (mode.traced) return call_trace->call(op, inputs, params, outputs);
   Ref<OpNode> node = OpNode::record(op, inputs, outputs, params, mode);
+  if (mode.packs) watch_recorded(*node, inputs, outputs);
   for (size_t i = 1; i < outputs.size(); ++i) outputs[i].set_edge(node, static_cast<uint32_t>(i));
   outputs[0].set_edge(std::move(node), 0);
 }
@@ -226,7 +261,8 @@ void check_writable(const NDArray& array, std::string_view op) {
   if (!autograd::is_recording() || !autograd::on_tape(array)) return;
   fail(op, ": cannot write in place to an array of shape ", array.shape(),
        " that is in a recorded graph while recording: x[:] = ..., x += ... and out=x would change "
-       "values that gradients need. Write to a new array, or outside autograd.record()");
+       "values that gradients need. Make a new array, as x = x + y does, or write outside of "
+       "autograd.record()");
 }
 
 // False where not all arrays are dense.
@@ -273,8 +309,11 @@ void check_writable(const NDArray& array, std::string_view op) {
 // What is written to: the caller's arrays, the tape, inputs that change.
 [[gnu::always_inline]] inline void Call::check_effects() {
   if (given_) check_outputs(op_, params_.get(), specs_, outputs_);
-  records_ = is_recorded(op_, inputs_, mode_);
-  if (records_) check_recordable(op_, inputs_, outputs_, params_.get());
+  if (mode_.recording) {
+    const bool records = is_recorded(op_, inputs_, mode_);
+    recorded_ = records ? Recorded::kCall : Recorded::kConstants;
+    if (records) check_recordable(op_, inputs_, outputs_, params_.get());
+  }
   for (size_t i = 0; op_.mutates && i < inputs_.size(); ++i) {
     if (mutates(i) && !op_.is_no_grad_input(i)) check_writable(inputs_[i], op_.name);
   }
@@ -314,7 +353,10 @@ void check_writable(const NDArray& array, std::string_view op) {
 
 [[gnu::always_inline]] inline void Call::compute_in_line() {
   for (size_t i = 0; i < inputs_.size(); ++i) {
-    if (op_.mutates && mutates(i)) fusion::before_write(inputs_[i]);
+    if (op_.mutates && mutates(i)) {
+      fusion::before_write(inputs_[i]);
+      UndoneEffects::note(inputs_[i]);
+    }
     if (!op_.tile_operands && !(op_.streams && i == 0)) inputs_[i].storage()->materialize();
   }
   for (size_t i = 0; i < given_; ++i) fusion::before_write(outputs_[i]);
@@ -351,7 +393,13 @@ void check_writable(const NDArray& array, std::string_view op) {
 }
 
 [[gnu::always_inline]] inline void Call::record_in_line() {
-  if (records_) record_call(op_, inputs_, params_, mode_, outputs_);
+  if (recorded_ != Recorded::kNothing) {
+    if (recorded_ == Recorded::kCall) [[likely]] {
+      record_call(op_, inputs_, params_, mode_, outputs_);
+    } else {
+      note_unrecorded(inputs_, outputs_);
+    }
+  }
   const size_t visible = op_.count_visible(params_.get());
   if (specs_.size() > visible && !whole_) outputs_.resize(visible);
 }
@@ -359,9 +407,12 @@ void check_writable(const NDArray& array, std::string_view op) {
 namespace {
 
 [[gnu::cold, gnu::noinline]] void invoke_form(const OpSchema& op, Inputs inputs,
-                                              const ParamsRef& params, Outputs& outputs) {
+                                              const ParamsRef& params, bool whole,
+                                              Outputs& outputs) {
   const Form form = std::max(last_form(inputs), last_form(Arrays(outputs)));
   form_calls[static_cast<size_t>(form)](op, inputs, params, outputs);
+  const size_t visible = op.count_visible(params.get());
+  if (!whole && outputs.size() > visible) outputs.resize(visible);
 }
 
 }  // namespace
@@ -369,7 +420,7 @@ namespace {
 void invoke(const OpSchema& op, Inputs inputs, const ParamsRef& params, Outputs& outputs) {
   Call call(op, inputs, params, autograd::thread_mode(), outputs);
   try {
-    if (!call.infer_in_line()) return invoke_form(op, inputs, params, outputs);
+    if (!call.infer_in_line()) return invoke_form(op, inputs, params, false, outputs);
     call.place_in_line();
     call.run_in_line();
     call.record_in_line();
@@ -384,11 +435,11 @@ void invoke_step(const OpSchema& op, Inputs inputs, const ParamsRef& params, Mod
   call.whole_ = whole;
   call.step_ = true;
   try {
-    const bool dense = specs.empty() ? call.infer_in_line()
-                                     : std::max(last_form(inputs), last_form(Arrays(outputs))) ==
-                                           Form::kDense;
+    const bool dense =
+        specs.empty() ? call.infer_in_line()
+                      : std::max(last_form(inputs), last_form(Arrays(outputs))) == Form::kDense;
     if (!dense) {
-      return invoke_form(op, inputs, params, outputs);
+      return invoke_form(op, inputs, params, whole, outputs);
     }
     if (!specs.empty()) call.assume_in_line(specs);
     call.place_in_line();
@@ -415,7 +466,9 @@ void invoke(const OpSchema& op, Arrays inputs, const ParamsRef& params, Outputs&
 
 void invoke_over(const OpSchema& op, NDArray first, std::initializer_list<NDArray> others,
                  const ParamsRef& params, Outputs& outputs) {
-  if (op.in_place && !autograd::is_recording()) {
+  const bool dense = first.storage()->form() == Form::kDense &&
+                     last_form(Arrays{others.begin(), others.size()}) == Form::kDense;
+  if (op.in_place && dense && !autograd::is_recording()) {
     first.storage()->materialize();
     if (first.owns_memory()) {
       outputs.resize(op.count_outputs(params.get()));
@@ -441,14 +494,50 @@ NDArray invoke(const OpSchema& op, std::initializer_list<NDArray> inputs, const 
   return std::move(outputs[0]);
 }
 
+bool check_recorded(const OpSchema& op, Inputs inputs, Arrays outputs, const Params* params,
+                    Mode mode) {
+  if (!is_recorded(op, inputs, mode)) return false;
+  check_recordable(op, inputs, outputs, params);
+  return true;
+}
+
+void record_made(const OpSchema& op, Inputs inputs, const ParamsRef& params, Mode mode,
+                 std::span<NDArray> outputs) {
+  record_call(op, inputs, params, mode, outputs);
+}
+
 void record_view(const OpSchema& op, const NDArray& input, const ParamsRef& params, NDArray& view) {
   const NDArray* pointers[] = {&input};
   const Inputs inputs(pointers, 1);
   const Mode mode = autograd::thread_mode();
-  if (is_recorded(op, inputs, mode)) record_call(op, inputs, params, mode, {&view, 1});
+  if (is_recorded(op, inputs, mode)) {
+    record_call(op, inputs, params, mode, {&view, 1});
+  } else if (mode.recording) {
+    note_unrecorded(inputs, {&view, 1});
+  }
 }
 
+namespace {
+
+// Calls in which an array has been packed.
+void invoke_unpacked(const OpSchema& op, Inputs inputs, const ParamsRef& params, Outputs& outputs) {
+  std::vector<NDArray> dense;
+  for (const NDArray& input : inputs) {
+    const bool packed = input.storage()->form() == Form::kPacked;
+    dense.push_back(packed ? autograd::unpacked(input) : input);
+  }
+  for (const NDArray& output : outputs) {
+    if (output.defined() && output.storage()->form() == Form::kPacked) {
+      fail(op.name, ": cannot write to what the tape has saved");
+    }
+  }
+  invoke(op, dense, params, outputs);
+}
+
+}  // namespace
+
 void install_gradient_ops() {
+  set_form_call(Form::kPacked, invoke_unpacked);
   autograd::GradientOps ops;
   ops.add = [](const NDArray& a, const NDArray& b) { return a + b; };
   ops.copy = [](const NDArray& value) {

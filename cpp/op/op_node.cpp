@@ -3,6 +3,9 @@
 #include <new>
 #include <utility>
 
+#include "autograd/errors.h"
+#include "autograd/hooks.h"
+
 namespace mxtape {
 
 using autograd::Edge;
@@ -24,6 +27,11 @@ void report_once(const OpNode& node, const char* what, size_t i) {
 [[noreturn]] void fail_not_saved(const OpNode& node, const char* what, size_t i) {
   if (node.released()) fail("the graph was freed by another backward meanwhile");
   fail(what, i, " was not saved");
+}
+
+[[gnu::cold, gnu::noinline]] NDArray got_back(const OpNode& node, const Saved& saved,
+                                              const char* what, size_t i) {
+  return autograd::unpack(saved, str_cat(what, i, " of ", node.name(), node.where()));
 }
 
 }  // namespace
@@ -139,15 +147,53 @@ bool OpNode::output_meta(uint32_t index, Shape& shape, DType& dtype) const {
   return true;
 }
 
+void OpNode::pack() {
+  for (size_t i = 0; i < saved_count_; ++i) autograd::pack(saved_data()[i]);
+}
+
+std::string OpNode::inputs_text() {
+  std::string text;
+  bool any = false;
+  for (size_t i = 0; i < input_count_ && !released(); ++i) {
+    const Saved* saved = saved_input(i);
+    const Edge& edge = edge_data()[i];
+    Shape shape;
+    DType dtype = DType::kFloat32;
+    bool known = saved != nullptr;
+    if (known) {
+      shape = saved->shape;
+      dtype = saved->dtype;
+    } else {
+      known = edge.node && edge.node->output_meta(edge.index, shape, dtype);
+    }
+    any = any || known;
+    text += (i ? ", " : "") + (known ? autograd::spec_text(shape, dtype) : "?");
+  }
+  return any ? text : "";
+}
+
 void OpNode::vjp(autograd::VjpCall& call) {
-  if (!op_->vjp) fail("backward: ", op_->name, " has no gradient: ", op_->no_grad_reason, where());
+  if (!mode_.packs) [[likely]] {
+    return run_vjp(call);
+  }
+  const autograd::UnpackScope scope;
+  run_vjp(call);
+}
+
+void OpNode::run_vjp(autograd::VjpCall& call) {
+  if (!op_->vjp) {
+    fail("backward: ", op_->name, " has no gradient: ", op_->no_grad_reason,
+         autograd::call_text(*this, inputs_text()));
+  }
   stale_reported = false;
   // The node may be released by another thread while a kernel runs; the caller checks for that.
   Vjp view(*this, call);
   try {
     op_->vjp(view);
   } catch (const Error& error) {
-    throw Error(error.kind(), str_cat("backward of ", op_->name, where(), ": ", error.what()))
+    throw Error(error.kind(),
+                str_cat("backward of ", op_->name, autograd::call_text(*this, inputs_text()), ": ",
+                        error.what()))
         .set_names_call();
   }
   for (size_t i = 0; i < input_count_; ++i) {
@@ -179,22 +225,25 @@ NDArray Vjp::head(size_t i) const {
 NDArray Vjp::input(size_t i) const {
   const Saved* saved = node_.saved_input(i);
   if (!saved || !saved->storage) fail_not_saved(node_, "input ", i);
-  NDArray array = saved->array();
-  if (call_.create_graph()) {
-    const Edge& edge = node_.edges()[i];
-    if (edge.node) array.set_edge(edge.node, edge.index);
-  }
-  // Last: what a warning runs may release the node.
-  if (saved->stale()) report_once(node_, "input ", i);
+  const bool packed = node_.mode().packs && autograd::is_packed(*saved);
+  const bool stale = packed ? autograd::is_stale_packed(*saved) : saved->stale();
+  Edge edge;
+  if (call_.create_graph()) edge = node_.edges()[i];
+  // Last: what a hook or a warning runs may release the node.
+  NDArray array = packed ? got_back(node_, *saved, "input ", i) : saved->array();
+  if (edge.node) array.set_edge(edge.node, edge.index);
+  if (stale) report_once(node_, "input ", i);
   return array;
 }
 
 NDArray Vjp::output(size_t i) const {
   const Saved* saved = node_.saved_output(i);
   if (!saved || !saved->storage) fail_not_saved(node_, "output ", i);
-  NDArray array = saved->array();
+  const bool packed = node_.mode().packs && autograd::is_packed(*saved);
+  const bool stale = packed ? autograd::is_stale_packed(*saved) : saved->stale();
+  NDArray array = packed ? got_back(node_, *saved, "output ", i) : saved->array();
   if (call_.create_graph()) array.set_edge(Ref<RefCounted>(&node_), static_cast<uint32_t>(i));
-  if (saved->stale()) report_once(node_, "output ", i);
+  if (stale) report_once(node_, "output ", i);
   return array;
 }
 

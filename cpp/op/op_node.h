@@ -14,6 +14,8 @@ class OpNode final : public autograd::Node {
   static constexpr size_t kMaxArrays = 32767;
   static Ref<OpNode> record(const OpSchema& op, Inputs inputs, Arrays outputs,
                             const ParamsRef& params, Mode mode);
+  // Has the thread's hooks put elsewhere what was saved.
+  void pack();
   // What a call that was not recorded would have saved of an array: its shape, as an array without
   // memory, and its data or not.
   struct Kept {
@@ -56,6 +58,8 @@ class OpNode final : public autograd::Node {
   void destroy() noexcept override;
 
   void save(std::span<const Kept> kept);
+  void run_vjp(autograd::VjpCall& call);
+  std::string inputs_text();
 
   autograd::Edge* edge_data() { return reinterpret_cast<autograd::Edge*>(this + 1); }
   autograd::Saved* saved_data() {

@@ -255,6 +255,11 @@ void parse_field(const ParamField& field, std::string_view text, void* data, std
   for (const std::string& choice : field.choices) {
     expected += (expected.empty() ? "; expected one of '" : ", '") + choice + "'";
   }
+  if (field.type == ParamType::kDType || field.type == ParamType::kOptDType) {
+    for (const DTypeTraits& traits : kDTypeTraits) {
+      expected += str_cat(expected.empty() ? "; expected one of " : ", ", traits.name);
+    }
+  }
   fail(op, ": invalid value '", text, "' for parameter ", field.name, expected);
 }
 

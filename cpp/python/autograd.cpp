@@ -5,10 +5,15 @@
 #include <utility>
 
 #include "autograd/backward.h"
+#include "autograd/errors.h"
+#include "autograd/hooks.h"
 #include "autograd/recorder.h"
+#include "op/batch.h"
 #include "op/invoke.h"
 #include "python/gil.h"
+#include "python/hooks.h"
 #include "python/ndarray_type.h"
+#include "python/tape.h"
 #include "python/view.h"
 #include "runtime/convert.h"
 
@@ -142,7 +147,7 @@ class FunctionNode final : public autograd::Node {
     const py::list grads(result);
     if (grads.size() != inputs_.size()) {
       fail(name_, ": backward returned ", grads.size(), " gradients for ", inputs_.size(),
-           " inputs", where());
+           " inputs", autograd::call_text(*this, inputs_text()));
     }
     for (size_t i = 0; i < inputs_.size(); ++i) {
       if (!call.needs(i) || grads[i].is_none()) continue;
@@ -164,8 +169,17 @@ class FunctionNode final : public autograd::Node {
     const auto outputs = std::exchange(outputs_, {});
     drop_function();
   }
+  FunctionParts parts() const { return {function_, inputs_, outputs_}; }
 
  private:
+  std::string inputs_text() const {
+    std::string text;
+    for (const autograd::Saved& input : inputs_) {
+      text += (text.empty() ? "" : ", ") + autograd::spec_text(input.shape, input.dtype);
+    }
+    return text;
+  }
+
   // The user's code may write into its head gradient: it gets memory that no other gradient shares.
   static NDArray own_head(const autograd::VjpCall& call, size_t i, const NDArray& output) {
     const autograd::GradientOps& ops = autograd::gradient_ops();
@@ -234,19 +248,32 @@ void mark_variables(const py::sequence& variables, const py::sequence& gradients
     fail_as(ErrorKind::kAssertion, "mark_variables: ", marked.size(), " variables, ", grads.size(),
             " gradients and ", reqs.size(), " grad_reqs");
   }
+  // A variable that is marked anew keeps its hooks.
+  std::vector<std::pair<Ref<autograd::Node>, Ref<autograd::Node>>> renewed;
   for (size_t i = 0; i < marked.size(); ++i) {
+    const Ref<autograd::Node> before(autograd::leaf_of(marked[i]));
     autograd::mark_variable(marked[i], grads[i].detached(), as_grad_req(reqs[i]));
+    if (before && before->hooked()) {
+      renewed.emplace_back(before, Ref<autograd::Node>(autograd::node_of(marked[i])));
+    }
   }
   for (size_t i = 0; i < marked.size(); ++i) {
     array_of(py::object(variables[i]).ptr())
         .set_edge(Ref<RefCounted>(marked[i].edge_node()), marked[i].edge_index());
   }
+  for (const auto& [before, now] : renewed) autograd::move_hooks(*before, *now);
 }
 
 }  // namespace
 
+FunctionParts function_parts(autograd::Node& node) {
+  const auto* function = dynamic_cast<FunctionNode*>(&node);
+  return function ? function->parts() : FunctionParts{};
+}
+
 void init_autograd(py::module_& m) {
   autograd::set_interruption(look_up_from_sweep);
+  init_hooks(m);
   m.def("is_recording", &autograd::is_recording);
   m.def("is_training", &autograd::is_training);
   m.def("set_recording",
@@ -254,7 +281,11 @@ void init_autograd(py::module_& m) {
   m.def("set_training",
         [](bool on) { return std::exchange(autograd::thread_mode().training, on); });
   m.def("mark_variables", mark_variables);
-  m.def("detach", [](py::handle x) { return wrap_object(as_array(x).detached()); });
+  m.def("detach", [](py::handle x) {
+    NDArray off_tape = detached(as_array(x));
+    autograd::set_off_tape(off_tape, autograd::OffTape::kDetached);
+    return wrap_object(std::move(off_tape));
+  });
   m.def("on_tape", [](py::handle x) { return autograd::on_tape(as_array(x, "arguments")); });
   // Hangs `x` where `like` hangs, or takes it off the tape.
   m.def("set_edge", [](py::handle x, py::handle like) {
@@ -284,6 +315,15 @@ void init_autograd(py::module_& m) {
     expect_recorded_sweep(false);
     autograd::backward(as_arrays(heads, "heads"), as_head_grads(head_grads),
                        {retain_graph, false, train_mode});
+  });
+  // The same; the gradients that were written, in the order in which their variables were marked.
+  m.def("compute_gradient", [](const py::sequence& heads) {
+    expect_recorded_sweep(false);
+    std::vector<NDArray> written;
+    autograd::backward(as_arrays(heads, "heads"), {}, {false, false, true}, &written);
+    py::list grads;
+    for (NDArray& grad : written) grads.append(wrap_object(std::move(grad)));
+    return grads;
   });
   m.def("grad", [](const py::sequence& heads, const py::sequence& variables,
                    const py::object& head_grads, bool retain_graph, bool create_graph,

@@ -286,20 +286,10 @@ void Binder::bind(PyObject* const* args, size_t nargs, PyObject* keyword_names,
     call.inputs.resize(op_.inputs.size());
     state.have.resize(op_.inputs.size());
   }
-  for (size_t i = 0; i < nargs; ++i) {
-    if (op_.variadic) {
-      bind_input(i, args[i], state);
-    } else if (i < input_names_) {
-      bind_input(i, args[i], state);
-      if (state.have[i] && state.positional == i) ++state.positional;
-    } else if (i < input_names_ + param_names_) {
-      bind_param(i - input_names_, args[i], state);
-    } else if (i == input_names_ + param_names_) {
-      bind_out(args[i], call);
-    } else if (i > input_names_ + param_names_ + 1) {
-      fail_as(ErrorKind::kType, op_.name, ": accepts at most ", input_names_ + param_names_ + 2,
-              " positional arguments, got ", nargs);
-    }
+  try {
+    bind_positional(args, nargs, state);
+  } catch (const Error& error) {
+    fail_as(error.kind(), error.what(), tuple_hint(args, nargs));
   }
   if (keyword_names) {
     const Py_ssize_t count = PyTuple_GET_SIZE(keyword_names);
@@ -325,6 +315,24 @@ void Binder::bind(PyObject* const* args, size_t nargs, PyObject* keyword_names,
     }
   }
   if (!op_.variadic) finish_inputs(state);
+}
+
+void Binder::bind_positional(PyObject* const* args, size_t nargs, State& state) const {
+  for (size_t i = 0; i < nargs; ++i) {
+    if (op_.variadic) {
+      bind_input(i, args[i], state);
+    } else if (i < input_names_) {
+      bind_input(i, args[i], state);
+      if (state.have[i] && state.positional == i) ++state.positional;
+    } else if (i < input_names_ + param_names_) {
+      bind_param(i - input_names_, args[i], state);
+    } else if (i == input_names_ + param_names_) {
+      bind_out(args[i], state.call);
+    } else if (i > input_names_ + param_names_ + 1) {
+      fail_as(ErrorKind::kType, op_.name, ": accepts at most ", input_names_ + param_names_ + 2,
+              " positional arguments, got ", nargs);
+    }
+  }
 }
 
 void Binder::bind_input(size_t i, PyObject* value, State& state) const {
@@ -353,8 +361,40 @@ void Binder::bind_input(size_t i, PyObject* value, State& state) const {
 }
 
 void Binder::fail_input(const std::string& name, PyObject* value) const {
+  const bool values = PyList_Check(value) || PyTuple_Check(value) || PyLong_Check(value) ||
+                      PyFloat_Check(value) ||
+                      std::string_view(Py_TYPE(value)->tp_name).starts_with("numpy.");
   fail_as(ErrorKind::kAssertion, op_.name, ": argument ", name, " must be an NDArray, got ",
-          std::string(py::repr(reinterpret_cast<PyObject*>(Py_TYPE(value)))));
+          std::string(py::repr(reinterpret_cast<PyObject*>(Py_TYPE(value)))),
+          values ? "; mx.nd.array(...) makes one" : "");
+}
+
+void Binder::fail_missing(size_t input) const {
+  std::string inputs;
+  for (const InputSpec& each : op_.inputs) inputs += (inputs.empty() ? "" : ", ") + each.name;
+  std::string hint = op_.inputs.size() > 1 ? "; its arrays are " + inputs : "";
+  if (op_.inputs[input].name == "bias" && op_.params) {
+    for (const ParamField& field : op_.params->fields) {
+      if (field.name == "no_bias") hint = "; give it, or no_bias=True to have none";
+    }
+  }
+  fail(op_.name, ": argument ", op_.inputs[input].name, " is missing", hint);
+}
+
+// Whole numbers by position where a tuple of them is wanted, as in tile(x, 2, 2).
+std::string Binder::tuple_hint(PyObject* const* args, size_t nargs) const {
+  for (size_t i = input_names_; i < input_names_ + param_names_ && i + 1 < nargs; ++i) {
+    const ParamField& field = op_.params->fields[i - input_names_];
+    if (field.type != ParamType::kInts && field.type != ParamType::kOptInts) continue;
+    std::string numbers;
+    int64_t number;
+    for (size_t k = i; k < nargs; ++k) {
+      if (PyBool_Check(args[k]) || !is_index(args[k]) || !to_int(args[k], number)) return "";
+      numbers += (numbers.empty() ? "" : ", ") + std::to_string(number);
+    }
+    return "; did you mean " + field.name + "=(" + numbers + ")?";
+  }
+  return "";
 }
 
 void Binder::bind_param(size_t i, PyObject* value, State& state) const {
@@ -414,9 +454,7 @@ void Binder::finish_inputs(State& state) const {
   }
   for (size_t i = 0; i < input_names_; ++i) {
     const bool wanted = used >> i & 1;
-    if (wanted && !state.have[i]) {
-      fail_as(ErrorKind::kMXNet, op_.name, ": argument ", op_.inputs[i].name, " is missing");
-    }
+    if (wanted && !state.have[i]) fail_missing(i);
     if (!wanted && state.have[i]) {
       fail_as(ErrorKind::kMXNet, op_.name, ": argument ", op_.inputs[i].name,
               " was given, but these parameters leave it out (",
@@ -432,8 +470,13 @@ void Binder::fail_unknown(PyObject* name) const {
   for (size_t i = 0; i < input_names_ + param_names_; ++i) {
     known += (known.empty() ? "" : ", ") + std::string(py::str(names_[i]));
   }
-  fail(op_.name, ": unknown argument '", std::string(py::str(name)), "'; it accepts ", known,
-       ", out and name");
+  const std::string key = py::str(name);
+  fail(op_.name, ": unknown argument '", key, "'; it accepts ", known, ", out and name",
+       argument_hint(key, known));
+}
+
+std::string argument_hint(const std::string& key, const std::string& known) {
+  return py::str(py::module_::import("mxtape._missing").attr("argument_hint")(key, known));
 }
 
 }  // namespace mxtape::python

@@ -61,6 +61,7 @@ class Binder {
  private:
   enum Extra { kOut, kName, kIgnored };
   struct State;
+  void bind_positional(PyObject* const* args, size_t nargs, State& state) const;
   void bind_input(size_t i, PyObject* value, State& state) const;
   void bind_param(size_t i, PyObject* value, State& state) const;
   void bind_keyword(PyObject* name, PyObject* value, State& state) const;
@@ -68,11 +69,17 @@ class Binder {
   void finish_inputs(State& state) const;
   [[noreturn]] void fail_unknown(PyObject* name) const;
   [[noreturn]] void fail_input(const std::string& name, PyObject* value) const;
+  [[noreturn]] void fail_missing(size_t input) const;
+  std::string tuple_hint(PyObject* const* args, size_t nargs) const;
 
   const OpSchema& op_;
   ArgumentNames names_;  // then out, name and what is ignored
   size_t input_names_ = 0, param_names_ = 0;
 };
+
+// What was probably meant by an argument that an operator does not have, as the end of a message;
+// nothing where there is no guess. `known` are the arguments that it has, with commas.
+std::string argument_hint(const std::string& key, const std::string& known);
 
 // Writes a Python value into the field of a parameter struct; an Error that names `op` when it does
 // not fit.

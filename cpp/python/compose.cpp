@@ -209,7 +209,7 @@ class Composer {
       known += (known.empty() ? "" : ", ") + from_text(names_[i]);
     }
     fail(op_.name, ": unknown argument '", key, "'; it accepts ", known,
-         ", name, attr and attributes such as __key__ and lr_mult");
+         ", name, attr and attributes such as __key__ and lr_mult", argument_hint(key, known));
   }
 
   // Of a variadic operator: what the caller says, or what was given.

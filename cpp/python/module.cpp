@@ -3,13 +3,18 @@
 #include <cstdlib>
 #include <utility>
 
+#include "op/batch.h"
 #include "op/functional.h"
 #include "op/invoke.h"
 #include "ops/shape/reshape.h"
+#include "python/batching.h"
+#include "python/checkpoint.h"
 #include "python/gil.h"
 #include "python/ndarray_type.h"
 #include "python/profile.h"
 #include "python/symbol_type.h"
+#include "python/tape.h"
+#include "python/transforms.h"
 #include "python/view.h"
 #include "runtime/blocking.h"
 #include "runtime/fusion.h"
@@ -57,6 +62,10 @@ PYBIND11_MODULE(MXTAPE_MODULE_NAME, m) {
   init_op_call(m);
   init_inference(m);
   init_autograd(m);
+  init_checkpoint(m);
+  init_tape(m);
+  init_transforms(m);
+  init_batching(m);
   init_scopes(m);
   init_sites(m);
   init_graph(m);
@@ -90,13 +99,20 @@ PYBIND11_MODULE(MXTAPE_MODULE_NAME, m) {
   });
   m.def("is_np_shape", [] { return np_shape(); });
   m.def("set_np_shape", [](bool on) { return std::exchange(np_shape(), on); });
-  m.def("wait_to_read", [](py::handle x) { as_array(x).bytes(); });
+  m.def("wait_to_read", [](py::handle x) {
+    if (!is_batched(as_array(x))) as_array(x).bytes();
+  });
   m.def("waitall", fusion::run_all);
   m.def("set_fusion_threshold", fusion::set_threshold);
   if (const char* elements = std::getenv("MXTAPE_FUSE_ABOVE")) {
     fusion::set_threshold(std::atoll(elements));
   }
   m.def("address", [](py::handle x) { return reinterpret_cast<uintptr_t>(as_array(x).bytes()); });
+  // Changes with every write to the memory; of other memory it says nothing.
+  m.def("state_of_memory", [](py::handle x) {
+    const NDArray& array = as_array(x);
+    return py::make_tuple(reinterpret_cast<uintptr_t>(array.bytes()), array.storage()->version());
+  });
   m.def("shares_memory",
         [](py::handle a, py::handle b) { return as_array(a).storage() == as_array(b).storage(); });
   m.def("seed", &seed_random);

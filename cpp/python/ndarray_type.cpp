@@ -5,6 +5,8 @@
 
 #include <Eigen/Core>
 
+#include "autograd/errors.h"
+#include "autograd/hooks.h"
 #include "autograd/node.h"
 #include "autograd/recorder.h"
 #include "op/functional.h"
@@ -91,6 +93,15 @@ NDArray whole_operand(const NDArray& array, PyObject* number, double value) {
   return operand;
 }
 
+// What a program writes for an update by a function of arrays.
+const char* update_text(const OpSchema& op) {
+  if (&op == fn::add.forms().arrays) return "x += y";
+  if (&op == fn::subtract.forms().arrays) return "x -= y";
+  if (&op == fn::multiply.forms().arrays) return "x *= y";
+  if (&op == fn::divide.forms().arrays) return "x /= y";
+  return "x %= y";
+}
+
 PyObject* run_binary(const BinaryForms& forms, PyObject* a, PyObject* b, PyObject* target) {
   const bool left = is_ndarray(a);
   const OpSchema* op;
@@ -129,6 +140,7 @@ PyObject* run_binary(const BinaryForms& forms, PyObject* a, PyObject* b, PyObjec
   Outputs outputs;
   if (target) {
     outputs.push_back(array_of(target));
+    if (autograd::is_recording()) check_writable(outputs[0], update_text(*forms.arrays));
     if (count == 2) check_operand_of_update(*op, outputs[0], *inputs[1]);
   }
   invoke(*op, Inputs(inputs, count), params, outputs);
@@ -213,9 +225,14 @@ int bool_slot(PyObject* self) {
     return -1;
   }
   if (size == 0) return 0;
-  bool value = false;
-  convert(array.dtype(), array.bytes(), DType::kBool, &value, 1);
-  return value;
+  try {
+    bool value = false;
+    convert(array.dtype(), array.bytes(), DType::kBool, &value, 1);
+    return value;
+  } catch (...) {  // there are no values inside vmap
+    set_python_error();
+    return -1;
+  }
 }
 
 // ---- indexing
@@ -319,9 +336,15 @@ PyObject* get_dtype(PyObject* self, void*) {
 PyObject* get_size(PyObject* self, void*) { return PyLong_FromLongLong(array_of(self).size()); }
 PyObject* get_ndim(PyObject* self, void*) { return PyLong_FromLong(array_of(self).ndim()); }
 PyObject* get_grad(PyObject* self, void*) {
-  autograd::LeafNode* leaf = autograd::leaf_of(array_of(self));
-  if (!leaf || !leaf->grad().defined()) Py_RETURN_NONE;
-  return wrap(leaf->grad());
+  const NDArray& array = array_of(self);
+  const autograd::Node* node = autograd::node_of(array);
+  if (!node) Py_RETURN_NONE;
+  NDArray grad = node->is_leaf()  ? static_cast<const autograd::LeafNode*>(node)->grad()
+                 : node->hooked() ? autograd::retained_gradient(*node, array.edge_index())
+                                  : NDArray();
+  if (!grad.defined()) Py_RETURN_NONE;
+  autograd::set_off_tape(grad, autograd::OffTape::kGradient);
+  return wrap(std::move(grad));
 }
 
 PyGetSetDef getset[] = {

@@ -89,13 +89,31 @@ std::string describe(autograd::Site site) {
   return std::string(py::str(code->co_filename)) + ":" + std::to_string(line);
 }
 
+// How many frames there are up to the nearest one that is not mxtape's own, with that.
+Py_ssize_t depth_of_user() {
+  PyFrameObject* frame = PyEval_GetFrame();
+  Py_XINCREF(frame);
+  Py_ssize_t depth = 1;
+  while (frame) {
+    PyCodeObject* code = PyFrame_GetCode(frame);
+    const bool ours = is_library(code);
+    Py_DECREF(code);
+    PyFrameObject* back = ours ? PyFrame_GetBack(frame) : nullptr;
+    Py_DECREF(frame);
+    depth += back != nullptr;
+    frame = back;
+  }
+  return depth;
+}
+
 void warn_stale(const std::string& message) {
   static PyObject* category = nullptr;
   if (!category) {
     category =
         py::object(py::module_::import("mxtape.base").attr("StaleArrayWarning")).release().ptr();
   }
-  if (or_wait_for_exit([&] { return PyErr_WarnEx(category, message.c_str(), 1); }) < 0) {
+  const Py_ssize_t depth = depth_of_user();
+  if (or_wait_for_exit([&] { return PyErr_WarnEx(category, message.c_str(), depth); }) < 0) {
     throw py::error_already_set();
   }
 }

@@ -7,7 +7,11 @@
 namespace mxtape::python {
 namespace {
 
-bool recorded(const NDArray& x) { return autograd::is_recording() && autograd::on_tape(x); }
+// Of one that is not, the view is on no tape for the same reason.
+bool recorded(const NDArray& x, NDArray& view) {
+  if (!x.edge_node()) view.set_edge({}, x.edge_index());
+  return autograd::is_recording() && autograd::on_tape(x);
+}
 
 }  // namespace
 
@@ -18,7 +22,7 @@ bool& np_shape() {
 
 NDArray shape_view(const NDArray& x, const Shape& shape) {
   NDArray view = x.viewed(shape);
-  if (recorded(x)) {
+  if (recorded(x, view)) {
     const Ints extents(shape.begin(), shape.end());
     record_view(fn::reshape.schema(), x, make_params(ReshapeParams{extents}), view);
   }
@@ -27,7 +31,7 @@ NDArray shape_view(const NDArray& x, const Shape& shape) {
 
 NDArray rows_view(const NDArray& x, int64_t begin, int64_t end) {
   NDArray view = x.rows(begin, end);
-  if (recorded(x)) {
+  if (recorded(x, view)) {
     record_view(fn::slice.schema(), x, make_params(SliceParams{{begin}, {end}, {}}), view);
   }
   return view;

@@ -3,6 +3,7 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
+#include <vector>
 
 namespace mxtape {
 
@@ -87,5 +88,59 @@ class RandomStream {
 void seed_random(uint64_t seed);
 // The next stream of the sequence.
 RandomStream next_random_stream();
+
+// The streams that a part of a program has drawn, to be drawn again when the part runs again. What
+// is drawn aside, to initialize something at first use, is kept apart: it need not come again.
+class DrawnStreams {
+ public:
+  // `aside` says whether what is drawn now is.
+  explicit DrawnStreams(bool (*aside)()) : aside_(aside) {}
+  // While it lives, notes what this thread draws.
+  class Noting;
+  // While it lives, this thread draws what was noted.
+  class Again;
+
+ private:
+  bool (*aside_)();
+  std::vector<RandomStream> streams_[2];
+};
+
+// Where a thread draws from, the innermost scope first.
+class DrawScope {
+ public:
+  virtual RandomStream next() = 0;
+  DrawScope(const DrawScope&) = delete;
+  DrawScope& operator=(const DrawScope&) = delete;
+
+ protected:
+  DrawScope();
+  ~DrawScope();
+  DrawScope* outside() const { return outside_; }
+
+ private:
+  DrawScope* outside_;
+};
+
+class DrawnStreams::Noting final : public DrawScope {
+ public:
+  explicit Noting(DrawnStreams& drawn) : drawn_(drawn) {}
+  RandomStream next() override;
+
+ private:
+  DrawnStreams& drawn_;
+};
+
+class DrawnStreams::Again final : public DrawScope {
+ public:
+  explicit Again(const DrawnStreams& drawn) : drawn_(drawn) {}
+  // An Error when there were not so many.
+  RandomStream next() override;
+  // An Error when there were more.
+  void finish() const;
+
+ private:
+  const DrawnStreams& drawn_;
+  size_t used_[2] = {};
+};
 
 }  // namespace mxtape

@@ -77,7 +77,6 @@ __getattr__ = _borrowed.borrow(
         ".util": "is_np_array is_np_shape np_array np_shape set_np_shape use_np use_np_array "
         "use_np_shape",
     },
-    explain=lambda name: _missing.refuse(__name__, name),
 )
 _missing.install()
 if _os.environ.get("MXNET_PROFILER_AUTOSTART", "0") not in ("", "0"):

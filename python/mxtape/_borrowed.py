@@ -9,6 +9,8 @@ import importlib
 import sys
 from types import ModuleType
 
+from . import _missing
+
 
 class _Later(ModuleType):
     """A module that is imported when it is used: importing it is slow, or it may be absent."""
@@ -34,7 +36,7 @@ def borrow(module, modules="", parts=None, later="", explain=None):
     later : str
         Modules, as words, that are imported on the first use of what is in them.
     explain : callable, optional
-        What says, by an AttributeError, why any other name is missing.
+        What gives any other name, or says by an AttributeError why it is missing.
     """
     namespace = vars(sys.modules[module])
     sources = {}
@@ -54,10 +56,8 @@ def borrow(module, modules="", parts=None, later="", explain=None):
             value = found if part is None else getattr(found, part)
         elif name in proxies:
             value = _Later(proxies[name])
-        elif explain is not None:
-            return explain(name)
         else:
-            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+            return explain(name) if explain else _missing.refuse(module, name)
         namespace[name] = value
         return value
 

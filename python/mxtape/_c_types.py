@@ -8,6 +8,7 @@ import ctypes
 
 import numpy as np
 
+from ._missing import see
 from .base import MXNetError
 
 mx_float, mx_int, mx_int64, mx_uint = ctypes.c_float, ctypes.c_int, ctypes.c_int64, ctypes.c_uint
@@ -35,7 +36,7 @@ class _NoLibrary:
     """Stands for MXNet's shared library: every function of it is an AttributeError."""
 
     def __getattr__(self, name):
-        raise AttributeError(f"_LIB.{name}: mxtape has no C interface; see docs/differences.md")
+        raise AttributeError(f"_LIB.{name}: mxtape has no C interface; {see('_LIB')}")
 
     def __repr__(self):
         return "<no C library>"
@@ -47,7 +48,8 @@ _LIB = _NoLibrary()
 def check_call(ret):
     """Raises an MXNetError unless `ret`, what a C function has returned, is 0.
 
-    >>> check_call(0)
+    >>> import mxtape as mx
+    >>> mx.autograd.check_call(0)
     """
     if ret != 0:
         raise MXNetError(f"check_call: a C function returned {ret!r}; mxtape has no C interface")
@@ -56,7 +58,8 @@ def check_call(ret):
 def c_str(string):
     """`string` as a ``char*``.
 
-    >>> c_str("relu").value
+    >>> import mxtape as mx
+    >>> mx.recordio.c_str("relu").value
     b'relu'
     """
     return ctypes.c_char_p(string.encode("utf-8"))
@@ -65,7 +68,8 @@ def c_str(string):
 def c_str_array(strings):
     """A list of str as an array of ``char*``.
 
-    >>> list(c_str_array(["data", "weight"]))
+    >>> import mxtape as mx
+    >>> list(mx.profiler.c_str_array(["data", "weight"]))
     [b'data', b'weight']
     """
     return (ctypes.c_char_p * len(strings))(*[s.encode("utf-8") for s in strings])
@@ -74,7 +78,8 @@ def c_str_array(strings):
 def c_array(ctype, values):
     """A list as a C array of the type `ctype`.
 
-    >>> list(c_array(mx_uint, [1, 2]))
+    >>> import mxtape as mx
+    >>> list(mx.autograd.c_array(mx.autograd.mx_uint, [1, 2]))
     [1, 2]
     """
     return (ctype * len(values))(*values)
@@ -83,8 +88,9 @@ def c_array(ctype, values):
 def c_array_buf(ctype, buf):
     """The memory of a writable buffer, such as an :class:`array.array`, as a C array.
 
+    >>> import mxtape as mx
     >>> from array import array
-    >>> list(c_array_buf(mx_uint, array("I", [1, 2])))
+    >>> list(mx.autograd.c_array_buf(mx.autograd.mx_uint, array("I", [1, 2])))
     [1, 2]
     """
     return (ctype * len(buf)).from_buffer(buf)
@@ -93,7 +99,8 @@ def c_array_buf(ctype, buf):
 def c_handle_array(objs):
     """The handles of some objects as a C array. Those of mxtape's arrays are numbers without a use.
 
-    >>> c_handle_array([])._length_
+    >>> import mxtape as mx
+    >>> mx.autograd.c_handle_array([])._length_
     0
     """
     for value in objs:
@@ -107,7 +114,9 @@ def c_handle_array(objs):
 def ctypes2buffer(cptr, length):
     """A bytearray with a copy of `length` bytes from a ``char*``.
 
-    >>> ctypes2buffer(ctypes.pointer(ctypes.c_char(b"a")), 1)
+    >>> import mxtape as mx
+    >>> import ctypes
+    >>> mx.base.ctypes2buffer(ctypes.pointer(ctypes.c_char(b"a")), 1)
     bytearray(b'a')
     """
     if not isinstance(cptr, ctypes.POINTER(ctypes.c_char)):
@@ -118,8 +127,10 @@ def ctypes2buffer(cptr, length):
 def ctypes2numpy_shared(cptr, shape):
     """A NumPy array over memory that a ``float*`` points to; nothing is copied.
 
-    >>> memory = (mx_float * 4)(1, 2, 3, 4)
-    >>> ctypes2numpy_shared(ctypes.cast(memory, mx_float_p), (2, 2)).tolist()
+    >>> import mxtape as mx
+    >>> import ctypes
+    >>> memory = (mx.operator.mx_float * 4)(1, 2, 3, 4)
+    >>> mx.operator.ctypes2numpy_shared(ctypes.cast(memory, mx.base.mx_float_p), (2, 2)).tolist()
     [[1.0, 2.0], [3.0, 4.0]]
     """
     if not isinstance(cptr, mx_float_p):

@@ -38,6 +38,7 @@ NEEDED_CPU_FLAGS = {
 def cpu_flags() -> Optional[frozenset[str]]:
     """The instruction-set flags of the first processor, or None where they cannot be read.
 
+    >>> from mxtape._loader import cpu_flags
     >>> flags = cpu_flags()
     >>> flags is None or isinstance(flags, frozenset)
     True
@@ -55,6 +56,8 @@ def cpu_flags() -> Optional[frozenset[str]]:
 def installed_isas() -> list[str]:
     """The instruction sets that an extension module is here for, the most demanding first.
 
+    >>> from mxtape._loader import isa
+    >>> from mxtape._loader import installed_isas
     >>> isa in installed_isas()
     True
     """
@@ -71,6 +74,8 @@ def missing_cpu_flags(name: str, flags: Optional[frozenset[str]]) -> list[str]:
 
     Unknown flags (None) count as lacking nothing.
 
+    >>> from mxtape._loader import missing_cpu_flags
+    >>> from mxtape._loader import NEEDED_CPU_FLAGS
     >>> missing_cpu_flags("x86-64-v4", frozenset(NEEDED_CPU_FLAGS["x86-64-v3"]))[0]
     'avx512bw'
     """
@@ -88,6 +93,8 @@ def choose_isa(wanted: str, installed: list[str], flags: Optional[frozenset[str]
     Raises:
         ImportError: when nothing installed fits, saying what is installed and what is lacking.
 
+    >>> from mxtape._loader import choose_isa
+    >>> from mxtape._loader import NEEDED_CPU_FLAGS
     >>> choose_isa("", ["x86-64-v3", "x86-64-v2"], frozenset(NEEDED_CPU_FLAGS["x86-64-v2"]))
     'x86-64-v2'
     >>> choose_isa("v3", ["x86-64-v3", "x86-64-v2"], None)

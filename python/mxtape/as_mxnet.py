@@ -12,22 +12,6 @@ _OWN_ATTRIBUTES = ("__loader__", "__name__", "__spec__")
 _OWN, _OTHER = __name__.split(".", 1)[0], "mxnet"
 
 
-def _found(own):
-    """The module called `own`; mx.nd is ndarray under a shorter name, and no file."""
-    try:
-        return importlib.import_module(own)
-    except ModuleNotFoundError as error:
-        if not f"{own}.".startswith(f"{error.name}."):
-            raise  # the module is there, and imports something that is not
-        parent, _, name = own.rpartition(".")
-        module = vars(_found(parent)).get(name) if parent else None
-        if isinstance(module, type(sys)):
-            return module
-        raise ModuleNotFoundError(
-            f"{own} is not in mxtape yet; see docs/differences.md", name=_OTHER + own[len(_OWN) :]
-        ) from error
-
-
 def _face():
     """The module ``mxnet``: what mxtape has, with the version of the interface."""
     own = sys.modules[_OWN]
@@ -66,7 +50,7 @@ class _Finder:
     def create_module(self, spec):
         if spec.name == _OTHER:
             return _face()
-        module = _found(_OWN + spec.name[len(_OTHER) :])
+        module = importlib.import_module(_OWN + spec.name[len(_OTHER) :])
         # The import system is about to write its own spec over the module's.
         spec.loader_state = (module.__spec__, module.__loader__)
         return module

@@ -83,6 +83,7 @@ _core.set_null(_Null)
 class classproperty:
     """A property of a class; with a setter, of classes whose metaclass is `ClassPropertyMeta`.
 
+    >>> from mxtape.base import ClassPropertyMeta, classproperty
     >>> class Counter(metaclass=ClassPropertyMeta):
     ...     _count = 0
     ...     @classproperty
@@ -127,6 +128,7 @@ _MXClassPropertyMetaClass = ClassPropertyMeta
 def with_metaclass(meta, *bases):
     """A base class that gives its subclass the metaclass `meta` and the base classes `bases`.
 
+    >>> from mxtape.base import ClassPropertyMeta, with_metaclass
     >>> class Point(with_metaclass(ClassPropertyMeta, dict)):
     ...     pass
     >>> type(Point).__name__, Point.__bases__
@@ -143,7 +145,8 @@ def with_metaclass(meta, *bases):
 def py_str(x):
     """The text of some bytes in UTF-8.
 
-    >>> py_str(b"relu")
+    >>> import mxtape as mx
+    >>> mx.base.py_str(b"relu")
     'relu'
     """
     return x.decode("utf-8")

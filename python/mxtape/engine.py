@@ -20,7 +20,8 @@ def set_bulk_size(size):
     TypeError
         For a size that is not an integer.
 
-    >>> set_bulk_size(16), set_bulk_size(0)
+    >>> import mxtape as mx
+    >>> mx.engine.set_bulk_size(16), mx.engine.set_bulk_size(0)
     (0, 16)
     """
     global _size

@@ -67,7 +67,8 @@ class InitDesc(str):
 
     Examples
     --------
-    >>> InitDesc("fc1_weight", {"__init__": '["one", {}]'})
+    >>> import mxtape as mx
+    >>> mx.init.InitDesc("fc1_weight", {"__init__": '["one", {}]'})
     'fc1_weight'
     """
 
@@ -179,7 +180,8 @@ class Initializer:
     def dumps(self):
         """The initializer as JSON text, from which :func:`create` makes an equal one.
 
-        >>> Uniform(0.1).dumps()
+        >>> import mxtape as mx
+        >>> mx.init.Uniform(0.1).dumps()
         '["uniform", {"scale": 0.1}]'
         """
         return json.dumps([type(self).__name__.lower(), self._kwargs])
@@ -408,7 +410,8 @@ class Mixed:
 class Zero(Initializer):
     """Zeros for weights.
 
-    >>> Zero().dumps()
+    >>> import mxtape as mx
+    >>> mx.init.Zero().dumps()
     '["zero", {}]'
     """
 
@@ -424,7 +427,8 @@ class Zero(Initializer):
 class One(Initializer):
     """Ones for weights.
 
-    >>> create("ones") == One()
+    >>> import mxtape as mx
+    >>> mx.init.create("ones") == mx.init.One()
     True
     """
 
@@ -633,7 +637,8 @@ class MSRAPrelu(Xavier):
 
     Examples
     --------
-    >>> MSRAPrelu(slope=0).magnitude
+    >>> import mxtape as mx
+    >>> mx.init.MSRAPrelu(slope=0).magnitude
     2.0
     """
 
@@ -719,8 +724,9 @@ class FusedRNN(Initializer):
 
     Examples
     --------
-    >>> own = FusedRNN("xavier", num_hidden=3, num_layers=1, mode="gru")
-    >>> create(own.dumps()) == own
+    >>> import mxtape as mx
+    >>> own = mx.init.FusedRNN("xavier", num_hidden=3, num_layers=1, mode="gru")
+    >>> mx.init.create(own.dumps()) == own
     True
     """
 

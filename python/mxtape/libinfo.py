@@ -17,7 +17,8 @@ def find_lib_path(prefix="libmxnet"):
 
     It is a Python module and has no C interface to link with.
 
-    >>> len(find_lib_path())
+    >>> import mxtape as mx
+    >>> len(mx.libinfo.find_lib_path())
     1
     """
     return [os.path.abspath(str(_core.__file__))]

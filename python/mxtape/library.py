@@ -3,6 +3,7 @@
 import os
 
 from . import _borrowed
+from ._missing import see
 from .base import MXNetError
 
 __all__ = ["load"]
@@ -17,7 +18,7 @@ def load(path, verbose=True):
         raise MXNetError(f"library.load: there is no file {path!r}")
     raise MXNetError(
         f"library.load: {path!r}: mxtape cannot load libraries of operators for MXNet; "
-        "see docs/differences.md"
+        f"{see('library.load')}"
     )
 
 

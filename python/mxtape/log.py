@@ -42,7 +42,8 @@ def get_logger(name=None, filename=None, filemode=None, level=WARNING):
     level : int, default WARNING
         Messages below it are dropped.
 
-    >>> get_logger("mxtape.example", level=INFO).level == INFO
+    >>> import mxtape as mx
+    >>> mx.log.get_logger("mxtape.example", level=mx.log.INFO).level == mx.log.INFO
     True
     """
     logger = logging.getLogger(name)

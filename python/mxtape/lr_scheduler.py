@@ -7,6 +7,8 @@ optimizer calls its own before each update.
 import logging
 from math import cos, pi
 
+from . import _missing
+
 __all__ = [
     "CosineScheduler",
     "FactorScheduler",
@@ -44,7 +46,8 @@ class LRScheduler:
 
     Examples
     --------
-    >>> class Halves(LRScheduler):
+    >>> import mxtape as mx
+    >>> class Halves(mx.lr_scheduler.LRScheduler):
     ...     def __call__(self, num_update):
     ...         return self.base_lr / 2**num_update
     >>> schedule = Halves(base_lr=0.8)
@@ -72,7 +75,8 @@ class LRScheduler:
     def get_warmup_lr(self, num_update):
         """The rate of update `num_update` of the warmup, which must be less than `warmup_steps`.
 
-        >>> schedule = LRScheduler(0.4, warmup_steps=4)
+        >>> import mxtape as mx
+        >>> schedule = mx.lr_scheduler.LRScheduler(0.4, warmup_steps=4)
         >>> [schedule.get_warmup_lr(n) for n in range(4)]
         [0.0, 0.1, 0.2, 0.30000000000000004]
         """
@@ -118,7 +122,8 @@ class FactorScheduler(LRScheduler):
 
     Examples
     --------
-    >>> schedule = FactorScheduler(step=2, factor=0.5, base_lr=1.0)
+    >>> import mxtape as mx
+    >>> schedule = mx.lr_scheduler.FactorScheduler(step=2, factor=0.5, base_lr=1.0)
     >>> [schedule(n) for n in range(6)]
     [1.0, 1.0, 1.0, 0.5, 0.5, 0.25]
     """
@@ -174,7 +179,8 @@ class MultiFactorScheduler(LRScheduler):
 
     Examples
     --------
-    >>> schedule = MultiFactorScheduler([2, 3], factor=0.1, base_lr=1.0)
+    >>> import mxtape as mx
+    >>> schedule = mx.lr_scheduler.MultiFactorScheduler([2, 3], factor=0.1, base_lr=1.0)
     >>> [round(schedule(n), 3) for n in range(6)]
     [1.0, 1.0, 1.0, 0.1, 0.01, 0.01]
     """
@@ -270,7 +276,8 @@ class PolyScheduler(_Decay):
 
     Examples
     --------
-    >>> schedule = PolyScheduler(max_update=4, base_lr=1.0)
+    >>> import mxtape as mx
+    >>> schedule = mx.lr_scheduler.PolyScheduler(max_update=4, base_lr=1.0)
     >>> [schedule(n) for n in range(6)]
     [1.0, 0.5625, 0.25, 0.0625, 0.0, 0.0]
     """
@@ -315,7 +322,8 @@ class CosineScheduler(_Decay):
 
     Examples
     --------
-    >>> schedule = CosineScheduler(max_update=4, base_lr=1.0, final_lr=0.1)
+    >>> import mxtape as mx
+    >>> schedule = mx.lr_scheduler.CosineScheduler(max_update=4, base_lr=1.0, final_lr=0.1)
     >>> [round(schedule(n), 3) for n in range(6)]
     [1.0, 0.868, 0.55, 0.232, 0.1, 0.1]
     """
@@ -334,3 +342,7 @@ class CosineScheduler(_Decay):
     def share(self, done):
         """What is left of the way down the wave."""
         return (1 + cos(pi * done)) / 2
+
+
+def __getattr__(name):
+    _missing.refuse(__name__, name)

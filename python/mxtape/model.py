@@ -380,6 +380,7 @@ class FeedForward:
 
     Examples
     --------
+    >>> import numpy as np
     >>> import mxtape as mx
     >>> x = np.arange(8, dtype="float32").reshape((8, 1)) / 8
     >>> line = mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=1)

@@ -1,6 +1,7 @@
 """Operators written in Python: ``mx.operator``, called through ``mx.nd.Custom``."""
 
 from collections import namedtuple
+from typing import Any
 
 import numpy as np
 
@@ -85,7 +86,7 @@ class CustomOp:
         --------
         >>> import mxtape as mx
         >>> dst = mx.nd.ones((2,))
-        >>> CustomOp().assign(dst, "add", mx.nd.array([1, 2]))
+        >>> mx.operator.CustomOp().assign(dst, "add", mx.nd.array([1, 2]))
         >>> dst.asnumpy().tolist()
         [2.0, 3.0]
         """
@@ -228,7 +229,8 @@ def register(reg_name):
 def get_all_registered_operators():
     """Names of all operators of the engine, aliases included.
 
-    >>> "FullyConnected" in get_all_registered_operators()
+    >>> import mxtape as mx
+    >>> "FullyConnected" in mx.operator.get_all_registered_operators()
     True
     """
     return sorted(_registry.all_names())
@@ -247,7 +249,8 @@ def get_operator_arguments(op_name):
     OperatorArguments
         ``narg``, ``names`` and ``types``.
 
-    >>> get_operator_arguments("FullyConnected").names
+    >>> import mxtape as mx
+    >>> mx.operator.get_operator_arguments("FullyConnected").names
     ['data', 'weight', 'bias', 'num_hidden', 'no_bias', 'flatten']
     """
     names, types = _registry.arguments_of(op_name)
@@ -277,26 +280,49 @@ class _Call(Function):
             zeros(tuple(shape), inputs[0].context if inputs else None, dtype)
             for shape, dtype in self.outputs
         ]
+        if type(self.op).forward is CustomOp.forward:
+            raise MXNetError(f"{self._label}: {type(self.op).__name__} does not define forward")
+        given = list(made)
         self.op.forward(
             is_train=is_training(),
             req=["write"] * len(made),
             in_data=list(inputs),
-            out_data=list(made),
+            out_data=given,
             aux=self.aux,
         )
+        self._take("out_data", made, given)
         self.out_data = made
         return made
 
+    def _take(self, name, made, given):
+        """What was put into a list in place of its arrays goes into the arrays."""
+        for i, (array, value) in enumerate(zip(made, given)):
+            if value is array:
+                continue
+            if np.shape(value) != array.shape:
+                raise MXNetError(
+                    f"{self._label}: {name}[{i}] = value: expected shape {array.shape}, got "
+                    f"{np.shape(value)}; self.assign({name}[{i}], req[{i}], value) broadcasts"
+                )
+            CustomOp.assign(self.op, array, "write", value)
+
     def backward(self, *heads):
+        if type(self.op).backward is CustomOp.backward:
+            raise MXNetError(
+                f"{self._label}: {type(self.op).__name__} does not define backward, and an input "
+                "needs a gradient; define it, or give x.detach() as the input"
+            )
         in_grad = [zeros(x.shape, x.context, x.dtype) for x in self.in_data]
+        given = list(in_grad)
         self.op.backward(
             req=["write" if wanted else "null" for wanted in self.wanted],
             out_grad=list(heads),
             in_data=list(self.in_data),
             out_data=list(self.out_data),
-            in_grad=list(in_grad),
+            in_grad=given,
             aux=self.aux,
         )
+        self._take("in_grad", in_grad, given)
         return in_grad
 
 
@@ -463,7 +489,7 @@ class _Prepared:
         signature = [(x.shape, x.dtype) for x in arrays]
         if self.made_for != signature:
             self.op, self.made_for = _created(self.op_type, self.prop, arrays), signature
-        results = _Call(self.op_type, self.op, shapes[1], types[1], aux)(*inputs)
+        results: Any = _Call(self.op_type, self.op, shapes[1], types[1], aux)(*inputs)
         return results if isinstance(results, (list, tuple)) else [results]
 
 
@@ -519,7 +545,7 @@ def Custom(*args, op_type=None, out=None, name=None, **kwargs):
     inputs, aux = arrays[: len(arguments)], arrays[len(arguments) :]
     shapes, types = _inferred(op_type, prop, inputs, len(states))
     op = _created(op_type, prop, arrays)
-    results = _Call(op_type, op, shapes[1], types[1], aux)(*inputs)
+    results: Any = _Call(op_type, op, shapes[1], types[1], aux)(*inputs)
     if out is not None:
         targets = [out] if isinstance(out, _NDArray) else list(out)
         if len(targets) != len(results):

@@ -376,7 +376,8 @@ class Domain:
 
     Examples
     --------
-    >>> domain = Domain("training")
+    >>> import mxtape as mx
+    >>> domain = mx.profiler.Domain("training")
     >>> task = domain.new_task("epoch")
     >>> task.start()
     >>> task.stop()
@@ -480,7 +481,8 @@ class Counter:
 
     Examples
     --------
-    >>> samples = Counter(Domain("data"), "samples", 8)
+    >>> import mxtape as mx
+    >>> samples = mx.profiler.Counter(mx.profiler.Domain("data"), "samples", 8)
     >>> samples += 8
     >>> samples.decrement()
     """

@@ -2,13 +2,14 @@
 
 A file that is written here has the bytes that MXNet writes, and each reads the other's.
 
+>>> import mxtape as mx
 >>> import os, tempfile
 >>> folder = tempfile.TemporaryDirectory()
 >>> path = os.path.join(folder.name, "words.rec")
->>> with MXRecordIO(path, "w") as record:
+>>> with mx.recordio.MXRecordIO(path, "w") as record:
 ...     record.write(b"one")
 ...     record.write(b"two")
->>> with MXRecordIO(path, "r") as record:
+>>> with mx.recordio.MXRecordIO(path, "r") as record:
 ...     [record.read() for _ in range(3)]
 [b'one', b'two', None]
 >>> folder.cleanup()
@@ -278,10 +279,11 @@ class MXRecordIO:
 
         Examples
         --------
+        >>> import mxtape as mx
         >>> import os, tempfile
         >>> folder = tempfile.TemporaryDirectory()
         >>> path = os.path.join(folder.name, "words.rec")
-        >>> with MXRecordIO(path, "w") as record:
+        >>> with mx.recordio.MXRecordIO(path, "w") as record:
         ...     record.write(b"seven")
         >>> open(path, "rb").read().hex(" ", 4)
         '0a23d7ce 05000000 73657665 6e000000'
@@ -329,13 +331,14 @@ class MXIndexedRecordIO(MXRecordIO):
 
     Examples
     --------
+    >>> import mxtape as mx
     >>> import os, tempfile
     >>> folder = tempfile.TemporaryDirectory()
     >>> index, path = (os.path.join(folder.name, name) for name in ("words.idx", "words.rec"))
-    >>> with MXIndexedRecordIO(index, path, "w") as record:
+    >>> with mx.recordio.MXIndexedRecordIO(index, path, "w") as record:
     ...     for key, word in enumerate((b"zero", b"one", b"two")):
     ...         record.write_idx(key, word)
-    >>> record = MXIndexedRecordIO(index, path, "r")
+    >>> record = mx.recordio.MXIndexedRecordIO(index, path, "r")
     >>> record.keys, record.read_idx(2), record.read_idx(1)
     ([0, 1, 2], b'two', b'one')
     >>> record.close()
@@ -461,8 +464,9 @@ def pack(header, s):
 
     Examples
     --------
-    >>> record = pack(IRHeader(0, [1.0, 2.5], 7, 0), b"picture")
-    >>> header, s = unpack(record)
+    >>> import mxtape as mx
+    >>> record = mx.recordio.pack(mx.recordio.IRHeader(0, [1.0, 2.5], 7, 0), b"picture")
+    >>> header, s = mx.recordio.unpack(record)
     >>> header.flag, header.label.tolist(), header.id, s
     (2, [1.0, 2.5], 7, b'picture')
     """
@@ -490,7 +494,8 @@ def unpack(s):
 
     Examples
     --------
-    >>> unpack(pack(IRHeader(0, 3.0, 7, 0), b"picture"))
+    >>> import mxtape as mx
+    >>> mx.recordio.unpack(mx.recordio.pack(mx.recordio.IRHeader(0, 3.0, 7, 0), b"picture"))
     (HEADER(flag=0, label=3.0, id=7, id2=0), b'picture')
     """
     if len(s) < _IR_SIZE:
@@ -529,10 +534,13 @@ def pack_img(header, img, quality=95, img_fmt=".jpg"):
 
     Examples
     --------
+    >>> import mxtape as mx
+    >>> from mxtape.recordio import pack_img
+    >>> from mxtape.recordio import IRHeader
     >>> import numpy as np
     >>> picture = np.arange(12, dtype="uint8").reshape(2, 2, 3)
     >>> record = pack_img(IRHeader(0, 3.0, 7, 0), picture, quality=9, img_fmt=".png")
-    >>> header, decoded = unpack_img(record)
+    >>> header, decoded = mx.recordio.unpack_img(record)
     >>> header.label, bool((decoded == picture).all())
     (3.0, True)
     """

@@ -3,6 +3,7 @@
 import json
 import warnings
 
+from ._missing import guess
 from .base import string_types
 
 __all__ = ["get_alias_func", "get_create_func", "get_register_func", "get_registry"]
@@ -13,8 +14,9 @@ _REGISTRY: dict = {}
 def get_registry(base_class):
     """A copy of the table of registered subclasses of `base_class`, by name in lower case.
 
+    >>> import mxtape as mx
     >>> class Shape: pass
-    >>> get_registry(Shape)
+    >>> mx.registry.get_registry(Shape)
     {}
     """
     return dict(_REGISTRY.get(base_class, {}))
@@ -37,11 +39,12 @@ def get_register_func(base_class, nickname):
 
     Examples
     --------
+    >>> import mxtape as mx
     >>> class Shape: pass
-    >>> register = get_register_func(Shape, "shape")
+    >>> register = mx.registry.get_register_func(Shape, "shape")
     >>> @register
     ... class Circle(Shape): pass
-    >>> list(get_registry(Shape))
+    >>> list(mx.registry.get_registry(Shape))
     ['circle']
     """
     table = _REGISTRY.setdefault(base_class, {})
@@ -68,11 +71,12 @@ def get_register_func(base_class, nickname):
 def get_alias_func(base_class, nickname):
     """A function that makes decorators: ``alias('a', 'b')`` registers a class by other names.
 
+    >>> import mxtape as mx
     >>> class Shape: pass
-    >>> alias = get_alias_func(Shape, "shape")
+    >>> alias = mx.registry.get_alias_func(Shape, "shape")
     >>> @alias("ring", "disk")
     ... class Circle(Shape): pass
-    >>> sorted(get_registry(Shape))
+    >>> sorted(mx.registry.get_registry(Shape))
     ['disk', 'ring']
     """
     register = get_register_func(base_class, nickname)
@@ -107,11 +111,12 @@ def get_create_func(base_class, nickname):
 
     Examples
     --------
+    >>> import mxtape as mx
     >>> class Shape: pass
-    >>> @get_register_func(Shape, "shape")
+    >>> @mx.registry.get_register_func(Shape, "shape")
     ... class Circle(Shape):
     ...     def __init__(self, radius): self.radius = radius
-    >>> create = get_create_func(Shape, "shape")
+    >>> create = mx.registry.get_create_func(Shape, "shape")
     >>> create("circle", 2).radius, create({"shape": "circle", "radius": 3}).radius
     (2, 3)
     >>> create('["circle", {"radius": 4}]').radius
@@ -142,7 +147,9 @@ def get_create_func(base_class, nickname):
             name, kwargs = given
             return create(name, **kwargs)
         key = name.lower()
-        require(key in table, f"{name!r} is not registered; there are: {sorted(table)}")
+        if key not in table:
+            hint = guess(key, table)
+            require(False, f"{name!r} is not registered; there are: {sorted(table)}{hint}")
         return table[key](*args, **kwargs)
 
     create.__doc__ = f"A {nickname} by its registered name, with the arguments of its class."

@@ -79,7 +79,8 @@ _NAMES = (
 class Feature:
     """One named feature and whether it is in. Prints as a tick or a cross and the name.
 
-    >>> Feature("OPENMP", True).enabled
+    >>> import mxtape as mx
+    >>> mx.runtime.Feature("OPENMP", True).enabled
     True
     """
 
@@ -126,7 +127,8 @@ def feature_list() -> list[Feature]:
     Returns:
         A list of `Feature`, in a fixed order.
 
-    >>> [f.name for f in feature_list() if f.name.startswith("BLAS")]
+    >>> import mxtape as mx
+    >>> [f.name for f in mx.runtime.feature_list() if f.name.startswith("BLAS")]
     ['BLAS_OPEN', 'BLAS_ATLAS', 'BLAS_MKL', 'BLAS_APPLE']
     """
     return [Feature(name, _is_in(name)) for name in _NAMES]
@@ -135,9 +137,10 @@ def feature_list() -> list[Feature]:
 class Features(OrderedDict[str, Feature]):
     """Every known feature by name: one dictionary for the whole process.
 
-    >>> Features() is Features()
+    >>> import mxtape as mx
+    >>> mx.runtime.Features() is mx.runtime.Features()
     True
-    >>> Features()["CUDA"].enabled
+    >>> mx.runtime.Features()["CUDA"].enabled
     False
     """
 
@@ -163,7 +166,8 @@ class Features(OrderedDict[str, Feature]):
         Raises:
             RuntimeError: for a name that is not known, listing those that are.
 
-        >>> Features().is_enabled("cuda")
+        >>> import mxtape as mx
+        >>> mx.runtime.Features().is_enabled("cuda")
         False
         """
         feature_name = feature_name.upper()
@@ -190,9 +194,9 @@ def memory_stats() -> dict[str, int]:
     not count.
 
     >>> import mxtape as mx
-    >>> before = memory_stats()["bytes_in_use"]
+    >>> before = mx.runtime.memory_stats()["bytes_in_use"]
     >>> x = mx.nd.zeros((1000, 1000))
-    >>> 4_000_000 <= memory_stats()["bytes_in_use"] - before <= 5_000_000
+    >>> 4_000_000 <= mx.runtime.memory_stats()["bytes_in_use"] - before <= 5_000_000
     True
     """
     in_use, cached, peak = _loader.core.pool_stats()
@@ -213,8 +217,8 @@ def empty_cache() -> None:
     >>> import mxtape as mx
     >>> del_me = mx.nd.zeros((1000, 1000))
     >>> del del_me
-    >>> empty_cache()
-    >>> memory_stats()["bytes_cached"]
+    >>> mx.runtime.empty_cache()
+    >>> mx.runtime.memory_stats()["bytes_cached"]
     0
     """
     _loader.core.pool_trim()
@@ -237,8 +241,9 @@ def set_num_threads(n: int) -> int:
         ValueError: for less than 1, or more than 1024.
         MXNetError: for more than 1 in a process made by ``fork()``: threads do not survive it.
 
-    >>> before = set_num_threads(1)
-    >>> set_num_threads(before)
+    >>> import mxtape as mx
+    >>> before = mx.runtime.set_num_threads(1)
+    >>> mx.runtime.set_num_threads(before)
     1
     """
     if isinstance(n, bool):

@@ -7,6 +7,7 @@ import numpy as np
 
 from . import _borrowed
 from ._loader import core as _core
+from ._missing import see
 from .base import MXNetError, integer_types
 from .context import num_gpus
 
@@ -143,7 +144,7 @@ def use_np_shape(func):
 
 
 def _no_np_arrays(what):
-    raise MXNetError(f"{what}: mx.np arrays are not in mxtape yet; see docs/differences.md")
+    raise MXNetError(f"{what}: mx.np arrays are not in mxtape yet; {see('mx.np')}")
 
 
 def is_np_array():
@@ -196,10 +197,11 @@ def set_np(shape=True, array=True):
     ValueError
         For `array` without `shape`.
 
-    >>> set_np(array=False)
-    >>> is_np_shape()
+    >>> import mxtape as mx
+    >>> mx.util.set_np(array=False)
+    >>> mx.is_np_shape()
     True
-    >>> reset_np()
+    >>> mx.util.reset_np()
     """
     if array and not shape:
         raise ValueError("set_np: NumPy's arrays need NumPy's shapes: array=True, shape=False")
@@ -216,7 +218,8 @@ def reset_np():
 def set_module(module):
     """A decorator that sets the ``__module__`` of a function or class; None leaves it.
 
-    >>> @set_module("mxtape")
+    >>> import mxtape as mx
+    >>> @mx.util.set_module("mxtape")
     ... def f():
     ...     pass
     >>> f.__module__
@@ -249,6 +252,7 @@ def np_ufunc_legal_option(key, value):
 
     Values of ``where`` are not looked at, and those of ``order`` need only be a str.
 
+    >>> from mxtape.util import np_ufunc_legal_option
     >>> np_ufunc_legal_option("casting", "safe"), np_ufunc_legal_option("casting", "never")
     (True, False)
     """
@@ -287,7 +291,8 @@ def wrap_np_unary_func(func):
 
     Examples
     --------
-    >>> @wrap_np_unary_func
+    >>> import mxtape as mx
+    >>> @mx.util.wrap_np_unary_func
     ... def double(x, out=None):
     ...     return 2 * x
     >>> double(3, where=True)
@@ -305,7 +310,8 @@ def wrap_np_unary_func(func):
 def wrap_np_binary_func(func):
     """A decorator for functions of two arrays; see :func:`wrap_np_unary_func`.
 
-    >>> @wrap_np_binary_func
+    >>> import mxtape as mx
+    >>> @mx.util.wrap_np_binary_func
     ... def minus(x1, x2, out=None):
     ...     return x1 - x2
     >>> minus(3, 1, casting="same_kind")
@@ -323,7 +329,8 @@ def wrap_np_binary_func(func):
 def getenv(name):
     """The value of an environment variable; None when it is not set.
 
-    >>> getenv('A_VARIABLE_THAT_IS_NOT_SET') is None
+    >>> import mxtape as mx
+    >>> mx.test_utils.getenv('A_VARIABLE_THAT_IS_NOT_SET') is None
     True
     """
     return os.environ.get(name)
@@ -332,10 +339,11 @@ def getenv(name):
 def setenv(name, value):
     """Sets an environment variable to a text, or removes it for None.
 
-    >>> setenv('MXTAPE_EXAMPLE', '1')
-    >>> getenv('MXTAPE_EXAMPLE')
+    >>> import mxtape as mx
+    >>> mx.test_utils.setenv('MXTAPE_EXAMPLE', '1')
+    >>> mx.test_utils.getenv('MXTAPE_EXAMPLE')
     '1'
-    >>> setenv('MXTAPE_EXAMPLE', None)
+    >>> mx.test_utils.setenv('MXTAPE_EXAMPLE', None)
     """
     if value is None:
         os.environ.pop(name, None)

@@ -19,6 +19,17 @@ _list(
 )
 
 _list(
+    "MXNet's autograd.grad wants variables only",
+    [[array([4, 8, 12])], raises("AssertionError")],
+    "autograd::grad_wrt_an_intermediate",
+)
+_list(
+    "MXNet's compute_gradient does not return the gradients, as its documentation says",
+    [array([2, 40]), array([2, 4]), [array([2, 4])]],
+    "autograd::contrib_backward_and_compute_gradient",
+)
+
+_list(
     "MXNet's random_randint divides by zero and kills the process when low equals high",
     raises("MXNetError"),
     "creation::random r.randint(5, 5, shape=(2,))",

@@ -115,8 +115,11 @@ def module_weights(kvstore, rank, size, optimizer, steps=10):
     return {name: w.asnumpy().tolist() for name, w in sorted(module.get_params()[0].items())}
 
 
-def gluon_weights(kvstore, rank, size, update_on_kvstore):
-    """The same of a network of Gluon, whose last batches are smaller."""
+def gluon_weights(kvstore, rank, size, update_on_kvstore, disturbed=False):
+    """The same of a network of Gluon, whose last batches are smaller.
+
+    `disturbed`: gradients are computed twice, and one is written to before the step.
+    """
     x, y = samples()
     net = mx.gluon.nn.HybridSequential(prefix="net_")
     net.add(mx.gluon.nn.Dense(9, activation="tanh", in_units=8), mx.gluon.nn.Dense(1, in_units=9))
@@ -135,7 +138,11 @@ def gluon_weights(kvstore, rank, size, update_on_kvstore):
         rows = np.arange(64)[8 * (step % 4) :][: 16 if step < 8 else 8][rank::size]
         with mx.autograd.record():
             loss = (net(nd.array(x[rows])).reshape(-1) - nd.array(y[rows])) ** 2
+        if disturbed:
+            loss.backward(retain_graph=True)
         loss.backward()
+        if disturbed:
+            net[1].bias.grad()[:] *= 1 + step % 2
         trainer.step(16 if step < 8 else 8)
     params = net.collect_params().values()
     return {str(i): param.data().asnumpy().tolist() for i, param in enumerate(params)}
@@ -148,6 +155,15 @@ def training(store):
             "dist_device_sync", store.rank, store.num_workers, False
         ),
     }
+    for name, update_on_kvstore in (("on", True), ("off", False)):
+        for disturbed in (False, True):
+            early = mx.kv.create("dist_sync")
+            early.sum_during_backward = True
+            key = f"gluon during backward {name}{' disturbed' * disturbed}"
+            found[key] = gluon_weights(
+                early, store.rank, store.num_workers, update_on_kvstore, disturbed
+            )
+            found[key]["taken"] = early._ahead.taken
     for name in ("sgd", "adam"):
         fresh = mx.kv.create("dist_sync")
         found[name] = module_weights(fresh, store.rank, store.num_workers, name)

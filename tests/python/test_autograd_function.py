@@ -512,3 +512,59 @@ def test_a_constant_that_is_marked_later_stays_one():
         total = slope + x * 0
     total.backward()
     assert w.grad.asnumpy() == 0
+
+
+class Scaled(autograd.Function):
+    """Does not call the constructor of its base class."""
+
+    def __init__(self, factor, wrap=lambda array: array):
+        self.factor, self.wrap = factor, wrap
+
+    def forward(self, x):
+        return self.wrap(x * self.factor)
+
+    def backward(self, dy):
+        return dy * self.factor
+
+
+def test_a_constructor_that_does_not_call_its_base():
+    x = variable([1.0, 2.0])
+    with autograd.record():
+        y = Scaled(3)(x)
+    y.backward()
+    assert x.grad.asnumpy().tolist() == [3.0, 3.0]
+    function = Scaled(3)
+    with autograd.record():
+        function(x)
+    with pytest.raises(AssertionError, match="called once"):
+        function(x)
+
+
+@pytest.mark.parametrize(
+    ("wrap", "words"),
+    [
+        (lambda a: a.asnumpy(), "an object of type numpy.ndarray; mx.nd.array"),
+        (lambda a: [a, a.asnumpy()], "in a list an object of type numpy.ndarray; mx.nd.array"),
+        (lambda a: None, "an object of type builtins.NoneType"),
+        (lambda a: 3.0, "an object of type builtins.float"),
+    ],
+)
+def test_forward_that_returns_no_array(wrap, words):
+    x = variable([1.0, 2.0])
+    for scope in (autograd.record(), autograd.pause()):
+        with scope, pytest.raises(MXNetError) as error:
+            Scaled(3, wrap)(x)
+        assert "Scaled: forward must return an NDArray" in str(error.value)
+        assert words in str(error.value)
+
+
+def test_backward_that_returns_no_array():
+    class Plain(Scaled):
+        def backward(self, dy):
+            return [dy.asnumpy()]
+
+    x = variable([1.0, 2.0])
+    with autograd.record():
+        y = Plain(3)(x)
+    with pytest.raises(MXNetError, match="Plain: backward must return an NDArray"):
+        y.backward()

@@ -378,3 +378,31 @@ def test_unknown_setting_is_told():
     done = run_program(PROGRAM, {"MXTAPE_STALE": "bogus"})
     assert "MXTAPE_STALE" in done.stderr
     assert "bogus" in done.stderr
+
+
+def test_the_warning_is_at_the_users_line():
+    x = variable([1.0, 2.0])
+    with autograd.record():
+        y = x * x
+    x[:] = 7
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        y.backward()
+    line = test_the_warning_is_at_the_users_line.__code__.co_firstlineno + 7
+    assert [(warning.filename, warning.lineno) for warning in caught] == [(__file__, line)]
+
+
+def test_the_error_names_the_site_once():
+    program = """
+        from mxtape import autograd, nd
+        x = nd.array([1.0])
+        x.attach_grad()
+        with autograd.record():
+            y = x * x
+        x[:] = 7
+        y.backward()
+    """
+    error = run_program(program, {"MXTAPE_STALE": "error"}).stderr.splitlines()[-1]
+    assert error.count("<string>:6") == 1, error
+    assert error.count("broadcast_mul") == 1, error
+    assert "input 0 was saved for the gradient, and its memory was changed" in error

@@ -287,7 +287,15 @@ def test_operators_are_listed_with_their_arguments():
 
 
 def test_what_forward_does_not_write_is_zero():
-    mx.operator.register("writes_nothing")(mx.operator.CustomOpProp)
+    class WritesNothing(mx.operator.CustomOp):
+        def forward(self, is_train, req, in_data, out_data, aux):
+            pass
+
+    @mx.operator.register("writes_nothing")
+    class WritesNothingProp(mx.operator.CustomOpProp):
+        def create_operator(self, ctx, in_shapes, in_dtypes):
+            return WritesNothing()
+
     for size in (3, 100000):
         (nd.ones((size,)) * 7).wait_to_read()  # memory that is given back, and would be used again
         result = nd.Custom(nd.ones((size,)), op_type="writes_nothing")
@@ -315,3 +323,69 @@ def test_props_that_return_nonsense(method, result, message):
     mx.operator.register("nonsense")(Prop)
     with pytest.raises(mx.MXNetError, match=message):
         nd.Custom(nd.ones((2,)), op_type="nonsense")
+
+
+class Puts(mx.operator.CustomOp):
+    """Puts results into the lists, where assign would write into the arrays."""
+
+    def forward(self, is_train, req, in_data, out_data, aux):
+        out_data[0] = in_data[0] ** 2
+        out_data[1] = in_data[0].asnumpy() + 1
+
+    def backward(self, req, out_grad, in_data, out_data, in_grad, aux):
+        in_grad[0] = out_grad[0] * 2 * in_data[0] + out_grad[1]
+
+
+class PutsWrongShape(Puts):
+    def forward(self, is_train, req, in_data, out_data, aux):
+        out_data[0] = in_data[0].sum()
+
+
+class OnlyForward(mx.operator.CustomOp):
+    def forward(self, is_train, req, in_data, out_data, aux):
+        self.assign(out_data[0], req[0], in_data[0])
+
+
+class Nothing(mx.operator.CustomOp):
+    pass
+
+
+@mx.operator.register("test_puts")
+class PutsProp(mx.operator.CustomOpProp):
+    def __init__(self, kind):
+        super().__init__()
+        self.kind = kind
+
+    def list_outputs(self):
+        return ["square", "more"]
+
+    def create_operator(self, ctx, in_shapes, in_dtypes):
+        return globals()[self.kind]()
+
+
+def test_what_is_put_into_the_lists_is_written():
+    x = variable([1.0, 2.0])
+    with autograd.record():
+        square, more = nd.Custom(x, op_type="test_puts", kind="Puts")
+        (g,) = autograd.grad(square.sum() + more.sum(), x, create_graph=True)
+    g.backward()
+    assert square.asnumpy().tolist() == [1.0, 4.0]
+    assert more.asnumpy().tolist() == [2.0, 3.0]
+    assert g.asnumpy().tolist() == [3.0, 5.0]
+    assert x.grad.asnumpy().tolist() == [2.0, 2.0]
+    with pytest.raises(mx.MXNetError, match=r"test_puts.*out_data\[0\] = value.*\(2,\).*\(1,\)"):
+        nd.Custom(x, op_type="test_puts", kind="PutsWrongShape")
+
+
+def test_methods_that_are_missing_are_named():
+    x = variable([1.0, 2.0])
+    with pytest.raises(mx.MXNetError, match="Nothing does not define forward"):
+        nd.Custom(x, op_type="test_puts", kind="Nothing")
+    with autograd.record():
+        y, _ = nd.Custom(x, op_type="test_puts", kind="OnlyForward")
+        constant, _ = nd.Custom(x.detach(), op_type="test_puts", kind="OnlyForward")
+        z = x * constant
+    with pytest.raises(mx.MXNetError, match="OnlyForward does not define backward"):
+        y.backward()
+    z.backward()
+    assert x.grad.asnumpy().tolist() == [1.0, 2.0]

@@ -96,13 +96,22 @@ def test_two_bits(found):
         assert one["two bits, summed"] == expected.tolist()
 
 
-@pytest.mark.parametrize("kind", ["sgd", "adam", "off the store", "gluon", "gluon off the store"])
+EARLY = [
+    f"gluon during backward {name}{how}" for name in ("on", "off") for how in ("", " disturbed")
+]
+KINDS = ["sgd", "adam", "off the store", "gluon", "gluon off the store"]
+
+
+@pytest.mark.parametrize("kind", KINDS + EARLY)
 def test_ten_steps(found, kind):
     """The same bits on all processes, and what one process makes of the whole batch."""
     weights = [one["training"][kind] for one in found]
     assert all(other == weights[0] for other in weights)
+    if kind in EARLY:
+        # Of 4 gradients in 10 steps; the disturbed write to one of them in every step.
+        assert weights[0].pop("taken") == (30 if "disturbed" in kind else 40)
     if kind.startswith("gluon"):
-        alone = dist_program.gluon_weights("device", 0, 1, None)
+        alone = dist_program.gluon_weights("device", 0, 1, None, "disturbed" in kind)
     else:
         name = "sgd" if kind == "off the store" else kind
         alone = dist_program.module_weights("local", 0, 1, name)

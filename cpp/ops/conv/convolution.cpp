@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "op/declare.h"
+#include "op/tangent.h"
 #include "ops/conv/window.h"
 
 // Convolution layers. A convolution is linear in its data and in its weight, so three operators are
@@ -387,6 +388,7 @@ OP(Convolution)
     .kernel(run_convolution<ConvolutionParams>)
     .keep_inputs({Keep::kData, Keep::kData, Keep::kShape})
     .vjp(convolution_vjp<ConvolutionParams>)
+    .tangent(layer_tangent<ConvolutionParams>)
     .doc(
         "A convolution layer over one to three spatial axes. data has shape (batch, channels, "
         "spatial axes), weight (num_filter, channels / num_group, kernel), bias (num_filter,). "
@@ -412,6 +414,7 @@ OP(Convolution_v1)
     .kernel(run_convolution<ConvolutionV1Params>)
     .keep_inputs({Keep::kData, Keep::kData, Keep::kShape})
     .vjp(convolution_vjp<ConvolutionV1Params>)
+    .tangent(layer_tangent<ConvolutionV1Params>)
     .doc("Convolution over two spatial axes, under its old name.")
     .example(R"(
 >>> image = mx.nd.array([[[[1, 2, 3], [4, 5, 6]]]])
@@ -429,6 +432,7 @@ OP(Deconvolution)
     .kernel(run_deconvolution)
     .keep_inputs({Keep::kData, Keep::kData, Keep::kShape})
     .vjp(deconvolution_vjp)
+    .tangent(layer_tangent<DeconvolutionParams>)
     .doc(
         "A transposed convolution: the gradient of Convolution with respect to its data, as a "
         "layer. data has shape (batch, channels, spatial axes), weight (channels, num_filter / "
@@ -451,6 +455,7 @@ OP(_backward_Convolution_data)
     .kernel(run_to_data)
     .keep_inputs({Keep::kData, Keep::kData})
     .vjp(to_data_vjp)
+    .linear(0, 1)
     .doc("The gradient of Convolution with respect to data, of the given shape.");
 
 OP(_backward_Convolution_weight)
@@ -460,6 +465,7 @@ OP(_backward_Convolution_weight)
     .kernel(run_to_weight)
     .keep_inputs({Keep::kData, Keep::kData})
     .vjp(to_weight_vjp)
+    .linear(0, 1)
     .doc("The gradient of Convolution with respect to weight, of the given shape.");
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <Eigen/Core>
 
 #include "op/declare.h"
+#include "op/tangent.h"
 #include "runtime/parallel.h"
 
 namespace mxtape {
@@ -45,6 +46,7 @@ OP(add_n)
         if (v.needs(i)) v.grad(i, g);
       }
     })
+    .tangent(sum_tangent)
     .doc("Sum of any number of arrays of one shape and dtype.")
     .example(R"(
 >>> a, b, c = mx.nd.array([1, 2]), mx.nd.array([10, 20]), mx.nd.array([100, 200])

@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include "op/declare.h"
+#include "op/tangent.h"
 #include "runtime/convert.h"
 #include "runtime/parallel.h"
 
@@ -67,6 +68,12 @@ OP(where)
       const NDArray zeros = full(g.shape(), g.dtype(), 0);
       if (v.needs(1)) v.grad(1, fn::where(condition, g, zeros));
       if (v.needs(2)) v.grad(2, fn::where(condition, zeros, g));
+    })
+    .tangent([](TangentCall& call) {
+      const NDArray known = call.has_tangent(1) ? call.tangent(1) : call.tangent(2);
+      const NDArray zeros = full(known.shape(), known.dtype(), 0);
+      call.result(0, fn::where(call.input(0), call.has_tangent(1) ? call.tangent(1) : zeros,
+                               call.has_tangent(2) ? call.tangent(2) : zeros));
     })
     .doc(
         "The element of x where the condition is not zero, of y elsewhere; row by row for a "

@@ -60,6 +60,7 @@ OP(_contrib_boolean_mask)
     .no_grad_inputs(1)
     .keep_inputs({Keep::kNothing, Keep::kData})
     .vjp([](Vjp& v) { v.grad(0, mask_grad(v.head(), v.input(1))); })
+    .linear(0)
     .doc("The rows of data at which index is not zero.")
     .example(R"(
 >>> x = mx.nd.array([[1, 2], [3, 4], [5, 6]])
@@ -89,6 +90,7 @@ OP(_backward_boolean_mask)
     .no_grad_inputs(1)
     .keep_inputs({Keep::kNothing, Keep::kData})
     .vjp([](Vjp& v) { v.grad(0, boolean_mask(v.head(), v.input(1), BooleanMaskParams{})); })
+    .linear(0)
     .doc("Zeros, with the rows of the head where index is not zero.");
 
 OP(_contrib_index_copy)

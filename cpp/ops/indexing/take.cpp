@@ -122,6 +122,7 @@ OP(take)
       v.grad(0, take_grad(v.head(), v.input(1),
                           TakeGradParams{Ints(a.begin(), a.end()), p.axis, p.mode}));
     })
+    .linear(0)
     .method()
     .doc(
         "The slices of `a` along an axis that the indices name; the indices' shape replaces the "
@@ -246,6 +247,7 @@ OP(pick)
       v.grad(0, gather_gradient(reshape(v.head(), kept), v.input(1).viewed(kept), in,
                                 {p.axis, p.mode}));
     })
+    .linear(0)
     .method()
     .doc("From each row along an axis, the element that the index array names.")
     .example(R"(

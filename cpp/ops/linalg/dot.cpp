@@ -100,6 +100,7 @@ OP(dot)
     .kernel(run_dot)
     .keep_inputs({Keep::kData, Keep::kData})
     .vjp(dot_vjp)
+    .linear(0, 1)
     .doc(
         "Product of vectors, matrices or arrays of more axes: sums over the last axis of lhs and "
         "the "
@@ -164,6 +165,7 @@ OP(batch_dot)
       if (v.needs(0)) v.grad(0, grad_a(fn::batch_dot, v.head(), v.input(1), p));
       if (v.needs(1)) v.grad(1, grad_b(fn::batch_dot, v.head(), v.input(0), p));
     })
+    .linear(0, 1)
     .doc(
         "Matrix products over the last two axes, one for every index of the leading axes: "
         "(..., m, k) by (..., k, n) gives (..., m, n).")

@@ -1,5 +1,6 @@
 #include "op/common_params.h"
 #include "op/declare.h"
+#include "op/tangent.h"
 #include "ops/linalg/gemm.h"
 
 namespace mxtape {
@@ -84,6 +85,7 @@ OP(FullyConnected)
     .kernel(run_fully_connected)
     .keep_inputs({Keep::kData, Keep::kData, Keep::kShape})
     .vjp(fully_connected_vjp)
+    .tangent(layer_tangent<FullyConnectedParams>)
     .doc(
         "A dense layer: data by the transpose of weight, plus bias. Weight has shape (num_hidden, "
         "inputs); the result has num_hidden in place of data's flattened axes.")

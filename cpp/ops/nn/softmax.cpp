@@ -6,6 +6,7 @@
 
 #include "op/common_params.h"
 #include "op/declare.h"
+#include "op/tangent.h"
 #include "runtime/parallel.h"
 
 // Softmax, its logarithm and their gradients.
@@ -140,6 +141,7 @@ OP(softmax)
     .keep_input(0, Keep::kShape)
     .keep_output()
     .vjp(softmax_vjp<1, false>)
+    .tangent(symmetric_tangent)
     .method()
     .doc("exp(data / temperature) divided by its sum along the axis.")
     .example(R"(
@@ -164,6 +166,7 @@ OP(softmin)
     .keep_input(0, Keep::kShape)
     .keep_output()
     .vjp(softmax_vjp<-1, false>)
+    .tangent(symmetric_tangent)
     .method()
     .doc("exp(-data / temperature) divided by its sum along the axis.")
     .example(R"(

@@ -115,6 +115,7 @@ OP(sum)
     .streams()
     .keep_input(0, Keep::kShape)
     .vjp([](Vjp& v) { v.grad(0, spread(v.head(), v.input_shape(0), axes_of(v))); })
+    .linear(0)
     .method()
     .doc("Sum over the given axes, in the input's dtype; a result over all axes has shape (1,).")
     .example(R"(
@@ -193,6 +194,7 @@ OP(mean)
       const auto count = static_cast<double>(reduced_count(shape, axes));
       v.grad(0, spread(v.head() / count, shape, axes));
     })
+    .linear(0)
     .method()
     .doc("Mean over the given axes, in the input's dtype: integers truncate toward zero.")
     .example(R"(

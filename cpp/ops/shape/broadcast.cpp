@@ -79,6 +79,7 @@ OP(broadcast_to)
     .broadcast()
     .keep_input(0, Keep::kShape)
     .vjp(broadcast_vjp)
+    .linear(0)
     .method()
     .doc("The array with its axes of extent 1 repeated to fill `shape`.")
     .example(R"(
@@ -114,6 +115,7 @@ OP(broadcast_axis)
     .broadcast()
     .keep_input(0, Keep::kShape)
     .vjp(broadcast_vjp)
+    .linear(0)
     .method()
     .doc("The array with each of the given axes, of extent 1, repeated to the given size.")
     .example(R"(
@@ -212,6 +214,7 @@ OP(tile)
       if (!axes.empty()) g = sum(g, axes, false);
       v.grad(0, reshape(g, v.input_shape(0)));
     })
+    .linear(0)
     .method()
     .doc("The whole array repeated `reps` times along each axis.")
     .example(R"(
@@ -262,6 +265,7 @@ OP(repeat)
       const NDArray g = reshape(v.head(), {view.outer, view.n, p.repeats, view.inner});
       v.grad(0, reshape(sum(g, {2}, false), in));
     })
+    .linear(0)
     .method()
     .doc("Every element, or every slice along `axis`, repeated `repeats` times in place.")
     .example(R"(

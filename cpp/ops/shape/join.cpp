@@ -2,6 +2,7 @@
 
 #include "op/common_params.h"
 #include "op/declare.h"
+#include "op/tangent.h"
 #include "ops/shape/slice.h"
 #include "ops/shared/axis_view.h"
 #include "ops/shared/strided.h"
@@ -132,6 +133,7 @@ OP(Concat)
     .kernel(run_concat)
     .keep_input(0, Keep::kShape)
     .vjp(concat_vjp)
+    .tangent(joint_tangent)
     .doc("The arrays one behind the other along axis `dim`; their other extents are the same.")
     .example(R"(
 >>> a, b = mx.nd.array([[1, 2]]), mx.nd.array([[3, 4]])
@@ -150,6 +152,7 @@ OP(_rnn_param_concat)
     .kernel(run_concat)
     .keep_input(0, Keep::kShape)
     .vjp(concat_vjp)
+    .tangent(joint_tangent)
     .doc("The weights and biases of recurrent layers as the vector that RNN reads: see Concat.");
 
 OP(stack)
@@ -182,6 +185,7 @@ OP(stack)
         if (v.needs(i)) v.grad(i, reshape(slice_axis(g, axis, at, at + 1), in));
       }
     })
+    .tangent(joint_tangent)
     .doc("Arrays of one shape side by side along a new axis.")
     .example(R"(
 >>> a, b = mx.nd.array([1, 2]), mx.nd.array([3, 4])
@@ -245,6 +249,7 @@ OP(SliceChannel)
       const auto count = static_cast<size_t>(p.num_outputs);
       split_vjp(v, axis, count, Ints(count, in[axis] / p.num_outputs));
     })
+    .linear(0)
     .method()
     .doc("The array cut into num_outputs equal parts along an axis, each a copy.")
     .example(R"(
@@ -314,6 +319,7 @@ OP(_split_v2)
       const Ints extents = split_extents(in[axis], p);
       split_vjp(v, axis, extents.size(), extents);
     })
+    .linear(0)
     .doc("The array cut along an axis at the given places, or into nearly equal sections.");
 
 }  // namespace

@@ -150,6 +150,7 @@ OP(slice)
     .kernel([](const KernelCall& call) { gather_slice(call, call.params<SliceParams>()); })
     .keep_input(0, Keep::kShape)
     .vjp([](Vjp& v) { slice_vjp(v, v.input_shape(0), v.params<SliceParams>()); })
+    .linear(0)
     .method()
     .doc("A copy of the part of the array that begin, end and step select along its leading axes.")
     .example(R"(
@@ -179,6 +180,7 @@ OP(_backward_slice)
                    slice_range(call.out().shape(), p.range(), call.name()).walk);
     })
     .vjp([](Vjp& v) { v.grad(0, fn::slice(v.head(), v.params<SliceGradParams>().range())); })
+    .linear(0)
     .doc("Zeros of the given shape, with the array in the given slice.");
 
 OP(slice_axis)
@@ -199,6 +201,7 @@ OP(slice_axis)
       const Shape in = v.input_shape(0);
       slice_vjp(v, in, slice_axis_range(in, v.params<SliceAxisParams>(), "slice_axis"));
     })
+    .linear(0)
     .method()
     .doc("A copy of the elements [begin, end) along one axis.")
     .example(R"(

@@ -95,6 +95,7 @@ OP(transpose)
       }
       v.grad(0, transpose(v.head(), TransposeParams{inverse}));
     })
+    .linear(0)
     .method()
     .doc("The array with its axes in another order; without axes, in reverse order.")
     .example(R"(
@@ -119,6 +120,7 @@ OP(SwapAxis)
       permute(call, swapped_order(call.params<SwapAxisParams>(), call.in(0).ndim(), call.name()));
     })
     .vjp([](Vjp& v) { v.grad(0, fn::swap_axis(v.head(), v.params<SwapAxisParams>())); })
+    .linear(0)
     .method()
     .doc("The array with two of its axes exchanged.")
     .example(R"(
@@ -152,6 +154,7 @@ OP(reverse)
       gather_strided(call.in(0), source, call.out());
     })
     .vjp([](Vjp& v) { v.grad(0, reverse(v.head(), v.params<ReverseParams>())); })
+    .linear(0)
     .method()
     .doc("The array with the order of its elements reversed along the given axes.")
     .example(R"(

@@ -1,6 +1,6 @@
 """Interfaces that MXNet kept under ``contrib``."""
 
-from .. import _borrowed, _missing
+from .. import _borrowed
 from . import autograd, ndarray
 from . import ndarray as nd
 
@@ -10,5 +10,4 @@ __getattr__ = _borrowed.borrow(
     __name__,
     "amp=.contrib.amp io=.contrib.io sym=.contrib.symbol symbol=.contrib.symbol "
     "tensorboard=.contrib.tensorboard text=.contrib.text",
-    explain=lambda name: _missing.refuse(__name__, name),
 )

@@ -7,6 +7,7 @@ from collections import OrderedDict, defaultdict
 from typing import Any
 
 from .. import initializer, name, ndarray
+from .._missing import elsewhere
 from ._parameter_dict import ParameterDict, load_all, load_named
 from ._structure import load_structure, save_structure
 from ._summary import print_summary
@@ -19,7 +20,7 @@ class _Thread(threading.local):
 
     scope: Any = None
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.outer: list = []
 
 
@@ -28,7 +29,7 @@ class _BlockScope:
 
     _current = _Thread()
 
-    def __init__(self, block):
+    def __init__(self, block) -> None:
         self._block = block
         self._counter: dict = {}
 
@@ -106,7 +107,12 @@ class Block:
     ['net_dense0_weight', 'net_dense0_bias', 'net_dense1_weight', 'net_dense1_bias']
     """
 
-    def __init__(self, prefix=None, params=None):
+    def __init__(self, prefix=None, params=None) -> None:
+        if not isinstance(prefix, (str, type(None))):
+            raise TypeError(
+                f"{type(self).__name__}: prefix must be a str, got a {type(prefix).__name__}; "
+                "add() puts blocks into a container"
+            )
         self._children: OrderedDict = OrderedDict()
         self._reg_params: dict = {}
         self._forward_pre_hooks: OrderedDict = OrderedDict()
@@ -174,7 +180,7 @@ class Block:
         """The prefix without the underscore at its end."""
         return self._name
 
-    def name_scope(self):
+    def name_scope(self) -> Any:
         """A ``with`` block: the names of blocks made in it begin with this block's prefix."""
         return self._scope
 
@@ -183,7 +189,7 @@ class Block:
         """The parameters of this block itself; :meth:`collect_params` has those of all inside."""
         return self._params
 
-    def collect_params(self, select=None):
+    def collect_params(self, select=None) -> ParameterDict:
         """The parameters of the block and of the blocks in it.
 
         Parameters
@@ -235,8 +241,14 @@ class Block:
             found.update(child._collect_params_with_prefix(prefix + key))
         return found
 
-    def register_child(self, block, name=None):
+    def register_child(self, block, name=None) -> None:
         """Makes a block belong to this one, under a name or the next number."""
+        if not isinstance(block, Block):
+            hint = "; give blocks one by one, as in add(*blocks)" if _is_list(block) else ""
+            raise TypeError(
+                f"{type(self).__name__}: a child must be a Block, got a "
+                f"{type(block).__name__}{hint}; nn.Lambda makes a block of a function"
+            )
         self._children[str(len(self._children)) if name is None else name] = block
 
     def initialize(
@@ -245,28 +257,28 @@ class Block:
         ctx=None,
         verbose=False,
         force_reinit=False,
-    ):
+    ) -> None:
         """Initializes the parameters of the block and of the blocks in it.
 
         The arguments are as of :meth:`ParameterDict.initialize`.
         """
         self.collect_params().initialize(init, ctx, verbose, force_reinit)
 
-    def cast(self, dtype):
+    def cast(self, dtype) -> None:
         """Casts all parameters to another data type."""
         for child in self._children.values():
             child.cast(dtype)
         for param in self.params.values():
             param.cast(dtype)
 
-    def apply(self, fn):
+    def apply(self, fn) -> Any:
         """Calls ``fn(block)`` for the blocks inside, then for this one; returns the block."""
         for child in self._children.values():
             child.apply(fn)
         fn(self)
         return self
 
-    def hybridize(self, active=True, **kwargs):
+    def hybridize(self, active=True, **kwargs) -> None:
         """Has the hybrid blocks inside run as graphs; see :meth:`HybridBlock.hybridize`."""
         for child in self._children.values():
             child.hybridize(active, **kwargs)
@@ -307,7 +319,7 @@ class Block:
 
     # ---- calls
 
-    def __call__(self, *args):
+    def __call__(self, *args) -> Any:
         if self._forward_pre_hooks:
             for hook in list(self._forward_pre_hooks.values()):
                 hook(self, args)
@@ -317,11 +329,11 @@ class Block:
                 hook(self, args, out)
         return out
 
-    def forward(self, *args):
+    def forward(self, *args) -> Any:
         """What the block computes; a subclass defines it."""
         raise NotImplementedError(f"{type(self).__name__} does not define forward")
 
-    def summary(self, *inputs):
+    def summary(self, *inputs) -> None:
         """Prints a table of the blocks inside with the shapes of their results.
 
         Parameters
@@ -338,7 +350,7 @@ class Block:
 
     # ---- files
 
-    def save_parameters(self, filename, deduplicate=False):
+    def save_parameters(self, filename, deduplicate=False) -> None:
         """Writes the values of all parameters to a ``.params`` file.
 
         They are named by the attributes that lead to them, such as ``features.0.weight``, so that
@@ -365,7 +377,7 @@ class Block:
         ignore_extra=False,
         cast_dtype=False,
         dtype_source="current",
-    ):
+    ) -> None:
         """Reads the values of all parameters from a file.
 
         Files of :meth:`save_parameters`, of ``collect_params().save()`` and of
@@ -445,6 +457,10 @@ class Block:
         self.load_parameters(filename, ctx, allow_missing, ignore_extra)
 
 
+def _is_list(value):
+    return isinstance(value, (list, tuple))
+
+
 def _has_other_block(container, own):
     """Whether there is a block in a container, or in one inside, that is none of `own`."""
     items = container.values() if isinstance(container, dict) else container
@@ -455,3 +471,19 @@ def _has_other_block(container, own):
         elif isinstance(item, (list, tuple, dict)) and _has_other_block(item, own):
             return True
     return False
+
+
+# What PyTorch's modules have, and what to write instead.
+elsewhere(
+    Block,
+    """
+    eval: modes are of the computation: autograd.record() trains, without it a block predicts
+    load_state_dict: net.load_parameters(file)
+    named_parameters: net.collect_params().items()
+    parameters: net.collect_params().values()
+    state_dict: net.save_parameters(file), or net.collect_params()
+    to: net.collect_params().reset_ctx(ctx), or net.cast(dtype)
+    train: modes are of the computation: autograd.record() trains, without it a block predicts
+    zero_grad: net.collect_params().zero_grad(); backward() overwrites gradients by default
+    """,
+)

@@ -59,13 +59,13 @@ class HybridBlock(Block):
     [1.0, 2.0]
     """
 
-    def __init__(self, prefix=None, params=None):
+    def __init__(self, prefix=None, params=None) -> None:
         super().__init__(prefix=prefix, params=params)
         self._active = False
         self._flags: list = []
         self._backend = None
         self._backend_opts: dict = {}
-        self._callback = None
+        self._callback: Any = None
         self._monitor_all = False
         self._in_format: Any = None
         self._out_format: Any = None

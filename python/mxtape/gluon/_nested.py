@@ -11,6 +11,7 @@ from ..symbol import Symbol
 def flatten(nested, what):
     """The arrays or symbols of a nested list in order, without Nones, and its form.
 
+    >>> from mxtape.gluon._nested import flatten
     >>> import mxtape as mx
     >>> x = mx.nd.zeros((1,))
     >>> flatten([x, [x, None]], "input")[1]
@@ -42,6 +43,7 @@ def regroup(flat, form):
 
     Of a symbol with several outputs there are as many items, which become a list.
 
+    >>> from mxtape.gluon._nested import regroup
     >>> regroup(iter([1, 2, 3, 4]), [0, [2, 0], -1])
     [1, [[2, 3], 4], None]
     """
@@ -57,6 +59,7 @@ def regroup(flat, form):
 def same_form(form, other):
     """Whether two lists are nested in one way; Nones at their ends do not count.
 
+    >>> from mxtape.gluon._nested import same_form
     >>> same_form([0, -1], [0]), same_form([0], [[0]])
     (True, False)
     """

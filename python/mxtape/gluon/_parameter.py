@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import autograd, initializer, ndarray, registry, symbol
 from .._loader import core as _core
-from ..base import MXNetError
+from ..base import MXNetError, numeric_types
 from ..context import Context, check_context, cpu, current_context
 from ..util import is_np_shape
 from .utils import shape_is_known
@@ -109,12 +109,17 @@ class Parameter:
         differentiable=True,
         stype="default",
         grad_stype="default",
-    ):
+    ) -> None:
         for key, value in (("stype", stype), ("grad_stype", grad_stype)):
             if value not in _STORAGE_TYPES:
                 raise AssertionError(
                     f"Parameter {name}: {key} must be one of {_STORAGE_TYPES}, got {value!r}"
                 )
+        if isinstance(init, numeric_types):
+            raise TypeError(
+                f"Parameter {name}: expected an initializer or its name, got the number {init!r}; "
+                f"mx.init.Constant({init!r}) fills with it, mx.init.Normal({init!r}) draws"
+            )
         self.name = name
         self.lr_mult = lr_mult
         self.wd_mult = wd_mult
@@ -248,7 +253,7 @@ class Parameter:
         ctx=None,
         default_init=initializer.Uniform(),  # noqa: B008 (MXNet's default)
         force_reinit=False,
-    ):
+    ) -> None:
         """Gives the parameter its values on all contexts, or has it wait for its shape.
 
         Parameters
@@ -405,7 +410,7 @@ class Parameter:
             "block.params has not"
         )
 
-    def data(self, ctx=None):
+    def data(self, ctx=None) -> ndarray.NDArray:
         """The values on one context: the array itself.
 
         Parameters
@@ -426,7 +431,7 @@ class Parameter:
         """The values on all contexts, in the order of :meth:`list_ctx`."""
         return self._check_and_get(self._data, list)
 
-    def grad(self, ctx=None):
+    def grad(self, ctx=None) -> ndarray.NDArray:
         """The gradient on one context; the parameter and the errors are as of :meth:`data`."""
         self._check_grad()
         return self._check_and_get(self._grad, ctx)
@@ -442,7 +447,7 @@ class Parameter:
                 f"Parameter {self.name} has no gradient: its grad_req is {self.grad_req!r}"
             )
 
-    def list_ctx(self):
+    def list_ctx(self) -> list[Context]:
         """The contexts that the values are on, or will be."""
         if self._data is not None:
             return self._ctx_list
@@ -460,7 +465,7 @@ class Parameter:
             numbers[ctx.device_id] = i
         return found
 
-    def set_data(self, data):
+    def set_data(self, data) -> None:
         """Writes values to the arrays of all contexts.
 
         A parameter that waits for its shape has it then, and begins with these values.
@@ -479,7 +484,7 @@ class Parameter:
         for array in self._data:
             array[:] = data
 
-    def reset_ctx(self, ctx):
+    def reset_ctx(self, ctx) -> None:
         """Moves the values to other contexts; where there are several copies, their mean."""
         contexts = [check_context(c, f"Parameter {self.name}") for c in _context_list(ctx)]
         if self._data is not None:
@@ -499,12 +504,12 @@ class Parameter:
         copies = [array.as_in_context(cpu()) for array in self.list_data()]
         return ndarray.add_n(*copies) / len(copies) if len(copies) > 1 else copies[0].copy()
 
-    def zero_grad(self):
+    def zero_grad(self) -> None:
         """Fills the gradients with zeros; they have no effect where `grad_req` is 'null'."""
         for gradient in self._grad or ():
             gradient[:] = 0
 
-    def cast(self, dtype):
+    def cast(self, dtype) -> None:
         """Converts the values and makes gradients of the new type, which keep their values."""
         self._dtype = dtype
         self._var = None
@@ -571,7 +576,7 @@ class Constant(Parameter):
     [2.0, 4.0]
     """
 
-    def __init__(self, name, value):
+    def __init__(self, name, value) -> None:
         if not isinstance(value, ndarray.NDArray):
             value = ndarray.array(value)
         self.value = value

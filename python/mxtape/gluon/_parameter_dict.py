@@ -29,7 +29,7 @@ class ParameterDict:
     ['net_weight']
     """
 
-    def __init__(self, prefix="", shared=None):
+    def __init__(self, prefix="", shared=None) -> None:
         self._prefix = prefix
         self._params: OrderedDict = OrderedDict()
         self._shared = shared

@@ -32,7 +32,7 @@ class SymbolBlock(HybridBlock):
     ((2, 4), ['fc_weight', 'fc_bias'])
     """
 
-    def __init__(self, outputs, inputs, params=None):
+    def __init__(self, outputs, inputs, params=None) -> None:
         super().__init__(prefix=None, params=None)
         self._prefix = ""
         self._params = ParameterDict("", params)
@@ -143,6 +143,7 @@ def _known_dtypes(output):
 def _common_prefix(names):
     """What all names begin with.
 
+    >>> from mxtape.gluon._symbol_block import _common_prefix
     >>> _common_prefix(["net_weight", "net_bias"])
     'net_'
     """

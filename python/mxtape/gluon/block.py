@@ -13,6 +13,7 @@ __all__ = ["Block", "HybridBlock", "SymbolBlock"]
 def _regroup(args, fmt):
     """The inverse of ``_flatten``: a flat list as nested lists of this form.
 
+    >>> from mxtape.gluon.block import _regroup
     >>> _regroup([1, 2, 3], [0, [0, -1], 0])
     [1, [2, None], 3]
     """

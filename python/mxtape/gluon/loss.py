@@ -11,8 +11,8 @@ still counts as an element of the mean.
 
 import math
 
-from .. import ndarray
-from ..base import numeric_types
+from .. import _missing, ndarray
+from ..base import MXNetError, numeric_types
 from ..util import is_np_array  # noqa: F401 (programs find it here)
 from .block import HybridBlock
 
@@ -51,7 +51,13 @@ def _reshape_like(F, x, y):
     """`x` in the shape of `y`."""
     if F is not ndarray:
         return F.reshape_like(x, y)
-    return x if x.shape == y.shape else x.reshape(y.shape)
+    if x.shape == y.shape:
+        return x
+    if x.size != y.size:
+        raise MXNetError(
+            f"loss: pred has shape {y.shape} and label {x.shape}; expected as many elements in both"
+        )
+    return x.reshape(y.shape)
 
 
 class Loss(HybridBlock):
@@ -79,7 +85,7 @@ class Loss(HybridBlock):
     <NDArray 2 @cpu(0)>
     """
 
-    def __init__(self, weight, batch_axis, **kwargs):
+    def __init__(self, weight, batch_axis, **kwargs) -> None:
         super().__init__(**kwargs)
         self._batch_axis = batch_axis
         self._weight = weight
@@ -117,7 +123,7 @@ class L2Loss(Loss):
     <NDArray 2 @cpu(0)>
     """
 
-    def __init__(self, weight=1.0, batch_axis=0, **kwargs):
+    def __init__(self, weight=1.0, batch_axis=0, **kwargs) -> None:
         super().__init__(weight, batch_axis, **kwargs)
 
     def hybrid_forward(self, F, pred, label, sample_weight=None):
@@ -140,7 +146,7 @@ class L1Loss(Loss):
     <NDArray 2 @cpu(0)>
     """
 
-    def __init__(self, weight=None, batch_axis=0, **kwargs):
+    def __init__(self, weight=None, batch_axis=0, **kwargs) -> None:
         super().__init__(weight, batch_axis, **kwargs)
 
     def hybrid_forward(self, F, pred, label, sample_weight=None):
@@ -171,7 +177,7 @@ class HuberLoss(Loss):
     <NDArray 2 @cpu(0)>
     """
 
-    def __init__(self, rho=1, weight=None, batch_axis=0, **kwargs):
+    def __init__(self, rho=1, weight=None, batch_axis=0, **kwargs) -> None:
         super().__init__(weight, batch_axis, **kwargs)
         self._rho = rho
 
@@ -209,7 +215,7 @@ class SigmoidBinaryCrossEntropyLoss(Loss):
     [0.6930000185966492, 0.6930000185966492, 0.0, 50.0]
     """
 
-    def __init__(self, from_sigmoid=False, weight=None, batch_axis=0, **kwargs):
+    def __init__(self, from_sigmoid=False, weight=None, batch_axis=0, **kwargs) -> None:
         super().__init__(weight, batch_axis, **kwargs)
         self._from_sigmoid = from_sigmoid
 
@@ -275,7 +281,7 @@ class SoftmaxCrossEntropyLoss(Loss):
         weight=None,
         batch_axis=0,
         **kwargs,
-    ):
+    ) -> None:
         super().__init__(weight, batch_axis, **kwargs)
         self._axis, self._sparse_label = axis, sparse_label
         self._from_logits = from_logits
@@ -283,10 +289,23 @@ class SoftmaxCrossEntropyLoss(Loss):
     def hybrid_forward(self, F, pred, label, sample_weight=None):
         logs = pred if self._from_logits else F.log_softmax(pred, self._axis)
         if self._sparse_label:
+            if F is ndarray:
+                self._check_classes(pred, label)
             chosen = F.pick(logs, label, axis=self._axis, keepdims=True)
         else:
             chosen = F.sum(logs * _reshape_like(F, label, logs), axis=self._axis, keepdims=True)
         return self._of_samples(F, -chosen, sample_weight)
+
+    def _check_classes(self, pred, label):
+        """Refuses labels that are not one class for each sample."""
+        axis = self._axis % len(pred.shape)
+        samples = pred.shape[:axis] + pred.shape[axis + 1 :]
+        if label.size != math.prod(samples):
+            hint = "; distributions need sparse_label=False" if label.shape == pred.shape else ""
+            raise MXNetError(
+                f"{type(self).__name__}: pred has shape {pred.shape} and label {label.shape}; "
+                f"expected the numbers of classes, of shape {samples}{hint}"
+            )
 
 
 SoftmaxCELoss = SoftmaxCrossEntropyLoss
@@ -322,7 +341,7 @@ class KLDivLoss(Loss):
     <NDArray 1 @cpu(0)>
     """
 
-    def __init__(self, from_logits=True, axis=-1, weight=None, batch_axis=0, **kwargs):
+    def __init__(self, from_logits=True, axis=-1, weight=None, batch_axis=0, **kwargs) -> None:
         super().__init__(weight, batch_axis, **kwargs)
         self._axis = axis
         self._from_logits = from_logits
@@ -373,7 +392,7 @@ class CTCLoss(Loss):
     <NDArray 1 @cpu(0)>
     """
 
-    def __init__(self, layout="NTC", label_layout="NT", weight=None, **kwargs):
+    def __init__(self, layout="NTC", label_layout="NT", weight=None, **kwargs) -> None:
         for given, allowed in ((layout, ("NTC", "TNC")), (label_layout, ("NT", "TN"))):
             if given not in allowed:
                 raise AssertionError(f"CTCLoss: layout {given!r} is not one of {allowed}")
@@ -424,7 +443,7 @@ class HingeLoss(Loss):
     <NDArray 2 @cpu(0)>
     """
 
-    def __init__(self, margin=1, weight=None, batch_axis=0, **kwargs):
+    def __init__(self, margin=1, weight=None, batch_axis=0, **kwargs) -> None:
         super().__init__(weight, batch_axis, **kwargs)
         self._margin = margin
 
@@ -445,7 +464,7 @@ class SquaredHingeLoss(Loss):
     <NDArray 2 @cpu(0)>
     """
 
-    def __init__(self, margin=1, weight=None, batch_axis=0, **kwargs):
+    def __init__(self, margin=1, weight=None, batch_axis=0, **kwargs) -> None:
         super().__init__(weight, batch_axis, **kwargs)
         self._margin = margin
 
@@ -479,7 +498,7 @@ class LogisticLoss(Loss):
     [0.6930000185966492, 0.0, 50.0]
     """
 
-    def __init__(self, weight=None, batch_axis=0, label_format="signed", **kwargs):
+    def __init__(self, weight=None, batch_axis=0, label_format="signed", **kwargs) -> None:
         super().__init__(weight, batch_axis, **kwargs)
         if label_format not in ("signed", "binary"):
             raise ValueError(
@@ -524,7 +543,7 @@ class TripletLoss(Loss):
     <NDArray 1 @cpu(0)>
     """
 
-    def __init__(self, margin=1, weight=None, batch_axis=0, **kwargs):
+    def __init__(self, margin=1, weight=None, batch_axis=0, **kwargs) -> None:
         super().__init__(weight, batch_axis, **kwargs)
         self._margin = margin
 
@@ -565,7 +584,9 @@ class PoissonNLLLoss(Loss):
     <NDArray 1 @cpu(0)>
     """
 
-    def __init__(self, weight=None, from_logits=True, batch_axis=0, compute_full=False, **kwargs):
+    def __init__(
+        self, weight=None, from_logits=True, batch_axis=0, compute_full=False, **kwargs
+    ) -> None:
         super().__init__(weight, batch_axis, **kwargs)
         self._compute_full = compute_full
         self._from_logits = from_logits
@@ -609,7 +630,7 @@ class CosineEmbeddingLoss(Loss):
     [[1.0], [0.7099999785423279]]
     """
 
-    def __init__(self, weight=None, batch_axis=0, margin=0, **kwargs):
+    def __init__(self, weight=None, batch_axis=0, margin=0, **kwargs) -> None:
         super().__init__(weight, batch_axis, **kwargs)
         self._margin = margin
 
@@ -668,7 +689,7 @@ class SDMLLoss(Loss):
     <NDArray 2 @cpu(0)>
     """
 
-    def __init__(self, smoothing_parameter=0.3, weight=1.0, batch_axis=0, **kwargs):
+    def __init__(self, smoothing_parameter=0.3, weight=1.0, batch_axis=0, **kwargs) -> None:
         super().__init__(weight, batch_axis, **kwargs)
         self.kl_loss = KLDivLoss(from_logits=True)
         self.smoothing_parameter = smoothing_parameter
@@ -691,3 +712,7 @@ class SDMLLoss(Loss):
         number = F.contrib.arange_like(counted, axis=0)
         diagonal = F.broadcast_equal(F.expand_dims(number, axis=1), F.expand_dims(number, axis=0))
         return F.where(diagonal, ones * (1 - self.smoothing_parameter), rest)
+
+
+def __getattr__(name):
+    _missing.refuse(__name__, name)

@@ -4,6 +4,7 @@ from typing import Any
 
 from .. import optimizer as opt
 from .._loader import core as _core
+from .._missing import elsewhere
 from ..autograd import is_recording
 from ..base import MXNetError
 from ..kvstore import KVStore
@@ -41,7 +42,7 @@ class Trainer:
     >>> import mxtape as mx
     >>> net = mx.gluon.nn.Dense(1, in_units=2)
     >>> net.initialize(mx.init.One())
-    >>> trainer = Trainer(net.collect_params(), "sgd", {"learning_rate": 0.5})
+    >>> trainer = mx.gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": 0.5})
     >>> x = mx.nd.array([[1.0, 2.0], [3.0, 4.0]])
     >>> with mx.autograd.record():
     ...     loss = net(x).sum()
@@ -59,18 +60,21 @@ class Trainer:
         kvstore="device",
         compression_params=None,
         update_on_kvstore=None,
-    ):
+    ) -> None:
         self._params = _listed(params)
         self._param2idx = {param.name: index for index, param in enumerate(self._params)}
         # Programs read these two: sparse arrays are not supported.
         self._contains_sparse_weight = self._contains_sparse_grad = False
         self._compression_params = compression_params
         self._contexts = self._check_contexts()
+        self._watched: list = []
         self._init_optimizer(optimizer, optimizer_params)
         self._scale = self._optimizer.rescale_grad
         self._kvstore_params = {"kvstore": kvstore, "update_on_kvstore": update_on_kvstore}
         self._reset_kvstore()
         for param in self._params:
+            if param._trainer is not None:
+                param._trainer._unwatch()
             param._set_trainer(self)
 
     def _check_contexts(self):
@@ -96,11 +100,17 @@ class Trainer:
             self._optimizer = optimizer
         else:
             options = optimizer_params or {}
+            if not isinstance(options, dict):
+                raise TypeError(
+                    "Trainer: optimizer_params must be a dict such as {'learning_rate': 0.1}, got "
+                    f"{options!r}"
+                )
             self._optimizer = opt.create(optimizer, param_dict=by_index, **options)
         self._updaters = [opt.get_updater(self._optimizer) for _ in self._contexts]
 
     def _reset_kvstore(self):
         """Forgets the store; the next step makes it again."""
+        self._unwatch()
         self._kv_initialized = False
         self._kvstore: Any = None
         self._distributed = None
@@ -150,12 +160,27 @@ class Trainer:
             arrays = [param.list_data() for param in ready]
             if isinstance(store, KVStore):
                 store.broadcast(keys, [copies[0] for copies in arrays], arrays)
-                if self._distributed and self._update_on_kvstore and len(self._contexts) == 1:
-                    store._share(keys, [copies[0] for copies in arrays])
+                if self._distributed and len(self._contexts) == 1:
+                    self._join_store(keys, [copies[0] for copies in arrays])
             else:
                 for key, copies in zip(keys, arrays):
                     store.broadcast(key, copies[0], copies)
         self._params_to_init = waiting
+
+    def _join_store(self, keys, arrays):
+        """Over processes: one memory for weights and values, sums while backward still runs."""
+        store = self._kvstore
+        if self._update_on_kvstore:
+            store._share(keys, arrays)
+        if store.sum_during_backward:
+            for key, array in zip(keys, arrays):
+                if self._params[key].grad_req == "write":
+                    self._watched.append(store._watch(key, array))
+
+    def _unwatch(self):
+        for watched in self._watched:
+            watched.remove()
+        self._watched = []
 
     def _prepare(self):
         """Makes the store and gives it parameters, where that is still to be done."""
@@ -164,16 +189,16 @@ class Trainer:
         self._init_params()
 
     @property
-    def optimizer(self):
+    def optimizer(self) -> Any:
         """The optimizer; after :meth:`load_states`, the one that was loaded."""
         return self._optimizer
 
     @property
-    def learning_rate(self):
+    def learning_rate(self) -> float:
         """The learning rate, before the parameters' multipliers."""
         return self._optimizer.learning_rate
 
-    def set_learning_rate(self, lr):
+    def set_learning_rate(self, lr) -> None:
         """Sets the learning rate of an optimizer that has no schedule.
 
         Parameters
@@ -187,7 +212,7 @@ class Trainer:
         """
         self._optimizer.set_learning_rate(lr)
 
-    def step(self, batch_size, ignore_stale_grad=False):
+    def step(self, batch_size, ignore_stale_grad=False) -> None:
         """Adds up the gradients of all contexts and workers, and updates the parameters.
 
         Call it after ``backward``, outside ``record()``.
@@ -208,6 +233,8 @@ class Trainer:
         DeferredInitializationError
             The shape of a parameter is not known: the layer has not been called.
         """
+        if not batch_size > 0:
+            raise ValueError(f"Trainer.step: batch_size must be above 0, got {batch_size!r}")
         self._check_and_rescale_grad(self._scale / batch_size)
         self._prepare()
         self._check_initialized()
@@ -220,7 +247,7 @@ class Trainer:
         if self._update_on_kvstore or not self._has_overflow():
             self._update(ignore_stale_grad)
 
-    def allreduce_grads(self):
+    def allreduce_grads(self) -> None:
         """Adds up the gradients of all contexts and workers, without an update.
 
         To do something with the sums, such as clipping by their norm, before :meth:`update`.
@@ -235,7 +262,7 @@ class Trainer:
         >>> import mxtape as mx
         >>> net = mx.gluon.nn.Dense(1, in_units=2)
         >>> net.initialize()
-        >>> trainer = Trainer(net.collect_params(), "sgd", update_on_kvstore=False)
+        >>> trainer = mx.gluon.Trainer(net.collect_params(), "sgd", update_on_kvstore=False)
         >>> with mx.autograd.record():
         ...     loss = net(mx.nd.ones((4, 2))).sum()
         >>> loss.backward()
@@ -248,7 +275,7 @@ class Trainer:
         self._refuse_on_store("allreduce_grads")
         self._allreduce_grads()
 
-    def update(self, batch_size, ignore_stale_grad=False):
+    def update(self, batch_size, ignore_stale_grad=False) -> None:
         """Updates the parameters with the gradients as they are: :meth:`step` without the sums.
 
         Parameters
@@ -355,7 +382,7 @@ class Trainer:
             "all rows"
         )
 
-    def save_states(self, fname):
+    def save_states(self, fname) -> None:
         """Writes the optimizer with its states, schedule and counts of updates to a file.
 
         :meth:`load_states` reads it, here and in MXNet 1.9.1.
@@ -382,7 +409,7 @@ class Trainer:
         with open(fname, "wb") as f:
             f.write(states)
 
-    def load_states(self, fname):
+    def load_states(self, fname) -> None:
         """Goes on from a file that :meth:`save_states` wrote, here or in MXNet.
 
         The optimizer, its settings, schedule and counts of updates become those of the file. It
@@ -410,6 +437,12 @@ class Trainer:
         self._optimizer.param_dict = dict(enumerate(self._params))
 
 
+elsewhere(
+    Trainer,
+    "zero_grad: backward() overwrites gradients by default; net.collect_params().zero_grad()",
+)
+
+
 def _fail_stale(param, data):
     raise UserWarning(
         f"the gradient of parameter {param.name} on {data.context} is stale: backward has not "
@@ -423,9 +456,10 @@ def _listed(params):
     if isinstance(params, (dict, ParameterDict)):
         params = [params[name] for name in sorted(params.keys())]
     if not isinstance(params, (list, tuple)):
+        hint = "; did you mean net.collect_params()?" if hasattr(params, "collect_params") else ""
         raise ValueError(
             "Trainer: params must be a ParameterDict, a dict, or a list or tuple of Parameter; "
-            f"got {type(params).__name__}"
+            f"got {type(params).__name__}{hint}"
         )
     for param in params:
         if not isinstance(param, Parameter):

@@ -8,7 +8,7 @@ import warnings
 import weakref
 from typing import Any
 
-from .. import ndarray
+from .. import _missing, ndarray
 from ..base import MXNetError
 from ..util import is_np_array, is_np_shape  # noqa: F401 (is_np_array is offered)
 
@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 
-def split_data(data, num_slice, batch_axis=0, even_split=True):
+def split_data(data, num_slice, batch_axis=0, even_split=True) -> list[ndarray.NDArray]:
     """Cuts an array into slices along one axis.
 
     Parameters
@@ -52,6 +52,8 @@ def split_data(data, num_slice, batch_axis=0, even_split=True):
     >>> [part.shape for part in mx.gluon.utils.split_data(batch, 2, even_split=False)]
     [(3,), (2,)]
     """
+    if num_slice < 1:
+        raise ValueError(f"split_data: num_slice must be 1 or more, got {num_slice}")
     size = data.shape[batch_axis]
     if even_split and size % num_slice != 0:
         raise ValueError(
@@ -70,7 +72,7 @@ def split_data(data, num_slice, batch_axis=0, even_split=True):
     ]
 
 
-def split_and_load(data, ctx_list, batch_axis=0, even_split=True):
+def split_and_load(data, ctx_list, batch_axis=0, even_split=True) -> list[ndarray.NDArray]:
     """Cuts an array into as many slices as there are contexts, and puts one on each.
 
     Parameters
@@ -91,6 +93,11 @@ def split_and_load(data, ctx_list, batch_axis=0, even_split=True):
     >>> [part.context for part in parts], parts[1].asnumpy().tolist()
     ([cpu(0), cpu(1)], [[3.0, 4.0]])
     """
+    if not isinstance(ctx_list, (list, tuple)) or not ctx_list:
+        raise ValueError(
+            "split_and_load: ctx_list must be a list of contexts such as [mx.cpu()], got "
+            f"{ctx_list}"
+        )
     if not isinstance(data, ndarray.NDArray):
         data = ndarray.array(data, ctx=ctx_list[0])
     if len(ctx_list) == 1:
@@ -99,7 +106,7 @@ def split_and_load(data, ctx_list, batch_axis=0, even_split=True):
     return [part.as_in_context(ctx) for part, ctx in zip(slices, ctx_list)]
 
 
-def clip_global_norm(arrays, max_norm, check_isfinite=True):
+def clip_global_norm(arrays, max_norm, check_isfinite=True) -> Any:
     """Scales arrays in place, so that the 2-norm of all of them together is at most `max_norm`.
 
     Parameters
@@ -260,6 +267,7 @@ def _get_repo_url():
 def _get_repo_file_url(namespace, filename):
     """The address of one of these files. Nothing here downloads it.
 
+    >>> from mxtape.gluon.utils import _get_repo_file_url
     >>> _get_repo_file_url("gluon/dataset/mnist", "labels.gz").rpartition(".com/")[2]
     'gluon/dataset/mnist/labels.gz'
     """
@@ -269,6 +277,7 @@ def _get_repo_file_url(namespace, filename):
 def shape_is_known(shape):
     """Whether a shape has no unknown extent: 0, or -1 under NumPy's shapes; False for None.
 
+    >>> from mxtape.gluon.utils import shape_is_known
     >>> shape_is_known((2, 0)), shape_is_known((2, 3)), shape_is_known(None)
     (False, True, False)
     """
@@ -292,3 +301,7 @@ def _brief_print_list(names, limit=7):
         half = limit // 2
         names = [*names[:half], "...", *names[-half:]]
     return ", ".join(names)
+
+
+def __getattr__(name):
+    _missing.refuse(__name__, name)

@@ -139,7 +139,7 @@ class ResizeAug(Augmenter):
     Examples
     --------
     >>> import mxtape as mx
-    >>> ResizeAug(20)(mx.nd.zeros((40, 60, 3))).shape
+    >>> mx.image.ResizeAug(20)(mx.nd.zeros((40, 60, 3))).shape
     (20, 30, 3)
     """
 
@@ -515,7 +515,8 @@ def CreateAugmenter(
 
     Examples
     --------
-    >>> for augmenter in CreateAugmenter((3, 300, 300), resize=350, rand_mirror=True):
+    >>> import mxtape as mx
+    >>> for augmenter in mx.image.CreateAugmenter((3, 300, 300), resize=350, rand_mirror=True):
     ...     print(augmenter.dumps())
     ["resizeaug", {"size": 350, "interp": 2}]
     ["centercropaug", {"size": [300, 300], "interp": 2}]

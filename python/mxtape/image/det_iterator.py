@@ -44,14 +44,14 @@ part_index, num_parts, data_name, label_name, last_batch_handle
     --------
     >>> import os, tempfile
     >>> import numpy as np
-    >>> from mxtape import recordio
+    >>> from mxtape import image, recordio
     >>> folder = tempfile.TemporaryDirectory()
     >>> path = os.path.join(folder.name, "a.rec")
     >>> with recordio.MXRecordIO(path, "w") as record:
     ...     label = [2, 5, 7, 0.25, 0.0, 0.75, 0.5]  # one box, of class 7
     ...     picture = np.zeros((8, 10, 3), "uint8")
     ...     record.write(recordio.pack_img(recordio.IRHeader(0, label, 0, 0), picture))
-    >>> batch = ImageDetIter(1, (3, 16, 16), path_imgrec=path).next()
+    >>> batch = image.ImageDetIter(1, (3, 16, 16), path_imgrec=path).next()
     >>> batch.data[0].shape, batch.label[0].asnumpy().tolist()
     ((1, 3, 16, 16), [[[7.0, 0.25, 0.0, 0.75, 0.5]]])
     >>> folder.cleanup()

@@ -69,7 +69,7 @@ class DetBorrowAug(DetAugmenter):
     Examples
     --------
     >>> import mxtape as mx
-    >>> augmenter = DetBorrowAug(mx.image.CastAug())
+    >>> augmenter = mx.image.DetBorrowAug(mx.image.CastAug())
     >>> augmenter.dumps()
     ['detborrowaug', '["castaug", {"type": "float32"}]']
     """
@@ -384,7 +384,8 @@ def CreateMultiRandCropAugmenter(
 
     Examples
     --------
-    >>> crops = CreateMultiRandCropAugmenter(min_object_covered=[0.1, 0.5, 0.9])
+    >>> import mxtape as mx
+    >>> crops = mx.image.CreateMultiRandCropAugmenter(min_object_covered=[0.1, 0.5, 0.9])
     >>> [crop.min_object_covered for crop in crops.aug_list]
     [0.1, 0.5, 0.9]
     """
@@ -454,7 +455,8 @@ inter_method
 
     Examples
     --------
-    >>> for augmenter in CreateDetAugmenter((3, 300, 300), rand_mirror=True):
+    >>> import mxtape as mx
+    >>> for augmenter in mx.image.CreateDetAugmenter((3, 300, 300), rand_mirror=True):
     ...     print(augmenter.dumps())
     ["dethorizontalflipaug", {"p": 0.5}]
     ['detborrowaug', '["forceresizeaug", {"size": [300, 300], "interp": 2}]']

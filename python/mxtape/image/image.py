@@ -82,14 +82,15 @@ def imdecode(buf, flag=1, to_rgb=True, out=None):
 
     Examples
     --------
+    >>> import mxtape as mx
     >>> import numpy as np
     >>> from mxtape import recordio
     >>> picture = np.arange(12, dtype="uint8").reshape(2, 2, 3)
     >>> header, png = recordio.unpack(
     ...     recordio.pack_img(recordio.IRHeader(0, 0, 0, 0), picture, img_fmt=".png"))
-    >>> imdecode(png, to_rgb=False).asnumpy().ravel().tolist()
+    >>> mx.image.imdecode(png, to_rgb=False).asnumpy().ravel().tolist()
     [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]
-    >>> imdecode(png, flag=0).shape
+    >>> mx.image.imdecode(png, flag=0).shape
     (2, 2, 1)
     """
     if not isinstance(buf, (bytes, bytearray, memoryview, np.ndarray, nd.NDArray)):
@@ -154,7 +155,7 @@ def imresize(src, w, h, interp=1, out=None):
     Examples
     --------
     >>> import mxtape as mx
-    >>> imresize(mx.nd.array([[[0], [60]]]), w=4, h=1, interp=0).asnumpy().ravel().tolist()
+    >>> mx.image.imresize(mx.nd.array([[[0], [60]]]), w=4, h=1, interp=0).asnumpy().ravel().tolist()
     [0.0, 0.0, 60.0, 60.0]
     """
     if not isinstance(src, nd.NDArray):
@@ -202,7 +203,8 @@ def scale_down(src_size, size):
 
     Examples
     --------
-    >>> scale_down((640, 480), (720, 120))
+    >>> import mxtape as mx
+    >>> mx.image.scale_down((640, 480), (720, 120))
     (640, 106)
     """
     (width, height), (w, h) = src_size, size
@@ -231,7 +233,7 @@ def resize_short(src, size, interp=2):
     Examples
     --------
     >>> import mxtape as mx
-    >>> resize_short(mx.nd.zeros((30, 50, 3)), 15).shape
+    >>> mx.image.resize_short(mx.nd.zeros((30, 50, 3)), 15).shape
     (15, 25, 3)
     """
     height, width = src.shape[:2]
@@ -268,6 +270,7 @@ def fixed_crop(src, x0, y0, w, h, size=None, interp=2):
 
     Examples
     --------
+    >>> from mxtape.image import fixed_crop
     >>> import mxtape as mx
     >>> fixed_crop(mx.nd.arange(12).reshape((3, 4, 1)), 1, 0, 2, 2).asnumpy()[:, :, 0].tolist()
     [[1.0, 2.0], [5.0, 6.0]]
@@ -308,7 +311,7 @@ def center_crop(src, size, interp=2):
     Examples
     --------
     >>> import mxtape as mx
-    >>> middle, place = center_crop(mx.nd.zeros((30, 50, 3)), (20, 10))
+    >>> middle, place = mx.image.center_crop(mx.nd.zeros((30, 50, 3)), (20, 10))
     >>> middle.shape, place
     ((10, 20, 3), (15, 10, 20, 10))
     """
@@ -325,7 +328,7 @@ def random_crop(src, size, interp=2):
     Examples
     --------
     >>> import mxtape as mx
-    >>> part, (x0, y0, w, h) = random_crop(mx.nd.zeros((30, 50, 3)), (20, 10))
+    >>> part, (x0, y0, w, h) = mx.image.random_crop(mx.nd.zeros((30, 50, 3)), (20, 10))
     >>> part.shape, 0 <= x0 <= 30, 0 <= y0 <= 20, w, h
     ((10, 20, 3), True, True, 20, 10)
     """
@@ -369,7 +372,7 @@ def random_size_crop(src, size, area, ratio, interp=2, **kwargs):
     Examples
     --------
     >>> import mxtape as mx
-    >>> part, (x0, y0, w, h) = random_size_crop(
+    >>> part, (x0, y0, w, h) = mx.image.random_size_crop(
     ...     mx.nd.zeros((30, 50, 3)), (20, 10), area=(0.2, 0.5), ratio=(0.75, 1.333))
     >>> part.shape, 0.15 < w * h / 1500 < 0.55, 0.7 < w / h < 1.4
     ((10, 20, 3), True, True)
@@ -411,7 +414,7 @@ def color_normalize(src, mean, std=None):
     >>> import mxtape as mx
     >>> picture = mx.nd.array([[[4, 6, 8]]])
     >>> mean, std = mx.nd.array([1, 2, 3]), mx.nd.array([1, 2, 5])
-    >>> color_normalize(picture, mean, std).asnumpy().tolist()
+    >>> mx.image.color_normalize(picture, mean, std).asnumpy().tolist()
     [[[3.0, 2.0, 1.0]]]
     """
     for apply, numbers in ((operator.isub, mean), (operator.itruediv, std)):
@@ -450,7 +453,7 @@ def copyMakeBorder(src, top, bot, left, right, type=0, value=0.0, values=(), out
     --------
     >>> import mxtape as mx
     >>> picture = mx.nd.array([[[1], [2], [3]]])
-    >>> copyMakeBorder(picture, 0, 0, 2, 1, type=2).asnumpy().ravel().tolist()
+    >>> mx.image.copyMakeBorder(picture, 0, 0, 2, 1, type=2).asnumpy().ravel().tolist()
     [2.0, 1.0, 1.0, 2.0, 3.0, 3.0]
     """
     widths = (int(top), int(bot)), (int(left), int(right)), (0, 0)
@@ -498,7 +501,7 @@ def imrotate(src, rotation_degrees, zoom_in=False, zoom_out=False):
     --------
     >>> import mxtape as mx
     >>> picture = mx.nd.arange(4).reshape((1, 2, 2))
-    >>> imrotate(picture, 90).asnumpy().round(3)[0].tolist()
+    >>> mx.image.imrotate(picture, 90).asnumpy().round(3)[0].tolist()
     [[1.0, 3.0], [0.0, 2.0]]
     """
     if zoom_in and zoom_out:

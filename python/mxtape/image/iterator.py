@@ -90,6 +90,7 @@ class ImageIter(DataIter):
 
     Examples
     --------
+    >>> import mxtape as mx
     >>> import os, tempfile
     >>> import numpy as np
     >>> from mxtape import recordio
@@ -100,7 +101,7 @@ class ImageIter(DataIter):
     ...         picture = np.full((8, 10, 3), 50 * i, "uint8")
     ...         header = recordio.IRHeader(0, i, i, 0)
     ...         record.write_idx(i, recordio.pack_img(header, picture, img_fmt=".png"))
-    >>> for batch in ImageIter(2, (3, 6, 6), path_imgrec=path, path_imgidx=index):
+    >>> for batch in mx.image.ImageIter(2, (3, 6, 6), path_imgrec=path, path_imgidx=index):
     ...     print(batch.data[0].shape, batch.label[0].asnumpy(), batch.pad)
     (2, 3, 6, 6) [0. 1.] 0
     (2, 3, 6, 6) [2. 0.] 1

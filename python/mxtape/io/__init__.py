@@ -6,6 +6,7 @@
 [([0.0, 1.0], 0), ([2.0, 3.0], 0), ([4.0, 0.0], 1)]
 """
 
+from .. import _missing
 from . import io, utils
 from .arrays import NDArrayIter
 from .files import CSVIter, LibSVMIter, MNISTIter, MXDataIter
@@ -41,3 +42,7 @@ __all__ = [
     "io",
     "utils",
 ]
+
+
+def __getattr__(name):
+    _missing.refuse(__name__, name)

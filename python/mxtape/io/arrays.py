@@ -53,6 +53,7 @@ class NDArrayIter(DataIter):
 
     Examples
     --------
+    >>> from mxtape.io import NDArrayIter
     >>> import mxtape as mx
     >>> batches = NDArrayIter({"x": mx.nd.arange(5)}, batch_size=2, last_batch_handle="roll_over")
     >>> for epoch in range(2):

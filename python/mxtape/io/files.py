@@ -269,12 +269,13 @@ def CSVIter(
 
     Examples
     --------
+    >>> import mxtape as mx
     >>> import tempfile, os
     >>> folder = tempfile.TemporaryDirectory()
     >>> path = os.path.join(folder.name, "data.csv")
     >>> with open(path, "w") as f:
     ...     print("1,2\\n3,4\\n5,6", file=f)
-    >>> batches = CSVIter(data_csv=path, data_shape=(2,), batch_size=2)
+    >>> batches = mx.io.CSVIter(data_csv=path, data_shape=(2,), batch_size=2)
     >>> [(batch.data[0].asnumpy().tolist(), batch.pad) for batch in batches]
     [([[1.0, 2.0], [3.0, 4.0]], 0), ([[5.0, 6.0], [1.0, 2.0]], 1)]
     >>> folder.cleanup()
@@ -382,12 +383,13 @@ def LibSVMIter(
 
     Examples
     --------
+    >>> import mxtape as mx
     >>> import tempfile, os
     >>> folder = tempfile.TemporaryDirectory()
     >>> path = os.path.join(folder.name, "data.svm")
     >>> with open(path, "w") as f:
     ...     print("1 0:0.5 2:1.5\\n-1 1:2", file=f)
-    >>> batch = LibSVMIter(data_libsvm=path, data_shape=(3,), batch_size=2).next()
+    >>> batch = mx.io.LibSVMIter(data_libsvm=path, data_shape=(3,), batch_size=2).next()
     >>> batch.data[0].asnumpy().tolist(), batch.label[0].asnumpy().tolist()
     ([[0.5, 0.0, 1.5], [0.0, 2.0, 0.0]], [1.0, -1.0])
     >>> folder.cleanup()
@@ -477,6 +479,7 @@ def MNISTIter(
 
     Examples
     --------
+    >>> from mxtape.io import MNISTIter
     >>> import os, struct, tempfile
     >>> folder = tempfile.TemporaryDirectory()
     >>> image, label = (os.path.join(folder.name, name) for name in ("image", "label"))

@@ -532,6 +532,7 @@ def ImageRecordIter(*args, **kwargs):
 
     Examples
     --------
+    >>> from mxtape.io import ImageRecordIter
     >>> import os, tempfile
     >>> import numpy as np
     >>> from mxtape import recordio

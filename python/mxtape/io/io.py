@@ -24,7 +24,8 @@ class DataDesc(namedtuple("DataDesc", ["name", "shape"])):
 
     Examples
     --------
-    >>> data = DataDesc("data", (32, 3, 28, 28))
+    >>> import mxtape as mx
+    >>> data = mx.io.DataDesc("data", (32, 3, 28, 28))
     >>> name, shape = data
     >>> shape, data.layout
     ((32, 3, 28, 28), 'NCHW')
@@ -46,7 +47,8 @@ class DataDesc(namedtuple("DataDesc", ["name", "shape"])):
     def get_batch_axis(layout):
         """The axis of a layout that is the batch; 0 for None, -1 where there is no N.
 
-        >>> DataDesc.get_batch_axis("TNC")
+        >>> import mxtape as mx
+        >>> mx.io.DataDesc.get_batch_axis("TNC")
         1
         """
         return 0 if layout is None else layout.find("N")
@@ -55,7 +57,8 @@ class DataDesc(namedtuple("DataDesc", ["name", "shape"])):
     def get_list(shapes, types):
         """Descriptions from lists of (name, shape) and of (name, dtype).
 
-        >>> DataDesc.get_list([("a", (2,))], [("a", "int32")])
+        >>> import mxtape as mx
+        >>> mx.io.DataDesc.get_list([("a", (2,))], [("a", "int32")])
         [DataDesc[a,(2,),int32,NCHW]]
         """
         if types is None:
@@ -84,7 +87,7 @@ class DataBatch:
     Examples
     --------
     >>> import mxtape as mx
-    >>> print(DataBatch([mx.nd.ones((2, 3))]))
+    >>> print(mx.io.DataBatch([mx.nd.ones((2, 3))]))
     DataBatch: data shapes: [(2, 3)] label shapes: None
     """
 
@@ -207,7 +210,7 @@ class ResizeIter(BatchHolder):
     Examples
     --------
     >>> import mxtape as mx
-    >>> five = ResizeIter(mx.io.NDArrayIter(mx.nd.arange(4), batch_size=2), 5)
+    >>> five = mx.io.ResizeIter(mx.io.NDArrayIter(mx.nd.arange(4), batch_size=2), 5)
     >>> [batch.data[0][0].asscalar().item() for batch in five]
     [0.0, 2.0, 0.0, 2.0, 0.0]
     """

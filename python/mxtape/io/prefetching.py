@@ -92,7 +92,7 @@ class PrefetchingIter(BatchHolder):
     >>> import mxtape as mx
     >>> x = mx.io.NDArrayIter(mx.nd.arange(4), batch_size=2)
     >>> y = mx.io.NDArrayIter(mx.nd.arange(4) * 10, batch_size=2)
-    >>> both = PrefetchingIter([x, y], rename_data=[{"data": "x"}, {"data": "y"}])
+    >>> both = mx.io.PrefetchingIter([x, y], rename_data=[{"data": "x"}, {"data": "y"}])
     >>> [name for name, _ in both.provide_data]
     ['x', 'y']
     >>> [[a.asnumpy().tolist() for a in batch.data] for batch in both]

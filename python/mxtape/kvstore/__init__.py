@@ -10,6 +10,7 @@
 [2.0, 2.0]
 """
 
+from .. import _missing
 from . import base, kvstore, kvstore_server
 from .base import KVStoreBase
 from .kvstore import KVStore, create
@@ -24,3 +25,7 @@ __all__ = [
     "kvstore",
     "kvstore_server",
 ]
+
+
+def __getattr__(name):
+    _missing.refuse(__name__, name)

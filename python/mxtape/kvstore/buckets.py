@@ -91,6 +91,10 @@ class Sums:
         """Starts to add up, as the call `what`."""
         self.started = world.sum(self.memory.numpy[: self.used], what)
 
+    def drop(self, key):
+        """Leaves an array out of :meth:`sums`."""
+        self.items = [item for item in self.items if item[0] != key]
+
     def sums(self):
         """Key and sum of each array; the sums are in memory that :meth:`release` gives back."""
         for key, start, shape in self.items:
@@ -138,6 +142,8 @@ class Codes(Sums):
 def pack(codes):
     """Elements -1, 0 and 1, four to a byte.
 
+    >>> from mxtape.kvstore.buckets import pack
+    >>> import numpy as np
     >>> pack(np.array([1, 0, -1, 0, 1], np.int8)).tolist()
     [70, 86]
     """
@@ -151,6 +157,8 @@ def pack(codes):
 def unpacked_sum(rows):
     """What the packed elements of all rows add up to; the last ones fill up a byte.
 
+    >>> from mxtape.kvstore.buckets import unpacked_sum
+    >>> import numpy as np
     >>> unpacked_sum(np.array([[70, 86], [70, 86]], np.uint8)).tolist()
     [2, 0, -2, 0, 2, 0, 0, 0]
     """

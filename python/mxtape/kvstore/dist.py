@@ -1,6 +1,8 @@
 """DistKVStore: parameters that all processes of a program share."""
 
 import collections
+import functools
+import weakref
 
 import numpy as np
 
@@ -9,6 +11,7 @@ from .. import optimizer as opt
 from .._loader import core as _core
 from ..base import MXNetError
 from . import compression, mpi
+from .ahead import Ahead
 from .buckets import Codes, Pool, Sums, sum_dtype
 from .kvstore import KVStore, _by_key
 
@@ -57,6 +60,7 @@ class DistKVStore(KVStore):
         self._filling: dict = {}  # the bucket of each kind that is not under way
         self._under_way: collections.deque = collections.deque()
         self._pending: collections.Counter = collections.Counter()  # sums to come, by key
+        self._ahead = Ahead(self._world, self._pool)
 
     def __reduce__(self):
         raise TypeError(f"a store of type {self.type!r} cannot be pickled: it has connections")
@@ -100,10 +104,24 @@ class DistKVStore(KVStore):
             self._world.wait(started)
             value[:] = whole
 
+    #: Whether a `Trainer` that is made afterwards has gradients added up while backward still runs.
+    sum_during_backward = False
+
+    def _watch(self, key, variable):
+        """Has the gradients of a variable added up as soon as they are complete."""
+        # A hook that held the variable would keep it for ever.
+        hook = functools.partial(self._ahead.add, key, weakref.ref(variable))
+        return variable.register_complete_hook(hook)
+
     def _push(self, by_key):
+        done = self._ahead.take({one: arrays for one, arrays in by_key.items() if len(arrays) == 1})
+        for one in done.keys:
+            self._pending[one] += 1
         for one, arrays in by_key.items():
-            if arrays:
+            if arrays and one not in done.keys:
                 self._fill(one, self._local_sum(one, arrays))
+        for bucket in done.buckets:
+            self._take(bucket)
         self._world.progress()
 
     def _fill(self, key, array):
@@ -149,6 +167,8 @@ class DistKVStore(KVStore):
     def _take(self, bucket):
         """Has the sums of a bucket become values, or update them."""
         rows = [(key, self._as_value(key, total)) for key, total in bucket.sums()]
+        if not rows:
+            return bucket.release()
         for key, _ in rows:
             self._pending[key] -= 1
         if isinstance(self._updater, opt.Updater):

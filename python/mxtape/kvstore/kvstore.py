@@ -47,7 +47,8 @@ def create(name="local"):
 
     Examples
     --------
-    >>> store = create("device")
+    >>> import mxtape as mx
+    >>> store = mx.kv.create("device")
     >>> store.type, store.rank, store.num_workers
     ('device', 0, 1)
     """

@@ -41,7 +41,7 @@ def check_label_shapes(labels, preds, wrap=False, shape=False):
     Examples
     --------
     >>> import mxtape as mx
-    >>> labels, preds = check_label_shapes(mx.nd.ones(2), mx.nd.ones(2), wrap=True)
+    >>> labels, preds = mx.metric.check_label_shapes(mx.nd.ones(2), mx.nd.ones(2), wrap=True)
     >>> len(labels), labels[0].shape
     (1, (2,))
     """
@@ -220,9 +220,10 @@ def create(metric, *args, **kwargs):
 
     Examples
     --------
-    >>> create("top_k_accuracy", top_k=5).name
+    >>> import mxtape as mx
+    >>> mx.metric.create("top_k_accuracy", top_k=5).name
     'top_k_accuracy_5'
-    >>> create(["acc", "ce"]).get()[0]
+    >>> mx.metric.create(["acc", "ce"]).get()[0]
     ['accuracy', 'cross-entropy']
     """
     if callable(metric):
@@ -251,7 +252,7 @@ class CompositeEvalMetric(EvalMetric):
     Examples
     --------
     >>> import mxtape as mx
-    >>> both = CompositeEvalMetric(["acc", "loss"])
+    >>> both = mx.metric.CompositeEvalMetric(["acc", "loss"])
     >>> both.update([mx.nd.array([1])], [mx.nd.array([[0.25, 0.75]])])
     >>> both.get()
     (['accuracy', 'loss'], [1.0, 0.5])
@@ -330,7 +331,7 @@ class CustomMetric(EvalMetric):
     Examples
     --------
     >>> import mxtape as mx
-    >>> metric = CustomMetric(lambda label, pred: abs(label - pred).max(), name="worst")
+    >>> metric = mx.metric.CustomMetric(lambda label, pred: abs(label - pred).max(), name="worst")
     >>> metric.update([mx.nd.array([1, 2])], [mx.nd.array([1, 4])])
     >>> metric.get()[1].item()
     2.0
@@ -373,7 +374,7 @@ def np(numpy_feval, name=None, allow_extra_outputs=False):
 
     >>> import mxtape as mx
     >>> def largest(label, pred): return pred.max()
-    >>> np(largest).name
+    >>> mx.metric.np(largest).name
     'largest'
     """
 

@@ -37,7 +37,7 @@ class Accuracy(EvalMetric):
     Examples
     --------
     >>> import mxtape as mx
-    >>> metric = Accuracy()
+    >>> metric = mx.metric.Accuracy()
     >>> metric.update([mx.nd.array([0, 1, 1])], [mx.nd.array([[0.3, 0.7], [0, 1], [0.4, 0.6]])])
     >>> round(metric.get()[1], 4)
     0.6667
@@ -76,7 +76,7 @@ class TopKAccuracy(EvalMetric):
     Examples
     --------
     >>> import mxtape as mx
-    >>> metric = TopKAccuracy(top_k=2)
+    >>> metric = mx.metric.TopKAccuracy(top_k=2)
     >>> metric.update([mx.nd.array([0, 1])], [mx.nd.array([[0.1, 0.3, 0.6], [0.2, 0.3, 0.5]])])
     >>> metric.get()
     ('top_k_accuracy_2', 0.5)
@@ -214,7 +214,7 @@ class F1(_TwoClasses):
     Examples
     --------
     >>> import mxtape as mx
-    >>> metric = F1()
+    >>> metric = mx.metric.F1()
     >>> metric.update([mx.nd.array([1, 1, 0])], [mx.nd.array([[0, 1], [1, 0], [0, 1]])])
     >>> metric.get()
     ('f1', 0.5)
@@ -244,7 +244,7 @@ class MCC(_TwoClasses):
     Examples
     --------
     >>> import mxtape as mx
-    >>> metric = MCC()
+    >>> metric = mx.metric.MCC()
     >>> metric.update([mx.nd.array([1, 1, 0])], [mx.nd.array([[0, 1], [1, 0], [1, 0]])])
     >>> metric.get()
     ('mcc', 0.5)
@@ -273,7 +273,7 @@ class PCC(EvalMetric):
     Examples
     --------
     >>> import mxtape as mx
-    >>> metric = PCC()
+    >>> metric = mx.metric.PCC()
     >>> metric.update([mx.nd.array([0, 1, 2])], [mx.nd.array([0, 1, 2])])
     >>> metric.get()
     ('pcc', 1.0)

@@ -51,7 +51,7 @@ class CrossEntropy(_LogLikelihood):
     Examples
     --------
     >>> import mxtape as mx
-    >>> metric = CrossEntropy()
+    >>> metric = mx.metric.CrossEntropy()
     >>> metric.update([mx.nd.array([0, 1])], [mx.nd.array([[0.5, 0.5], [0.75, 0.25]])])
     >>> round(metric.get()[1], 4)
     1.0397
@@ -75,7 +75,7 @@ class NegativeLogLikelihood(_LogLikelihood):
     Examples
     --------
     >>> import mxtape as mx
-    >>> metric = NegativeLogLikelihood()
+    >>> metric = mx.metric.NegativeLogLikelihood()
     >>> metric.update([mx.nd.array([0])], [mx.nd.array([[0.5, 0.5]])])
     >>> round(metric.get()[1], 4)
     0.6931
@@ -103,7 +103,7 @@ class Perplexity(EvalMetric):
     Examples
     --------
     >>> import mxtape as mx
-    >>> metric = Perplexity(ignore_label=None)
+    >>> metric = mx.metric.Perplexity(ignore_label=None)
     >>> metric.update([mx.nd.array([0, 1])], [mx.nd.array([[0.5, 0.5], [0.75, 0.25]])])
     >>> round(metric.get()[1], 4)
     2.8284
@@ -167,7 +167,7 @@ class Loss(EvalMetric):
     Examples
     --------
     >>> import mxtape as mx
-    >>> metric = Loss()
+    >>> metric = mx.metric.Loss()
     >>> metric.update(None, [mx.nd.array([1, 2])])
     >>> metric.get()
     ('loss', 1.5)

@@ -49,7 +49,7 @@ class MAE(_Error):
     Examples
     --------
     >>> import mxtape as mx
-    >>> metric = MAE()
+    >>> metric = mx.metric.MAE()
     >>> metric.update([mx.nd.array([1, 2])], [mx.nd.array([2, 4])])
     >>> metric.get()
     ('mae', 1.5)
@@ -74,7 +74,7 @@ class MSE(_Error):
     Examples
     --------
     >>> import mxtape as mx
-    >>> metric = MSE()
+    >>> metric = mx.metric.MSE()
     >>> metric.update([mx.nd.array([1, 2])], [mx.nd.array([2, 4])])
     >>> metric.get()
     ('mse', 2.5)
@@ -99,7 +99,7 @@ class RMSE(_Error):
     Examples
     --------
     >>> import mxtape as mx
-    >>> metric = RMSE()
+    >>> metric = mx.metric.RMSE()
     >>> metric.update([mx.nd.array([1, 2])], [mx.nd.array([4, 5])])
     >>> metric.get()
     ('rmse', 3.0)
@@ -154,7 +154,7 @@ class PearsonCorrelation(EvalMetric):
     Examples
     --------
     >>> import mxtape as mx
-    >>> metric = PearsonCorrelation()
+    >>> metric = mx.metric.PearsonCorrelation()
     >>> metric.update([mx.nd.array([1, 2, 3])], [mx.nd.array([2, 4, 6])])
     >>> round(metric.get()[1], 6)
     1.0

@@ -4,6 +4,7 @@ A module binds a symbol to arrays, on one context or on several, and has all tha
 parameters, an optimizer, metrics. ``Module`` is the one that most programs use.
 """
 
+from .. import _missing
 from . import (
     base_module,
     bucketing_module,
@@ -32,3 +33,7 @@ __all__ = [
     "python_module",
     "sequential_module",
 ]
+
+
+def __getattr__(name):
+    _missing.refuse(__name__, name)

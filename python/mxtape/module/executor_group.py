@@ -15,6 +15,7 @@ def _split_input_slice(batch_size, work_load_list):
 
     Raises a ValueError where a context would get nothing.
 
+    >>> from mxtape.module.executor_group import _split_input_slice
     >>> _split_input_slice(10, [1, 2, 3])
     [slice(0, 2, None), slice(2, 5, None), slice(5, 10, None)]
     """

@@ -17,7 +17,7 @@ def isnan(data):
     """1 where an element is not a number, else 0, in the array's dtype.
 
     >>> import mxtape as mx
-    >>> isnan(mx.nd.array([1.0, float("nan")])).asnumpy().tolist()
+    >>> mx.nd.contrib.isnan(mx.nd.array([1.0, float("nan")])).asnumpy().tolist()
     [0.0, 1.0]
     """
     return data != data
@@ -27,7 +27,7 @@ def isinf(data):
     """1 where an element is infinite, of either sign, else 0, in the array's dtype.
 
     >>> import mxtape as mx
-    >>> isinf(mx.nd.array([1.0, -float("inf")])).asnumpy().tolist()
+    >>> mx.nd.contrib.isinf(mx.nd.array([1.0, -float("inf")])).asnumpy().tolist()
     [0.0, 1.0]
     """
     return data.abs() == _INF if issubclass(data.dtype, np.floating) else data != data
@@ -37,7 +37,7 @@ def isfinite(data):
     """1 where an element is neither infinite nor not a number, else 0, in the array's dtype.
 
     >>> import mxtape as mx
-    >>> isfinite(mx.nd.array([1.0, float("inf"), float("nan")])).asnumpy().tolist()
+    >>> mx.nd.contrib.isfinite(mx.nd.array([1.0, float("inf"), float("nan")])).asnumpy().tolist()
     [1.0, 0.0, 0.0]
     """
     return (data - data) == 0

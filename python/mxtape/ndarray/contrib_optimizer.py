@@ -58,6 +58,7 @@ def adamw_update(
     out : NDArray, optional
         Array to write the new weight to.
 
+    >>> from mxtape.nd.contrib import adamw_update
     >>> from mxtape import nd
     >>> w, g = nd.array([1.0]), nd.array([0.5])
     >>> _ = adamw_update(w, g, nd.zeros((1,)), nd.zeros((1,)), 1.0, lr=0.1, eta=1, wd=0.5, out=w)
@@ -103,6 +104,7 @@ def mp_adamw_update(
 ):
     """:func:`adamw_update` computed on `weight32`, a float32 copy of the weight that changes too.
 
+    >>> from mxtape.nd.contrib import mp_adamw_update
     >>> from mxtape import nd
     >>> w, g = nd.ones((1,), dtype="float16"), nd.ones((1,), dtype="float16")
     >>> wide = nd.ones((1,))
@@ -169,6 +171,7 @@ def multi_adamw_update(
     size : int
         Number of weights; 0 for the length of the list.
 
+    >>> from mxtape.nd.contrib import multi_adamw_update
     >>> from mxtape import nd
     >>> ws, gs = [nd.ones((2,)), nd.ones((3,))], [nd.ones((2,)), nd.ones((3,))]
     >>> states = [[nd.zeros((2,)), nd.zeros((3,))] for _ in range(2)]
@@ -206,7 +209,8 @@ def multi_mp_adamw_update(
 ):
     """:func:`mp_adamw_update` of lists of arrays; see :func:`multi_adamw_update`.
 
-    >>> multi_mp_adamw_update([], [], [], [], [], 1.0, lrs=(), wds=(), etas=())
+    >>> import mxtape as mx
+    >>> mx.nd.contrib.multi_mp_adamw_update([], [], [], [], [], 1.0, lrs=(), wds=(), etas=())
     Traceback (most recent call last):
         ...
     mxtape.base.MXNetError: ...
@@ -246,9 +250,10 @@ def multi_lamb_update(
         `beta1`, `beta2`, `epsilon`, `rescale_grad`, `lower_bound`, `upper_bound`,
         `clip_gradient`, `bias_correction`, as of the operator ``lamb_update_phase1``.
 
+    >>> import mxtape as mx
     >>> from mxtape import nd
     >>> w, g, m, v = nd.ones((4,)), nd.ones((4,)), nd.zeros((4,)), nd.zeros((4,))
-    >>> _ = multi_lamb_update([w], [g], [m], [v], (1,), lrs=(0.5,), wds=(0,), out=[w])
+    >>> _ = mx.nd.contrib.multi_lamb_update([w], [g], [m], [v], (1,), lrs=(0.5,), wds=(0,), out=[w])
     >>> round(w[0].asscalar().item(), 3)
     0.5
     """
@@ -268,6 +273,7 @@ def multi_mp_lamb_update(
 ):
     """:func:`multi_lamb_update` computed on `weights32`, float32 copies that change too.
 
+    >>> from mxtape.nd.contrib import multi_mp_lamb_update
     >>> from mxtape import nd
     >>> w, g = nd.ones((4,), dtype="float16"), nd.ones((4,), dtype="float16")
     >>> m, v, wide = nd.zeros((4,)), nd.zeros((4,)), nd.ones((4,))

@@ -34,8 +34,9 @@ def rand_zipfian(true_classes, num_sampled, range_max, ctx=None):
     expected_count_sample : NDArray, float64, (num_sampled,)
         The same of the samples.
 
+    >>> import mxtape as mx
     >>> from mxtape import nd
-    >>> samples, true, sampled = rand_zipfian(nd.array([3]), 4, 5)
+    >>> samples, true, sampled = mx.nd.contrib.rand_zipfian(nd.array([3]), 4, 5)
     >>> samples.shape, round(true.asscalar().item(), 4)
     ((4,), 0.4982)
     """

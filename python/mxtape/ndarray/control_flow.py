@@ -84,7 +84,7 @@ def foreach(body, data, init_states):
     --------
     >>> import mxtape as mx
     >>> add = lambda x, total: (x + total, x + total)
-    >>> outputs, total = foreach(add, mx.nd.array([[1], [2], [3]]), mx.nd.zeros((1,)))
+    >>> outputs, total = mx.nd.contrib.foreach(add, mx.nd.array([[1], [2], [3]]), mx.nd.zeros((1,)))
     >>> outputs.asnumpy().ravel().tolist(), total.asscalar().item()
     ([1.0, 3.0, 6.0], 6.0)
     """
@@ -150,7 +150,7 @@ def while_loop(cond, func, loop_vars, max_iterations=None):
     Examples
     --------
     >>> import mxtape as mx
-    >>> outputs, i = while_loop(
+    >>> outputs, i = mx.nd.contrib.while_loop(
     ...     lambda i: i < 3, lambda i: (i * 2, i + 1), mx.nd.array([0]), max_iterations=4
     ... )
     >>> outputs.asnumpy().ravel().tolist(), i.asscalar().item()
@@ -210,7 +210,7 @@ def cond(pred, then_func, else_func):
     --------
     >>> import mxtape as mx
     >>> x = mx.nd.array([4])
-    >>> cond(x > 3, lambda: x * 10, lambda: x).asscalar().item()
+    >>> mx.nd.contrib.cond(x > 3, lambda: x * 10, lambda: x).asscalar().item()
     40.0
     """
     return then_func() if _truth(pred, "cond: pred") else else_func()

@@ -26,7 +26,7 @@ def to_dlpack_for_read(data):
     Examples
     --------
     >>> import mxtape as mx
-    >>> mx.nd.from_dlpack(to_dlpack_for_read(mx.nd.ones((2,)))).asnumpy().tolist()
+    >>> mx.nd.from_dlpack(mx.nd.to_dlpack_for_read(mx.nd.ones((2,)))).asnumpy().tolist()
     [1.0, 1.0]
     """
     return _core.to_dlpack(data, False, False)
@@ -42,7 +42,7 @@ def to_dlpack_for_write(data):
     --------
     >>> import mxtape as mx
     >>> x = mx.nd.zeros((2,))
-    >>> mx.nd.from_dlpack(to_dlpack_for_write(x))[:] = 7
+    >>> mx.nd.from_dlpack(mx.nd.to_dlpack_for_write(x))[:] = 7
     >>> x.asnumpy().tolist()
     [7.0, 7.0]
     """
@@ -72,9 +72,10 @@ def from_dlpack(dlpack):
 
     Examples
     --------
+    >>> import mxtape as mx
     >>> import numpy as np
     >>> source = np.arange(3.0)
-    >>> from_dlpack(source)[0] = 9
+    >>> mx.nd.from_dlpack(source)[0] = 9
     >>> source.tolist()
     [9.0, 1.0, 2.0]
     """

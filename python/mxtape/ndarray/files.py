@@ -43,6 +43,7 @@ def save(fname, data):
 
     Examples
     --------
+    >>> import os
     >>> import tempfile, mxtape as mx
     >>> path = os.path.join(tempfile.mkdtemp(), "weights.params")
     >>> mx.nd.save(path, {"w": mx.nd.ones((2, 3))})
@@ -92,6 +93,7 @@ def load(fname):
 
     Examples
     --------
+    >>> import os
     >>> import tempfile, mxtape as mx
     >>> path = os.path.join(tempfile.mkdtemp(), "two.params")
     >>> mx.nd.save(path, [mx.nd.zeros((2,)), mx.nd.ones((1,), dtype="int32")])

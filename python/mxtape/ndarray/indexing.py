@@ -81,7 +81,8 @@ def indexing_key_expand_implicit_axes(key, shape):
 
     MXNet gives the place of a lone boolean as the second value; here booleans are numbers.
 
-    >>> indexing_key_expand_implicit_axes((0, Ellipsis), (2, 3))
+    >>> import mxtape as mx
+    >>> mx.nd.indexing_key_expand_implicit_axes((0, Ellipsis), (2, 3))
     ((0, slice(None, None, None)), -1)
     """
     return _expand(key if isinstance(key, tuple) else (key,), len(shape)), -1
@@ -97,6 +98,7 @@ def get_indexing_dispatch_code(key):
     ValueError
         For an index that is none of these.
 
+    >>> from mxtape.nd import get_indexing_dispatch_code
     >>> get_indexing_dispatch_code((0, slice(1, 2), None)), get_indexing_dispatch_code(([0, 1],))
     (0, 1)
     """
@@ -254,6 +256,9 @@ def getitem(x, key):
     """x[key]: a view where the elements lie side by side, else a copy; x[()] is x itself."""
     if isinstance(key, tuple) and not key:
         return x
+    if _core.is_batched(key) and np.dtype(key.dtype).kind in "iuf":
+        # Inside vmap: another index for each example, which cannot be checked.
+        return register.get("take")(x, key, 0, "wrap")
     if x.ndim == 0 and key is not Ellipsis:
         raise IndexError("indexing: the array has no dimensions")
     key = _expand(_normalize(key), x.ndim)
@@ -286,6 +291,10 @@ def setitem(x, key, value):
     key = _expand(_normalize(key), x.ndim)
     if isinstance(value, NDArray) and _core.is_recording() and _core.on_tape(value):
         _record_setitem(x, key, value)
+        return
+    if _core.is_batched(x) or _core.is_batched(value):
+        # Inside vmap: no memory to write to.
+        _record_setitem(x, key, value if isinstance(value, NDArray) else _array_like(x, value))
         return
     _core.write(x, lambda target: _assign(target, key, value, x), lambda: _written(x, key))
 
@@ -354,6 +363,13 @@ def _assign(target, key, value, x):
         raise _index_error(x, error) from None
     except ValueError as error:
         raise ValueError(f"x[key] = value with x of shape {x.shape}: {error}") from None
+
+
+def _array_like(x, value):
+    """What is assigned to `x`, as an array of its dtype."""
+    made = np.empty(np.shape(value), x.dtype)
+    _assign(made, (Ellipsis,), value, x)
+    return _core.from_numpy_copy(made)
 
 
 def _record_setitem(x, key, value):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._loader import core as _core
+from .._missing import elsewhere, see
 from ..base import MXNetError, integer_types
 from ..context import Context, check_context
 from . import dlpack as _dlpack
@@ -166,6 +167,9 @@ class _Methods(_Native):
         """The elements as nested lists of Python numbers."""
         return _core.as_numpy(self, True).tolist()
 
+    def __dir__(self):
+        return [name for name in object.__dir__(self) if f"\n    {name}: " not in _ELSEWHERE]
+
     def __float__(self):
         return float(self._number("float"))
 
@@ -179,11 +183,16 @@ class _Methods(_Native):
 
     def _number(self, what):
         if self.size != 1:
-            raise TypeError(f"{what}: only an array of one element has one; this has {self.size}")
+            raise TypeError(
+                f"{what}: expected an array of one element, got shape {self.shape}; reduce it "
+                "first, as x.sum() or x[0] do, or get all values by x.asnumpy()"
+            )
         return self.asscalar()
 
     def __repr__(self):
         shape = "x".join(str(extent) for extent in self.shape)
+        if _core.is_batched(self):
+            return f"<batched NDArray {shape} @{self.context}>"
         return f"\n{_core.as_numpy(self, True)!s}\n<NDArray {shape} @{self.context}>"
 
     def __iter__(self):
@@ -268,7 +277,7 @@ class _Methods(_Native):
 
     def as_np_ndarray(self):
         """Not supported: the mx.np interface is not in mxtape."""
-        raise MXNetError("as_np_ndarray: mx.np is not in mxtape yet; see docs/differences.md")
+        raise MXNetError(f"as_np_ndarray: mx.np is not in mxtape yet; {see('as_np_ndarray')}")
 
     def tostype(self, stype):
         """A copy of the array; other storage types than 'default' are not supported."""
@@ -299,10 +308,132 @@ class _Methods(_Native):
         if stype not in (None, "default"):
             raise ValueError(f"attach_grad: storage type {stype!r} is not supported")
         if grad_req not in ("write", "add", "null"):
-            raise KeyError(grad_req)
-        buffer = _core.full(list(self.shape), 0.0, self.dtype)
+            raise KeyError(
+                f"attach_grad: grad_req must be 'write', 'add' or 'null', got {grad_req!r}"
+            )
+        if _core.is_batched(self):
+            buffer = register.get("zeros_like")(self)
+        else:
+            buffer = _core.full(list(self.shape), 0.0, self.dtype)
         _core.set_device(buffer, *_core.device(self))
         _core.mark_variables([self], [buffer], [grad_req])
+
+    def register_gradient_hook(self, hook):
+        """Has `hook` called with the array's gradient in each backward pass.
+
+        Parameters
+        ----------
+        hook : callable
+            Called with the gradient as an NDArray, when all of it has arrived. Returns None, or an
+            array of the same shape and dtype: that takes its place, for what comes further back
+            and for the gradient buffer. To write into the gradient has the same effect.
+
+        Returns
+        -------
+        HookHandle
+            ``handle.remove()`` takes the hook away.
+
+        The array is a variable, or computed from one while recording. Hooks run in the order in
+        which they were registered, in ``autograd.grad`` too. Under ``create_graph=True`` what they
+        compute is recorded. A backward pass that frees the graph drops the hooks of what it has
+        freed; a variable keeps them, also when ``attach_grad`` is called again. A hook that holds
+        its own array keeps it alive until it is removed: there is a cycle that Python cannot see.
+
+        A hook that raises ends the pass: no buffer has been written.
+
+        Raises
+        ------
+        MXNetError
+            An array without a gradient. In backward: a result of another shape or dtype.
+        TypeError
+            A hook that is not callable. In backward: another result.
+
+        >>> import mxtape as mx
+        >>> x = mx.nd.array([1.0, 2.0])
+        >>> x.attach_grad()
+        >>> handle = x.register_gradient_hook(lambda grad: grad.clip(-1, 1))
+        >>> with mx.autograd.record():
+        ...     y = 0.25 * x ** 4
+        >>> y.backward()
+        >>> x.grad.asnumpy().tolist()
+        [1.0, 1.0]
+        >>> handle.remove()
+        """
+        from ..autograd.hooks import HookHandle  # few programs have hooks
+
+        return HookHandle(_core.add_hook(self, hook, False))
+
+    def register_complete_hook(self, hook):
+        """Has `hook` called as soon as the gradient of the variable is complete.
+
+        Parameters
+        ----------
+        hook : callable
+            Called with the gradient of this backward pass as an NDArray, after the hooks of
+            ``register_gradient_hook``. Returns None.
+
+        Returns
+        -------
+        HookHandle
+            ``handle.remove()`` takes the hook away.
+
+        The pass goes on meanwhile through what is left of the graph, so that for instance a sum
+        over processes can start. The buffer ``x.grad`` is written after the pass. The variables of
+        a hybridized block are complete together, when the pass has gone through the block.
+        ``autograd.grad`` does not call these hooks.
+
+        Raises
+        ------
+        MXNetError
+            The array is not a variable. In backward: the hook returned an array.
+
+        >>> import mxtape as mx
+        >>> x = mx.nd.array([1.0, 2.0])
+        >>> x.attach_grad()
+        >>> handle = x.register_complete_hook(lambda grad: print('complete:', grad.sum().item()))
+        >>> with mx.autograd.record():
+        ...     y = x * x
+        >>> y.backward()
+        complete: 6.0
+        """
+        from ..autograd.hooks import HookHandle
+
+        return HookHandle(_core.add_hook(self, hook, True))
+
+    def retain_grad(self, grad_req="write"):
+        """Keeps the gradient of an intermediate result: ``x.grad`` has it after backward.
+
+        Parameters
+        ----------
+        grad_req : {'write', 'add'}, default 'write'
+            Whether each backward pass overwrites the gradient or adds to it.
+
+        The array stays a part of the graph, where ``attach_grad`` would cut it off. Of a variable
+        there is nothing to do.
+
+        Raises
+        ------
+        MXNetError
+            The array is neither a variable nor computed from one while recording.
+        ValueError
+            Another `grad_req`.
+
+        >>> import mxtape as mx
+        >>> x = mx.nd.array([1.0, 2.0])
+        >>> x.attach_grad()
+        >>> with mx.autograd.record():
+        ...     h = x * x
+        ...     h.retain_grad()
+        ...     y = 3 * h
+        >>> y.backward()
+        >>> h.grad.asnumpy().tolist(), x.grad.asnumpy().tolist()
+        ([3.0, 3.0], [6.0, 12.0])
+        """
+        if grad_req not in ("write", "add"):
+            raise ValueError(f"retain_grad: grad_req must be 'write' or 'add', got {grad_req!r}")
+        buffer = _core.full(list(self.shape), 0.0, self.dtype)
+        _core.set_device(buffer, *_core.device(self))
+        _core.retain_grad(self, buffer, grad_req == "add")
 
     @property
     def _fresh_grad(self):
@@ -414,6 +545,81 @@ class _Methods(_Native):
         return split_v2(self, *args, **kwargs)
 
 
+_DOC = """An array of numbers of one type, which :func:`mxtape.nd.array` makes.
+
+It has a shape, a dtype and a context, and lies in memory in the order of its indices.
+
+Operators are methods and functions: ``x.sum(axis=0)`` is ``nd.sum(x, axis=0)``. Arithmetic
+broadcasts: ``x + y`` of the shapes (2, 3) and (1, 3) has the shape (2, 3). Both arrays must have
+one dtype. ``x[i:j]`` and ``x[i]`` are views, which share memory. ``x[[0, 2]]``, ``x[mask]`` and
+steps other than 1 are copies. ``x[key] = value`` and ``x += y`` write in place.
+
+Attributes
+----------
+shape : tuple of int
+dtype : type
+    Such as ``numpy.float32``.
+size, ndim : int
+    The numbers of elements and of axes.
+context, ctx : Context
+T : NDArray
+    Its axes in reverse order.
+grad : NDArray or None
+    The gradient buffer that :meth:`attach_grad` makes, and ``backward()`` writes.
+stype : str
+    ``'default'``.
+
+Examples
+--------
+>>> import mxtape as mx
+>>> x = mx.nd.array([[1, 2], [3, 4]])
+>>> x.attach_grad()
+>>> with mx.autograd.record():
+...     y = (x * x).sum()
+>>> y.backward()
+>>> x.grad
+<BLANKLINE>
+[[2. 4.]
+ [6. 8.]]
+<NDArray 2x2 @cpu(0)>
+>>> x.shape, x[0].asnumpy().tolist(), float(y)
+((2, 2), [1.0, 2.0], 30.0)
+"""
+
+# What arrays of NumPy, PyTorch and others have, and what to write instead.
+_ELSEWHERE = """
+    all: x.min() of a comparison does it
+    any: x.max() of a comparison does it
+    clamp: x.clip(low, high)
+    clone: x.copy()
+    cpu: arrays are on the CPU already
+    cuda: only the CPU is supported; arrays are on it already
+    data_ptr: x.asnumpy() gives the values
+    device: x.context
+    dim: x.ndim
+    double: x.astype("float64")
+    float: x.astype("float32")
+    grad_fn: autograd.get_symbol(x) shows what was recorded
+    half: x.astype("float16")
+    long: x.astype("int64")
+    matmul: nd.dot(x, y)
+    mm: nd.dot(x, y)
+    numel: x.size
+    numpy: x.asnumpy()
+    permute: x.transpose(axes)
+    repeat_interleave: x.repeat(repeats, axis)
+    requires_grad: x.attach_grad() makes x a variable
+    requires_grad_: x.attach_grad() makes x a variable
+    std: nd.moments(x, axes=(0,)) gives mean and variance
+    t: x.T
+    to: x.as_in_context(ctx), or x.astype(dtype)
+    unsqueeze: x.expand_dims(axis)
+    var: nd.moments(x, axes=(0,)) gives mean and variance
+    view: x.reshape(shape)
+    zero_: x[:] = 0
+"""
+
+
 def install(cls):
     """Puts the methods on the array type."""
     for name, member in {**vars(_Methods), **vars(_dlpack.Methods)}.items():
@@ -422,4 +628,6 @@ def install(cls):
     for name in register.method_names():
         if not hasattr(_Methods, name):
             setattr(cls, name, register.get(name))
+    elsewhere(cls, _ELSEWHERE)
+    cls.__doc__ = _DOC
     cls.__module__ = "mxtape.ndarray"

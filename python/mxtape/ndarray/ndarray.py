@@ -6,6 +6,7 @@ import operator
 import numpy as np
 
 from .._loader import core as _core
+from .._missing import argument_hint
 from ..base import MXNetError, integer_types, mx_real_t, numeric_types
 from ..context import check_context
 from . import register
@@ -39,7 +40,9 @@ def _dtype(dtype):
     if isinstance(dtype, str) or not isinstance(dtype, np.dtype):
         dtype = np.dtype(dtype)
     if dtype.name not in _DTYPES:
-        raise KeyError(dtype.type)
+        raise KeyError(
+            f"dtype {dtype.name} is not supported; there are bfloat16, {', '.join(sorted(_DTYPES))}"
+        )
     return dtype.type
 
 
@@ -84,7 +87,8 @@ def empty(shape, ctx=None, dtype=None, stype=None):
     stype : str, optional
         Storage type; ``'default'`` is the only one.
 
-    >>> empty((2, 3)).shape
+    >>> import mxtape as mx
+    >>> mx.nd.empty((2, 3)).shape
     (2, 3)
     """
     if stype not in (None, "default"):
@@ -109,17 +113,22 @@ def full(shape, val, ctx=None, dtype=mx_real_t, out=None):
     out : NDArray, optional
         Array to write the result to.
 
-    >>> full((2,), 7, dtype='int32').asnumpy().tolist()
+    >>> import mxtape as mx
+    >>> mx.nd.full((2,), 7, dtype='int32').asnumpy().tolist()
     [7, 7]
     """
+    return _filled("full", shape, val, ctx, dtype, out)
+
+
+def _filled(what, shape, val, ctx, dtype, out):
     if out is not None:
-        if list(out.shape) != _shape(shape, "full"):
-            raise MXNetError(f"full: out has shape {out.shape}, not {shape}")
+        if list(out.shape) != _shape(shape, what):
+            raise MXNetError(f"{what}: out has shape {out.shape}, not {shape}")
         out[...] = val
         return out
-    ctx = check_context(ctx, "full")
+    ctx = check_context(ctx, what)
     if isinstance(val, numeric_types) and not _is_long(val):
-        return _placed(_core.full(_shape(shape, "full"), float(val), _dtype(dtype)), ctx)
+        return _placed(_core.full(_shape(shape, what), float(val), _dtype(dtype)), ctx)
     made = empty(shape, ctx, dtype)
     made[...] = val
     return made
@@ -128,7 +137,8 @@ def full(shape, val, ctx=None, dtype=mx_real_t, out=None):
 def zeros(shape, ctx=None, dtype=None, stype=None, **kwargs):
     """An array of zeros. Parameters as of :func:`empty`, and ``out``.
 
-    >>> zeros((2,)).asnumpy().tolist()
+    >>> import mxtape as mx
+    >>> mx.nd.zeros((2,)).asnumpy().tolist()
     [0.0, 0.0]
     """
     return _constant("zeros", shape, 0, ctx, dtype, stype, kwargs)
@@ -137,25 +147,28 @@ def zeros(shape, ctx=None, dtype=None, stype=None, **kwargs):
 def ones(shape, ctx=None, dtype=None, **kwargs):
     """An array of ones. Parameters as of :func:`empty`, and ``out``.
 
-    >>> ones((2,), dtype='int8').asnumpy().tolist()
+    >>> import mxtape as mx
+    >>> mx.nd.ones((2,), dtype='int8').asnumpy().tolist()
     [1, 1]
     """
     return _constant("ones", shape, 1, ctx, dtype, kwargs.pop("stype", None), kwargs)
 
 
-def _refuse_unknown(what, kwargs):
+def _refuse_unknown(what, kwargs, known):
     """Refuses keywords, but for a name and for a symbol's attributes: these have no effect."""
     for key in kwargs:
         if key != "name" and not (key.startswith("__") and key.endswith("__")):
-            raise MXNetError(f"{what}: unknown argument {key!r}")
+            raise MXNetError(
+                f"{what}: unknown argument {key!r}; it accepts {known}{argument_hint(key, known)}"
+            )
 
 
 def _constant(what, shape, value, ctx, dtype, stype, kwargs):
     if stype not in (None, "default"):
         raise MXNetError(f"{what}: storage type {stype!r} is not supported, only 'default'")
     out = kwargs.pop("out", None)
-    _refuse_unknown(what, kwargs)
-    return full(shape, value, ctx, mx_real_t if dtype is None else dtype, out)
+    _refuse_unknown(what, kwargs, "shape, ctx, dtype, out")
+    return _filled(what, shape, value, ctx, mx_real_t if dtype is None else dtype, out)
 
 
 def array(source_array, ctx=None, dtype=None):
@@ -170,7 +183,8 @@ def array(source_array, ctx=None, dtype=None):
     dtype : str or numpy type, optional
         Data type; the source's if it is an NDArray, else 'float32'.
 
-    >>> array([[1, 2], [3, 4]]).dtype.__name__
+    >>> import mxtape as mx
+    >>> mx.nd.array([[1, 2], [3, 4]]).dtype.__name__
     'float32'
     """
     ctx = check_context(ctx, "array")
@@ -219,10 +233,12 @@ def from_numpy(ndarray, zero_copy=True, array_cls=NDArray):
     KeyError
         Without `zero_copy`: a dtype that mxtape does not have.
 
+    >>> import mxtape as mx
+    >>> import numpy as np
     >>> a = np.arange(3.0)
-    >>> from_numpy(a).asnumpy().tolist()
+    >>> mx.nd.from_numpy(a).asnumpy().tolist()
     [0.0, 1.0, 2.0]
-    >>> from_numpy(np.ones((2, 3)).T, zero_copy=False).shape
+    >>> mx.nd.from_numpy(np.ones((2, 3)).T, zero_copy=False).shape
     (3, 2)
     """
     flags = ndarray.flags
@@ -287,7 +303,8 @@ def arange(start, stop=None, step=1.0, repeat=1, infer_range=None, ctx=None, dty
     MXNetError
         A range without numbers.
 
-    >>> arange(2, 8, 2, repeat=2).asnumpy().tolist()
+    >>> import mxtape as mx
+    >>> mx.nd.arange(2, 8, 2, repeat=2).asnumpy().tolist()
     [2.0, 2.0, 4.0, 4.0, 6.0, 6.0]
     """
     ctx = check_context(ctx, "arange")
@@ -300,7 +317,8 @@ def arange(start, stop=None, step=1.0, repeat=1, infer_range=None, ctx=None, dty
 def linspace(start, stop, num, endpoint=True, ctx=None, dtype=mx_real_t):
     """`num` evenly spaced numbers from `start` to `stop`, which is left out without `endpoint`.
 
-    >>> linspace(0, 1, 5).asnumpy().tolist()
+    >>> import mxtape as mx
+    >>> mx.nd.linspace(0, 1, 5).asnumpy().tolist()
     [0.0, 0.25, 0.5, 0.75, 1.0]
     """
     ctx = check_context(ctx, "linspace")
@@ -324,7 +342,8 @@ def eye(N, M=0, k=0, ctx=None, dtype=None, **kwargs):
     dtype : str or numpy type, default 'float32'
         Data type.
 
-    >>> eye(2, 3, 1).asnumpy().tolist()
+    >>> import mxtape as mx
+    >>> mx.nd.eye(2, 3, 1).asnumpy().tolist()
     [[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
     """
     ctx = check_context(ctx, "eye")
@@ -334,7 +353,8 @@ def eye(N, M=0, k=0, ctx=None, dtype=None, **kwargs):
 def moveaxis(tensor, source, destination):
     """The array with axes `source` moved to `destination`; ints or lists of ints, negative too.
 
-    >>> moveaxis(zeros((2, 3, 4)), 0, -1).shape
+    >>> import mxtape as mx
+    >>> mx.nd.moveaxis(mx.nd.zeros((2, 3, 4)), 0, -1).shape
     (3, 4, 2)
     """
 
@@ -368,7 +388,8 @@ def concatenate(arrays, axis=0, always_copy=True):
     always_copy : bool, default True
         Whether a single array is copied too.
 
-    >>> concatenate([ones((1, 2)), zeros((2, 2))]).shape
+    >>> import mxtape as mx
+    >>> mx.nd.concatenate([mx.nd.ones((1, 2)), mx.nd.zeros((2, 2))]).shape
     (3, 2)
     """
     if not isinstance(arrays, (list, tuple)) or not arrays:
@@ -407,7 +428,8 @@ def split_v2(ary, indices_or_sections, axis=0, squeeze_axis=False):
     squeeze_axis : bool, default False
         Whether parts of extent 1 lose the axis.
 
-    >>> [part.shape for part in split_v2(zeros((5, 2)), (1, 3))]
+    >>> import mxtape as mx
+    >>> [part.shape for part in mx.nd.split_v2(mx.nd.zeros((5, 2)), (1, 3))]
     [(1, 2), (2, 2), (2, 2)]
     """
     if not -ary.ndim <= axis < ary.ndim:
@@ -429,7 +451,8 @@ def split_v2(ary, indices_or_sections, axis=0, squeeze_axis=False):
 def onehot_encode(indices, out):
     """Writes rows of zeros to `out`, each with a one at its element of `indices`.
 
-    >>> onehot_encode(array([1, 0]), zeros((2, 2))).asnumpy().tolist()
+    >>> import mxtape as mx
+    >>> mx.nd.onehot_encode(mx.nd.array([1, 0]), mx.nd.zeros((2, 2))).asnumpy().tolist()
     [[0.0, 1.0], [1.0, 0.0]]
     """
     out[...] = register.get("one_hot")(indices, depth=out.shape[1], dtype=out.dtype)
@@ -454,6 +477,8 @@ def histogram(a, bins=10, range=None):
     counts, bounds : NDArray
         Counts are int64; with `range` left out, float32, as are the bounds.
 
+    >>> from mxtape.nd import histogram
+    >>> from mxtape.nd import array
     >>> [r.asnumpy().tolist() for r in histogram(array([1, 2, 2, 4]), bins=3, range=(1, 4))]
     [[1, 2, 1], [1.0, 2.0, 3.0, 4.0]]
     """
@@ -472,7 +497,8 @@ def histogram(a, bins=10, range=None):
 def get_oshape_of_gather_nd_op(dshape, ishape):
     """The shape of ``gather_nd(data, indices)`` for data of `dshape` and indices of `ishape`.
 
-    >>> get_oshape_of_gather_nd_op((2, 3, 4), (2, 5))
+    >>> import mxtape as mx
+    >>> mx.nd.get_oshape_of_gather_nd_op((2, 3, 4), (2, 5))
     (5, 4)
     """
     if not len(dshape) > 0 or not len(ishape) > 0:

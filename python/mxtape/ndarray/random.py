@@ -17,7 +17,7 @@ NDArray = _core.NDArray
 
 def _draw(name, sampler, like_sampler, params, shape, dtype, ctx, out, kwargs):
     """Calls the sampler of numbers, or the one of arrays of parameters."""
-    _refuse_unknown(f"random.{name}", kwargs)
+    _refuse_unknown(f"random.{name}", kwargs, ", ".join([*params, "shape, dtype, ctx, out"]))
     arrays = [isinstance(value, NDArray) for value in params.values()]
     if any(arrays):
         if not all(arrays):
@@ -25,8 +25,9 @@ def _draw(name, sampler, like_sampler, params, shape, dtype, ctx, out, kwargs):
         return register.get(like_sampler)(*params.values(), shape=shape, dtype=dtype, out=out)
     for label, value in params.items():
         if not isinstance(value, numeric_types):
+            hint = f"; did you mean shape={value!r}?" if isinstance(value, tuple) else ""
             raise ValueError(
-                f"random.{name}: {label} must be a number or an NDArray, got {value!r}"
+                f"random.{name}: {label} must be a number or an NDArray, got {value!r}{hint}"
             )
     if shape is _Null:
         shape = 1 if out is None else out.shape
@@ -57,7 +58,8 @@ def uniform(low=0, high=1, shape=_Null, dtype=_Null, ctx=None, out=None, **kwarg
     out : NDArray, optional
         Array to write the result to.
 
-    >>> x = uniform(2, 3, shape=(4,))
+    >>> import mxtape as mx
+    >>> x = mx.nd.random.uniform(2, 3, shape=(4,))
     >>> bool((x >= 2).min() and (x < 3).min())
     True
     """
@@ -72,7 +74,8 @@ def normal(loc=0, scale=1, shape=_Null, dtype=_Null, ctx=None, out=None, **kwarg
 
     Parameters as of :func:`uniform`.
 
-    >>> normal(shape=(2, 2)).shape
+    >>> import mxtape as mx
+    >>> mx.nd.random.normal(shape=(2, 2)).shape
     (2, 2)
     """
     params = {"loc": loc, "scale": scale}
@@ -86,7 +89,8 @@ def normal(loc=0, scale=1, shape=_Null, dtype=_Null, ctx=None, out=None, **kwarg
 def randn(*shape, **kwargs):
     """Numbers from the normal distribution, its `loc` and `scale` given by name.
 
-    >>> randn(2, 3).shape
+    >>> import mxtape as mx
+    >>> mx.nd.random.randn(2, 3).shape
     (2, 3)
     """
     loc = kwargs.pop("loc", 0)
@@ -95,7 +99,11 @@ def randn(*shape, **kwargs):
     ctx = kwargs.pop("ctx", None)
     out = kwargs.pop("out", None)
     if kwargs:
-        raise MXNetError(f"random.randn: unknown argument {next(iter(kwargs))!r}")
+        key = next(iter(kwargs))
+        raise MXNetError(
+            f"random.randn: unknown argument {key!r}; it accepts the extents of the result by "
+            "position, and loc, scale, dtype, ctx, out"
+        )
     if not shape:
         raise MXNetError("random.randn: give the extents of the result, as in randn(2, 3)")
     return normal(loc, scale, shape=shape, dtype=dtype, ctx=ctx, out=out)
@@ -111,7 +119,8 @@ def exponential(scale=1, shape=_Null, dtype=_Null, ctx=None, out=None, **kwargs)
 
     The other parameters are as of :func:`uniform`.
 
-    >>> exponential(2, shape=(3,)).shape
+    >>> import mxtape as mx
+    >>> mx.nd.random.exponential(2, shape=(3,)).shape
     (3,)
     """
     rate: Any = scale
@@ -144,8 +153,9 @@ def gamma(alpha=1, beta=1, shape=_Null, dtype=_Null, ctx=None, out=None, **kwarg
 
     The other parameters are as of :func:`uniform`.
 
+    >>> import mxtape as mx
     >>> from mxtape import nd
-    >>> gamma(nd.array([1.0, 9.0]), nd.array([0.5, 1.0]), shape=4).shape
+    >>> mx.nd.random.gamma(nd.array([1.0, 9.0]), nd.array([0.5, 1.0]), shape=4).shape
     (2, 4)
     """
     params = {"alpha": alpha, "beta": beta}
@@ -162,7 +172,8 @@ def poisson(lam=1, shape=_Null, dtype=_Null, ctx=None, out=None, **kwargs):
 
     The other parameters are as of :func:`uniform`.
 
-    >>> counts = poisson(3, shape=(5,)).asnumpy()
+    >>> import mxtape as mx
+    >>> counts = mx.nd.random.poisson(3, shape=(5,)).asnumpy()
     >>> bool((counts == counts.astype(int)).all())
     True
     """
@@ -184,7 +195,8 @@ def negative_binomial(k=1, p=1, shape=_Null, dtype=_Null, ctx=None, out=None, **
 
     The other parameters are as of :func:`uniform`.
 
-    >>> negative_binomial(3, 0.5, shape=(2, 2)).shape
+    >>> import mxtape as mx
+    >>> mx.nd.random.negative_binomial(3, 0.5, shape=(2, 2)).shape
     (2, 2)
     """
     return _draw(
@@ -214,7 +226,8 @@ def generalized_negative_binomial(
 
     The other parameters are as of :func:`uniform`.
 
-    >>> generalized_negative_binomial(4, 0, shape=(3,)).shape
+    >>> import mxtape as mx
+    >>> mx.nd.random.generalized_negative_binomial(4, 0, shape=(3,)).shape
     (3,)
     """
     return _draw(
@@ -247,8 +260,9 @@ def multinomial(data, shape=_Null, get_prob=False, out=None, dtype="int32", **kw
     dtype : {'int32', 'uint8', 'float16', 'bfloat16', 'float32', 'float64'}
         Data type of the indices.
 
+    >>> import mxtape as mx
     >>> from mxtape import nd
-    >>> multinomial(nd.array([[0, 1], [1, 0]]), shape=3).asnumpy().tolist()
+    >>> mx.nd.random.multinomial(nd.array([[0, 1], [1, 0]]), shape=3).asnumpy().tolist()
     [[1, 1, 1], [0, 0, 0]]
     """
     return register.get("_sample_multinomial")(
@@ -282,7 +296,8 @@ def randint(low, high, shape=_Null, dtype=_Null, ctx=None, out=None, **kwargs):
     out : NDArray, optional
         Array to write the result to.
 
-    >>> set(randint(0, 2, shape=(100,)).asnumpy().tolist()) == {0, 1}
+    >>> import mxtape as mx
+    >>> set(mx.nd.random.randint(0, 2, shape=(100,)).asnumpy().tolist()) == {0, 1}
     True
     """
     for label, value in (("low", low), ("high", high)):
@@ -295,7 +310,8 @@ def randint(low, high, shape=_Null, dtype=_Null, ctx=None, out=None, **kwargs):
 def shuffle(data, **kwargs):
     """A copy of the array with the rows of its first axis in random order.
 
-    >>> sorted(shuffle(uniform(shape=(5,))).shape)
+    >>> import mxtape as mx
+    >>> sorted(mx.nd.random.shuffle(mx.nd.random.uniform(shape=(5,))).shape)
     [5]
     """
     return register.get("_shuffle")(data, **kwargs)
@@ -311,10 +327,11 @@ def seed(seed_state, ctx="all"):
     ctx : str or Context, default 'all'
         Accepted for compatibility: there is one generator.
 
-    >>> seed(1)
-    >>> a = uniform(shape=(3,)).asnumpy()
-    >>> seed(1)
-    >>> bool((a == uniform(shape=(3,)).asnumpy()).all())
+    >>> import mxtape as mx
+    >>> mx.nd.random.seed(1)
+    >>> a = mx.nd.random.uniform(shape=(3,)).asnumpy()
+    >>> mx.nd.random.seed(1)
+    >>> bool((a == mx.nd.random.uniform(shape=(3,)).asnumpy()).all())
     True
     """
     if not isinstance(seed_state, integer_types):

@@ -4,7 +4,7 @@ from typing import Any
 
 from .. import _missing
 from .._loader import core as _core
-from ..base import MXNetError, _Null
+from ..base import MXNetError
 
 # What a parameter of each ParamType is called in a docstring, in the order of the C++ enumeration.
 _PARAM_TYPES = (
@@ -25,6 +25,8 @@ _PARAM_TYPES = (
 )
 
 operators: dict = {}
+
+explain_missing = _missing.explain
 
 
 def get(name):
@@ -52,6 +54,7 @@ def all_names():
 def canonical(name):
     """The name of which `name` is an alias; `name` itself where no operator is called so.
 
+    >>> from mxtape.ndarray.register import canonical
     >>> canonical("broadcast_plus"), canonical("nothing")
     ('broadcast_add', 'nothing')
     """
@@ -94,23 +97,35 @@ def publish_prefixed(namespace, prefix):
     return sorted(name[len(prefix) :] for name in names)
 
 
-def explain_missing(module, name):
-    """Why `module` has no `name`, for an AttributeError."""
-    if name.startswith("__"):
-        return f"module {module!r} has no attribute {name!r}"
-    reason = _missing.why(f"{module}.{name}".partition(".")[2])
-    if reason is not None:
-        return reason
-    return f"module {module!r} has no operator {name!r}; see docs/differences.md"
+class _Required:
+    """Stands for the default of a parameter that must be given, after one that need not."""
+
+    def __repr__(self):
+        return "<required>"
 
 
-def signature_of(name):
-    """The signature of an operator, from its declaration."""
+def _default(number, text, choices):
+    """A parameter's default as a value of Python, from how the declaration prints it."""
+    if text == "None":
+        return None
+    if choices or _PARAM_TYPES[number].startswith("str"):
+        return text
+    from ast import literal_eval
+
+    return float(text) if text.lstrip("-") in ("inf", "nan") else literal_eval(text)
+
+
+def signature_of(name, variables=False):
+    """The signature of an operator, from its declaration.
+
+    With `variables`, no input must be given, as of symbols, which get variables in their place.
+    """
     # Not at the top: few programs ask, and every program would wait for it.
     import inspect
 
     info = _core.describe_op(name)
-    parameters = []
+    parameters: list = []
+    needed = inspect.Parameter.empty
     kind: Any
     if info["variadic"]:
         kind = inspect.Parameter.KEYWORD_ONLY
@@ -118,11 +133,22 @@ def signature_of(name):
         parameters.append(inspect.Parameter(label, inspect.Parameter.VAR_POSITIONAL))
     else:
         kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-        parameters += [inspect.Parameter(n, kind, default=None) for n, _ in info["inputs"]]
-    for label, *_ in info["params"]:
-        parameters.append(inspect.Parameter(label, kind, default=_Null))
+
+    def add(label, default):
+        # After one that may be left out, all others have defaults.
+        before = kind is not inspect.Parameter.KEYWORD_ONLY and parameters
+        if default is needed and before and parameters[-1].default is not needed:
+            default = _Required()
+        parameters.append(inspect.Parameter(label, kind, default=default))
+
+    if not info["variadic"]:
+        for label, optional in info["inputs"]:
+            add(label, None if optional or variables else needed)
+    for label, number, required, text, choices, _ in info["params"]:
+        counted = label == info["count_param"]  # the number of inputs, which are counted
+        add(label, None if counted else needed if required else _default(number, text, choices))
     for label in ("out", "name"):
-        parameters.append(inspect.Parameter(label, kind, default=None))
+        add(label, None)
     return inspect.Signature(parameters)
 
 

@@ -1,5 +1,6 @@
 """What MXNet has in these namespaces and mxtape does not support: functions that say why."""
 
+from .._missing import see
 from ..base import MXNetError, _Null
 
 _QUANTIZED = "quantized arrays are not in mxtape"
@@ -87,7 +88,7 @@ def contrib(name):
     reason, inputs, params = CONTRIB[name]
 
     def refuse(*args, **kwargs):
-        raise MXNetError(f"contrib.{name}: {reason}; see docs/differences.md")
+        raise MXNetError(f"contrib.{name}: {reason}; {see('contrib.quantize')}")
 
     p = inspect.Parameter
     if inputs.startswith("*"):

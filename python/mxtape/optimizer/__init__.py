@@ -9,9 +9,14 @@
 True
 """
 
+from .. import _missing
 from . import contrib
 from .optimizer import *  # noqa: F403
 from .optimizer import __all__ as _names
 
 __all__ = [name for name in _names if name != "NDArray"]
 __all__ += ["contrib"]
+
+
+def __getattr__(name):
+    _missing.refuse(__name__, name)

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from .._missing import argument_hint, guess
 from ..ndarray import clip, zeros
 from ..ndarray.ndarray import _is_bfloat16
 from ..util import is_np_array
@@ -33,6 +34,22 @@ def warn_of_float16(optimizer):
         UserWarning,
         stacklevel=3,
     )
+
+
+def _refuse_unknown(cls, key):
+    # Not at the top: programs without mistakes do not wait for it.
+    import inspect
+
+    names = [
+        name
+        for base in cls.__mro__
+        if "__init__" in vars(base) and base is not object
+        for name, p in inspect.signature(vars(base)["__init__"]).parameters.items()
+        if name != "self" and p.kind is not p.VAR_KEYWORD
+    ]
+    known = ", ".join(dict.fromkeys(names))
+    hint = argument_hint(key, known)
+    raise TypeError(f"{cls.__name__}: unknown argument {key!r}; it accepts {known}{hint}")
 
 
 class Optimizer:
@@ -119,7 +136,10 @@ class Optimizer:
         begin_num_update=0,
         multi_precision=False,
         param_dict=None,
+        **unknown,
     ):
+        if unknown:
+            _refuse_unknown(type(self), next(iter(unknown)))
         if param_idx2name is None:
             param_idx2name = {}
         if not isinstance(param_idx2name, dict):
@@ -197,15 +217,19 @@ class Optimizer:
         ValueError
             No optimizer has this name.
 
-        >>> Optimizer.create_optimizer("sgd", momentum=0.9).momentum
+        >>> import mxtape as mx
+        >>> mx.optimizer.Optimizer.create_optimizer("sgd", momentum=0.9).momentum
         0.9
         """
         if not isinstance(name, str):
-            raise TypeError(f"the name of an optimizer must be a str, got {name!r}")
+            made = isinstance(name, type) and issubclass(name, Optimizer)
+            hint = f"; did you mean {name.__name__.lower()!r}, or an object of it?" if made else ""
+            raise TypeError(f"the name of an optimizer must be a str, got {name!r}{hint}")
         klass = Optimizer.opt_registry.get(name.lower())
         if klass is None:
             known = ", ".join(sorted(Optimizer.opt_registry))
-            raise ValueError(f"there is no optimizer {name!r}; there are {known}")
+            hint = guess(name.lower(), Optimizer.opt_registry)
+            raise ValueError(f"there is no optimizer {name!r}; there are {known}{hint}")
         return klass(**kwargs)
 
     @property
@@ -222,7 +246,8 @@ class Optimizer:
         UserWarning
             The optimizer has a schedule, which decides the rate.
 
-        >>> optimizer = Optimizer()
+        >>> import mxtape as mx
+        >>> optimizer = mx.optimizer.Optimizer()
         >>> optimizer.set_learning_rate(0.5)
         >>> optimizer.learning_rate
         0.5
@@ -253,6 +278,7 @@ class Optimizer:
         args_lr_mult : dict
             By index or by name. Earlier ones are forgotten.
 
+        >>> from mxtape.optimizer import Optimizer
         >>> optimizer = Optimizer(learning_rate=0.5, param_idx2name={0: "fc_weight", 1: "fc_bias"})
         >>> optimizer.set_lr_mult({"fc_bias": 2})
         >>> optimizer._get_lr(0), optimizer._get_lr(1)
@@ -273,6 +299,7 @@ class Optimizer:
         args_wd_mult : dict
             By index or by name. Earlier ones are forgotten.
 
+        >>> from mxtape.optimizer import Optimizer
         >>> optimizer = Optimizer(wd=0.5, param_idx2name={0: "fc_weight", 1: "fc_bias"})
         >>> optimizer.set_wd_mult({"fc_weight": 2})
         >>> optimizer._get_wd(0), optimizer._get_wd(1)

@@ -150,7 +150,8 @@ class SGD(MomentumOptimizer):
 class ccSGD(SGD):
     """The older name of :class:`SGD`.
 
-    >>> ccSGD(momentum=0.9).momentum
+    >>> import mxtape as mx
+    >>> mx.optimizer.ccSGD(momentum=0.9).momentum
     0.9
     """
 

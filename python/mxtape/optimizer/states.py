@@ -115,8 +115,11 @@ def loads(data):
     """
     try:
         value = _Unpickler(io.BytesIO(data)).load()
-    except (IndexError, KeyError, ValueError, struct.error) as error:
-        raise pickle.UnpicklingError(f"the states are not a whole pickle: {error!r}") from error
+    except (IndexError, KeyError, ValueError, pickle.UnpicklingError, struct.error) as error:
+        raise pickle.UnpicklingError(
+            "these are not states of an optimizer, as Trainer.save_states or Updater.get_states "
+            f"write them, or not the whole of them: {type(error).__name__}: {error}"
+        ) from error
     value, optimizer = value if isinstance(value, tuple) and len(value) == 2 else (value, None)
     if not isinstance(value, dict) or not isinstance(optimizer, (Optimizer, type(None))):
         raise TypeError(

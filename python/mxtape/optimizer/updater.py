@@ -110,7 +110,7 @@ class Updater:
         """`state` with its arrays on a device: an array, or lists and tuples of such.
 
         >>> import mxtape as mx
-        >>> updater = get_updater(mx.optimizer.SGD())
+        >>> updater = mx.optimizer.get_updater(mx.optimizer.SGD())
         >>> updater.sync_state_context((None, mx.nd.ones((1,))), mx.cpu(1))[1].context
         cpu(1)
         """
@@ -153,9 +153,9 @@ class Updater:
             Write the optimizer too: its settings, schedule and counts of updates.
 
         >>> import mxtape as mx
-        >>> first = get_updater(mx.optimizer.SGD(momentum=0.9))
+        >>> first = mx.optimizer.get_updater(mx.optimizer.SGD(momentum=0.9))
         >>> first("weight", mx.nd.ones((2,)), mx.nd.zeros((2,)))
-        >>> second = get_updater(mx.optimizer.SGD())
+        >>> second = mx.optimizer.get_updater(mx.optimizer.SGD())
         >>> second.set_states(first.get_states(dump_optimizer=True))
         >>> second.optimizer.num_update, second.states["weight"].shape
         (1, (2,))
@@ -166,6 +166,7 @@ class Updater:
 def get_updater(optimizer):
     """An :class:`Updater`: what a KVStore or a training loop calls with gradients.
 
+    >>> from mxtape.optimizer import get_updater
     >>> import mxtape as mx
     >>> updater, w = get_updater(mx.optimizer.SGD(learning_rate=0.5)), mx.nd.array([1.0])
     >>> updater(0, mx.nd.array([1.0]), w)

@@ -19,7 +19,7 @@ def zeros(shape, dtype=None, **kwargs):
         As of every function here.
 
     >>> import mxtape as mx
-    >>> zeros((2, 3)).infer_shape()
+    >>> mx.sym.zeros((2, 3)).infer_shape()
     ([], [(2, 3)], [])
     """
     return register.get("_zeros")(shape=shape, dtype=_default(dtype), **kwargs)
@@ -97,7 +97,7 @@ def split_v2(ary, indices_or_sections, axis=0, squeeze_axis=False):
 
     >>> import mxtape as mx
     >>> with mx.name.NameManager():
-    ...     split_v2(mx.sym.Variable("x"), 3).list_outputs()
+    ...     mx.sym.split_v2(mx.sym.Variable("x"), 3).list_outputs()
     ['_split_v20_output0', '_split_v20_output1', '_split_v20_output2']
     """
     indices, sections = [], 0

@@ -141,7 +141,7 @@ def maximum(left, right):
     """The larger of two elements. Each is a symbol or a number; symbols have one shape.
 
     >>> import mxtape as mx
-    >>> maximum(mx.sym.Variable("x"), 2).eval(x=mx.nd.array([1, 3]))[0].asnumpy().tolist()
+    >>> mx.sym.maximum(mx.sym.Variable("x"), 2).eval(x=mx.nd.array([1, 3]))[0].asnumpy().tolist()
     [2.0, 3.0]
     """
     names = "_Maximum _MaximumScalar _MaximumScalar"

@@ -32,7 +32,8 @@ def uniform(low=0, high=1, shape=_Null, dtype=_Null, **kwargs):
     dtype : {'float16', 'float32', 'float64'}, default 'float32'
         Data type.
 
-    >>> uniform(2, 3, shape=(4,)).infer_shape()
+    >>> import mxtape as mx
+    >>> mx.sym.random.uniform(2, 3, shape=(4,)).infer_shape()
     ([], [(4,)], [])
     """
     return _draw("uniform", {"low": low, "high": high}, "", shape, dtype, kwargs)

@@ -57,7 +57,7 @@ def describe(label, what):
     if what == "signature":
         import inspect  # few programs ask, and every program would wait for it
 
-        signature = _arrays.signature_of(name)
+        signature = _arrays.signature_of(name, variables=True)
         kept = [p for p in signature.parameters.values() if p.name not in ("out", "name")]
         kind = kept[-1].kind if kept else inspect.Parameter.POSITIONAL_OR_KEYWORD
         if kind is inspect.Parameter.VAR_POSITIONAL:

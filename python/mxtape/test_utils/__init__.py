@@ -4,7 +4,7 @@
 >>> mx.test_utils.assert_almost_equal(mx.nd.ones((2,)) * 3, [3.0, 3.0])
 """
 
-from .. import _borrowed
+from .. import _borrowed, _missing
 from .. import as_mxnet as _as_mxnet
 from ..context import current_context
 from ..ndarray import array
@@ -180,9 +180,9 @@ def _explain(name):
     if name in _NOT_HERE:
         raise AttributeError(
             f"mxtape.test_utils.{name} is not in mxtape: it needs {_NOT_HERE[name]}; "
-            "see docs/differences.md"
+            f"{_missing.see(name)}"
         )
-    raise AttributeError(f"module 'mxtape.test_utils' has no attribute {name!r}")
+    return _missing.refuse(__name__, name)
 
 
 __all__ += ["mx"]

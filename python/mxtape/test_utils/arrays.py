@@ -42,7 +42,8 @@ __all__ = [
 def default_context():
     """The context that arrays are made on when none is given.
 
-    >>> default_context()
+    >>> import mxtape as mx
+    >>> mx.test_utils.default_context()
     cpu(0)
     """
     return current_context()
@@ -52,10 +53,10 @@ def set_default_context(ctx):
     """Sets the context that this thread makes arrays on; within ``with ctx:``, until its end.
 
     >>> import mxtape as mx
-    >>> set_default_context(mx.cpu(1))
+    >>> mx.test_utils.set_default_context(mx.cpu(1))
     >>> mx.nd.zeros((2,)).context
     cpu(1)
-    >>> set_default_context(mx.cpu(0))
+    >>> mx.test_utils.set_default_context(mx.cpu(0))
     """
     if not isinstance(ctx, Context):
         raise TypeError(f"set_default_context: a Context is needed, got {ctx!r}")
@@ -67,7 +68,8 @@ def set_default_context(ctx):
 def default_dtype():
     """The data type of arrays made without one.
 
-    >>> default_dtype().__name__
+    >>> import mxtape as mx
+    >>> mx.test_utils.default_dtype().__name__
     'float32'
     """
     return np.float32
@@ -90,6 +92,7 @@ def _between(low, high):
 def random_arrays(*shapes):
     """NumPy arrays of normally distributed numbers, float32: one, or a list for several shapes.
 
+    >>> from mxtape.test_utils import random_arrays
     >>> random_arrays((2, 3)).shape, [a.shape for a in random_arrays((2,), (4, 1))]
     ((2, 3), [(2,), (4, 1)])
     """
@@ -111,7 +114,8 @@ def random_uniform_arrays(*shapes, **kwargs):
 
     Examples
     --------
-    >>> array, = random_uniform_arrays((100,), low=3, high=4)
+    >>> import mxtape as mx
+    >>> array, = mx.test_utils.random_uniform_arrays((100,), low=3, high=4)
     >>> array.dtype.name, bool((array >= 3).all() and (array <= 4).all())
     ('float32', True)
     """
@@ -125,7 +129,8 @@ def random_uniform_arrays(*shapes, **kwargs):
 def random_sample(population, k):
     """A list of `k` different members of a sequence, in random order.
 
-    >>> sorted(random_sample([7, 8, 9], 3))
+    >>> import mxtape as mx
+    >>> sorted(mx.test_utils.random_sample([7, 8, 9], 3))
     [7, 8, 9]
     """
     if not 0 <= k <= len(population):
@@ -159,7 +164,8 @@ def rand_ndarray(
 
     Examples
     --------
-    >>> rand_ndarray((2, 3), dtype='float64').shape
+    >>> import mxtape as mx
+    >>> mx.test_utils.rand_ndarray((2, 3), dtype='float64').shape
     (2, 3)
     """
     if stype != "default":
@@ -170,7 +176,8 @@ def rand_ndarray(
 def rand_shape_nd(num_dim, dim=10, allow_zero_size=False):
     """A random shape: each of its `num_dim` sizes is from 1, or 0, to `dim`.
 
-    >>> len(rand_shape_nd(4)), rand_shape_nd(2, dim=1)
+    >>> import mxtape as mx
+    >>> len(mx.test_utils.rand_shape_nd(4)), mx.test_utils.rand_shape_nd(2, dim=1)
     (4, (1, 1))
     """
     return _shape([dim] * num_dim, allow_zero_size)
@@ -179,7 +186,8 @@ def rand_shape_nd(num_dim, dim=10, allow_zero_size=False):
 def rand_shape_2d(dim0=10, dim1=10, allow_zero_size=False):
     """A random shape of two sizes from 1, or 0, to `dim0` and `dim1`.
 
-    >>> rand_shape_2d(1, 1)
+    >>> import mxtape as mx
+    >>> mx.test_utils.rand_shape_2d(1, 1)
     (1, 1)
     """
     return _shape([dim0, dim1], allow_zero_size)
@@ -188,7 +196,8 @@ def rand_shape_2d(dim0=10, dim1=10, allow_zero_size=False):
 def rand_shape_3d(dim0=10, dim1=10, dim2=10, allow_zero_size=False):
     """A random shape of three sizes from 1, or 0, to `dim0`, `dim1` and `dim2`.
 
-    >>> rand_shape_3d(1, 1, 1)
+    >>> import mxtape as mx
+    >>> mx.test_utils.rand_shape_3d(1, 1, 1)
     (1, 1, 1)
     """
     return _shape([dim0, dim1, dim2], allow_zero_size)
@@ -201,7 +210,8 @@ def _shape(limits, allow_zero_size):
 def rand_coord_2d(x_low, x_high, y_low, y_high):
     """Two random integers, from `x_low` up to and without `x_high`, and likewise for y.
 
-    >>> rand_coord_2d(3, 4, 5, 6)
+    >>> import mxtape as mx
+    >>> mx.test_utils.rand_coord_2d(3, 4, 5, 6)
     (3, 5)
     """
     return _between(x_low, x_high), _between(y_low, y_high)
@@ -210,7 +220,8 @@ def rand_coord_2d(x_low, x_high, y_low, y_high):
 def create_vector(size, dtype=np.int64):
     """An NDArray of the numbers from 0 to ``size - 1``.
 
-    >>> create_vector(3).asnumpy().tolist()
+    >>> import mxtape as mx
+    >>> mx.test_utils.create_vector(3).asnumpy().tolist()
     [0, 1, 2]
     """
     return nd.arange(0, size, dtype=dtype)
@@ -219,7 +230,8 @@ def create_vector(size, dtype=np.int64):
 def create_2d_tensor(rows, columns, dtype=np.int64):
     """An NDArray each of whose elements is the number of its row.
 
-    >>> create_2d_tensor(2, 3).asnumpy().tolist()
+    >>> import mxtape as mx
+    >>> mx.test_utils.create_2d_tensor(2, 3).asnumpy().tolist()
     [[0, 0, 0], [1, 1, 1]]
     """
     return create_vector(rows, dtype).reshape((rows, 1)).broadcast_to((rows, columns))
@@ -241,7 +253,9 @@ def np_reduce(dat, axis, keepdims, numpy_reduce_func):
 
     Examples
     --------
-    >>> np_reduce(np.ones((2, 3, 4)), (0, -1), True, np.sum).tolist()
+    >>> import mxtape as mx
+    >>> import numpy as np
+    >>> mx.test_utils.np_reduce(np.ones((2, 3, 4)), (0, -1), True, np.sum).tolist()
     [[[8.0], [8.0], [8.0]]]
     """
     axes = range(dat.ndim) if axis is None else [axis] if isinstance(axis, int) else axis
@@ -255,7 +269,9 @@ def np_reduce(dat, axis, keepdims, numpy_reduce_func):
 def collapse_sum_like(a, shape):
     """`a` summed down to a shape that broadcasts to its own.
 
-    >>> collapse_sum_like(np.ones((2, 3, 4)), (3, 1)).tolist()
+    >>> import mxtape as mx
+    >>> import numpy as np
+    >>> mx.test_utils.collapse_sum_like(np.ones((2, 3, 4)), (3, 1)).tolist()
     [[8.0], [8.0], [8.0]]
     """
     front = len(a.shape) - len(shape)
@@ -268,7 +284,9 @@ def collapse_sum_like(a, shape):
 def assign_each(the_input, function):
     """A NumPy array of the values of a function at each element; a copy for None.
 
-    >>> assign_each(np.array([1, 2]), lambda v: v / 2).tolist()
+    >>> import mxtape as mx
+    >>> import numpy as np
+    >>> mx.test_utils.assign_each(np.array([1, 2]), lambda v: v / 2).tolist()
     [0.5, 1.0]
     """
     values = _elements(the_input)
@@ -280,7 +298,9 @@ def assign_each(the_input, function):
 def assign_each2(input1, input2, function):
     """A NumPy array of a function of two arrays' elements; a copy of the first one for None.
 
-    >>> assign_each2(np.array([1, 2]), np.array([3, 4]), lambda v, w: v * w).tolist()
+    >>> import mxtape as mx
+    >>> import numpy as np
+    >>> mx.test_utils.assign_each2(np.array([1, 2]), np.array([3, 4]), lambda v, w: v * w).tolist()
     [3, 8]
     """
     first, second = _elements(input1), _elements(input2)
@@ -299,7 +319,9 @@ def _elements(array):
 def new_orthonormal_matrix_2d(n):
     """A random `n` by `n` matrix whose rows are orthonormal, float64.
 
-    >>> q = new_orthonormal_matrix_2d(4)
+    >>> import mxtape as mx
+    >>> import numpy as np
+    >>> q = mx.test_utils.new_orthonormal_matrix_2d(4)
     >>> bool(np.allclose(q @ q.T, np.eye(4)))
     True
     """
@@ -317,7 +339,9 @@ def _eigenvalues(n):
 def new_matrix_with_real_eigvals_2d(n):
     """A random `n` by `n` matrix with real eigenvalues between -10 and 10, float64.
 
-    >>> bool(np.isreal(np.linalg.eigvals(new_matrix_with_real_eigvals_2d(3))).all())
+    >>> import mxtape as mx
+    >>> import numpy as np
+    >>> bool(np.isreal(np.linalg.eigvals(mx.test_utils.new_matrix_with_real_eigvals_2d(3))).all())
     True
     """
     q = new_orthonormal_matrix_2d(n)
@@ -327,7 +351,8 @@ def new_matrix_with_real_eigvals_2d(n):
 def new_sym_matrix_with_real_eigvals_2d(n):
     """A random symmetric `n` by `n` matrix with eigenvalues between -10 and 10, float64.
 
-    >>> matrix = new_sym_matrix_with_real_eigvals_2d(3)
+    >>> import mxtape as mx
+    >>> matrix = mx.test_utils.new_sym_matrix_with_real_eigvals_2d(3)
     >>> bool((matrix == matrix.T).all())
     True
     """
@@ -348,7 +373,8 @@ def _matrices(shape, make):
 def new_matrix_with_real_eigvals_nd(shape):
     """Matrices of :func:`new_matrix_with_real_eigvals_2d` along the last two axes.
 
-    >>> new_matrix_with_real_eigvals_nd((2, 3, 3)).shape
+    >>> import mxtape as mx
+    >>> mx.test_utils.new_matrix_with_real_eigvals_nd((2, 3, 3)).shape
     (2, 3, 3)
     """
     return _matrices(shape, new_matrix_with_real_eigvals_2d)
@@ -357,7 +383,8 @@ def new_matrix_with_real_eigvals_nd(shape):
 def new_sym_matrix_with_real_eigvals_nd(shape):
     """Matrices of :func:`new_sym_matrix_with_real_eigvals_2d` along the last two axes.
 
-    >>> new_sym_matrix_with_real_eigvals_nd((2, 3, 3)).shape
+    >>> import mxtape as mx
+    >>> mx.test_utils.new_sym_matrix_with_real_eigvals_nd((2, 3, 3)).shape
     (2, 3, 3)
     """
     return _matrices(shape, new_sym_matrix_with_real_eigvals_2d)
@@ -366,7 +393,8 @@ def new_sym_matrix_with_real_eigvals_nd(shape):
 def get_identity_mat(size):
     """The identity matrix, as an NDArray.
 
-    >>> get_identity_mat(2).asnumpy().tolist()
+    >>> import mxtape as mx
+    >>> mx.test_utils.get_identity_mat(2).asnumpy().tolist()
     [[1.0, 0.0], [0.0, 1.0]]
     """
     return nd.eye(size)
@@ -375,7 +403,8 @@ def get_identity_mat(size):
 def get_identity_mat_batch(size):
     """Two identity matrices, as an NDArray of shape ``(2, size, size)``.
 
-    >>> get_identity_mat_batch(3).shape
+    >>> import mxtape as mx
+    >>> mx.test_utils.get_identity_mat_batch(3).shape
     (2, 3, 3)
     """
     return nd.stack(nd.eye(size), nd.eye(size))

@@ -63,7 +63,7 @@ def check_gluon_hybridize_consistency(
     >>> import mxtape as mx
     >>> def build(prefix):
     ...     return mx.gluon.nn.Dense(4, activation="relu", prefix=prefix)
-    >>> check_gluon_hybridize_consistency(build, [mx.nd.ones((2, 3))])
+    >>> mx.test_utils.check_gluon_hybridize_consistency(build, [mx.nd.ones((2, 3))])
     """
     if not isinstance(data_l, (list, tuple)) or not all(isinstance(x, NDArray) for x in data_l):
         raise TypeError("check_gluon_hybridize_consistency: data_l must be a list of NDArray")

@@ -43,7 +43,9 @@ def _table(float16, float32, float64, integers):
 def default_rtols():
     """Relative tolerances of :func:`assert_almost_equal`, by data type.
 
-    >>> default_rtols()[np.dtype('float32')]
+    >>> import mxtape as mx
+    >>> import numpy as np
+    >>> mx.test_utils.default_rtols()[np.dtype('float32')]
     0.0001
     """
     return _table(1e-2, 1e-4, 1e-5, 0)
@@ -52,7 +54,9 @@ def default_rtols():
 def default_atols():
     """Absolute tolerances of :func:`assert_almost_equal`, by data type.
 
-    >>> default_atols()[np.dtype('float32')]
+    >>> import mxtape as mx
+    >>> import numpy as np
+    >>> mx.test_utils.default_atols()[np.dtype('float32')]
     0.001
     """
     return _table(1e-1, 1e-3, 1e-20, 0)
@@ -61,7 +65,9 @@ def default_atols():
 def default_numeric_eps():
     """Steps of :func:`check_numeric_gradient`, by data type.
 
-    >>> default_numeric_eps()[np.dtype('float32')] == 2 ** -9
+    >>> import mxtape as mx
+    >>> import numpy as np
+    >>> mx.test_utils.default_numeric_eps()[np.dtype('float32')] == 2 ** -9
     True
     """
     return {np.dtype("float16"): 2.0**-6, np.dtype("float32"): 2.0**-9, _FLOAT64: 2.0**-14}
@@ -70,6 +76,7 @@ def default_numeric_eps():
 def effective_dtype(dat):
     """The data type whose tolerances fit `dat`: its own.
 
+    >>> from mxtape.test_utils import effective_dtype
     >>> import mxtape as mx
     >>> effective_dtype(mx.nd.ones((2,), dtype='float16')).name, effective_dtype(1.5).name
     ('float16', 'float64')
@@ -88,6 +95,8 @@ def _of_dtype(table, dtype):
 def get_rtol(rtol=None, dtype=_FLOAT64):
     """`rtol`, or the default relative tolerance of a data type for None.
 
+    >>> import numpy as np
+    >>> from mxtape.test_utils import get_rtol
     >>> get_rtol(), get_rtol(0.5), get_rtol(dtype=np.dtype('float16'))
     (1e-05, 0.5, 0.01)
     """
@@ -97,6 +106,8 @@ def get_rtol(rtol=None, dtype=_FLOAT64):
 def get_atol(atol=None, dtype=_FLOAT64):
     """`atol`, or the default absolute tolerance of a data type for None.
 
+    >>> import numpy as np
+    >>> from mxtape.test_utils import get_atol
     >>> get_atol(), get_atol(0.5), get_atol(dtype=np.dtype('float16'))
     (1e-20, 0.5, 0.1)
     """
@@ -106,7 +117,8 @@ def get_atol(atol=None, dtype=_FLOAT64):
 def get_etol(etol=None):
     """`etol`, the part of the elements that may differ; 0 for None.
 
-    >>> get_etol(), get_etol(0.25)
+    >>> import mxtape as mx
+    >>> mx.test_utils.get_etol(), mx.test_utils.get_etol(0.25)
     (0, 0.25)
     """
     return 0 if etol is None else etol
@@ -126,6 +138,9 @@ def get_tolerance(dat, tol, default_tol):
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from mxtape.test_utils import get_tolerance
+    >>> from mxtape.test_utils import default_rtols
     >>> single = np.ones(2, 'float32')
     >>> get_tolerance(single, None, default_rtols()), get_tolerance(single, 0.5, default_rtols())
     (0.0001, 0.5)
@@ -143,7 +158,9 @@ def get_tolerance(dat, tol, default_tol):
 def get_tols(x, y, rtol, atol):
     """Relative and absolute tolerance for two arrays: of each, the wider of the two arrays'.
 
-    >>> get_tols(np.ones(2, 'float32'), np.ones(2, 'float16'), None, None)
+    >>> import mxtape as mx
+    >>> import numpy as np
+    >>> mx.test_utils.get_tols(np.ones(2, 'float32'), np.ones(2, 'float16'), None, None)
     (0.01, 0.1)
     """
     return (
@@ -193,10 +210,11 @@ def almost_equal(a, b, rtol=None, atol=None, equal_nan=False, use_broadcast=True
 
     Examples
     --------
+    >>> import numpy as np
     >>> import mxtape as mx
-    >>> almost_equal(mx.nd.array([1.0, 2.0]), np.array([1.0, 2.00001]))
+    >>> mx.test_utils.almost_equal(mx.nd.array([1.0, 2.0]), np.array([1.0, 2.00001]))
     True
-    >>> almost_equal(mx.nd.array([1.0, 2.0]), np.array([1.0, 2.1]))
+    >>> mx.test_utils.almost_equal(mx.nd.array([1.0, 2.0]), np.array([1.0, 2.1]))
     False
     """
     if not use_broadcast:
@@ -208,6 +226,8 @@ def almost_equal(a, b, rtol=None, atol=None, equal_nan=False, use_broadcast=True
 def locationError(a, b, index, names, maxError=False):
     """One line about the element at `index` of two arrays.
 
+    >>> import numpy as np
+    >>> from mxtape.test_utils import locationError
     >>> locationError(np.array([1.0, 2.0]), np.array([1.0, 3.0]), (1,), ('ours', 'theirs'))
     'element (1,): ours=2.0, theirs=3.0'
     """
@@ -220,7 +240,9 @@ def locationError(a, b, index, names, maxError=False):
 def checkShapes(a, b):
     """Raises an ``AssertionError`` when two arrays have different shapes.
 
-    >>> checkShapes(np.ones((2, 1)), np.ones((2,)))
+    >>> import mxtape as mx
+    >>> import numpy as np
+    >>> mx.test_utils.checkShapes(np.ones((2, 1)), np.ones((2,)))
     Traceback (most recent call last):
         ...
     AssertionError: the shapes differ: (2, 1) and (2,)
@@ -288,8 +310,10 @@ def assert_almost_equal(
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from mxtape.test_utils import assert_almost_equal
     >>> import mxtape as mx
-    >>> assert_almost_equal(mx.nd.array([1.0, 2.0]), np.array([1.0, 2.0001]))
+    >>> mx.test_utils.assert_almost_equal(mx.nd.array([1.0, 2.0]), np.array([1.0, 2.0001]))
     >>> assert_almost_equal(np.array([1.0, 2.0, 4.0]), np.array([1.0, 2.5, 5.0]), rtol=0.1, atol=0)
     Traceback (most recent call last):
         ...
@@ -307,8 +331,9 @@ def assert_almost_equal(
 def assert_allclose(a, b, rtol=1e-07, atol=0, equal_nan=True):
     """As :func:`assert_almost_equal`, with the tolerances of ``numpy.testing.assert_allclose``.
 
+    >>> import numpy as np
     >>> import mxtape as mx
-    >>> assert_allclose(mx.nd.array([1.0, np.nan]), np.array([1.0, np.nan]))
+    >>> mx.test_utils.assert_allclose(mx.nd.array([1.0, np.nan]), np.array([1.0, np.nan]))
     """
     assert_almost_equal(a, b, rtol=rtol, atol=atol, equal_nan=equal_nan)
 
@@ -316,7 +341,9 @@ def assert_allclose(a, b, rtol=1e-07, atol=0, equal_nan=True):
 def assert_almost_equal_ignore_nan(a, b, rtol=None, atol=None, names=("a", "b")):
     """As :func:`assert_almost_equal`, leaving out elements that are NaN in either array.
 
-    >>> assert_almost_equal_ignore_nan(np.array([1.0, np.nan]), np.array([1.0, 7.0]))
+    >>> import mxtape as mx
+    >>> import numpy as np
+    >>> mx.test_utils.assert_almost_equal_ignore_nan(np.array([1.0, np.nan]), np.array([1.0, 7.0]))
     """
     a, b = np.broadcast_arrays(_numbers(a), _numbers(b))
     ignored = np.isnan(a) | np.isnan(b)
@@ -336,6 +363,8 @@ def assert_almost_equal_with_err(
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from mxtape.test_utils import assert_almost_equal_with_err
     >>> assert_almost_equal_with_err(np.array([1, 2, 3, 4]), np.array([1, 2, 3, 9]), etol=0.25)
     """
     _assert(a, b, rtol, atol, get_etol(etol), names, equal_nan, mismatches[0])
@@ -348,7 +377,7 @@ def compare_ndarray_tuple(t1, t2, rtol=None, atol=None):
 
     >>> import mxtape as mx
     >>> x = mx.nd.ones((2,))
-    >>> compare_ndarray_tuple((x, (x, None)), (x, (x, None)))
+    >>> mx.test_utils.compare_ndarray_tuple((x, (x, None)), (x, (x, None)))
     """
     if t1 is None or t2 is None:
         return
@@ -364,6 +393,8 @@ def compare_ndarray_tuple(t1, t2, rtol=None, atol=None):
 def same(a, b):
     """Whether two arrays have the same shape and equal elements.
 
+    >>> import numpy as np
+    >>> from mxtape.test_utils import same
     >>> import mxtape as mx
     >>> same(mx.nd.ones((2,)), np.ones(2)), same(np.ones(2), np.ones((2, 1)))
     (True, False)
@@ -375,6 +406,7 @@ def same(a, b):
 def same_array(array1, array2):
     """Whether two NDArrays are one: the same memory, shape and data type.
 
+    >>> from mxtape.test_utils import same_array
     >>> import mxtape as mx
     >>> x = mx.nd.ones((2,))
     >>> same_array(x, x[:]), same_array(x, x.copy()), same_array(x, x[1:])
@@ -393,6 +425,7 @@ def assert_exception(f, exception_type, *args, **kwargs):
 
     An exception of another type is passed on.
 
+    >>> from mxtape.test_utils import assert_exception
     >>> import mxtape as mx
     >>> assert_exception(mx.nd.dot, mx.MXNetError, mx.nd.ones((2, 3)), mx.nd.ones((2, 3)))
     """

@@ -16,7 +16,7 @@ class DummyIter(DataIter):
     Examples
     --------
     >>> import mxtape as mx
-    >>> same = DummyIter(mx.io.NDArrayIter(mx.nd.arange(4), batch_size=2))
+    >>> same = mx.test_utils.DummyIter(mx.io.NDArrayIter(mx.nd.arange(4), batch_size=2))
     >>> [same.next().data[0].asnumpy().tolist() for _ in range(3)]
     [[0.0, 1.0], [0.0, 1.0], [0.0, 1.0]]
     """

@@ -32,7 +32,9 @@ def mean_check(generator, mu, sigma, nsamples=1000000):
 
     Examples
     --------
-    >>> mean_check(lambda n: np.arange(n) % 2, 0.5, 0.5, nsamples=1000)
+    >>> import mxtape as mx
+    >>> import numpy as np
+    >>> mx.test_utils.mean_check(lambda n: np.arange(n) % 2, 0.5, 0.5, nsamples=1000)
     True
     """
     samples = _samples(generator, nsamples).astype(np.float64)
@@ -44,7 +46,9 @@ def var_check(generator, sigma, nsamples=1000000):
 
     That is, within three standard errors of ``sigma ** 2``. Parameters as of :func:`mean_check`.
 
-    >>> var_check(lambda n: 2.0 * (np.arange(n) % 2), 1.0, nsamples=1000)
+    >>> import mxtape as mx
+    >>> import numpy as np
+    >>> mx.test_utils.var_check(lambda n: 2.0 * (np.arange(n) % 2), 1.0, nsamples=1000)
     True
     """
     samples = _samples(generator, nsamples).astype(np.float64)
@@ -71,7 +75,8 @@ def gen_buckets_probs_with_ppf(ppf, nbuckets):
 
     Examples
     --------
-    >>> gen_buckets_probs_with_ppf(lambda p: 10 * p, 2)
+    >>> import mxtape as mx
+    >>> mx.test_utils.gen_buckets_probs_with_ppf(lambda p: 10 * p, 2)
     ([(0.0, 5.0), (5.0, 10.0)], [0.5, 0.5])
     """
     if nbuckets < 1:
@@ -135,6 +140,8 @@ def chi_square_check(generator, buckets, probs, nsamples=1000000):
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from mxtape.test_utils import chi_square_check
     >>> p, found, expected = chi_square_check(lambda n: np.arange(n) % 2, [0, 1], [0.5, 0.5], 100)
     >>> p, found.tolist(), expected.tolist()
     (1.0, [50, 50], [50, 50])
@@ -191,6 +198,8 @@ def verify_generator(
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from mxtape.test_utils import verify_generator
     >>> verify_generator(lambda n: np.arange(n) % 2, [0, 1], [0.5, 0.5], 100, nrepeat=2)
     [1.0, 1.0]
     """

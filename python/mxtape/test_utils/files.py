@@ -56,10 +56,12 @@ def download(url, fname=None, dirname=None, overwrite=False, retries=5):
 
     Examples
     --------
+    >>> import mxtape as mx
+    >>> import os
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     open(os.path.join(folder, "a.txt"), "w").close()
-    ...     download("https://example.com/a.txt", dirname=folder)[len(folder) :]
+    ...     mx.test_utils.download("https://example.com/a.txt", dirname=folder)[len(folder) :]
     '/a.txt'
     """
     name = fname or url.split("/")[-1]

@@ -173,6 +173,8 @@ def numeric_grad(
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from mxtape.test_utils import numeric_grad
     >>> gradient = numeric_grad(lambda x: x * x, {'x': np.array([1.0, 3.0])}, dtype='float64')
     >>> gradient['x'].round(6).tolist()
     [2.0, 6.0]
@@ -250,10 +252,12 @@ def check_numeric_gradient(
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from mxtape.test_utils import check_numeric_gradient
     >>> import mxtape as mx
     >>> x, w = np.array([[1.0, 2.0]]), np.array([[3.0], [4.0]])
     >>> check_numeric_gradient(lambda x, w: mx.nd.dot(x, w) ** 2, [x, w], dtype='float64')
-    >>> check_numeric_gradient(lambda x: mx.nd.BlockGrad(x) * x, [x])
+    >>> mx.test_utils.check_numeric_gradient(lambda x: mx.nd.BlockGrad(x) * x, [x])
     Traceback (most recent call last):
         ...
     AssertionError: NUMERICAL_x and BACKWARD_x differ in 2 of 2 elements...
@@ -316,8 +320,9 @@ def check_speed(sym, location=None, ctx=None, N=20, grad_req=None, typ="whole", 
 
     Examples
     --------
+    >>> import numpy as np
     >>> import mxtape as mx
-    >>> check_speed(mx.nd.dot, [np.ones((8, 8)), np.ones((8, 8))], N=3) > 0
+    >>> mx.test_utils.check_speed(mx.nd.dot, [np.ones((8, 8)), np.ones((8, 8))], N=3) > 0
     True
     """
     if typ not in ("whole", "forward"):

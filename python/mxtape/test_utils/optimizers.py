@@ -38,8 +38,8 @@ def compare_optimizer(
     --------
     >>> import mxtape as mx
     >>> sgd = mx.optimizer.SGD(momentum=0.5)
-    >>> compare_optimizer(sgd, mx.optimizer.ccSGD(momentum=0.5), (2, 3), "float32")
-    >>> compare_optimizer(sgd, sgd, [(2, 3), (4,)], "float32", ntensors=2)
+    >>> mx.test_utils.compare_optimizer(sgd, mx.optimizer.ccSGD(momentum=0.5), (2, 3), "float32")
+    >>> mx.test_utils.compare_optimizer(sgd, sgd, [(2, 3), (4,)], "float32", ntensors=2)
     """
     shapes = shape if isinstance(shape, list) else [shape]
     if len(shapes) != ntensors:

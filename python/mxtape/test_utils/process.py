@@ -32,6 +32,7 @@ def environment(*args):
 
     Examples
     --------
+    >>> from mxtape.test_utils import environment, getenv
     >>> with environment('MXTAPE_EXAMPLE', '1'):
     ...     getenv('MXTAPE_EXAMPLE')
     '1'
@@ -61,6 +62,8 @@ def environment(*args):
 def discard_stderr():
     """A ``with`` block whose error output, that of C++ code included, is lost.
 
+    >>> import os
+    >>> from mxtape.test_utils import discard_stderr
     >>> with discard_stderr():
     ...     _ = os.write(2, b'never seen')
     """
@@ -79,8 +82,9 @@ def discard_stderr():
 def retry(n):
     """A decorator for tests that fail by chance: up to `n` attempts, until no assertion fails.
 
+    >>> import mxtape as mx
     >>> attempts = []
-    >>> @retry(3)
+    >>> @mx.test_utils.retry(3)
     ... def test():
     ...     attempts.append(1)
     ...     assert len(attempts) == 2
@@ -107,7 +111,8 @@ def retry(n):
 def list_gpus():
     """The numbers of the GPUs: none.
 
-    >>> list(list_gpus())
+    >>> import mxtape as mx
+    >>> list(mx.test_utils.list_gpus())
     []
     """
     return range(num_gpus())

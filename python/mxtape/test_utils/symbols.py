@@ -88,10 +88,11 @@ def check_symbolic_forward(
 
     Examples
     --------
+    >>> import numpy as np
     >>> import mxtape as mx
     >>> symbol = mx.sym.Variable('a') * mx.sym.Variable('b')
     >>> a, b = np.array([1.0, 2.0]), np.array([3.0, 4.0])
-    >>> check_symbolic_forward(symbol, [a, b], [a * b])[0].asnumpy().tolist()
+    >>> mx.test_utils.check_symbolic_forward(symbol, [a, b], [a * b])[0].asnumpy().tolist()
     [3.0, 8.0]
     """
     ctx = current_context() if ctx is None else ctx
@@ -153,6 +154,8 @@ def check_symbolic_backward(
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from mxtape.test_utils import check_symbolic_backward
     >>> import mxtape as mx
     >>> symbol = mx.sym.Variable('a') * mx.sym.Variable('b')
     >>> a, b = np.array([1.0, 2.0]), np.array([3.0, 4.0])
@@ -208,8 +211,9 @@ def simple_forward(sym, ctx=None, is_train=False, **inputs):
 
     Examples
     --------
+    >>> import numpy as np
     >>> import mxtape as mx
-    >>> simple_forward(mx.sym.Variable('a') * 2, a=np.array([1.0, 2.0])).tolist()
+    >>> mx.test_utils.simple_forward(mx.sym.Variable('a') * 2, a=np.array([1.0, 2.0])).tolist()
     [2.0, 4.0]
     """
     ctx = current_context() if ctx is None else ctx
@@ -226,6 +230,7 @@ def same_symbol_structure(sym1, sym2):
 
     Examples
     --------
+    >>> from mxtape.test_utils import same_symbol_structure
     >>> import mxtape as mx
     >>> a, b = mx.sym.Variable('a'), mx.sym.Variable('b')
     >>> same_symbol_structure(a * b, b * a), same_symbol_structure(a * a, a * b)
@@ -304,6 +309,7 @@ def check_consistency(
 
     Examples
     --------
+    >>> from mxtape.test_utils import check_consistency
     >>> import mxtape as mx
     >>> settings = [{'ctx': mx.cpu(), 'a': (2, 3), 'type_dict': {'a': kind}}
     ...             for kind in ('float32', 'float64')]

@@ -246,7 +246,7 @@ def convert_symbol(
     --------
     >>> import mxtape as mx
     >>> net = mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=4, name="fc")
-    >>> low = convert_symbol(net)
+    >>> low = mx.contrib.amp.convert_symbol(net)
     >>> low.list_arguments(), low.get_internals().list_outputs()[-2:]
     (['data', 'fc_weight', 'fc_bias'], ['fc_output', 'fc_output_amp_cast_float32_output'])
     """

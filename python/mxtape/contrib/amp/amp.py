@@ -203,7 +203,8 @@ def list_lp16_fp32_ops(target_dtype):
 def list_conditional_fp32_ops(target_dtype):
     """Operators that compute in float32 where a parameter has one of some values.
 
-    >>> list_conditional_fp32_ops("float16")[0]
+    >>> import mxtape as mx
+    >>> mx.contrib.amp.list_conditional_fp32_ops("float16")[0]
     ('Activation', 'act_type', ['softrelu'])
     """
     return list(_operators.table_of(_operators.dtype_name(target_dtype)).CONDITIONAL_FP32_FUNCS)

@@ -168,7 +168,8 @@ def get_pretrained_file_names(embedding_name=None):
     KeyError
         For a name that is not registered.
 
-    >>> get_pretrained_file_names("glove")[0]
+    >>> import mxtape as mx
+    >>> mx.contrib.text.embedding.get_pretrained_file_names("glove")[0]
     'glove.42B.300d.txt'
     """
     known = {
@@ -318,12 +319,13 @@ class CustomEmbedding(_TokenEmbedding):
 
     Examples
     --------
+    >>> import mxtape as mx
     >>> import os, tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = os.path.join(folder, "vectors.txt")
     ...     with open(path, "w") as file:
     ...         _ = file.write("rose 1 2\\ntulip 3 4\\n")
-    ...     vectors = CustomEmbedding(path)
+    ...     vectors = mx.contrib.text.embedding.CustomEmbedding(path)
     >>> vectors.get_vecs_by_tokens(["tulip", "oak"]).asnumpy().tolist()
     [[3.0, 4.0], [0.0, 0.0]]
     """

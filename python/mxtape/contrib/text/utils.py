@@ -27,7 +27,8 @@ def count_tokens_from_str(
 
     Examples
     --------
-    >>> count_tokens_from_str("a rose is\\na Rose", to_lower=True)["rose"]
+    >>> import mxtape as mx
+    >>> mx.contrib.text.utils.count_tokens_from_str("a rose is\\na Rose", to_lower=True)["rose"]
     2
     """
     text = source_str.lower() if to_lower else source_str

@@ -29,9 +29,10 @@ class Vocabulary:
 
     Examples
     --------
+    >>> import mxtape as mx
     >>> from collections import Counter
     >>> counter = Counter("a rose is a rose".split())
-    >>> words = Vocabulary(counter, min_freq=2, reserved_tokens=["<pad>"])
+    >>> words = mx.contrib.text.vocab.Vocabulary(counter, min_freq=2, reserved_tokens=["<pad>"])
     >>> words.idx_to_token, words.to_indices(["rose", "tulip"]), len(words)
     (['<unk>', '<pad>', 'a', 'rose'], [3, 0], 4)
     """

@@ -41,6 +41,7 @@ def default_batchify_fn(data):
 
     Examples
     --------
+    >>> from mxtape.gluon.data.dataloader import default_batchify_fn
     >>> x, y = default_batchify_fn([(1.0, 2), (3.0, 4)])
     >>> x.asnumpy().tolist(), y.asnumpy().tolist()
     ([1.0, 3.0], [2, 4])
@@ -53,6 +54,7 @@ def default_mp_batchify_fn(data):
 
     Examples
     --------
+    >>> from mxtape.gluon.data.dataloader import default_mp_batchify_fn
     >>> default_mp_batchify_fn([1, 2, 3]).shape
     (3,)
     """
@@ -306,7 +308,7 @@ class DataLoader:
     --------
     >>> import mxtape as mx
     >>> dataset = mx.gluon.data.ArrayDataset(mx.nd.ones((5, 2)), [0, 1, 2, 3, 4])
-    >>> for x, y in DataLoader(dataset, batch_size=2):
+    >>> for x, y in mx.gluon.data.DataLoader(dataset, batch_size=2):
     ...     print(x.shape, y.asnumpy().tolist())
     (2, 2) [0, 1]
     (2, 2) [2, 3]

@@ -33,7 +33,8 @@ class Dataset:
 
         Examples
         --------
-        >>> list(SimpleDataset([1, 2, 3, 4]).filter(lambda item: item % 2))
+        >>> import mxtape as mx
+        >>> list(mx.gluon.data.SimpleDataset([1, 2, 3, 4]).filter(lambda item: item % 2))
         [1, 3]
         """
         return _SampledDataset(self, FilterSampler(fn, self))
@@ -55,7 +56,8 @@ class Dataset:
 
         Examples
         --------
-        >>> [list(SimpleDataset("abcde").shard(2, i)) for i in range(2)]
+        >>> import mxtape as mx
+        >>> [list(mx.gluon.data.SimpleDataset("abcde").shard(2, i)) for i in range(2)]
         [['a', 'b', 'c'], ['d', 'e']]
         """
         if index >= num_shards:
@@ -76,7 +78,8 @@ class Dataset:
 
         Examples
         --------
-        >>> list(SimpleDataset("abc").take(2))
+        >>> import mxtape as mx
+        >>> list(mx.gluon.data.SimpleDataset("abc").take(2))
         ['a', 'b']
         """
         length = len(self)
@@ -99,6 +102,8 @@ class Dataset:
 
         Examples
         --------
+        >>> from mxtape.gluon.data import SequentialSampler
+        >>> from mxtape.gluon.data import SimpleDataset
         >>> list(SimpleDataset("abc").sample(SequentialSampler(2, start=1)))
         ['b', 'c']
         """
@@ -119,7 +124,8 @@ class Dataset:
 
         Examples
         --------
-        >>> ArrayDataset([1, 2], [10, 20]).transform(lambda x, y: x + y)[1]
+        >>> import mxtape as mx
+        >>> mx.gluon.data.ArrayDataset([1, 2], [10, 20]).transform(lambda x, y: x + y)[1]
         22
         """
         later = _LazyTransformDataset(self, fn)
@@ -137,7 +143,8 @@ class Dataset:
 
         Examples
         --------
-        >>> ArrayDataset([1, 2], [10, 20]).transform_first(lambda x: -x)[1]
+        >>> import mxtape as mx
+        >>> mx.gluon.data.ArrayDataset([1, 2], [10, 20]).transform_first(lambda x: -x)[1]
         (-2, 20)
         """
         return self.transform(_TransformFirstClosure(fn), lazy)
@@ -160,7 +167,8 @@ class SimpleDataset(Dataset):
 
     Examples
     --------
-    >>> SimpleDataset(["a", "b"])[1]
+    >>> import mxtape as mx
+    >>> mx.gluon.data.SimpleDataset(["a", "b"])[1]
     'b'
     """
 
@@ -196,7 +204,7 @@ class ArrayDataset(Dataset):
     Examples
     --------
     >>> import mxtape as mx
-    >>> dataset = ArrayDataset(mx.nd.ones((3, 2)), [7, 8, 9])
+    >>> dataset = mx.gluon.data.ArrayDataset(mx.nd.ones((3, 2)), [7, 8, 9])
     >>> x, y = dataset[2]
     >>> x.shape, y
     ((2,), 9)

@@ -30,7 +30,8 @@ class SequentialSampler(Sampler):
 
     Examples
     --------
-    >>> list(SequentialSampler(3, start=5))
+    >>> import mxtape as mx
+    >>> list(mx.gluon.data.SequentialSampler(3, start=5))
     [5, 6, 7]
     """
 
@@ -55,7 +56,8 @@ class RandomSampler(Sampler):
 
     Examples
     --------
-    >>> sorted(RandomSampler(4)) == [0, 1, 2, 3]
+    >>> import mxtape as mx
+    >>> sorted(mx.gluon.data.RandomSampler(4)) == [0, 1, 2, 3]
     True
     """
 
@@ -82,7 +84,8 @@ class FilterSampler(Sampler):
 
     Examples
     --------
-    >>> list(FilterSampler(lambda item: item > "b", ["a", "c", "b", "d"]))
+    >>> import mxtape as mx
+    >>> list(mx.gluon.data.FilterSampler(lambda item: item > "b", ["a", "c", "b", "d"]))
     [1, 3]
     """
 
@@ -112,7 +115,8 @@ class BatchSampler(Sampler):
 
     Examples
     --------
-    >>> batches = BatchSampler(SequentialSampler(5), 2, "rollover")
+    >>> import mxtape as mx
+    >>> batches = mx.gluon.data.BatchSampler(mx.gluon.data.SequentialSampler(5), 2, "rollover")
     >>> list(batches), list(batches)
     ([[0, 1], [2, 3]], [[4, 0], [1, 2], [3, 4]])
     """

@@ -53,6 +53,7 @@ _model_sha1 = dict(line.split() for line in _PUBLISHED.strip().splitlines())
 def short_hash(name):
     """The eight letters that the name of a network's file ends with.
 
+    >>> from mxtape.gluon.model_zoo.model_store import short_hash
     >>> short_hash("resnet18_v1")
     'a0666292'
     """
@@ -87,6 +88,7 @@ def get_model_file(name, root=MODELS):
 
     Examples
     --------
+    >>> from mxtape.gluon.model_zoo.model_store import get_model_file
     >>> get_model_file("resnet18_v1", root="/nowhere")
     Traceback (most recent call last):
         ...

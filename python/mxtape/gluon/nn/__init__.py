@@ -1,5 +1,6 @@
 """Layers: ``mx.gluon.nn``."""
 
+from ... import _missing
 from ..block import Block, HybridBlock, SymbolBlock
 from . import activations, basic_layers, conv_layers
 from .activations import (
@@ -95,3 +96,7 @@ __all__ = [
     "basic_layers",
     "conv_layers",
 ]
+
+
+def __getattr__(name):
+    _missing.refuse(__name__, name)

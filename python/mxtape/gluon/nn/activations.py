@@ -22,7 +22,7 @@ class Activation(HybridBlock):
     (Activation(relu), [0.0, 2.0])
     """
 
-    def __init__(self, activation, **kwargs):
+    def __init__(self, activation, **kwargs) -> None:
         self._act_type = activation  # before the block asks for its alias
         super().__init__(**kwargs)
 
@@ -51,7 +51,7 @@ class LeakyReLU(HybridBlock):
     [-0.25, 2.0]
     """
 
-    def __init__(self, alpha, **kwargs):
+    def __init__(self, alpha, **kwargs) -> None:
         if alpha < 0:
             raise AssertionError(f"LeakyReLU: alpha must be at least 0; got {alpha}")
         super().__init__(**kwargs)
@@ -89,7 +89,7 @@ class PReLU(HybridBlock):
         alpha_initializer=initializer.Constant(0.25),  # noqa: B008 (MXNet's default)
         in_channels=1,
         **kwargs,
-    ):
+    ) -> None:
         super().__init__(**kwargs)
         self.alpha = self.params.get("alpha", shape=(in_channels,), init=alpha_initializer)
 
@@ -113,7 +113,7 @@ class ELU(HybridBlock):
     [-1.0, 2.0]
     """
 
-    def __init__(self, alpha=1.0, **kwargs):
+    def __init__(self, alpha=1.0, **kwargs) -> None:
         super().__init__(**kwargs)
         self._alpha = alpha
 
@@ -169,7 +169,7 @@ class Swish(HybridBlock):
     [0.0, 50.0]
     """
 
-    def __init__(self, beta=1.0, **kwargs):
+    def __init__(self, beta=1.0, **kwargs) -> None:
         super().__init__(**kwargs)
         self._beta = beta
 

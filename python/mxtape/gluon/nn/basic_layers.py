@@ -42,10 +42,10 @@ class Sequential(Block):
     (3, 2)
     """
 
-    def __init__(self, prefix=None, params=None):
+    def __init__(self, prefix=None, params=None) -> None:
         super().__init__(prefix=prefix, params=params)
 
-    def add(self, *blocks):
+    def add(self, *blocks) -> None:
         """Adds blocks at the end."""
         for block in blocks:
             self.register_child(block)
@@ -92,10 +92,10 @@ class HybridSequential(HybridBlock):
     (3, 2)
     """
 
-    def __init__(self, prefix=None, params=None):
+    def __init__(self, prefix=None, params=None) -> None:
         super().__init__(prefix=prefix, params=params)
 
-    def add(self, *blocks):
+    def add(self, *blocks) -> None:
         """Adds blocks at the end."""
         for block in blocks:
             self.register_child(block)
@@ -174,7 +174,12 @@ class Dense(HybridBlock):
         bias_initializer="zeros",
         in_units=0,
         **kwargs,
-    ):
+    ) -> None:
+        if not isinstance(activation, (str, type(None))):
+            raise TypeError(
+                f"Dense: activation must be a name such as 'relu', got {activation!r}; the layer "
+                "finds the size of its input itself, and in_units= says it"
+            )
         super().__init__(**kwargs)
         self._flatten = flatten
         self._units = units
@@ -231,7 +236,7 @@ class Flatten(HybridBlock):
     (2, 12)
     """
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs) -> None:
         super().__init__(**kwargs)
 
     def hybrid_forward(self, F, x):
@@ -259,7 +264,7 @@ class Lambda(Block):
     [0.0, 2.0]
     """
 
-    def __init__(self, function, prefix=None):
+    def __init__(self, function, prefix=None) -> None:
         super().__init__(prefix=prefix)
         if isinstance(function, str):
             if not hasattr(ndarray, function):
@@ -298,7 +303,7 @@ class HybridLambda(HybridBlock):
     [2.0, 4.0]
     """
 
-    def __init__(self, function, prefix=None):
+    def __init__(self, function, prefix=None) -> None:
         super().__init__(prefix=prefix)
         if isinstance(function, str):
             if not (hasattr(ndarray, function) and hasattr(symbol, function)):

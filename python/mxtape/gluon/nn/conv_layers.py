@@ -68,7 +68,7 @@ class _Conv(HybridBlock):
         adj=None,
         prefix=None,
         params=None,
-    ):
+    ) -> None:
         super().__init__(prefix=prefix, params=params)
         axes = len(kernel_size)
         strides, padding, dilation = (_extents(v, axes) for v in (strides, padding, dilation))
@@ -173,7 +173,7 @@ class _PlainConv(_Conv):
     _axes = 2
     _layouts: tuple = ("NCHW", "NHWC")
 
-    def __init__(self, channels, kernel_size, *geometry, **options):
+    def __init__(self, channels, kernel_size, *geometry, **options) -> None:
         layout = geometry[-1]
         _check_layout(type(self).__name__, layout, self._layouts)
         kernel_size = _extents(kernel_size, self._axes, "kernel_size")
@@ -183,7 +183,7 @@ class _PlainConv(_Conv):
 class _TransposedConv(_PlainConv):
     """A transposed convolution; `outpad` is what is added to one side of the output."""
 
-    def __init__(self, channels, kernel_size, output_padding, *geometry, **options):
+    def __init__(self, channels, kernel_size, output_padding, *geometry, **options) -> None:
         outpad = _extents(output_padding, self._axes, "output_padding")
         super().__init__(
             channels, kernel_size, *geometry, op_name="Deconvolution", adj=outpad, **options
@@ -247,7 +247,7 @@ class Conv1D(_PlainConv):
         bias_initializer="zeros",
         in_channels=0,
         **kwargs,
-    ):
+    ) -> None:
         kwargs.update(activation=activation, use_bias=use_bias, in_channels=in_channels)
         kwargs.update(weight_initializer=weight_initializer, bias_initializer=bias_initializer)
         geometry = (strides, padding, dilation, groups, layout)
@@ -293,7 +293,7 @@ class Conv2D(_PlainConv):
         bias_initializer="zeros",
         in_channels=0,
         **kwargs,
-    ):
+    ) -> None:
         kwargs.update(activation=activation, use_bias=use_bias, in_channels=in_channels)
         kwargs.update(weight_initializer=weight_initializer, bias_initializer=bias_initializer)
         geometry = (strides, padding, dilation, groups, layout)
@@ -339,7 +339,7 @@ class Conv3D(_PlainConv):
         bias_initializer="zeros",
         in_channels=0,
         **kwargs,
-    ):
+    ) -> None:
         kwargs.update(activation=activation, use_bias=use_bias, in_channels=in_channels)
         kwargs.update(weight_initializer=weight_initializer, bias_initializer=bias_initializer)
         geometry = (strides, padding, dilation, groups, layout)
@@ -391,7 +391,7 @@ class Conv1DTranspose(_TransposedConv):
         bias_initializer="zeros",
         in_channels=0,
         **kwargs,
-    ):
+    ) -> None:
         kwargs.update(activation=activation, use_bias=use_bias, in_channels=in_channels)
         kwargs.update(weight_initializer=weight_initializer, bias_initializer=bias_initializer)
         geometry = (strides, padding, dilation, groups, layout)
@@ -435,7 +435,7 @@ class Conv2DTranspose(_TransposedConv):
         bias_initializer="zeros",
         in_channels=0,
         **kwargs,
-    ):
+    ) -> None:
         kwargs.update(activation=activation, use_bias=use_bias, in_channels=in_channels)
         kwargs.update(weight_initializer=weight_initializer, bias_initializer=bias_initializer)
         geometry = (strides, padding, dilation, groups, layout)
@@ -482,7 +482,7 @@ class Conv3DTranspose(_TransposedConv):
         bias_initializer="zeros",
         in_channels=0,
         **kwargs,
-    ):
+    ) -> None:
         kwargs.update(activation=activation, use_bias=use_bias, in_channels=in_channels)
         kwargs.update(weight_initializer=weight_initializer, bias_initializer=bias_initializer)
         geometry = (strides, padding, dilation, groups, layout)
@@ -511,7 +511,7 @@ class ReflectionPad2D(HybridBlock):
     [[4.0, 3.0, 4.0, 3.0], [2.0, 1.0, 2.0, 1.0], [4.0, 3.0, 4.0, 3.0], [2.0, 1.0, 2.0, 1.0]]
     """
 
-    def __init__(self, padding=0, **kwargs):
+    def __init__(self, padding=0, **kwargs) -> None:
         super().__init__(**kwargs)
         if isinstance(padding, numeric_types):
             padding = (0,) * 4 + (padding,) * 4

@@ -29,7 +29,7 @@ class Dropout(HybridBlock):
     [0.0, 2.0]
     """
 
-    def __init__(self, rate, axes=(), **kwargs):
+    def __init__(self, rate, axes=(), **kwargs) -> None:
         super().__init__(**kwargs)
         self._rate = rate
         self._axes = axes

@@ -44,7 +44,7 @@ class Embedding(HybridBlock):
         weight_initializer=None,
         sparse_grad=False,
         **kwargs,
-    ):
+    ) -> None:
         super().__init__(**kwargs)
         self._kwargs = {
             "input_dim": input_dim,

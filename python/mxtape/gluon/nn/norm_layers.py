@@ -56,7 +56,7 @@ class _BatchNorm(_Norm):
         running_variance_initializer="ones",
         in_channels=0,
         **kwargs,
-    ):
+    ) -> None:
         super().__init__(**kwargs)
         self._kwargs = {
             "axis": axis,
@@ -143,7 +143,7 @@ class BatchNorm(_BatchNorm):
         running_variance_initializer="ones",
         in_channels=0,
         **kwargs,
-    ):
+    ) -> None:
         initializers = (
             beta_initializer,
             gamma_initializer,
@@ -182,7 +182,7 @@ class BatchNormReLU(_BatchNorm):
         running_variance_initializer="ones",
         in_channels=0,
         **kwargs,
-    ):
+    ) -> None:
         initializers = (
             beta_initializer,
             gamma_initializer,
@@ -230,7 +230,7 @@ class InstanceNorm(_Norm):
         gamma_initializer="ones",
         in_channels=0,
         **kwargs,
-    ):
+    ) -> None:
         super().__init__(**kwargs)
         self._kwargs = {"eps": epsilon, "axis": axis, "center": center, "scale": scale}
         self._axis = axis
@@ -283,7 +283,7 @@ class LayerNorm(_Norm):
         in_channels=0,
         prefix=None,
         params=None,
-    ):
+    ) -> None:
         super().__init__(prefix=prefix, params=params)
         self._kwargs = {"eps": epsilon, "axis": axis, "center": center, "scale": scale}
         self._axis, self._epsilon = axis, epsilon
@@ -332,7 +332,7 @@ class GroupNorm(_Norm):
         gamma_initializer="ones",
         prefix=None,
         params=None,
-    ):
+    ) -> None:
         super().__init__(prefix=prefix, params=params)
         self._kwargs = {
             "eps": epsilon,

@@ -53,7 +53,7 @@ class _Pooling(HybridBlock):
         layout,
         count_include_pad=None,
         **kwargs,
-    ):
+    ) -> None:
         super().__init__(**kwargs)
         axes = len(pool_size)
         strides = pool_size if strides is None else _extents(strides, axes)
@@ -90,7 +90,9 @@ class _Windows(_Pooling):
     _axes = 2
     _kind = "max"
 
-    def __init__(self, pool_size, strides, padding, ceil_mode, layout, included=None, **kwargs):
+    def __init__(
+        self, pool_size, strides, padding, ceil_mode, layout, included=None, **kwargs
+    ) -> None:
         _check_layout(type(self).__name__, layout, _LAYOUTS[self._axes])
         pool_size = _extents(pool_size, self._axes, "pool_size")
         what = (ceil_mode, False, self._kind, layout, included)
@@ -103,7 +105,7 @@ class _WholeChannels(_Pooling):
     _axes = 2
     _kind = "max"
 
-    def __init__(self, layout, **kwargs):
+    def __init__(self, layout, **kwargs) -> None:
         _check_layout(type(self).__name__, layout, _LAYOUTS[self._axes])
         what = (True, True, self._kind, layout)
         super().__init__((1,) * self._axes, None, 0, *what, **kwargs)
@@ -141,7 +143,7 @@ class MaxPool1D(_Windows):
 
     def __init__(
         self, pool_size=2, strides=None, padding=0, layout="NCW", ceil_mode=False, **kwargs
-    ):
+    ) -> None:
         super().__init__(pool_size, strides, padding, ceil_mode, layout, **kwargs)
 
 
@@ -165,7 +167,7 @@ class MaxPool2D(_Windows):
 
     def __init__(
         self, pool_size=(2, 2), strides=None, padding=0, layout="NCHW", ceil_mode=False, **kwargs
-    ):
+    ) -> None:
         super().__init__(pool_size, strides, padding, ceil_mode, layout, **kwargs)
 
 
@@ -196,7 +198,7 @@ class MaxPool3D(_Windows):
         ceil_mode=False,
         layout="NCDHW",
         **kwargs,
-    ):
+    ) -> None:
         super().__init__(pool_size, strides, padding, ceil_mode, layout, **kwargs)
 
 
@@ -231,7 +233,7 @@ class AvgPool1D(_Windows):
         ceil_mode=False,
         count_include_pad=True,
         **kwargs,
-    ):
+    ) -> None:
         included = count_include_pad
         super().__init__(pool_size, strides, padding, ceil_mode, layout, included, **kwargs)
 
@@ -264,7 +266,7 @@ class AvgPool2D(_Windows):
         layout="NCHW",
         count_include_pad=True,
         **kwargs,
-    ):
+    ) -> None:
         included = count_include_pad
         super().__init__(pool_size, strides, padding, ceil_mode, layout, included, **kwargs)
 
@@ -297,7 +299,7 @@ class AvgPool3D(_Windows):
         layout="NCDHW",
         count_include_pad=True,
         **kwargs,
-    ):
+    ) -> None:
         included = count_include_pad
         super().__init__(pool_size, strides, padding, ceil_mode, layout, included, **kwargs)
 
@@ -318,7 +320,7 @@ class GlobalMaxPool1D(_WholeChannels):
 
     _axes = 1
 
-    def __init__(self, layout="NCW", **kwargs):
+    def __init__(self, layout="NCW", **kwargs) -> None:
         super().__init__(layout, **kwargs)
 
 
@@ -336,7 +338,7 @@ class GlobalMaxPool2D(_WholeChannels):
     [[[[6.0]]]]
     """
 
-    def __init__(self, layout="NCHW", **kwargs):
+    def __init__(self, layout="NCHW", **kwargs) -> None:
         super().__init__(layout, **kwargs)
 
 
@@ -356,7 +358,7 @@ class GlobalMaxPool3D(_WholeChannels):
 
     _axes = 3
 
-    def __init__(self, layout="NCDHW", **kwargs):
+    def __init__(self, layout="NCDHW", **kwargs) -> None:
         super().__init__(layout, **kwargs)
 
 
@@ -376,7 +378,7 @@ class GlobalAvgPool1D(_WholeChannels):
 
     _axes, _kind = 1, "avg"
 
-    def __init__(self, layout="NCW", **kwargs):
+    def __init__(self, layout="NCW", **kwargs) -> None:
         super().__init__(layout, **kwargs)
 
 
@@ -396,7 +398,7 @@ class GlobalAvgPool2D(_WholeChannels):
 
     _kind = "avg"
 
-    def __init__(self, layout="NCHW", **kwargs):
+    def __init__(self, layout="NCHW", **kwargs) -> None:
         super().__init__(layout, **kwargs)
 
 
@@ -416,5 +418,5 @@ class GlobalAvgPool3D(_WholeChannels):
 
     _axes, _kind = 3, "avg"
 
-    def __init__(self, layout="NCDHW", **kwargs):
+    def __init__(self, layout="NCDHW", **kwargs) -> None:
         super().__init__(layout, **kwargs)

@@ -4,6 +4,7 @@ A cell is one step, and ``unroll`` makes a sequence of it; any cells can be comb
 LSTM, GRU) runs the whole sequence as one operator, which is faster.
 """
 
+from ... import _missing
 from . import rnn_cell, rnn_layer
 from .rnn_cell import (
     BidirectionalCell,
@@ -40,3 +41,7 @@ __all__ = [
     "rnn_cell",
     "rnn_layer",
 ]
+
+
+def __getattr__(name):
+    _missing.refuse(__name__, name)

@@ -29,7 +29,7 @@ class RecurrentCell(Block):
         Where the parameters are. Cells that are given the same one share them.
     """
 
-    def __init__(self, prefix=None, params=None):
+    def __init__(self, prefix=None, params=None) -> None:
         super().__init__(prefix=prefix, params=params)
         # Whether a modifier, such as ZoneoutCell, has taken this cell over.
         self._modified = False
@@ -226,7 +226,21 @@ class RecurrentCell(Block):
             For the next step.
         """
         self._counter += 1
-        return super().forward(inputs, states)
+        try:
+            return super().forward(inputs, states)
+        except Exception:
+            self._check_states(states)
+            raise
+
+    def _check_states(self, states):
+        """Raises a ValueError where the states are not as many as the cell has."""
+        expected = len(self.state_info(0))
+        given = len(states) if isinstance(states, (list, tuple)) else type(states).__name__
+        if given != expected:
+            raise ValueError(
+                f"{self.name}: expected states as a list of {expected}, got {given}; "
+                "begin_state(batch_size) makes those before the first step"
+            )
 
 
 class HybridRecurrentCell(RecurrentCell, HybridBlock):
@@ -235,7 +249,7 @@ class HybridRecurrentCell(RecurrentCell, HybridBlock):
     A subclass defines :meth:`state_info` and ``hybrid_forward(F, inputs, states, ...)``.
     """
 
-    def __init__(self, prefix=None, params=None):
+    def __init__(self, prefix=None, params=None) -> None:
         super().__init__(prefix=prefix, params=params)
 
     def _get_graph(self, *args):

@@ -116,7 +116,7 @@ class SequentialRNNCell(_StackOfCells):
     ((4, 3, 10), 4)
     """
 
-    def __init__(self, prefix=None, params=None):
+    def __init__(self, prefix=None, params=None) -> None:
         super().__init__(prefix=prefix, params=params)
 
     def __call__(self, inputs, states):
@@ -141,7 +141,7 @@ class HybridSequentialRNNCell(_StackOfCells, HybridRecurrentCell):
     params : ParameterDict, optional
     """
 
-    def __init__(self, prefix=None, params=None):
+    def __init__(self, prefix=None, params=None) -> None:
         super().__init__(prefix=prefix, params=params)
 
     def __call__(self, inputs, states):
@@ -164,7 +164,7 @@ class DropoutCell(HybridRecurrentCell):
     params : ParameterDict, optional
     """
 
-    def __init__(self, rate, axes=(), prefix=None, params=None):
+    def __init__(self, rate, axes=(), prefix=None, params=None) -> None:
         super().__init__(prefix=prefix, params=params)
         if not isinstance(rate, numeric_types):
             raise AssertionError(f"DropoutCell: rate must be a number, got {rate!r}")
@@ -218,7 +218,7 @@ class ModifierCell(HybridRecurrentCell):
         The other cell.
     """
 
-    def __init__(self, base_cell):
+    def __init__(self, base_cell) -> None:
         base_cell._check_not_modified()
         super().__init__(prefix=base_cell.prefix + self._alias(), params=None)
         base_cell._modified = True
@@ -284,7 +284,7 @@ class ZoneoutCell(ModifierCell):
     >>> outputs, states = cell.unroll(2, mx.nd.ones((4, 2, 5)))
     """
 
-    def __init__(self, base_cell, zoneout_outputs=0.0, zoneout_states=0.0):
+    def __init__(self, base_cell, zoneout_outputs=0.0, zoneout_states=0.0) -> None:
         _check_has_steps("ZoneoutCell", base_cell)
         super().__init__(base_cell)
         self._zoneout_outputs, self._zoneout_states = zoneout_outputs, zoneout_states
@@ -339,7 +339,7 @@ class ResidualCell(ModifierCell):
     ResidualCell(GRUCell(None -> 15))
     """
 
-    def __init__(self, base_cell):
+    def __init__(self, base_cell) -> None:
         super().__init__(base_cell)
 
     def hybrid_forward(self, F, inputs, states):
@@ -397,7 +397,7 @@ class BidirectionalCell(_CellOfCells, HybridRecurrentCell):
     ((4, 2, 20), 2)
     """
 
-    def __init__(self, l_cell, r_cell, output_prefix="bi_"):
+    def __init__(self, l_cell, r_cell, output_prefix="bi_") -> None:
         super().__init__(prefix="", params=None)
         self.register_child(l_cell, "l_cell")
         self.register_child(r_cell, "r_cell")

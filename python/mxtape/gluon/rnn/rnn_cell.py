@@ -40,7 +40,7 @@ class _DenseCell(HybridRecurrentCell):
     _gates = 1
     i2h_weight: Parameter
 
-    def __init__(self, hidden_size, input_size, initializers, prefix, params):
+    def __init__(self, hidden_size, input_size, initializers, prefix, params) -> None:
         super().__init__(prefix=prefix, params=params)
         self._hidden_size, self._input_size = hidden_size, input_size
         for (name, shape), init in zip(self._parameter_shapes().items(), initializers):
@@ -120,7 +120,7 @@ class RNNCell(_DenseCell):
         input_size=0,
         prefix=None,
         params=None,
-    ):
+    ) -> None:
         initializers = (
             i2h_weight_initializer,
             h2h_weight_initializer,
@@ -197,7 +197,7 @@ class LSTMCell(_DenseCell):
         params=None,
         activation="tanh",
         recurrent_activation="sigmoid",
-    ):
+    ) -> None:
         initializers = (
             i2h_weight_initializer,
             h2h_weight_initializer,
@@ -267,7 +267,7 @@ class GRUCell(_DenseCell):
         input_size=0,
         prefix=None,
         params=None,
-    ):
+    ) -> None:
         initializers = (
             i2h_weight_initializer,
             h2h_weight_initializer,

@@ -42,7 +42,7 @@ class _RNNLayer(HybridBlock):
         dtype,
         use_sequence_length=False,
         **kwargs,
-    ):
+    ) -> None:
         super().__init__(**kwargs)
         if layout not in ("TNC", "NTC"):
             raise AssertionError(
@@ -355,7 +355,7 @@ class RNN(_RNNLayer):
         input_size=0,
         dtype="float32",
         **kwargs,
-    ):
+    ) -> None:
         if f"rnn_{activation}" not in _GATES:
             raise ValueError(f"RNN: activation must be 'relu' or 'tanh', got {activation!r}")
         super().__init__(
@@ -447,7 +447,7 @@ class LSTM(_RNNLayer):
         state_clip_nan=False,
         dtype="float32",
         **kwargs,
-    ):
+    ) -> None:
         super().__init__(
             hidden_size,
             num_layers,
@@ -518,7 +518,7 @@ class GRU(_RNNLayer):
         h2h_bias_initializer="zeros",
         dtype="float32",
         **kwargs,
-    ):
+    ) -> None:
         super().__init__(
             hidden_size,
             num_layers,

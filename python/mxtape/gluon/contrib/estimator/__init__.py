@@ -1,5 +1,6 @@
 """Training loops whose steps are event handlers: ``gluon.contrib.estimator``."""
 
+from .... import _missing
 from . import batch_processor, estimator, event_handler
 from .batch_processor import BatchProcessor
 from .estimator import Estimator
@@ -39,3 +40,7 @@ __all__ = [
     "estimator",
     "event_handler",
 ]
+
+
+def __getattr__(name):
+    _missing.refuse(__name__, name)

@@ -1,5 +1,6 @@
 """Layers: side by side, pixel shuffles, batch normalization over devices."""
 
+from .... import _missing
 from . import basic_layers
 from .basic_layers import (
     Concurrent,
@@ -23,3 +24,7 @@ __all__ = [
     "SyncBatchNorm",
     "basic_layers",
 ]
+
+
+def __getattr__(name):
+    _missing.refuse(__name__, name)

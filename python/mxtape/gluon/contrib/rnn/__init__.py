@@ -1,5 +1,6 @@
 """More recurrent cells: convolutions, one dropout mask for all steps, a projection."""
 
+from .... import _missing
 from . import conv_rnn_cell, rnn_cell
 from .conv_rnn_cell import (
     Conv1DGRUCell,
@@ -29,3 +30,7 @@ __all__ = [
     "conv_rnn_cell",
     "rnn_cell",
 ]
+
+
+def __getattr__(name):
+    _missing.refuse(__name__, name)

@@ -68,6 +68,9 @@ class Compose(Sequential):
 
     Examples
     --------
+    >>> from mxtape.gluon.data.vision.transforms import Compose
+    >>> from mxtape.gluon.data.vision.transforms import Resize
+    >>> from mxtape.gluon.data.vision.transforms import ToTensor
     >>> import mxtape as mx
     >>> both = Compose([Resize(20), ToTensor()])
     >>> both(mx.nd.zeros((40, 60, 3))).shape
@@ -139,7 +142,7 @@ class ToTensor(HybridBlock):
     Examples
     --------
     >>> import mxtape as mx
-    >>> ToTensor()(mx.nd.full((4, 6, 3), 255, dtype="uint8")).shape
+    >>> mx.gluon.data.vision.transforms.ToTensor()(mx.nd.full((4, 6, 3), 255, dtype="uint8")).shape
     (3, 4, 6)
     """
 
@@ -157,8 +160,9 @@ class Normalize(HybridBlock):
 
     Examples
     --------
+    >>> from mxtape.gluon.data.vision.transforms import Normalize
     >>> import mxtape as mx
-    >>> Normalize(mean=(0, 1), std=(1, 2))
+    >>> mx.gluon.data.vision.transforms.Normalize(mean=(0, 1), std=(1, 2))
     Traceback (most recent call last):
     ...
     ValueError: Normalize: mean and std are one number, or 1 or 3; got (0, 1) and (1, 2)
@@ -195,6 +199,7 @@ class Resize(HybridBlock):
 
     Examples
     --------
+    >>> from mxtape.gluon.data.vision.transforms import Resize
     >>> import mxtape as mx
     >>> picture = mx.nd.zeros((40, 60, 3))
     >>> Resize((30, 20))(picture).shape, Resize(20, keep_ratio=True)(picture).shape
@@ -224,6 +229,7 @@ class CropResize(HybridBlock):
 
     Examples
     --------
+    >>> from mxtape.gluon.data.vision.transforms import CropResize
     >>> import mxtape as mx
     >>> CropResize(10, 5, 30, 20, size=(15, 10))(mx.nd.zeros((40, 60, 3))).shape
     (10, 15, 3)
@@ -255,7 +261,7 @@ class CenterCrop(Block):
     Examples
     --------
     >>> import mxtape as mx
-    >>> CenterCrop((30, 20))(mx.nd.zeros((40, 60, 3))).shape
+    >>> mx.gluon.data.vision.transforms.CenterCrop((30, 20))(mx.nd.zeros((40, 60, 3))).shape
     (20, 30, 3)
     """
 
@@ -284,7 +290,7 @@ class RandomResizedCrop(Block):
     Examples
     --------
     >>> import mxtape as mx
-    >>> RandomResizedCrop((30, 20))(mx.nd.zeros((40, 60, 3))).shape
+    >>> mx.gluon.data.vision.transforms.RandomResizedCrop((30, 20))(mx.nd.zeros((40, 60, 3))).shape
     (20, 30, 3)
     """
 
@@ -336,6 +342,7 @@ class Rotate(Block):
 
     Examples
     --------
+    >>> from mxtape.gluon.data.vision.transforms import Rotate
     >>> import mxtape as mx
     >>> Rotate(180)(mx.nd.arange(4).reshape((1, 2, 2))).asnumpy().round(3)[0].tolist()
     [[3.0, 2.0], [1.0, 0.0]]
@@ -470,6 +477,7 @@ class RandomColorJitter(HybridBlock):
 
     Examples
     --------
+    >>> from mxtape.gluon.data.vision.transforms import RandomColorJitter
     >>> import mxtape as mx
     >>> RandomColorJitter(0.4, 0.4, 0.4)(mx.nd.zeros((40, 60, 3))).shape
     (40, 60, 3)

@@ -9,6 +9,7 @@ and parameters are named as in MXNet, so that files of weights fit both.
 (10, 0)
 """
 
+from .... import _missing
 from .alexnet import AlexNet, alexnet
 from .densenet import DenseNet, densenet121, densenet161, densenet169, densenet201
 from .inception import Inception3, inception_v3
@@ -187,3 +188,7 @@ def get_model(name, **kwargs):
     if name.lower() not in _NETWORKS:
         raise ValueError(f"there is no network {name!r}; there are {', '.join(sorted(_NETWORKS))}")
     return _NETWORKS[name.lower()](**kwargs)
+
+
+def __getattr__(name):
+    _missing.refuse(__name__, name)

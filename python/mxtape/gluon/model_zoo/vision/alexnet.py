@@ -33,7 +33,7 @@ class AlexNet(Classifier):
     (10, 0)
     """
 
-    def __init__(self, classes=1000, **kwargs):
+    def __init__(self, classes=1000, **kwargs) -> None:
         super().__init__(**kwargs)
         with self.name_scope():
             self.features = chain()

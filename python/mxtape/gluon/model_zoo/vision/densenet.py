@@ -71,7 +71,7 @@ class DenseNet(Classifier):
         dropout=0,
         classes=1000,
         **kwargs,
-    ):
+    ) -> None:
         super().__init__(**kwargs)
         channels = num_init_features
         with self.name_scope():

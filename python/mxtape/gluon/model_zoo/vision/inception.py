@@ -103,7 +103,7 @@ class Inception3(Classifier):
     'inception3'
     """
 
-    def __init__(self, classes=1000, **kwargs):
+    def __init__(self, classes=1000, **kwargs) -> None:
         super().__init__(**kwargs)
         with self.name_scope():
             self.features = chain(

@@ -60,7 +60,7 @@ class LinearBottleneck(HybridBlock):
     (1, 8, 3, 3)
     """
 
-    def __init__(self, in_channels, channels, t, stride, **kwargs):
+    def __init__(self, in_channels, channels, t, stride, **kwargs) -> None:
         super().__init__(**kwargs)
         self.use_shortcut = stride == 1 and in_channels == channels
         wide = in_channels * t
@@ -95,7 +95,7 @@ class MobileNet(Classifier):
     'mobilenet'
     """
 
-    def __init__(self, multiplier=1.0, classes=1000, **kwargs):
+    def __init__(self, multiplier=1.0, classes=1000, **kwargs) -> None:
         super().__init__(**kwargs)
         with self.name_scope():
             before = int(32 * multiplier)
@@ -127,7 +127,7 @@ class MobileNetV2(Classifier):
     'mobilenetv2'
     """
 
-    def __init__(self, multiplier=1.0, classes=1000, **kwargs):
+    def __init__(self, multiplier=1.0, classes=1000, **kwargs) -> None:
         super().__init__(**kwargs)
         with self.name_scope():
             self.features = nn.HybridSequential(prefix="features_")

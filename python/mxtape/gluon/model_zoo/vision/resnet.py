@@ -23,7 +23,7 @@ class _BlockV1(HybridBlock):
 
     _convolutions: Any
 
-    def __init__(self, channels, stride, downsample=False, in_channels=0, **kwargs):
+    def __init__(self, channels, stride, downsample=False, in_channels=0, **kwargs) -> None:
         super().__init__(**kwargs)
         self.body = chain()
         for i, convolution in enumerate(self._convolutions(channels, stride, in_channels)):
@@ -101,7 +101,7 @@ class _BlockV2(HybridBlock):
 
     _convolutions: Any
 
-    def __init__(self, channels, stride, downsample=False, in_channels=0, **kwargs):
+    def __init__(self, channels, stride, downsample=False, in_channels=0, **kwargs) -> None:
         super().__init__(**kwargs)
         convolutions = list(self._convolutions(channels, stride, in_channels))
         for i, convolution in enumerate(convolutions, 1):
@@ -167,7 +167,7 @@ class _ResNet(Classifier):
     _start: Any
     _end: Any
 
-    def __init__(self, block, layers, channels, classes=1000, thumbnail=False, **kwargs):
+    def __init__(self, block, layers, channels, classes=1000, thumbnail=False, **kwargs) -> None:
         super().__init__(**kwargs)
         if len(channels) != len(layers) + 1:
             raise AssertionError(

@@ -44,7 +44,7 @@ class SqueezeNet(Classifier):
     'squeezenet'
     """
 
-    def __init__(self, version, classes=1000, **kwargs):
+    def __init__(self, version, classes=1000, **kwargs) -> None:
         super().__init__(**kwargs)
         if version not in _VERSIONS:
             raise AssertionError(f"SqueezeNet: version is one of {[*_VERSIONS]}, not {version!r}")

@@ -36,7 +36,7 @@ class VGG(Classifier):
     12
     """
 
-    def __init__(self, layers, filters, classes=1000, batch_norm=False, **kwargs):
+    def __init__(self, layers, filters, classes=1000, batch_norm=False, **kwargs) -> None:
         super().__init__(**kwargs)
         if len(layers) != len(filters):
             raise AssertionError(f"VGG: {len(layers)} stages of layers, {len(filters)} of filters")

@@ -1,0 +1,21 @@
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include <span>
+
+#include "autograd/node.h"
+
+namespace mxtape::python {
+
+// What the node of an autograd.Function holds: the bound method that runs its backward, shapes and
+// dtypes of the inputs, and the outputs. Empty for other nodes.
+struct FunctionParts {
+  PyObject* backward = nullptr;
+  std::span<const autograd::Saved> inputs, outputs;
+};
+FunctionParts function_parts(autograd::Node& node);
+
+void init_tape(pybind11::module_& m);
+
+}  // namespace mxtape::python
