@@ -62,6 +62,20 @@ def test_forward_is_reverse_transposed(row):
             check_transposed(f, arrays)
 
 
+def test_one_input_moves_alone():
+    """Then a node may not know the shapes of the others."""
+    seen = set()
+    for row in ROWS:
+        f, arrays = function_of(row)
+        if row.op in seen or len(arrays) < 2:
+            continue
+        seen.add(row.op)
+        with autograd.train_mode():
+            for i, array in enumerate(arrays):
+                before, after = arrays[:i], arrays[i + 1 :]
+                check_transposed(lambda x, b=before, a=after, f=f: f(*b, x, *a), [array])
+
+
 @pytest.mark.parametrize("row", SECOND, ids=matrix.row_id)
 def test_tangents_have_derivatives(row):
     """jvp of vjp against vjp of vjp: the tangent of a gradient, forward and backward."""

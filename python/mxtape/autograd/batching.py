@@ -110,7 +110,7 @@ def _flatten(tree, axes, what, arrays):
         arrays.append((tree, axes))
         return LEAF
     if isinstance(tree, dict):
-        below = axes if isinstance(axes, dict) else dict.fromkeys(tree, axes)
+        below: Any = axes if isinstance(axes, dict) else dict.fromkeys(tree, axes)
         if isinstance(axes, (tuple, list)) or below.keys() != tree.keys():
             raise ValueError(f"vmap: {what} has {axes!r} for a dict with the keys {list(tree)}")
         made = {key: _flatten(item, below[key], what, arrays) for key, item in tree.items()}
