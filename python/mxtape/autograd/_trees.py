@@ -37,13 +37,14 @@ def _structure(tree: Any, arrays: list[NDArray]) -> Any:
         arrays.append(tree)
         return LEAF
     if isinstance(tree, dict):
-        return _like(tree, {key: _structure(item, arrays) for key, item in tree.items()})
+        return like(tree, {key: _structure(item, arrays) for key, item in tree.items()})
     if isinstance(tree, (tuple, list)):
-        return _like(tree, [_structure(item, arrays) for item in tree])
+        return like(tree, [_structure(item, arrays) for item in tree])
     return tree
 
 
-def _like(tree: Any, items: Any) -> Any:
+def like(tree: Any, items: Any) -> Any:
+    """`items`, a dict or a list, as a container of the type of `tree`."""
     if isinstance(tree, dict):
         if type(tree) is dict:
             return items
@@ -66,9 +67,9 @@ def _filled(structure: Any, values: Iterator[Any]) -> Any:
     if structure is LEAF:
         return next(values)
     if isinstance(structure, dict):
-        return _like(structure, {key: _filled(item, values) for key, item in structure.items()})
+        return like(structure, {key: _filled(item, values) for key, item in structure.items()})
     if isinstance(structure, (tuple, list)):
-        return _like(structure, [_filled(item, values) for item in structure])
+        return like(structure, [_filled(item, values) for item in structure])
     return structure
 
 

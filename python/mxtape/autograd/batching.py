@@ -7,6 +7,7 @@ from typing import Any
 from .._loader import core as _core
 from ..base import integer_types
 from ..ndarray import NDArray
+from ._trees import LEAF, like, unflatten
 
 __all__ = ["vmap"]
 
@@ -84,22 +85,15 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
                 array if axis is None else _core.vmap_wrap(array, axis, level)
                 for array, axis in arrays
             ]
-            results = f(*_rebuild(structure, iter(examples)), **kwargs)
+            results = f(*unflatten(structure, examples), **kwargs)
             found: list = []
             structure = _flatten(results, out_axes, "out_axes", found)
             returned = [_core.vmap_unwrap(array, axis, level, size) for array, axis in found]
         finally:
             _core.vmap_leave(level)
-        return _rebuild(structure, iter(returned))
+        return unflatten(structure, returned)
 
     return mapped
-
-
-class _Leaf:
-    """The place of an array in a structure."""
-
-
-_LEAF = _Leaf()
 
 
 def _flatten(tree, axes, what, arrays):
@@ -114,20 +108,20 @@ def _flatten(tree, axes, what, arrays):
                 )
             axes %= tree.ndim
         arrays.append((tree, axes))
-        return _LEAF
+        return LEAF
     if isinstance(tree, dict):
-        below = axes if isinstance(axes, dict) else dict.fromkeys(tree, axes)
+        below: Any = axes if isinstance(axes, dict) else dict.fromkeys(tree, axes)
         if isinstance(axes, (tuple, list)) or below.keys() != tree.keys():
             raise ValueError(f"vmap: {what} has {axes!r} for a dict with the keys {list(tree)}")
-        made = {key: _flatten(item, below[key], what, arrays) for key, item in tree.items()}
-        return made if type(tree) is dict else _like_dict(tree, made)
+        return like(
+            tree, {key: _flatten(item, below[key], what, arrays) for key, item in tree.items()}
+        )
     if isinstance(tree, (tuple, list)):
         if isinstance(axes, dict) or (isinstance(axes, (tuple, list)) and len(axes) != len(tree)):
             kind = "arguments" if what == "in_axes" and type(tree) is list else "items"
             raise ValueError(f"vmap: {what} has {axes!r} for {len(tree)} {kind}")
         below = axes if isinstance(axes, (tuple, list)) else [axes] * len(tree)
-        items = [_flatten(item, axis, what, arrays) for item, axis in zip(tree, below)]
-        return _like_sequence(tree, items)
+        return like(tree, [_flatten(item, axis, what, arrays) for item, axis in zip(tree, below)])
     if what == "in_axes" and isinstance(axes, integer_types) and _is_foreign_array(tree):
         raise TypeError(
             f"vmap: arguments must be NDArrays, got a {type(tree).__name__}; convert it with "
@@ -138,30 +132,6 @@ def _flatten(tree, axes, what, arrays):
 
 def _is_foreign_array(value):
     return hasattr(value, "__array__") and getattr(value, "ndim", 0) > 0
-
-
-def _like_sequence(tree, items):
-    if hasattr(tree, "_fields"):
-        return type(tree)(*items)
-    return type(tree)(items)
-
-
-def _like_dict(tree, made):
-    copy = tree.copy()
-    copy.update(made)
-    return copy
-
-
-def _rebuild(structure, arrays):
-    """`structure` with the next of `arrays` in each place."""
-    if structure is _LEAF:
-        return next(arrays)
-    if isinstance(structure, dict):
-        made = {key: _rebuild(item, arrays) for key, item in structure.items()}
-        return made if type(structure) is dict else _like_dict(structure, made)
-    if isinstance(structure, (tuple, list)):
-        return _like_sequence(structure, [_rebuild(item, arrays) for item in structure])
-    return structure
 
 
 def _batch_size(arrays):
