@@ -384,7 +384,7 @@ class Run {
       // Other threads run while the gradients of large heads are filled in and added.
       if (!edge.node) fail_freed(str_cat("the graph of head ", i), *node_of(heads_[i]));
       if (restricted_ && !reached_.contains(edge.node.get())) continue;
-      accumulate(edge, given ? head_grads_[i]
+      accumulate(edge, given ? NDArray(head_grads_[i])
                              : installed_ops.fill_like(heads_[i].shape(), heads_[i].dtype(), 1));
     }
   }
@@ -520,9 +520,13 @@ class Run {
     }
   }
 
-  void accumulate(const Edge& edge, NDArray value) {
-    autograd::accumulate(pending_.at(edge.node).heads[edge.index], std::move(value),
-                         options_.create_graph);
+  void accumulate(const Edge& edge, NDArray&& value) {
+    NDArray& sum = pending_.at(edge.node).heads[edge.index];
+    if (!sum.defined()) {
+      sum = std::move(value);
+    } else {
+      autograd::accumulate(sum, std::move(value), options_.create_graph);
+    }
   }
 
   std::span<const NDArray> heads_, head_grads_;

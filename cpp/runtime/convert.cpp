@@ -92,6 +92,11 @@ void convert(DType from_dtype, const void* from, DType to_dtype, void* to, int64
 }
 
 void fill(DType dtype, double value, void* to, int64_t n) {
+  // Every call of a number with a small array comes here.
+  if (dtype == DType::kFloat32) {
+    std::fill_n(static_cast<float*>(to), n, convert_value<float>(value));
+    return;
+  }
   uint64_t bits = 0;
   convert(DType::kFloat64, &value, dtype, &bits, 1);
   dispatch<ElementTypes>(dtype, [&](auto tag) {

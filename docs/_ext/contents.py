@@ -47,7 +47,7 @@ def read(app, name, source):
         source[0] += "\n".join(["", "```{toctree}", ":hidden:", "", *names, "```", ""])
     elif name == "reference":
         names = [f"reference/{name}" for name in reference.PAGES]
-        source[0] += "\n".join(["", "```{toctree}", "", *names, "```", ""])
+        source[0] += "\n".join(["", "```{toctree}", ":titlesonly:", "", *names, "```", ""])
 
 
 def setup(app):

@@ -293,6 +293,27 @@ def test_transforms():
         np.testing.assert_allclose(a.asnumpy(), b.asnumpy(), rtol=1e-12, atol=1e-14)
 
 
+def test_vmap():
+    x, w = variable(5, 3), variable(3, 3, seed=1)
+
+    def f(a):
+        return (nd.tanh(nd.dot(w, a)) * a).sum()
+
+    found = []
+    for mapped in (
+        autograd.vmap(f),
+        autograd.vmap(autograd.checkpoint(f)),
+        autograd.checkpoint(autograd.vmap(f)),
+    ):
+        with autograd.record():
+            y = mapped(x)
+        y.backward()
+        found.append([y.asnumpy(), x.grad.asnumpy(), w.grad.asnumpy()])
+    for other in found[1:]:
+        for a, b in zip(found[0], other):
+            np.testing.assert_allclose(a, b, rtol=1e-12)
+
+
 def test_hooks_in_a_checkpoint():
     x = variable(3)
     seen = []

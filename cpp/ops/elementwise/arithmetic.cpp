@@ -159,7 +159,7 @@ BINARY(subtract)
     .reversed("_rminus_scalar", "_RMinusScalar")
     .pointwise(numeric_tile<2>([](auto a, auto b) { return a - b; }))
     .keep(Keep::kShape, Keep::kNothing, Keep::kNothing)
-    .grad(pass, [](auto, auto, auto g) { return -g; })
+    .grad(pass, [](const auto&, const auto&, const auto& g) { return -g; })
     .doc("Difference of two arrays, or of an array and a number.")
     .example(R"(
 >>> x = mx.nd.array([[1, 2], [30, 40]])
@@ -184,7 +184,8 @@ BINARY(multiply)
     .commutative()
     .pointwise(product_function())
     .keep(Keep::kData, Keep::kNothing, Keep::kNothing)
-    .grad([](auto, auto b, auto g) { return g * b; }, [](auto a, auto, auto g) { return g * a; })
+    .grad([](const auto&, const auto& b, const auto& g) { return g * b; },
+          [](const auto& a, const auto&, const auto& g) { return g * a; })
     .doc("Product, element by element.")
     .example(R"(
 >>> x = mx.nd.array([[1, 2], [3, 4]])
@@ -213,9 +214,9 @@ BINARY(divide)
     }))
     .keep(Keep::kData, Keep::kNothing, Keep::kData)
     .sample(0.5, 2)
-    .grad([](auto, auto b, auto g) { return g / b; },
-          [](auto a, auto b, auto g) {
-            if constexpr (std::is_same_v<decltype(a), double>) {
+    .grad([](const auto&, const auto& b, const auto& g) { return g / b; },
+          [](const auto& a, const auto& b, const auto& g) {
+            if constexpr (std::is_same_v<decltype(a), const double&>) {
               return g * fn::divide(-a, b) / b;
             } else {
               return divisor_grad(g.array(), a, b);
@@ -362,12 +363,8 @@ OP(_backward_divide)
 
 // ---- what gradients are multiplied and divided with: see op/head.h
 
-// The choice is between operands, not results: loops stay without branches, and are vectorised.
 TileFunction masked_product_function() {
-  TileFunction f = numeric_tile<2>([](auto a, auto b) {
-    using T = typename decltype(a)::Scalar;
-    return a.binaryExpr(b, [](T x, T y) { return static_cast<T>(x * (x == T(0) ? T(1) : y)); });
-  });
+  TileFunction f = numeric_each<2>([](auto a, auto b) { return select(a == 0, a, a * b); });
   f.product = true;
   return f;
 }

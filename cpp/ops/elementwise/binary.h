@@ -19,33 +19,37 @@ inline NDArray operand(Vjp& v, size_t i) {
 // A gradient is two functions of (a, b, g), for the left operand and the right: each of a and b is
 // an array or a number, g is the head gradient, a Head. `kWide`: float16 is computed in float32.
 template <bool kWide>
-NDArray operand_of(const NDArray& x) {
+NDArray operand_of(NDArray x) {
   if constexpr (kWide) return in_compute_type(x);
   return x;
 }
+// Handles are moved where they can be: a step of a long chain takes little more time than to copy
+// a few of them.
+inline NDArray in_dtype(NDArray x, DType dtype) { return x.dtype() == dtype ? x : cast(x, dtype); }
 template <class Left, class Right, bool kWide>
 void arrays_vjp(Vjp& v) {
-  const NDArray head = v.head();
+  NDArray head = v.head();
+  const DType dtype = head.dtype();
   const NDArray a = operand_of<kWide>(operand(v, 0)), b = operand_of<kWide>(operand(v, 1));
-  const Head g(operand_of<kWide>(head));
-  if (v.needs(0)) {
-    v.grad(0, cast(sum_to(Left{}(a, b, g), v.input_shape(0)), head.dtype()));
-  }
-  if (v.needs(1)) {
-    v.grad(1, cast(sum_to(Right{}(a, b, g), v.input_shape(1)), head.dtype()));
-  }
+  const Head g(operand_of<kWide>(std::move(head)));
+  if (v.needs(0)) v.grad(0, in_dtype(sum_to(Left{}(a, b, g), v.input_shape(0)), dtype));
+  if (v.needs(1)) v.grad(1, in_dtype(sum_to(Right{}(a, b, g), v.input_shape(1)), dtype));
 }
 template <class Left, class Right, bool kWide>
 void scalar_vjp(Vjp& v) {
-  const NDArray head = v.head(), a = operand_of<kWide>(operand(v, 0));
-  const Head g(operand_of<kWide>(head));
-  v.grad(0, cast(Left{}(a, v.params<ScalarParams>().scalar, g), head.dtype()));
+  NDArray head = v.head();
+  const DType dtype = head.dtype();
+  const NDArray a = operand_of<kWide>(operand(v, 0));
+  const double b = v.params<ScalarParams>().scalar;
+  v.grad(0, in_dtype(Left{}(a, b, Head(operand_of<kWide>(std::move(head)))), dtype));
 }
 template <class Left, class Right, bool kWide>
 void reversed_vjp(Vjp& v) {
-  const NDArray head = v.head(), b = operand_of<kWide>(operand(v, 0));
-  const Head g(operand_of<kWide>(head));
-  v.grad(0, cast(Right{}(v.params<ScalarParams>().scalar, b, g), head.dtype()));
+  NDArray head = v.head();
+  const DType dtype = head.dtype();
+  const NDArray b = operand_of<kWide>(operand(v, 0));
+  const double a = v.params<ScalarParams>().scalar;
+  v.grad(0, in_dtype(Right{}(a, b, Head(operand_of<kWide>(std::move(head)))), dtype));
 }
 
 inline void refuse_bool(InferCall& call) {
@@ -200,7 +204,9 @@ struct BinaryFamily {
       binary_family_, __COUNTER__) = ::mxtape::BinaryDeclaration(#name)
 
 // The gradients of a sum, and of what is constant almost everywhere.
-inline constexpr auto pass = [](auto, auto, auto g) { return g; };
-inline constexpr auto zero = [](auto, auto, auto g) { return fn::zeros_like(g.array()); };
+inline constexpr auto pass = [](const auto&, const auto&, auto g) { return g; };
+inline constexpr auto zero = [](const auto&, const auto&, const auto& g) {
+  return fn::zeros_like(g.array());
+};
 
 }  // namespace mxtape

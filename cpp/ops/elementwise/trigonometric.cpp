@@ -127,9 +127,10 @@ OP(cosh)
 [1.     1.5431]
 )");
 struct TanhSlope {
+  static constexpr float kEnd = 0.9990234375F;
   template <class V>
-  static auto saturates(V y) {
-    return y > scalar_of<V>(0.9990234375) || y < scalar_of<V>(-0.9990234375);
+  static V size(V y) {
+    return abs(y);
   }
   template <class V>
   static V from_output(V y) {

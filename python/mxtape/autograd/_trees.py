@@ -45,8 +45,7 @@ def _structure(tree: Any, arrays: list[NDArray]) -> Any:
 
 
 def like(tree: Any, items: Any) -> Any:
-    """A container of the type of `tree` with other items: a list of them, or a dict."""
-    """A container of the type of `tree`: a dict of a dict `items`, others of a list."""
+    """`items`, a dict or a list, as a container of the type of `tree`."""
     if isinstance(tree, dict):
         if type(tree) is dict:
             return items

@@ -113,15 +113,15 @@ def _flatten(tree, axes, what, arrays):
         below: Any = axes if isinstance(axes, dict) else dict.fromkeys(tree, axes)
         if isinstance(axes, (tuple, list)) or below.keys() != tree.keys():
             raise ValueError(f"vmap: {what} has {axes!r} for a dict with the keys {list(tree)}")
-        made = {key: _flatten(item, below[key], what, arrays) for key, item in tree.items()}
-        return like(tree, made)
+        return like(
+            tree, {key: _flatten(item, below[key], what, arrays) for key, item in tree.items()}
+        )
     if isinstance(tree, (tuple, list)):
         if isinstance(axes, dict) or (isinstance(axes, (tuple, list)) and len(axes) != len(tree)):
             kind = "arguments" if what == "in_axes" and type(tree) is list else "items"
             raise ValueError(f"vmap: {what} has {axes!r} for {len(tree)} {kind}")
         below = axes if isinstance(axes, (tuple, list)) else [axes] * len(tree)
-        items = [_flatten(item, axis, what, arrays) for item, axis in zip(tree, below)]
-        return like(tree, items)
+        return like(tree, [_flatten(item, axis, what, arrays) for item, axis in zip(tree, below)])
     if what == "in_axes" and isinstance(axes, integer_types) and _is_foreign_array(tree):
         raise TypeError(
             f"vmap: arguments must be NDArrays, got a {type(tree).__name__}; convert it with "
