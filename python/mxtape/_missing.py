@@ -3,6 +3,7 @@
 They name a command that tells more: :func:`see`.
 """
 
+import importlib
 import sys
 import threading
 from importlib.machinery import ModuleSpec
@@ -138,12 +139,33 @@ def _like(module, name):
     return guess(name, {*dir(found), *getattr(found, "__all__", ())})
 
 
+# Packages under other names, with their own. What is in them must not be loaded twice.
+_aliases: dict = {}
+
+
+class _AliasFinder:
+    """Answers imports from packages under other names, such as ``mxtape.nd.random``."""
+
+    @staticmethod
+    def find_spec(fullname, path=None, target=None):
+        parent, _, last = fullname.rpartition(".")
+        if parent not in _aliases:
+            return None
+        module = importlib.import_module(f"{_aliases[parent]}.{last}")
+        return ModuleSpec(fullname, _Alias, loader_state=module)  # type: ignore[arg-type]
+
+
 class _Alias:
     """Loads a module under the other name that it has in its package, as ``mxtape.nd`` is."""
 
     @staticmethod
     def create_module(spec):
         module = spec.loader_state
+        if hasattr(module, "__path__"):
+            _aliases[spec.name] = module.__name__
+            if _AliasFinder not in sys.meta_path:
+                # First: the files of the package are found under any name.
+                sys.meta_path.insert(0, _AliasFinder)
         # The import system is about to write its own spec over the module's.
         spec.loader_state = (module.__spec__, module.__loader__)
         return module

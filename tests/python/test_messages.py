@@ -105,7 +105,7 @@ gluon.Trainer(dense(), 'sgd') | ValueError | got Dense; did you mean net.collect
 gluon.Trainer(dense().collect_params(), 'sgdd') | ValueError | did you mean 'sgd'
 gluon.Trainer(dense().collect_params(), 'sgd', 0.1) | TypeError | a dict such as {
 mx.optimizer.create('sgd', lr=0.1) | TypeError | did you mean 'learning_rate'?
-gluon.Trainer(dense().collect_params(), 'sgd').step(0) | ValueError | batch_size must be above 0
+gluon.Trainer(dense().collect_params(), 'sgd').step(0) | ZeroDivisionError | must be above 0
 gluon.Trainer(dense().collect_params(), 'sgd').zero_grad() | AttributeError | overwrites gradients
 mx.optimizer.Adam(weight_decay=0.1) | TypeError | Adam: unknown ... did you mean 'wd'?
 junk_states() | UnpicklingError | not states of an optimizer, as Trainer.save_states

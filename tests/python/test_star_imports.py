@@ -215,8 +215,12 @@ def test_modules_can_be_imported_under_all_their_names():
         spec = mxtape.ndarray.__spec__
         print(mxtape.nd is mxtape.ndarray, spec.name, NDArray is mxtape.nd.NDArray)
         print(mxtape.visualization.__name__, mxtape.module.Module is Module)
+        random = mxtape.nd.random
+        import mxtape.nd.random, mxtape.sym.contrib
+        print(mxtape.nd.random is random is mxtape.ndarray.random, mxtape.sym.contrib.__name__)
     """
     assert output_of(program).splitlines() == [
         "True mxtape.ndarray True",
         "mxtape.visualization True",
+        "True mxtape.symbol.contrib",
     ]

@@ -53,11 +53,12 @@ def _reshape_like(F, x, y):
         return F.reshape_like(x, y)
     if x.shape == y.shape:
         return x
-    if x.size != y.size:
-        raise MXNetError(
+    try:
+        return x.reshape(y.shape)
+    except (MXNetError, ValueError) as error:
+        raise type(error)(
             f"loss: pred has shape {y.shape} and label {x.shape}; expected as many elements in both"
-        )
-    return x.reshape(y.shape)
+        ) from error
 
 
 class Loss(HybridBlock):

@@ -233,8 +233,8 @@ class Trainer:
         DeferredInitializationError
             The shape of a parameter is not known: the layer has not been called.
         """
-        if not batch_size > 0:
-            raise ValueError(f"Trainer.step: batch_size must be above 0, got {batch_size!r}")
+        if batch_size == 0:
+            raise ZeroDivisionError("Trainer.step: batch_size must be above 0, got 0")
         self._check_and_rescale_grad(self._scale / batch_size)
         self._prepare()
         self._check_initialized()
