@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -138,26 +139,28 @@ def _table(title: str, rows: list[Row], most: int = 20) -> list[str]:
     return lines
 
 
+def _references(items: list[Any]) -> list[int]:
+    return [sys.getrefcount(item) for item in items]
+
+
+# What looking itself adds to the one of the list: it depends on the version of Python.
+_OF_LOOKING = _references([object()])[0] - 1
+
+
 def _only_held_by(function: Any) -> list[NDArray]:
     """The arrays that nothing but a Function on the tape keeps, if nothing else keeps that."""
-    owner = function.__self__
-    # The bound method, `owner`, and the argument of getrefcount.
-    if sys.getrefcount(owner) > 3:
+    # The bound method and the list.
+    if _references([function.__self__])[0] - _OF_LOOKING > 2:
         return []
-    arrays = owner._arrays()
-    counts: dict[int, int] = {}
-    for array in arrays:
-        counts[id(array)] = counts.get(id(array), 0) + 1
-    found = []
-    seen: set[int] = set()
-    for array in arrays:
-        if id(array) in seen:
-            continue
-        seen.add(id(array))
-        # In the function and in `arrays`, `array`, and the argument.
-        if sys.getrefcount(array) == 2 * counts[id(array)] + 2:
-            found.append(array)
-    return found
+    arrays = function.__self__._arrays()
+    times = collections.Counter(map(id, arrays))
+    found = {
+        id(array): array
+        for array, references in zip(arrays, _references(arrays))
+        # In the function and in `arrays`.
+        if references - _OF_LOOKING == 2 * times[id(array)]
+    }
+    return list(found.values())
 
 
 def memory_report(y: NDArray | Sequence[NDArray]) -> MemoryReport:
