@@ -199,7 +199,7 @@ TEST(Backward, WrongHeadsChangeNothing) {
   };
   const Case cases[] = {
       {{}, {}, "no heads"},
-      {{y, loose}, {}, "head 1 is not in a computational graph"},
+      {{y, loose}, {}, "head 1 of shape (2,) is not in a computational graph"},
       {{y}, {short_grad}, "head 0 has shape (2,) and dtype float64, its head gradient (1,)"},
       {{y}, {float_grad}, "float32"},
       {{y}, {loose, loose}, "1 heads but 2 head gradients"},
