@@ -43,6 +43,9 @@ def main():
         hessian=jax.hessian,
         hvp=hvp,
         elementwise_grad=elementwise_grad,
+        vmap=jax.vmap,
+        checkpoint=jax.checkpoint,
+        custom_gradient=jax.custom_gradient,
     )
     given = jax.tree_util.tree_map(jax.numpy.asarray, transform_cases.inputs())
     found = transform_cases.results(jax.numpy, transforms, given)

@@ -92,4 +92,49 @@ def results(F, T, given):
     found["gradient of a penalty"] = T.value_and_grad(
         lambda p: F.sum(F.square(T.elementwise_grad(lambda x: F.sum(mlp(F, p, x)))(x)))
     )(g["params"])
-    return found
+    return {**found, **mapped(F, T, given), **recomputed(F, T, given)}
+
+
+def mapped(F, T, given):
+    """vmap: over other axes, nested, of gradients and Hessians, and differentiated."""
+    x, y, v, dv = (given[name] for name in ("x", "y", "v", "dv"))
+    params, rows = given["params"], x.reshape((4, 1, 3))
+
+    def row_gradient(row, target):
+        return T.value_and_grad(lambda p: loss(F, p, row, target))(params)
+
+    def products(a, b):
+        return F.tanh(a * b)
+
+    def of_rows(x):
+        return F.sum(F.square(T.vmap(lambda row: normalized(F, row))(x)))
+
+    return {
+        "vmap, columns": T.vmap(lambda column: normalized(F, column), in_axes=1, out_axes=1)(x),
+        "vmap, nested": T.vmap(T.vmap(products, in_axes=(None, 0)), in_axes=(0, None))(v, dv),
+        "vmap of gradients": T.vmap(row_gradient)(rows, y.reshape((4, 1, 2))),
+        "vmap of Hessians": T.vmap(T.hessian(lambda row: rosenbrock(F, row)))(x),
+        "vmap of jvp": T.vmap(lambda a, b: T.jvp(F.tanh, (a,), (b,)))(v, dv),
+        "gradient of vmap": T.value_and_grad(of_rows)(x),
+        "jvp of vmap": T.jvp(of_rows, (x,), (given["dx"],)),
+    }
+
+
+def recomputed(F, T, given):
+    """checkpoint and custom_gradient."""
+    g, v = given, given["v"]
+
+    @T.custom_gradient
+    def other(x):
+        return F.square(x), lambda head: head * F.tanh(x)
+
+    @T.checkpoint
+    def again(p):
+        return loss(F, p, g["x"], g["y"])
+
+    return {
+        "checkpoint": T.value_and_grad(again)(g["params"]),
+        "checkpoint, Hessian": T.hessian(T.checkpoint(lambda v: rosenbrock(F, v)))(v),
+        "custom_gradient": T.value_and_grad(lambda v: F.sum(other(v) * v))(v),
+        "custom_gradient, twice": T.elementwise_grad(T.elementwise_grad(other))(v),
+    }
