@@ -19,13 +19,11 @@ struct WrittenBytes {
 // What a storage is. All but the first have no memory of their own, and keep what they are made of
 // as their source.
 enum class Form : uint8_t {
-  kDense,      // memory, which may have to be computed first
-  kRowSparse,  // rows, and which they are
-  kCsr,        // compressed rows
-  kPacked,     // memory that comes back from where a program has put it
-  kBatched,    // one example out of a batch
+  kDense,    // memory, which may have to be computed first
+  kPacked,   // memory that comes back from where a program has put it
+  kBatched,  // one example out of a batch
 };
-inline constexpr size_t kForms = 5;
+inline constexpr size_t kForms = 3;
 
 // A reference-counted buffer, 64-byte aligned. Memory of its own follows this header in one block
 // from the pool; foreign memory is borrowed and given back through a deleter. The memory of a

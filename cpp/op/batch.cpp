@@ -4,7 +4,6 @@
 #include <atomic>
 #include <cstring>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "autograd/recorder.h"
@@ -124,11 +123,6 @@ void copy_any(const ParamField& f, const void* from, void* to) {
     case ParamType::kFloats:
       return copy_field<Floats>(f, from, to);
   }
-}
-
-std::unordered_map<std::string_view, BatchFn>& declared_rules() {
-  static auto* const rules = new std::unordered_map<std::string_view, BatchFn>;
-  return *rules;
 }
 
 }  // namespace
@@ -374,13 +368,11 @@ void invoke_batched(const OpSchema& op, Inputs inputs, const ParamsRef& params, 
 // ---- rules
 
 BatchRules::BatchRules(std::initializer_list<Rule> rules) {
-  for (const Rule& rule : rules) declared_rules().emplace(rule.op, rule.rule);
+  for (const Rule& rule : rules) Registry::get().add_batch_rule(rule.op, rule.rule);
 }
 
 BatchFn batch_rule(const OpSchema& op) {
   if (op.batch) return op.batch;
-  const auto& rules = declared_rules();
-  if (const auto found = rules.find(op.name); found != rules.end()) return found->second;
   return op.is_pointwise() ? batch::broadcasting : nullptr;
 }
 

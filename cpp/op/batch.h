@@ -95,7 +95,7 @@ class BatchCall {
 // The rule of an operator: declared, or derived, or nullptr.
 BatchFn batch_rule(const OpSchema& op);
 
-// Declares the rules of operators that are declared elsewhere, by their names.
+// Declares the rules of operators by their names, which Registry::finish looks up.
 class BatchRules {
  public:
   struct Rule {

@@ -278,15 +278,6 @@ class OpDeclaration {
     op_->tangent = f;
     return *this;
   }
-  OpDeclaration& batch(BatchFn f) {
-    op_->batch = f;
-    return *this;
-  }
-  // What it does with sparse arrays, as a static array of rules.
-  OpDeclaration& sparse(std::span<const SparseRule> rules) {
-    op_->sparse = rules;
-    return *this;
-  }
   // Inputs that are indices or labels.
   template <class... I>
   OpDeclaration& no_grad_inputs(I... i) {

@@ -17,6 +17,7 @@ struct Registry::Index {
     BinaryForms forms;
   };
   std::map<std::string, Binary, std::less<>> binary;
+  std::map<std::string, BatchFn, std::less<>> batch_rules;
 };
 
 Registry::Registry() : index_(std::make_unique<Index>()) {}
@@ -40,6 +41,12 @@ void Registry::add_binary(std::string_view name, std::string_view arrays, std::s
   Index::Binary binary{std::string(arrays), std::string(scalar), std::string(reversed), {}};
   if (!index_->binary.try_emplace(std::string(name), std::move(binary)).second) {
     fail("binary function ", name, " is declared twice");
+  }
+}
+
+void Registry::add_batch_rule(std::string_view name, BatchFn rule) {
+  if (!index_->batch_rules.try_emplace(std::string(name), rule).second) {
+    fail("operator ", name, " is given two rules for batches");
   }
 }
 
@@ -88,6 +95,11 @@ void Registry::finish() {
         fail("operator ", name, ": its alias ", alias, " is taken");
       }
     }
+  }
+  for (const auto& [name, rule] : index_->batch_rules) {
+    const auto at = index_->ops.find(name);
+    if (at == index_->ops.end()) fail("a rule for batches: there is no operator ", name);
+    at->second->batch = rule;
   }
   for (auto& [name, binary] : index_->binary) {
     const auto resolve = [&names, &name = name](const std::string& form) {

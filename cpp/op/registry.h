@@ -28,6 +28,8 @@ class Registry {
   // The binary function `name` is made of the operators of these names.
   void add_binary(std::string_view name, std::string_view arrays, std::string_view scalar,
                   std::string_view reversed);
+  // How the operator of this name runs over a batch.
+  void add_batch_rule(std::string_view name, BatchFn rule);
   // nullptr when there is no such operator.
   const OpSchema* find(std::string_view name) const;
   // In order of name, aliases not repeated.

@@ -257,11 +257,9 @@ struct SampleDomain {
   double low = -2, high = 2;
 };
 
-// How an operator pushes tangents forward (op/tangent.h), runs over a batch (op/batch.h), and takes
-// sparse arrays (op/sparse.h), where these follow from nothing else.
+// How an operator pushes tangents forward (op/tangent.h) and runs over a batch (op/batch.h).
 class TangentCall;
 class BatchCall;
-struct SparseRule;
 using TangentFn = void (*)(TangentCall&);
 using BatchFn = void (*)(BatchCall&);
 
@@ -301,7 +299,6 @@ struct OpSchema {
   std::string no_grad_reason;
   TangentFn tangent = nullptr;
   BatchFn batch = nullptr;
-  std::span<const SparseRule> sparse;
   // Inputs in each of which the operator is linear, the others being what they are: bit i for
   // input i.
   uint32_t linear = 0;

@@ -211,6 +211,14 @@ TEST(Registry, RefusesBinaryFunctionsThatAreNotWhole) {
   EXPECT_TRUE(contains(error_of([&] { registry.finish(); }), "there is no operator broadcast_f"));
 }
 
+TEST(Registry, RefusesBatchRulesOfNoOperator) {
+  Registry registry;
+  const BatchFn rule = [](BatchCall&) {};
+  registry.add_batch_rule("f", rule);
+  EXPECT_TRUE(contains(error_of([&] { registry.add_batch_rule("f", rule); }), "two rules"));
+  EXPECT_TRUE(contains(error_of([&] { registry.finish(); }), "there is no operator f"));
+}
+
 struct OtherParams {
   int64_t other = 0;
   template <class V>
