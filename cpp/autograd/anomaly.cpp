@@ -16,7 +16,7 @@ Statistics installed = nullptr;
 [[noreturn]] void fail_not_finite(Node& node, std::string_view what, size_t i,
                                   const std::string& statistics, std::string_view advice) {
   fail("detect_anomaly: ", what, i, " of ", node.name(), " is not finite: ", statistics,
-       call_text(node, inputs_text(node)), advice);
+       call_text(node), advice);
 }
 
 }  // namespace

@@ -36,6 +36,21 @@ const char* reason_of(OffTape why) {
          "autograd.pause(), or made of values. Compute it inside `with autograd.record():`";
 }
 
+// "(2, 3) float32, ?", or "" where nothing is known.
+std::string inputs_text(Node& node) {
+  std::string text;
+  bool any = false;
+  const auto count = static_cast<uint32_t>(node.edges().size());
+  for (uint32_t i = 0; i < count; ++i) {
+    Shape shape;
+    DType dtype;
+    const bool known = node.input_meta(i, shape, dtype);
+    any = any || known;
+    text += (i ? ", " : "") + (known ? spec_text(shape, dtype) : "?");
+  }
+  return any ? text : "";
+}
+
 }  // namespace
 
 void explain_unrecorded(std::span<const NDArray* const> inputs, std::span<NDArray> outputs) {
@@ -53,18 +68,7 @@ void explain_unrecorded(std::span<const NDArray* const> inputs, std::span<NDArra
 
 std::string spec_text(const Shape& shape, DType dtype) { return str_cat(shape, " ", dtype); }
 
-std::string inputs_text(Node& node) {
-  std::string text;
-  bool any = false;
-  for (const Edge& edge : node.edges()) {
-    Shape shape;
-    DType dtype;
-    const bool known = edge.node && edge.node->output_meta(edge.index, shape, dtype);
-    any = any || known;
-    text += (text.empty() ? "" : ", ") + (known ? spec_text(shape, dtype) : "?");
-  }
-  return any ? text : "";
-}
+std::string call_text(Node& node) { return call_text(node, inputs_text(node)); }
 
 std::string call_text(const Node& node, std::string_view inputs) {
   const std::string where = node.where();
@@ -83,13 +87,11 @@ void rethrow_in_backward(Node& node) {
     const bool says =
         !where.empty() && message.find(where.substr(2, where.size() - 3)) != std::string::npos;
     if (says || message.starts_with(str_cat("backward of ", node.name()))) throw;
-    throw Error(error.kind(), str_cat("backward of ", node.name(),
-                                      call_text(node, inputs_text(node)), ": ", message))
+    throw Error(error.kind(), str_cat("backward of ", node.name(), call_text(node), ": ", message))
         .set_names_call();
   } catch (...) {
     if (error_note) {
-      error_note(
-          str_cat("raised in the backward of ", node.name(), call_text(node, inputs_text(node))));
+      error_note(str_cat("raised in the backward of ", node.name(), call_text(node)));
     }
     throw;
   }

@@ -27,9 +27,9 @@ void explain_unrecorded(std::span<const NDArray* const> inputs, std::span<NDArra
 
 // "(2, 3) float32".
 std::string spec_text(const Shape& shape, DType dtype);
-// The inputs of a node as far as they are known: "(2, 3) float32, ?", or "".
-std::string inputs_text(Node& node);
 // " (inputs (2, 3) float32, ?; recorded at file.py:12)", or what is known of it.
+std::string call_text(Node& node);
+// The same of a call whose inputs are known.
 std::string call_text(const Node& node, std::string_view inputs);
 
 // In a handler: throws what is in flight again, with the call in its message.

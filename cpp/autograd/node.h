@@ -49,6 +49,11 @@ class Node : public RefCounted {
     (void)index, (void)shape, (void)dtype;
     return false;
   }
+  // The same of an input.
+  virtual bool input_meta(uint32_t index, Shape& shape, DType& dtype) {
+    const Edge& edge = edges()[index];
+    return edge.node && edge.node->output_meta(edge.index, shape, dtype);
+  }
   // Gives call.grad(i, ...) for the inputs that call.needs(i).
   virtual void vjp(VjpCall& call) = 0;
   // Drops what was saved, and the edges.

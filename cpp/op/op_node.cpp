@@ -151,25 +151,12 @@ void OpNode::pack() {
   for (size_t i = 0; i < saved_count_; ++i) autograd::pack(saved_data()[i]);
 }
 
-std::string OpNode::inputs_text() {
-  std::string text;
-  bool any = false;
-  for (size_t i = 0; i < input_count_ && !released(); ++i) {
-    const Saved* saved = saved_input(i);
-    const Edge& edge = edge_data()[i];
-    Shape shape;
-    DType dtype = DType::kFloat32;
-    bool known = saved != nullptr;
-    if (known) {
-      shape = saved->shape;
-      dtype = saved->dtype;
-    } else {
-      known = edge.node && edge.node->output_meta(edge.index, shape, dtype);
-    }
-    any = any || known;
-    text += (i ? ", " : "") + (known ? autograd::spec_text(shape, dtype) : "?");
-  }
-  return any ? text : "";
+bool OpNode::input_meta(uint32_t index, Shape& shape, DType& dtype) {
+  const Saved* saved = saved_input(index);
+  if (!saved) return Node::input_meta(index, shape, dtype);
+  shape = saved->shape;
+  dtype = saved->dtype;
+  return true;
 }
 
 void OpNode::vjp(autograd::VjpCall& call) {
@@ -183,7 +170,7 @@ void OpNode::vjp(autograd::VjpCall& call) {
 void OpNode::run_vjp(autograd::VjpCall& call) {
   if (!op_->vjp) {
     fail("backward: ", op_->name, " has no gradient: ", op_->no_grad_reason,
-         autograd::call_text(*this, inputs_text()));
+         autograd::call_text(*this));
   }
   stale_reported = false;
   // The node may be released by another thread while a kernel runs; the caller checks for that.
@@ -192,8 +179,7 @@ void OpNode::run_vjp(autograd::VjpCall& call) {
     op_->vjp(view);
   } catch (const Error& error) {
     throw Error(error.kind(),
-                str_cat("backward of ", op_->name, autograd::call_text(*this, inputs_text()), ": ",
-                        error.what()))
+                str_cat("backward of ", op_->name, autograd::call_text(*this), ": ", error.what()))
         .set_names_call();
   }
   for (size_t i = 0; i < input_count_; ++i) {

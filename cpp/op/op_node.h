@@ -40,6 +40,7 @@ class OpNode final : public autograd::Node {
   }
   uint32_t output_count() const override { return output_count_; }
   bool output_meta(uint32_t index, Shape& shape, DType& dtype) const override;
+  bool input_meta(uint32_t index, Shape& shape, DType& dtype) override;
   void vjp(autograd::VjpCall& call) override;
   void release() override;
 
@@ -59,7 +60,6 @@ class OpNode final : public autograd::Node {
 
   void save(std::span<const Kept> kept);
   void run_vjp(autograd::VjpCall& call);
-  std::string inputs_text();
 
   autograd::Edge* edge_data() { return reinterpret_cast<autograd::Edge*>(this + 1); }
   autograd::Saved* saved_data() {

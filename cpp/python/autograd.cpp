@@ -122,6 +122,12 @@ class FunctionNode final : public autograd::Node {
     return true;
   }
 
+  bool input_meta(uint32_t index, Shape& shape, DType& dtype) override {
+    shape = inputs_[index].shape;
+    dtype = inputs_[index].dtype;
+    return true;
+  }
+
   void vjp(autograd::VjpCall& call) override {
     // Copied first: other threads run below, and a sweep of theirs may release this node.
     const auto function = py::reinterpret_borrow<py::object>(function_);
@@ -147,7 +153,7 @@ class FunctionNode final : public autograd::Node {
     const py::list grads(result);
     if (grads.size() != inputs_.size()) {
       fail(name_, ": backward returned ", grads.size(), " gradients for ", inputs_.size(),
-           " inputs", autograd::call_text(*this, inputs_text()));
+           " inputs", autograd::call_text(*this));
     }
     for (size_t i = 0; i < inputs_.size(); ++i) {
       if (!call.needs(i) || grads[i].is_none()) continue;
@@ -169,17 +175,9 @@ class FunctionNode final : public autograd::Node {
     const auto outputs = std::exchange(outputs_, {});
     drop_function();
   }
-  FunctionParts parts() const { return {function_, inputs_, outputs_}; }
+  FunctionParts parts() const { return {function_, outputs_}; }
 
  private:
-  std::string inputs_text() const {
-    std::string text;
-    for (const autograd::Saved& input : inputs_) {
-      text += (text.empty() ? "" : ", ") + autograd::spec_text(input.shape, input.dtype);
-    }
-    return text;
-  }
-
   // The user's code may write into its head gradient: it gets memory that no other gradient shares.
   static NDArray own_head(const autograd::VjpCall& call, size_t i, const NDArray& output) {
     const autograd::GradientOps& ops = autograd::gradient_ops();

@@ -162,8 +162,9 @@ class Specs {
   std::vector<ArraySpec> visit(Node& node) {
     const std::span<Edge> edges = node.edges();
     std::vector<ArraySpec> inputs(edges.size());
-    for (size_t i = 0; i < edges.size(); ++i) {
+    for (uint32_t i = 0; i < edges.size(); ++i) {
       if (edges[i].node) inputs[i] = at(edges[i].node.get(), edges[i].index);
+      node.input_meta(i, inputs[i].shape, inputs[i].dtype);
     }
     std::vector<ArraySpec> outputs(node.output_count());
     for (uint32_t i = 0; i < outputs.size(); ++i) {
@@ -172,19 +173,12 @@ class Specs {
     }
     if (auto* op = dynamic_cast<OpNode*>(&node); op && !op->released()) infer(*op, inputs, outputs);
     for (uint32_t i = 0; i < outputs.size(); ++i) at(&node, i) = outputs[i];
-    const std::span<const Saved> known = function_parts(node).inputs;
-    for (size_t i = 0; i < known.size() && i < inputs.size(); ++i) {
-      inputs[i] = {known[i].shape, known[i].dtype};
-    }
     return inputs;
   }
   const ArraySpec& output(const Node& node, uint32_t i) { return at(&node, i); }
 
  private:
   static void infer(OpNode& op, std::vector<ArraySpec>& inputs, std::vector<ArraySpec>& outputs) {
-    for (size_t i = 0; i < inputs.size(); ++i) {
-      if (const Saved* saved = op.saved_input(i)) inputs[i] = {saved->shape, saved->dtype};
-    }
     try {
       std::vector<ArraySpec> made(outputs.size());
       infer_specs(op.op(), op.params().get(), op.mode(), inputs, made);

@@ -8,11 +8,11 @@
 
 namespace mxtape::python {
 
-// What the node of an autograd.Function holds: the bound method that runs its backward, shapes and
-// dtypes of the inputs, and the outputs. Empty for other nodes.
+// What the node of an autograd.Function holds: the bound method that runs its backward, and the
+// outputs. Empty for other nodes.
 struct FunctionParts {
   PyObject* backward = nullptr;
-  std::span<const autograd::Saved> inputs, outputs;
+  std::span<const autograd::Saved> outputs;
 };
 FunctionParts function_parts(autograd::Node& node);
 
