@@ -212,10 +212,22 @@ def encode_array(tag, a):
     }
 
 
+def encode_sparse(x):
+    """The parts of a sparse array, which MXNet itself knows to be one by ``stype``."""
+    parts = ("data", "indices", "indptr") if x.stype == "csr" else ("data", "indices")
+    return {
+        "sparse": x.stype,
+        "shape": list(x.shape),
+        **{part: encode(getattr(x, part)) for part in parts},
+    }
+
+
 def encode(x):
     """The JSON-able form of a result."""
     if isinstance(x, Raised):
         return {"error": x.names}
+    if is_array(x) and x.stype != "default":
+        return encode_sparse(x)
     if is_array(x):
         return encode_array("array", x.asnumpy())
     if isinstance(x, np.ndarray):
