@@ -1,7 +1,7 @@
-"""Sparse arrays: a csr matrix times a dense one, and an embedding of which few rows are used.
+"""A csr matrix times a dense one, and the gradient of the dense one.
 
-Gradients are row_sparse where a library has such arrays, and what is checked of one is its product
-with a vector. The tables are large: each program makes its own out of a few numbers.
+The gradient is row_sparse where a library has such arrays; what is checked of it is its product
+with a vector. The dense matrix is large: each program makes its own out of a few numbers.
 """
 
 import numpy as np
@@ -9,8 +9,6 @@ import numpy as np
 from .declaration import MX, OfPeers, Program, Workload
 from .support import generator, normal
 
-CHECKED_STEPS = 3
-RATE, BETA1, BETA2, EPSILON = 1e-3, 0.9, 0.999, 1e-8
 REPEATED = 65_537
 
 
@@ -22,10 +20,7 @@ def probe(sizes):
     return np.cos(np.arange(sizes["width"], dtype="float32"))
 
 
-# ---- csr times dense, and the gradient of the dense matrix
-
-
-def product_inputs(sizes):
+def inputs(sizes):
     random = generator()
     rows, columns, each = sizes["rows"], sizes["columns"], sizes["each"]
     return {
@@ -40,7 +35,7 @@ def starts(sizes):
     return np.arange(sizes["rows"] + 1, dtype="int64") * sizes["each"]
 
 
-def product_reference(sizes, given):
+def reference(sizes, given):
     dense = table(sizes, given)
     data = given["data"].reshape(sizes["rows"], -1).astype("float64")
     indices = given["indices"].reshape(sizes["rows"], -1)
@@ -62,7 +57,7 @@ def row_sparse_answer(sizes, y, gradient):
     return {"y": y, "gradient": whole}
 
 
-def product_mx(mx, sizes, given):
+def mx(mx, sizes, given):
     shape = (sizes["rows"], sizes["columns"])
     parts = given["data"], given["indices"], starts(sizes)
     matrix = mx.nd.sparse.csr_matrix(parts, shape=shape)
@@ -73,7 +68,7 @@ def product_mx(mx, sizes, given):
     def step():
         last.clear()
         with mx.autograd.record():
-            y = mx.nd.sparse.dot(matrix, dense)
+            y = mx.nd.dot(matrix, dense)
         y.backward(head)
         mx.nd.waitall()
         last["y"] = y
@@ -81,7 +76,7 @@ def product_mx(mx, sizes, given):
     return Program(step, lambda: row_sparse_answer(sizes, last["y"].asnumpy(), dense.grad))
 
 
-def product_torch(torch, sizes, given):
+def torch(torch, sizes, given):
     parts = (torch.tensor(part) for part in (starts(sizes), given["indices"], given["data"]))
     shape = (sizes["rows"], sizes["columns"])
     matrix = torch.sparse_csr_tensor(*parts, size=shape)
@@ -100,7 +95,7 @@ def product_torch(torch, sizes, given):
     )
 
 
-def product_scipy(scipy, sizes, given):
+def scipy(scipy, sizes, given):
     shape = (sizes["rows"], sizes["columns"])
     # SciPy is faster with indices of 32 bits.
     parts = given["data"], given["indices"].astype("int32"), starts(sizes).astype("int32")
@@ -113,100 +108,29 @@ def product_scipy(scipy, sizes, given):
     return Program(step, lambda: dense_answer(sizes, *last["result"]))
 
 
-def product(title, full, peers, **options):
+def workload(title, full, peers, **options):
     return Workload(
         title=title,
         full=full,
         small={"rows": 30, "columns": 50, "each": 4, "width": 7},
-        inputs=product_inputs,
-        reference=product_reference,
-        programs={MX: product_mx, "torch": product_torch, "scipy": product_scipy},
+        inputs=inputs,
+        reference=reference,
+        programs={MX: mx, "torch": torch, "scipy": scipy},
         goals=peers,
         **options,
     )
 
 
-# ---- an embedding
-
-
-def embedding_inputs(sizes):
-    random = generator()
-    return {
-        "values": normal(random, REPEATED),
-        "ids": random.randint(0, sizes["columns"], sizes["ids"]).astype("int64"),
-        "head": normal(random, sizes["ids"], sizes["width"]),
-    }
-
-
-def embedding_reference(sizes, given):
-    """The rows that are used after some steps of Adam, which leaves all others as they are."""
-    rows, places = np.unique(given["ids"], return_inverse=True)
-    weight = table(sizes, given)[rows].astype("float64")
-    gradient = np.zeros_like(weight)
-    np.add.at(gradient, places, given["head"])
-    mean, square = np.zeros_like(weight), np.zeros_like(weight)
-    for step in range(1, CHECKED_STEPS + 1):
-        mean += (1 - BETA1) * (gradient - mean)
-        square += (1 - BETA2) * (gradient**2 - square)
-        rate = RATE * np.sqrt(1 - BETA2**step) / (1 - BETA1**step)
-        weight -= rate * mean / (np.sqrt(square) + EPSILON)
-    return {"rows": weight}
-
-
-def embedding_mx(mx, sizes, given):
-    weight = mx.nd.array(table(sizes, given))
-    weight.attach_grad(stype="row_sparse")
-    ids, head = mx.nd.array(given["ids"], dtype="int64"), mx.nd.array(given["head"])
-    options = {"learning_rate": RATE, "beta1": BETA1, "beta2": BETA2, "epsilon": EPSILON, "wd": 0.0}
-    optimizer = mx.optimizer.Adam(lazy_update=True, **options)
-    state = optimizer.create_state(0, weight)
-    shape = {"input_dim": sizes["columns"], "output_dim": sizes["width"]}
-
-    def step():
-        with mx.autograd.record():
-            y = mx.nd.Embedding(ids, weight, sparse_grad=True, **shape)
-        y.backward(head)
-        optimizer.update(0, weight, weight.grad, state)
-        mx.nd.waitall()
-
-    rows = np.unique(given["ids"])
-    return Program(step, lambda: {"rows": mx.nd.take(weight, mx.nd.array(rows)).asnumpy()})
-
-
-def embedding_torch(torch, sizes, given):
-    weight = torch.tensor(table(sizes, given), requires_grad=True)
-    ids, head = torch.tensor(given["ids"]), torch.tensor(given["head"])
-    optimizer = torch.optim.SparseAdam([weight], lr=RATE, betas=(BETA1, BETA2), eps=EPSILON)
-
-    def step():
-        weight.grad = None
-        torch.nn.functional.embedding(ids, weight, sparse=True).backward(head)
-        optimizer.step()
-
-    rows = torch.tensor(np.unique(given["ids"]))
-    return Program(step, lambda: {"rows": weight.detach()[rows].numpy()})
-
-
 WORKLOADS = {
-    "csr_dot": product(
+    "csr_dot": workload(
         "csr 100k×1M, 40 a row, by dense 1M×64, forward + row_sparse backward",
         {"rows": 100_000, "columns": 1_000_000, "each": 40, "width": 64},
         (OfPeers(0.8, ("scipy", "torch")),),
         absent={"mxnet": "has no arrays of 2^31 elements, of which few need be there"},
     ),
-    "csr_dot_100k": product(
+    "csr_dot_100k": workload(
         "csr 20k×100k, 40 a row, by dense 100k×64, forward + row_sparse backward",
         {"rows": 20_000, "columns": 100_000, "each": 40, "width": 64},
         (OfPeers(0.5, ("mxnet",)), OfPeers(0.8, ("scipy", "torch"))),
-    ),
-    "sparse_embedding": Workload(
-        title="Embedding 1M×128, 8,192 ids, row_sparse backward, lazy Adam",
-        full={"columns": 1_000_000, "width": 128, "ids": 8192},
-        small={"columns": 40, "width": 5, "ids": 60},
-        inputs=embedding_inputs,
-        reference=embedding_reference,
-        programs={MX: embedding_mx, "torch": embedding_torch},
-        goals=(OfPeers(0.7, ("mxnet", "torch")),),
-        check_after=CHECKED_STEPS,
     ),
 }
