@@ -156,6 +156,22 @@ def test_few_rows_of_many(no_fallback):
     assert kept.data.asnumpy().tolist() == [[0, 0], [5, 6]]
 
 
+@pytest.mark.parametrize("extent", [1, 2, 100, 70_000, 1 << 33, 1 << 45])
+@pytest.mark.parametrize("count", [0, 1, 63, 64, 3000, 300_000])
+def test_sums_of_rows_among_any_number(extent, count):
+    rng = np.random.RandomState(count)
+    ids = rng.randint(0, extent, count) >> rng.randint(0, 9, count)
+    heads = rng.randint(-9, 9, (count, 2)).astype("float32")
+    sums = register.get("_backward_take_rows")(
+        nd.array(heads), nd.array(ids, dtype="int64"), shape=(extent, 2)
+    )
+    rows, places = np.unique(ids, return_inverse=True)
+    want = np.zeros((len(rows), 2), "float32")
+    np.add.at(want, places.ravel(), heads)
+    assert np.array_equal(sums.indices.asnumpy(), rows)
+    assert np.array_equal(sums.data.asnumpy(), want)
+
+
 def bits(threads, function):
     core.set_thread_count(threads)
     return [part.asnumpy().tobytes() for part in function()]

@@ -3,6 +3,7 @@
 #include "ops/indexing/take.h"
 #include "ops/sparse/products.h"
 #include "ops/sparse/row_places.h"
+#include "runtime/widen.h"
 
 // Rows of sparse arrays by their numbers, and gradients that have the rows that were looked up.
 namespace mxtape {
@@ -112,7 +113,13 @@ void sum_rows(SparseCall& call) {
   SparseParts sums;
   sums.indices = groups.keys;
   sums.data = NDArray::empty(shape, call.output().dtype);
-  add_grouped_rows(call.in(0), groups, sums.data);
+  if (is_storage_only(sums.data.dtype())) {
+    const WideOutput wide(sums.data);
+    add_grouped_rows(widened(call.in(0)), groups, wide.array());
+    wide.finish();
+  } else {
+    add_grouped_rows(call.in(0), groups, sums.data);
+  }
   call.result(0, std::move(sums));
 }
 
