@@ -108,6 +108,25 @@ def test_dot_of_any_width(width, dtype, no_fallback):
     close(y.grad, wide[0].T @ wide[2], dtype)
 
 
+@pytest.mark.parametrize("shape", [(4,), (4, 2, 3), (4, 1)])
+@pytest.mark.parametrize("stype", ["default", "row_sparse"])
+def test_dot_of_csr_and_other_than_matrices(shape, stype):
+    a, b = values((5, 4)), values(shape, 0.5)
+    x, y = array(a, "csr"), array(b, stype)
+    y.attach_grad()
+    with autograd.record():
+        z = nd.dot(x, y)
+        of_transpose = nd.dot(array(a.T, "csr"), y, transpose_a=True)
+    close(z, np.tensordot(a, b, 1))
+    close(of_transpose, np.tensordot(a, b, 1))
+    z.backward()
+    close(y.grad, np.tensordot(a.T, np.ones(z.shape), 1))
+    if stype == "default":
+        last = np.moveaxis(b, 0, -1).copy()
+        if len(shape) > 1:
+            close(nd.dot(x, array(last), transpose_b=True), np.tensordot(a, b, 1))
+
+
 @pytest.mark.parametrize("shape", [(0, 3, 2), (3, 0, 2), (3, 2, 0), (0, 0, 0), (1, 1, 1)])
 def test_dot_of_empty_matrices(shape):
     m, k, n = shape
@@ -345,8 +364,8 @@ def test_indices_out_of_range():
 
 def test_errors_say_what_was_given():
     x = array(values((3, 4)), "csr")
-    with pytest.raises(MXNetError, match="csr array is multiplied by a matrix"):
-        nd.dot(x, nd.ones((4,), dtype="float64"))
+    with pytest.raises(MXNetError, match="lhs must be a matrix where rhs is csr"):
+        nd.dot(nd.ones((3,), dtype="float64"), x)
     with pytest.raises(MXNetError, match="dtype"):
         nd.dot(x, nd.ones((4, 2)))
     with pytest.raises(MXNetError, match="product of dense arrays is dense"):
