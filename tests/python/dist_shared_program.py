@@ -4,6 +4,7 @@
 one of them wants no shared memory.
 """
 
+import contextlib
 import gc
 import hashlib
 import json
@@ -25,10 +26,11 @@ LARGE = 50_000  # elements: a bucket of its own
 
 
 def values(dtype, size, rank):
-    """Of magnitudes for which the order of adding shows; of integers, such that sums wrap."""
+    """Of magnitudes for which the order of adding shows; whole numbers whose sums fit."""
     rng = np.random.RandomState(100 * rank + size % 97)
     if np.dtype(dtype).kind in "iu":
-        return rng.randint(0, 256, size * np.dtype(dtype).itemsize).astype("uint8").view(dtype)
+        info = np.iinfo(dtype)
+        return rng.randint(info.min // 4, info.max // 4, size, dtype)
     return (rng.normal(size=size) * 10.0 ** rng.randint(-3, 4, size)).astype(dtype)
 
 
@@ -88,6 +90,15 @@ def late_reader(store):
     return [first, pull_ends(store, "late")]
 
 
+def crossed(store):
+    """Process 0 waits for a sum, the others for a call after it; both need each other."""
+    store.init("crossed", nd.zeros(LARGE))
+    store.push("crossed", nd.ones(LARGE))
+    found = [pull_ends(store, "crossed")] if store.rank == 0 else []
+    store._world.agree("a call that does not wait for sums")
+    return found or [pull_ends(store, "crossed")]
+
+
 def pull_ends(store, key):
     out = nd.zeros(LARGE)
     store.pull(key, out=out)
@@ -115,10 +126,8 @@ def descriptors():
     """The files of buckets that are open: one of each process of the machine."""
     found = []
     for link in Path("/proc/self/fd").iterdir():
-        try:
+        with contextlib.suppress(FileNotFoundError):  # that of the folder itself
             found += [link] if "mxtape-buckets" in os.readlink(link) else []
-        except FileNotFoundError:
-            pass  # that of the folder itself
     return found
 
 
@@ -134,6 +143,19 @@ def settled():
     store._barrier()
     store._barrier()  # what others read before the first has been freed
     MPI.COMM_WORLD.Barrier()
+
+
+def survives_a_fork(store):
+    """A process that is forked, as of a DataLoader, frees nothing when it lets go."""
+    bucket = store._world.memory(LARGE, np.dtype("float32"))
+    bucket.numpy[:] = 1
+    child = os.fork()
+    if child == 0:
+        del bucket
+        gc.collect()
+        os._exit(0)
+    os.waitpid(child, 0)
+    return bool(bucket.numpy.all())
 
 
 def memory():
@@ -175,7 +197,9 @@ def main(how, path):
         "sums": sums(store),
         "under way": many_under_way(store),
         "late": late_reader(store),
+        "crossed": crossed(store),
         "careless": careless(mx.kv.create("dist_sync")),
+        "fork": survives_a_fork(store),
         "memory": memory(),
         "descriptors": len(descriptors()),
     }

@@ -10,15 +10,6 @@ import pytest
 from test_dist import mpirun
 
 PROGRAM = Path(__file__).with_name("dist_shared_program.py")
-
-
-@functools.lru_cache(maxsize=None)
-def run(how, size, folder):
-    done = mpirun(size, PROGRAM, how, folder / "found")
-    assert done.returncode == 0, done.stdout + done.stderr
-    return [json.loads((folder / f"found.{rank}").read_text()) for rank in range(size)]
-
-
 WAYS = [("one machine", 2), ("one machine", 4), ("two machines", 4), ("none", 2)]
 
 
@@ -26,7 +17,10 @@ WAYS = [("one machine", 2), ("one machine", 4), ("two machines", 4), ("none", 2)
 def way(request, tmp_path_factory):
     """How the processes add up, and what each of them has found."""
     how, size = request.param
-    return how, run(how, size, tmp_path_factory.mktemp("dist"))
+    folder = tmp_path_factory.mktemp("dist")
+    done = mpirun(size, PROGRAM, how, folder / "found")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return how, [json.loads((folder / f"found.{rank}").read_text()) for rank in range(size)]
 
 
 def in_order(how, arrays):
@@ -81,6 +75,11 @@ def test_a_late_reader(way):
     assert [one["late"] for one in found] == [expected] * len(found)
 
 
+def test_calls_that_cross(way):
+    _, found = way
+    assert [one["crossed"] for one in found] == [[[len(found), len(found), 0]]] * len(found)
+
+
 def test_an_optimizer_that_writes_to_gradients(way):
     _, found = way
     value = -0.5 * 5 * len(found)
@@ -94,6 +93,7 @@ def test_memory(way):
     size = {"one machine": len(found), "two machines": len(found) // 2, "none": 0}[how]
     turn = 6 * 4 * program.LARGE * size  # bytes of the buckets of a machine
     for one in found:
+        assert one["fork"]
         assert one["memory"]["right"]
         assert turn <= one["memory"]["most"] <= 2.2 * turn
         assert abs(one["memory"]["after"]) <= 0.02 * turn

@@ -178,7 +178,7 @@ class DistKVStore(KVStore):
         if isinstance(self._updater, opt.Updater) and rows:
             keys, totals = zip(*rows)
             if not _only_reads(self._updater):
-                totals = [total.copy() for total in totals]
+                totals = tuple(total.copy() for total in totals)
             # All at once: an optimizer may move several parameters by one call of an operator.
             self._updater(list(keys), list(totals), [self._values[key] for key in keys])
         elif self._updater is not None:

@@ -20,7 +20,7 @@ from .buckets import Memory
 
 __all__: list = []
 
-# Up to so many bytes, MPI is faster.
+# Up to so many bytes, MPI is faster: it has one turn of messages, and this two.
 SMALL = 1 << 18
 
 _PAGE = mmap.ALLOCATIONGRANULARITY
@@ -63,7 +63,7 @@ def _arenas(local):
             token = secrets.token_bytes(_TOKEN)
             os.pwrite(descriptor, token, 0)
             offer = (os.getpid(), descriptor, size, token)
-        except (AttributeError, OSError, ValueError):
+        except (AttributeError, OSError, OverflowError, ValueError):
             pass  # another system than Linux, or one that does not allow it: None says so
     offers = local.allgather(offer)
     arenas = [_mapped(*one) for one in offers] if all(offers) else [None]
@@ -84,7 +84,7 @@ def _mapped(pid, descriptor, size, token):
         if os.pread(mine, _TOKEN, 0) != token:
             return None
         return mmap.mmap(mine, size)
-    except OSError:
+    except (OSError, OverflowError):
         return None
     finally:
         os.close(mine)
@@ -179,7 +179,7 @@ class SharedSum:
         self.done = False
         self.number, self.requests = machine.start(self)
 
-    def Test(self):  # noqa: N802 as of MPI's requests
+    def Test(self):
         """Goes on as far as the other processes let it; whether it is done."""
         self._machine.advance()
         return self.done
@@ -195,6 +195,8 @@ class SharedSum:
 
     def set_read(self):
         """Says that this process does not need the result any more."""
+        # Without MPI: in which order processes come here is their own affair. It is looked at
+        # when the first process takes memory for a later bucket.
         self._machine.readers(0, int(self.places[0]))[self._machine.rank] = self.number
 
 
