@@ -14,7 +14,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-from mpi4py import MPI
 
 import mxtape as mx
 from mxtape import nd
@@ -23,6 +22,12 @@ from mxtape.kvstore import buckets, shared
 DTYPES = ("float32", "float64", "float16", "bfloat16", "int8", "uint8", "int32", "int64")
 SIZES = (1, 63, 64, 65, 1000, 4097, 100_003, (1 << 18) + 130)
 LARGE = 50_000  # elements: a bucket of its own
+
+
+def world():
+    from mpi4py import MPI  # which starts MPI: not in the test that imports this file
+
+    return MPI.COMM_WORLD
 
 
 def values(dtype, size, rank):
@@ -83,7 +88,7 @@ def late_reader(store):
         store.push("late", nd.ones(LARGE) * 7)
     while store.rank and machine and machine._under_way:
         store._world.progress()
-    MPI.COMM_WORLD.Barrier()
+    world().Barrier()
     if store.rank:
         first = pull_ends(store, "late")
         store.push("late", nd.ones(LARGE) * 7)
@@ -142,7 +147,7 @@ def settled():
     store = mx.kv.create("dist_sync")
     store._barrier()
     store._barrier()  # what others read before the first has been freed
-    MPI.COMM_WORLD.Barrier()
+    world().Barrier()
 
 
 def survives_a_fork(store):
@@ -162,7 +167,7 @@ def memory():
     """What buckets take while a store trains, and when it is gone."""
     settled()
     before, most = allocated(), 0
-    MPI.COMM_WORLD.Barrier()
+    world().Barrier()
     store = mx.kv.create("dist_sync")
     keys = list(range(6))
     store.init(keys, [nd.zeros(LARGE) for _ in keys])
@@ -178,14 +183,14 @@ def memory():
     del store
     settled()
     found = {"right": right, "most": most, "after": allocated() - before}
-    MPI.COMM_WORLD.Barrier()  # no process goes on before all have looked
+    world().Barrier()  # no process goes on before all have looked
     return found
 
 
 def main(how, path):
-    rank = MPI.COMM_WORLD.Get_rank()
+    rank = world().Get_rank()
     if how == "two machines":
-        size = MPI.COMM_WORLD.Get_size()
+        size = world().Get_size()
         shared.processes_of_machine = lambda mpi, comm: comm.Split(rank * 2 // size)
     if how == "none" and rank == 1:
         os.environ["MXTAPE_MPI_SHARED"] = "0"

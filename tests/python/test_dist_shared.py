@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import dist_shared_program as program
+import mxtape as mx
 from test_dist import mpirun
 
-PROGRAM = Path(__file__).with_name("dist_shared_program.py")
+PROGRAM = Path(program.__file__)
 WAYS = [("one machine", 2), ("one machine", 4), ("two machines", 4), ("none", 2)]
 
 
@@ -33,9 +35,6 @@ def in_order(how, arrays):
 
 def test_bits(way):
     """Of all dtypes, and of sizes that the processes cannot share out evenly."""
-    program = pytest.importorskip("dist_shared_program")
-    import mxtape as mx
-
     how, found = way
     assert [one["is shared"] for one in found] == [how != "none"] * len(found)
     for dtype in program.DTYPES:
@@ -53,7 +52,6 @@ def test_bits(way):
 
 
 def test_many_under_way(way):
-    program = pytest.importorskip("dist_shared_program")
     how, found = way
     sizes = [program.SIZES[i % len(program.SIZES)] for i in range(12)]
     expected = [
@@ -88,7 +86,6 @@ def test_an_optimizer_that_writes_to_gradients(way):
 
 def test_memory(way):
     """It stays what two turns need, and goes with the store; no files stay open."""
-    program = pytest.importorskip("dist_shared_program")
     how, found = way
     size = {"one machine": len(found), "two machines": len(found) // 2, "none": 0}[how]
     turn = 6 * 4 * program.LARGE * size  # bytes of the buckets of a machine
@@ -102,8 +99,6 @@ def test_memory(way):
 
 def test_optimizers_only_read_gradients():
     """Those of mxtape; processes have them read the same memory."""
-    import mxtape as mx
-
     for name, made in sorted(mx.optimizer.Optimizer.opt_registry.items()):
         if not made.__module__.startswith("mxtape."):
             continue
