@@ -255,8 +255,8 @@ class CSRNDArray(BaseSparseNDArray):
         Parameters
         ----------
         copy : bool, default True
-            Whether the values are copied. Else SciPy's matrix has memory of this array, which it
-            cannot write to. SciPy has indices of 32 bits where these suffice.
+            Whether the values are copied. Else the two share them, and SciPy's are read-only.
+            Indices are always SciPy's own, of 32 bits where these suffice.
 
         >>> import mxtape as mx
         >>> mx.nd.sparse.csr_matrix([[0, 1], [2, 0]]).asscipy().nnz
@@ -264,13 +264,13 @@ class CSRNDArray(BaseSparseNDArray):
         """
         from scipy.sparse import csr_matrix as scipy_csr
 
-        parts = _core.sparse_parts(self)
-        data = parts[0].asnumpy() if copy else _read_only(parts[0])
-        made = scipy_csr((data, *map(_read_only, parts[1:])), shape=self.shape)
-        if copy:
-            for name in ("indices", "indptr"):
-                if not getattr(made, name).flags.writeable:
-                    setattr(made, name, getattr(made, name).copy())
+        data, indices, indptr = _core.sparse_parts(self)
+        values = data.asnumpy() if copy else _read_only(data)
+        made = scipy_csr((values, _read_only(indices), _read_only(indptr)), shape=self.shape)
+        # SciPy has made narrower ones, or has those that nobody but the engine may write to.
+        for name in ("indices", "indptr"):
+            if not getattr(made, name).flags.writeable:
+                setattr(made, name, getattr(made, name).copy())
         return made
 
 
@@ -335,10 +335,12 @@ def _made(what, stype, shape, parts, ctx):
 
 
 def _read_only(array):
-    """The memory of an array of the engine's as one of NumPy's."""
-    if array.size == 0 or np.dtype(array.dtype).kind not in "iuf":
-        return array.asnumpy()
-    return np.from_dlpack(array)
+    """The memory of an array of the engine's as an array of NumPy's."""
+    if np.dtype(array.dtype).kind not in "iuf":
+        return array.asnumpy()  # what DLPack has no type for
+    view = np.from_dlpack(array)
+    view.flags.writeable = False
+    return view
 
 
 def _own(values, dtype):
