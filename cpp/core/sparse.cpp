@@ -52,6 +52,13 @@ void check_rows(std::string_view what, const Shape& shape, const SparseParts& pa
   }
 }
 
+// Of the row that begins with element k.
+[[noreturn, gnu::cold]] void fail_column(std::string_view what, const Shape& shape,
+                                         const int64_t* index, int64_t k) {
+  while (index[k] >= 0 && index[k] < shape[1]) ++k;
+  fail(what, ": indices[", k, "] is ", index[k], ", the array has ", shape[1], " columns");
+}
+
 bool check_csr(std::string_view what, const Shape& shape, const SparseParts& parts) {
   const int64_t *pointers = parts.pointers(), *index = parts.index();
   if (pointers[0] != 0) fail(what, ": indptr must begin with 0, got ", pointers[0]);
@@ -65,14 +72,18 @@ bool check_csr(std::string_view what, const Shape& shape, const SparseParts& par
            pointers[i]);
     }
   }
+  // All of a row at once: what is wrong is looked for only where something is.
+  const auto columns = static_cast<uint64_t>(shape[1]);
   bool canonical = true;
   for (int64_t i = 0; i < shape[0]; ++i) {
-    for (int64_t k = pointers[i]; k < pointers[i + 1]; ++k) {
-      if (index[k] < 0 || index[k] >= shape[1]) {
-        fail(what, ": indices[", k, "] is ", index[k], ", the array has ", shape[1], " columns");
-      }
-      canonical = canonical && (k == pointers[i] || index[k] > index[k - 1]);
+    const int64_t *row = index + pointers[i], n = pointers[i + 1] - pointers[i];
+    bool outside = n > 0 && static_cast<uint64_t>(row[0]) >= columns, descends = false;
+    for (int64_t k = 1; k < n; ++k) {
+      outside |= static_cast<uint64_t>(row[k]) >= columns;
+      descends |= row[k] <= row[k - 1];
     }
+    if (outside) fail_column(what, shape, index, pointers[i]);
+    canonical = canonical && !descends;
   }
   return canonical;
 }

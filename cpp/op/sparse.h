@@ -136,6 +136,10 @@ void write_dense(const SparseParts& parts, StorageType type, const NDArray& dens
 SparseParts parts_from_dense(const NDArray& dense, StorageType type);
 // The same parts with ascending columns, equal ones added up.
 SparseParts canonical_parts(const SparseParts& parts);
+// The csr array of `shape` that has data[k] at (row[k], column[k]), in that form. Vectors of one
+// length, rows and columns of int64; raises an Error where they are out of range.
+SparseParts csr_from_coordinates(std::string_view what, const Shape& shape, const NDArray& data,
+                                 const NDArray& row, const NDArray& column);
 
 struct CastStorageParams {
   enum class Type : int32_t { kCsr, kDefault, kRowSparse } stype = Type::kDefault;

@@ -43,6 +43,15 @@ py::object make(const std::string& what, const std::string& stype, const std::ve
   return wrap_object(make_sparse(type, shape, std::move(parts)));
 }
 
+py::object from_coordinates(const std::string& what, const std::vector<int64_t>& dims,
+                            py::handle data, py::handle row, py::handle column) {
+  const Shape shape = as_shape(dims);
+  check_shape(what, StorageType::kCsr, shape);
+  SparseParts parts = csr_from_coordinates(what, shape, as_array(data).detached(),
+                                           as_array(row).detached(), as_array(column).detached());
+  return wrap_object(make_sparse(StorageType::kCsr, shape, std::move(parts)));
+}
+
 const NDArray& as_sparse(py::handle object, const char* what) {
   const NDArray& array = as_array(object, what);
   if (!is_sparse(array)) fail_as(ErrorKind::kType, what, ": expected a sparse array");
@@ -104,6 +113,7 @@ void init_sparse(py::module_& m) {
           check_shape("zeros", type, shape);
           return wrap_object(empty_sparse(type, shape, as_dtype(dtype.ptr())));
         });
+  m.def("csr_from_coordinates", from_coordinates);
   m.def("sparse_parts", parts);
   m.def("set_sparse_parts", set_parts);
   // Whether the columns of a csr array's rows ascend, and none is there twice.

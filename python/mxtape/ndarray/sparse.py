@@ -343,6 +343,9 @@ def _own(values, dtype):
     """The values as an array of the engine's, in memory that nobody else has."""
     if isinstance(values, NDArray):
         return values.detach().astype(dtype)
+    if isinstance(values, np.ndarray) and dtype != "bfloat16" and values.dtype != dtype:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return _core.from_numpy_shared(values.astype(dtype, order="C"))
     return _dense.array(values, dtype=dtype)
 
 
@@ -459,45 +462,23 @@ def _csr_of_parts(what, parts, shape, ctx, dtype):
 
 
 def _csr_of_coordinates(what, data, coordinates, shape, ctx, dtype):
-    row, column = coordinates
     if dtype is None and not isinstance(data, NDArray):
         data = np.asarray(data)  # as in MXNet, whole numbers in a list stay whole numbers
-    dtype = _data_type(data, dtype)
-    data, row, column = (
-        x.asnumpy() for x in (_own(data, dtype), _own(row, "int64"), _own(column, "int64"))
-    )
+    data = _own(data, _data_type(data, dtype))
+    row, column = (_own(indices, "int64") for indices in coordinates)
     _check_dimensions(what, 1, data=data, row=row, column=column)
-    if not len(data) == len(row) == len(column):
+    if not data.size == row.size == column.size:
         raise ValueError(
-            f"{what}: there are {len(data)} data, {len(row)} rows and {len(column)} columns"
+            f"{what}: there are {data.size} data, {row.size} rows and {column.size} columns"
         )
 
     def inferred():
-        if len(row) == 0:
+        if row.size == 0:
             raise ValueError(f"{what}: without indices, the shape must be given")
-        return int(row.max()) + 1, int(column.max()) + 1
+        return tuple(int(indices.asnumpy().max()) + 1 for indices in (row, column))
 
     shape = _known_shape(what, shape, inferred)
-    if len(shape) != 2:
-        raise ValueError(f"{what}: the shape must have 2 dimensions, got {shape}")
-    for name, indices, extent in (("row", row, shape[0]), ("column", column, shape[1])):
-        if len(indices) and not (indices.min() >= 0 and indices.max() < extent):
-            raise ValueError(
-                f"{what}: a {name} is {indices.min()} or {indices.max()}, there are {extent}"
-            )
-    # By row, then by column; of equal ones, the first stays first.
-    order = np.lexsort((column, row))
-    data, row, column = data[order], row[order], column[order]
-    first = np.ones(len(row), np.bool_)
-    first[1:] = (row[1:] != row[:-1]) | (column[1:] != column[:-1])
-    if not first.all():
-        with np.errstate(over="ignore"):
-            data = np.add.reduceat(data, np.flatnonzero(first), dtype=data.dtype)
-        row, column = row[first], column[first]
-    indptr = np.zeros(shape[0] + 1, np.int64)
-    np.cumsum(np.bincount(row, minlength=shape[0]), out=indptr[1:])
-    parts = _own(data, dtype), _own(column, "int64"), _own(indptr, "int64")
-    return _made(what, "csr", shape, parts, ctx)
+    return _placed(_core.csr_from_coordinates(what, shape, data, row, column), ctx)
 
 
 def row_sparse_array(arg1, shape=None, ctx=None, dtype=None):
