@@ -150,6 +150,24 @@ def test_nothing_of_the_dense_size_is_made(stype, tmp_path):
         x.asnumpy()
 
 
+def test_conversion_between_sparse_types_makes_no_dense_array():
+    rng = np.random.RandomState(4)
+    for _ in range(20):
+        rows, columns = rng.randint(1, 9), rng.randint(1, 9)
+        values = (rng.randint(1, 9, (rows, columns)) * (rng.rand(rows, columns) < 0.2)).astype("f")
+        x, r = make("csr", values), make("row_sparse", values)
+        for got, want in ((x.tostype("row_sparse"), r), (r.tostype("csr"), x)):
+            assert [p.tolist() for p in parts(got)] == [p.tolist() for p in parts(want)]
+    # An element that is there and is 0 does not make a row; equal columns are added up.
+    x = S.csr_matrix(([0.0, 2, 3], [1, 0, 0], [0, 1, 1, 3]), shape=(3, 2))
+    assert parts(x.tostype("row_sparse"))[1].tolist() == [2]
+    assert x.tostype("row_sparse").asnumpy().tolist() == [[0, 0], [0, 0], [5, 0]]
+    large = S.csr_matrix(([1.0, 2.0], ([2**20, 5], [1, 0])), shape=(2**20 + 2, 2**21))
+    rows = large.tostype("row_sparse")
+    assert rows.indices.asnumpy().tolist() == [5, 2**20]
+    assert [p.tolist() for p in parts(rows.tostype("csr"))] == [p.tolist() for p in parts(large)]
+
+
 # ---- copies, and writing
 
 
