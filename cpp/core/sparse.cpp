@@ -1,6 +1,7 @@
 #include "core/sparse.h"
 
 #include <cstring>
+#include <mutex>
 #include <utility>
 
 #include "core/error.h"
@@ -12,6 +13,7 @@ class Source final : public RefCounted {
  public:
   explicit Source(SparseParts parts) : parts(std::move(parts)) {}
   SparseParts parts;
+  std::mutex mutex;  // kernels ask for parts, and replace them, without the interpreter's lock
 };
 
 Form form_of(StorageType type) { return type == StorageType::kCsr ? Form::kCsr : Form::kRowSparse; }
@@ -104,7 +106,11 @@ std::string_view storage_name(StorageType type) {
   return "default";
 }
 
-SparseParts parts_of(const NDArray& sparse) { return source_of(sparse).parts; }
+SparseParts parts_of(const NDArray& sparse) {
+  Source& source = source_of(sparse);
+  const std::lock_guard lock(source.mutex);
+  return source.parts;
+}
 
 NDArray make_sparse(StorageType type, const Shape& shape, SparseParts parts) {
   const DType dtype = parts.data.dtype();
@@ -168,12 +174,18 @@ void check_parts(std::string_view what, StorageType type, const Shape& shape, Sp
 }
 
 void replace_parts(const NDArray& sparse, SparseParts parts) {
-  std::swap(source_of(sparse).parts, parts);
+  {
+    Source& source = source_of(sparse);
+    const std::lock_guard lock(source.mutex);
+    std::swap(source.parts, parts);
+  }
   sparse.mark_written();
 }
 
 NDArray writable_data(const NDArray& sparse) {
-  NDArray& data = source_of(sparse).parts.data;
+  Source& source = source_of(sparse);
+  const std::lock_guard lock(source.mutex);
+  NDArray& data = source.parts.data;
   if (!data.owns_memory()) data = copied(data);
   return data;
 }

@@ -4,6 +4,7 @@ import copy
 import gc
 import pickle
 import struct
+import threading
 
 import numpy as np
 import pytest
@@ -288,6 +289,29 @@ def test_pickles(stype):
             assert np.array_equal(
                 y.astype("float32").asnumpy(), MATRIX != 0 if dtype == "bool" else MATRIX
             )
+
+
+def test_threads_write_and_read(stype):
+    rng = np.random.RandomState(0)
+    values = [make(stype, (rng.rand(300, 200) < p).astype("float32")) for p in (0.01, 0.2, 0.5)]
+    known = {v.asnumpy().tobytes() for v in values}
+    x, odd = values[0].copy(), []
+
+    def write():
+        for i in range(150):
+            x[:] = values[i % 3]
+
+    def read():
+        for _ in range(60):
+            if x.asnumpy().tobytes() not in known or x.copy().asnumpy().tobytes() not in known:
+                odd.append(1)
+
+    threads = [threading.Thread(target=f) for f in (write, write, read, read)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not odd
 
 
 def test_nothing_leaks(stype):
