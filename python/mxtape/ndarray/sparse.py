@@ -304,12 +304,12 @@ class RowSparseNDArray(BaseSparseNDArray):
         Parameters
         ----------
         indices : NDArray
-            Rows to keep; what is not there is left out.
+            Rows to keep, in ascending order. Those that are not there become rows of zeros.
 
         >>> import mxtape as mx
         >>> x = mx.nd.sparse.row_sparse_array(([[1, 2], [3, 4]], [0, 2]), shape=(3, 2))
-        >>> x.retain(mx.nd.array([1, 2])).indices.asnumpy().tolist()
-        [2]
+        >>> x.retain(mx.nd.array([1, 2])).asnumpy().tolist()
+        [[0.0, 0.0], [0.0, 0.0], [3.0, 4.0]]
         """
         return _register.get("_sparse_retain")(self, indices)
 
