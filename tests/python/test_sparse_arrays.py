@@ -228,6 +228,20 @@ def test_a_number_makes_all_rows_of_a_row_sparse_array():
     assert x.indices.shape == (4,)
 
 
+def test_truth_and_numbers():
+    assert [bool(S.csr_matrix([[v]])) for v in (5.0, 0.0)] == [True, False]
+    assert float(S.csr_matrix([[5.0]])) == make("row_sparse", np.array([5.0])).asscalar() == 5
+    for use in (bool, int, lambda x: x.asscalar()):
+        with pytest.raises((ValueError, TypeError), match="elements|one element"):
+            use(make("csr"))
+
+
+def test_parts_may_be_sparse_themselves():
+    one = S.csr_matrix([[1.0, 2.0], [0.0, 3.0]])
+    x = S.row_sparse_array((one, [0, 2]), shape=(3, 2))
+    assert x.asnumpy().tolist() == [[1, 2], [0, 0], [0, 3]]
+
+
 def test_rows_are_iterated_over():
     assert np.array_equal(np.concatenate([row.asnumpy() for row in make("csr")]), MATRIX)
     with pytest.raises(ValueError, match="only index"):

@@ -80,6 +80,9 @@ class BaseSparseNDArray(NDArray):  # type: ignore[valid-type,misc]
         shape = "x".join(str(extent) for extent in self.shape)
         return f"\n<{type(self).__name__} {shape} @{self.context}>"
 
+    def __bool__(self):
+        return bool(self.asscalar()) if self.size == 1 else super().__bool__()
+
     def __reduce__(self):
         return _rebuild, (self.stype, self.shape, *_core.device(self), *_core.sparse_parts(self))
 
@@ -342,7 +345,8 @@ def _read_only(array):
 def _own(values, dtype):
     """The values as an array of the engine's, in memory that nobody else has."""
     if isinstance(values, NDArray):
-        return values.detach().astype(dtype)
+        values = values.detach()
+        return (values.tostype("default") if _core.is_sparse(values) else values).astype(dtype)
     if isinstance(values, np.ndarray) and dtype != "bfloat16" and values.dtype != dtype:
         with np.errstate(over="ignore", invalid="ignore"):
             return _core.from_numpy_shared(values.astype(dtype, order="C"))
