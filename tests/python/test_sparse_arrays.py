@@ -232,7 +232,7 @@ def test_truth_and_numbers():
     assert [bool(S.csr_matrix([[v]])) for v in (5.0, 0.0)] == [True, False]
     assert float(S.csr_matrix([[5.0]])) == make("row_sparse", np.array([5.0])).asscalar() == 5
     for use in (bool, int, lambda x: x.asscalar()):
-        with pytest.raises((ValueError, TypeError), match="elements|one element"):
+        with pytest.raises((ValueError, TypeError), match=r"elements|one element"):
             use(make("csr"))
 
 
