@@ -98,6 +98,8 @@ NDArray sum_to(const NDArray& x, const Shape& shape) {
 
 NDArray reshape(const NDArray& x, const Shape& shape) {
   if (x.shape() == shape) return x;
+  // There is no view of what has parts: the result is another array.
+  if (is_sparse(x)) return reshape(in_dense(x), shape);
   NDArray view = x.viewed(shape);
   record_view(fn::reshape.schema(), x, make_params(ReshapeParams{Ints(shape.begin(), shape.end())}),
               view);
