@@ -242,8 +242,12 @@ void on_union(SparseCall& call) {
 // What the other operand has at the rows of a row_sparse array: it may broadcast to `shape`.
 NDArray other_rows(const SparseCall& call, const SparseParts& mine, size_t other,
                    const Shape& shape) {
-  const NDArray& x = call.in(other);
-  if (is_sparse(x)) return rows_at(mine.indices, call.parts(other));
+  NDArray x = call.in(other);
+  if (storage_type(x) == kRowSparse) return rows_at(mine.indices, call.parts(other));
+  if (is_sparse(x)) {
+    x = NDArray::empty(shape, x.dtype());
+    write_dense(call.parts(other), call.storage(other), x);
+  }
   const bool has_rows = x.ndim() == shape.ndim() && (x.shape()[0] == shape[0] && shape[0] != 1);
   return has_rows ? gather_rows(x, mine.index(), mine.count()) : x;
 }
@@ -365,6 +369,18 @@ void sum_to_dense(SparseCall& call) {
   }
 }
 
+// A copy of the first array, stored as the second one is.
+void like_second(SparseCall& call) {
+  const StorageType type = call.output().storage;
+  if (call.storage(0) == type) return call.result(0, call.parts(0));
+  NDArray x = call.in(0);
+  if (is_sparse(x)) {
+    x = NDArray::empty(x.shape(), x.dtype());
+    write_dense(call.parts(0), call.storage(0), x);
+  }
+  call.result(0, parts_from_dense(x, type));
+}
+
 bool all_rows(const SparseMatch& match) { return match.all({kRowSparse}); }
 bool any_kind(const SparseMatch&) { return true; }
 
@@ -397,7 +413,11 @@ const SparseRows quotient_rows({"broadcast_div"}, {{{kCsr, kDense}, kCsr, on_pat
 const SparseRows scatter_rows({"_scatter_elemwise_div"},
                               {{{kRowSparse, kDense}, kRowSparse, on_pattern<0>},
                                {{kRowSparse, kRowSparse}, kRowSparse, on_pattern<0>},
-                               {{kRowSparse, kCsr}, kRowSparse, run_through_dense}});
+                               {{kRowSparse, kCsr}, kRowSparse, on_pattern<0>}});
+
+const SparseRows like_rows({"_identity_with_attr_like_rhs"},
+                           {{{kUndefined, kCsr}, kCsr, like_second},
+                            {{kUndefined, kRowSparse}, kRowSparse, like_second}});
 
 const SparseRows sum_rows({"add_n"}, {{{}, kRowSparse, sum_of_rows, all_rows},
                                       {{}, kDense, sum_to_dense, any_kind}});

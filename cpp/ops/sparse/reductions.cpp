@@ -8,6 +8,7 @@
 #include "ops/reduce/norm_params.h"
 #include "ops/reduce/reduce.h"
 #include "ops/sparse/values.h"
+#include "runtime/convert.h"
 #include "runtime/parallel.h"
 
 // Sums, means and norms of sparse arrays: what is not there adds nothing.
