@@ -55,9 +55,9 @@ void mean_rows(SparseCall& call) {
   const Shape& shape = call.in(0).shape();
   const AxisSet axes = reduced_axes(p.axis, p.exclude, shape.ndim(), call.op().name);
   const int64_t rows = call.parts(0).count();
-  if (!(axes & 1) || rows == shape[0]) return reduce_rows(call, axes);
+  if (!(axes & 1) || (rows == shape[0] && rows > 0)) return reduce_rows(call, axes);
+  if (!is_floating(call.output().dtype) || rows == 0) return run_through_dense(call);
   const NDArray& out = call.dense_out();
-  if (!is_floating(out.dtype()) || rows == 0) return run_through_dense(call);
   const NDArray& data = call.parts(0).data;
   const NDArray mean =
       run_values(call.op(), call.raw_params().get(), {&data}, out.shape(), out.dtype());
