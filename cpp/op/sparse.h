@@ -37,6 +37,7 @@ class SparseMatch {
   const P& params() const {
     return params_->as<P>();
   }
+  const Params* raw_params() const { return params_; }
   bool training() const { return mode_.training; }
 
  private:
