@@ -179,10 +179,9 @@ def combinations(name, count):
                 yield weight, grad, state
 
 
+MAY_BE_LAZY = ("sgd_update", "sgd_mom_update", "adam_update")
 for name, (count, _) in OPERATORS.items():
-    for lazy in (
-        (True, False) if name in ("sgd_update", "sgd_mom_update", "adam_update") else [None]
-    ):
+    for lazy in (True, False) if name in MAY_BE_LAZY else (None,):
         for weight_stype, grad_stype, state_stype in combinations(name, count):
             fails = name == "adam_update" and not lazy and state_stype == "empty"
             if not (fails and weight_stype == "row_sparse" and grad_stype != "default"):
