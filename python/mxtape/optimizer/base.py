@@ -2,12 +2,13 @@
 
 import os
 import warnings
+from itertools import chain
 from typing import ClassVar
 
 import numpy as np
 
 from .._missing import argument_hint, guess
-from ..ndarray import clip, zeros
+from ..ndarray import NDArray, clip, zeros
 from ..ndarray.ndarray import _is_bfloat16
 from ..util import is_np_array
 
@@ -21,9 +22,21 @@ def aggregation_size(default):
     return int(os.environ.get("MXNET_OPTIMIZER_AGGREGATION_SIZE", default))
 
 
-def zeros_of(weight, dtype=None):
-    """An optimizer's new state: zeros of the weight's shape, on its device."""
-    return zeros(weight.shape, ctx=weight.context, dtype=dtype or weight.dtype)
+def zeros_of(weight, dtype=None, stype="default", shape=None):
+    """An optimizer's new state: zeros on the weight's device, by default of its shape and dtype."""
+    shape, dtype = shape or weight.shape, dtype or weight.dtype
+    if stype == "default":
+        return zeros(shape, ctx=weight.context, dtype=dtype)
+    from ..ndarray import sparse  # few programs have sparse arrays
+
+    return sparse.zeros(stype, shape, ctx=weight.context, dtype=dtype)
+
+
+def any_sparse(*lists):
+    """Whether an array in one of the lists is sparse."""
+    kinds = set(map(type, chain(*lists)))
+    kinds.discard(NDArray)
+    return bool(kinds) and any(array.stype != "default" for array in chain(*lists))
 
 
 def warn_of_float16(optimizer):
@@ -409,7 +422,7 @@ class Optimizer:
         index : int or str
         weight : NDArray
         grad : NDArray
-            Its shape and dtype are the weight's.
+            Its shape and dtype are the weight's. It may be row_sparse.
         state : any
             What :meth:`create_state` returned.
         """
