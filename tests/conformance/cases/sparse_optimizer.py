@@ -84,6 +84,8 @@ PAIRS = (
 
 # With weights other than float32, their states raise in MXNet.
 ONLY_FLOAT32 = ("adagrad", "rmsprop", "adadelta", "ftrl", "groupadagrad", "test")
+# In float16 MXNet rounds numbers on the way, or overflows.
+FLOAT16_STATES = ("adam", "ftml", "lamb")
 
 for name, table in OWN.items():
     for label, own in table.items():
@@ -104,9 +106,11 @@ for name, table in OWN.items():
         if name not in ONLY_FLOAT32:
             wide = {"rtol": 1e-4, "why": "MXNet rounds some numbers to float32"}
             register(name, "", given, weight_stype, grad_stype, "float64", **wide)
+        if name not in (*ONLY_FLOAT32, *FLOAT16_STATES):
             register(name, "", given, weight_stype, grad_stype, "float16")
-        given["multi_precision"] = True
-        register(name, "multi precision", given, weight_stype, grad_stype, "float16")
+        given = {**given, "multi_precision": True}
+        wide = {"rtol": 1e-4, "why": "MXNet rounds 1 - beta2"} if name == "lamb" else {}
+        register(name, "multi precision", given, weight_stype, grad_stype, "float16", **wide)
 
 
 # ---- operators
@@ -218,8 +222,7 @@ def gradient_of_another_shape(mx):
 @case
 def result_in_a_new_array(mx):
     grad = gradient_of(mx, "row_sparse", (1, 3), 20)
-    return [attempt(mx.nd.sgd_update, weight_of(mx, stype), grad, lr=0.5)
-            for stype in ("row_sparse", "default")]  # fmt: skip
+    return mx.nd.sgd_update(weight_of(mx, "default"), grad, lr=0.5)
 
 
 @case
@@ -298,5 +301,5 @@ def from_file(name, package):
 
 
 for name in ("sparse_sgd", "sparse_adam", "sparse_adagrad", "sparse_ftrl"):
-    for package in ("mxnet",):
+    for package in ("mxnet", "mxtape"):
         from_file(name, package)
