@@ -109,7 +109,8 @@ for name, table in OWN.items():
         if name not in (*ONLY_FLOAT32, *FLOAT16_STATES):
             register(name, "", given, weight_stype, grad_stype, "float16")
         given = {**given, "multi_precision": True}
-        wide = {"rtol": 1e-4, "why": "MXNet rounds 1 - beta2"} if name == "lamb" else {}
+        wide = {"rtol": 1e-3, "why": "MXNet's ratio of norms is less exact"}
+        wide = wide if name == "lamb" else {}
         register(name, "multi precision", given, weight_stype, grad_stype, "float16", **wide)
 
 
