@@ -9,9 +9,8 @@
 namespace mxtape {
 
 inline constexpr char kLazyDoc[] =
-    "With a row_sparse gradient: update only the rows that it has. False: its other rows count as "
-    "0, "
-    "so that all rows decay.";
+    "With a row_sparse gradient: update only the rows that it has. False, and in the mp_ "
+    "operators: its other rows count as 0, so that all rows decay.";
 
 // ---- gradient descent
 
