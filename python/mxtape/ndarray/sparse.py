@@ -2,7 +2,6 @@
 
 from .._loader import core as _core
 from ..context import check_context
-from . import register
 from .ndarray import NDArray, _dtype, _placed
 from .ndarray import array as _dense_array
 
@@ -80,6 +79,3 @@ def zeros(stype, shape, ctx=None, dtype=None, **kwargs):
     shape = (shape,) if isinstance(shape, int) else shape
     made = _core.empty_sparse(stype, shape, _dtype("float32" if dtype is None else dtype))
     return _placed(made, check_context(ctx, "zeros"))
-
-
-adagrad_update = register.get("_sparse_adagrad_update")
