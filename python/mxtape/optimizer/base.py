@@ -2,13 +2,12 @@
 
 import os
 import warnings
-from itertools import chain
 from typing import ClassVar
 
 import numpy as np
 
 from .._missing import argument_hint, guess
-from ..ndarray import NDArray, clip, zeros
+from ..ndarray import clip, zeros
 from ..ndarray.ndarray import _is_bfloat16
 from ..util import is_np_array
 
@@ -30,13 +29,6 @@ def zeros_of(weight, dtype=None, stype="default", shape=None):
     from ..ndarray import sparse  # few programs have sparse arrays
 
     return sparse.zeros(stype, shape, ctx=weight.context, dtype=dtype)
-
-
-def any_sparse(*lists):
-    """Whether an array in one of the lists is sparse."""
-    kinds = set(map(type, chain(*lists)))
-    kinds.discard(NDArray)
-    return bool(kinds) and any(array.stype != "default" for array in chain(*lists))
 
 
 def warn_of_float16(optimizer):

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from .. import ndarray as nd
-from .base import Optimizer, aggregation_size, any_sparse, register, zeros_of
+from .._loader import core as _core
+from .base import Optimizer, aggregation_size, register, zeros_of
 from .sgd import MomentumOptimizer, arrays_of, as_lists, descend, interleaved
 
 
@@ -113,7 +114,7 @@ class LARS(MomentumOptimizer):
         self, weights, grads, states, lrs, wds, multi_precision, momentum, options, lazy
     ):
         """Steps whose rates are computed from norms, and stay in arrays: nothing waits for them."""
-        if any_sparse(weights, grads):
+        if _core.any_sparse(weights, grads):
             lrs = [self._scaled_rate(*row) for row in zip(weights, grads, lrs, wds)]
             descend(weights, grads, states, lrs, wds, multi_precision, momentum, options, lazy=lazy)
             return

@@ -7,15 +7,9 @@ from typing import Any
 import numpy as np
 
 from .. import ndarray as nd
+from .._loader import core as _core
 from ..random import normal
-from .base import (
-    Optimizer,
-    aggregation_size,
-    any_sparse,
-    register,
-    warn_of_float16,
-    zeros_of,
-)
+from .base import Optimizer, aggregation_size, register, warn_of_float16, zeros_of
 
 
 class MomentumOptimizer(Optimizer):
@@ -89,7 +83,7 @@ _MANY: dict = {
 
 def descend(weights, grads, states, lrs, wds, multi_precision, momentum, options, lazy=True):
     """Steps of gradient descent: of all weights by one operator where their states are alike."""
-    sparse = any_sparse(weights, grads)
+    sparse = (len(weights) > 1 or not lazy) and _core.any_sparse(weights, grads)
     if sparse and not lazy:
         options = {**options, "lazy_update": False}
     with_momentum = {**options, "momentum": momentum}
