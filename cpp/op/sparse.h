@@ -85,6 +85,12 @@ class SparseCall {
   StorageType storage(size_t i) const { return storage_type(inputs_[i]); }
   // Of a sparse input, as they are at the beginning of the call.
   const SparseParts& parts(size_t i) const { return parts_[i]; }
+  // The `data` of sparse input i, to be written to in place (writable_data of core/sparse.h). Its
+  // parts are not to be asked for afterwards.
+  NDArray writable_data(size_t i) {
+    parts_[i] = SparseParts();
+    return mxtape::writable_data(inputs_[i]);
+  }
   template <class P>
   const P& params() const {
     return params_->as<P>();

@@ -81,6 +81,19 @@ void set_parts(py::handle x, py::handle like) {
   replace_parts(target, parts_of(source));
 }
 
+bool any_sparse(const py::args& lists) {
+  for (const py::handle list : lists) {
+    const py::object items =
+        py::reinterpret_steal<py::object>(PySequence_Fast(list.ptr(), "expected lists of arrays"));
+    if (!items) throw py::error_already_set();
+    PyObject* const* item = PySequence_Fast_ITEMS(items.ptr());
+    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(items.ptr()); ++i) {
+      if (is_sparse(as_array(item[i]))) return true;
+    }
+  }
+  return false;
+}
+
 void warn_of_fallback(const std::string& message) {
   if (PyErr_WarnEx(PyExc_RuntimeWarning, message.c_str(), 1) < 0) throw py::error_already_set();
 }
@@ -105,6 +118,8 @@ void init_sparse(py::module_& m) {
   m.def("storage_type",
         [](py::handle x) { return std::string(storage_name(storage_type(as_array(x)))); });
   m.def("is_sparse", [](py::handle x) { return is_sparse(as_array(x)); });
+  // Whether an array in one of some lists is sparse.
+  m.def("any_sparse", any_sparse);
   m.def("make_sparse", make);
   m.def("empty_sparse",
         [](const std::string& stype, const std::vector<int64_t>& dims, py::handle dtype) {
