@@ -18,7 +18,8 @@ _TO_OP = {"core", "runtime", "autograd", "op"}
 
 # The rooms of cpp/ops: each may include itself and those before it.
 _ROOMS = (
-    "shared elementwise reduce shape indexing random optimizer linalg conv sequence nn vision"
+    "shared elementwise reduce shape indexing random optimizer linalg conv sequence nn vision "
+    "sparse"
 ).split()
 _TO_OPS = _TO_OP | {f"ops/{room}" for room in _ROOMS}
 

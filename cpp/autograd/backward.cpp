@@ -561,7 +561,7 @@ void accumulate(NDArray& sum, NDArray value, bool recorded) {
   if (!sum.defined()) {
     sum = std::move(value);
   } else if (!recorded && !sum.storage()->deferred() && sum.owns_memory() &&
-             value.storage()->form() == Form::kDense) {
+             value.storage()->form() < Form::kPacked) {
     installed_ops.add_in_place(sum, std::move(value));
   } else {
     sum = installed_ops.add(sum, value);

@@ -169,7 +169,8 @@ NDArray written_gradient(const NDArray& buffer, GradReq req, NDArray value) {
     gradient_ops().add_in_place(buffer, std::move(value));
     return NDArray();
   }
-  if (buffer.owns_memory() && value.owns_memory() && !value.storage()->deferred()) {
+  if (buffer.owns_memory() && value.owns_memory() && !value.storage()->deferred() &&
+      buffer.storage()->form() == Form::kDense) {
     // Nobody can tell one buffer from another.
     value.storage()->set_device(buffer.storage()->device());
     return value.detached();

@@ -1,5 +1,7 @@
 #include "core/ndarray.h"
 
+#include "core/error.h"
+
 namespace mxtape {
 
 NDArray NDArray::empty(Shape shape, DType dtype) {
@@ -7,7 +9,22 @@ NDArray NDArray::empty(Shape shape, DType dtype) {
   return NDArray(Storage::allocate(nbytes), 0, std::move(shape), dtype);
 }
 
+namespace {
+
+// Parts cannot be looked at in another shape.
+[[noreturn, gnu::cold]] void fail_view(const NDArray& array, const Shape& shape) {
+  fail("a sparse array of shape ", array.shape(), " has no view of shape ", shape,
+       "; convert it with tostype('default')");
+}
+
+bool is_sparse_storage(const Ref<Storage>& storage) {
+  return storage && (storage->form() == Form::kRowSparse || storage->form() == Form::kCsr);
+}
+
+}  // namespace
+
 NDArray NDArray::viewed(Shape shape) const {
+  if (is_sparse_storage(storage_) && shape != shape_) fail_view(*this, shape);
   return NDArray(storage_, byte_offset_, std::move(shape), dtype_);
 }
 
@@ -15,6 +32,7 @@ NDArray NDArray::rows(int64_t begin, int64_t end) const {
   const int64_t row = shape_.product(1, shape_.ndim()) * static_cast<int64_t>(item_size(dtype_));
   Shape shape = shape_;
   shape[0] = end - begin;
+  if (is_sparse_storage(storage_) && shape != shape_) fail_view(*this, shape);
   return NDArray(storage_, byte_offset_ + begin * row, std::move(shape), dtype_);
 }
 

@@ -19,11 +19,13 @@ struct WrittenBytes {
 // What a storage is. All but the first have no memory of their own, and keep what they are made of
 // as their source.
 enum class Form : uint8_t {
-  kDense,    // memory, which may have to be computed first
-  kPacked,   // memory that comes back from where a program has put it
-  kBatched,  // one example out of a batch
+  kDense,      // memory, which may have to be computed first
+  kRowSparse,  // some rows (core/sparse.h)
+  kCsr,        // some elements of each row
+  kPacked,     // memory that comes back from where a program has put it
+  kBatched,    // one example out of a batch
 };
-inline constexpr size_t kForms = 3;
+inline constexpr size_t kForms = 5;
 
 // A reference-counted buffer, 64-byte aligned. Memory of its own follows this header in one block
 // from the pool; foreign memory is borrowed and given back through a deleter. The memory of a

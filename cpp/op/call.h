@@ -71,6 +71,10 @@ class Call {
 void invoke_step(const OpSchema& op, Inputs inputs, const ParamsRef& params, Mode mode,
                  std::span<const ArraySpec> specs, bool whole, Outputs& outputs);
 
+// Raises an Error where arrays that are given as outputs are not as inference says.
+void check_outputs(const OpSchema& op, const Params* params, std::span<const ArraySpec> specs,
+                   Arrays given);
+
 // The last step, for calls that are made of others: whether the call is recorded, and, once it has
 // all its outputs, recording it. The first throws where that cannot be.
 bool check_recorded(const OpSchema& op, Inputs inputs, Arrays outputs, const Params* params,

@@ -133,6 +133,8 @@ class LateReduction final : public fusion::Reduction {
        input_names(op, op.variadic ? 1 : expected, params), "), got ", inputs.size());
 }
 
+}  // namespace
+
 void check_outputs(const OpSchema& op, const Params* params, std::span<const ArraySpec> specs,
                    Arrays given) {
   const size_t visible = op.count_visible(params);
@@ -144,6 +146,8 @@ void check_outputs(const OpSchema& op, const Params* params, std::span<const Arr
     if (given[i].defined()) check_output(op, i, given[i], specs[i]);
   }
 }
+
+namespace {
 
 // What recording would refuse: more inputs than a node can hold, and writing over what its own
 // gradient will read.
@@ -225,6 +229,10 @@ Form last_form(const Some& arrays) {
   return form;
 }
 
+Form form_of(const OpSchema& op, Inputs inputs, const Outputs& outputs) {
+  return std::max({op.form, last_form(inputs), last_form(Arrays(outputs))});
+}
+
 // In a handler: an operator that does not get its memory says which one it is.
 [[noreturn, gnu::cold, gnu::noinline]] void name_out_of_memory(const OpSchema& op, Inputs inputs) {
   std::string what;
@@ -265,7 +273,7 @@ void check_writable(const NDArray& array, std::string_view op) {
        "autograd.record()");
 }
 
-// False where not all arrays are dense.
+// False where not all arrays are dense, or are made so.
 [[gnu::always_inline]] inline bool Call::infer_in_line() {
   const size_t expected = op_.count_inputs(inputs_.size(), params_.get());
   if (inputs_.size() != expected || (op_.variadic && inputs_.empty())) {
@@ -285,7 +293,7 @@ void check_writable(const NDArray& array, std::string_view op) {
     many.resize(inputs_.size());
     views = many.data();
   }
-  Form form = Form::kDense;
+  Form form = op_.form;
   for (size_t i = 0; i < inputs_.size(); ++i) {
     if (!inputs_[i].defined()) fail(op_.name, ": input ", i, " is missing");
     form = std::max(form, inputs_[i].storage()->form());
@@ -409,8 +417,7 @@ namespace {
 [[gnu::cold, gnu::noinline]] void invoke_form(const OpSchema& op, Inputs inputs,
                                               const ParamsRef& params, bool whole,
                                               Outputs& outputs) {
-  const Form form = std::max(last_form(inputs), last_form(Arrays(outputs)));
-  form_calls[static_cast<size_t>(form)](op, inputs, params, outputs);
+  form_calls[static_cast<size_t>(form_of(op, inputs, outputs))](op, inputs, params, outputs);
   const size_t visible = op.count_visible(params.get());
   if (!whole && outputs.size() > visible) outputs.resize(visible);
 }
@@ -436,8 +443,7 @@ void invoke_step(const OpSchema& op, Inputs inputs, const ParamsRef& params, Mod
   call.step_ = true;
   try {
     const bool dense =
-        specs.empty() ? call.infer_in_line()
-                      : std::max(last_form(inputs), last_form(Arrays(outputs))) == Form::kDense;
+        specs.empty() ? call.infer_in_line() : form_of(op, inputs, outputs) == Form::kDense;
     if (!dense) {
       return invoke_form(op, inputs, params, whole, outputs);
     }

@@ -5,6 +5,7 @@
 
 #include "autograd/errors.h"
 #include "autograd/hooks.h"
+#include "op/sparse.h"
 
 namespace mxtape {
 
@@ -199,7 +200,7 @@ bool Vjp::training() const { return node_.mode().training; }
 size_t Vjp::input_count() const { return node_.input_count(); }
 
 NDArray Vjp::head(size_t i) const {
-  if (call_.has_head(i)) return call_.head(i);
+  if (call_.has_head(i)) return readable(call_.head(i));
   Shape shape;
   DType dtype;
   if (!node_.output_meta(static_cast<uint32_t>(i), shape, dtype)) {
@@ -207,6 +208,8 @@ NDArray Vjp::head(size_t i) const {
   }
   return autograd::gradient_ops().fill_like(shape, dtype, 0);
 }
+
+NDArray Vjp::in_memory(NDArray head) const { return op().sparse.empty() ? in_dense(head) : head; }
 
 NDArray Vjp::input(size_t i) const {
   const Saved* saved = node_.saved_input(i);

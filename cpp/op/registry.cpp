@@ -1,11 +1,13 @@
 #include "op/registry.h"
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <string>
 
 #include "core/error.h"
 #include "op/invoke.h"
+#include "op/sparse.h"
 
 namespace mxtape {
 
@@ -18,7 +20,19 @@ struct Registry::Index {
   };
   std::map<std::string, Binary, std::less<>> binary;
   std::map<std::string, BatchFn, std::less<>> batch_rules;
+  std::vector<std::pair<std::string, const SparseRow*>> sparse_rows;
 };
+
+namespace {
+
+// Whether the row makes sparse arrays of dense ones only.
+bool makes_sparse(const SparseRow& row) {
+  const auto may_be_dense = [](StorageType type) { return type <= StorageType::kDense; };
+  return !row.inputs.empty() && row.output != StorageType::kDense &&
+         std::all_of(row.inputs.begin(), row.inputs.end(), may_be_dense);
+}
+
+}  // namespace
 
 Registry::Registry() : index_(std::make_unique<Index>()) {}
 Registry::~Registry() = default;
@@ -48,6 +62,10 @@ void Registry::add_batch_rule(std::string_view name, BatchFn rule) {
   if (!index_->batch_rules.try_emplace(std::string(name), rule).second) {
     fail("operator ", name, " is given two rules for batches");
   }
+}
+
+void Registry::add_sparse_row(std::string_view name, const SparseRow* row) {
+  index_->sparse_rows.emplace_back(name, row);
 }
 
 const BinaryForms* Registry::find_binary(std::string_view name) const {
@@ -100,6 +118,12 @@ void Registry::finish() {
     const auto at = index_->ops.find(name);
     if (at == index_->ops.end()) fail("a rule for batches: there is no operator ", name);
     at->second->batch = rule;
+  }
+  for (const auto& [name, row] : index_->sparse_rows) {
+    const auto at = index_->ops.find(name);
+    if (at == index_->ops.end()) fail("a row for sparse arrays: there is no operator ", name);
+    at->second->sparse.push_back(row);
+    if (makes_sparse(*row)) at->second->form = Form::kRowSparse;
   }
   for (auto& [name, binary] : index_->binary) {
     const auto resolve = [&names, &name = name](const std::string& form) {

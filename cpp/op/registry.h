@@ -30,6 +30,8 @@ class Registry {
                   std::string_view reversed);
   // How the operator of this name runs over a batch.
   void add_batch_rule(std::string_view name, BatchFn rule);
+  // A way in which it runs with sparse arrays; the row must stay where it is.
+  void add_sparse_row(std::string_view name, const SparseRow* row);
   // nullptr when there is no such operator.
   const OpSchema* find(std::string_view name) const;
   // In order of name, aliases not repeated.

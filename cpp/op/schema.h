@@ -210,7 +210,9 @@ class Vjp {
   // The gradient that flowed into output i; zeros when nothing did.
   NDArray head(size_t i = 0) const;
   // The same for the last time, so that invoke_over may write there: it counts as none afterwards.
-  NDArray last_head(size_t i = 0) { return call_.has_head(i) ? call_.take_head(i) : head(i); }
+  NDArray last_head(size_t i = 0) {
+    return call_.has_head(i) ? readable(call_.take_head(i)) : head(i);
+  }
   bool has_head(size_t i = 0) const { return call_.has_head(i); }
   bool needs(size_t i) const { return call_.needs(i); }
   // Saved arrays; an operator must have declared that it saves them.
@@ -223,6 +225,12 @@ class Vjp {
   void grad(size_t i, NDArray value) { call_.grad(i, std::move(value)); }
 
  private:
+  // A sparse head in memory, for the gradients of operators that know dense arrays only.
+  NDArray readable(NDArray head) const {
+    return is_sparse(head) ? in_memory(std::move(head)) : head;
+  }
+  [[gnu::cold]] NDArray in_memory(NDArray head) const;
+
   OpNode& node_;
   autograd::VjpCall& call_;
 };
@@ -262,6 +270,8 @@ class TangentCall;
 class BatchCall;
 using TangentFn = void (*)(TangentCall&);
 using BatchFn = void (*)(BatchCall&);
+// How it runs with arrays that are not dense (op/sparse.h).
+struct SparseRow;
 
 // All that is known of one operator, declared once.
 struct OpSchema {
@@ -299,6 +309,9 @@ struct OpSchema {
   std::string no_grad_reason;
   TangentFn tangent = nullptr;
   BatchFn batch = nullptr;
+  std::vector<const SparseRow*> sparse;
+  // As what its calls run even if all arrays are dense: of an operator that makes sparse ones.
+  Form form = Form::kDense;
   // Inputs in each of which the operator is linear, the others being what they are: bit i for
   // input i.
   uint32_t linear = 0;

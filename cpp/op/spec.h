@@ -2,11 +2,9 @@
 
 #include "core/dtype.h"
 #include "core/shape.h"
+#include "core/sparse.h"
 
 namespace mxtape {
-
-// How an array is stored. The numbers are MXNet's.
-enum class StorageType : int8_t { kUndefined = -1, kDense = 0, kRowSparse = 1, kCsr = 2 };
 
 // The dtype of an array of which inference does not know it yet.
 inline constexpr DType kUnknownDType = static_cast<DType>(-1);

@@ -49,6 +49,12 @@ py::object reshape_to(py::handle x, const std::vector<int64_t>& dims) {
   return wrap_object(shape_view(array, shape));
 }
 
+// Which two arrays of the same memory share. A sparse array has parts that come and go.
+uintptr_t address_of(const NDArray& array) {
+  if (is_sparse(array)) return reinterpret_cast<uintptr_t>(array.storage().get());
+  return reinterpret_cast<uintptr_t>(array.bytes());
+}
+
 }  // namespace
 }  // namespace mxtape::python
 
@@ -59,6 +65,7 @@ PYBIND11_MODULE(MXTAPE_MODULE_NAME, m) {
   m.attr("isa") = MXTAPE_ISA_NAME;
   init_ndarray_type(m);
   init_numpy(m);
+  init_sparse(m);
   init_op_call(m);
   init_inference(m);
   init_autograd(m);
@@ -100,18 +107,18 @@ PYBIND11_MODULE(MXTAPE_MODULE_NAME, m) {
   m.def("is_np_shape", [] { return np_shape(); });
   m.def("set_np_shape", [](bool on) { return std::exchange(np_shape(), on); });
   m.def("wait_to_read", [](py::handle x) {
-    if (!is_batched(as_array(x))) as_array(x).bytes();
+    if (!is_batched(as_array(x)) && !is_sparse(as_array(x))) as_array(x).bytes();
   });
   m.def("waitall", fusion::run_all);
   m.def("set_fusion_threshold", fusion::set_threshold);
   if (const char* elements = std::getenv("MXTAPE_FUSE_ABOVE")) {
     fusion::set_threshold(std::atoll(elements));
   }
-  m.def("address", [](py::handle x) { return reinterpret_cast<uintptr_t>(as_array(x).bytes()); });
+  m.def("address", [](py::handle x) { return address_of(as_array(x)); });
   // Changes with every write to the memory; of other memory it says nothing.
   m.def("state_of_memory", [](py::handle x) {
     const NDArray& array = as_array(x);
-    return py::make_tuple(reinterpret_cast<uintptr_t>(array.bytes()), array.storage()->version());
+    return py::make_tuple(address_of(array), array.storage()->version());
   });
   m.def("shares_memory",
         [](py::handle a, py::handle b) { return as_array(a).storage() == as_array(b).storage(); });

@@ -9,6 +9,7 @@
 #include "autograd/hooks.h"
 #include "autograd/node.h"
 #include "autograd/recorder.h"
+#include "core/sparse.h"
 #include "op/functional.h"
 #include "python/gil.h"
 #include "python/view.h"
@@ -403,7 +404,12 @@ PyType_Spec spec = {"mxtape.ndarray.NDArray", sizeof(PyNDArray), 0,
 }  // namespace
 
 PyObject* wrap(NDArray array) {
-  PyObject* self = ndarray_type->tp_alloc(ndarray_type, 0);
+  PyTypeObject* type = ndarray_type;
+  if (array.defined() && is_sparse(array)) [[unlikely]] {
+    type = sparse_type(array);
+    if (!type) return nullptr;
+  }
+  PyObject* self = type->tp_alloc(type, 0);
   if (self) new (&array_of(self)) NDArray(std::move(array));
   return self;
 }

@@ -22,6 +22,10 @@ inline NDArray& array_of(PyObject* object) { return reinterpret_cast<PyNDArray*>
 // The array in a Python object; throws Error (kType), naming `what`, for anything else.
 NDArray& as_array(pybind11::handle object, const char* what = "arguments");
 
+// The Python classes of sparse arrays, once one has been made; borrowed. nullptr with an error set
+// where they cannot be imported.
+PyTypeObject* sparse_type(const NDArray& array);
+
 // A new Python object for `array`; nullptr with a Python error set when there is no memory.
 PyObject* wrap(NDArray array);
 inline pybind11::object wrap_object(NDArray array) {
@@ -46,6 +50,7 @@ PyObject* numpy_type(DType dtype);
 DType as_dtype(PyObject* object);
 
 void init_ndarray_type(pybind11::module_& m);
+void init_sparse(pybind11::module_& m);
 void init_numpy(pybind11::module_& m);
 void init_op_call(pybind11::module_& m);
 void init_inference(pybind11::module_& m);

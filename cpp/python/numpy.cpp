@@ -5,6 +5,8 @@
 #include <cstring>
 #include <unordered_map>
 
+#include "autograd/recorder.h"
+#include "op/sparse.h"
 #include "python/gil.h"
 #include "python/ndarray_type.h"
 #include "runtime/fusion.h"
@@ -84,9 +86,15 @@ py::object from_numpy_shared(const py::array& source) {
       shape, dtype));
 }
 
+NDArray in_memory(const NDArray& array) {
+  if (!is_sparse(array)) return array;
+  const autograd::StateScope quiet(false, autograd::is_training());
+  return in_dense(array.detached());
+}
+
 // With `plain`, bfloat16 comes as float32, which NumPy computes with and prints.
 py::array as_numpy(py::handle self, bool plain) {
-  const NDArray given = as_array(self);
+  const NDArray given = in_memory(as_array(self));
   const NDArray array = plain && is_storage_only(given.dtype()) ? widened(given) : given;
   py::array result(numpy_dtype(array.dtype()),
                    std::vector<py::ssize_t>(array.shape().begin(), array.shape().end()));

@@ -82,6 +82,9 @@ const char* state_of(const Storage& storage) {
   switch (storage.form()) {
     case Form::kDense:
       return "waits";
+    case Form::kRowSparse:
+    case Form::kCsr:
+      return "sparse";
     case Form::kPacked:
       return "packed";
     default:

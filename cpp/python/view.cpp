@@ -3,6 +3,7 @@
 #include "autograd/recorder.h"
 #include "op/common_params.h"
 #include "op/functional.h"
+#include "op/sparse.h"
 
 namespace mxtape::python {
 namespace {
@@ -21,6 +22,8 @@ bool& np_shape() {
 }
 
 NDArray shape_view(const NDArray& x, const Shape& shape) {
+  // There is no view of what has parts: the result is another array.
+  if (is_sparse(x)) return reshape(in_dense(x), shape);
   NDArray view = x.viewed(shape);
   if (recorded(x, view)) {
     const Ints extents(shape.begin(), shape.end());
@@ -30,6 +33,7 @@ NDArray shape_view(const NDArray& x, const Shape& shape) {
 }
 
 NDArray rows_view(const NDArray& x, int64_t begin, int64_t end) {
+  if (is_sparse(x)) return fn::slice(x, SliceParams{{begin}, {end}, {}});
   NDArray view = x.rows(begin, end);
   if (recorded(x, view)) {
     record_view(fn::slice.schema(), x, make_params(SliceParams{{begin}, {end}, {}}), view);

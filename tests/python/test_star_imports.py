@@ -34,7 +34,7 @@ EXCEPTIONS = {
     "mxnet": {"is not built yet": _SUBMODULES},
     "mxnet.contrib": {"needs protobuf or quantized arrays": "onnx quant quantization"},
     "mxnet.ndarray": {
-        "is not built yet": "numpy numpy_extension sparse",
+        "is not built yet": "numpy numpy_extension",
         "is a pointer of the C interface": "_new_empty_handle",
     },
     "mxnet.test_utils": {
@@ -183,7 +183,7 @@ def test_parts_of_contrib_say_what_they_need():
         ("from mxtape.gluon.nn import Dens", "no 'Dens' in mxtape.gluon.nn; did you mean 'Dense'?"),
         ("from mxnet.gluon import rnnn", "no 'rnnn' in mxtape.gluon; did you mean 'rnn'?"),
         ("from mxnet import quantised", "there is no 'quantised' in mxtape"),
-        ("import mxnet.ndarray.sparse", "mxtape.ndarray.sparse is not in mxtape yet"),
+        ("import mxnet.contrib.onnx", "mxtape.contrib.onnx is not in mxtape yet"),
         ("import mxtape; mxtape.nd.sofmax", "did you mean 'softmax' or 'Softmax'?"),
         ("import mxtape; mxtape.optimizr", "did you mean 'optimizer'?"),
     ],

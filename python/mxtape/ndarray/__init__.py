@@ -58,10 +58,15 @@ methods.install(NDArray)
 __all__ = [name for name in globals() if not name.startswith("_")]
 
 
-__all__ += ["_DTYPE_MX_TO_NP", "_DTYPE_NP_TO_MX", "_GRAD_REQ_MAP", "Custom"]
+# Also what is imported when it is asked for.
+__all__ += ["sparse", "_DTYPE_MX_TO_NP", "_DTYPE_NP_TO_MX", "_GRAD_REQ_MAP", "Custom"]
 
 
 def __getattr__(name):
+    if name == "sparse":  # few programs have sparse arrays
+        from importlib import import_module
+
+        return import_module(".sparse", __name__)
     raise AttributeError(register.explain_missing(__name__, name))
 
 

@@ -280,10 +280,13 @@ class _Methods(_Native):
         raise MXNetError(f"as_np_ndarray: mx.np is not in mxtape yet; {see('as_np_ndarray')}")
 
     def tostype(self, stype):
-        """A copy of the array; other storage types than 'default' are not supported."""
-        if stype != "default":
-            raise MXNetError(f"tostype: storage type {stype!r} is not supported, only 'default'")
-        return self.copy()
+        """A copy of the array in a storage type: 'default', 'row_sparse' or 'csr'.
+
+        >>> import mxtape as mx
+        >>> mx.nd.array([[0, 2], [0, 0]]).tostype("csr").data.asnumpy().tolist()
+        [2.0]
+        """
+        return register.get("cast_storage")(self, stype)
 
     def wait_to_read(self):
         """Computes the values now, if a pointwise call on large arrays has left them for later."""
@@ -301,18 +304,19 @@ class _Methods(_Native):
         grad_req : {'write', 'add', 'null'}, default 'write'
             What backward does with the buffer.
         stype : str, optional
-            Storage type of the buffer: 'default'.
+            Storage type of the buffer: 'default', 'row_sparse' or 'csr'. Without it, that of the
+            array.
 
         An array that was computed while recording is cut off from what it was computed from.
         """
-        if stype not in (None, "default"):
-            raise ValueError(f"attach_grad: storage type {stype!r} is not supported")
         if grad_req not in ("write", "add", "null"):
             raise KeyError(
                 f"attach_grad: grad_req must be 'write', 'add' or 'null', got {grad_req!r}"
             )
         if _core.is_batched(self):
             buffer = register.get("zeros_like")(self)
+        elif (stype or self.stype) != "default":
+            buffer = _core.empty_sparse(stype or self.stype, self.shape, self.dtype)
         else:
             buffer = _core.full(list(self.shape), 0.0, self.dtype)
         _core.set_device(buffer, *_core.device(self))
