@@ -17,6 +17,11 @@ using autograd::Edge;
 using autograd::EndNode;
 using autograd::GradReq;
 
+NDArray zeros(const Shape& shape, DType dtype, StorageType storage) {
+  return storage == StorageType::kDense ? full(shape, dtype, 0)
+                                        : empty_sparse(storage, shape, dtype);
+}
+
 }  // namespace
 
 bool ignores_head_gradient(const GraphNode& node) {
@@ -62,7 +67,8 @@ Executor::Executor(Ref<const Program> program, std::vector<Binding> bindings)
     if (input >= 0) {
       outputs_.push_back(bindings_[static_cast<size_t>(input)].array);
     } else {
-      outputs_.push_back(spec.known() ? zeros_of(spec) : NDArray());
+      outputs_.push_back(spec.known() ? zeros(spec.shape, spec.dtype, spec.storage)
+                                     : NDArray());
     }
   }
 }
@@ -188,7 +194,9 @@ void Executor::write_gradients(std::vector<NDArray> found) {
       if (found[k].defined()) ops.add_in_place(binding.grad, std::move(found[k]));
       continue;
     }
-    if (!found[k].defined()) found[k] = zeros_of(binding.grad);
+    if (!found[k].defined()) {
+      found[k] = zeros(binding.grad.shape(), binding.grad.dtype(), storage_type(binding.grad));
+    }
     ops.copy_into(binding.grad, std::move(found[k]));
   }
 }

@@ -251,7 +251,7 @@ class Executor:
         """An executor of the same symbol for arguments of other shapes.
 
         Arrays whose shape stays are shared with this executor. Those that become smaller share
-        memory with it.
+        memory with it, if they are dense; sparse ones are new.
 
         Parameters
         ----------
@@ -278,6 +278,8 @@ class Executor:
         def resized(old, shape, name):
             if old is None or old.shape == shape:
                 return old
+            if old.stype != "default":
+                return zeros(shape, old.context, dtype=old.dtype, stype=old.stype)
             size = reduce(lambda a, b: a * b, shape, 1)
             if size <= old.size:
                 return old.reshape((-1,))[:size].reshape(shape)

@@ -91,11 +91,7 @@ class _Pool:
         self._buffer = shared_buffer
 
     def _zeros(self, shape, dtype, stype):
-        if stype == "default":
-            return zeros(shape, self._ctx, dtype=dtype)
-        from ..ndarray.sparse import zeros as sparse_zeros  # few programs have sparse arrays
-
-        return sparse_zeros(stype, shape, self._ctx, dtype)
+        return zeros(shape, self._ctx, dtype=dtype, stype=stype)
 
     def _of_executor(self, known, name, shape, dtype, stype):
         found = getattr(self._exec, known).get(name) if self._exec is not None else None

@@ -1,4 +1,4 @@
-"""Module with csr data and row_sparse weights: linear models, factorizations, stores, checkpoints."""
+"""Module with csr data and row_sparse weights: linear models, factorizations, checkpoints."""
 
 import os
 import tempfile
@@ -84,7 +84,7 @@ def _bound(mx, symbol, params=None, label="softmax_label", **options):
 
 def _needed(names=("weight",)):
     def needed(batch):
-        return {name: batch.data[0].indices for name in names}
+        return dict.fromkeys(names, batch.data[0].indices)
 
     return needed
 

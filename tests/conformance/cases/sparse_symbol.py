@@ -9,13 +9,13 @@ from harness import attempt, case, data, values
 
 NAMES = (
     "ElementWiseSum Embedding FullyConnected LinearRegressionOutput LogisticRegressionOutput "
-    "MAERegressionOutput _contrib_round_ste _contrib_sign_ste abs adagrad_update adam_update add_n "
-    "arccos arccosh arcsin arcsinh arctan arctanh broadcast_add broadcast_div broadcast_minus "
-    "broadcast_mul broadcast_plus broadcast_sub cast_storage cbrt ceil clip concat cos cosh degrees "
-    "dot elemwise_add elemwise_div elemwise_mul elemwise_sub exp expm1 fix floor ftrl_update gamma "
-    "gammaln log log10 log1p log2 make_loss mean negative norm radians relu retain rint round "
-    "rsqrt sgd_mom_update sgd_update sigmoid sign sin sinh slice sqrt square stop_gradient sum tan "
-    "tanh trunc where zeros_like"
+    "MAERegressionOutput _contrib_round_ste _contrib_sign_ste abs adagrad_update adam_update "
+    "add_n arccos arccosh arcsin arcsinh arctan arctanh broadcast_add broadcast_div "
+    "broadcast_minus broadcast_mul broadcast_plus broadcast_sub cast_storage cbrt ceil clip "
+    "concat cos cosh degrees dot elemwise_add elemwise_div elemwise_mul elemwise_sub exp expm1 "
+    "fix floor ftrl_update gamma gammaln log log10 log1p log2 make_loss mean negative norm "
+    "radians relu retain rint round rsqrt sgd_mom_update sgd_update sigmoid sign sin sinh slice "
+    "sqrt square stop_gradient sum tan tanh trunc where zeros_like"
 ).split()
 
 
@@ -45,10 +45,8 @@ def _setup(mx):
 
     def inferred(symbol, req="write", **shapes):
         """Storage types of arguments, gradients and outputs, by simple_bind."""
-        shapes = {
-            **{"x": (4, 6), "y": (4, 6), "w": (6, 3), "v": (6, 3), "d": (6, 3), "e": (4, 6)},
-            **shapes,
-        }
+        usual = {"x": (4, 6), "y": (4, 6), "w": (6, 3), "v": (6, 3), "d": (6, 3), "e": (4, 6)}
+        shapes = {**usual, **shapes}
         names = symbol.list_arguments()
         shapes = {k: s for k, s in shapes.items() if k in names and s is not None}
         executor = symbol.simple_bind(cpu, req, **shapes)
@@ -80,6 +78,20 @@ def _setup(mx):
             executor.forward(is_train=True)
             executor.backward(*given)
         return [executor.outputs, executor.grad_dict]
+
+    def bound(types, symbol=None, **shapes):
+        symbol = sparse.dot(x, w) if symbol is None else symbol
+        return symbol.simple_bind(cpu, stype_dict=types, **(shapes or {"x": (4, 6), "w": (6, 3)}))
+
+    def embedded(table, name, req="write", times=1, **options):
+        ids = mx.nd.array([3, 0, 3])
+        symbol = sym.Embedding(sym.var("ids"), table, input_dim=6, output_dim=3, **options)
+        return trained(symbol, {name: req}, times, [tall[:3]], ids=ids)
+
+    lengths = sym._internal._square_sum(w, axis=1, keepdims=True)
+    matrix = mx.nd.array(data((3, 6)))
+    labels = mx.nd.array(data((6, 3), seed=2)).tostype("csr")
+    ids = mx.nd.array([0, 3])
 
     def attributes(symbol):
         return [symbol.attr_dict(), symbol.list_attr(), json.loads(symbol.tojson())]
@@ -217,7 +229,7 @@ values(
     inferred(sym._internal._square_sum(w, axis=1))
     inferred(sym._internal._square_sum(w, axis=0))
     inferred(sym._internal._square_sum(d, axis=1))
-    inferred(sparse.dot(sparse.square(x), sym._internal._square_sum(w, axis=1, keepdims=True)))
+    inferred(sparse.dot(sparse.square(x), lengths))
     inferred(sparse.cast_storage(d, stype='row_sparse'))
     inferred(sparse.cast_storage(w, stype='default'))
     inferred(sparse.cast_storage(x, stype='default'))
@@ -272,11 +284,13 @@ values(
     __name__,
     _setup,
     """
-    sparse.dot(x, w).simple_bind(cpu, x=(4, 6), w=(6, 3), stype_dict={'w': 'default'}).arg_dict
-    stypes(sparse.dot(d, e).simple_bind(cpu, stype_dict={'d': 'csr'}, d=(2, 6), e=(6, 4)).arg_arrays)
-    stypes(sparse.dot(d, e).simple_bind(cpu, stype_dict={'d': 'csr'}, d=(2, 6), e=(6, 4)).grad_arrays)
-    stypes(sparse.dot(d, e).simple_bind(cpu, stype_dict={'d': 'csr', 'q': 'csr'}, d=(2, 6), e=(6, 4)).arg_arrays)
-    sparse.dot(d, e).simple_bind(cpu, stype_dict={'d': 'foo'}, d=(2, 6), e=(6, 4))
+    bound({'w': 'default'}).arg_dict
+    bound({'x': 'default', 'w': 'default'}).arg_dict
+    bound({'x': 'default', 'w': 'default'}).grad_dict
+    bound({'w': 'row_sparse', 'q': 'csr'}).arg_dict
+    bound({'d': 'csr'}, sparse.dot(d, e), d=(2, 6), e=(6, 4)).arg_dict
+    bound({'d': 'csr', 'e': 'default'}, sparse.dot(d, e), d=(2, 6), e=(6, 4)).arg_dict
+    bound({'d': 'csr', 'e': 'default'}, sparse.dot(d, e), d=(2, 6), e=(6, 4)).grad_dict
     sparse.dot(x, w).simple_bind(cpu, x=(4, 6), w=(6, 3)).arg_dict
     sparse.dot(x, w).simple_bind(cpu, x=(4, 6), w=(6, 3)).grad_dict
     sparse.dot(x, w).simple_bind(cpu, x=(4, 6), w=(6, 3)).forward()
@@ -317,23 +331,30 @@ values(
     trained(sym.Group([w, sparse.dot(x, w)]), given=[[tall, head]])
     trained(sym.Group([sparse.dot(x, w), sparse.dot(y, w)]), given=[[head, head]])
     trained(sym.Group([sparse.dot(x, w), sparse.square(w)]), given=[[head, tall]])
-    trained(sym._internal._square_sum(w, axis=1, keepdims=True), given=[tall[:, :1]])
-    trained(sym._internal._square_sum(w, axis=1, keepdims=True), 'add', 2, given=[tall[:, :1]])
-    trained(sparse.dot(sparse.square(x), sym._internal._square_sum(w, axis=1, keepdims=True)), given=[head[:, :1]])
+    trained(lengths, given=[tall[:, :1]])
+    trained(lengths, 'add', 2, given=[tall[:, :1]])
+    trained(lengths, given=[rows(mx, (6, 1))])
+    trained(sym._internal._square_sum(w, axis=1), given=[tall[:, 0]])
+    trained(sym._internal._square_sum(w, axis=0), given=[tall[0]])
+    trained(sparse.dot(sparse.square(x), lengths), given=[head[:, :1]])
+    trained(sparse.dot(sparse.square(x), lengths), given=[head[:, :1]], w=rows(mx, at=range(6)))
     trained(sparse.cast_storage(d, stype='row_sparse'), given=[tall])
     trained(sparse.cast_storage(w, stype='default'), given=[tall])
-    trained(sparse.retain(w, sym.var('ids')), {'w': 'write'}, given=[tall], ids=mx.nd.array([0, 3]))
-    trained(sparse.retain(w, sym.var('ids')), {'w': 'write'}, given=[rows(mx)], ids=mx.nd.array([0, 3]))
-    trained(sparse.Embedding(sym.var('ids'), w, input_dim=6, output_dim=3, sparse_grad=True), {'w': 'write'}, given=[tall[:3]], ids=mx.nd.array([3, 0, 3]))
-    trained(sym.Embedding(sym.var('ids'), d, input_dim=6, output_dim=3, sparse_grad=True), {'d': 'write'}, given=[tall[:3]], ids=mx.nd.array([3, 0, 3]))
-    trained(sym.Embedding(sym.var('ids'), d, input_dim=6, output_dim=3, sparse_grad=True), {'d': 'add'}, 2, given=[tall[:3]], ids=mx.nd.array([3, 0, 3]))
-    trained(sparse.LinearRegressionOutput(d, sym.var('z')), {'d': 'write'}, z=mx.nd.array(data((6, 3), seed=2)).tostype('csr'))
+    trained(sparse.retain(w, sym.var('ids')), {'w': 'write'}, given=[tall], ids=ids)
+    trained(sparse.retain(w, sym.var('ids')), 'null', ids=ids)
+    embedded(w, 'w', sparse_grad=True)
+    embedded(w, 'w')
+    embedded(d, 'd', sparse_grad=True)
+    embedded(d, 'd', 'add', 2, sparse_grad=True)
+    embedded(d, 'd', 'add', 2)
+    trained(sparse.LinearRegressionOutput(d, sym.var('z')), {'d': 'write'}, z=labels)
+    trained(sparse.LogisticRegressionOutput(d, sym.var('z')), {'d': 'write'}, z=labels)
+    trained(sparse.MAERegressionOutput(d, sym.var('z')), {'d': 'write'}, z=labels)
     trained(sparse.LogisticRegressionOutput(sparse.dot(x, w), sym.var('z')), {'w': 'write'}, z=head)
-    trained(sparse.LogisticRegressionOutput(d, sym.var('z')), {'d': 'write'}, z=csr(mx, (6, 3)))
-    trained(sparse.MAERegressionOutput(d, sym.var('z')), {'d': 'write'}, z=csr(mx, (6, 3)))
-    trained(sym.SoftmaxOutput(sparse.dot(x, w), sym.var('z')), {'w': 'write'}, z=mx.nd.array([0, 2, 1, 0]))
-    trained(sym.broadcast_add(sparse.dot(x, w), sym.var('b')), given=[head], b=mx.nd.array([[1, 2, 3]]))
-    trained(sym.FullyConnected(x, d, no_bias=True, num_hidden=3), {'d': 'write'}, given=[head], d=mx.nd.array(data((3, 6))))
+    trained(sym.SoftmaxOutput(sparse.dot(x, w), sym.var('z')), {'w': 'write'}, z=head[:, 0] > 0)
+    trained(sym.broadcast_add(sparse.dot(x, w), sym.var('b')), given=[head], b=head[:1])
+    trained(sym.FullyConnected(x, d, no_bias=True, num_hidden=3), 'null', d=matrix)
+    trained(sym.FullyConnected(x, d, no_bias=True, num_hidden=3), given=[head], d=matrix)
     trained(sym.tanh(x), given=[wide])
     trained(sym.exp(x), given=[wide])
     trained(sym.exp(w), given=[tall])
@@ -400,7 +421,7 @@ values(
     predicted(x=dense, w=weight['some'])
     predicted(x=dense, w=weight['default'])
     symbol.eval(x=csr(mx), w=weight['some'])
-    symbol.bind(mx.cpu(), [csr(mx), weight['some']], [nd.zeros((4, 6), stype='csr'), None]).grad_arrays
+    symbol.bind(mx.cpu(), [csr(mx), weight['some']], [csr(mx), None]).grad_arrays
     """,
     prefix="bind ",
 )
