@@ -45,9 +45,10 @@ class Net(g.HybridBlock):
     def forward(self, mx, nd):
         return mx.nothing + nd.nothing + (lambda F: F.nothing)(1)
 later = mx.nd
-a.tostype("csr")                                                 # missing .tostype
+a.tostype("csr")
 a.attach_grad()
-a.attach_grad(stype="csr")                                       # missing .attach_grad
+a.attach_grad(stype="csr")
+a.as_np_ndarray()                                                # missing .as_np_ndarray
 mx.cpu().no_such_thing
 exp(a), zeros((2,))
 nd.concatenate([a])                                              # differs concatenate
