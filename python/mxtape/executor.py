@@ -4,6 +4,7 @@ from functools import reduce
 
 import numpy as _np
 
+from . import ndarray
 from ._loader import core as _core
 from .base import MXNetError
 from .ndarray import NDArray, array, zeros
@@ -279,7 +280,7 @@ class Executor:
             if old is None or old.shape == shape:
                 return old
             if old.stype != "default":
-                return zeros(shape, old.context, dtype=old.dtype, stype=old.stype)
+                return ndarray.sparse.zeros(old.stype, shape, old.context, old.dtype)
             size = reduce(lambda a, b: a * b, shape, 1)
             if size <= old.size:
                 return old.reshape((-1,))[:size].reshape(shape)

@@ -1,5 +1,6 @@
 """Binding symbols to arrays: what ``bind``, ``simple_bind`` and ``eval`` of a Symbol do."""
 
+from .. import ndarray
 from .._loader import core as _core
 from ..base import MXNetError
 from ..context import Context, current_context
@@ -91,7 +92,9 @@ class _Pool:
         self._buffer = shared_buffer
 
     def _zeros(self, shape, dtype, stype):
-        return zeros(shape, self._ctx, dtype=dtype, stype=stype)
+        if stype == "default":
+            return zeros(shape, self._ctx, dtype=dtype)
+        return ndarray.sparse.zeros(stype, shape, self._ctx, dtype)
 
     def _of_executor(self, known, name, shape, dtype, stype):
         found = getattr(self._exec, known).get(name) if self._exec is not None else None
@@ -122,7 +125,8 @@ class _Pool:
         return self._zeros(shape, dtype, stype) if found is None else found
 
     def _of_buffer(self, name, shape, dtype, stype):
-        if self._buffer is None or stype != "default":  # a sparse array has its memory when it is full
+        # A sparse array has no memory of its own before values come in.
+        if self._buffer is None or stype != "default":
             return self._zeros(shape, dtype, stype)
         found = self._buffer.get(name)
         size = 1
