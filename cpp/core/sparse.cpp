@@ -123,12 +123,18 @@ NDArray empty_sparse(StorageType type, const Shape& shape, DType dtype) {
   return make_sparse(type, shape, no_parts(type, shape, dtype));
 }
 
-void check_parts(std::string_view what, StorageType type, const Shape& shape, SparseParts& parts) {
+void check_shape(std::string_view what, StorageType type, const Shape& shape) {
   const bool csr = type == StorageType::kCsr;
   if (csr ? shape.ndim() != 2 : shape.ndim() < 1) {
     fail_as(ErrorKind::kValue, what, ": the shape must have ",
             csr ? "2 dimensions" : "at least 1 dimension", ", got ", shape);
   }
+  checked_size(shape, what);
+}
+
+void check_parts(std::string_view what, StorageType type, const Shape& shape, SparseParts& parts) {
+  const bool csr = type == StorageType::kCsr;
+  check_shape(what, type, shape);
   if (parts.indices.dtype() != DType::kInt64 || parts.indices.ndim() != 1) {
     fail_as(ErrorKind::kValue, what, ": indices must be a vector of int64, got shape ",
             parts.indices.shape(), " and dtype ", parts.indices.dtype());

@@ -101,9 +101,8 @@ void init_sparse(py::module_& m) {
         [](const std::string& stype, const std::vector<int64_t>& dims, py::handle dtype) {
           const StorageType type = as_storage_type(stype);
           const Shape shape = as_shape(dims);
-          SparseParts parts = no_parts(type, shape, as_dtype(dtype.ptr()));
-          check_parts("zeros", type, shape, parts);
-          return wrap_object(make_sparse(type, shape, std::move(parts)));
+          check_shape("zeros", type, shape);
+          return wrap_object(empty_sparse(type, shape, as_dtype(dtype.ptr())));
         });
   m.def("sparse_parts", parts);
   m.def("set_sparse_parts", set_parts);

@@ -33,16 +33,25 @@ class Case:
     """One registered program; ``rtol`` widens the default tolerance and then needs a ``why``.
 
     An ``unsafe`` case makes MXNet read or write memory that it does not own: it is never run there,
-    and ``differences.py`` states its result.
+    and ``differences.py`` states its result. What a case ``needs``, a package, may be absent.
     """
 
     def __init__(
-        self, family, name, function, rtol=None, why=None, unsafe=False, setup=None, line=None
+        self,
+        family,
+        name,
+        function,
+        rtol=None,
+        why=None,
+        unsafe=False,
+        needs=None,
+        setup=None,
+        line=None,
     ):
         if rtol is not None and not why:
             raise ValueError(f"{family}::{name}: a wider tolerance needs a reason")
         self.family, self.name, self.function = family, name, function
-        self.rtol, self.unsafe = rtol, unsafe
+        self.rtol, self.unsafe, self.needs = rtol, unsafe, needs
         # Of an expression: where its arrays come from, and its text.
         self.setup, self.line, self.wrt = setup, line, None
         self.id = f"{family}::{name}"
