@@ -272,7 +272,15 @@ class Executor:
         unknown = sorted(set(kwargs) - set(names))
         if unknown:
             raise MXNetError(f"reshape: the symbol has no argument {unknown[0]}; it has {names}")
-        arg_shapes, _, aux_shapes = self._symbol.infer_shape(**kwargs)
+        # What does not follow from the new shapes stays as it is.
+        open_shapes = {
+            name: array.shape
+            for name, array, shape in zip(
+                names, self.arg_arrays, self._symbol.infer_shape_partial(**kwargs)[0]
+            )
+            if not shape or 0 in shape
+        }
+        arg_shapes, _, aux_shapes = self._symbol.infer_shape(**{**open_shapes, **kwargs})
         if arg_shapes is None:
             raise MXNetError(f"reshape: the shapes {kwargs} do not determine the others")
 
