@@ -66,9 +66,14 @@ def _setup(mx):
     }
 
     def trained(symbol, req="write", times=1, given=(), **others):
-        """Outputs and gradients for the arrays above, of an executor of simple_bind."""
+        """Outputs and gradients for the arrays above, of an executor of simple_bind.
+
+        `req` is a grad_req, or names the arguments that have a gradient.
+        """
         named = {**arrays, **others}
         names = symbol.list_arguments()
+        if isinstance(req, str) and req not in ("write", "add", "null"):
+            req = dict.fromkeys(req.split(), "write")
         known = {k: a.shape for k, a in named.items() if k in names}
         types = {k: a.stype for k, a in named.items() if k in names}
         executor = symbol.simple_bind(cpu, req, stype_dict=types, **known)
@@ -92,6 +97,7 @@ def _setup(mx):
     matrix = mx.nd.array(data((3, 6)))
     labels = mx.nd.array(data((6, 3), seed=2)).tostype("csr")
     ids = mx.nd.array([0, 3])
+    full = rows(mx, at=range(6))
 
     def attributes(symbol):
         return [symbol.attr_dict(), symbol.list_attr(), json.loads(symbol.tojson())]
@@ -284,18 +290,18 @@ values(
     __name__,
     _setup,
     """
-    bound({'w': 'default'}).arg_dict
-    bound({'x': 'default', 'w': 'default'}).arg_dict
-    bound({'x': 'default', 'w': 'default'}).grad_dict
-    bound({'w': 'row_sparse', 'q': 'csr'}).arg_dict
-    bound({'d': 'csr'}, sparse.dot(d, e), d=(2, 6), e=(6, 4)).arg_dict
-    bound({'d': 'csr', 'e': 'default'}, sparse.dot(d, e), d=(2, 6), e=(6, 4)).arg_dict
-    bound({'d': 'csr', 'e': 'default'}, sparse.dot(d, e), d=(2, 6), e=(6, 4)).grad_dict
-    sparse.dot(x, w).simple_bind(cpu, x=(4, 6), w=(6, 3)).arg_dict
-    sparse.dot(x, w).simple_bind(cpu, x=(4, 6), w=(6, 3)).grad_dict
+    stypes(bound({'w': 'default'}).arg_arrays)
+    stypes(bound({'x': 'default', 'w': 'default'}).arg_arrays)
+    stypes(bound({'x': 'default', 'w': 'default'}).grad_arrays)
+    stypes(bound({'w': 'row_sparse', 'q': 'csr'}).arg_arrays)
+    stypes(bound({'d': 'csr'}, sparse.dot(d, e), d=(2, 6), e=(6, 4)).arg_arrays)
+    stypes(bound({'d': 'csr', 'e': 'default'}, sparse.dot(d, e), d=(2, 6), e=(6, 4)).arg_arrays)
+    stypes(bound({'d': 'csr', 'e': 'default'}, sparse.dot(d, e), d=(2, 6), e=(6, 4)).grad_arrays)
+    sparse.dot(x, w).simple_bind(cpu, x=(4, 6), w=(6, 3)).arg_dict['w']
+    sparse.dot(x, w).simple_bind(cpu, x=(4, 6), w=(6, 3)).grad_dict['w']
     sparse.dot(x, w).simple_bind(cpu, x=(4, 6), w=(6, 3)).forward()
     w.simple_bind(cpu, w=(6, 3)).forward()
-    sparse.dot(x, w).simple_bind(cpu, type_dict={'x': 'float64'}, x=(4, 6), w=(6, 3)).arg_dict
+    sparse.dot(x, w).simple_bind(cpu, type_dict={'x': 'float64'}, x=(4, 6), w=(6, 3)).arg_dict['w']
     """,
     prefix="simple_bind ",
 )
@@ -304,14 +310,13 @@ values(
     __name__,
     _setup,
     """
-    trained(sparse.dot(x, w), given=[head])
-    trained(sparse.dot(x, w), 'add', 2, given=[head])
-    trained(sparse.dot(x, w), {'w': 'write'}, given=[head])
-    trained(sparse.dot(x, w), {'x': 'write'}, given=[head])
-    trained(sparse.dot(x, d), given=[head])
-    trained(sparse.dot(x, d), 'add', 2, given=[head])
-    trained(sparse.dot(x, d, transpose_a=True), given=[tall], d=head)
-    trained(sparse.dot(x, d, transpose_a=True, forward_stype='row_sparse'), given=[tall], d=head)
+    trained(sparse.dot(x, w), 'w', given=[head])
+    trained(sparse.dot(x, w), 'x', given=[head])
+    trained(sparse.dot(x, w), {'w': 'add'}, 2, given=[head])
+    trained(sparse.dot(x, d), 'd', given=[head])
+    trained(sparse.dot(x, d), {'d': 'add'}, 2, given=[head])
+    trained(sparse.dot(x, d, transpose_a=True), 'd', given=[tall], d=head)
+    trained(sparse.dot(x, d, transpose_a=True, forward_stype='row_sparse'), 'd', given=[tall], d=head)
     trained(w + v, given=[tall])
     trained(w + v, 'add', 2, given=[tall])
     trained(w * v, given=[tall])
@@ -327,34 +332,34 @@ values(
     trained(sym.identity(w), given=[tall])
     trained(sparse.make_loss(w))
     trained(sparse.make_loss(sparse.square(w)))
-    trained(sparse.make_loss(sparse.dot(x, w)))
-    trained(sym.Group([w, sparse.dot(x, w)]), given=[[tall, head]])
-    trained(sym.Group([sparse.dot(x, w), sparse.dot(y, w)]), given=[[head, head]])
-    trained(sym.Group([sparse.dot(x, w), sparse.square(w)]), given=[[head, tall]])
+    trained(sparse.make_loss(sparse.dot(x, w)), 'w')
+    trained(sym.Group([w, sparse.dot(x, w)]), 'w', given=[[tall, head]])
+    trained(sym.Group([sparse.dot(x, w), sparse.dot(y, w)]), 'w', given=[[head, head]])
+    trained(sym.Group([sparse.dot(x, w), sparse.square(w)]), 'w', given=[[head, tall]])
     trained(lengths, given=[tall[:, :1]])
     trained(lengths, 'add', 2, given=[tall[:, :1]])
     trained(lengths, given=[rows(mx, (6, 1))])
     trained(sym._internal._square_sum(w, axis=1), given=[tall[:, 0]])
     trained(sym._internal._square_sum(w, axis=0), given=[tall[0]])
-    trained(sparse.dot(sparse.square(x), lengths), given=[head[:, :1]])
-    trained(sparse.dot(sparse.square(x), lengths), given=[head[:, :1]], w=rows(mx, at=range(6)))
+    trained(sparse.dot(sparse.square(x), lengths), 'w', given=[head[:, :1]])
+    trained(sparse.dot(sparse.square(x), lengths), 'w', given=[head[:, :1]], w=full)
     trained(sparse.cast_storage(d, stype='row_sparse'), given=[tall])
     trained(sparse.cast_storage(w, stype='default'), given=[tall])
-    trained(sparse.retain(w, sym.var('ids')), {'w': 'write'}, given=[tall], ids=ids)
+    trained(sparse.retain(w, sym.var('ids')), 'w', given=[tall], ids=ids)
     trained(sparse.retain(w, sym.var('ids')), 'null', ids=ids)
     embedded(w, 'w', sparse_grad=True)
     embedded(w, 'w')
     embedded(d, 'd', sparse_grad=True)
     embedded(d, 'd', 'add', 2, sparse_grad=True)
     embedded(d, 'd', 'add', 2)
-    trained(sparse.LinearRegressionOutput(d, sym.var('z')), {'d': 'write'}, z=labels)
-    trained(sparse.LogisticRegressionOutput(d, sym.var('z')), {'d': 'write'}, z=labels)
-    trained(sparse.MAERegressionOutput(d, sym.var('z')), {'d': 'write'}, z=labels)
-    trained(sparse.LogisticRegressionOutput(sparse.dot(x, w), sym.var('z')), {'w': 'write'}, z=head)
-    trained(sym.SoftmaxOutput(sparse.dot(x, w), sym.var('z')), {'w': 'write'}, z=head[:, 0] > 0)
-    trained(sym.broadcast_add(sparse.dot(x, w), sym.var('b')), given=[head], b=head[:1])
+    trained(sparse.LinearRegressionOutput(d, sym.var('z')), 'd', z=labels)
+    trained(sparse.LogisticRegressionOutput(d, sym.var('z')), 'd', z=labels)
+    trained(sparse.MAERegressionOutput(d, sym.var('z')), 'd', z=labels)
+    trained(sparse.LogisticRegressionOutput(sparse.dot(x, w), sym.var('z')), 'w', z=head)
+    trained(sym.SoftmaxOutput(sparse.dot(x, w), sym.var('z')), 'w', z=head[:, 0] > 0)
+    trained(sym.broadcast_add(sparse.dot(x, w), sym.var('b')), 'w b', given=[head], b=head[:1])
     trained(sym.FullyConnected(x, d, no_bias=True, num_hidden=3), 'null', d=matrix)
-    trained(sym.FullyConnected(x, d, no_bias=True, num_hidden=3), given=[head], d=matrix)
+    trained(sym.FullyConnected(x, d, no_bias=True, num_hidden=3), 'd', given=[head], d=matrix)
     trained(sym.tanh(x), given=[wide])
     trained(sym.exp(x), given=[wide])
     trained(sym.exp(w), given=[tall])
@@ -430,24 +435,6 @@ values(
 @case
 def names(mx):
     return {name: hasattr(mx.sym.sparse, name) for name in NAMES}
-
-
-@case
-def a_monitor_sees_storage_types(mx):
-    seen = []
-    x, w = mx.sym.var("x", stype="csr"), mx.sym.var("w", stype="row_sparse")
-    symbol = mx.sym.make_loss(mx.sym.sparse.dot(x, w * 2, name="dot"), name="loss")
-    executor = symbol.simple_bind(mx.cpu(), x=(4, 6), w=(6, 3))
-
-    def look(name, array):
-        name = name if isinstance(name, str) else name.decode()
-        seen.append((name, mx.nd.NDArray(array).stype if isinstance(array, int) else "array"))
-
-    executor.set_monitor_callback(look)
-    csr(mx).copyto(executor.arg_dict["x"])
-    rows(mx).copyto(executor.arg_dict["w"])
-    executor.forward()[0].wait_to_read()
-    return seen
 
 
 @case
