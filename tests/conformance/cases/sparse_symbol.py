@@ -316,7 +316,7 @@ values(
     trained(sparse.dot(x, d), 'd', given=[head])
     trained(sparse.dot(x, d), {'d': 'add'}, 2, given=[head])
     trained(sparse.dot(x, d, transpose_a=True), 'd', given=[tall], d=head)
-    trained(sparse.dot(x, d, transpose_a=True, forward_stype='row_sparse'), 'd', given=[tall], d=head)
+    trained(sparse.dot(x, d, True, forward_stype='row_sparse'), 'd', given=[tall], d=head)
     trained(w + v, given=[tall])
     trained(w + v, 'add', 2, given=[tall])
     trained(w * v, given=[tall])
