@@ -5,6 +5,7 @@
 
 #include "core/zeros.h"
 #include "op/common_params.h"
+#include "op/sparse.h"
 #include "runtime/convert.h"
 #include "runtime/parallel.h"
 
@@ -98,6 +99,8 @@ NDArray sum_to(const NDArray& x, const Shape& shape) {
 
 NDArray reshape(const NDArray& x, const Shape& shape) {
   if (x.shape() == shape) return x;
+  // There is no view of what has parts: the result is another array.
+  if (is_sparse(x)) return reshape(in_dense(x), shape);
   NDArray view = x.viewed(shape);
   record_view(fn::reshape.schema(), x, make_params(ReshapeParams{Ints(shape.begin(), shape.end())}),
               view);

@@ -22,8 +22,7 @@ bool& np_shape() {
 }
 
 NDArray shape_view(const NDArray& x, const Shape& shape) {
-  // There is no view of what has parts: the result is another array.
-  if (is_sparse(x)) return reshape(in_dense(x), shape);
+  if (is_sparse(x)) return reshape(x, shape);
   NDArray view = x.viewed(shape);
   if (recorded(x, view)) {
     const Ints extents(shape.begin(), shape.end());

@@ -255,10 +255,10 @@ def all_cases(path):
         json.dump(found, f)
 
 
-def ends(how):
+def ends(how, size):
     """Rank 1 ends in the middle; rank 0 waits for it."""
     store = mx.kv.create("dist_sync")
-    store.init("w", nd.zeros(2))
+    store.init("w", nd.zeros(size))
     if store.rank == 1:
         if how == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
@@ -268,12 +268,12 @@ def ends(how):
             sys.exit(0)
         if how == "differs":
             store._barrier()
-    store.push("w", nd.ones(2))
-    pulled(store, "w")
+    store.push("w", nd.ones(size))
+    pulled(store, "w", (size,))
     time.sleep(0.2)
-    pulled(store, "w")
+    pulled(store, "w", (size,))
 
 
 if __name__ == "__main__":
     case, *rest = sys.argv[1:]
-    all_cases(rest[0]) if case == "all" else ends(case)
+    all_cases(rest[0]) if case == "all" else ends(case, int(rest[0]))

@@ -38,18 +38,23 @@ def sum_dtype(array):
 
 
 class Memory:
-    """An array that MPI writes to, seen by both libraries.
+    """An array that MPI or other processes write to, seen by NumPy and mxtape.
 
     Parameters
     ----------
-    size : int
-    dtype : numpy.dtype
+    array : numpy.ndarray
+    same : NDArray, optional
+        The same memory.
     """
 
-    def __init__(self, size, dtype):
-        self.numpy = np.empty(size, dtype)
+    def __init__(self, array, same=None):
+        self.numpy = array
         # Its own view: from_numpy makes what it is given read-only.
-        self._all = nd.from_numpy(self.numpy[:], zero_copy=True)
+        self._all = nd.from_numpy(array[:], zero_copy=True) if same is None else same
+
+    def is_free(self):
+        """Whether no other process needs what it was used for last."""
+        return True
 
     def part(self, start, shape):
         """The NDArray of a shape that begins at an element."""
@@ -68,6 +73,7 @@ class Sums:
         self.keys: set = set()
         self.used = 0
         self.started = None
+        self._total: Any = None  # where the sum lies, if not in `memory`
 
     def fits(self, key, size):
         """Whether there is room for an array, and none of that key yet."""
@@ -89,19 +95,25 @@ class Sums:
 
     def start(self, world, what):
         """Starts to add up, as the call `what`."""
-        self.started = world.sum(self.memory.numpy[: self.used], what)
+        self.started, self._total = world.sum_memory(self.memory, self.used, what)
 
     def drop(self, key):
         """Leaves an array out of :meth:`sums`."""
         self.items = [item for item in self.items if item[0] != key]
 
     def sums(self):
-        """Key and sum of each array; the sums are in memory that :meth:`release` gives back."""
+        """Key and sum of each array, in memory that :meth:`release` gives back.
+
+        Other processes may read the same memory: nobody may write to it.
+        """
+        memory = self.memory if self._total is None else self._total.memory_of_result()
         for key, start, shape in self.items:
-            yield key, self.memory.part(start, shape)
+            yield key, memory.part(start, shape)
 
     def release(self):
         """Gives its memory back."""
+        if self._total is not None:
+            self._total.set_read()
         self._pool.give(self.memory)
 
 
@@ -172,14 +184,16 @@ def unpacked_sum(rows):
 class Pool:
     """Memory of buckets that are done, for those to come."""
 
-    def __init__(self):
-        self._free: dict = {}
+    def __init__(self, world):
+        self._world = world
+        self._given: dict = {}
 
     def take(self, size, dtype):
         """A :class:`Memory` of that size."""
-        free = self._free.get((size, dtype))
-        return free.pop() if free else Memory(size, dtype)
+        given = self._given.get((size, dtype), [])
+        free = next((i for i, memory in enumerate(given) if memory.is_free()), None)
+        return self._world.memory(size, dtype) if free is None else given.pop(free)
 
     def give(self, memory):
         """Keeps a memory that nobody uses any more."""
-        self._free.setdefault((len(memory.numpy), memory.numpy.dtype), []).append(memory)
+        self._given.setdefault((len(memory.numpy), memory.numpy.dtype), []).append(memory)

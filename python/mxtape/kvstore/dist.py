@@ -59,7 +59,7 @@ class DistKVStore(KVStore):
     def __init__(self, handle):
         super().__init__(handle)
         self._world = mpi.world()
-        self._pool = Pool()
+        self._pool = Pool(self._world)
         self._filling: dict = {}  # the bucket of each kind that is not under way
         self._under_way: collections.deque = collections.deque()
         self._pending: collections.Counter = collections.Counter()  # sums to come, by key
@@ -201,11 +201,19 @@ class DistKVStore(KVStore):
 
     def _take(self, bucket):
         """Has the sums of a bucket become values, or update them."""
+        try:
+            self._take_sums(bucket)
+        finally:
+            bucket.release()
+
+    def _take_sums(self, bucket):
         rows = [(key, self._as_value(key, total)) for key, total in bucket.sums()]
         for key, _ in rows:
             self._pending[key] -= 1
         if isinstance(self._updater, opt.Updater) and rows:
             keys, totals = zip(*rows)
+            if not _only_reads(self._updater):
+                totals = tuple(total.copy() for total in totals)
             # All at once: an optimizer may move several parameters by one call of an operator.
             self._updater(list(keys), list(totals), [self._values[key] for key in keys])
         elif self._updater is not None:
@@ -217,7 +225,6 @@ class DistKVStore(KVStore):
                     total.copyto(self._values[key])
                 else:
                     self._values[key] = total.copy()
-        bucket.release()
 
     def _as_value(self, key, total):
         """A sum with the dtype and context of the value."""
@@ -298,6 +305,12 @@ class DistKVStore(KVStore):
         """Reads the states of the optimizer from a file, which is a pickle: use files you trust."""
         self._settle()
         super().load_optimizer_states(fname)
+
+
+def _only_reads(updater):
+    """Whether an updater is known not to write to gradients: other processes read the same ones."""
+    ours = opt.Optimizer.__module__.rpartition(".")[0]
+    return type(updater) is opt.Updater and type(updater.optimizer).__module__.startswith(ours)
 
 
 def _described(optimizer):

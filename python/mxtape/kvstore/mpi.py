@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from ..base import MXNetError
+from . import shared
+from .buckets import Memory
 
 __all__: list = []
 
@@ -77,13 +79,20 @@ class Started:
         How many calls this process had started, with this one.
     what : str
         What it is, for messages.
+    requests : list
+        What has to be complete: of the check, and of the data if there are some. They are MPI's, or
+        have a method ``Test`` as these.
     """
 
-    def __init__(self, number, what, check, requests):
+    def __init__(self, number, what, check, request):
         self.number = number
         self.what = what
         self.check = check
-        self.requests = requests
+        self.requests = [request]
+
+    def is_agreed(self):
+        """Whether it is known already that all processes make this call."""
+        return self.requests[0].Test() and self.check[0] == -self.check[1]
 
 
 class World:
@@ -109,11 +118,18 @@ class World:
         self._calls = 0
         self._under_way: list = []
         self._broken: Any = None  # why nothing can be called any more
+        self._machine = shared.connect(mpi, self._comm)
         self._pid = os.getpid()
         if self.size > 1:
             self._previous_hook = sys.excepthook
             sys.excepthook = self._excepthook
             atexit.register(self._leave)
+
+    def memory(self, size, dtype):
+        """A :class:`Memory` for :meth:`sum_memory`."""
+        if self._machine is None:
+            return Memory(np.empty(size, dtype))
+        return shared.SharedMemory(self._machine, size, dtype)
 
     # Calls.
 
@@ -123,6 +139,23 @@ class World:
             f"{what} {array.dtype} {array.size}",
             lambda comm: comm.Iallreduce(self._mpi.IN_PLACE, array),
         )
+
+    def sum_memory(self, memory, size, what):
+        """Starts to add up the first elements of a memory of all processes.
+
+        Returns
+        -------
+        Started, SharedSum or None
+            The call, and if that is not None, what knows where the result lies, which all processes
+            must say that they have read; else it lies in `memory`.
+        """
+        array = memory.numpy[:size]
+        if self._machine is None or array.nbytes <= shared.SMALL:
+            return self.sum(array, what), None
+        started = self._start(f"{what} {array.dtype} {size}")
+        total = shared.SharedSum(self._machine, memory, size, started.is_agreed)
+        started.requests.append(total)
+        return started, total
 
     def gather(self, mine, everyone, what):
         """Starts to copy the array `mine` of each process into a row of `everyone`."""
@@ -150,10 +183,12 @@ class World:
         number = int.from_bytes(digest, "little")
         check = np.array([number, -number], np.int64)
         self._calls += 1
-        requests = [self._comm.Iallreduce(self._mpi.IN_PLACE, check, self._mpi.MAX)]
+        if self._machine is not None:
+            self._machine.reap()
+        request = self._comm.Iallreduce(self._mpi.IN_PLACE, check, self._mpi.MAX)
+        started = Started(self._calls, what, check, request)
         if post is not None:
-            requests.append(post(self._comm))
-        started = Started(self._calls, what, check, requests)
+            started.requests.append(post(self._comm))
         self._under_way.append(started)
         return started
 
@@ -195,6 +230,9 @@ class World:
     def _poll(self, request, started):
         begin = time.monotonic()
         while not request.Test():
+            # Others may wait for what this process does of earlier calls.
+            if self._machine is not None:
+                self._machine.advance()
             if time.monotonic() - begin < _SPIN:
                 os.sched_yield()
                 continue
@@ -247,7 +285,7 @@ class World:
         if os.getpid() != self._pid or self._mpi.Is_finalized():
             return
         try:
-            while self._under_way:
+            while self._under_way and not self._broken:
                 self.wait(self._under_way[0])
         except MXNetError as error:
             self._broken = error

@@ -68,7 +68,7 @@ def _powerlaw_csr(rows, columns, density):
     values = [[value] for value in _uniform(1.001, 3.0, rows)]
     for i in range(rows):
         wanted = min(2 ** (i + 1), columns) - 1
-        if 2 ** (i + 1) > columns and left >= wanted:
+        if 2 ** (i + 1) >= columns and left > columns:
             values[i] = [float(_uniform(1.001, 3.0, ()))] * columns
         else:
             wanted = min(wanted, left)
