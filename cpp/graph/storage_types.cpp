@@ -44,10 +44,7 @@ StorageType sum_storage(StorageType a, StorageType b) {
 bool asks_for_sparse_gradients(const GraphNode& node) {
   if (!node.params()) return false;
   for (const ParamField& field : node.params()->info().fields) {
-    if (field.name == "sparse_grad" && field.type == ParamType::kBool) {
-      return *reinterpret_cast<const bool*>(static_cast<const char*>(node.params()->data()) +
-                                            field.offset);
-    }
+    if (field.name == "sparse_grad") return print_field(field, node.params()->data()) == "True";
   }
   return false;
 }
@@ -156,7 +153,7 @@ class GradientSweep {
   }
 
   const GraphSpecs& specs_;
-  std::vector<uint8_t> leads_;       // of each node: whether to a wanted variable
+  std::vector<uint8_t> leads_;      // of each node: whether to a wanted variable
   std::vector<StorageType> heads_;  // of each entry
 };
 
@@ -194,7 +191,16 @@ bool infer_storage(GraphSpecs& specs, const VariableStorage& variables, autograd
 
 VariableStorage gradient_storage(const Graph& graph, const GraphSpecs& specs,
                                  std::span<const GraphNode* const> wanted) {
-  return GradientSweep(graph, specs, wanted).run();
+  const auto asks = [](const GraphNode* node) {
+    return !node->is_variable() && asks_for_sparse_gradients(*node);
+  };
+  const auto is_sparse_spec = [](const ArraySpec& spec) { return spec.storage > kDense; };
+  if (std::ranges::any_of(specs.specs, is_sparse_spec) || std::ranges::any_of(specs.nodes, asks)) {
+    return GradientSweep(graph, specs, wanted).run();
+  }
+  VariableStorage dense;
+  for (const GraphNode* variable : wanted) dense[variable] = kDense;
+  return dense;
 }
 
 }  // namespace mxtape

@@ -15,8 +15,8 @@ namespace mxtape {
 // says it, and without one they are dense.
 using VariableStorage = std::unordered_map<const GraphNode*, StorageType>;
 
-// What the results of a node's call are stored as, for inputs of these types. Of loops, branches and
-// operators in Python it is dense.
+// What the results of a node's call are stored as, for inputs of these types. Of loops, branches
+// and operators in Python it is dense.
 StorageType result_storage(const GraphNode& node, std::span<const StorageType> inputs,
                            autograd::Mode mode);
 
@@ -25,8 +25,8 @@ bool infer_storage(GraphSpecs& specs, const VariableStorage& variables, autograd
 
 // What the gradients of variables are stored as, for those in `wanted`, if those of the outputs are
 // stored as the outputs are. All is known of `specs`. A call that touches a sparse array, or says
-// sparse_grad, is differentiated once, with arrays of zeros: an operator's gradient is made of other
-// operators, and it is their rows that say how it is stored.
+// sparse_grad, is differentiated once, with arrays of zeros: an operator's gradient is made of
+// other operators, and it is their rows that say how it is stored.
 VariableStorage gradient_storage(const Graph& graph, const GraphSpecs& specs,
                                  std::span<const GraphNode* const> wanted);
 

@@ -125,9 +125,10 @@ py::tuple inferred_storage(const Graph& graph, const py::dict& given) {
   return py::make_tuple(arguments, outputs, states);
 }
 
-// What is needed to bind a graph: (whether all is known, of the arguments, of the auxiliary states).
-// Each is a list of (shape, dtype, storage type, storage type of the gradient); a shape that is not
-// known is None, and so is the last where `wanted` is false for an argument, or not all is known.
+// What is needed to bind a graph: (whether all is known, of the arguments, of the auxiliary
+// states). Each is a list of (shape, dtype, storage type, storage type of the gradient); a shape
+// that is not known is None, and so is the last where `wanted` is false for an argument, or not all
+// is known.
 py::tuple inferred_to_bind(const Graph& graph, const py::dict& shapes, const py::dict& dtypes,
                            const py::dict& storage, const std::vector<bool>& wanted) {
   VariableSpecs known = specs_of(graph, shapes, true);

@@ -273,6 +273,20 @@ def test_an_executor_takes_other_shapes():
         np.testing.assert_allclose(other.forward()[0].asnumpy(), rows @ arrays["w"], rtol=1e-5)
 
 
+def test_a_monitor_sees_arrays_as_they_are_stored():
+    seen = {}
+    x, w = mx.sym.var("x", stype="csr"), mx.sym.var("w", stype="row_sparse")
+    symbol = mx.sym.make_loss(mx.sym.sparse.dot(x, mx.sym.identity(w, name="same"), name="dot"))
+    executor = symbol.simple_bind(mx.cpu(), x=X, w=W)
+    executor.set_monitor_callback(lambda name, array: seen.update({name: array}), True)
+    arrays = _arrays()
+    for name in ("x", "w"):
+        executor.arg_dict[name][:] = mx.nd.array(arrays[name])
+    executor.forward(is_train=True)
+    assert [seen[k].stype for k in ("x", "w", "same_output")] == ["csr", "row_sparse", "row_sparse"]
+    np.testing.assert_allclose(seen["dot_output"].asnumpy(), arrays["x"] @ arrays["w"], rtol=1e-5)
+
+
 def test_a_cached_op_is_differentiated_twice():
     x = mx.nd.array(_arrays()["x"], dtype="float64").tostype("csr")
     w = mx.nd.array(_arrays()["d"], dtype="float64")
