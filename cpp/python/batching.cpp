@@ -1,5 +1,6 @@
 #include "python/batching.h"
 
+#include "core/sparse.h"
 #include "op/batch.h"
 #include "op/registry.h"
 #include "python/ndarray_type.h"
@@ -12,7 +13,14 @@ namespace {
 
 // One example of `x`, whose axis `axis` is the batch.
 py::object vmap_wrap(py::handle x, int axis, uint64_t level) {
-  return wrap_object(example_of(batch::moved_axis(as_array(x), axis, 0), level));
+  const NDArray& array = as_array(x);
+  if (is_sparse(array)) {
+    fail("vmap: an argument of shape ", array.shape(), " has storage type ",
+         storage_name(storage_type(array)),
+         ", of which there are no batches; convert it with tostype('default'), or give it in_axes "
+         "None if it is the same for all examples");
+  }
+  return wrap_object(example_of(batch::moved_axis(array, axis, 0), level));
 }
 
 // All examples of `x`, with the batch as axis `axis`. One that is the same in all of them is

@@ -10,7 +10,7 @@ from ._loader import core as _core
 from .autograd import Function, is_training
 from .base import MXNetError, integer_types
 from .ndarray import register as _registry
-from .ndarray.ndarray import zeros
+from .ndarray.ndarray import _placed, zeros
 
 __all__ = [
     "CustomOp",
@@ -313,6 +313,9 @@ class _Call(Function):
         self.out_data: list = []
         self.wanted: list = []
 
+    def _received(self, output_grads):
+        return output_grads  # in storage types that infer_storage_type_backward says
+
     def _owners(self):
         return [self, self.op] if hasattr(self.op, "__dict__") else [self]
 
@@ -410,7 +413,7 @@ def _zeros(stype, shape, context, dtype):
     if stype == "default":
         return zeros(shape, context, dtype)
     made = _core.empty_sparse(stype, shape, np.dtype(dtype))
-    return made if context is None else made.as_in_context(context)
+    return _placed(made, context)
 
 
 def _overrides(prop, name):
