@@ -96,7 +96,7 @@ class GradientSweep {
     const std::span<const StorageType> heads(heads_.data() + specs_.first[at],
                                              specs_.first[at + 1] - specs_.first[at]);
     const auto flows = [](StorageType type) { return type != kUndefined; };
-    if (std::ranges::none_of(heads, flows)) return;
+    if (std::ranges::none_of(heads, flows) || node.op().vjp == zero_gradient) return;
     const auto is_dense = [](StorageType type) { return type <= kDense; };
     const bool plain = std::ranges::all_of(heads, is_dense) &&
                        std::ranges::all_of(node.inputs(), [&](const GraphEntry& input) {

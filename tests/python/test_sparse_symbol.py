@@ -45,7 +45,6 @@ EXPRESSIONS = """
 sparse.dot(x, w)
 sparse.dot(x, d)
 sparse.dot(x, e, transpose_a=True)
-sparse.dot(x, e, transpose_a=True, forward_stype='row_sparse')
 sparse.dot(e, w)
 w + v
 w - v
@@ -62,7 +61,7 @@ w + 1
 sparse.square(w)
 sparse.square(x)
 sparse.abs(x)
-sparse.sqrt(sparse.abs(w))
+sparse.square(sparse.abs(w))
 sparse.tanh(x)
 sparse.exp(w)
 sparse.cast_storage(d, stype='row_sparse')
