@@ -209,8 +209,8 @@ Ref<const Program::Plan> Program::plan(Inputs inputs, Mode mode) const {
   if (has_sources_) close_shapes(inputs, mode, *plan);
   for (size_t k = 0; k < steps_.size(); ++k) {
     try {
-      plan_storage(steps_[k], k, mode, *plan);
       plan_step(steps_[k], k, mode, *plan);
+      plan_storage(steps_[k], k, mode, *plan);
     } catch (const Error& error) {
       rethrow_at(*steps_[k].node, error);
     }

@@ -69,6 +69,58 @@ def many(store, monkeypatched_bytes):
     }
 
 
+def sparse(values, stype="row_sparse"):
+    return nd.array(values).tostype(stype)
+
+
+def parts(array):
+    return [array.stype, array.indices.asnumpy().tolist(), array.data.asnumpy().tolist()]
+
+
+def rows(store):
+    """Sums of rows: of those that few processes have, and of those that all have."""
+    rank, found = store.rank, {}
+    whole = np.zeros((9, 2), "float32")
+    store.init("few", sparse(whole + 5 * (rank + 1)))
+    out = sparse(whole)
+    store.pull("few", out=out, ignore_sparse=False)
+    found["init is of rank 0"] = parts(out)
+    store.init("empty", sparse(whole))
+    store.pull("empty", out=out, ignore_sparse=False)
+    found["init without rows"] = parts(out)
+    store.init("csr", sparse(np.eye(3) if rank == 0 else np.zeros((3, 3)), "csr"))
+    of_csr = sparse(np.zeros((3, 3)), "csr")
+    store.pull("csr", out=of_csr, ignore_sparse=False)
+    found["csr"] = of_csr.asnumpy().tolist()
+    store.init(
+        ["all", "half", "dense"], [sparse(whole), sparse(whole.astype("float16")), nd.array(whole)]
+    )
+    few, every = whole.copy(), whole.copy()
+    few[rank], few[7], every[[2, 4]] = 1 + rank, 1, rank - 1
+    keys = ["few", "all", "half", "dense"]
+    pushed = [sparse(few), sparse(every), sparse(few).astype("float16"), sparse(few)]
+    store.push(keys, pushed)
+    for key, value in zip(keys, pushed):
+        out = nd.sparse.zeros("row_sparse", (9, 2), dtype=value.dtype)
+        store.row_sparse_pull(key, out=out, row_ids=nd.array([7, 2, 0, 8]))
+        found[f"rows of {key}"] = parts(out)
+        store.pull(key, out=out, ignore_sparse=False)
+        found[key] = parts(out)
+    store.push("few", sparse(whole))
+    store.pull("few", out=out, ignore_sparse=False)
+    found["no rows"] = parts(out)
+    random = np.random.RandomState(rank)
+    store.init("bits", sparse(np.zeros((50, 3))))
+    for _ in range(2):
+        chosen = np.unique(random.randint(0, 50, 20))
+        values = random.normal(size=(len(chosen), 3)).astype("float32")
+        store.push("bits", nd.sparse.row_sparse_array((values, chosen), shape=(50, 3)))
+    out = sparse(np.zeros((50, 3)))
+    store.pull("bits", out=out, ignore_sparse=False)
+    found["bits"] = parts(out)
+    return found
+
+
 def two_bits(store, gather_up_to):
     from mxtape.kvstore import buckets
 
@@ -192,6 +244,7 @@ def all_cases(path):
     found = {
         "rank": [store.rank, store.num_workers, store.type],
         "values": values(store),
+        "rows": rows(mx.kv.create("dist_sync")),
         "many": many(mx.kv.create("dist_sync_device"), 4096),
         "two bits": two_bits(mx.kv.create("dist"), 8),
         "two bits, summed": two_bits(mx.kv.create("dist"), 1),
