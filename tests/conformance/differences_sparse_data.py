@@ -1,6 +1,5 @@
 """Where sparse arrays in Gluon, stores and iterators differ from MXNet 1.9.1 on purpose."""
 
-import harness
 import numpy as np
 from difference import _list, array, numpy_array, raises
 from harness import load_recording
