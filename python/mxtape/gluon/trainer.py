@@ -164,7 +164,7 @@ class Trainer:
                 )
             # Each process would decide for itself whether its gradients have overflowed.
             apart = "dist" in store.type and hasattr(self, "_amp_loss_scaler")
-            if wanted and apart:
+            if apart and (wanted or self._contains_sparse_weight):
                 raise ValueError(
                     f"Trainer: mixed precision over a store of type {store.type!r} needs "
                     "update_on_kvstore=False"
