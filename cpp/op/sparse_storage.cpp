@@ -37,6 +37,35 @@ void write_csr(const SparseParts& parts, const NDArray& dense) {
   });
 }
 
+// How many of some elements are not 0. In blocks, so that a vector instruction counts as many as it
+// compares.
+template <class U>
+int64_t count_there(const U* x, int64_t n, U bits) {
+  constexpr int64_t kBlock = 1 << 16;
+  int64_t count = 0;
+  for (int64_t begin = 0; begin < n; begin += kBlock) {
+    uint32_t in_block = 0;
+    for (int64_t i = begin; i < std::min(n, begin + kBlock); ++i) in_block += (x[i] & bits) != 0;
+    count += in_block;
+  }
+  return count;
+}
+
+// Calls f(i, x[i]) for the elements that are not 0. Most of a sparse array is passed by in blocks.
+template <class U, class F>
+void for_each_there(const U* x, int64_t n, U bits, F&& f) {
+  constexpr int64_t kBlock = 16;
+  for (int64_t begin = 0; begin < n; begin += kBlock) {
+    const int64_t end = std::min(n, begin + kBlock);
+    U any = 0;
+    for (int64_t i = begin; i < end; ++i) any = static_cast<U>(any | x[i]);
+    if ((any & bits) == 0) continue;
+    for (int64_t i = begin; i < end; ++i) {
+      if ((x[i] & bits) != 0) f(i, x[i]);
+    }
+  }
+}
+
 template <class U>
 SparseParts csr_from_dense(const NDArray& dense) {
   const int64_t rows = dense.shape()[0], columns = dense.shape()[1];
@@ -48,8 +77,7 @@ SparseParts csr_from_dense(const NDArray& dense) {
   pointers[0] = 0;
   parallel_for(rows, row_grain(columns), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
-      const U* row = in + i * columns;
-      pointers[i + 1] = std::count_if(row, row + columns, [=](U x) { return (x & bits) != 0; });
+      pointers[i + 1] = count_there(in + i * columns, columns, bits);
     }
   });
   std::partial_sum(pointers, pointers + rows + 1, pointers);
@@ -60,12 +88,10 @@ SparseParts csr_from_dense(const NDArray& dense) {
   parallel_for(rows, row_grain(columns), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       int64_t k = pointers[i];
-      for (int64_t j = 0; j < columns; ++j) {
-        const U x = in[i * columns + j];
-        if ((x & bits) == 0) continue;
+      for_each_there(in + i * columns, columns, bits, [&](int64_t column, U x) {
         data[k] = x;
-        index[k++] = j;
-      }
+        index[k++] = column;
+      });
     }
   });
   return parts;
