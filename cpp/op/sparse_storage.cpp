@@ -225,4 +225,46 @@ SparseParts canonical_parts(const SparseParts& parts) {
   return sorted;
 }
 
+namespace {
+
+void check_coordinate(std::string_view what, const char* name, const NDArray& vector, int64_t end) {
+  const auto* index = vector.data<int64_t>();
+  for (int64_t k = 0; k < vector.size(); ++k) {
+    if (index[k] < 0 || index[k] >= end) {
+      fail_as(ErrorKind::kValue, what, ": ", name, "[", k, "] is ", index[k], ", the array has ",
+              end, " ", name, "s");
+    }
+  }
+}
+
+}  // namespace
+
+SparseParts csr_from_coordinates(std::string_view what, const Shape& shape, const NDArray& data,
+                                 const NDArray& row, const NDArray& column) {
+  check_coordinate(what, "row", row, shape[0]);
+  check_coordinate(what, "column", column, shape[1]);
+  const int64_t n = data.size();
+  SparseParts parts{NDArray::empty(data.shape(), data.dtype()),
+                    NDArray::empty(column.shape(), DType::kInt64),
+                    NDArray::empty(Shape{shape[0] + 1}, DType::kInt64)};
+  const auto *rows = row.data<int64_t>(), *columns = column.data<int64_t>();
+  auto *index = parts.indices.data<int64_t>(), *ends = parts.indptr.data<int64_t>();
+  // Where each row begins; then each element goes to the end of its row, which moves on.
+  std::memset(ends, 0, parts.indptr.nbytes());
+  for (int64_t k = 0; k < n; ++k) ++ends[rows[k] + 1];
+  std::partial_sum(ends, ends + shape[0] + 1, ends);
+  std::vector<int64_t> next(ends, ends + shape[0]);
+  dispatch<ElementTypes>(data.dtype(), [&]<class U>(TypeTag<U>) {
+    const U* from = data.data<U>();
+    U* to = parts.data.data<U>();
+    for (int64_t k = 0; k < n; ++k) {
+      const int64_t at = next[static_cast<size_t>(rows[k])]++;
+      to[at] = from[k];
+      index[at] = columns[k];
+    }
+  });
+  check_parts(what, StorageType::kCsr, shape, parts);
+  return canonical_parts(parts);
+}
+
 }  // namespace mxtape

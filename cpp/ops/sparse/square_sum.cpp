@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <iterator>
 #include <vector>
 
 #include "op/declare.h"
@@ -146,10 +147,32 @@ const SparseRows square_sum_sparse({"_square_sum"},
 
 // ---- the gradient
 
+// The rows that both have; `a` itself where those are all of it.
+NDArray common_rows(const SparseParts& a, const SparseParts& b) {
+  std::vector<int64_t> found;
+  std::set_intersection(a.index(), a.index() + a.count(), b.index(), b.index() + b.count(),
+                        std::back_inserter(found));
+  if (static_cast<int64_t>(found.size()) == a.count()) return a.indices;
+  const NDArray rows = NDArray::empty({static_cast<int64_t>(found.size())}, DType::kInt64);
+  std::copy(found.begin(), found.end(), rows.data<int64_t>());
+  return rows;
+}
+
 void run_square_sum_grad(SparseCall& call) {
   const auto& p = call.params<SquareSumGradParams>();
-  const SparseParts& x = call.parts(1);
-  const int64_t rows = call.in(1).shape()[0], width = call.in(1).shape()[1], count = x.count();
+  SparseParts x = call.parts(1);
+  const int64_t rows = call.in(1).shape()[0], width = call.in(1).shape()[1];
+  // Rows without a head have no gradient: optimizers that are lazy leave them alone.
+  if (p.over_columns && call.storage(0) == kRowSparse) {
+    const NDArray common = common_rows(x, call.parts(0));
+    if (common.storage() != x.indices.storage()) {
+      const NDArray values = NDArray::empty({common.size(), width}, x.data.dtype());
+      gather_sparse_rows(x, rows, common, values);
+      x.data = values;
+      x.indices = common;
+    }
+  }
+  const int64_t count = x.count();
   // The head of each row, or of each column.
   NDArray head = call.in(0);
   if (p.over_columns) {
