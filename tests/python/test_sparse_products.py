@@ -155,6 +155,16 @@ def test_columns_out_of_order_and_twice(no_fallback):
     close(product, c.T @ dense)
 
 
+def test_csr_by_csr_makes_the_smaller_one_dense():
+    """The larger one would take 8 GB."""
+    large = random_csr(2000, 1_000_000, 3)
+    small = random_csr(3, 2000, 50, seed=1)
+    product = nd.dot(small, large, forward_stype="default")
+    assert product.shape == (3, 1_000_000)
+    dense = nd.dot(small.tostype("default"), large, forward_stype="default")
+    assert np.array_equal(product.asnumpy(), dense.asnumpy())
+
+
 def test_few_rows_of_many(no_fallback):
     """A row_sparse matrix so long that its rows are looked for by bisection."""
     rows = nd.sparse.row_sparse_array(

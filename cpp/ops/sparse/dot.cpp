@@ -110,6 +110,21 @@ void dense_by_csr_to_csr(SparseCall& call) {
   call.result(0, std::move(product));
 }
 
+// ---- csr on both sides: the smaller matrix as a dense one
+
+void csr_by_csr(SparseCall& call) {
+  DotParams p = call.params<DotParams>();
+  p.forward_stype = Wanted::kDefault;
+  const NDArray &left = call.in(0), &right = call.in(1);
+  call.result(0, left.size() < right.size() ? fn::dot(in_dense(left), right, p)
+                                            : fn::dot(left, in_dense(right), p));
+}
+
+bool gives_dense(const SparseMatch& match) {
+  const auto& p = match.params<DotParams>();
+  return p.forward_stype == Wanted::kDefault || p.forward_stype == Wanted::kNone;
+}
+
 // ---- results of other types
 
 template <StorageType type>
@@ -157,7 +172,8 @@ const SparseRows dot_rows(
               {{kCsr, kDense}, kRowSparse, csr_to_row_sparse, left_gives_row_sparse},
               {{kCsr, kRowSparse}, kDense, csr_to_dense, left_gives_dense},
               {{kCsr, kRowSparse}, kRowSparse, csr_to_row_sparse, left_gives_row_sparse},
-              {{kDense, kCsr}, kDense, dense_by_csr, right_gives_dense},
+              {{kCsr, kCsr}, kDense, csr_by_csr, gives_dense, true},
+     {{kDense, kCsr}, kDense, dense_by_csr, right_gives_dense},
               {{kDense, kCsr}, kCsr, dense_by_csr_to_csr, right_gives_csr},
               {{kDense, kCsr}, kCsr, through_dense<kCsr>, right_is_cast, true},
               {{}, kCsr, through_dense<kCsr>, asks_for<Wanted::kCsr>, true},
