@@ -168,10 +168,12 @@ def test_csr_by_csr_makes_the_smaller_one_dense():
 def test_few_rows_of_many(no_fallback):
     """A row_sparse matrix so long that its rows are looked for by bisection."""
     rows = nd.sparse.row_sparse_array(
-        (np.arange(6.0).reshape(3, 2) + 1, [5, 7_000_000, 99_999_999]), shape=(100_000_000, 2)
+        (np.arange(6).reshape(3, 2) + 1, [5, 7_000_000, 99_999_999]),
+        shape=(100_000_000, 2),
+        dtype="float32",
     )
     x = nd.sparse.csr_matrix(
-        (np.array([1.0, 2, 3]), [7_000_000, 4, 99_999_999], [0, 2, 3]), shape=(2, 100_000_000)
+        ([1, 2, 3], [7_000_000, 4, 99_999_999], [0, 2, 3]), shape=(2, 100_000_000), dtype="float32"
     )
     assert nd.dot(x, rows).asnumpy().tolist() == [[3, 4], [15, 18]]
     head = nd.array([[1, 2], [3, 4]])
