@@ -108,6 +108,21 @@ def test_dot_of_any_width(width, dtype, no_fallback):
     close(y.grad, wide[0].T @ wide[2], dtype)
 
 
+@pytest.mark.parametrize("width", [0, 1, 3, 8, 9])
+@pytest.mark.parametrize("dtype", ["float16", "float64"])
+def test_few_columns_of_many_elements(width, dtype, no_fallback):
+    """Sums that are not sorted, in several parts."""
+    x = random_csr(4000, 500, 40, dtype)
+    dense, c = x.asnumpy().astype("float64"), values((4000, width), 1.0, dtype)
+    want = dense.T @ c.astype("float64")
+    gradient = nd.dot(x, array(c), transpose_a=True)
+    assert gradient.stype == "row_sparse"
+    close(gradient, want, dtype)
+    close(nd.dot(x, array(c), transpose_a=True, forward_stype="default"), want, dtype)
+    b = values((500, width), 1.0, dtype)
+    close(nd.dot(x, array(b)), dense @ b.astype("float64"), dtype)
+
+
 @pytest.mark.parametrize("shape", [(4,), (4, 2, 3), (4, 1)])
 @pytest.mark.parametrize("stype", ["default", "row_sparse"])
 def test_dot_of_csr_and_other_than_matrices(shape, stype):
@@ -209,7 +224,7 @@ def bits(threads, function):
 
 
 def test_bits_do_not_depend_on_threads():
-    x = random_csr(3000, 5000, 30)
+    x = random_csr(3000, 5000, 90)
     crowded = x.indices.asnumpy() ** 2 // 5000
     skewed = nd.sparse.csr_matrix((x.data, crowded, x.indptr), shape=(3000, 5000))
     b, c = nd.random.normal(shape=(5000, 24)), nd.random.normal(shape=(3000, 24))
@@ -223,6 +238,8 @@ def test_bits_do_not_depend_on_threads():
             gradient = nd.dot(matrix, c, transpose_a=True)
             yield from (gradient.indices, gradient.data)
             yield nd.dot(c.T, matrix, forward_stype="default")
+            narrow = nd.dot(matrix, c[:, :3], transpose_a=True)
+            yield from (narrow.indices, narrow.data, nd.dot(matrix, b[:, :1]))
         for stype in ("row_sparse", "default"):
             weight.attach_grad(stype=stype)
             with autograd.record():
