@@ -440,13 +440,9 @@ class BucketingModule(BaseModule):
         kwargs
             Other arguments of ``BucketingModule``.
         """
-        require(sym_dict is not None, "sym_dict needs to be provided for BucketingModule.load_dict")
-        require(
-            arg_params is not None, "arg_params need to be provided for BucketingModule.load_dict"
-        )
-        require(
-            aux_params is not None, "aux_params need to be provided for BucketingModule.load_dict"
-        )
+        require(sym_dict is not None, "load_dict: sym_dict is missing")
+        require(arg_params is not None, "load_dict: arg_params is missing")
+        require(aux_params is not None, "load_dict: aux_params is missing")
         require(
             default_bucket_key is not None,
             "default_bucket_key is required for loading BucketingModule",

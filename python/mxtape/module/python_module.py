@@ -199,7 +199,10 @@ class PythonLossModule(PythonModule):
 
     def backward(self, out_grads=None):
         """Computes the gradient of the scores; ``out_grads`` must be None."""
-        require(out_grads is None, "For a loss module, out_grads should be None")
+        require(
+            out_grads is None,
+            "backward: a loss has no gradient from outside: out_grads must be None",
+        )
         require(self.for_training, "re-bind with for_training=True to run backward")
         self._backward_impl()
 
