@@ -516,10 +516,7 @@ class FeedForward:
                 y = np.zeros(X.shape[0])
             y = y.asnumpy() if isinstance(y, nd.NDArray) else np.asarray(y)
             if X.shape[0] != y.shape[0]:
-                raise ValueError(
-                    "The numbers of data points and labels not equal: "
-                    f"{X.shape[0]} and {y.shape[0]}"
-                )
+                raise ValueError(f"X has {X.shape[0]} examples, and y {y.shape[0]} labels")
             if y.ndim == 2 and y.shape[1] == 1:
                 y = y.flatten()
             if y.ndim != 1:

@@ -408,7 +408,7 @@ class BucketingModule(BaseModule):
         require(sym_gen is not None, "sym_gen is required for loading BucketingModule")
         require(
             default_bucket_key is not None,
-            "default_bucket_key is required for loading BucketingModule",
+            "load_dict: default_bucket_key is missing",
         )
         return BucketingModule._loaded(
             sym_gen, default_bucket_key, load_params(prefix, epoch), kwargs
@@ -445,7 +445,7 @@ class BucketingModule(BaseModule):
         require(aux_params is not None, "load_dict: aux_params is missing")
         require(
             default_bucket_key is not None,
-            "default_bucket_key is required for loading BucketingModule",
+            "load_dict: default_bucket_key is missing",
         )
 
         def generate(key):
