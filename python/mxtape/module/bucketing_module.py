@@ -405,7 +405,7 @@ class BucketingModule(BaseModule):
         BucketingModule
             It gets its parameters when it is bound.
         """
-        require(sym_gen is not None, "sym_gen is required for loading BucketingModule")
+        require(sym_gen is not None, "load: sym_gen is missing")
         require(
             default_bucket_key is not None,
             "load_dict: default_bucket_key is missing",

@@ -99,7 +99,7 @@ class PythonModule(BaseModule):
         if self.binded and not force_rebind:
             self.logger.warning("Already bound, ignoring bind()")
             return
-        require(grad_req == "write", "Python module only support write gradient")
+        require(grad_req == "write", "bind: grad_req must be 'write'")
         for what, names, shapes in (
             ("data", self._data_names, data_shapes),
             ("label", self._label_names, label_shapes),
