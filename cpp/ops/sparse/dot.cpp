@@ -173,7 +173,7 @@ const SparseRows dot_rows(
               {{kCsr, kRowSparse}, kDense, csr_to_dense, left_gives_dense},
               {{kCsr, kRowSparse}, kRowSparse, csr_to_row_sparse, left_gives_row_sparse},
               {{kCsr, kCsr}, kDense, csr_by_csr, gives_dense, true},
-     {{kDense, kCsr}, kDense, dense_by_csr, right_gives_dense},
+              {{kDense, kCsr}, kDense, dense_by_csr, right_gives_dense},
               {{kDense, kCsr}, kCsr, dense_by_csr_to_csr, right_gives_csr},
               {{kDense, kCsr}, kCsr, through_dense<kCsr>, right_is_cast, true},
               {{}, kCsr, through_dense<kCsr>, asks_for<Wanted::kCsr>, true},
