@@ -378,6 +378,24 @@ def test_gradient_of_a_row_sparse_weight(no_fallback):
         assert weight.grad.data.asnumpy().tolist() == [[1] * 3, [3] * 3]
 
 
+@pytest.mark.parametrize(
+    "dtype", ["float16", "float32", "float64", "int8", "uint8", "int32", "int64"]
+)
+def test_sums_of_squares(dtype, no_fallback):
+    # Of float16 so small that no sum overflows.
+    dense = (values((300, 130)) * (1 if dtype == "float16" else 50)).astype(dtype)
+    x = array(dense, "row_sparse")
+    for axis, keepdims in itertools.product((0, 1), (False, True)):
+        got = square_sum(x, axis=axis, keepdims=keepdims)
+        assert got.stype == ("row_sparse" if axis == 1 and keepdims else "default")
+        if np.dtype(dtype).kind == "f":
+            want = (dense.astype("float64") ** 2).sum(axis=axis, keepdims=keepdims)
+            np.testing.assert_allclose(got.asnumpy(), want, rtol=TOLERANCE[dtype])
+        else:
+            want = (dense.astype("int64") ** 2).sum(axis=axis, keepdims=keepdims)
+            assert np.array_equal(got.asnumpy(), want.astype(dtype))
+
+
 def test_indices_out_of_range():
     weight = array(values((5, 2)) + 1, "row_sparse")
     for bad in ([0, 5], [-1, 2], [np.nan]):

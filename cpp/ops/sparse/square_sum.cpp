@@ -8,7 +8,7 @@
 #include "ops/shared/index.h"
 #include "ops/shared/strided.h"
 #include "ops/sparse/row_places.h"
-#include "runtime/convert.h"
+#include "runtime/widen.h"
 
 // Sums of squares of row_sparse matrices.
 namespace mxtape {
@@ -16,7 +16,18 @@ namespace {
 
 using enum StorageType;
 
-// Floating-point squares are summed in float64, integers wrap around.
+// Integers are summed in int64, and wrap around as they are converted back.
+NDArray converted(const NDArray& x, DType dtype) {
+  if (x.dtype() == dtype) return x;
+  const NDArray out = NDArray::empty(x.shape(), dtype);
+  convert_in_parallel(x.dtype(), x.bytes(), dtype, out.bytes(), x.size());
+  return out;
+}
+NDArray summable(const NDArray& x) {
+  return converted(x, is_floating(x.dtype()) ? traits_of(x.dtype()).compute : DType::kInt64);
+}
+using SummableTypes = Types<float, double, int64_t>;
+
 template <class T>
 using Sum = std::conditional_t<std::is_integral_v<T>, int64_t, double>;
 
@@ -68,32 +79,39 @@ void sum_over_rows(const NDArray& data, T* to) {
   }
 }
 
+// Of each row that is there, or of each column.
+NDArray square_sums(const NDArray& data, bool over_columns) {
+  const NDArray values = summable(data);
+  const NDArray sums = NDArray::empty({values.shape()[over_columns ? 0 : 1]}, values.dtype());
+  dispatch<SummableTypes>(values.dtype(), [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    if (over_columns) {
+      sum_over_columns(values, sums.data<T>());
+    } else {
+      sum_over_rows(values, sums.data<T>());
+    }
+  });
+  return converted(sums, data.dtype());
+}
+
 void square_sum_dense(SparseCall& call) {
   const SparseParts& parts = call.parts(0);
   const NDArray& out = call.dense_out();
-  dispatch<NumberTypes>(out.dtype(), [&](auto tag) {
-    using T = typename decltype(tag)::type;
-    if (!over_columns(call.params<ReduceParams>(), 2, call.op().name)) {
-      return sum_over_rows(parts.data, out.data<T>());
-    }
+  const bool of_rows = over_columns(call.params<ReduceParams>(), 2, call.op().name);
+  const NDArray sums = square_sums(parts.data, of_rows);
+  if (of_rows) {
     fill_zero(out);
-    const NDArray sums = NDArray::empty({parts.count()}, out.dtype());
-    sum_over_columns(parts.data, sums.data<T>());
-    for (int64_t k = 0; k < parts.count(); ++k) {
-      out.data<T>()[parts.index()[k]] = sums.data<T>()[k];
-    }
-  });
+    scatter_rows(sums, parts.indices, out, AxisView(Shape{out.size()}, 0));
+  } else {
+    copy_strided(sums, dense(sums), out, dense(sums));
+  }
 }
 
 void square_sum_rows(SparseCall& call) {
   const SparseParts& parts = call.parts(0);
   SparseParts sums;
   sums.indices = parts.indices;
-  sums.data = NDArray::empty({parts.count(), 1}, call.output().dtype);
-  dispatch<NumberTypes>(sums.data.dtype(), [&](auto tag) {
-    using T = typename decltype(tag)::type;
-    sum_over_columns(parts.data, sums.data.template data<T>());
-  });
+  sums.data = square_sums(parts.data, true).viewed({parts.count(), 1});
   call.result(0, std::move(sums));
 }
 
