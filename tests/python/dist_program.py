@@ -109,6 +109,13 @@ def rows(store):
     store.push("few", sparse(whole))
     store.pull("few", out=out, ignore_sparse=False)
     found["no rows"] = parts(out)
+    large = (1 << 40, 2)  # more than there is memory for
+    store.init("large", nd.sparse.zeros("row_sparse", large))
+    pushed = nd.sparse.row_sparse_array((np.ones((2, 2)), [rank, 1 << 39]), shape=large)
+    store.push("large", pushed)
+    out = nd.sparse.zeros("row_sparse", large)
+    store.row_sparse_pull("large", out=out, row_ids=nd.array([1 << 39, 1], dtype="int64"))
+    found["large"] = parts(out)
     random = np.random.RandomState(rank)
     store.init("bits", sparse(np.zeros((50, 3))))
     for _ in range(2):
@@ -308,6 +315,8 @@ def ends(how, size):
             sys.exit(0)
         if how == "differs":
             store._barrier()
+        if how == "sparse":
+            store.push("w", nd.ones(size).tostype("row_sparse"))
     store.push("w", nd.ones(size))
     pulled(store, "w", (size,))
     time.sleep(0.2)

@@ -109,6 +109,7 @@ def test_rows(found):
             "all": rows_of(every),
             "rows of all": rows_of(all_asked),
             "no rows": rows_of([None] * 9),
+            "large": ["row_sparse", [1, 1 << 39], [[1, 1], [n, n]]],
         }
 
 
@@ -204,6 +205,7 @@ def test_errors(found):
         ("raises", "mxtape: rank 1 ended with ValueError; all 2 processes end"),
         ("leaves", "mxtape: rank 1 has ended, and rank 0 waits for it: push of 'w' ("),
         ("differs", "the processes must make the same calls in the same order"),
+        ("sparse", "the processes must make the same calls in the same order"),
     ],
 )
 def test_a_process_that_ends_ends_the_others(how, text, size):

@@ -542,9 +542,12 @@ class Parameter:
         return whole
 
     def zero_grad(self) -> None:
-        """Fills the gradients with zeros; they have no effect where `grad_req` is 'null'."""
+        """Fills the gradients with zeros; those that are sparse have no rows or elements then."""
         for gradient in self._grad or ():
-            gradient[:] = 0
+            if gradient.stype == "default":
+                gradient[:] = 0
+            else:
+                self._zeros_like(gradient).copyto(gradient)
 
     def cast(self, dtype) -> None:
         """Converts the values and makes gradients of the new type, which keep their values."""
