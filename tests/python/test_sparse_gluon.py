@@ -268,3 +268,40 @@ def test_sums_do_not_change_with_what_was_pushed(store):
     out = nd.zeros((4, 2))
     store.pull("a", out)
     assert out.asnumpy()[:, 0].tolist() == [0, 5, 0, 0]
+
+
+# ---- helpers for tests
+
+
+def test_gradients_of_other_storage_types_are_checked():
+    ids, weight = nd.array([1, 3, 3]), np.ones((6, 2))
+    options = {"input_dim": 6, "output_dim": 2, "sparse_grad": True}
+
+    def look_up(w):
+        return nd.Embedding(ids, w, **options) ** 2
+
+    for request in ("write", "add"):
+        mx.test_utils.check_numeric_gradient(
+            look_up,
+            [weight],
+            dtype="float64",
+            grad_nodes={"w": request},
+            grad_stype_dict={"w": "row_sparse"},
+        )
+    symbol = mx.sym.Embedding(mx.sym.var("ids"), mx.sym.var("w"), **options)
+    expected = np.zeros((6, 2))
+    expected[1], expected[3] = 1, 2
+    grads = mx.test_utils.check_symbolic_backward(
+        symbol,
+        {"ids": ids, "w": weight},
+        [np.ones((3, 2))],
+        {"w": expected},
+        grad_req={"ids": "null", "w": "write"},
+        grad_stypes={"w": "row_sparse"},
+    )
+    assert grads["w"].stype == "row_sparse"
+    assert grads["w"].indices.asnumpy().tolist() == [1, 3]
+    with pytest.raises(AssertionError, match="EXPECTED_w and BACKWARD_w differ"):
+        mx.test_utils.check_symbolic_backward(
+            symbol, {"ids": ids, "w": weight}, [np.ones((3, 2))], {"w": weight}, grad_req="write"
+        )
