@@ -233,9 +233,36 @@ def sparse_weights(kvstore, rank, size, layer, optimizer, update_on_kvstore=None
     return net.weight._reduce().tostype("default").asnumpy().tolist()
 
 
+def weights_of_both_kinds(kvstore, rank, size):
+    """The weights of a network with an embedding, whose gradient is sparse, and a dense layer."""
+    net = mx.gluon.nn.HybridSequential()
+    net.add(
+        mx.gluon.nn.Embedding(20, 3, sparse_grad=True),
+        mx.gluon.nn.Dense(2, in_units=3, flatten=False),
+    )
+    mx.random.seed(rank)  # the weights are those of rank 0
+    net.initialize(mx.init.Normal(0.3))
+    params = [net[0].weight, net[1].weight, net[1].bias]
+    trainer = mx.gluon.Trainer(params, "sgd", {"learning_rate": 0.1}, kvstore=kvstore)
+    trainer._prepare()  # before there are gradients
+    rng = np.random.RandomState(4)
+    for _ in range(10):
+        ids = rng.randint(0, 18, 8)
+        with mx.autograd.record():
+            loss = (net(nd.array(ids[rank::size])) - 1) ** 2
+        loss.backward()
+        trainer.step(8)
+    return [param.data().asnumpy().tolist() for param in params]
+
+
 def sparse_training(store):
     rank, size = store.rank, store.num_workers
+    early = mx.kv.create("dist_sync")
+    early.sum_during_backward = True
     return {
+        "both": weights_of_both_kinds("dist_sync", rank, size),
+        "both during backward": weights_of_both_kinds(early, rank, size),
+        "sums during backward": early._ahead.taken,
         "SparseEmbedding sgd": sparse_weights("dist_sync", rank, size, "SparseEmbedding", "sgd"),
         "SparseEmbedding adam": sparse_weights("dist_sync", rank, size, "SparseEmbedding", "adam"),
         "Embedding sgd": sparse_weights("dist_sync", rank, size, "Embedding", "sgd"),

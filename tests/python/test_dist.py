@@ -146,6 +146,15 @@ def test_ten_sparse_steps(found, kind):
     np.testing.assert_allclose(weights[0], alone, rtol=2e-5, atol=2e-6)
 
 
+@pytest.mark.parametrize("kind", ["both", "both during backward"])
+def test_sparse_and_dense_gradients(found, kind):
+    weights = [one["sparse training"][kind] for one in found]
+    assert all(other == weights[0] for other in weights)
+    for one, alone in zip(weights[0], dist_program.weights_of_both_kinds("device", 0, 1)):
+        np.testing.assert_allclose(one, alone, rtol=2e-5, atol=2e-6)
+    assert found[0]["sparse training"]["sums during backward"] == 20  # of two dense gradients
+
+
 def test_two_bits(found):
     """What MXNet's workers send: of each process the whole thresholds, the rest with the next."""
     expected = np.zeros((4, 7), np.float32)

@@ -48,6 +48,59 @@ def test_sparse_training_is_dense_training(optimizer, options):
         np.testing.assert_allclose(trained(layer, optimizer, **options), dense, rtol=1e-5)
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adagrad", "ftrl"])
+@pytest.mark.parametrize("contexts", [1, 2])
+def test_beside_dense_parameters(optimizer, contexts):
+    """One optimizer moves parameters of both kinds, which it may take several at once."""
+    found = []
+    where = [mx.cpu(i) for i in range(contexts)]
+    for sparse_grad in (False, True):
+        net = gluon.nn.HybridSequential()
+        net.add(
+            gluon.nn.Embedding(6, 2, sparse_grad=sparse_grad),
+            gluon.nn.Dense(3, in_units=2, flatten=False),
+        )
+        net.initialize(mx.init.Constant(0.1), ctx=where)
+        params = [net[0].weight, net[1].weight, net[1].bias]
+        options = {"learning_rate": 0.1}
+        if optimizer in ("sgd", "adam"):
+            options["lazy_update"] = False
+        trainer = gluon.Trainer(params, optimizer, options)
+        random = np.random.RandomState(2)
+        for _ in range(3):
+            with autograd.record():
+                losses = [
+                    (net(nd.array(random.randint(0, 6, 4), ctx=ctx)) ** 2).sum() for ctx in where
+                ]
+            autograd.backward(losses)
+            trainer.step(4)
+        found.append([p.data(ctx).asnumpy() for p in params for ctx in where])
+    for dense, sparse in zip(*found):
+        np.testing.assert_allclose(sparse, dense, rtol=1e-5, atol=1e-7)
+
+
+def test_states_are_saved(tmp_path):
+    found = []
+    for load in (False, True):
+        layer = SparseEmbedding(6, 2, prefix="e_")
+        layer.initialize(mx.init.One())
+        trainer = gluon.Trainer(layer.collect_params(), "adam", {"learning_rate": 0.5})
+        for step in range(3):
+            if load and step == 0:
+                layer.load_parameters(str(tmp_path / "weights"))
+                trainer.load_states(str(tmp_path / "states"))
+                continue
+            with autograd.record():
+                loss = (layer(nd.array([1, 2 + step])) ** 2).sum()
+            loss.backward()
+            trainer.step(1)
+            if step == 0:
+                layer.save_parameters(str(tmp_path / "weights"))
+                trainer.save_states(str(tmp_path / "states"))
+        found.append(rows_of(layer.weight))
+    assert (found[0] == found[1]).all()
+
+
 def test_a_lazy_update_leaves_other_rows():
     layer = gluon.nn.Embedding(6, 2, sparse_grad=True)
     layer.initialize(mx.init.One())

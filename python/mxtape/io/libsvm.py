@@ -39,11 +39,11 @@ class _Lines:
         """Reads the lines that wait: all at once, or one by one to say which is wrong."""
         try:
             found = self._parsed(self._heads, self._pairs)
-        except ValueError:
+        except (ValueError, OverflowError):
             for number, head, pairs in zip(self._numbers, self._heads, self._pairs):
                 try:
                     self._parsed([head], [pairs])
-                except ValueError as error:
+                except (ValueError, OverflowError) as error:
                     raise MXNetError(f"LibSVMIter: {self._path}, line {number}: {error}") from error
             raise
         for whole, part in zip((self._labels, self._counts, self._positions, self._values), found):
