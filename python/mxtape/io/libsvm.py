@@ -26,7 +26,7 @@ class _Lines:
         words = line.partition(b"#")[0].split(None, 1)
         if not words:
             return
-        pairs = words[1] if len(words) == 2 else b""
+        pairs = words[1].rstrip() if len(words) == 2 else b""
         if b"qid:" in pairs:
             pairs = b" ".join(word for word in pairs.split() if not word.startswith(b"qid:"))
         self._numbers.append(number)
