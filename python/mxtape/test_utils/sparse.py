@@ -238,12 +238,5 @@ def create_sparse_array_zd(
     if stype == "row_sparse" and rsp_indices is None:
         rsp_indices = []
     return create_sparse_array(
-        shape,
-        stype,
-        data_init=data_init,
-        rsp_indices=rsp_indices,
-        dtype=dtype,
-        modifier_func=modifier_func,
-        density=density,
-        shuffle_csr_indices=shuffle_csr_indices,
+        shape, stype, data_init, rsp_indices, dtype, modifier_func, density, shuffle_csr_indices
     )
