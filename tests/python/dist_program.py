@@ -109,6 +109,14 @@ def rows(store):
     store.push("few", sparse(whole))
     store.pull("few", out=out, ignore_sparse=False)
     found["no rows"] = parts(out)
+    same = whole.copy()  # of many processes, MPI adds up what all of them have
+    same[[2, 4, 8]] = [[rank], [1], [0.5]]
+    store.init(["same", "other"], [sparse(whole), sparse(whole.reshape(9, 2, 1))])
+    store.push(["same", "other"], [sparse(same), sparse((same + same).reshape(9, 2, 1))])
+    for key in ("same", "other"):
+        array = sparse(whole if key == "same" else whole.reshape(9, 2, 1))
+        store.pull(key, out=array, ignore_sparse=False)
+        found[key] = array.asnumpy().reshape(9, 2)[:, 0].tolist()
     large = (1 << 40, 2)  # more than there is memory for
     store.init("large", nd.sparse.zeros("row_sparse", large))
     pushed = nd.sparse.row_sparse_array((np.ones((2, 2)), [rank, 1 << 39]), shape=large)

@@ -109,6 +109,8 @@ def test_rows(found):
             "all": rows_of(every),
             "rows of all": rows_of(all_asked),
             "no rows": rows_of([None] * 9),
+            "same": [0, 0, ranks, 0, n, 0, 0, 0, n / 2],
+            "other": [0, 0, 2 * ranks, 0, 2 * n, 0, 0, 0, n],
             "large": ["row_sparse", [1, 1 << 39], [[1, 1], [n, n]]],
         }
 
