@@ -18,7 +18,7 @@ import numpy as np
 
 import mxtape as mx
 from gradient_matrix import all_rows, draw
-from gradient_row import Row
+from gradient_row import Ints, Row
 from mxtape import autograd, nd
 from mxtape._loader import core
 from mxtape.ndarray import register
@@ -55,6 +55,8 @@ HAWKES = [(2, 2), np.full(2, 0.2), np.full(2, 2.0), np.zeros((2, 2))]
 HAWKES += [np.ones((2, 3)), np.zeros((2, 3), "int32")]
 HAWKES += [np.full(2, 3.0), np.full(2, 5.0), np.ones(2), np.ones((2, 2))]
 SEEDS = [
+    Row("_contrib_edge_id", [(3, 4), Ints((5,), below=3), Ints((5,), below=3)]),
+    Row("_contrib_getnnz", [(3, 4)], {"axis": 1}),
     Row("multi_sgd_update", [(3, 2)] * 2, STEP),
     Row("multi_sgd_mom_update", [(3, 2)] * 3, STEP),
     Row("multi_mp_sgd_update", [HALF, HALF, FULL], STEP),
