@@ -21,6 +21,7 @@ INSTALL = {
     ),
     "jax": (["jax", "numpy"],),
     "autograd": (["autograd", "numpy"],),
+    "scipy": (["scipy", "numpy"],),
 }
 
 

@@ -5,7 +5,9 @@ import os
 from pathlib import Path
 
 # In the order of the report; mxtape's is the time that others are compared with.
-LIBRARIES = ("mxtape", "mxnet", "torch", "jax", "autograd")
+LIBRARIES = ("mxtape", "mxnet", "torch", "jax", "autograd", "scipy")
+# Those that take part only where a workload has a program for them.
+GUESTS = ("scipy",)
 
 # Read by OpenMP (MXNet, PyTorch, mxtape), MKL and OpenBLAS (NumPy, MXNet).
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -53,4 +55,6 @@ def load(library, threads):
     if library == "autograd":
         importlib.import_module("autograd.numpy")
         return module, importlib.import_module("importlib.metadata").version(library)
+    if library == "scipy":
+        importlib.import_module("scipy.sparse")
     return module, module.__version__

@@ -70,6 +70,11 @@ def chosen(patterns, parser):
 
 def variants(workload, pythons):
     """Return the (library, way to allocate) that a workload is run with."""
+    pythons = [
+        library
+        for library in pythons
+        if library not in libraries.GUESTS or not workload.why_absent(library)
+    ]
     if isinstance(workload, Measurement):
         return [(library, runner.PLAIN) for library in pythons]
     return [

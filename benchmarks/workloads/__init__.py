@@ -16,6 +16,7 @@ from . import (
     package,
     per_example_gradients,
     small_ops,
+    sparse,
     training,
     transforms,
 )
@@ -36,6 +37,7 @@ STANDARD = {
     **dot.WORKLOADS,
     **adam.WORKLOADS,
     **embedding.WORKLOADS,
+    **sparse.WORKLOADS,
     **calls.WORKLOADS,
     **package.WORKLOADS,
 }

@@ -62,6 +62,8 @@ NDArray make_sparse(StorageType type, const Shape& shape, SparseParts parts);
 NDArray empty_sparse(StorageType type, const Shape& shape, DType dtype);
 SparseParts no_parts(StorageType type, const Shape& shape, DType dtype);
 
+// Raises an Error, which begins with `what`, where an array of this type cannot have this shape.
+void check_shape(std::string_view what, StorageType type, const Shape& shape);
 // Raises an Error, which begins with `what`, where parts from outside are not those of an array of
 // `shape`: shapes, dtypes, what is out of range, rows that do not ascend. Sets parts.canonical.
 void check_parts(std::string_view what, StorageType type, const Shape& shape, SparseParts& parts);

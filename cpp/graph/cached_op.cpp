@@ -178,7 +178,7 @@ void CachedOp::run_tracked(Inputs inputs, TrackedInputs tracked,
   program_->check_states(inputs, mode);
   Ref<GraphCallNode> node;
   // Saved arrays go through hooks, and values are looked at, where calls are recorded.
-  if (reverse->repeatable() && !mode.packs) {
+  if (reverse->repeatable() && !mode.packs && !plan->has_sparse()) {
     const InsideInputs inside(inputs, tracked, {});
     const auto frame = make_ref<Frame>(program_, plan, reverse, mode, std::move(tracked.ends),
                                        tracked.edges.size());

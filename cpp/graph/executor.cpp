@@ -17,6 +17,11 @@ using autograd::Edge;
 using autograd::EndNode;
 using autograd::GradReq;
 
+NDArray zeros(const Shape& shape, DType dtype, StorageType storage) {
+  return storage == StorageType::kDense ? full(shape, dtype, 0)
+                                        : empty_sparse(storage, shape, dtype);
+}
+
 }  // namespace
 
 bool ignores_head_gradient(const GraphNode& node) {
@@ -62,7 +67,8 @@ Executor::Executor(Ref<const Program> program, std::vector<Binding> bindings)
     if (input >= 0) {
       outputs_.push_back(bindings_[static_cast<size_t>(input)].array);
     } else {
-      outputs_.push_back(spec.known() ? full(spec.shape, spec.dtype, 0) : NDArray());
+      outputs_.push_back(spec.known() ? zeros(spec.shape, spec.dtype, spec.storage)
+                                     : NDArray());
     }
   }
 }
@@ -72,7 +78,7 @@ void Executor::record(bool training, Watch* watch, std::span<NDArray> results) {
   const Mode mode = autograd::thread_mode();
   Ref<const Program::Plan>& plan = plans_[1];
   if (!plan || !plan->fits(inputs(), mode)) plan = program_->plan(inputs(), mode);
-  if (reverse_->repeatable()) {
+  if (reverse_->repeatable() && !plan->has_sparse()) {
     std::vector<uint32_t> ends(bindings_.size());
     for (uint32_t k = 0; k < differentiated_.size(); ++k) ends[differentiated_[k]] = k;
     auto frame =
@@ -105,7 +111,8 @@ void Executor::publish(std::span<NDArray> results) {
     if (program_->output_input(i) >= 0) continue;
     NDArray& output = outputs_[i];
     const bool same = output.defined() && output.shape() == results[i].shape() &&
-                      output.dtype() == results[i].dtype();
+                      output.dtype() == results[i].dtype() &&
+                      storage_type(output) == storage_type(results[i]);
     if (same) {
       autograd::gradient_ops().copy_into(output, std::move(results[i]));
     } else {
@@ -187,7 +194,9 @@ void Executor::write_gradients(std::vector<NDArray> found) {
       if (found[k].defined()) ops.add_in_place(binding.grad, std::move(found[k]));
       continue;
     }
-    if (!found[k].defined()) found[k] = full(binding.grad.shape(), binding.grad.dtype(), 0);
+    if (!found[k].defined()) {
+      found[k] = zeros(binding.grad.shape(), binding.grad.dtype(), storage_type(binding.grad));
+    }
     ops.copy_into(binding.grad, std::move(found[k]));
   }
 }

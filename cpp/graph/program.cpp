@@ -12,6 +12,7 @@
 #include "graph/infer.h"
 #include "graph/reverse.h"
 #include "op/call.h"
+#include "op/sparse.h"
 
 namespace mxtape {
 namespace {
@@ -107,7 +108,9 @@ std::string Program::output_name(size_t i) const {
 bool Program::Plan::fits(Inputs inputs, Mode mode) const {
   if (mode.recording != mode_.recording || mode.training != mode_.training) return false;
   for (size_t i = 0; i < inputs_.size(); ++i) {
-    if (inputs[i].dtype() != inputs_[i].dtype || inputs[i].shape() != inputs_[i].shape) {
+    const ArraySpec& spec = inputs_[i];
+    if (inputs[i].dtype() != spec.dtype || inputs[i].shape() != spec.shape ||
+        storage_type(inputs[i]) != spec.storage) {
       return false;
     }
   }
@@ -148,6 +151,23 @@ void Program::close_shapes(Inputs inputs, Mode mode, Plan& plan) const {
   }
 }
 
+// The storage types of what a step makes. They do not depend on shapes.
+void Program::plan_storage(const Step& step, size_t position, Mode mode, Plan& plan) const {
+  const OpSchema& op = *step.op;
+  if (op.sparse.empty() || flow_at(position) || custom_at(position)) return;
+  SmallVector<StorageType, 8> types;
+  for (uint32_t i = 0; i < step.input_count; ++i) {
+    types.push_back(plan.spec(number(read(step, i))).storage);
+  }
+  const SparseRow* row = find_sparse_row(SparseMatch(
+      op, {types.data(), types.size()}, plan.params_of(*this, position).get(), mode));
+  if (!row || row->output == StorageType::kDense) return;
+  plan.has_sparse_ = true;
+  for (uint32_t i = 0; i < step.node->output_count(); ++i) {
+    plan.made_[step.first_made + i].storage = row->output;
+  }
+}
+
 // Leaves unknown what follows from values. Where nothing is unknown, it is what Call::infer does.
 void Program::plan_step(const Step& step, size_t position, Mode mode, Plan& plan) const {
   const OpSchema& op = *step.op;
@@ -155,7 +175,7 @@ void Program::plan_step(const Step& step, size_t position, Mode mode, Plan& plan
   for (uint32_t i = 0; i < step.input_count; ++i) {
     const ArraySpec& spec = plan.spec(number(read(step, i)));
     if (!spec.known()) return;
-    views.push_back({&spec.shape, spec.dtype, StorageType::kDense});
+    views.push_back({&spec.shape, spec.dtype, spec.storage});
   }
   const std::span<ArraySpec> made(plan.made_.data() + step.first_made, step.node->output_count());
   if (flow_at(position) || custom_at(position)) {
@@ -182,12 +202,15 @@ Ref<const Program::Plan> Program::plan(Inputs inputs, Mode mode) const {
     ArraySpec spec;
     spec.shape = inputs[i].shape();
     spec.dtype = inputs[i].dtype();
+    spec.storage = storage_type(inputs[i]);
+    plan->has_sparse_ = plan->has_sparse_ || spec.storage != StorageType::kDense;
     plan->inputs_.push_back(std::move(spec));
   }
   if (has_sources_) close_shapes(inputs, mode, *plan);
   for (size_t k = 0; k < steps_.size(); ++k) {
     try {
       plan_step(steps_[k], k, mode, *plan);
+      plan_storage(steps_[k], k, mode, *plan);
     } catch (const Error& error) {
       rethrow_at(*steps_[k].node, error);
     }
@@ -264,7 +287,7 @@ void Program::run(const Plan& plan, Inputs inputs, std::span<NDArray> results, W
   if (frame) frame->keep_inputs(inputs);
   // A monitor sees every call, and the tape records every call.
   Ref<const Compiled> compiled;
-  if (steps_.size() > 1 && !watch && (frame || !mode.recording)) {
+  if (steps_.size() > 1 && !watch && !plan.has_sparse() && (frame || !mode.recording)) {
     compiled = plan.compiled(*this, frame ? frame->reverse() : Ref<const Reverse>());
   }
   const auto drop_dead = [&](const Step& step) {

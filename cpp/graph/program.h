@@ -79,8 +79,8 @@ class Program final : public RefCounted {
     return number(steps_[static_cast<size_t>(value.step)], value.index);
   }
 
-  // The results of inference for inputs of certain shapes and dtypes in a certain mode. Whatever
-  // inference has to say against them is said while it is made, before anything runs.
+  // The results of inference for inputs of certain shapes, dtypes and storage types in a certain
+  // mode. Whatever inference has to say against them is said while it is made, before anything runs.
   class Plan final : public RefCounted {
    public:
     bool fits(Inputs inputs, Mode mode) const;
@@ -94,6 +94,9 @@ class Program final : public RefCounted {
     const NDArray& shell(size_t value) const { return shells_[value]; }
     // Whether all is known of what a step makes.
     bool inferred(size_t step) const { return inferred_[step]; }
+    // Whether a value may be sparse. Then calls are recorded as they run: which of them go through
+    // dense arrays, and are recorded as such, only they know.
+    bool has_sparse() const { return has_sparse_; }
     const ParamsRef& params_of(const Program& program, size_t step) const {
       return params_.empty() ? program.steps_[step].node->params() : params_[step];
     }
@@ -111,6 +114,7 @@ class Program final : public RefCounted {
     std::vector<bool> inferred_;     // of each step
     std::vector<ParamsRef> params_;  // of each step, where a graph has steps of open shape
     Mode mode_;
+    bool has_sparse_ = false;
     Latest<Compiled, 8> compiled_;
   };
   Ref<const Plan> plan(Inputs inputs, Mode mode) const;
@@ -140,6 +144,7 @@ class Program final : public RefCounted {
   // Runs such steps; false where they have to run one by one: nothing has changed then.
   bool run_fused(const FusedSteps& fused, Inputs inputs, Outputs* made, Frame* frame) const;
   void close_shapes(Inputs inputs, Mode mode, Plan& plan) const;
+  void plan_storage(const Step& step, size_t position, Mode mode, Plan& plan) const;
   void plan_step(const Step& step, size_t number, Mode mode, Plan& plan) const;
   void find_dead();
 

@@ -1,14 +1,17 @@
 #include "io/params_file.h"
 
+#include <algorithm>
 #include <bit>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <memory>
+#include <numeric>
 
 #include <sys/stat.h>
 
 #include "core/error.h"
+#include "core/sparse.h"
 
 namespace mxtape::io {
 namespace {
@@ -20,7 +23,6 @@ constexpr uint64_t kListMagic = 0x112;
 constexpr uint32_t kVersion1 = 0xF993fac8;  // extents have 64 bits
 constexpr uint32_t kVersion2 = 0xF993fac9;  // and there is a storage type
 constexpr uint32_t kVersion3 = 0xF993faca;  // and a shape may be ()
-constexpr int32_t kDense = 0;
 constexpr int32_t kCpu = 1;
 constexpr uint32_t kMaxAxes = 1u << 10;
 // The shortest array: an old one with one axis.
@@ -48,6 +50,9 @@ class Reader {
   template <class... Parts>
   [[noreturn]] void fail(const Parts&... parts) const {
     mxtape::fail("load: ", source_, ": ", parts...);
+  }
+  std::string of_array(size_t index) const {
+    return "load: " + source_ + ": array " + std::to_string(index);
   }
   [[noreturn]] void end() const { fail("it ends in the middle: truncated, or not a .params file"); }
 
@@ -126,15 +131,94 @@ DType dtype_of_flag(Reader& in, int32_t flag, size_t index) {
   in.fail("array ", index, " has data type number ", flag, ", which mxtape does not have");
 }
 
+// Elements, after all that is known of them.
+NDArray read_elements(Reader& in, Shape shape, DType dtype, size_t index) {
+  const uint64_t nbytes = element_bytes(in, shape, item_size(dtype), index);
+  NDArray array = NDArray::empty(std::move(shape), dtype);
+  in.bytes(array.bytes(), nbytes);
+  if (dtype == DType::kBool) {
+    auto* values = array.data<uint8_t>();
+    for (uint64_t i = 0; i < nbytes; ++i) values[i] = values[i] != 0;
+  }
+  return array;
+}
+
+// The first `count` of what the file has: MXNet keeps memory that it needed once.
+NDArray first(Reader& in, const NDArray& array, int64_t count, size_t index) {
+  if (array.ndim() == 0 || array.shape()[0] < count) {
+    in.fail("array ", index, " has ", array.shape(), " data or indices for ", count, " entries");
+  }
+  return array.shape()[0] == count ? array : array.rows(0, count);
+}
+
+// The rows of a row_sparse array in ascending order: MXNet writes them as they were given.
+void sort_rows(SparseParts& parts) {
+  const int64_t n = parts.count(), *index = parts.index();
+  if (std::is_sorted(index, index + n)) return;
+  std::vector<int64_t> order(static_cast<size_t>(n));
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(),
+                   [=](int64_t a, int64_t b) { return index[a] < index[b]; });
+  SparseParts sorted{NDArray::empty(parts.data.shape(), parts.data.dtype()),
+                     NDArray::empty(parts.indices.shape(), DType::kInt64),
+                     {}};
+  const size_t row = parts.data.nbytes() / order.size();
+  for (size_t i = 0; i < order.size(); ++i) {
+    sorted.indices.data<int64_t>()[i] = index[order[i]];
+    std::memcpy(sorted.data.bytes() + i * row,
+                parts.data.bytes() + static_cast<size_t>(order[i]) * row, row);
+  }
+  parts = std::move(sorted);
+}
+
+// What follows the data type of a sparse array: data type and shape of the indices, in csr after
+// those of the row pointers, and all elements.
+NDArray read_parts(Reader& in, StorageType storage, const Shape& shape, Shape stored, DType dtype,
+                   size_t index) {
+  const int count = storage == StorageType::kCsr ? 2 : 1;
+  Shape shapes[2];
+  for (int i = 0; i < count; ++i) {
+    const auto flag = in.number<int32_t>();
+    if (flag != traits_of(DType::kInt64).flag) {
+      in.fail("array ", index, " has indices of data type number ", flag, ", not int64");
+    }
+    shapes[i] = read_shape(in, in.number<uint32_t>(), true, index);
+    if (shapes[i].ndim() != 1) {
+      in.fail("array ", index, " has indices of shape ", shapes[i], ", not a vector");
+    }
+  }
+  const std::string what = in.of_array(index);
+  checked_size(stored, what);
+  check_shape(what, storage, shape);
+  SparseParts parts;
+  parts.data = read_elements(in, std::move(stored), dtype, index);
+  if (count == 2) parts.indptr = read_elements(in, shapes[0], DType::kInt64, index);
+  parts.indices = read_elements(in, shapes[count - 1], DType::kInt64, index);
+
+  int64_t entries = parts.count();
+  if (count == 2) entries = parts.indptr.size() ? parts.pointers()[parts.indptr.size() - 1] : 0;
+  if (entries < 0) in.fail("array ", index, " has ", entries, " entries");
+  parts.data = first(in, parts.data, entries, index);
+  parts.indices = first(in, parts.indices, entries, index);
+  if (count == 1) sort_rows(parts);
+  check_parts(what, storage, shape, parts);
+  return make_sparse(storage, shape, std::move(parts));
+}
+
 NDArray read_array(Reader& in, size_t index) {
   const auto magic = in.number<uint32_t>();
   const bool versioned = magic >= kVersion1 && magic <= kVersion3;
+  auto storage = StorageType::kDense;
+  Shape stored;
   if (magic >= kVersion2 && versioned) {
-    const auto storage = in.number<int32_t>();
+    const auto number = in.number<int32_t>();
     // "No storage" marks an array that never got a shape; its shape says so below.
-    if (storage != kDense && storage != -1) {
-      in.fail("array ", index, " has sparse storage (type ", storage,
-              "), which mxtape does not have; store it dense, with tostype('default')");
+    if (number < -1 || number > static_cast<int32_t>(StorageType::kCsr)) {
+      in.fail("array ", index, " has storage type number ", number, ", which mxtape does not have");
+    }
+    if (number > 0) {
+      storage = static_cast<StorageType>(number);
+      stored = read_shape(in, in.number<uint32_t>(), true, index);
     }
   }
   const uint32_t ndim = versioned ? in.number<uint32_t>() : magic;
@@ -146,14 +230,8 @@ NDArray read_array(Reader& in, size_t index) {
   in.number<int32_t>();
   const auto flag = in.number<int32_t>();
   const DType dtype = dtype_of_flag(in, flag, index);
-  const uint64_t nbytes = element_bytes(in, shape, item_size(dtype), index);
-  NDArray array = NDArray::empty(std::move(shape), dtype);
-  in.bytes(array.bytes(), nbytes);
-  if (dtype == DType::kBool) {
-    auto* values = array.data<uint8_t>();
-    for (uint64_t i = 0; i < nbytes; ++i) values[i] = values[i] != 0;
-  }
-  return array;
+  if (storage == StorageType::kDense) return read_elements(in, std::move(shape), dtype, index);
+  return read_parts(in, storage, shape, std::move(stored), dtype, index);
 }
 
 NamedArrays read_list(Reader& in) {
@@ -201,17 +279,37 @@ class Writer {
   const std::string& path_;
 };
 
+void write_shape(Writer& out, const Shape& shape) {
+  out.number(shape.ndim());
+  for (int64_t extent : shape) out.number(extent);
+}
+
 void write_array(Writer& out, const NDArray& array) {
+  const StorageType storage = storage_type(array);
+  const bool sparse = storage != StorageType::kDense;
   // Only version 3 has a shape without axes.
   out.number(array.ndim() == 0 ? kVersion3 : kVersion2);
-  out.number(kDense);
-  out.number(array.ndim());
-  for (int64_t extent : array.shape()) out.number(extent);
+  out.number(static_cast<int32_t>(storage));
+  SparseParts parts;
+  if (sparse) {
+    parts = parts_of(array);
+    write_shape(out, parts.data.shape());
+  }
+  write_shape(out, array.shape());
   const int device = array.storage()->device();
   out.number((device >> 8) + kCpu);
   out.number(device & 0xff);
   out.number(int32_t{traits_of(array.dtype()).flag});
-  out.bytes(array.bytes(), array.nbytes());
+  const NDArray& values = sparse ? parts.data : array;
+  for (const NDArray* part : {&parts.indptr, &parts.indices}) {
+    if (!part->defined()) continue;
+    out.number(int32_t{traits_of(part->dtype()).flag});
+    write_shape(out, part->shape());
+  }
+  out.bytes(values.bytes(), values.nbytes());
+  for (const NDArray* part : {&parts.indptr, &parts.indices}) {
+    if (part->defined()) out.bytes(part->bytes(), part->nbytes());
+  }
 }
 
 }  // namespace

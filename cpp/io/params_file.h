@@ -6,7 +6,7 @@
 
 #include "core/ndarray.h"
 
-// Files of arrays in MXNet's .params format, all of whose versions are read.
+// Files of arrays, dense and sparse, in MXNet's .params format, all of whose versions are read.
 namespace mxtape::io {
 
 struct NamedArrays {

@@ -101,7 +101,8 @@ struct DotParams {
   void visit(V& v) {
     v("transpose_a", transpose_a, "Whether lhs is transposed first.");
     v("transpose_b", transpose_b, "Whether rhs is transposed first.");
-    v("forward_stype", forward_stype, "Storage type of the result; only dense storage exists.",
+    v("forward_stype", forward_stype,
+      "Storage type of a result of sparse arrays; None for the one that needs no conversion.",
       {"None", "csr", "default", "row_sparse"});
   }
 };

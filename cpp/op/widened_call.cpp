@@ -5,12 +5,13 @@
 namespace mxtape {
 namespace {
 
-// Inputs with those of storage-only dtypes as float32 copies.
+// Inputs with those of storage-only dtypes as float32 copies; sparse ones as they are.
 class WidenedInputs {
  public:
   explicit WidenedInputs(Inputs inputs) {
     for (const NDArray& input : inputs) {
-      arrays_.push_back(is_storage_only(input.dtype()) ? widened(input) : input);
+      const bool widens = is_storage_only(input.dtype()) && !is_sparse(input);
+      arrays_.push_back(widens ? widened(input) : input);
     }
     for (const NDArray& array : arrays_) pointers_.push_back(&array);
   }

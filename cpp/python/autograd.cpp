@@ -10,6 +10,7 @@
 #include "autograd/recorder.h"
 #include "op/batch.h"
 #include "op/invoke.h"
+#include "op/sparse.h"
 #include "python/gil.h"
 #include "python/hooks.h"
 #include "python/ndarray_type.h"
@@ -68,7 +69,7 @@ class KeptNode final : public autograd::Node {
   std::span<autograd::Edge> edges() override { return edges_; }
   uint32_t output_count() const override { return 1; }
   void vjp(autograd::VjpCall& call) override {
-    const NDArray& head = call.head(0);
+    const NDArray head = in_dense(call.head(0));
     std::vector<double> values(static_cast<size_t>(head.size()));
     convert(head.dtype(), head.bytes(), DType::kFloat64, values.data(), head.size());
     if (std::all_of(values.begin(), values.end(), [](double x) { return x == 0; })) return;

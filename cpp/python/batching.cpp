@@ -2,6 +2,7 @@
 
 #include "op/batch.h"
 #include "op/registry.h"
+#include "op/sparse.h"
 #include "python/ndarray_type.h"
 
 namespace py = pybind11;
@@ -12,7 +13,14 @@ namespace {
 
 // One example of `x`, whose axis `axis` is the batch.
 py::object vmap_wrap(py::handle x, int axis, uint64_t level) {
-  return wrap_object(example_of(batch::moved_axis(as_array(x), axis, 0), level));
+  const NDArray& array = as_array(x);
+  if (is_sparse(array)) {
+    fail("vmap: an argument of shape ", array.shape(), " has storage type ",
+         storage_name(storage_type(array)),
+         ", of which there are no batches; convert it with tostype('default'), or give it in_axes "
+         "None if it is the same for all examples");
+  }
+  return wrap_object(example_of(batch::moved_axis(array, axis, 0), level));
 }
 
 // All examples of `x`, with the batch as axis `axis`. One that is the same in all of them is
@@ -28,7 +36,7 @@ py::object vmap_unwrap(py::handle x, const py::object& axis, uint64_t level, int
   if (!examples.defined()) {
     Shape one(array.ndim() + 1, 1), all(array.ndim() + 1, size);
     for (int d = 0; d < array.ndim(); ++d) one[d + 1] = all[d + 1] = array.shape()[d];
-    examples = broadcast_to(reshape(array, one), all);
+    examples = broadcast_to(reshape(in_dense(array), one), all);
   }
   return wrap_object(batch::moved_axis(
       examples, 0, normalize_axis(py::cast<int64_t>(axis), examples.ndim(), "vmap: out_axes")));

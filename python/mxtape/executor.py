@@ -4,6 +4,7 @@ from functools import reduce
 
 import numpy as _np
 
+from . import ndarray
 from ._loader import core as _core
 from .base import MXNetError
 from .ndarray import NDArray, array, zeros
@@ -251,7 +252,7 @@ class Executor:
         """An executor of the same symbol for arguments of other shapes.
 
         Arrays whose shape stays are shared with this executor. Those that become smaller share
-        memory with it.
+        memory with it, if they are dense; sparse ones are new.
 
         Parameters
         ----------
@@ -271,13 +272,23 @@ class Executor:
         unknown = sorted(set(kwargs) - set(names))
         if unknown:
             raise MXNetError(f"reshape: the symbol has no argument {unknown[0]}; it has {names}")
-        arg_shapes, _, aux_shapes = self._symbol.infer_shape(**kwargs)
+        # What does not follow from the new shapes stays as it is.
+        open_shapes = {
+            name: array.shape
+            for name, array, shape in zip(
+                names, self.arg_arrays, self._symbol.infer_shape_partial(**kwargs)[0]
+            )
+            if not shape or 0 in shape
+        }
+        arg_shapes, _, aux_shapes = self._symbol.infer_shape(**{**open_shapes, **kwargs})
         if arg_shapes is None:
             raise MXNetError(f"reshape: the shapes {kwargs} do not determine the others")
 
         def resized(old, shape, name):
             if old is None or old.shape == shape:
                 return old
+            if old.stype != "default":
+                return ndarray.sparse.zeros(old.stype, shape, old.context, old.dtype)
             size = reduce(lambda a, b: a * b, shape, 1)
             if size <= old.size:
                 return old.reshape((-1,))[:size].reshape(shape)

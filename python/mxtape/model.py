@@ -192,21 +192,23 @@ def _initialize_kvstore(kvstore, param_arrays, arg_params, param_names, update_o
             kvstore.pull(name, on_devices, priority=-index)
 
 
-def _update_params_on_kvstore(param_arrays, grad_arrays, kvstore, param_names):
+def _update_params_on_kvstore(param_arrays, grad_arrays, kvstore, param_names, ignore_sparse=True):
     """Gives the gradients to the store, whose optimizer moves the parameters, and fetches these."""
     moved = [i for i, grads in enumerate(grad_arrays) if grads[0] is not None]
     # All are pushed before one is pulled: a store of several processes adds them up together.
     for index in moved:
         kvstore.push(param_names[index], grad_arrays[index], priority=-index)
     for index in moved:
-        kvstore.pull(param_names[index], param_arrays[index], priority=-index)
+        arrays = [x for x in param_arrays[index] if x.stype == "default" or not ignore_sparse]
+        if arrays:
+            kvstore.pull(param_names[index], arrays, priority=-index, ignore_sparse=ignore_sparse)
 
 
 def _update_params(param_arrays, grad_arrays, updater, num_device, kvstore=None, param_names=None):
     """Moves the parameters of every device by the updater; a store only adds the gradients."""
     updates: list[list] = [[] for _ in range(num_device)]
     if kvstore is not None:
-        _update_params_on_kvstore(grad_arrays, grad_arrays, kvstore, param_names)
+        _update_params_on_kvstore(grad_arrays, grad_arrays, kvstore, param_names, False)
     for index, (arrays, grads) in enumerate(zip(param_arrays, grad_arrays)):
         if grads[0] is None:
             continue

@@ -10,7 +10,7 @@ from ._loader import core as _core
 from .autograd import Function, is_training
 from .base import MXNetError, integer_types
 from .ndarray import register as _registry
-from .ndarray.ndarray import zeros
+from .ndarray.ndarray import _placed, zeros
 
 __all__ = [
     "CustomOp",
@@ -51,8 +51,8 @@ class CustomOp:
         req : list of str
             For each output 'write'.
         in_data, out_data, aux : list of NDArray
-            Inputs, arrays of zeros for the outputs, and auxiliary states, which may be changed in
-            place.
+            Inputs, arrays of zeros for the outputs, of the storage types that
+            ``infer_storage_type`` says, and auxiliary states, which may be changed in place.
         """
 
     def backward(self, req, out_grad, in_data, out_data, in_grad, aux):
@@ -65,7 +65,8 @@ class CustomOp:
         out_grad, in_data, out_data : list of NDArray
             Head gradients, inputs and outputs of the call.
         in_grad : list of NDArray
-            Arrays of zeros for the gradients.
+            Arrays of zeros for the gradients, of the storage types that
+            ``infer_storage_type_backward`` says.
         aux : list of NDArray
             Auxiliary states.
         """
@@ -147,22 +148,64 @@ class CustomOpProp:
         )
 
     def infer_storage_type(self, in_stype):
-        """Storage types, of which there is one: 'default'."""
+        """Storage types of the inputs, the outputs and the states; all 'default' unless overridden.
+
+        Called only where it is overridden. An operator that does not override it accepts no sparse
+        arrays.
+
+        Parameters
+        ----------
+        in_stype : list of str
+            Those of the inputs: 'default', 'row_sparse' or 'csr'.
+
+        Raises
+        ------
+        AssertionError
+            An input is sparse.
+        """
         for i, stype in enumerate(in_stype):
             if stype != "default":
-                raise MXNetError(f"input {i} has storage {stype!r}; mxtape has only dense arrays")
+                raise AssertionError(
+                    f"input {i} has storage type {stype!r}: override infer_storage_type() to "
+                    "accept it"
+                )
         return (
-            in_stype,
+            list(in_stype),
             ["default"] * len(self.list_outputs()),
             ["default"] * len(self.list_auxiliary_states()),
         )
 
     def infer_storage_type_backward(self, ograd_stype, in_stype, out_stype, igrad_stype, aux_stype):
-        """Storage types of the backward call's arrays: all 'default'."""
-        return tuple(
-            ["default"] * len(stypes)
-            for stypes in (ograd_stype, in_stype, out_stype, igrad_stype, aux_stype)
-        )
+        """Storage types of the arrays that ``backward`` gets; all 'default' unless overridden.
+
+        Called only where it is overridden. An operator with sparse inputs or outputs must override
+        it to have a gradient.
+
+        Parameters
+        ----------
+        ograd_stype, in_stype, out_stype, igrad_stype, aux_stype : list of str
+            Those of the head gradients, the inputs, the outputs, the gradients of the inputs and
+            the auxiliary states. Of the head gradients and the gradients it says which they shall
+            be: head gradients are converted.
+
+        Returns
+        -------
+        tuple of five lists of str
+
+        Raises
+        ------
+        AssertionError
+            One of them is not 'default'.
+        """
+        given = (ograd_stype, in_stype, out_stype, igrad_stype, aux_stype)
+        for stypes in given:
+            for stype in stypes:
+                if stype != "default":
+                    raise AssertionError(
+                        f"got storage type {stype!r}: override infer_storage_type_backward() to "
+                        "accept it"
+                    )
+        return tuple(["default"] * len(stypes) for stypes in given)
 
     def declare_backward_dependency(self, out_grad, in_data, out_data):
         """Which arrays ``backward`` reads, as a list of the numbers given. All are kept."""
@@ -260,14 +303,18 @@ def get_operator_arguments(op_name):
 class _Call(Function):
     """One call of a custom operator: a Function on the tape."""
 
-    def __init__(self, op_type, op, out_shapes, out_types, aux):
+    def __init__(self, op_type, prop, op, inferred, aux):
         super().__init__()
         self._label = f"Custom({op_type})"
-        self.op, self.aux = op, aux
-        self.outputs = list(zip(out_shapes, out_types))
+        self.prop, self.op, self.aux = prop, op, aux
+        shapes, types, stypes = inferred
+        self.outputs = list(zip(stypes, shapes[1], types[1]))
         self.in_data: list = []
         self.out_data: list = []
         self.wanted: list = []
+
+    def _received(self, output_grads):
+        return output_grads  # in storage types that infer_storage_type_backward says
 
     def _owners(self):
         return [self, self.op] if hasattr(self.op, "__dict__") else [self]
@@ -277,8 +324,8 @@ class _Call(Function):
         self.wanted = [_core.on_tape(x) for x in inputs]
         # Zeros, so that what forward leaves alone is not what was in memory.
         made = [
-            zeros(tuple(shape), inputs[0].context if inputs else None, dtype)
-            for shape, dtype in self.outputs
+            _zeros(stype, tuple(shape), inputs[0].context if inputs else None, dtype)
+            for stype, shape, dtype in self.outputs
         ]
         if type(self.op).forward is CustomOp.forward:
             raise MXNetError(f"{self._label}: {type(self.op).__name__} does not define forward")
@@ -312,11 +359,16 @@ class _Call(Function):
                 f"{self._label}: {type(self.op).__name__} does not define backward, and an input "
                 "needs a gradient; define it, or give x.detach() as the input"
             )
-        in_grad = [zeros(x.shape, x.context, x.dtype) for x in self.in_data]
+        head_stypes, grad_stypes = self._backward_stypes(heads)
+        heads = [h if h.stype == s else h.tostype(s) for h, s in zip(heads, head_stypes)]
+        in_grad = [
+            _zeros(stype, x.shape, x.context, x.dtype)
+            for stype, x in zip(grad_stypes, self.in_data)
+        ]
         given = list(in_grad)
         self.op.backward(
             req=["write" if wanted else "null" for wanted in self.wanted],
-            out_grad=list(heads),
+            out_grad=heads,
             in_data=list(self.in_data),
             out_data=list(self.out_data),
             in_grad=given,
@@ -324,6 +376,85 @@ class _Call(Function):
         )
         self._take("in_grad", in_grad, given)
         return in_grad
+
+    def _backward_stypes(self, heads):
+        """Storage types of the head gradients that backward gets, and of the gradients."""
+        stypes = [
+            [x.stype for x in arrays]
+            for arrays in (heads, self.in_data, self.out_data, self.in_data, self.aux)
+        ]
+        if _overrides(self.prop, "infer_storage_type_backward"):
+            given = self.prop.infer_storage_type_backward(*map(list, stypes))
+            if not _is_list(given) or len(given) != 5 or not all(map(_is_list, given)):
+                raise MXNetError(
+                    f"{self._label}: infer_storage_type_backward must return five lists, "
+                    f"got {given!r}"
+                )
+            for what, wanted, like in (
+                ("head gradients", given[0], heads),
+                ("gradients", given[3], self.in_data),
+            ):
+                _check_stypes(
+                    f"{self._label}: infer_storage_type_backward", what, wanted, len(like)
+                )
+            return given[0], given[3]
+        for what, arrays in (("input", self.in_data), ("output", self.out_data)):
+            for i, x in enumerate(arrays):
+                if x.stype != "default":
+                    raise MXNetError(
+                        f"{self._label}: {what} {i} has storage type {x.stype!r}, and an input "
+                        "needs a gradient: override infer_storage_type_backward() of the "
+                        "CustomOpProp to say which storage types backward gets"
+                    )
+        return ["default"] * len(heads), ["default"] * len(self.in_data)
+
+
+def _zeros(stype, shape, context, dtype):
+    if stype == "default":
+        return zeros(shape, context, dtype)
+    made = _core.empty_sparse(stype, shape, np.dtype(dtype))
+    return _placed(made, context)
+
+
+def _overrides(prop, name):
+    return getattr(type(prop), name, None) is not getattr(CustomOpProp, name)
+
+
+def _check_stypes(where, what, stypes, count):
+    if len(stypes) != count or not all(s in ("default", "row_sparse", "csr") for s in stypes):
+        raise MXNetError(
+            f"{where} returned {stypes!r} for the {count} {what}; storage types are 'default', "
+            "'row_sparse' and 'csr'"
+        )
+
+
+def _inferred_stypes(op_type, prop, inputs, n_out):
+    """The storage types of the outputs."""
+    given = [x.stype for x in inputs]
+    if not _overrides(prop, "infer_storage_type"):
+        for name, stype in zip(prop.list_arguments(), given):
+            if stype != "default":
+                raise MXNetError(
+                    f"Custom({op_type}): {name} has storage type {stype!r}: override "
+                    "infer_storage_type() of the CustomOpProp to accept it, or pass "
+                    f"{name}.tostype('default')"
+                )
+        return ["default"] * n_out
+    stypes = prop.infer_storage_type(list(given))
+    if not _is_list(stypes) or len(stypes) not in (2, 3) or not all(map(_is_list, stypes)):
+        raise MXNetError(
+            f"Custom({op_type}): infer_storage_type must return two or three lists, got {stypes!r}"
+        )
+    where = f"Custom({op_type}): infer_storage_type"
+    _check_stypes(where, "inputs", stypes[0], len(given))
+    _check_stypes(where, "outputs", stypes[1], n_out)
+    for name, stype, wanted in zip(prop.list_arguments(), given, stypes[0]):
+        if stype != wanted:
+            raise MXNetError(
+                f"Custom({op_type}): {name} has storage type {stype!r}, infer_storage_type "
+                f"expects {wanted!r}"
+            )
+    return stypes[1]
 
 
 def _inputs_by_name(op_type, names, args, named, expected, complete):
@@ -365,7 +496,7 @@ def _is_shape(value):
 
 
 def _inferred(op_type, prop, inputs, n_aux):
-    """The outputs' shapes and types, and what create_operator is given."""
+    """Shapes and types of the inputs and the outputs, and storage types of the outputs."""
     n_out = len(prop.list_outputs())
     shapes = prop.infer_shape([list(x.shape) for x in inputs])
     types = prop.infer_type([x.dtype for x in inputs])
@@ -391,7 +522,7 @@ def _inferred(op_type, prop, inputs, n_aux):
             raise MXNetError(
                 f"Custom({op_type}): {name} has shape {x.shape}, infer_shape expects {tuple(shape)}"
             )
-    return shapes, types
+    return shapes, types, _inferred_stypes(op_type, prop, inputs, n_out)
 
 
 def _prop_of(op_type, texts):
@@ -485,11 +616,11 @@ class _Prepared:
 
     def __call__(self, arrays):
         inputs, aux = arrays[: self.n_in], arrays[self.n_in :]
-        shapes, types = _inferred(self.op_type, self.prop, inputs, len(aux))
+        inferred = _inferred(self.op_type, self.prop, inputs, len(aux))
         signature = [(x.shape, x.dtype) for x in arrays]
         if self.made_for != signature:
             self.op, self.made_for = _created(self.op_type, self.prop, arrays), signature
-        results: Any = _Call(self.op_type, self.op, shapes[1], types[1], aux)(*inputs)
+        results: Any = _Call(self.op_type, self.prop, self.op, inferred, aux)(*inputs)
         return results if isinstance(results, (list, tuple)) else [results]
 
 
@@ -543,9 +674,9 @@ def Custom(*args, op_type=None, out=None, name=None, **kwargs):
     arguments, states = list(prop.list_arguments()), list(prop.list_auxiliary_states())
     arrays = _ordered(op_type, arguments + states, args, named)
     inputs, aux = arrays[: len(arguments)], arrays[len(arguments) :]
-    shapes, types = _inferred(op_type, prop, inputs, len(states))
+    inferred = _inferred(op_type, prop, inputs, len(states))
     op = _created(op_type, prop, arrays)
-    results: Any = _Call(op_type, op, shapes[1], types[1], aux)(*inputs)
+    results: Any = _Call(op_type, prop, op, inferred, aux)(*inputs)
     if out is not None:
         targets = [out] if isinstance(out, _NDArray) else list(out)
         if len(targets) != len(results):

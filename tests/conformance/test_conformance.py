@@ -35,6 +35,8 @@ def recordings():
 
 @pytest.mark.parametrize("item", CASES, ids=[c.id for c in CASES])
 def test_case(item, mx, recordings):
+    if item.needs:
+        pytest.importorskip(item.needs)
     want = recordings[item.family][item.name]
     different = differences.DIFFERENCES.get(item.id)
     if MODULE == "mxnet":

@@ -69,6 +69,58 @@ def many(store, monkeypatched_bytes):
     }
 
 
+def sparse(values, stype="row_sparse"):
+    return nd.array(values).tostype(stype)
+
+
+def parts(array):
+    return [array.stype, array.indices.asnumpy().tolist(), array.data.asnumpy().tolist()]
+
+
+def rows(store):
+    """Sums of rows: of those that few processes have, and of those that all have."""
+    rank, found = store.rank, {}
+    whole = np.zeros((9, 2), "float32")
+    store.init("few", sparse(whole + 5 * (rank + 1)))
+    out = sparse(whole)
+    store.pull("few", out=out, ignore_sparse=False)
+    found["init is of rank 0"] = parts(out)
+    store.init("empty", sparse(whole))
+    store.pull("empty", out=out, ignore_sparse=False)
+    found["init without rows"] = parts(out)
+    store.init("csr", sparse(np.eye(3) if rank == 0 else np.zeros((3, 3)), "csr"))
+    of_csr = sparse(np.zeros((3, 3)), "csr")
+    store.pull("csr", out=of_csr, ignore_sparse=False)
+    found["csr"] = of_csr.asnumpy().tolist()
+    store.init(
+        ["all", "half", "dense"], [sparse(whole), sparse(whole.astype("float16")), nd.array(whole)]
+    )
+    few, every = whole.copy(), whole.copy()
+    few[rank], few[7], every[[2, 4]] = 1 + rank, 1, rank + 1
+    keys = ["few", "all", "half", "dense"]
+    pushed = [sparse(few), sparse(every), sparse(few).astype("float16"), sparse(few)]
+    store.push(keys, pushed)
+    for key, value in zip(keys, pushed):
+        out = nd.sparse.zeros("row_sparse", (9, 2), dtype=value.dtype)
+        store.row_sparse_pull(key, out=out, row_ids=nd.array([7, 2, 0, 8]))
+        found[f"rows of {key}"] = parts(out)
+        store.pull(key, out=out, ignore_sparse=False)
+        found[key] = parts(out)
+    store.push("few", sparse(whole))
+    store.pull("few", out=out, ignore_sparse=False)
+    found["no rows"] = parts(out)
+    random = np.random.RandomState(rank)
+    store.init("bits", sparse(np.zeros((50, 3))))
+    for _ in range(2):
+        chosen = np.unique(random.randint(0, 50, 20))
+        values = random.normal(size=(len(chosen), 3)).astype("float32")
+        store.push("bits", nd.sparse.row_sparse_array((values, chosen), shape=(50, 3)))
+    out = sparse(np.zeros((50, 3)))
+    store.pull("bits", out=out, ignore_sparse=False)
+    found["bits"] = parts(out)
+    return found
+
+
 def two_bits(store, gather_up_to):
     from mxtape.kvstore import buckets
 
@@ -148,6 +200,45 @@ def gluon_weights(kvstore, rank, size, update_on_kvstore, disturbed=False):
     return {str(i): param.data().asnumpy().tolist() for i, param in enumerate(params)}
 
 
+def sparse_weights(kvstore, rank, size, layer, optimizer, update_on_kvstore=None):
+    """The vectors of an embedding after ten steps, of which each uses few."""
+    if layer == "SparseEmbedding":
+        net = mx.gluon.contrib.nn.SparseEmbedding(20, 3)
+    else:
+        net = mx.gluon.nn.Embedding(20, 3, sparse_grad=True)
+    mx.random.seed(rank)  # the weights are those of rank 0
+    net.initialize(mx.init.Normal(0.3))
+    trainer = mx.gluon.Trainer(
+        net.collect_params(),
+        optimizer,
+        {"learning_rate": 0.1},
+        kvstore=kvstore,
+        update_on_kvstore=update_on_kvstore,
+    )
+    trainer._prepare()  # before there are gradients
+    rng = np.random.RandomState(4)
+    for _ in range(10):
+        ids, target = rng.randint(0, 18, 8), rng.normal(size=(8, 3))
+        with mx.autograd.record():
+            loss = (net(nd.array(ids[rank::size])) - nd.array(target[rank::size])) ** 2
+        loss.backward()
+        trainer.step(8)
+    return net.weight._reduce().tostype("default").asnumpy().tolist()
+
+
+def sparse_training(store):
+    rank, size = store.rank, store.num_workers
+    return {
+        "SparseEmbedding sgd": sparse_weights("dist_sync", rank, size, "SparseEmbedding", "sgd"),
+        "SparseEmbedding adam": sparse_weights("dist_sync", rank, size, "SparseEmbedding", "adam"),
+        "Embedding sgd": sparse_weights("dist_sync", rank, size, "Embedding", "sgd"),
+        "Embedding adam": sparse_weights("dist_sync", rank, size, "Embedding", "adam"),
+        "Embedding on the store": sparse_weights(
+            "dist_sync", rank, size, "Embedding", "adam", True
+        ),
+    }
+
+
 def training(store):
     found = {
         "gluon": gluon_weights("dist_sync", store.rank, store.num_workers, None),
@@ -192,10 +283,12 @@ def all_cases(path):
     found = {
         "rank": [store.rank, store.num_workers, store.type],
         "values": values(store),
+        "rows": rows(mx.kv.create("dist_sync")),
         "many": many(mx.kv.create("dist_sync_device"), 4096),
         "two bits": two_bits(mx.kv.create("dist"), 8),
         "two bits, summed": two_bits(mx.kv.create("dist"), 1),
         "training": training(store),
+        "sparse training": sparse_training(store),
         "errors": errors(mx.kv.create("dist_sync")),
     }
     with open(f"{path}.{store.rank}", "w") as f:

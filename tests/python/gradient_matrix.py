@@ -85,6 +85,7 @@ def row_id(row):
     )
     params = ",".join(f"{k}={v}" for k, v in row.params.items())
     prepared = f";{row.prepare.__name__}" if row.prepare else ""
+    prepared += f";{'-'.join(row.stypes)}" if row.stypes else ""
     return f"{row.op}({shapes}{';' + params if params else ''}{prepared})".replace(" ", "")
 
 
@@ -116,12 +117,33 @@ def as_arrays(values, dtype="float64"):
     return [mx.nd.array(v, dtype=dtype if v.dtype.kind == "f" else v.dtype.name) for v in values]
 
 
+def sparse_mask(shape, stype):
+    """Ones where a sparse array of this shape has elements: some of a csr one, some rows."""
+    mask = np.zeros(shape)
+    if stype == "row_sparse":
+        mask[1::2] = 1
+    else:
+        rows, columns = np.indices(shape)
+        mask[(rows * 3 + columns * 2) % 5 < 2] = 1
+        mask[len(mask) // 2] = 0
+    return mask
+
+
+def in_storage(x, stype):
+    """The array with zeros in it, in the storage type; a function of the array."""
+    if stype == "default":
+        return x
+    return (x * mx.nd.array(sparse_mask(x.shape, stype), dtype=x.dtype)).tostype(stype)
+
+
 def operator_inputs(row, inputs):
     """The inputs that the row's operator gets."""
-    if row.prepare is None:
-        return inputs
-    prepared = row.prepare(mx.nd, *inputs)
-    return list(prepared) if isinstance(prepared, (list, tuple)) else [prepared]
+    if row.prepare is not None:
+        prepared = row.prepare(mx.nd, *inputs)
+        inputs = list(prepared) if isinstance(prepared, (list, tuple)) else [prepared]
+    if row.stypes:
+        return [in_storage(x, stype) for x, stype in zip(inputs, row.stypes, strict=True)]
+    return inputs
 
 
 def call(row, inputs):

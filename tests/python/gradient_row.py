@@ -22,6 +22,8 @@ class Row:
     order: how often the call is differentiated, 1 only with a reason in `note`.
     prepare: a function (nd, *inputs) that returns the operator's inputs, where these must be of a
         kind: symmetric, or positive definite. It is differentiated with the operator.
+    stypes: the storage types of the inputs, of which some are sparse. Some elements, or rows, of
+        those are then made 0.
     loss: for an operator that ignores its head gradient, the function (mx, *inputs) whose gradient
         it claims to give.
     """
@@ -33,4 +35,5 @@ class Row:
     order: int = 2
     prepare: Optional[Callable[..., Any]] = None
     loss: Optional[Callable[..., Any]] = None
+    stypes: tuple = ()
     note: str = ""

@@ -199,7 +199,7 @@ def test_booleans_other_than_one_are_true():
         (a_list(struct.pack("<IiI", 0xF993FAC9, 0, 2**31) + bytes(64)), "claims 2147483648 axes"),
         (a_list(struct.pack("<IiI", 0xF993FAC9, 0, 900) + bytes(64)), "ends in the middle"),
         (a_list(struct.pack("<IiI", 0xF993FAC9, -1, 0) + bytes(64)), "array 0 has no shape"),
-        (a_list(version2(2, 3, storage=1)), "sparse storage"),
+        (a_list(version2(2, 3, storage=3)), "storage type number 3"),
         (a_list(VERSION1, version2(2, 3, flag=9)), "array 1 has data type number 9"),
         (a_list(version2(2, 3, flag=-1)), "data type number -1"),
         (a_list(VERSION1, VERSION1, names=(b"a",)), "2 arrays and 1 names"),

@@ -69,19 +69,6 @@ def test_embedding_casts_with_its_weight():
     assert layer(nd.array([1, 2])).dtype == np.float16
 
 
-def test_sparse_embedding_is_dense():
-    sparse, dense = contrib.nn.SparseEmbedding(5, 2), nn.Embedding(5, 2)
-    x, results = nd.array([1, 1, 4]), []
-    for layer in (sparse, dense):
-        layer.initialize(mx.init.Constant(2))
-        with autograd.record():
-            y = (layer(x) ** 2).sum()
-        y.backward()
-        results.append(layer.weight.grad().asnumpy())
-    assert (results[0] == results[1]).all()
-    assert results[0].sum(1).tolist() == [0, 16, 0, 0, 8]
-
-
 def test_sync_batch_norm_warns_that_it_guesses_the_number_of_devices():
     with pytest.warns(UserWarning, match="num_devices"):
         guessed = contrib.nn.SyncBatchNorm()

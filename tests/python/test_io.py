@@ -165,20 +165,6 @@ def test_data_sets_on_disk(handle, shuffle):
     assert max(disk.read) <= 4
 
 
-def test_what_stands_for_arrays_and_is_none():
-    class Sparse:
-        shape, dtype = (2, 2), np.float32
-
-        def __getitem__(self, key):
-            raise AssertionError
-
-        def tocsr(self):
-            return self
-
-    with pytest.raises(TypeError, match="data is sparse; only dense"):
-        io.NDArrayIter(Sparse())
-
-
 def test_a_subclass_that_moves_itself():
     class Every(io.NDArrayIter):
         def reset(self):

@@ -55,7 +55,11 @@ def test_several_contexts():
         (lambda s: s.set_optimizer("sgd"), TypeError, "an Optimizer is needed; got 'sgd'"),
         (lambda s: s._set_updater(None), TypeError, "an updater is called"),
         (lambda s: s.set_gradient_compression({"type": "2bit"}), mx.MXNetError, "type 'local'"),
-        (lambda s: s.row_sparse_pull("a", nd.ones(2)), mx.MXNetError, "sparse arrays are not"),
+        (
+            lambda s: s.row_sparse_pull("a", nd.ones(2), row_ids=nd.ones(1)),
+            mx.MXNetError,
+            "key 'a': the value must be row_sparse, and is 'default'",
+        ),
     ],
 )
 def test_what_does_not_fit_changes_nothing(store, call, error, text):

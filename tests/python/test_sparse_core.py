@@ -58,7 +58,7 @@ def test_rows_of_more_dimensions():
     x = sparse("row_sparse", values)
     assert x.data.shape == (1, 2, 3)
     assert np.array_equal(x.asnumpy(), values)
-    with pytest.raises(MXNetError, match="csr array has 2 dimensions"):
+    with pytest.raises(ValueError, match="csr array has 2 dimensions"):
         x.tostype("csr")
 
 
@@ -98,7 +98,7 @@ def test_wrong_parts_of_csr(parts, match):
 
 
 def test_wrong_parts_of_row_sparse():
-    for indices, match in (([2, 1], "ascend"), ([1, 1], "ascend"), ([0, 3], "3 rows")):
+    for indices, match in (([1, 1], "ascend"), ([0, 3], "3 rows")):
         with pytest.raises(MXNetError, match=match):
             nd.sparse.row_sparse_array((np.ones((2, 2)), indices), shape=(3, 2))
 

@@ -38,8 +38,6 @@ EXCEPTIONS = {
         "is a pointer of the C interface": "_new_empty_handle",
     },
     "mxnet.test_utils": {
-        "needs sparse arrays": "create_sparse_array create_sparse_array_zd rand_sparse_ndarray "
-        "shuffle_csr_column_indices",
         "needs np": "np_symbol",
     },
     "mxnet.symbol": {"is not built yet": "numpy numpy_extension"},

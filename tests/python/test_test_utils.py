@@ -312,8 +312,7 @@ def test_rand_ndarray():
     assert tu.rand_ndarray(()).shape == ()
     assert tu.rand_ndarray((0, 2)).shape == (0, 2)
     assert tu.rand_ndarray((2,), dtype="int32").dtype == np.int32
-    with pytest.raises(MXNetError, match="'csr'"):
-        tu.rand_ndarray((2, 2), "csr", density=0.5)
+    assert tu.rand_ndarray((2, 2), "csr", density=0.5).stype == "csr"
 
 
 def test_random_shapes():
@@ -699,16 +698,10 @@ def test_it_is_imported_when_it_is_used():
     assert output_of(program).split() == ["False", "True", "False", "True"]
 
 
-@pytest.mark.parametrize(
-    ("name", "need"),
-    [
-        ("rand_sparse_ndarray", "sparse"),
-    ],
-)
-def test_what_is_missing_says_why(name, need):
-    with pytest.raises(AttributeError, match=f"test_utils.{name} is not in mxtape: .*{need}"):
-        getattr(tu, name)
-    assert name not in tu.__all__
+def test_what_is_missing_says_why():
+    with pytest.raises(AttributeError, match=r"test_utils.np_symbol is not in mxtape: .*mx\.np"):
+        tu.np_symbol  # noqa: B018
+    assert "np_symbol" not in tu.__all__
 
 
 def test_every_name_is_there():

@@ -17,6 +17,7 @@ ROWS = [
     row
     for row in all_rows()
     if core.has_batch_rule(row.op)
+    and not row.stypes  # refused
     and row.op not in RANDOM
     and row.params.get("mode") != "raise"  # refused, below
 ]

@@ -182,6 +182,7 @@ const BatchRules rules{
     {"take", take},
     {"_backward_take", take_gradient},
     {"Embedding", embedding},
+    {"_contrib_SparseEmbedding", embedding},
     {"pick", pick},
     {"batch_take", batch::merge_leading},
     {"gather_nd", gather_nd},

@@ -1,3 +1,5 @@
+#include "ops/indexing/take.h"
+
 #include <algorithm>
 
 #include "op/declare.h"
@@ -8,38 +10,38 @@
 
 // Operators that look elements up along one axis.
 namespace mxtape {
+
+namespace fn {
+const Op<TakeParams> take{"take"};
+const Op<TakeGradParams> take_grad{"_backward_take"}, take_grad_rows{"_backward_take_rows"};
+}  // namespace fn
+
+Shape taken_shape(const Shape& a, const Shape& indices, int axis) {
+  Ints shape(a.begin(), a.begin() + axis);
+  shape.insert(shape.end(), indices.begin(), indices.end());
+  shape.insert(shape.end(), a.begin() + axis + 1, a.end());
+  return Shape(shape);
+}
+
 namespace {
 
-const Choices kTakeModes = {"clip", "raise", "wrap"};
+void expect_not_empty(const InferCall& call, const Shape& shape, int axis, const Shape& indices) {
+  call.expect(shape[axis] > 0 || indices.size() == 0, "axis ", axis, " has no elements to look up");
+}
 
-struct TakeParams {
-  int64_t axis = 0;
-  IndexMode mode = IndexMode::kClip;
-  template <class V>
-  void visit(V& v) {
-    v("axis", axis, "The axis to look up along.");
-    v("mode", mode,
-      "What an index out of range does: clip to the nearest end, wrap around, or raise an error. "
-      "NaN counts as 0, or raises one.",
-      kTakeModes);
-  }
-};
-const fn::Op<TakeParams> take_op{"take"};
+}  // namespace
 
-// The gradient of a lookup along `axis`: an array of `shape` with the heads added to the rows they
-// were taken from.
-struct TakeGradParams {
-  Ints shape;
-  int64_t axis = 0;
-  IndexMode mode = IndexMode::kClip;
-  template <class V>
-  void visit(V& v) {
-    v.required("shape", shape, "Shape of the array that was looked up in.");
-    v("axis", axis, "As in take.");
-    v("mode", mode, "As in take.", kTakeModes);
-  }
-};
-const fn::Op<TakeGradParams> take_grad{"_backward_take"};
+void infer_take_grad(InferCall& call) {
+  const auto& p = call.params<TakeGradParams>();
+  const Shape shape(p.shape);
+  const int axis = normalize_axis(p.axis, shape.ndim(), call.name());
+  expect_not_empty(call, shape, axis, call.shape(1));
+  call.expect(call.shape(0) == taken_shape(shape, call.shape(1), axis),
+              "data must have the shape of what was taken");
+  call.output(0, shape, call.dtype(0));
+}
+
+namespace {
 
 struct PickParams {
   std::optional<int64_t> axis = -1;
@@ -64,7 +66,7 @@ struct EmbeddingParams {
     v.required("input_dim", input_dim, "Number of rows of weight.");
     v.required("output_dim", output_dim, "Number of its columns.");
     v("dtype", dtype, "Accepted for compatibility: the result has the dtype of weight.");
-    v("sparse_grad", sparse_grad, "Accepted for compatibility: gradients are dense.");
+    v("sparse_grad", sparse_grad, "Whether the gradient of weight is row_sparse.");
   }
 };
 
@@ -81,17 +83,6 @@ struct OneHotParams {
     v("dtype", dtype, "Data type of the result.");
   }
 };
-
-Shape taken_shape(const Shape& a, const Shape& indices, int axis) {
-  Ints shape(a.begin(), a.begin() + axis);
-  shape.insert(shape.end(), indices.begin(), indices.end());
-  shape.insert(shape.end(), a.begin() + axis + 1, a.end());
-  return Shape(shape);
-}
-
-void expect_not_empty(const InferCall& call, const Shape& shape, int axis, const Shape& indices) {
-  call.expect(shape[axis] > 0 || indices.size() == 0, "axis ", axis, " has no elements to look up");
-}
 
 OP(take)
     .inputs("a", "indices")
@@ -119,8 +110,8 @@ OP(take)
     .vjp([](Vjp& v) {
       const auto& p = v.params<TakeParams>();
       const Shape a = v.input_shape(0);
-      v.grad(0, take_grad(v.head(), v.input(1),
-                          TakeGradParams{Ints(a.begin(), a.end()), p.axis, p.mode}));
+      v.grad(0, fn::take_grad(v.head(), v.input(1),
+                              TakeGradParams{Ints(a.begin(), a.end()), p.axis, p.mode}));
     })
     .linear(0)
     .method()
@@ -140,15 +131,7 @@ OP(take)
 OP(_backward_take)
     .inputs("data", "indices")
     .params<TakeGradParams>()
-    .infer([](InferCall& call) {
-      const auto& p = call.params<TakeGradParams>();
-      const Shape shape(p.shape);
-      const int axis = normalize_axis(p.axis, shape.ndim(), call.name());
-      expect_not_empty(call, shape, axis, call.shape(1));
-      call.expect(call.shape(0) == taken_shape(shape, call.shape(1), axis),
-                  "data must have the shape of what was taken");
-      call.output(0, shape, call.dtype(0));
-    })
+    .infer(infer_take_grad)
     .kernel([](const KernelCall& call) {
       const auto& p = call.params<TakeGradParams>();
       const Shape& shape = call.out().shape();
@@ -160,44 +143,76 @@ OP(_backward_take)
     .keep_inputs({Keep::kNothing, Keep::kData})
     .vjp([](Vjp& v) {
       const auto& p = v.params<TakeGradParams>();
-      v.grad(0, take_op(v.head(), v.input(1), TakeParams{p.axis, p.mode}));
+      v.grad(0, fn::take(v.head(), v.input(1), TakeParams{p.axis, p.mode}));
     })
     .doc("Zeros of the given shape, with slices of data added at the indices along an axis.");
 
+// The rows of a weight that may be sparse (ops/sparse/lookup.cpp).
+void infer_embedding(InferCall& call) {
+  const auto& p = call.params<EmbeddingParams>();
+  call.expect(p.input_dim > 0 && p.output_dim > 0, "input_dim and output_dim must be positive");
+  call.require(1, Shape{p.input_dim, p.output_dim}, ", (input_dim, output_dim)");
+  call.fill(1, p.dtype);
+  const Shape& data = call.partial_shape(0);
+  Ints shape(data.begin(), data.end());
+  shape.push_back(p.output_dim);
+  call.output(0, Shape(shape), call.dtype(1));
+}
+
+void run_embedding(const KernelCall& call) {
+  const NDArray& weight = call.in(1);
+  const NDArray positions =
+      index_positions(call.in(0), weight.shape()[0], IndexMode::kClip, call.name());
+  gather_rows(weight, AxisView(weight.shape(), 0), positions, call.out());
+}
+
+void embedding_gradient(Vjp& v, const fn::Op<TakeGradParams>& gradient) {
+  const Shape weight = v.input_shape(1);
+  v.grad(1, gradient(v.head(), v.input(0),
+                     TakeGradParams{Ints(weight.begin(), weight.end()), 0, IndexMode::kClip}));
+}
+
 OP(Embedding)
-    .alias("_contrib_SparseEmbedding")
     .inputs("data", "weight")
     .params<EmbeddingParams>()
-    .infer([](InferCall& call) {
-      const auto& p = call.params<EmbeddingParams>();
-      call.expect(p.input_dim > 0 && p.output_dim > 0, "input_dim and output_dim must be positive");
-      call.require(1, Shape{p.input_dim, p.output_dim}, ", (input_dim, output_dim)");
-      call.fill(1, p.dtype);
-      const Shape& data = call.partial_shape(0);
-      Ints shape(data.begin(), data.end());
-      shape.push_back(p.output_dim);
-      call.output(0, Shape(shape), call.dtype(1));
-    })
+    .infer(infer_embedding)
     .any_dtype()
-    .kernel([](const KernelCall& call) {
-      const NDArray& weight = call.in(1);
-      const NDArray positions =
-          index_positions(call.in(0), weight.shape()[0], IndexMode::kClip, call.name());
-      gather_rows(weight, AxisView(weight.shape(), 0), positions, call.out());
-    })
+    .kernel(run_embedding)
     .no_grad_inputs(0)
     .keep_inputs({Keep::kData, Keep::kShape})
     .vjp([](Vjp& v) {
-      const Shape weight = v.input_shape(1);
-      v.grad(1, take_grad(v.head(), v.input(0),
-                          TakeGradParams{Ints(weight.begin(), weight.end()), 0, IndexMode::kClip}));
+      const bool sparse = v.params<EmbeddingParams>().sparse_grad;
+      embedding_gradient(v, sparse ? fn::take_grad_rows : fn::take_grad);
     })
-    .doc("The rows of weight that the indices in data name, clipped to its rows; NaN counts as 0.")
+    .doc(
+        "The rows of weight that the indices in data name, clipped to its rows; NaN counts as 0. "
+        "With sparse_grad the gradient of weight is row_sparse: the rows that were named. Of a "
+        "row_sparse weight an index out of range is an error.")
     .example(R"(
 >>> weight = mx.nd.array([[0, 1], [10, 11], [20, 21]])
 >>> indices = mx.nd.array([2, 0])
 >>> mx.nd.Embedding(indices, weight, input_dim=3, output_dim=2).asnumpy().tolist()
 [[20.0, 21.0], [0.0, 1.0]]
+)");
+
+OP(_contrib_SparseEmbedding)
+    .inputs("data", "weight")
+    .params<EmbeddingParams>()
+    .infer(infer_embedding)
+    .any_dtype()
+    .kernel(run_embedding)
+    .no_grad_inputs(0)
+    .keep_inputs({Keep::kData, Keep::kShape})
+    .vjp([](Vjp& v) { embedding_gradient(v, fn::take_grad_rows); })
+    .doc("Embedding with a row_sparse gradient, whatever sparse_grad says.")
+    .example(R"(
+>>> weight = mx.nd.array([[0, 1], [10, 11], [20, 21]])
+>>> weight.attach_grad(stype="row_sparse")
+>>> with mx.autograd.record():
+...     y = mx.nd.contrib.SparseEmbedding(mx.nd.array([2, 2]), weight, input_dim=3, output_dim=2)
+>>> y.backward()
+>>> weight.grad.indices.asnumpy().tolist(), weight.grad.data.asnumpy().tolist()
+([2], [[2.0, 2.0]])
 )");
 
 // The shape of one element for each row along `axis`.

@@ -6,11 +6,16 @@
 namespace mxtape {
 namespace {
 
+bool any_sparse(const InferCall& call) {
+  return call.storage(0) > StorageType::kDense || call.storage(1) > StorageType::kDense;
+}
+
 void check_call(const InferCall& call, const DotParams& p) {
   call.expect_floating(0);
   call.expect_same_dtype();
-  call.expect(p.forward_stype == ResultStorage::kNone || p.forward_stype == ResultStorage::kDefault,
-              "sparse results are not supported; use forward_stype='default'");
+  call.expect(p.forward_stype == ResultStorage::kNone ||
+                  p.forward_stype == ResultStorage::kDefault || any_sparse(call),
+              "the product of dense arrays is dense; use tostype() to convert it");
 }
 
 // The matrices that `dot` multiplies: of lhs the last axis is summed over and the others are rows,
@@ -30,6 +35,9 @@ void infer_dot(InferCall& call) {
   call.expect(lhs.ndim() > 0 && rhs.ndim() > 0, "arrays without axes cannot be multiplied");
   call.expect(lhs.ndim() > 1 || rhs.ndim() > 1 || !(p.transpose_a || p.transpose_b),
               "vectors cannot be transposed");
+  const bool any_csr = call.storage(0) == StorageType::kCsr || call.storage(1) == StorageType::kCsr;
+  call.expect(!any_csr || (lhs.ndim() == 2 && rhs.ndim() == 2),
+              "a csr array is multiplied by a matrix only");
   const DotSizes s = dot_sizes(lhs, rhs, p);
   call.expect(s.k == s.rhs_k, "lhs has ", s.k, " elements along the axis that is summed over, rhs ",
               s.rhs_k);
@@ -60,11 +68,13 @@ void run_dot(const KernelCall& call) {
 }
 
 // Gradients of c = op(a) op(b) for matrices, or batches of them, in the storage order of a and b.
-// `multiply` is dot or batch_dot.
+// `multiply` is dot or batch_dot. What is multiplied by a csr matrix on the right has a dense
+// gradient.
 NDArray grad_a(const fn::Op<DotParams>& multiply, const NDArray& g, const NDArray& b,
                const DotParams& p) {
-  if (p.transpose_a) return multiply(b, g, DotParams{p.transpose_b, true});
-  return multiply(g, b, DotParams{false, !p.transpose_b});
+  const ResultStorage dense = is_sparse(b) ? ResultStorage::kDefault : ResultStorage::kNone;
+  if (p.transpose_a) return multiply(b, g, DotParams{p.transpose_b, true, dense});
+  return multiply(g, b, DotParams{false, !p.transpose_b, dense});
 }
 NDArray grad_b(const fn::Op<DotParams>& multiply, const NDArray& g, const NDArray& a,
                const DotParams& p) {

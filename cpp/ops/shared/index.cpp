@@ -41,18 +41,20 @@ int64_t row_grain(int64_t inner) {
   return std::max<int64_t>(1, kGrain / std::max<int64_t>(1, inner));
 }
 
-// Adds up rows `order[begin..end)` of `from` into one row.
+// Adds up the rows of `from` that the entries name into one row.
 template <class T>
-void add_rows(const T* from, const int64_t* order, int64_t begin, int64_t end, int64_t inner,
-              T* to) {
+void add_rows(const T* from, std::span<const Keyed<uint32_t>> entries, int64_t inner, T* to) {
+  const auto row_of = [=](const Keyed<uint32_t>& entry) {
+    return from + int64_t{entry.payload} * inner;
+  };
   constexpr int64_t kWidth = 256;
   if constexpr (std::is_same_v<T, float16>) {
     float sum[kWidth];
     for (int64_t column = 0; column < inner; column += kWidth) {
       const int64_t width = std::min(kWidth, inner - column);
       std::fill(sum, sum + width, 0.0f);
-      for (int64_t k = begin; k < end; ++k) {
-        const T* row = from + order[k] * inner + column;
+      for (const auto& entry : entries) {
+        const T* row = row_of(entry) + column;
         for (int64_t i = 0; i < width; ++i) sum[i] += static_cast<float>(row[i]);
       }
       for (int64_t i = 0; i < width; ++i) to[column + i] = static_cast<T>(sum[i]);
@@ -61,22 +63,20 @@ void add_rows(const T* from, const int64_t* order, int64_t begin, int64_t end, i
   }
   if constexpr (std::is_same_v<T, float>) {
     // Of two, the sum is rounded once anyhow.
-    if (end - begin > 2) {
+    if (entries.size() > 2) {
       double sum[kWidth];
       for (int64_t column = 0; column < inner; column += kWidth) {
         const int64_t width = std::min(kWidth, inner - column);
         std::fill(sum, sum + width, 0.0);
-        for (int64_t k = begin; k < end; ++k) {
-          add_row(from + order[k] * inner + column, width, sum);
-        }
+        for (const auto& entry : entries) add_row(row_of(entry) + column, width, sum);
         for (int64_t i = 0; i < width; ++i) to[column + i] = static_cast<float>(sum[i]);
       }
       return;
     }
   }
-  std::copy_n(from + order[begin] * inner, inner, to);
-  for (int64_t k = begin + 1; k < end; ++k) {
-    const T* row = from + order[k] * inner;
+  std::copy_n(row_of(entries[0]), inner, to);
+  for (const auto& entry : entries.subspan(1)) {
+    const T* row = row_of(entry);
     for (int64_t i = 0; i < inner; ++i) {
       if constexpr (std::is_same_v<T, bool>) {
         to[i] = to[i] || row[i];
@@ -85,24 +85,6 @@ void add_rows(const T* from, const int64_t* order, int64_t begin, int64_t end, i
       }
     }
   }
-}
-
-// 0..n-1 ordered by position, equal ones in their order.
-std::vector<int64_t> order_by_position(const int64_t* positions, int64_t n, int64_t extent) {
-  std::vector<int64_t> order(static_cast<size_t>(n));
-  if (extent / 16 > n) {
-    std::iota(order.begin(), order.end(), 0);
-    std::stable_sort(order.begin(), order.end(),
-                     [&](int64_t a, int64_t b) { return positions[a] < positions[b]; });
-    return order;
-  }
-  std::vector<int64_t> next(static_cast<size_t>(extent) + 1);
-  for (int64_t k = 0; k < n; ++k) ++next[static_cast<size_t>(positions[k]) + 1];
-  std::partial_sum(next.begin(), next.end(), next.begin());
-  for (int64_t k = 0; k < n; ++k) {
-    order[static_cast<size_t>(next[static_cast<size_t>(positions[k])]++)] = k;
-  }
-  return order;
 }
 
 // Calls f(i, offset) for each of the positions, with the offset of the element that position i
@@ -245,31 +227,44 @@ void gather_rows(const NDArray& from, const AxisView& view, const NDArray& posit
   });
 }
 
+Groups<uint32_t> group_positions(const NDArray& positions, int64_t extent) {
+  const int64_t* at = positions.data<int64_t>();
+  return group_by_key<uint32_t>(positions.size(), extent,
+                                [=](int64_t begin, int64_t end, auto put) {
+                                  for (int64_t k = begin; k < end; ++k) {
+                                    put(at[k], static_cast<uint32_t>(k));
+                                  }
+                                });
+}
+
+void add_grouped_rows(const NDArray& from, const Groups<uint32_t>& groups, const NDArray& to) {
+  const int64_t inner = to.shape().product(1, to.ndim()), *starts = groups.start();
+  dispatch(from.dtype(), [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    groups.for_each_piece(row_grain(inner), [&](int64_t begin, int64_t end) {
+      for (int64_t g = begin; g < end; ++g) {
+        add_rows(from.data<T>(), {groups.entries() + starts[g], groups.entries() + starts[g + 1]},
+                 inner, to.data<T>() + g * inner);
+      }
+    });
+  });
+}
+
 void scatter_add_rows(const NDArray& from, const NDArray& positions, const NDArray& to,
                       const AxisView& view) {
   const int64_t count = positions.size(), inner = view.inner;
   fill_zero(to);
   if (from.size() == 0 || to.size() == 0) return;
-  const int64_t* at = positions.data<int64_t>();
-  const std::vector<int64_t> order = order_by_position(at, count, view.n);
-  // Where runs of one position start, and the end.
-  std::vector<int64_t> starts;
-  for (int64_t k = 0; k < count; ++k) {
-    if (k == 0 || at[order[static_cast<size_t>(k)]] != at[order[static_cast<size_t>(k) - 1]]) {
-      starts.push_back(k);
-    }
-  }
-  const auto runs = static_cast<int64_t>(starts.size());
-  starts.push_back(count);
+  const Groups<uint32_t> groups = group_positions(positions, view.n);
+  const int64_t runs = groups.count(), *starts = groups.start(), *keys = groups.key();
   dispatch(from.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     parallel_for(view.outer * runs, row_grain(inner), [&](int64_t begin, int64_t end) {
       for (int64_t task = begin; task < end; ++task) {
-        const int64_t table = task / runs;
-        const auto run = static_cast<size_t>(task % runs);
-        const int64_t position = at[order[static_cast<size_t>(starts[run])]];
-        add_rows(from.data<T>() + table * count * inner, order.data(), starts[run], starts[run + 1],
-                 inner, to.data<T>() + (table * view.n + position) * inner);
+        const int64_t table = task / runs, run = task % runs;
+        add_rows(from.data<T>() + table * count * inner,
+                 {groups.entries() + starts[run], groups.entries() + starts[run + 1]}, inner,
+                 to.data<T>() + (table * view.n + keys[run]) * inner);
       }
     });
   });

@@ -6,6 +6,7 @@
 #include "core/ndarray.h"
 #include "op/functional.h"
 #include "ops/shared/axis_view.h"
+#include "ops/shared/grouping.h"
 
 // What operators that look up by index share. Positions are int64 row numbers within range: the
 // values of an index array, of any dtype, after its mode was applied.
@@ -39,6 +40,10 @@ void gather_rows(const NDArray& from, const AxisView& view, const NDArray& posit
 // count.
 void scatter_add_rows(const NDArray& from, const NDArray& positions, const NDArray& to,
                       const AxisView& view);
+// The numbers 0, 1, ... of positions below `extent`, by position.
+Groups<uint32_t> group_positions(const NDArray& positions, int64_t extent);
+// to[g] = the sum of the rows of `from` that group g has, in the same order.
+void add_grouped_rows(const NDArray& from, const Groups<uint32_t>& groups, const NDArray& to);
 // to[positions[k]] = from[k]; the last k wins where positions are the same.
 void scatter_rows(const NDArray& from, const NDArray& positions, const NDArray& to,
                   const AxisView& view);

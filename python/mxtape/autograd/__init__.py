@@ -368,6 +368,9 @@ class Function:
     MXNetError: ``backward`` computes them again, or says ``nd.BlockGrad(...)`` of constants. A
     sweep inside ``backward`` is one too, unless it has ``create_graph=True``.
 
+    Inputs, outputs and the gradients that ``backward`` returns may be sparse; the gradients that it
+    gets are dense.
+
     The recorded graph keeps the object and its outputs, until a backward pass has used them. What
     ``backward`` raises keeps its type and gets a note: the class, the inputs' shapes and the line
     of the call. A gradient of another number, shape or dtype is an MXNetError.
@@ -457,13 +460,17 @@ class Function:
                     array = reference()
                     if array is not None and not _core.on_tape(array):
                         hang(array, _core.set_kept, outputs[0])
-            grads = self.backward(*output_grads)
+            grads = self.backward(*self._received(output_grads))
         finally:
             for array, before in reversed(hung):
                 _core.set_edge(array, before)
         if isinstance(grads, NDArray) or grads is None:
             return [grads]
         return self._checked("backward", grads)
+
+    def _received(self, output_grads):
+        """The head gradients that backward gets: as in MXNet, dense ones."""
+        return [g.tostype("default") if _core.is_sparse(g) else g for g in output_grads]
 
     def _checked(self, method, values):
         """What a method returned, as a list of arrays; `backward` may return None for some."""

@@ -68,9 +68,10 @@ class Parameter:
         Whether :meth:`initialize` waits for an unknown shape, where it would raise otherwise.
     differentiable : bool, default True
         False for states that have no gradient, whatever `grad_req` says.
-    stype, grad_stype : str, default 'default'
-        Storage types of the values and of the gradient. Values are an error with another than
-        'default'; gradients are dense with any.
+    stype, grad_stype : {'default', 'row_sparse', 'csr'}
+        Storage types of the values and of the gradient. Values that are 'row_sparse' are for
+        matrices of which a step uses few rows: a :class:`mxtape.gluon.Trainer` has all rows in its
+        store, and :meth:`row_sparse_data` fetches some.
 
     Attributes
     ----------
@@ -228,7 +229,7 @@ class Parameter:
 
     @property
     def grad_stype(self):
-        """The storage type that was asked for the gradient, which is dense."""
+        """The storage type of the gradient."""
         return self._grad_stype
 
     def var(self):
@@ -281,9 +282,9 @@ class Parameter:
             )
             return
         contexts = [check_context(c, f"Parameter {self.name}") for c in _context_list(ctx)]
-        if self._stype != "default":
-            raise MXNetError(
-                f"Parameter {self.name}: values of storage type {self._stype!r} are not supported"
+        if self._stype == "csr":
+            raise ValueError(
+                f"Parameter {self.name}: values of storage type 'csr' have no initial values"
             )
         if init is None:
             init = default_init if self.init is None else self.init
@@ -325,6 +326,8 @@ class Parameter:
     def _init_impl(self, data, ctx_list):
         """Puts a copy of the values on each context."""
         self._ctx_list = list(ctx_list)
+        if data.stype != self._stype:
+            data = _in_storage(data, self._stype)
         self._data = [data.copyto(ctx) for ctx in self._ctx_list]
         self._init_grad()
 
@@ -333,8 +336,15 @@ class Parameter:
         if self.grad_req == "null":
             self._grad = None
             return
-        self._grad = [ndarray.zeros(x.shape, dtype=x.dtype, ctx=x.context) for x in self._data]
+        self._grad = [self._zeros_like(x) for x in self._data]
         self._mark()
+
+    def _zeros_like(self, array):
+        if self._grad_stype == "default":
+            return ndarray.zeros(array.shape, dtype=array.dtype, ctx=array.context)
+        return ndarray.sparse.zeros(
+            self._grad_stype, array.shape, dtype=array.dtype, ctx=array.context
+        )
 
     def _mark(self):
         autograd.mark_variables(self._data, self._grad, self.grad_req)
@@ -423,13 +433,27 @@ class Parameter:
         DeferredInitializationError
             The parameter waits for its shape.
         RuntimeError
-            The parameter has not been initialized, or not on this context.
+            The parameter has not been initialized, or not on this context; or its storage type is
+            'row_sparse': see :meth:`row_sparse_data`.
         """
+        self._check_dense("data")
         return self._check_and_get(self._data, ctx)
 
     def list_data(self):
         """The values on all contexts, in the order of :meth:`list_ctx`."""
+        self._check_dense("list_data")
+        return self._list_arrays()
+
+    def _list_arrays(self):
+        """The arrays of all contexts, whatever their storage type."""
         return self._check_and_get(self._data, list)
+
+    def _check_dense(self, method):
+        if self._stype != "default":
+            raise RuntimeError(
+                f"Parameter {self.name}: {method}() is for storage type 'default', and this one "
+                f"has {self._stype!r}; use row_sparse_data(row_id)"
+            )
 
     def grad(self, ctx=None) -> ndarray.NDArray:
         """The gradient on one context; the parameter and the errors are as of :meth:`data`."""
@@ -501,8 +525,21 @@ class Parameter:
 
     def _reduce(self):
         """The mean of the values on all contexts, as an array on the CPU."""
+        if self._stype == "row_sparse":
+            return self._whole()
         copies = [array.as_in_context(cpu()) for array in self.list_data()]
         return ndarray.add_n(*copies) / len(copies) if len(copies) > 1 else copies[0].copy()
+
+    def _whole(self):
+        """All rows of row_sparse values, as the store of the Trainer has them."""
+        arrays = self._list_arrays()
+        whole = ndarray.sparse.zeros("row_sparse", arrays[0].shape, dtype=arrays[0].dtype)
+        if self._trainer is None:
+            # Without a Trainer nobody has fetched rows: what there is, is all.
+            arrays[0].copyto(whole)
+        else:
+            self._trainer._row_sparse_pull(self, [whole], None, full_idx=True)
+        return whole
 
     def zero_grad(self) -> None:
         """Fills the gradients with zeros; they have no effect where `grad_req` is 'null'."""
@@ -521,34 +558,78 @@ class Parameter:
                 self._grad = [array.astype(dtype) for array in self._grad]
                 self._mark()
 
-    # ---- what sparse arrays and trainers need
+    # ---- some rows of the values
 
-    def row_sparse_data(self, row_id):
-        """Some rows of values of storage type 'row_sparse', which is not supported.
+    def row_sparse_data(self, row_id) -> ndarray.NDArray:
+        """Some rows of values of storage type 'row_sparse', on the context of `row_id`.
+
+        The rows come from the store of the parameter's Trainer, which has all of them. The array is
+        the parameter's own, so that gradients reach it; it has these rows until the next call.
+
+        Parameters
+        ----------
+        row_id : NDArray
+            Numbers of rows, of any shape, in any order; some may be there several times.
+
+        Returns
+        -------
+        RowSparseNDArray
 
         Raises
         ------
         RuntimeError
-            The storage type is 'default': :meth:`data` has the values.
+            The storage type is another, no Trainer was made with the parameter, or it has not been
+            initialized on the context.
+        MXNetError
+            There is no such row.
+
+        Examples
+        --------
+        >>> import mxtape as mx
+        >>> weight = mx.gluon.Parameter("w", shape=(9, 2), init="ones", stype="row_sparse")
+        >>> weight.initialize()
+        >>> trainer = mx.gluon.Trainer([weight], "sgd")
+        >>> weight.row_sparse_data(mx.nd.array([7, 3])).indices.asnumpy().tolist()
+        [3, 7]
         """
-        self._refuse_rows("row_sparse_data", "data")
+        self._check_row_sparse("row_sparse_data", "data", row_id)
+        array = self._check_and_get(self._data, row_id.context)
+        self._trainer._row_sparse_pull(self, [array], row_id)
+        return array
 
     def list_row_sparse_data(self, row_id):
-        """As :meth:`row_sparse_data`, for all contexts."""
-        self._refuse_rows("list_row_sparse_data", "list_data")
+        """As :meth:`row_sparse_data`, the same rows on all contexts."""
+        self._check_row_sparse("list_row_sparse_data", "list_data", row_id)
+        arrays = self._list_arrays()
+        self._trainer._row_sparse_pull(self, arrays, row_id)
+        return arrays
 
-    def _refuse_rows(self, method, instead):
-        if self._stype == "row_sparse":
-            raise MXNetError(
-                f"Parameter {self.name}: {method}: storage type 'row_sparse' is not supported"
+    def _check_row_sparse(self, method, instead, row_id):
+        if self._stype != "row_sparse":
+            raise RuntimeError(
+                f"Parameter {self.name}: {method} is for storage type 'row_sparse', and this one "
+                f"has {self._stype!r}; use {instead}()"
             )
-        raise RuntimeError(
-            f"Parameter {self.name}: {method} is for storage type 'row_sparse', and this one has "
-            f"{self._stype!r}; use {instead}()"
-        )
+        if not isinstance(row_id, ndarray.NDArray):
+            raise TypeError(
+                f"Parameter {self.name}: row_id must be an NDArray, got {type(row_id).__name__}"
+            )
+        if self._trainer is None:
+            raise RuntimeError(
+                f"Parameter {self.name}: row_sparse values are in the store of a Trainer, and none "
+                "was made with this parameter"
+            )
 
     def _set_trainer(self, trainer):
         self._trainer = trainer
+
+
+def _in_storage(data, stype):
+    """Values in a storage type; of dense ones, row_sparse has all rows, also those of zeros."""
+    if data.stype != "default" or stype != "row_sparse":
+        return data.tostype(stype)
+    rows = ndarray.arange(data.shape[0], dtype="int64")
+    return ndarray.sparse.row_sparse_array((data, rows), shape=data.shape)
 
 
 class Constant(Parameter):

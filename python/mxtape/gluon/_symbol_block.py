@@ -21,6 +21,11 @@ class SymbolBlock(HybridBlock):
     params : ParameterDict, optional
         Where the block looks for its parameters before it makes them.
 
+    Raises
+    ------
+    AssertionError
+        An input is no variable, or the storage type of a parameter is 'row_sparse'.
+
     Examples
     --------
     >>> import mxtape as mx
@@ -52,9 +57,15 @@ class SymbolBlock(HybridBlock):
     def _make_parameters(self, inputs, output):
         states = output.list_auxiliary_states()
         dtypes = _known_dtypes(output)
+        attributes = output.attr_dict()
         for name in [*output.list_arguments(), *states]:
             if name in inputs:
                 continue
+            if attributes.get(name, {}).get("__storage_type__") == "1":
+                raise AssertionError(
+                    f"SymbolBlock: the storage type of the parameter {name!r} is 'row_sparse', "
+                    "which hybrid blocks do not support; use mx.mod.Module"
+                )
             self._params.get(name, allow_deferred_init=True)
             if name in states:
                 self._params[name].grad_req = "null"

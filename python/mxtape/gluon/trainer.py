@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from .. import kvstore as kvstores
 from .. import optimizer as opt
 from .._loader import core as _core
 from .._missing import elsewhere
@@ -18,7 +19,8 @@ class Trainer:
     """Updates parameters with an optimizer.
 
     With parameters on several contexts, or on several machines, it also adds up their gradients.
-    That is the work of a store, ``mx.kv``; with one context in one process there is none.
+    That is the work of a store, ``mx.kv``; with one context in one process there is none, unless
+    there are values of storage type 'row_sparse': the store has all their rows, and updates them.
 
     Parameters
     ----------
@@ -63,18 +65,20 @@ class Trainer:
     ) -> None:
         self._params = _listed(params)
         self._param2idx = {param.name: index for index, param in enumerate(self._params)}
-        # Programs read these two: sparse arrays are not supported.
-        self._contains_sparse_weight = self._contains_sparse_grad = False
+        self._contains_sparse_weight = any(param.stype != "default" for param in self._params)
+        self._contains_sparse_grad = any(param.grad_stype != "default" for param in self._params)
         self._compression_params = compression_params
         self._contexts = self._check_contexts()
         self._watched: list = []
         self._init_optimizer(optimizer, optimizer_params)
         self._scale = self._optimizer.rescale_grad
         self._kvstore_params = {"kvstore": kvstore, "update_on_kvstore": update_on_kvstore}
+        self._kvstore: Any = None
         self._reset_kvstore()
         for param in self._params:
             if param._trainer is not None:
                 param._trainer._unwatch()
+                param._trainer._give_back(param)
             param._set_trainer(self)
 
     def _check_contexts(self):
@@ -111,19 +115,46 @@ class Trainer:
     def _reset_kvstore(self):
         """Forgets the store; the next step makes it again."""
         self._unwatch()
+        for param in self._params:
+            self._give_back(param)
         self._kv_initialized = False
-        self._kvstore: Any = None
+        self._kvstore = None
         self._distributed = None
         self._update_on_kvstore = None
         self._params_to_init = list(self._params)
 
+    def _give_back(self, param):
+        """Copies all rows to a row_sparse parameter, which has those of the last call only."""
+        if self._kvstore is None or param.stype == "default" or param in self._params_to_init:
+            return
+        whole = param._whole()
+        for array in param._list_arrays():
+            whole.copyto(array)
+
+    def _create_store(self):
+        """The store, or None, and whether it should update."""
+        name, wanted = self._kvstore_params["kvstore"], self._kvstore_params["update_on_kvstore"]
+        if self._contains_sparse_weight:
+            if not isinstance(name, (str, KVStore)):
+                raise TypeError(
+                    "Trainer: values of storage type 'row_sparse' need a store: kvstore must be a "
+                    f"KVStore or str, got {name!r}"
+                )
+            if wanted is False:
+                raise ValueError(
+                    "Trainer: the store updates values of storage type 'row_sparse': "
+                    "update_on_kvstore must not be False"
+                )
+            return (kvstores.create(name) if isinstance(name, str) else name), True
+        known = {p.name: p.list_data()[0] for p in self._params if not p._deferred_init}
+        store, on_store = _create_kvstore(name, len(self._contexts), known)
+        # So that list_grad() has the sums, as with MXNet.
+        return store, on_store and not self._contains_sparse_grad
+
     def _init_kvstore(self):
         """Makes the store, where one is needed, and decides who updates."""
         wanted = self._kvstore_params["update_on_kvstore"]
-        known = {p.name: p.list_data()[0] for p in self._params if not p._deferred_init}
-        store, on_store = _create_kvstore(
-            self._kvstore_params["kvstore"], len(self._contexts), known
-        )
+        store, on_store = self._create_store()
         if store is not None:
             able = store.is_capable("optimizer")
             if wanted and not able:
@@ -133,7 +164,7 @@ class Trainer:
                 )
             # Each process would decide for itself whether its gradients have overflowed.
             apart = "dist" in store.type and hasattr(self, "_amp_loss_scaler")
-            if wanted and apart:
+            if apart and (wanted or self._contains_sparse_weight):
                 raise ValueError(
                     f"Trainer: mixed precision over a store of type {store.type!r} needs "
                     "update_on_kvstore=False"
@@ -157,9 +188,10 @@ class Trainer:
         store = self._kvstore
         if store is not None and ready:
             keys = [self._param2idx[param.name] for param in ready]
-            arrays = [param.list_data() for param in ready]
+            arrays = [param._list_arrays() for param in ready]
             if isinstance(store, KVStore):
-                store.broadcast(keys, [copies[0] for copies in arrays], arrays)
+                store.init(keys, [copies[0] for copies in arrays])
+                self._pull(keys, arrays)
                 if self._distributed and len(self._contexts) == 1:
                     self._join_store(keys, [copies[0] for copies in arrays])
             else:
@@ -171,10 +203,12 @@ class Trainer:
         """Over processes: one memory for weights and values, sums while backward still runs."""
         store = self._kvstore
         if self._update_on_kvstore:
-            store._share(keys, arrays)
+            dense = [(k, array) for k, array in zip(keys, arrays) if array.stype == "default"]
+            store._share([k for k, _ in dense], [array for _, array in dense])
         if store.sum_during_backward:
             for key, array in zip(keys, arrays):
-                if self._params[key].grad_req == "write":
+                param = self._params[key]
+                if param.grad_req == "write" and param.grad_stype == "default":
                     self._watched.append(store._watch(key, array))
 
     def _unwatch(self):
@@ -321,25 +355,34 @@ class Trainer:
             return
         trained = [(i, p) for i, p in enumerate(self._params) if p.grad_req != "null"]
         if isinstance(store, KVStore):
-            grads = [param.list_grad() for _, param in trained]
-            datas = [param.list_data() for _, param in trained] if self._update_on_kvstore else None
-            store.pushpull([i for i, _ in trained], grads, out=datas)
+            keys, grads = [i for i, _ in trained], [param.list_grad() for _, param in trained]
+            store.push(keys, grads)
+            if self._update_on_kvstore:
+                self._pull(keys, [param._list_arrays() for _, param in trained])
+            else:
+                store.pull(keys, grads, ignore_sparse=False)
             return
         # A store of the program's own need not know lists of keys.
         for i, param in trained:
             out = param.list_data() if self._update_on_kvstore else None
             store.pushpull(i, param.list_grad(), out=out, priority=-i)
 
+    def _pull(self, keys, arrays):
+        """Fetches the values of parameters, but the rows that a row_sparse one will need."""
+        dense = [(k, copies) for k, copies in zip(keys, arrays) if copies[0].stype == "default"]
+        if dense:
+            self._kvstore.pull([k for k, _ in dense], [copies for _, copies in dense])
+
     def _check_initialized(self):
         """Whose shape is not known yet is named before others, which are then stale too."""
         for param in self._params_to_init:
             if param.grad_req != "null":
-                param.list_data()
+                param._list_arrays()
 
     def _check_fresh(self):
         for param in self._params:
             if param.grad_req != "null":
-                for data in param.list_data():
+                for data in param._list_arrays():
                     if not _core.fresh_grad(data):
                         _fail_stale(param, data)
 
@@ -377,10 +420,13 @@ class Trainer:
                 _core.set_fresh_grad(weight, False)
 
     def _row_sparse_pull(self, parameter, out, row_id, full_idx=False):
-        raise MXNetError(
-            f"parameter {parameter.name}: row_sparse arrays are not in mxtape yet; data() gives "
-            "all rows"
-        )
+        """Copies rows of a row_sparse parameter from the store to the arrays `out`."""
+        self._prepare()
+        key = self._param2idx[parameter.name]
+        if full_idx:
+            self._kvstore.pull(key, out, priority=-key, ignore_sparse=False)
+        else:
+            self._kvstore.row_sparse_pull(key, out=out, row_ids=row_id, priority=-key)
 
     def save_states(self, fname) -> None:
         """Writes the optimizer with its states, schedule and counts of updates to a file.

@@ -9,6 +9,7 @@ import weakref
 from typing import Any
 
 from .. import _missing, ndarray
+from .._loader import core as _core
 from ..base import MXNetError
 from ..util import is_np_array, is_np_shape  # noqa: F401 (is_np_array is offered)
 
@@ -112,7 +113,7 @@ def clip_global_norm(arrays, max_norm, check_isfinite=True) -> Any:
     Parameters
     ----------
     arrays : list of NDArray
-        On any contexts.
+        On any contexts, of any storage types.
     max_norm : float
     check_isfinite : bool, default True
         Whether to look at the norm, and warn when it is infinite or NaN.
@@ -145,11 +146,16 @@ def clip_global_norm(arrays, max_norm, check_isfinite=True) -> Any:
         )
     scale = ndarray.minimum(max_norm / (norm + 1e-8), 1.0)
     for array in arrays:
-        array *= scale.astype(array.dtype).as_in_context(array.context)
+        factor = scale.astype(array.dtype).as_in_context(array.context)
+        array *= factor if array.stype == "default" else factor.asscalar()
     return total
 
 
 def _sum_of_squares(array):
+    if array.stype != "default":
+        array = (
+            _core.sparse_parts(array)[0] if _core.is_canonical(array) else array.tostype("default")
+        )
     flat = array.reshape((-1,)).astype("float32", copy=False)
     return ndarray.dot(flat, flat).reshape((1,))
 

@@ -9,7 +9,7 @@
 from .. import _missing
 from . import io, utils
 from .arrays import NDArrayIter
-from .files import CSVIter, LibSVMIter, MNISTIter, MXDataIter
+from .files import CSVIter, MNISTIter, MXDataIter
 from .image_det_records import ImageDetRecordIter
 from .image_records import (
     ImageRecordInt8Iter,
@@ -19,6 +19,7 @@ from .image_records import (
     ImageRecordUInt8Iter_v1,
 )
 from .io import DataBatch, DataDesc, DataIter, ResizeIter
+from .libsvm import LibSVMIter
 from .prefetching import PrefetchingIter
 from .utils import _getdata_by_idx, _has_instance, _init_data  # noqa: F401 (programs use them)
 

@@ -16,9 +16,10 @@ class NDArrayIter(DataIter):
 
     Parameters
     ----------
-    data : NDArray, numpy.ndarray, h5py.Dataset, or a list or dict of these
-        The inputs, examples along the first axis. NumPy arrays become float32. A dict names the
-        inputs; those of a list are called after `data_name`.
+    data : NDArray, numpy.ndarray, SciPy matrix, h5py.Dataset, or a list or dict of these
+        The inputs, examples along the first axis. NumPy arrays become float32, SciPy's sparse
+        matrices csr arrays of float32. A dict names the inputs; those of a list are called after
+        `data_name`. Batches of csr arrays are csr, those of row_sparse arrays dense.
     label : optional
         The labels, in the same forms.
     batch_size : int, default 1

@@ -1,4 +1,4 @@
-"""Iterators over files: CSV, LibSVM, MNIST."""
+"""Iterators over files: CSV, MNIST."""
 
 import ast
 import contextlib
@@ -13,19 +13,19 @@ from typing import Any
 import numpy as np
 
 from ..base import MXNetError
-from ..ndarray import array
+from ..ndarray import NDArray, array
 from .io import DataBatch, DataDesc, DataIter
+from .utils import rows
 
 __all__ = [
     "CSVIter",
-    "LibSVMIter",
     "MNISTIter",
     "MXDataIter",
 ]
 
 
 class _Examples:
-    """Examples of a file in their order, by batches.
+    """Examples of a file in their order, by batches: NumPy arrays, or csr arrays.
 
     `last` says what the last batch is, when there are too few examples for it: 'round' begins with
     the first ones again, and the next epoch goes on behind those; 'repeat' fills it up with what
@@ -43,31 +43,34 @@ class _Examples:
         self.pad = 0
 
     def iter_next(self):
-        left = len(self.data) - self.cursor
+        count = self.data.shape[0]
+        left = count - self.cursor
         if left <= 0 or (left < self.batch_size and self.last == "discard"):
             return False
         before = self.index
-        self.index = np.arange(self.cursor, self.cursor + self.batch_size) % len(self.data)
+        self.index = np.arange(self.cursor, self.cursor + self.batch_size) % count
         self.pad = max(self.batch_size - left, 0)
         if self.pad and self.last == "repeat" and before is not None:
             self.index[left:] = before[left:]
         if self.pad and self.last == "round":
-            self.begin = self.pad % len(self.data)
+            self.begin = self.pad % count
         self.cursor += self.batch_size
         return True
 
     def described(self):
         """Shapes and dtypes of data and labels."""
         return [
-            ((self.batch_size, *values.shape[1:]), values.dtype.type)
+            ((self.batch_size, *values.shape[1:]), np.dtype(values.dtype).type)
             for values in (self.data, self.label)
         ]
 
     def _rows(self, values):
         if self.index is None:
             raise MXNetError("there is no batch yet: iter_next() moves to the first one")
-        rows = values[self.index]
-        return array(rows, dtype=rows.dtype)
+        if isinstance(values, NDArray):
+            return rows(values, self.index)
+        taken = values[self.index]
+        return array(taken, dtype=taken.dtype)
 
     def getdata(self):
         return self._rows(self.data)
@@ -80,7 +83,7 @@ class _Examples:
 
 
 class MXDataIter(DataIter):
-    """What :func:`CSVIter`, :func:`MNISTIter`, :func:`ImageRecordIter` and their kin return.
+    """What :func:`CSVIter`, :func:`LibSVMIter`, :func:`ImageRecordIter` and their kin return.
 
     Parameters
     ----------
@@ -295,121 +298,6 @@ def CSVIter(
     label = label.reshape(len(label)) if label_shape == (1,) else label
     last = "round" if _flag(round_batch) else "repeat"
     return MXDataIter(_Examples(data, label, batch_size, last), data_name, label_name)
-
-
-# ---- LibSVM
-
-
-def _read_libsvm(path, shape, dtype):
-    """Labels, one a line, and the pairs of position and number behind them, as dense rows."""
-    if len(shape) != 1:
-        raise MXNetError(f"LibSVMIter: a line is one row; got the shape {shape}")
-    labels, lines = [], []
-    with _opened("LibSVMIter", path) as f:
-        for number, line in enumerate(f, 1):
-            words = line.split(b"#")[0].split()
-            if not words:
-                continue
-            pairs = [word.split(b":") for word in words[1:] if not word.startswith(b"qid:")]
-            try:
-                labels.append(float(words[0].split(b":")[0]))
-                row = [(int(position), float(value)) for position, value in pairs]
-            except ValueError as error:
-                raise MXNetError(f"LibSVMIter: {path}, line {number}: {error}") from error
-            for position, _ in row:
-                if not 0 <= position < shape[0]:
-                    raise MXNetError(
-                        f"LibSVMIter: {path}, line {number}: position {position} of a row of "
-                        f"{shape[0]}; the first is 0"
-                    )
-            lines.append(row)
-    if not lines:
-        raise MXNetError(f"LibSVMIter: {path} is empty")
-    rows = np.zeros((len(lines), shape[0]), dtype)
-    for row, line in zip(rows, lines):
-        for position, value in line:
-            row[position] = value
-    return np.array(labels, dtype), rows
-
-
-def LibSVMIter(
-    *,
-    data_libsvm=None,
-    data_shape=None,
-    label_libsvm=None,
-    label_shape=(1,),
-    num_parts=1,
-    part_index=0,
-    batch_size=None,
-    round_batch=True,
-    dtype=None,
-    data_name="data",
-    label_name="softmax_label",
-    prefetch_buffer=4,
-    ctx=None,
-    **_,
-):
-    """Batches of the lines of a file of sparse rows: ``label position:value position:value ...``.
-
-    The batches are dense, since sparse arrays are not supported yet; MXNet's are ``csr``. The file
-    is read when the iterator is made, and kept in memory as dense rows.
-
-    Parameters
-    ----------
-    data_libsvm : str
-        The file, which may be packed by gzip. Positions begin with 0.
-    data_shape : tuple of int
-        The length of a row, as ``(length,)``.
-    label_libsvm : str, optional
-        A file of the same form whose rows are the labels. By default a label is the number that the
-        line begins with.
-    label_shape : tuple of int, default (1,)
-        The length of such a row.
-    num_parts, part_index : int, default 1 and 0
-        Give only one of several parts of the lines.
-    batch_size : int
-    round_batch : bool, default True
-        If the last batch is not full, fill it up with the first lines, and begin the next epoch
-        behind those. Only True is supported, as in MXNet.
-    dtype : dtype, default 'float32'
-    data_name, label_name : str, default 'data' and 'softmax_label'
-    prefetch_buffer, ctx
-        Accepted, and without effect.
-
-    Raises
-    ------
-    MXNetError
-        When a file cannot be read, or a line of it; for a position beyond the row.
-
-    Examples
-    --------
-    >>> import mxtape as mx
-    >>> import tempfile, os
-    >>> folder = tempfile.TemporaryDirectory()
-    >>> path = os.path.join(folder.name, "data.svm")
-    >>> with open(path, "w") as f:
-    ...     print("1 0:0.5 2:1.5\\n-1 1:2", file=f)
-    >>> batch = mx.io.LibSVMIter(data_libsvm=path, data_shape=(3,), batch_size=2).next()
-    >>> batch.data[0].asnumpy().tolist(), batch.label[0].asnumpy().tolist()
-    ([[0.5, 0.0, 1.5], [0.0, 2.0, 0.0]], [1.0, -1.0])
-    >>> folder.cleanup()
-    """
-    _need("LibSVMIter", data_libsvm=data_libsvm, data_shape=data_shape, batch_size=batch_size)
-    if not _flag(round_batch):
-        raise MXNetError("LibSVMIter: round_batch=False is not supported")
-    batch_size, dtype = _batch_size("LibSVMIter", batch_size), _as(dtype)
-    data_shape = _shape("LibSVMIter", "data_shape", data_shape)
-    label_shape = _shape("LibSVMIter", "label_shape", label_shape)
-    label, data = _read_libsvm(data_libsvm, data_shape, dtype)
-    if label_libsvm not in (None, "NULL"):
-        label = _read_libsvm(label_libsvm, label_shape, dtype)[1]
-        if len(label) != len(data):
-            raise MXNetError(
-                f"LibSVMIter: {data_libsvm} has {len(data)} rows, and {label_libsvm} {len(label)}"
-            )
-    part = _part(len(data), num_parts, part_index)
-    examples = _Examples(data[part], label[part], batch_size, "round")
-    return MXDataIter(examples, data_name, label_name)
 
 
 # ---- MNIST

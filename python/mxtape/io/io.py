@@ -259,7 +259,8 @@ __getattr__ = _borrowed.borrow(
     {
         ".io.arrays": "NDArrayIter",
         ".io.prefetching": "PrefetchingIter",
-        ".io.files": "CSVIter LibSVMIter MNISTIter MXDataIter",
+        ".io.files": "CSVIter MNISTIter MXDataIter",
+        ".io.libsvm": "LibSVMIter",
         ".io.image_det_records": "ImageDetRecordIter",
         ".io.image_records": "ImageRecordInt8Iter ImageRecordIter ImageRecordIter_v1 "
         "ImageRecordUInt8Iter ImageRecordUInt8Iter_v1",

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..ndarray import NDArray, array, concat, slice_axis, take
+from ..ndarray import NDArray, array, concat, slice_axis, sparse, take
 
 __all__: list = []
 
@@ -53,30 +53,35 @@ def _named(data, allow_empty, default_name):
     if isinstance(data, dict):
         return sorted(data.items())
     raise TypeError(
-        f"{default_name} is an NDArray, a numpy.ndarray, an h5py.Dataset, or a list or dict of "
-        f"these; got {type(data).__name__}"
+        f"{default_name} is an NDArray, a numpy.ndarray, a SciPy matrix, an h5py.Dataset, or a "
+        f"list or dict of these; got {type(data).__name__}"
     )
 
 
 def _init_data(data, allow_empty, default_name):
     """Data as a list of (name, NDArray), sorted by name where it was a dict.
 
-    NumPy arrays become float32. Several arrays of a list are called ``_0_data``, ``_1_data`` and so
-    on, after `default_name`. An h5py.Dataset, and what is like it, stays in its file.
+    NumPy arrays and SciPy's sparse ones become float32. Several arrays of a list are called
+    ``_0_data``, ``_1_data`` and so on, after `default_name`. An h5py.Dataset, and what is like it,
+    stays in its file.
     """
     made = []
     for name, x in _named(data, allow_empty, default_name):
-        if hasattr(x, "tocsr"):
-            raise TypeError(f"{name} is sparse; only dense arrays are supported: x.toarray()")
         if not isinstance(x, NDArray):
             try:
-                x = Lazy(x) if _is_lazy(x) else array(x)
+                x = _array_of(x)
             except (TypeError, ValueError) as error:
                 raise TypeError(f"{name}: no array can be made of {type(x).__name__}") from error
         if not x.shape:
             raise TypeError(f"{name}: an array of examples is needed, got one number")
         made.append((name, x))
     return made
+
+
+def _array_of(x):
+    if hasattr(x, "tocsr"):
+        return sparse.array(x.tocsr(), dtype="float32")
+    return Lazy(x) if _is_lazy(x) else array(x)
 
 
 def _has_instance(data, dtype):
@@ -90,10 +95,15 @@ def _getdata_by_idx(data, idx):
 
 
 def rows(x, index):
-    """A copy of rows of an NDArray or a :class:`Lazy`, by their positions or a slice."""
+    """A copy of rows of an NDArray or a :class:`Lazy`, by their positions or a slice.
+
+    Those of a csr array are one, those of a row_sparse array are dense.
+    """
     if isinstance(x, Lazy):
         return x.rows(index)
     if isinstance(index, slice):
+        if x.stype == "csr":
+            return x[index]
         return slice_axis(x, axis=0, begin=index.start, end=index.stop)
     return take(x, array(index, dtype="int64"), axis=0)
 

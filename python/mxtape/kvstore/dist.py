@@ -7,6 +7,7 @@ import weakref
 import numpy as np
 
 from .. import autograd
+from .. import ndarray as nd
 from .. import optimizer as opt
 from .._loader import core as _core
 from ..base import MXNetError
@@ -14,6 +15,7 @@ from . import compression, mpi
 from .ahead import Ahead
 from .buckets import Codes, Pool, Sums, sum_dtype
 from .kvstore import KVStore, _by_key
+from .rows import Rows
 
 __all__ = ["DistKVStore"]
 
@@ -31,7 +33,8 @@ class DistKVStore(KVStore):
     one's own affair once the others have pulled too. Where the calls differ, or a process ends, the
     others end with a message.
 
-    :meth:`push` does not wait for the other processes. Small arrays are added up together: with
+    Of row_sparse arrays the processes exchange only the rows that they have. :meth:`push` of dense
+    arrays does not wait for the other processes. Small arrays are added up together: with
     lists of keys, or pushes of all keys before the first pull, there are few and large messages.
 
     Parameters
@@ -97,12 +100,36 @@ class DistKVStore(KVStore):
             if one in before:
                 continue
             value = self._values[one]
+            if value.stype != "default":
+                self._values[one] = self._sparse_from_first(one, value)
+                continue
             whole = value.astype(sum_dtype(value)).asnumpy()
             what = f"init of key {one!r}, shape {value.shape}, dtype {np.dtype(value.dtype).name}"
             copies.append((value, whole, self._world.copy_from_first(whole, what)))
         for value, whole, started in copies:
             self._world.wait(started)
             value[:] = whole
+
+    def _sparse_from_first(self, key, value):
+        """A sparse value of process 0, on all processes."""
+        what = f"init of key {key!r}, {value.stype}, shape {value.shape}"
+        dtype = sum_dtype(value)
+        parts = [part for part in _core.sparse_parts(value) if part is not None]
+        arrays = [
+            parts[0].astype(dtype, copy=False).asnumpy(),
+            *(part.asnumpy() for part in parts[1:]),
+        ]
+        sizes = np.array([len(array) for array in arrays], np.int64)
+        self._world.wait(self._world.copy_from_first(sizes, "sizes, " + what))
+        if self.rank:
+            arrays = [np.empty((n, *a.shape[1:]), a.dtype) for n, a in zip(sizes, arrays)]
+        for array in arrays:
+            self._world.wait(self._world.copy_from_first(array, what))
+        data, *numbers = map(nd.from_numpy, arrays)
+        made = _core.make_sparse(
+            "init", value.stype, value.shape, data, numbers[0], *(numbers[1:] or [None])
+        )
+        return made.astype(value.dtype, copy=False).as_in_context(value.ctx)
 
     #: Whether a `Trainer` that is made afterwards has gradients added up while backward still runs.
     sum_during_backward = False
@@ -114,7 +141,12 @@ class DistKVStore(KVStore):
         return variable.register_complete_hook(hook)
 
     def _push(self, by_key):
-        done = self._ahead.take({one: arrays for one, arrays in by_key.items() if len(arrays) == 1})
+        alone = {
+            one: arrays
+            for one, arrays in by_key.items()
+            if len(arrays) == 1 and arrays[0].stype == "default"
+        }
+        done = self._ahead.take(alone)
         for one in done.keys:
             self._pending[one] += 1
         for one, arrays in by_key.items():
@@ -126,7 +158,8 @@ class DistKVStore(KVStore):
 
     def _fill(self, key, array):
         """Puts an array into the bucket of its kind."""
-        kind = "2bit" if self._compress is not None else sum_dtype(array)
+        rows = array.stype == "row_sparse"
+        kind = "2bit" if self._compress is not None else (rows, sum_dtype(array))
         bucket = self._filling.get(kind)
         if bucket is not None and not bucket.fits(key, array.size):
             self._start(kind)
@@ -134,8 +167,10 @@ class DistKVStore(KVStore):
         if bucket is None:
             if kind == "2bit":
                 bucket = Codes(self._pool, self._compress, array.size)
+            elif rows:
+                bucket = Rows(self._world, kind[1])
             else:
-                bucket = Sums(self._pool, kind, array.size)
+                bucket = Sums(self._pool, kind[1], array.size)
             self._filling[kind] = bucket
         bucket.add(key, array)
         self._pending[key] += 1
@@ -186,7 +221,10 @@ class DistKVStore(KVStore):
                 self._updater(key, total.copy(), self._values[key])
         else:
             for key, total in rows:
-                total.copyto(self._values[key])
+                if total.stype == self._values[key].stype == "default":
+                    total.copyto(self._values[key])
+                else:
+                    self._values[key] = total.copy()
 
     def _as_value(self, key, total):
         """A sum with the dtype and context of the value."""
@@ -203,10 +241,17 @@ class DistKVStore(KVStore):
                 return
         super().pull(key, out, priority, ignore_sparse)
 
+    def row_sparse_pull(self, key, out=None, priority=0, row_ids=None):
+        """Copies rows of values to arrays, when what was pushed has arrived."""
+        if out is not None:
+            self._settle(_by_key(key, out))
+        super().row_sparse_pull(key, out, priority, row_ids)
+
     def _is_value(self, key, arrays):
         value = self._values.get(key)
         return value is not None and all(
-            array.shape == value.shape
+            array.stype == value.stype == "default"
+            and array.shape == value.shape
             and array.dtype == value.dtype
             and _core.address(array) == _core.address(value)
             for array in arrays

@@ -1,10 +1,12 @@
 """KVStore: parameters by key, in this process; ``dist`` has those of several."""
 
+import warnings
+
 import numpy as np
 
 from .. import autograd
 from ..base import MXNetError
-from ..ndarray import NDArray, add_n
+from ..ndarray import NDArray, add_n, sparse
 from . import compression
 from .base import KVStoreBase
 
@@ -102,6 +104,52 @@ def _by_key(key, value):
     return found
 
 
+def _row_ids_by_key(key, by_key, row_ids):
+    """{key: an NDArray of row numbers for each of its arrays}."""
+    if isinstance(row_ids, NDArray):
+        row_ids = [row_ids]
+    elif not isinstance(row_ids, (list, tuple)):
+        raise AssertionError(
+            "row_sparse_pull: row_ids must be an NDArray or a list of them; got "
+            f"{type(row_ids).__name__}"
+        )
+    row_ids = list(row_ids) if not _is_key(key) else [row_ids]
+    keys = [key] if _is_key(key) else list(key)
+    if len(row_ids) != len(keys):
+        raise AssertionError(
+            f"row_sparse_pull: {len(keys)} keys need as many row_ids; got {len(row_ids)}"
+        )
+    found: dict = {}
+    for one, ids in zip(keys, row_ids):
+        ids = [ids] if isinstance(ids, NDArray) else list(ids)
+        if not all(isinstance(x, NDArray) for x in ids):
+            raise AssertionError(
+                f"row_sparse_pull: key {one!r}: row_ids must be NDArrays; got {ids!r}"
+            )
+        found.setdefault(one, []).extend(ids)
+    for one, arrays in by_key.items():
+        if len(found[one]) == 1:
+            found[one] *= len(arrays)
+        if len(found[one]) != len(arrays):
+            raise AssertionError(
+                f"row_sparse_pull: key {one!r}: {len(found[one])} row_ids for {len(arrays)} arrays"
+            )
+    return found
+
+
+def _dense_only(by_key):
+    """Without the sparse arrays of `by_key`, about which it warns."""
+    left = [one for one, arrays in by_key.items() if any(x.stype != "default" for x in arrays)]
+    if not left:
+        return by_key
+    warnings.warn(
+        f"pull: the sparse arrays of the keys {left} stay as they are: row_sparse_pull fetches "
+        "rows, ignore_sparse=False everything",
+        stacklevel=4,
+    )
+    return {one: [x for x in arrays if x.stype == "default"] for one, arrays in by_key.items()}
+
+
 class KVStore(KVStoreBase):
     """Parameters by key: what is pushed is added up, and what is pulled is a copy.
 
@@ -109,8 +157,11 @@ class KVStore(KVStoreBase):
     it also accepts lists of both, and in the place of an array a list of them, one for each
     context.
 
-    Without an updater the sum of what is pushed becomes the value. :meth:`set_optimizer` and
-    :meth:`_set_updater` have the value updated by it instead.
+    Without an updater the sum of what is pushed becomes the value, with its storage type.
+    :meth:`set_optimizer` and :meth:`_set_updater` have the value updated by it instead.
+
+    Values may be row_sparse, and what is pushed too: sums of row_sparse arrays are row_sparse.
+    :meth:`row_sparse_pull` fetches some rows.
 
     ``priority`` is accepted, and without effect, in all methods.
 
@@ -193,8 +244,24 @@ class KVStore(KVStoreBase):
         """
         by_key = _by_key(key, value)
         self._known("push", by_key)
+        self._check_pushed(by_key)
         with autograd.pause():
             self._push(by_key)
+
+    def _check_pushed(self, by_key):
+        """Refuses storage types that are not added up."""
+        for one, arrays in by_key.items():
+            for array in arrays:
+                if array.stype == "csr":
+                    raise MXNetError(
+                        f"push: key {one!r}: csr arrays are not added up; those of storage type "
+                        "'default' and 'row_sparse' are"
+                    )
+                if self._compress is not None and array.stype != "default":
+                    raise MXNetError(
+                        f"push: key {one!r}: gradient compression is for dense arrays; got one of "
+                        f"storage type {array.stype!r}"
+                    )
 
     def _push(self, by_key):
         for one, arrays in by_key.items():
@@ -221,10 +288,11 @@ class KVStore(KVStoreBase):
         ----------
         key : str, int, or list of these
         out : NDArray, list of NDArray, or for a list of keys a list of these
-            Their dtypes may be others than those of the values.
+            Their dtypes may be others than those of the values, and their storage types.
         priority : int, optional
         ignore_sparse : bool, default True
-            Without effect: no array is sparse.
+            Leave sparse arrays of `out` as they are, with a warning: their rows are fetched by
+            :meth:`row_sparse_pull`.
 
         Raises
         ------
@@ -235,10 +303,23 @@ class KVStore(KVStoreBase):
             raise AssertionError("pull: out is needed")
         by_key = _by_key(key, out)
         self._known("pull", by_key)
+        if ignore_sparse:
+            by_key = _dense_only(by_key)
+        self._check_pulled(by_key)
         with autograd.pause():
             for one, arrays in by_key.items():
                 for array in arrays:
                     self._values[one].copyto(array)
+
+    def _check_pulled(self, by_key):
+        """Refuses pairs of storage types that have no conversion."""
+        for one, arrays in by_key.items():
+            stored = self._values[one].stype
+            for array in arrays:
+                if array.stype != stored and "default" not in (array.stype, stored):
+                    raise MXNetError(
+                        f"pull: the value of key {one!r} is {stored}, and out {array.stype}"
+                    )
 
     def pushpull(self, key, value, out=None, priority=0):
         """:meth:`push`, then :meth:`pull` to `out`, or to the arrays that were pushed.
@@ -273,10 +354,64 @@ class KVStore(KVStoreBase):
         self.pull(key, out, priority)
 
     def row_sparse_pull(self, key, out=None, priority=0, row_ids=None):
-        """Raises an MXNetError: sparse arrays are not supported yet. :meth:`pull` gives all."""
-        raise MXNetError(
-            "row_sparse_pull: sparse arrays are not in mxtape yet; pull gives all rows"
-        )
+        """Copies some rows of row_sparse values to arrays, which have these rows then, ascending.
+
+        Rows that a value does not have are zeros. Of a value without any rows come none.
+
+        Parameters
+        ----------
+        key : str, int, or list of these
+        out : RowSparseNDArray, list of them, or for a list of keys a list of these
+        priority : int, optional
+        row_ids : NDArray, list of NDArray, or for a list of keys a list of these
+            For each array of `out` the numbers of rows, of any shape and in any order; one may be
+            there several times. A single NDArray is for all arrays.
+
+        Raises
+        ------
+        MXNetError
+            When there is no such key or row, an array has another shape, or a value or an array is
+            not row_sparse.
+        AssertionError
+            Without `out` or `row_ids`, or when these are not as many as the arrays.
+
+        Examples
+        --------
+        >>> import mxtape as mx
+        >>> store = mx.kv.create()
+        >>> store.init("w", mx.nd.ones((5, 2)).tostype("row_sparse"))
+        >>> w = mx.nd.sparse.zeros("row_sparse", (5, 2))
+        >>> store.row_sparse_pull("w", out=w, row_ids=mx.nd.array([4, 1, 4]))
+        >>> w.indices.asnumpy().tolist(), w.data.asnumpy().tolist()
+        ([1, 4], [[1.0, 1.0], [1.0, 1.0]])
+        """
+        pairs = self._rows_by_key(key, out, row_ids)
+        with autograd.pause():
+            # All that may fail is done before the first array is written.
+            found = []
+            for one, array, ids in pairs:
+                rows = sparse.retain(self._values[one], ids.reshape((-1,)))
+                found.append((array, rows.astype(array.dtype, copy=False)))
+            for array, rows in found:
+                rows.copyto(array)
+
+    def _rows_by_key(self, key, out, row_ids):
+        """(key, array, row ids) of all arrays, once all of them are right."""
+        if out is None or row_ids is None:
+            raise AssertionError("row_sparse_pull: out and row_ids are needed")
+        by_key = _by_key(key, out)
+        self._known("row_sparse_pull", by_key)
+        ids_by_key = _row_ids_by_key(key, by_key, row_ids)
+        pairs = []
+        for one, arrays in by_key.items():
+            kinds = [("the value", self._values[one].stype), *(("out", x.stype) for x in arrays)]
+            for what, kind in kinds:
+                if kind != "row_sparse":
+                    raise MXNetError(
+                        f"row_sparse_pull: key {one!r}: {what} must be row_sparse, and is {kind!r}"
+                    )
+            pairs += [(one, array, ids) for array, ids in zip(arrays, ids_by_key[one])]
+        return pairs
 
     def set_gradient_compression(self, compression_params):
         """Has what is pushed rounded to two bits an element, for stores of type 'device'.

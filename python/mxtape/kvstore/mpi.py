@@ -161,6 +161,13 @@ class World:
         """Starts to copy the array `mine` of each process into a row of `everyone`."""
         return self._start(f"{what} {mine.size}", lambda comm: comm.Iallgather(mine, everyone))
 
+    def gather_parts(self, mine, everyone, counts, what):
+        """Starts to copy arrays of `counts` elements by rank, one behind the other, to all."""
+        return self._start(
+            f"{what} {everyone.size}",
+            lambda comm: comm.Iallgatherv(mine, [everyone, counts.tolist()]),
+        )
+
     def copy_from_first(self, array, what):
         """Starts to copy an array of process 0 into those of the others."""
         return self._start(f"{what} {array.size}", lambda comm: comm.Ibcast(array, 0))

@@ -372,8 +372,8 @@ class DataParallelExecutorGroup:
                 if len(copies) == 1:
                     target[name][:] = copies[0]
                 else:
-                    total = sum(copy.copyto(ctx.cpu()) for copy in copies)
-                    target[name][:] = total / len(copies)
+                    first, *others = (copy.copyto(ctx.cpu()) for copy in copies)
+                    target[name][:] = sum(others, first) / len(copies)
 
     def get_output_shapes(self):
         """The outputs' names and shapes, for the whole batch."""

@@ -633,9 +633,18 @@ class Module(BaseModule):
         self._exec_group.update_metric(eval_metric, labels, pre_sliced)
 
     def _sync_params_from_devices(self):
-        """Copies the executors' parameters into ``_arg_params`` and ``_aux_params``."""
+        """Copies the executors' parameters into ``_arg_params`` and ``_aux_params``.
+
+        Of row_sparse parameters that a store moves, the executors have only some rows.
+        """
         self._make_params()
         self._exec_group.get_params(self._arg_params, self._aux_params)
+        if self._kvstore is not None and self._update_on_kvstore:
+            for name in self._param_names:
+                value = self._arg_params[name]
+                if value.stype == "row_sparse":
+                    everything = nd.arange(value.shape[0], dtype="int64")
+                    self._kvstore.row_sparse_pull(name, out=value, row_ids=everything)
         self._params_dirty = False
 
     def _make_params(self):
@@ -717,7 +726,15 @@ class Module(BaseModule):
         data_batch : DataBatch
             The batch.
         sparse_row_id_fn : callable, optional
-            Gives the row ids, as NDArrays by the parameters' names, for a batch.
+            Gives the row ids, as NDArrays by the parameters' names, for a batch. The executors'
+            parameters have these rows afterwards, and no others.
+
+        Raises
+        ------
+        AssertionError
+            The function gives no dict.
+        ValueError
+            A name is no parameter's.
         """
         require_state(self, "binded")
         if sparse_row_id_fn is None:
@@ -729,8 +746,16 @@ class Module(BaseModule):
             )
             return
         row_ids = sparse_row_id_fn(data_batch)
-        if not isinstance(row_ids, dict):
-            raise TypeError(f"sparse_row_id_fn must give a dict, not {type(row_ids).__name__}")
+        require(
+            isinstance(row_ids, dict),
+            f"sparse_row_id_fn must give a dict, not {type(row_ids).__name__}",
+        )
+        unknown = [name for name in row_ids if name not in self._param_names]
+        if unknown:
+            raise ValueError(
+                f"sparse_row_id_fn: there is no parameter {unknown[0]!r}; there are "
+                f"{self._param_names}"
+            )
         for name, ids in row_ids.items():
             index = self._param_names.index(name)
             arrays = self._exec_group.param_arrays[index]

@@ -286,6 +286,8 @@ class _Methods(_Native):
         >>> mx.nd.array([[0, 2], [0, 0]]).tostype("csr").data.asnumpy().tolist()
         [2.0]
         """
+        if stype == "csr" and self.ndim != 2:
+            raise ValueError(f"tostype: a csr array has 2 dimensions, got shape {self.shape}")
         return register.get("cast_storage")(self, stype)
 
     def wait_to_read(self):

@@ -2,6 +2,7 @@
 
 import itertools
 import operator
+import sys
 
 import numpy as np
 
@@ -68,6 +69,18 @@ def _is_bfloat16(dtype):
     return getattr(dtype, "__name__", None) == "bfloat16"
 
 
+def _sparse():
+    from . import sparse  # few programs have sparse arrays
+
+    return sparse
+
+
+def is_scipy(source):
+    """Whether `source` is sparse in SciPy's way. It cannot be where SciPy has not been imported."""
+    scipy = sys.modules.get("scipy.sparse")
+    return scipy is not None and scipy.issparse(source)
+
+
 def _placed(array, ctx):
     _core.set_device(array, ctx.device_typeid, ctx.device_id)
     return array
@@ -84,15 +97,15 @@ def empty(shape, ctx=None, dtype=None, stype=None):
         Where the array is.
     dtype : str or numpy type, default 'float32'
         Data type.
-    stype : str, optional
-        Storage type; ``'default'`` is the only one.
+    stype : {'default', 'csr', 'row_sparse'}, optional
+        Storage type. A sparse array has no elements.
 
     >>> import mxtape as mx
     >>> mx.nd.empty((2, 3)).shape
     (2, 3)
     """
     if stype not in (None, "default"):
-        raise MXNetError(f"empty: storage type {stype!r} is not supported, only 'default'")
+        return _sparse().empty(stype, shape, ctx, dtype)
     ctx = check_context(ctx, "empty")
     return _placed(_core.empty(_shape(shape, "empty"), _dtype(dtype)), ctx)
 
@@ -135,7 +148,7 @@ def _filled(what, shape, val, ctx, dtype, out):
 
 
 def zeros(shape, ctx=None, dtype=None, stype=None, **kwargs):
-    """An array of zeros. Parameters as of :func:`empty`, and ``out``.
+    """An array of zeros. Parameters as of :func:`empty`, and ``out`` where it is dense.
 
     >>> import mxtape as mx
     >>> mx.nd.zeros((2,)).asnumpy().tolist()
@@ -165,23 +178,26 @@ def _refuse_unknown(what, kwargs, known):
 
 def _constant(what, shape, value, ctx, dtype, stype, kwargs):
     if stype not in (None, "default"):
-        raise MXNetError(f"{what}: storage type {stype!r} is not supported, only 'default'")
+        if what != "zeros":
+            raise MXNetError(f"{what}: storage type {stype!r} is not supported, only 'default'")
+        return _sparse().zeros(stype, shape, ctx, dtype, **kwargs)
     out = kwargs.pop("out", None)
     _refuse_unknown(what, kwargs, "shape, ctx, dtype, out")
     return _filled(what, shape, value, ctx, mx_real_t if dtype is None else dtype, out)
 
 
 def array(source_array, ctx=None, dtype=None):
-    """An array with a copy of some values; of an NDArray's, recorded.
+    """An array with a copy of some values; of a dense NDArray's, recorded.
 
     Parameters
     ----------
-    source_array : NDArray or array_like
-        The values: anything that NumPy makes an array of.
+    source_array : NDArray, array_like or sparse matrix of SciPy's
+        The values: anything that NumPy makes an array of. A sparse array stays sparse; SciPy's
+        become csr.
     ctx : Context, default current_context()
         Where the array is.
     dtype : str or numpy type, optional
-        Data type; the source's if it is an NDArray, else 'float32'.
+        Data type; the source's if it is an NDArray or sparse, else 'float32'.
 
     >>> import mxtape as mx
     >>> mx.nd.array([[1, 2], [3, 4]]).dtype.__name__
@@ -189,8 +205,12 @@ def array(source_array, ctx=None, dtype=None):
     """
     ctx = check_context(ctx, "array")
     if isinstance(source_array, NDArray):
+        if _core.is_sparse(source_array):
+            return _sparse().array(source_array, ctx, dtype)
         dtype = source_array.dtype if dtype is None else _dtype(dtype)
         return _placed(register.get("Cast")(source_array, dtype), ctx)
+    if is_scipy(source_array):
+        return _sparse().array(source_array, ctx, dtype)
     dtype = _dtype(dtype)
     if dtype == "bfloat16":
         if _is_bfloat16(getattr(source_array, "dtype", None)):

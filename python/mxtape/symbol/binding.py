@@ -1,5 +1,6 @@
 """Binding symbols to arrays: what ``bind``, ``simple_bind`` and ``eval`` of a Symbol do."""
 
+from .. import ndarray
 from .._loader import core as _core
 from ..base import MXNetError
 from ..context import Context, current_context
@@ -90,37 +91,43 @@ class _Pool:
         self._names = set(shared_names or ())
         self._buffer = shared_buffer
 
-    def _of_executor(self, known, name, shape, dtype):
+    def _zeros(self, shape, dtype, stype):
+        if stype == "default":
+            return zeros(shape, self._ctx, dtype=dtype)
+        return ndarray.sparse.zeros(stype, shape, self._ctx, dtype)
+
+    def _of_executor(self, known, name, shape, dtype, stype):
         found = getattr(self._exec, known).get(name) if self._exec is not None else None
-        if found is None or found.shape != shape or found.dtype != dtype:
+        if found is None or (found.shape, found.dtype, found.stype) != (shape, dtype, stype):
             return None
         return found
 
-    def argument(self, name, shape, dtype):
+    def argument(self, name, shape, dtype, stype):
         if name in self._names and self._exec is not None:
-            found = self._of_executor("arg_dict", name, shape, dtype)
+            found = self._of_executor("arg_dict", name, shape, dtype, stype)
             if found is None:
                 raise MXNetError(
-                    f"simple_bind: {name} has shape {shape} and dtype {dtype.__name__} here, and "
-                    "others in shared_exec, or is not there"
+                    f"simple_bind: {name} has shape {shape}, dtype {dtype.__name__} and storage "
+                    f"type {stype!r} here, and others in shared_exec, or is not there"
                 )
             return found
-        return self._of_buffer(name, shape, dtype)
+        return self._of_buffer(name, shape, dtype, stype)
 
-    def gradient(self, name, shape, dtype):
+    def gradient(self, name, shape, dtype, stype):
         if name in self._names:
-            found = self._of_executor("grad_dict", name, shape, dtype)
+            found = self._of_executor("grad_dict", name, shape, dtype, stype)
             if found is not None:
                 return found
-        return zeros(shape, self._ctx, dtype=dtype)
+        return self._zeros(shape, dtype, stype)
 
-    def state(self, name, shape, dtype):
-        found = self._of_executor("aux_dict", name, shape, dtype)
-        return zeros(shape, self._ctx, dtype=dtype) if found is None else found
+    def state(self, name, shape, dtype, stype):
+        found = self._of_executor("aux_dict", name, shape, dtype, stype)
+        return self._zeros(shape, dtype, stype) if found is None else found
 
-    def _of_buffer(self, name, shape, dtype):
-        if self._buffer is None:
-            return zeros(shape, self._ctx, dtype=dtype)
+    def _of_buffer(self, name, shape, dtype, stype):
+        # A sparse array has no memory of its own before values come in.
+        if self._buffer is None or stype != "default":
+            return self._zeros(shape, dtype, stype)
         found = self._buffer.get(name)
         size = 1
         for extent in shape:
@@ -129,19 +136,23 @@ class _Pool:
             if found.shape == shape:
                 return found
             return found.reshape((-1,))[:size].reshape(shape)
-        self._buffer[name] = made = zeros(shape, self._ctx, dtype=dtype)
+        self._buffer[name] = made = self._zeros(shape, dtype, stype)
         return made
 
 
-def _infer(symbol, shapes, types):
-    """Shapes and dtypes of the arguments and of the states, as pairs."""
-    given = "".join(f"\n{name}: {value}" for name, value in [*shapes.items(), *types.items()])
+def _infer(symbol, shapes, types, stypes, wanted):
+    """Of the arguments and of the states: shape, dtype, storage type, that of the gradient.
+
+    ``wanted`` says of each argument whether it has a gradient.
+    """
+    known = [*shapes.items(), *types.items(), *stypes.items()]
+    given = "".join(f"\n{name}: {value}" for name, value in known)
     try:
-        _, arguments, states = _core.infer_to_bind(symbol._graph, shapes, types)
+        _, arguments, states = _core.infer_to_bind(symbol._graph, shapes, types, stypes, wanted)
     except MXNetError as error:
         raise MXNetError(f"simple_bind: {error}\nArguments given:{given}") from error
     names = symbol.list_arguments() + symbol.list_auxiliary_states()
-    missing = [n for n, known in zip(names, arguments + states) if None in known]
+    missing = [n for n, known in zip(names, arguments + states) if None in known[:2]]
     if missing:
         raise MXNetError(
             f"simple_bind: what is given does not determine the shapes of {', '.join(missing)}"
@@ -227,6 +238,9 @@ class Bindable:
             As of :meth:`bind`. Arguments with 'null' get no array for a gradient.
         type_dict : dict of str to dtype, optional
             Dtypes of arguments; float32 where nothing determines one.
+        stype_dict : dict of str to str, optional
+            Storage types of arguments: 'default', 'row_sparse' or 'csr'. Where it does not say one,
+            the variable does. A gradient is stored as the operators give it.
         shared_arg_names : list of str, optional
             Arguments whose arrays, and gradients, are those of `shared_exec`.
         shared_exec : Executor, optional
@@ -235,8 +249,8 @@ class Bindable:
         shared_buffer : dict of str to NDArray, optional
             Memory for the other arguments, by name. Arrays that are too small, or not there, are
             made and put there.
-        stype_dict, group2ctx
-            Accepted for compatibility: all arrays are dense and the CPU's.
+        group2ctx
+            Accepted for compatibility: all arrays are the CPU's.
         **kwargs
             Shapes of arguments, by name; those that the symbol does not have are passed over. 0
             stands for an extent that is not known.
@@ -253,15 +267,20 @@ class Bindable:
         known = {*names, *states}
         arguments, auxiliary = _infer(
             self,
-            {name: shape for name, shape in kwargs.items() if name in known},
-            {name: dtype for name, dtype in (type_dict or {}).items() if name in known},
+            *(
+                {name: value for name, value in (given or {}).items() if name in known}
+                for given in (kwargs, type_dict, stype_dict)
+            ),
+            [req != "null" for req in reqs],
         )
         pool = _Pool(ctx, shared_exec, shared_arg_names, shared_buffer)
         args, grads = [], []
-        for name, (shape, dtype), req in zip(names, arguments, reqs):
-            args.append(pool.argument(name, shape, dtype))
-            grads.append(None if req == "null" else pool.gradient(name, shape, dtype))
-        aux = [pool.state(name, *known) for name, known in zip(states, auxiliary)]
+        for name, (shape, dtype, stype, of_gradient), req in zip(names, arguments, reqs):
+            args.append(pool.argument(name, shape, dtype, stype))
+            grads.append(
+                None if req == "null" else pool.gradient(name, shape, dtype, of_gradient)
+            )
+        aux = [pool.state(name, *known[:3]) for name, known in zip(states, auxiliary)]
         return _bound(self, ctx, args, grads, grad_req, aux, group2ctx)
 
     def eval(self, ctx=None, **kwargs):

@@ -255,11 +255,42 @@ class Symbol(Arithmetic, OperatorMethods, Bindable):
         """As :meth:`infer_type`, with what is known: None for a type that is not."""
         return tuple(self._infer(_core.infer_dtypes, _dtype, args, kwargs)[1:])
 
+    def infer_storage_type(self, *args, **kwargs):
+        """Storage types of the arguments, the outputs and the auxiliary states.
+
+        MXNet has this only inside :meth:`simple_bind`.
+
+        Parameters
+        ----------
+        *args : str or None
+            Storage types of the arguments, in the order of :meth:`list_arguments`: 'default',
+            'row_sparse' or 'csr'. Where none is given the variable says it, see :func:`var`.
+        **kwargs : str
+            Storage types by name.
+
+        Returns
+        -------
+        tuple of three lists of str
+
+        Raises
+        ------
+        MXNetError
+            A name is no argument's.
+        ValueError
+            A storage type is none of the three.
+
+        >>> import mxtape as mx
+        >>> w = mx.sym.var("w", stype="row_sparse")
+        >>> mx.sym.Group([w * 2, w + 1]).infer_storage_type()
+        (['row_sparse'], ['row_sparse', 'default'], [])
+        """
+        return self._infer(_core.infer_storage_types, _storage_type, args, kwargs)
+
     def _infer(self, infer, convert, args, kwargs):
         if args and kwargs:
             raise ValueError(
-                "infer_shape and infer_type: arguments are given by position or by keyword, not "
-                "both at once"
+                "infer_shape and its like: arguments are given by position or by keyword, not both "
+                "at once"
             )
         if args:
             names = self.list_arguments()
@@ -370,6 +401,15 @@ def _dtype(name, value):
     return value
 
 
+def _storage_type(name, value):
+    if value not in _STORAGE_TYPES:
+        raise ValueError(
+            f"the storage type of {name!r} must be one of {', '.join(map(repr, _STORAGE_TYPES))}, "
+            f"got {value!r}"
+        )
+    return value
+
+
 def _path(fname):
     if not isinstance(fname, (str, os.PathLike)):
         raise TypeError(f"fname must be a string or a path, got {fname!r}")
@@ -404,7 +444,7 @@ def var(
     init : Initializer or str, optional
         How it begins.
     stype : {'default', 'row_sparse', 'csr'}, optional
-        Its storage type.
+        Its storage type, as the attribute ``__storage_type__``.
     **kwargs : str
         Attributes, under names as ``__key__``.
 
@@ -430,7 +470,7 @@ def var(
         attributes["__init__"] = init if isinstance(init, str) else init.dumps()
     if stype is not None:
         if stype not in _STORAGE_TYPES:
-            raise ValueError(
+            raise KeyError(
                 f"Variable: stype must be one of {', '.join(map(repr, _STORAGE_TYPES))}, "
                 f"got {stype!r}"
             )

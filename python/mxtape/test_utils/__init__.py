@@ -81,6 +81,12 @@ from .process import (
     list_gpus,
     retry,
 )
+from .sparse import (
+    create_sparse_array,
+    create_sparse_array_zd,
+    rand_sparse_ndarray,
+    shuffle_csr_column_indices,
+)
 from .symbols import (
     check_consistency,
     check_symbolic_backward,
@@ -110,6 +116,8 @@ __all__ = [
     "compare_ndarray_tuple",
     "compare_optimizer",
     "create_2d_tensor",
+    "create_sparse_array",
+    "create_sparse_array_zd",
     "create_vector",
     "current_context",
     "default_atols",
@@ -150,6 +158,7 @@ __all__ = [
     "rand_shape_2d",
     "rand_shape_3d",
     "rand_shape_nd",
+    "rand_sparse_ndarray",
     "random_arrays",
     "random_sample",
     "random_uniform_arrays",
@@ -159,6 +168,7 @@ __all__ = [
     "same_symbol_structure",
     "set_default_context",
     "setenv",
+    "shuffle_csr_column_indices",
     "simple_forward",
     "var_check",
     "verify_generator",
@@ -166,8 +176,6 @@ __all__ = [
 
 # What MXNet's module has beside these, by what it would need.
 _NEEDS = {
-    "sparse arrays": "create_sparse_array create_sparse_array_zd rand_sparse_ndarray "
-    "shuffle_csr_column_indices",
     "mx.np": "np_symbol",
 }
 _NOT_HERE = {name: need for need, names in _NEEDS.items() for name in names.split()}

@@ -148,15 +148,15 @@ def rand_ndarray(
     distribution=None,
     ctx=None,
 ):
-    """An NDArray of normally distributed numbers.
+    """An NDArray of random numbers: a dense one's are distributed normally.
 
     Parameters
     ----------
     shape : tuple of int
         Shape.
-    stype : str, default 'default'
-        Storage: another one is an ``MXNetError``, and `density`, `modifier_func`,
-        `shuffle_csr_indices` and `distribution`, which are about sparse arrays, mean nothing.
+    stype : {'default', 'row_sparse', 'csr'}
+        Storage type. `density`, `modifier_func`, `shuffle_csr_indices` and `distribution` are for
+        sparse arrays, and as of :func:`rand_sparse_ndarray`.
     dtype : default float32
         Data type.
     ctx : Context, optional
@@ -169,7 +169,18 @@ def rand_ndarray(
     (2, 3)
     """
     if stype != "default":
-        raise MXNetError(f"rand_ndarray: storage type {stype!r} is not supported, only 'default'")
+        from .sparse import rand_sparse_ndarray
+
+        return rand_sparse_ndarray(
+            shape,
+            stype,
+            density=density,
+            dtype=dtype,
+            distribution=distribution,
+            modifier_func=modifier_func,
+            shuffle_csr_indices=shuffle_csr_indices,
+            ctx=ctx,
+        )[0]
     return nd.array(_normal(tuple(shape)), dtype=dtype or default_dtype(), ctx=ctx)
 
 

@@ -26,7 +26,7 @@ def compare_optimizer(
         the other.
     dtype : str or numpy.dtype
     w_stype, g_stype : str
-        Storage of the second optimizer's weight and gradient; only 'default' is supported.
+        Storage types of weight and gradient.
     rtol, atol : float
         Tolerance of :func:`assert_almost_equal`.
     compare_states : bool, default True

@@ -19,7 +19,8 @@ class Embedding(HybridBlock):
         The type of the vectors.
     weight_initializer : Initializer or str, optional
     sparse_grad : bool, default False
-        Accepted; gradients are dense.
+        Whether the gradient is row_sparse: only of the vectors that were used. Optimizers with
+        ``lazy_update`` then change only those.
 
     Inputs
     ------

@@ -5,8 +5,8 @@ import warnings
 
 from .... import ndarray
 from ....util import get_gpu_count
-from ...block import HybridBlock
-from ...nn import BatchNorm, Embedding, HybridSequential, Sequential
+from ...block import Block, HybridBlock
+from ...nn import BatchNorm, HybridSequential, Sequential
 
 __all__ = [
     "Concurrent",
@@ -84,10 +84,11 @@ class Identity(HybridBlock):
         return x
 
 
-class SparseEmbedding(Embedding):
-    """``gluon.nn.Embedding`` for matrices of which a step uses few rows.
+class SparseEmbedding(Block):
+    """``gluon.nn.Embedding`` whose matrix is row_sparse, of which a step uses few rows.
 
-    Here its weight and gradient are dense, so it is that layer under another name.
+    All rows are in the store of a ``Trainer``, which has to be made before the layer is called. A
+    call fetches the rows that it needs, and the gradient has these rows. It is no HybridBlock.
 
     Parameters
     ----------
@@ -99,12 +100,36 @@ class SparseEmbedding(Embedding):
     >>> import mxtape as mx
     >>> layer = mx.gluon.contrib.nn.SparseEmbedding(10, 4)
     >>> layer.initialize()
+    >>> trainer = mx.gluon.Trainer(layer.collect_params(), "sgd")
     >>> layer, layer(mx.nd.array([3, 7])).shape
     (SparseEmbedding(10 -> 4, float32), (2, 4))
     """
 
     def __init__(self, input_dim, output_dim, dtype="float32", weight_initializer=None, **kwargs):
-        super().__init__(input_dim, output_dim, dtype, weight_initializer, True, **kwargs)
+        super().__init__(**kwargs)
+        self._kwargs = {
+            "input_dim": input_dim,
+            "output_dim": output_dim,
+            "dtype": dtype,
+            "sparse_grad": True,
+        }
+        self.weight = self.params.get(
+            "weight",
+            shape=(input_dim, output_dim),
+            dtype=dtype,
+            init=weight_initializer,
+            grad_stype="row_sparse",
+            stype="row_sparse",
+        )
+
+    def forward(self, x):
+        """The vectors of the numbers `x`."""
+        weight = self.weight.row_sparse_data(x)
+        return ndarray.Embedding(x, weight, name="fwd", **self._kwargs)
+
+    def __repr__(self):
+        sizes = "{input_dim} -> {output_dim}, {dtype}".format(**self._kwargs)
+        return f"{type(self).__name__}({sizes})"
 
 
 class SyncBatchNorm(BatchNorm):
