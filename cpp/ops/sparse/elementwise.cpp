@@ -64,8 +64,8 @@ std::vector<int64_t> places_of(const NDArray& wanted, const SparseParts& parts) 
 NDArray union_of_rows(const SparseParts& a, const SparseParts& b) {
   const NDArray indices = NDArray::empty(Shape{a.count() + b.count()}, DType::kInt64);
   auto* begin = indices.data<int64_t>();
-  const int64_t* end = std::set_union(a.index(), a.index() + a.count(), b.index(),
-                                      b.index() + b.count(), begin);
+  const int64_t* end =
+      std::set_union(a.index(), a.index() + a.count(), b.index(), b.index() + b.count(), begin);
   return indices.rows(0, end - begin);
 }
 
@@ -77,8 +77,7 @@ NDArray rows_at(const NDArray& wanted, const SparseParts& parts) {
 
 SparseParts on_union_of_rows(const OpSchema& op, const Params* params, const SparseParts& a,
                              const SparseParts& b) {
-  const NDArray indices =
-      same_numbers(a.indices, b.indices) ? a.indices : union_of_rows(a, b);
+  const NDArray indices = same_numbers(a.indices, b.indices) ? a.indices : union_of_rows(a, b);
   const NDArray left = rows_at(indices, a), right = rows_at(indices, b);
   return {run_values(op, params, {&left, &right}, left.shape(), left.dtype()), indices, {}};
 }
@@ -359,8 +358,8 @@ void beside_dense(SparseCall& call) {
   if (!one_shape(call)) return run_through_dense(call);
   const NDArray &x = call.in(1 - kSparse), &given = call.given();
   const SparseParts parts = canonical(call, kSparse);
-  const bool in_place = !kNegative && given.defined() && given.storage() == x.storage() &&
-                        given.bytes() == x.bytes();
+  const bool in_place =
+      !kNegative && given.defined() && given.storage() == x.storage() && given.bytes() == x.bytes();
   if (in_place) call.result(0, given);
   const NDArray& out = in_place ? given : call.dense_out();
   const Params* params = call.raw_params().get();
@@ -413,7 +412,7 @@ void like_second(SparseCall& call) {
 }
 
 bool all_rows(const SparseMatch& match) { return match.all({kRowSparse}); }
-bool any_kind(const SparseMatch&) { return true; }
+bool any_sparse(const SparseMatch& match) { return !match.all({kDense}); }
 
 const SparseRows union_rows({"elemwise_add", "broadcast_add", "elemwise_sub", "broadcast_sub",
                              "elemwise_mul", "broadcast_mul", "_hypot", "_maximum", "_minimum"},
@@ -451,7 +450,7 @@ const SparseRows like_rows({"_identity_with_attr_like_rhs"},
                             {{kUndefined, kRowSparse}, kRowSparse, like_second}});
 
 const SparseRows sum_rows({"add_n"}, {{{}, kRowSparse, sum_of_rows, all_rows},
-                                      {{}, kDense, sum_to_dense, any_kind}});
+                                      {{}, kDense, sum_to_dense, any_sparse}});
 
 }  // namespace
 
