@@ -392,7 +392,7 @@ def _single(function, form, grad):
 
 for _text, _function in SINGLE.items():
     for _form, _grads in (
-        ("default", ("row_sparse", "csr")),
+        ("default", ("default", "row_sparse", "csr")),
         ("row_sparse", ("row_sparse", "default")),
         ("csr", ("csr", "default", "row_sparse")),
     ):
