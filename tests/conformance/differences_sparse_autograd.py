@@ -6,17 +6,20 @@ made of its recordings.
 
 import harness
 import numpy as np
-from difference import _list, array, gradient, raises
+from difference import _list, array, raises
 
 F = "sparse_autograd::"
 RECORDED = harness.load_recording("sparse_autograd")
 FORMS = ("default", "row_sparse", "csr")
 
 
+def recorded_values(result):
+    return np.array([float(v) for v in result["values"]], "float32").reshape(result["shape"])
+
+
 def recorded(name, key):
     """A dense gradient among the recordings, as a NumPy array."""
-    result = RECORDED[name]["dict"][key]
-    return np.array(result["values"], result["array"]).reshape(result["shape"])
+    return recorded_values(RECORDED[name]["dict"][key])
 
 
 def in_form(values, form):
@@ -170,10 +173,114 @@ for _text in ("dot(a, b)", "dot(a.T, b)", "dot(b, a)"):
         F + f"grad: {_text} of csr, wrt both",
     )
 
+# ---- sparse results that MXNet makes by way of dense arrays, and mxtape does not
+
+
+def densified(result):
+    """The values of a recorded sparse array."""
+    data = np.array(result["data"]["values"], "float32").reshape(result["data"]["shape"])
+    indices = result["indices"]["values"]
+    values = np.zeros(result["shape"], "float32")
+    if result["sparse"] == "csr":
+        rows = np.repeat(np.arange(len(values)), np.diff(result["indptr"]["values"]))
+        values[rows, indices] = data
+    else:
+        values[indices] = data
+    return values
+
+
+def values_of(result):
+    return densified(result) if "sparse" in result else recorded_values(result)
+
+
+A = np.array([[0, 1, 0, 2], [0, 0, 0, 0], [3, 0, 4, 0]], "float32")
+HEAD = harness.head_values((3, 4)).astype("float32")
+
+
+def like(values, pattern):
+    """A csr result that has elements where `pattern` has, among them zeros."""
+    made = in_form(np.where(pattern != 0, 1, 0).astype("float32"), "csr")
+    return {**made, "data": array(values[pattern != 0])}
+
+
+ZEROS = "MXNet drops the zeros of a gradient that is computed through dense arrays"
+for _name in ("square of csr: grad csr", "relu of csr: grad csr", "abs of csr: grad csr"):
+    _x = values_of(RECORDED[_name]["dict"]["x"])
+    _list(ZEROS, swept("csr", x=like(_x, A)), F + _name)
+_x = values_of(RECORDED["detach of csr: grad csr"]["dict"]["x"])
+_list(ZEROS, swept("csr", x=like(_x, A)), F + "detach of csr: grad csr")
+for _op in ("a * b", "elemwise_mul"):
+    _both = RECORDED[f"{_op}, csr and csr"]["dict"]
+    _grads = {key: like(values_of(_both[key]), A) for key in "ab"}
+    _list(ZEROS, swept("csr", **_grads), F + f"{_op}, csr and csr")
+_x = values_of(RECORDED["head default: square of csr"]["dict"]["x"])
+_list(ZEROS, swept("csr", x=like(_x, A)), F + "head default: square of csr")
 _list(
     "MXNet's data and indices go beyond what is there, into memory that nobody has written",
-    RECORDED["head default: square of csr"],
+    swept("csr", x=like(_x, HEAD)),
     F + "head csr: square of csr",
+)
+_list(
+    "a gradient that need not be dense is not", [like(2 * A * HEAD, A)], F + "grad: square of csr"
+)
+_list(
+    "a gradient that need not be dense is not",
+    [in_form(recorded_values(RECORDED["grad: square of row_sparse"][0]), "row_sparse")],
+    F + "grad: square of row_sparse",
+)
+for _grad in ("row_sparse", "default"):
+    _name = f"broadcast_mul of row_sparse: grad {_grad}"
+    _list(
+        "a product with zeros need not be dense",
+        swept("row_sparse", x=RECORDED[_name]["dict"]["x"]),
+        F + _name,
+    )
+for _name, _out in (("_square_sum", "row_sparse"), ("retain", "row_sparse")):
+    _x = densified(RECORDED[f"{_name} of row_sparse: grad row_sparse"]["dict"]["x"])
+    _list(
+        "MXNet's gradient is row_sparse here and nothing else",
+        swept(_out, x=array(_x)),
+        F + f"{_name} of row_sparse: grad default",
+    )
+
+# A product with what is not there is 0, whatever the other factor is.
+for _form, _grads in (("row_sparse", FORMS[:2]), ("csr", FORMS)):
+    for _grad in _grads:
+        _name = f"sqrt of {_form}: grad {_grad}"
+        _x = np.nan_to_num(values_of(RECORDED[_name]["dict"]["x"]), nan=0.0)
+        _x = like(_x, A) if (_form, _grad) == ("csr", "csr") else in_form(_x, _grad)
+        _list(
+            "MXNet has infinity times 0 for elements that are not there",
+            swept(_form, x=_x),
+            F + _name,
+        )
+
+# As everywhere, 0 where the head gradient is 0.
+for _op in ("a / b", "elemwise_div"):
+    for _pair in ("default and row_sparse", "row_sparse and row_sparse", "csr and row_sparse"):
+        _name = f"{_op}, {_pair}"
+        _grads = {}
+        for _key, _form in zip("ab", _pair.split(" and ")):
+            _x = values_of(RECORDED[_name]["dict"][_key])
+            _x[HEAD == 0] = 0
+            _grads[_key] = in_form(_x, _form)
+        _list("MXNet has 0 / 0 where the head gradient is 0", swept("default", **_grads), F + _name)
+_list(
+    "MXNet asks for elemwise_div",
+    {"dict": {**RECORDED["elemwise_div, csr and default"]["dict"], "out": "csr"}},
+    F + "a / b, csr and default",
+)
+
+for _grad in FORMS:
+    _list(
+        "the product of dense arrays is dense",
+        raises("MXNetError"),
+        F + f"dot(a.T, b) row_sparse, default: b.grad {_grad}",
+    )
+_list(
+    "the product of dense arrays is dense",
+    raises("MXNetError"),
+    F + "dot(a.T, b) row_sparse, default: a.grad default",
 )
 
 # ---- what else
@@ -189,24 +296,41 @@ _list(
     F + "mark_variables_of_another_shape",
 )
 
-_TABLE = harness.data((8, 2), seed=6)
-_COUNT = _ones / np.float32(1)
+SECOND = "MXNet has no second derivative here"
+_table = harness.data((8, 2), seed=6)
+_first, _second = 2 * _table * _ones, 8 * _ones**2 * _table
+_list(SECOND, [array(_first), array(_second)], F + "second order: Embedding")
 _list(
-    "MXNet has no second derivative here",
-    [array(2 * _TABLE * _COUNT), array(8 * _COUNT**2 * _TABLE)],
-    F + "second order: Embedding",
+    SECOND,
+    [in_form(_first, "row_sparse"), array(_second)],
     F + "second order: Embedding sparse_grad",
 )
-_W = harness.data((4, 3), seed=1)
-_COLUMNS = np.array([3, 1, 4, 2], "float32")[:, None]
+_w, _columns = harness.data((4, 3), seed=1), np.array([3, 1, 4, 2], "float32")[:, None]
 _list(
-    "MXNet has no second derivative here",
-    [array(2 * _W * _COLUMNS), array(8 * _COLUMNS**2 * _W)],
+    SECOND,
+    [in_form(2 * _w * _columns, "row_sparse"), array(8 * _columns**2 * _w)],
     F + "second order: dot",
 )
+
+_weights = RECORDED["null_requests"][1]
+_list(
+    "MXNet forgets the buffer of an array that has no gradient",
+    [in_form(0 * A, "row_sparse"), _weights, in_form(0 * A, "csr"), _weights],
+    F + "null_requests",
+)
+
+PROGRAMS = harness.load_recording("sparse_autograd_programs")
+_log, _y, _x = PROGRAMS["Function of csr to csr"]
 _list(
     "MXNet has only dense gradients of an autograd.Function",
-    None,
+    [_log, _y, in_form(recorded_values(_x), "csr")],
     "sparse_autograd_programs::Function of csr into csr",
 )
-__all__ = ["gradient"]
+_list(
+    "MXNet mixes up the gradients of an autograd.Function of which some are not wanted",
+    [
+        PROGRAMS["function_of_two"][0],
+        RECORDED["dot(a, b), csr: b.grad default"]["dict"]["b"],
+    ],
+    "sparse_autograd_programs::function_of_two",
+)
