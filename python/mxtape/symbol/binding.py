@@ -277,9 +277,7 @@ class Bindable:
         args, grads = [], []
         for name, (shape, dtype, stype, of_gradient), req in zip(names, arguments, reqs):
             args.append(pool.argument(name, shape, dtype, stype))
-            grads.append(
-                None if req == "null" else pool.gradient(name, shape, dtype, of_gradient)
-            )
+            grads.append(None if req == "null" else pool.gradient(name, shape, dtype, of_gradient))
         aux = [pool.state(name, *known[:3]) for name, known in zip(states, auxiliary)]
         return _bound(self, ctx, args, grads, grad_req, aux, group2ctx)
 
