@@ -76,7 +76,7 @@ bool linear_in_all(const OpSchema& op, const PushCall& call) {
 }
 
 // The tangent of input i in the storage type of the input: parameters may ask for that.
-NDArray stored_as_input(const NDArray& tangent, const OpNode& node, size_t i) {
+NDArray stored_as_input(const NDArray& tangent, OpNode& node, size_t i) {
   const autograd::Saved* saved = node.saved_input(i);
   if (!saved || !saved->storage || !is_sparse(saved->storage->form())) return tangent;
   return cast_storage(tangent, storage_type(saved->array()));

@@ -491,6 +491,13 @@ def test_retained_gradients():
     expected = np.array([0, 2, 0, 1, 0, 3, 0, 0])[:, None] * np.ones((1, 2))
     np.testing.assert_array_equal(y.grad.asnumpy(), expected)
     assert_equal(w.grad, 2 * expected, "default")
+    x = variable(A, form="csr")
+    with autograd.record():
+        y = nd.identity(x)
+        y.retain_grad()
+        z = nd.square(y)
+    z.backward()
+    assert_equal(y.grad, 2 * A, "csr")
 
 
 def test_writing_while_recording_is_refused():
