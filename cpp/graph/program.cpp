@@ -159,8 +159,8 @@ void Program::plan_storage(const Step& step, size_t position, Mode mode, Plan& p
   for (uint32_t i = 0; i < step.input_count; ++i) {
     types.push_back(plan.spec(number(read(step, i))).storage);
   }
-  const SparseRow* row = find_sparse_row(SparseMatch(
-      op, {types.data(), types.size()}, plan.params_of(*this, position).get(), mode));
+  const SparseRow* row = find_sparse_row(
+      SparseMatch(op, {types.data(), types.size()}, plan.params_of(*this, position).get(), mode));
   if (!row || row->output == StorageType::kDense) return;
   plan.has_sparse_ = true;
   for (uint32_t i = 0; i < step.node->output_count(); ++i) {
