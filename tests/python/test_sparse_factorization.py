@@ -184,6 +184,7 @@ def test_numbers_that_are_refused(arguments):
 
 WIDE_TABLE = """
 import numpy as np
+import mxtape as mx
 from mxtape import nd
 import factorization_machine as program
 
