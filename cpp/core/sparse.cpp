@@ -1,6 +1,7 @@
 #include "core/sparse.h"
 
 #include <cstring>
+#include <mutex>
 #include <utility>
 
 #include "core/error.h"
@@ -12,6 +13,7 @@ class Source final : public RefCounted {
  public:
   explicit Source(SparseParts parts) : parts(std::move(parts)) {}
   SparseParts parts;
+  std::mutex mutex;  // kernels ask for parts, and replace them, without the interpreter's lock
 };
 
 Form form_of(StorageType type) { return type == StorageType::kCsr ? Form::kCsr : Form::kRowSparse; }
@@ -52,6 +54,13 @@ void check_rows(std::string_view what, const Shape& shape, const SparseParts& pa
   }
 }
 
+// Of the row that begins with element k.
+[[noreturn, gnu::cold]] void fail_column(std::string_view what, const Shape& shape,
+                                         const int64_t* index, int64_t k) {
+  while (index[k] >= 0 && index[k] < shape[1]) ++k;
+  fail(what, ": indices[", k, "] is ", index[k], ", the array has ", shape[1], " columns");
+}
+
 bool check_csr(std::string_view what, const Shape& shape, const SparseParts& parts) {
   const int64_t *pointers = parts.pointers(), *index = parts.index();
   if (pointers[0] != 0) fail(what, ": indptr must begin with 0, got ", pointers[0]);
@@ -65,14 +74,18 @@ bool check_csr(std::string_view what, const Shape& shape, const SparseParts& par
            pointers[i]);
     }
   }
+  // All of a row at once: what is wrong is looked for only where something is.
+  const auto columns = static_cast<uint64_t>(shape[1]);
   bool canonical = true;
   for (int64_t i = 0; i < shape[0]; ++i) {
-    for (int64_t k = pointers[i]; k < pointers[i + 1]; ++k) {
-      if (index[k] < 0 || index[k] >= shape[1]) {
-        fail(what, ": indices[", k, "] is ", index[k], ", the array has ", shape[1], " columns");
-      }
-      canonical = canonical && (k == pointers[i] || index[k] > index[k - 1]);
+    const int64_t *row = index + pointers[i], n = pointers[i + 1] - pointers[i];
+    bool outside = n > 0 && static_cast<uint64_t>(row[0]) >= columns, descends = false;
+    for (int64_t k = 1; k < n; ++k) {
+      outside |= static_cast<uint64_t>(row[k]) >= columns;
+      descends |= row[k] <= row[k - 1];
     }
+    if (outside) fail_column(what, shape, index, pointers[i]);
+    canonical = canonical && !descends;
   }
   return canonical;
 }
@@ -93,7 +106,11 @@ std::string_view storage_name(StorageType type) {
   return "default";
 }
 
-SparseParts parts_of(const NDArray& sparse) { return source_of(sparse).parts; }
+SparseParts parts_of(const NDArray& sparse) {
+  Source& source = source_of(sparse);
+  const std::lock_guard lock(source.mutex);
+  return source.parts;
+}
 
 NDArray make_sparse(StorageType type, const Shape& shape, SparseParts parts) {
   const DType dtype = parts.data.dtype();
@@ -157,12 +174,18 @@ void check_parts(std::string_view what, StorageType type, const Shape& shape, Sp
 }
 
 void replace_parts(const NDArray& sparse, SparseParts parts) {
-  std::swap(source_of(sparse).parts, parts);
+  {
+    Source& source = source_of(sparse);
+    const std::lock_guard lock(source.mutex);
+    std::swap(source.parts, parts);
+  }
   sparse.mark_written();
 }
 
 NDArray writable_data(const NDArray& sparse) {
-  NDArray& data = source_of(sparse).parts.data;
+  Source& source = source_of(sparse);
+  const std::lock_guard lock(source.mutex);
+  NDArray& data = source.parts.data;
   if (!data.owns_memory()) data = copied(data);
   return data;
 }

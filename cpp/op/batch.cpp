@@ -11,6 +11,7 @@
 #include "op/common_params.h"
 #include "op/declare.h"
 #include "op/registry.h"
+#include "op/sparse.h"
 
 namespace mxtape {
 namespace {
@@ -316,7 +317,8 @@ class BatchedInvocation {
       // What is recorded inside is the call on placeholders. Physical calls are recorded too where
       // the thread recorded when the vmap began. Else their inputs are off the tape, not the mode
       // another: kernels keep for their gradients what the mode says.
-      if (!mapped) examples = level_.recording ? input : input.detached();
+      // There are no batches of sparse arrays: one that is the same in all examples counts as dense.
+      if (!mapped) examples = in_dense(level_.recording ? input : input.detached());
       call_.inputs_.push_back(std::move(examples));
     }
     if (any) {

@@ -244,12 +244,12 @@ class OpDeclaration {
   template <class F>
   OpDeclaration& grad_x(F) {
     static_assert(std::is_empty_v<F>, "a gradient captures nothing");
-    return keep_input().vjp([](Vjp& v) { v.grad(0, gradient<F>(v.head(), v.input(0))); });
+    return keep_input().vjp([](Vjp& v) { v.grad(0, gradient<F>(v.last_head(), v.input(0))); });
   }
   template <class F>
   OpDeclaration& grad_y(F) {
     static_assert(std::is_empty_v<F>, "a gradient captures nothing");
-    return keep_output().vjp([](Vjp& v) { v.grad(0, gradient<F>(v.head(), v.output(0))); });
+    return keep_output().vjp([](Vjp& v) { v.grad(0, gradient<F>(v.last_head(), v.output(0))); });
   }
   // The same for formulas of several steps: those of float16 and bfloat16 arrays are computed in
   // float32 throughout.
@@ -358,8 +358,8 @@ class OpDeclaration {
 
  private:
   template <class F>
-  static NDArray gradient(const NDArray& g, const NDArray& x) {
-    const Head head(g);
+  static NDArray gradient(NDArray g, const NDArray& x) {
+    const Head head(std::move(g));
     return F{}(head, x);
   }
   template <class F>

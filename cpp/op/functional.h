@@ -111,14 +111,15 @@ class BinaryOp {
     const NDArray* inputs[] = {&a, &b};
     return invoke(schema(), Inputs(inputs, 2));
   }
-  NDArray operator()(const NDArray& a, double b) const {
-    return invoke(*forms().scalar, {a}, make_params(ScalarParams{b, false}));
-  }
-  NDArray operator()(double a, const NDArray& b) const {
-    return invoke(*forms().reversed, {b}, make_params(ScalarParams{a, false}));
-  }
+  NDArray operator()(const NDArray& a, double b) const { return with(*forms().scalar, a, b); }
+  NDArray operator()(double a, const NDArray& b) const { return with(*forms().reversed, b, a); }
 
  private:
+  static NDArray with(const OpSchema& op, const NDArray& x, double number) {
+    const NDArray* input = &x;
+    return invoke(op, Inputs(&input, 1), make_params(ScalarParams{number, false}));
+  }
+
   const char* name_;
   mutable std::atomic<const BinaryForms*> forms_{nullptr};
 };

@@ -35,7 +35,8 @@ class Head {
  public:
   explicit Head(NDArray g) : g_(std::move(g)) {}
   const NDArray& array() const { return g_; }
-  operator const NDArray&() const { return g_; }
+  operator const NDArray&() const& { return g_; }
+  operator NDArray() && { return std::move(g_); }
 
   template <class Derivative>
   friend Head operator*(const Head& g, const Derivative& derivative) {

@@ -37,6 +37,7 @@ class SparseMatch {
   const P& params() const {
     return params_->as<P>();
   }
+  const Params* raw_params() const { return params_; }
   bool training() const { return mode_.training; }
 
  private:
@@ -84,6 +85,12 @@ class SparseCall {
   StorageType storage(size_t i) const { return storage_type(inputs_[i]); }
   // Of a sparse input, as they are at the beginning of the call.
   const SparseParts& parts(size_t i) const { return parts_[i]; }
+  // The `data` of sparse input i, to be written to in place (writable_data of core/sparse.h). Its
+  // parts are not to be asked for afterwards.
+  NDArray writable_data(size_t i) {
+    parts_[i] = SparseParts();
+    return mxtape::writable_data(inputs_[i]);
+  }
   template <class P>
   const P& params() const {
     return params_->as<P>();
@@ -136,6 +143,10 @@ void write_dense(const SparseParts& parts, StorageType type, const NDArray& dens
 SparseParts parts_from_dense(const NDArray& dense, StorageType type);
 // The same parts with ascending columns, equal ones added up.
 SparseParts canonical_parts(const SparseParts& parts);
+// The csr array of `shape` that has data[k] at (row[k], column[k]), in that form. Vectors of one
+// length, rows and columns of int64; raises an Error where they are out of range.
+SparseParts csr_from_coordinates(std::string_view what, const Shape& shape, const NDArray& data,
+                                 const NDArray& row, const NDArray& column);
 
 struct CastStorageParams {
   enum class Type : int32_t { kCsr, kDefault, kRowSparse } stype = Type::kDefault;

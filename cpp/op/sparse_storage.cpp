@@ -37,6 +37,35 @@ void write_csr(const SparseParts& parts, const NDArray& dense) {
   });
 }
 
+// How many of some elements are not 0. In blocks, so that a vector instruction counts as many as it
+// compares.
+template <class U>
+int64_t count_there(const U* x, int64_t n, U bits) {
+  constexpr int64_t kBlock = 1 << 16;
+  int64_t count = 0;
+  for (int64_t begin = 0; begin < n; begin += kBlock) {
+    uint32_t in_block = 0;
+    for (int64_t i = begin; i < std::min(n, begin + kBlock); ++i) in_block += (x[i] & bits) != 0;
+    count += in_block;
+  }
+  return count;
+}
+
+// Calls f(i, x[i]) for the elements that are not 0. Most of a sparse array is passed by in blocks.
+template <class U, class F>
+void for_each_there(const U* x, int64_t n, U bits, F&& f) {
+  constexpr int64_t kBlock = 16;
+  for (int64_t begin = 0; begin < n; begin += kBlock) {
+    const int64_t end = std::min(n, begin + kBlock);
+    U any = 0;
+    for (int64_t i = begin; i < end; ++i) any = static_cast<U>(any | x[i]);
+    if ((any & bits) == 0) continue;
+    for (int64_t i = begin; i < end; ++i) {
+      if ((x[i] & bits) != 0) f(i, x[i]);
+    }
+  }
+}
+
 template <class U>
 SparseParts csr_from_dense(const NDArray& dense) {
   const int64_t rows = dense.shape()[0], columns = dense.shape()[1];
@@ -48,8 +77,7 @@ SparseParts csr_from_dense(const NDArray& dense) {
   pointers[0] = 0;
   parallel_for(rows, row_grain(columns), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
-      const U* row = in + i * columns;
-      pointers[i + 1] = std::count_if(row, row + columns, [=](U x) { return (x & bits) != 0; });
+      pointers[i + 1] = count_there(in + i * columns, columns, bits);
     }
   });
   std::partial_sum(pointers, pointers + rows + 1, pointers);
@@ -60,12 +88,10 @@ SparseParts csr_from_dense(const NDArray& dense) {
   parallel_for(rows, row_grain(columns), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       int64_t k = pointers[i];
-      for (int64_t j = 0; j < columns; ++j) {
-        const U x = in[i * columns + j];
-        if ((x & bits) == 0) continue;
+      for_each_there(in + i * columns, columns, bits, [&](int64_t column, U x) {
         data[k] = x;
-        index[k++] = j;
-      }
+        index[k++] = column;
+      });
     }
   });
   return parts;
@@ -197,6 +223,48 @@ SparseParts canonical_parts(const SparseParts& parts) {
     sorted.indices = sorted.indices.rows(0, n);
   });
   return sorted;
+}
+
+namespace {
+
+void check_coordinate(std::string_view what, const char* name, const NDArray& vector, int64_t end) {
+  const auto* index = vector.data<int64_t>();
+  for (int64_t k = 0; k < vector.size(); ++k) {
+    if (index[k] < 0 || index[k] >= end) {
+      fail_as(ErrorKind::kValue, what, ": ", name, "[", k, "] is ", index[k], ", the array has ",
+              end, " ", name, "s");
+    }
+  }
+}
+
+}  // namespace
+
+SparseParts csr_from_coordinates(std::string_view what, const Shape& shape, const NDArray& data,
+                                 const NDArray& row, const NDArray& column) {
+  check_coordinate(what, "row", row, shape[0]);
+  check_coordinate(what, "column", column, shape[1]);
+  const int64_t n = data.size();
+  SparseParts parts{NDArray::empty(data.shape(), data.dtype()),
+                    NDArray::empty(column.shape(), DType::kInt64),
+                    NDArray::empty(Shape{shape[0] + 1}, DType::kInt64)};
+  const auto *rows = row.data<int64_t>(), *columns = column.data<int64_t>();
+  auto *index = parts.indices.data<int64_t>(), *ends = parts.indptr.data<int64_t>();
+  // Where each row begins; then each element goes to the end of its row, which moves on.
+  std::memset(ends, 0, parts.indptr.nbytes());
+  for (int64_t k = 0; k < n; ++k) ++ends[rows[k] + 1];
+  std::partial_sum(ends, ends + shape[0] + 1, ends);
+  std::vector<int64_t> next(ends, ends + shape[0]);
+  dispatch<ElementTypes>(data.dtype(), [&]<class U>(TypeTag<U>) {
+    const U* from = data.data<U>();
+    U* to = parts.data.data<U>();
+    for (int64_t k = 0; k < n; ++k) {
+      const int64_t at = next[static_cast<size_t>(rows[k])]++;
+      to[at] = from[k];
+      index[at] = columns[k];
+    }
+  });
+  check_parts(what, StorageType::kCsr, shape, parts);
+  return canonical_parts(parts);
 }
 
 }  // namespace mxtape

@@ -1,8 +1,8 @@
 #include "python/batching.h"
 
-#include "core/sparse.h"
 #include "op/batch.h"
 #include "op/registry.h"
+#include "op/sparse.h"
 #include "python/ndarray_type.h"
 
 namespace py = pybind11;
@@ -36,7 +36,7 @@ py::object vmap_unwrap(py::handle x, const py::object& axis, uint64_t level, int
   if (!examples.defined()) {
     Shape one(array.ndim() + 1, 1), all(array.ndim() + 1, size);
     for (int d = 0; d < array.ndim(); ++d) one[d + 1] = all[d + 1] = array.shape()[d];
-    examples = broadcast_to(reshape(array, one), all);
+    examples = broadcast_to(reshape(in_dense(array), one), all);
   }
   return wrap_object(batch::moved_axis(
       examples, 0, normalize_axis(py::cast<int64_t>(axis), examples.ndim(), "vmap: out_axes")));

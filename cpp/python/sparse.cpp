@@ -43,6 +43,15 @@ py::object make(const std::string& what, const std::string& stype, const std::ve
   return wrap_object(make_sparse(type, shape, std::move(parts)));
 }
 
+py::object from_coordinates(const std::string& what, const std::vector<int64_t>& dims,
+                            py::handle data, py::handle row, py::handle column) {
+  const Shape shape = as_shape(dims);
+  check_shape(what, StorageType::kCsr, shape);
+  SparseParts parts = csr_from_coordinates(what, shape, as_array(data).detached(),
+                                           as_array(row).detached(), as_array(column).detached());
+  return wrap_object(make_sparse(StorageType::kCsr, shape, std::move(parts)));
+}
+
 const NDArray& as_sparse(py::handle object, const char* what) {
   const NDArray& array = as_array(object, what);
   if (!is_sparse(array)) fail_as(ErrorKind::kType, what, ": expected a sparse array");
@@ -72,6 +81,19 @@ void set_parts(py::handle x, py::handle like) {
   replace_parts(target, parts_of(source));
 }
 
+bool any_sparse(const py::args& lists) {
+  for (const py::handle list : lists) {
+    const py::object items =
+        py::reinterpret_steal<py::object>(PySequence_Fast(list.ptr(), "expected lists of arrays"));
+    if (!items) throw py::error_already_set();
+    PyObject* const* item = PySequence_Fast_ITEMS(items.ptr());
+    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(items.ptr()); ++i) {
+      if (is_sparse(as_array(item[i]))) return true;
+    }
+  }
+  return false;
+}
+
 void warn_of_fallback(const std::string& message) {
   if (PyErr_WarnEx(PyExc_RuntimeWarning, message.c_str(), 1) < 0) throw py::error_already_set();
 }
@@ -96,6 +118,8 @@ void init_sparse(py::module_& m) {
   m.def("storage_type",
         [](py::handle x) { return std::string(storage_name(storage_type(as_array(x)))); });
   m.def("is_sparse", [](py::handle x) { return is_sparse(as_array(x)); });
+  // Whether an array in one of some lists is sparse.
+  m.def("any_sparse", any_sparse);
   m.def("make_sparse", make);
   m.def("empty_sparse",
         [](const std::string& stype, const std::vector<int64_t>& dims, py::handle dtype) {
@@ -104,6 +128,7 @@ void init_sparse(py::module_& m) {
           check_shape("zeros", type, shape);
           return wrap_object(empty_sparse(type, shape, as_dtype(dtype.ptr())));
         });
+  m.def("csr_from_coordinates", from_coordinates);
   m.def("sparse_parts", parts);
   m.def("set_sparse_parts", set_parts);
   // Whether the columns of a csr array's rows ascend, and none is there twice.

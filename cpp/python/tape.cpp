@@ -12,6 +12,7 @@
 
 #include "autograd/hooks.h"
 #include "core/pool_bytes.h"
+#include "core/sparse.h"
 #include "graph/cached_op.h"
 #include "op/op_node.h"
 #include "python/checkpoint.h"
@@ -83,13 +84,18 @@ const char* state_of(const Storage& storage) {
     case Form::kDense:
       return "waits";
     case Form::kRowSparse:
+      return "row_sparse";
     case Form::kCsr:
-      return "sparse";
+      return "csr";
     case Form::kPacked:
       return "packed";
     default:
       return "other";
   }
+}
+
+size_t bytes_of(const NDArray& array) {
+  return is_sparse(array) ? parts_of(array).nbytes() : array.nbytes();
 }
 
 // What a node saves, told to `visit(role, index, label, saved)`.
@@ -219,7 +225,7 @@ py::tuple describe(Node& node, const std::vector<ArraySpec>& inputs, Specs& spec
   each_saved(node, [&](const char* role, size_t i, const std::string& label, const Saved& each) {
     if (!each.storage) return;
     saved.append(py::make_tuple(
-        role, i, label, shape_tuple(each.shape), dtype_text(each.dtype), each.array().nbytes(),
+        role, i, label, shape_tuple(each.shape), dtype_text(each.dtype), bytes_of(each.array()),
         reinterpret_cast<uintptr_t>(each.storage.get()), state_of(*each.storage)));
   });
   py::object req = py::none();
@@ -322,7 +328,7 @@ class Accounts {
           refers = of_node(*const_cast<Node*>(static_cast<const Node*>(key)));
           break;
         case What::kStorage:
-          refers = of_storage(*static_cast<const Storage*>(key), items_[at].owner);
+          refers = of_storage(*static_cast<const Storage*>(key), items_[at].owner, items_[at].why);
           break;
         case What::kWaiting:
           refers = of_waiting(*static_cast<const fusion::Waiting*>(key), items_[at].owner);
@@ -374,12 +380,22 @@ class Accounts {
     }
     return refers;
   }
-  std::vector<size_t> of_storage(const Storage& storage, uint64_t owner) {
+  std::vector<size_t> of_storage(const Storage& storage, uint64_t owner, const char* why) {
+    if (is_sparse(storage.form())) return of_parts(storage, owner, why);
     if (storage.form() != Form::kDense || !storage.deferred() || !storage.source()) return {};
     const auto* waiting = fusion::waiting(storage);
     const size_t found = item(waiting, What::kWaiting, waiting->ref_count(), heap_bytes(waiting));
     items_[found].owner = owner;
     return {found};
+  }
+  std::vector<size_t> of_parts(const Storage& storage, uint64_t owner, const char* why) {
+    const Ref<Storage> sparse(const_cast<Storage*>(&storage));
+    const SparseParts parts = parts_of(NDArray(sparse, 0, Shape{}, DType::kFloat32));
+    std::vector<size_t> refers;
+    for (const NDArray* part : {&parts.data, &parts.indices, &parts.indptr}) {
+      if (part->defined()) refers.push_back(find_storage(*part->storage(), owner, why, 1));
+    }
+    return refers;
   }
   std::vector<size_t> of_waiting(const fusion::Waiting& waiting, uint64_t owner) {
     std::vector<size_t> refers;

@@ -15,6 +15,7 @@ PAGES = {
     "ndarray": ("mxtape.nd.NDArray", "The class NDArray"),
     "nd-linalg": ("mxtape.nd.linalg", "Linear algebra"),
     "nd-random": ("mxtape.nd.random", "Random numbers"),
+    "nd-sparse": ("mxtape.nd.sparse", "Sparse arrays"),
     "nd-contrib": ("mxtape.nd.contrib", "Operators of contrib"),
     "nd-image": ("mxtape.nd.image", "Operators on images"),
     "autograd": ("mxtape.autograd", "Differentiation"),

@@ -96,7 +96,7 @@ def rows(store):
         ["all", "half", "dense"], [sparse(whole), sparse(whole.astype("float16")), nd.array(whole)]
     )
     few, every = whole.copy(), whole.copy()
-    few[rank], few[7], every[[2, 4]] = 1 + rank, 1, rank - 1
+    few[rank], few[7], every[[2, 4]] = 1 + rank, 1, rank + 1
     keys = ["few", "all", "half", "dense"]
     pushed = [sparse(few), sparse(every), sparse(few).astype("float16"), sparse(few)]
     store.push(keys, pushed)
@@ -200,6 +200,45 @@ def gluon_weights(kvstore, rank, size, update_on_kvstore, disturbed=False):
     return {str(i): param.data().asnumpy().tolist() for i, param in enumerate(params)}
 
 
+def sparse_weights(kvstore, rank, size, layer, optimizer, update_on_kvstore=None):
+    """The vectors of an embedding after ten steps, of which each uses few."""
+    if layer == "SparseEmbedding":
+        net = mx.gluon.contrib.nn.SparseEmbedding(20, 3)
+    else:
+        net = mx.gluon.nn.Embedding(20, 3, sparse_grad=True)
+    mx.random.seed(rank)  # the weights are those of rank 0
+    net.initialize(mx.init.Normal(0.3))
+    trainer = mx.gluon.Trainer(
+        net.collect_params(),
+        optimizer,
+        {"learning_rate": 0.1},
+        kvstore=kvstore,
+        update_on_kvstore=update_on_kvstore,
+    )
+    trainer._prepare()  # before there are gradients
+    rng = np.random.RandomState(4)
+    for _ in range(10):
+        ids, target = rng.randint(0, 18, 8), rng.normal(size=(8, 3))
+        with mx.autograd.record():
+            loss = (net(nd.array(ids[rank::size])) - nd.array(target[rank::size])) ** 2
+        loss.backward()
+        trainer.step(8)
+    return net.weight._reduce().tostype("default").asnumpy().tolist()
+
+
+def sparse_training(store):
+    rank, size = store.rank, store.num_workers
+    return {
+        "SparseEmbedding sgd": sparse_weights("dist_sync", rank, size, "SparseEmbedding", "sgd"),
+        "SparseEmbedding adam": sparse_weights("dist_sync", rank, size, "SparseEmbedding", "adam"),
+        "Embedding sgd": sparse_weights("dist_sync", rank, size, "Embedding", "sgd"),
+        "Embedding adam": sparse_weights("dist_sync", rank, size, "Embedding", "adam"),
+        "Embedding on the store": sparse_weights(
+            "dist_sync", rank, size, "Embedding", "adam", True
+        ),
+    }
+
+
 def training(store):
     found = {
         "gluon": gluon_weights("dist_sync", store.rank, store.num_workers, None),
@@ -249,6 +288,7 @@ def all_cases(path):
         "two bits": two_bits(mx.kv.create("dist"), 8),
         "two bits, summed": two_bits(mx.kv.create("dist"), 1),
         "training": training(store),
+        "sparse training": sparse_training(store),
         "errors": errors(mx.kv.create("dist_sync")),
     }
     with open(f"{path}.{store.rank}", "w") as f:

@@ -81,6 +81,70 @@ def test_buckets(found):
     assert len({one["many"]["messages"] for one in found}) == 1
 
 
+def rows_of(values):
+    """What a row_sparse array of two columns has whose rows are these numbers, or None."""
+    rows = [i for i, value in enumerate(values) if value is not None]
+    return ["row_sparse", rows, [[values[i]] * 2 for i in rows]]
+
+
+def test_rows(found):
+    """The sum has the rows that any process has."""
+    n, ranks = len(found), sum(range(len(found)))
+    few = [1 + i if i < n else None for i in range(9)]
+    few[7] = n
+    every = [None] * 9
+    every[2] = every[4] = ranks + n
+    for one in found:
+        rows = dict(one["rows"])
+        bits = rows.pop("bits")
+        assert bits == found[0]["rows"]["bits"]
+        asked = [few[i] or 0 if i in (0, 2, 7, 8) else None for i in range(9)]
+        all_asked = [every[i] or 0 if i in (0, 2, 7, 8) else None for i in range(9)]
+        assert rows == {
+            "init is of rank 0": rows_of([5] * 9),
+            "init without rows": rows_of([None] * 9),
+            "csr": np.eye(3).tolist(),
+            **{key: rows_of(few) for key in ("few", "half", "dense")},
+            **{f"rows of {key}": rows_of(asked) for key in ("few", "half", "dense")},
+            "all": rows_of(every),
+            "rows of all": rows_of(all_asked),
+            "no rows": rows_of([None] * 9),
+        }
+
+
+def test_sums_of_rows_are_those_of_numpy(found):
+    total = np.zeros((50, 3))
+    for rank in range(len(found)):
+        random = np.random.RandomState(rank)
+        for _ in range(2):
+            latest = np.zeros((50, 3))
+            chosen = np.unique(random.randint(0, 50, 20))
+            latest[chosen] = random.normal(size=(len(chosen), 3)).astype("float32")
+        total += latest
+    _, rows, values = found[0]["rows"]["bits"]
+    assert rows == np.flatnonzero(total.any(axis=1)).tolist()
+    np.testing.assert_allclose(values, total[rows], rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "SparseEmbedding sgd",
+        "SparseEmbedding adam",
+        "Embedding sgd",
+        "Embedding adam",
+        "Embedding on the store",
+    ],
+)
+def test_ten_sparse_steps(found, kind):
+    """The same bits on all processes, and what one process makes of the whole batch."""
+    weights = [one["sparse training"][kind] for one in found]
+    assert all(other == weights[0] for other in weights)
+    layer, *_, optimizer = kind.replace("on the store", "adam").split()
+    alone = dist_program.sparse_weights("device", 0, 1, layer, optimizer)
+    np.testing.assert_allclose(weights[0], alone, rtol=2e-5, atol=2e-6)
+
+
 def test_two_bits(found):
     """What MXNet's workers send: of each process the whole thresholds, the rest with the next."""
     expected = np.zeros((4, 7), np.float32)

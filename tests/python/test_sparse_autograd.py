@@ -582,12 +582,23 @@ def test_grad_and_loss_of_sparse_arguments():
     assert loss.item() == expected_loss.item()
 
 
-def test_vmap_of_sparse_arrays_is_refused():
-    a = csr()
-    with pytest.raises(MXNetError, match=r"sparse|storage type"):
+def test_vmap():
+    """Of sparse arrays it is refused; those that are the same in all examples may be there."""
+    a, dense, batch = csr(), nd.array(A), nd.array(np.arange(60).reshape(5, 4, 3) % 7)
+    with pytest.raises(MXNetError, match=r"shape \(3, 4\) has storage type csr"):
         autograd.vmap(lambda x: x * 2)(a)
-    with pytest.raises(MXNetError, match=r"sparse|storage type"):
-        autograd.vmap(lambda w: nd.dot(a, w))(nd.ones((5, 4, 3)))
+    with pytest.raises(MXNetError, match="no batches of sparse arrays"):
+        autograd.vmap(lambda x: x.tostype("row_sparse"))(batch)
+    for f in (
+        lambda w, a: nd.dot(a, w),
+        lambda w, a: nd.elemwise_add(w.T, a),
+        lambda w, a: nd.broadcast_mul(a, w.T[0:1]),
+        lambda w, a: a,
+        lambda w, a: nd.square(a).sum() + w,
+    ):
+        found = autograd.vmap(f, in_axes=(0, None))(batch, a)
+        expected = np.stack([f(w, dense).asnumpy() for w in batch])
+        assert_equal(found, expected, "default")
 
 
 def test_nothing_leaks():

@@ -26,18 +26,21 @@ NDArray operand_of(NDArray x) {
 // Handles are moved where they can be: a step of a long chain takes little more time than to copy
 // a few of them.
 inline NDArray in_dtype(NDArray x, DType dtype) { return x.dtype() == dtype ? x : cast(x, dtype); }
+inline NDArray summed_to(NDArray x, const Shape& shape) {
+  return x.shape() == shape ? x : sum_to(x, shape);
+}
 template <class Left, class Right, bool kWide>
 void arrays_vjp(Vjp& v) {
-  NDArray head = v.head();
+  NDArray head = v.last_head();
   const DType dtype = head.dtype();
   const NDArray a = operand_of<kWide>(operand(v, 0)), b = operand_of<kWide>(operand(v, 1));
   const Head g(operand_of<kWide>(std::move(head)));
-  if (v.needs(0)) v.grad(0, in_dtype(sum_to(Left{}(a, b, g), v.input_shape(0)), dtype));
-  if (v.needs(1)) v.grad(1, in_dtype(sum_to(Right{}(a, b, g), v.input_shape(1)), dtype));
+  if (v.needs(0)) v.grad(0, in_dtype(summed_to(Left{}(a, b, g), v.input_shape(0)), dtype));
+  if (v.needs(1)) v.grad(1, in_dtype(summed_to(Right{}(a, b, g), v.input_shape(1)), dtype));
 }
 template <class Left, class Right, bool kWide>
 void scalar_vjp(Vjp& v) {
-  NDArray head = v.head();
+  NDArray head = v.last_head();
   const DType dtype = head.dtype();
   const NDArray a = operand_of<kWide>(operand(v, 0));
   const double b = v.params<ScalarParams>().scalar;
@@ -45,7 +48,7 @@ void scalar_vjp(Vjp& v) {
 }
 template <class Left, class Right, bool kWide>
 void reversed_vjp(Vjp& v) {
-  NDArray head = v.head();
+  NDArray head = v.last_head();
   const DType dtype = head.dtype();
   const NDArray b = operand_of<kWide>(operand(v, 0));
   const double a = v.params<ScalarParams>().scalar;

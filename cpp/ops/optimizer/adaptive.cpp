@@ -2,65 +2,14 @@
 #include <cmath>
 #include <cstring>
 
-#include "ops/optimizer/optimizer.h"
+#include "ops/optimizer/steps.h"
 #include "runtime/parallel.h"
 
 // Steps whose rate adapts to each weight: Adam, AdamW, RMSProp, FTRL, FTML, AdaGrad by rows.
 namespace mxtape {
 namespace {
 
-struct ClippedParams {
-  double lr = 0, wd = 0, rescale_grad = 1, clip_gradient = -1;
-
- protected:
-  template <class V>
-  void visit_rest(V& v) {
-    v("wd", wd, kWdDoc);
-    visit_gradient(v);
-  }
-  template <class V>
-  void visit_gradient(V& v) {
-    v("rescale_grad", rescale_grad, kRescaleDoc);
-    v("clip_gradient", clip_gradient, kClipDoc);
-  }
-};
-
 // ---- Adam
-
-struct AdamParams : ClippedParams {
-  double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
-  bool lazy_update = true;
-  template <class V>
-  void visit(V& v) {
-    v.required("lr", lr, kLrDoc);
-    v("beta1", beta1, kBeta1Doc);
-    v("beta2", beta2, kBeta2Doc);
-    v("epsilon", epsilon, kEpsilonDoc);
-    visit_rest(v);
-    v("lazy_update", lazy_update, "Accepted for compatibility: matters only for sparse gradients.");
-  }
-};
-
-template <class C>
-struct Adam {
-  static constexpr int kStates = 2;
-  explicit Adam(const AdamParams& p)
-      : lr(static_cast<C>(p.lr)),
-        wd(static_cast<C>(p.wd)),
-        beta1(static_cast<C>(p.beta1)),
-        beta2(static_cast<C>(p.beta2)),
-        epsilon(static_cast<C>(p.epsilon)),
-        rule(p) {}
-  C operator()(C w, C grad, C* state) const {
-    // Unlike in sgd_update, the decay is clipped too.
-    const C g = rule(grad, wd * w);
-    state[0] = beta1 * state[0] + (C(1) - beta1) * g;
-    state[1] = beta2 * state[1] + (C(1) - beta2) * g * g;
-    return w - lr * state[0] / (std::sqrt(state[1]) + epsilon);
-  }
-  C lr, wd, beta1, beta2, epsilon;
-  GradientRule<C> rule;
-};
 
 OP_STEP(adam_update, Adam, AdamParams)
     .inputs("weight", "grad", "mean", "var")
@@ -297,42 +246,6 @@ OP_STEP(rmspropalex_update, RmspropAlex, RmspropAlexParams)
 
 // ---- FTRL
 
-struct FtrlParams : ClippedParams {
-  double lamda1 = 0.01, beta = 1;
-  template <class V>
-  void visit(V& v) {
-    v.required("lr", lr, kLrDoc);
-    v("lamda1", lamda1, "Strength of the penalty on absolute values.");
-    v("beta", beta, "Added to the denominator of the learning rate.");
-    visit_rest(v);
-  }
-};
-
-template <class C>
-struct Ftrl {
-  static constexpr int kStates = 2;
-  explicit Ftrl(const FtrlParams& p)
-      : inverse_lr(static_cast<C>(1 / p.lr)),
-        wd(static_cast<C>(p.wd)),
-        lamda1(static_cast<C>(p.lamda1)),
-        beta(static_cast<C>(p.beta)),
-        rule(p) {}
-  C operator()(C w, C grad, C* state) const {
-    const C g = rule(grad);
-    const C n = state[1] + g * g;
-    const C root = std::sqrt(n);
-    const C z = state[0] + g - (root - std::sqrt(state[1])) * w * inverse_lr;
-    state[0] = z;
-    state[1] = n;
-    // z moved towards zero by lamda1.
-    const C low = z < -lamda1 ? -lamda1 : z;
-    const C beyond = z - (low > lamda1 ? lamda1 : low);
-    return -beyond / ((beta + root) * inverse_lr + wd);
-  }
-  C inverse_lr, wd, lamda1, beta;
-  GradientRule<C> rule;
-};
-
 OP_STEP(ftrl_update, Ftrl, FtrlParams)
     .inputs("weight", "grad", "z", "n")
     .doc(
@@ -405,17 +318,24 @@ OP_STEP(ftml_update, Ftml, FtmlParams)
 [0.5] [1.6] [0.004]
 )");
 
-// ---- AdaGrad with one rate for each row
+// ---- AdaGrad
 
-struct GroupAdagradParams : ClippedParams {
-  double epsilon = 1e-5;
-  template <class V>
-  void visit(V& v) {
-    v.required("lr", lr, kLrDoc);
-    visit_gradient(v);
-    v("epsilon", epsilon, kEpsilonDoc);
-  }
-};
+OP_STEP(_sparse_adagrad_update, Adagrad, AdagradParams)
+    .inputs("weight", "grad", "history")
+    .doc(
+        "A step of AdaGrad: with g = clip(rescale_grad * grad), history grows by g * g, in place, "
+        "and "
+        "the result is weight - lr * (g / sqrt(history + epsilon) + wd * weight). Only the rows of "
+        "a "
+        "row_sparse gradient are read and written where wd is 0.")
+    .example(R"(
+>>> weight, grad, history = mx.nd.array([1]), mx.nd.array([4]), mx.nd.array([9])
+>>> y = mx.nd.sparse.adagrad_update(weight, grad, history, lr=0.5, epsilon=0)
+>>> print(y.asnumpy().round(4), history.asnumpy())
+[0.6] [25.]
+)");
+
+// ---- AdaGrad with one rate for each row
 
 OP(_contrib_group_adagrad_update)
     .inputs("weight", "grad", "history")
@@ -441,24 +361,11 @@ OP(_contrib_group_adagrad_update)
         using C = compute_type<T>;
         const T *weight = call.in(0).template data<T>(), *grad = call.in(1).template data<T>();
         T *history = call.in(2).template data<T>(), *result = out.template data<T>();
-        const GradientRule<C> rule(p);
-        const C lr = static_cast<C>(p.lr), epsilon = static_cast<C>(p.epsilon);
+        const GroupAdagrad<C> step(p);
         const int64_t grain = std::max<int64_t>(1, kStepPiece / row);
         parallel_for(rows, grain, [&](int64_t begin, int64_t end) {
           for (int64_t r = begin; r < end; ++r) {
-            const T *w = weight + r * row, *g = grad + r * row;
-            const C squares = sum_of<C>(row, [&](int64_t i) {
-              const C x = rule(static_cast<C>(g[i]));
-              return x * x;
-            });
-            const C mean = static_cast<C>(history[r]) + squares / static_cast<C>(row);
-            history[r] = static_cast<T>(mean);
-            const C rate = lr / std::sqrt(mean + epsilon);
-            T* o = result + r * row;
-#pragma GCC ivdep
-            for (int64_t i = 0; i < row; ++i) {
-              o[i] = static_cast<T>(static_cast<C>(w[i]) - rate * rule(static_cast<C>(g[i])));
-            }
+            step(row, weight + r * row, grad + r * row, history[r], result + r * row);
           }
         });
       });

@@ -1,32 +1,8 @@
-#include "ops/optimizer/optimizer.h"
+#include "ops/optimizer/steps.h"
 
 // Steps of gradient descent, with and without momentum, by the sign, for one array and for many.
 namespace mxtape {
 namespace {
-
-struct SgdParams {
-  double lr = 0, wd = 0, rescale_grad = 1, clip_gradient = -1;
-  bool lazy_update = true;
-
-  template <class V>
-  void visit(V& v) {
-    v.required("lr", lr, kLrDoc);
-    visit_rest(v);
-    visit_lazy(v);
-  }
-
- protected:
-  template <class V>
-  void visit_rest(V& v) {
-    v("wd", wd, kWdDoc);
-    v("rescale_grad", rescale_grad, kRescaleDoc);
-    v("clip_gradient", clip_gradient, kClipDoc);
-  }
-  template <class V>
-  void visit_lazy(V& v) {
-    v("lazy_update", lazy_update, "Accepted for compatibility: matters only for sparse gradients.");
-  }
-};
 
 // Of the operators that have no lazy_update.
 struct SignSgdParams : SgdParams {
@@ -34,24 +10,6 @@ struct SignSgdParams : SgdParams {
   void visit(V& v) {
     v.required("lr", lr, kLrDoc);
     visit_rest(v);
-  }
-};
-
-struct NagParams : SgdParams {
-  double momentum = 0;
-  template <class V>
-  void visit(V& v) {
-    v.required("lr", lr, kLrDoc);
-    v("momentum", momentum, kMomentumDoc);
-    visit_rest(v);
-  }
-};
-
-struct MomentumParams : NagParams {
-  template <class V>
-  void visit(V& v) {
-    NagParams::visit(v);
-    visit_lazy(v);
   }
 };
 
@@ -65,32 +23,6 @@ struct SignumParams : NagParams {
 };
 
 // ---- steps
-
-template <class C>
-struct Sgd {
-  static constexpr int kStates = 0;
-  explicit Sgd(const SgdParams& p)
-      : lr(static_cast<C>(p.lr)), keep(C(1) - lr * static_cast<C>(p.wd)), rule(p) {}
-  C operator()(C w, C g, C*) const { return keep * w - lr * rule(g); }
-  C lr, keep;
-  GradientRule<C> rule;
-};
-
-template <class C>
-struct Momentum {
-  static constexpr int kStates = 1;
-  explicit Momentum(const NagParams& p)
-      : lr(static_cast<C>(p.lr)),
-        decay(lr * static_cast<C>(p.wd)),
-        momentum(static_cast<C>(p.momentum)),
-        rule(p) {}
-  C operator()(C w, C g, C* mom) const {
-    mom[0] = momentum * mom[0] - decay * w - lr * rule(g);
-    return w + mom[0];
-  }
-  C lr, decay, momentum;
-  GradientRule<C> rule;
-};
 
 // As in MXNet, where the weight changes in place the momentum decays by its new value.
 struct NagStepParams : NagParams {

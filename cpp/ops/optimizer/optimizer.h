@@ -63,33 +63,36 @@ struct GradientRule {
 
 inline constexpr int64_t kStepPiece = 1 << 14;
 
-// out[i] = step(weight[i], grad[i], states[i]), which `master` gets too where there is one. The
-// loop is marked ivdep: `out` is the weight itself or overlaps nothing.
+// out[i] = step(weight[i], grad[i], states[i]) for i from `begin` to `end`; `master` gets it too
+// with kMaster. The loop is marked ivdep: `out` is the weight itself or overlaps nothing.
+template <bool kMaster, class Step, class S, class G, class O>
+void step_span(const Step& step, int64_t begin, int64_t end, const S* weight, const G* grad,
+               const std::array<S*, Step::kStates>& states, [[maybe_unused]] S* master, O* out) {
+  using C = compute_type<S>;
+  constexpr int kStates = Step::kStates;
+  // Copies, that writes through the pointers cannot change.
+  const Step local = step;
+  const std::array<S*, kStates> state = states;
+#pragma GCC ivdep
+  for (int64_t i = begin; i < end; ++i) {
+    C values[kStates + 1];
+    for (int k = 0; k < kStates; ++k) values[k] = static_cast<C>(state[k][i]);
+    const C result = local(static_cast<C>(weight[i]), static_cast<C>(grad[i]), values);
+    for (int k = 0; k < kStates; ++k) state[k][i] = static_cast<S>(values[k]);
+    if constexpr (kMaster) master[i] = static_cast<S>(result);
+    out[i] = static_cast<O>(result);
+  }
+}
+
+// All of an array's elements.
 template <class Step, class S, class G, class O>
 void run_step_loop(const Step& step, int64_t n, const S* weight, const G* grad,
                    const std::array<S*, Step::kStates>& states, S* master, O* out) {
-  using C = compute_type<S>;
   parallel_for(n, kStepPiece, [&](int64_t begin, int64_t end) {
-    // Copies, that writes through the pointers cannot change.
-    const Step local = step;
-    const std::array<S*, Step::kStates> state = states;
-    S* const copy = master;
-    constexpr int kStates = Step::kStates;
-    const auto piece = [&](auto has_copy) {
-#pragma GCC ivdep
-      for (int64_t i = begin; i < end; ++i) {
-        C values[kStates + 1];
-        for (int k = 0; k < kStates; ++k) values[k] = static_cast<C>(state[k][i]);
-        const C result = local(static_cast<C>(weight[i]), static_cast<C>(grad[i]), values);
-        for (int k = 0; k < kStates; ++k) state[k][i] = static_cast<S>(values[k]);
-        if constexpr (has_copy) copy[i] = static_cast<S>(result);
-        out[i] = static_cast<O>(result);
-      }
-    };
-    if (copy) {
-      piece(std::true_type{});
+    if (master) {
+      step_span<true>(step, begin, end, weight, grad, states, master, out);
     } else {
-      piece(std::false_type{});
+      step_span<false>(step, begin, end, weight, grad, states, master, out);
     }
   });
 }

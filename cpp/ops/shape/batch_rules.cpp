@@ -1,5 +1,6 @@
 #include "op/batch.h"
 #include "op/common_params.h"
+#include "op/sparse.h"
 
 // How operators that move elements run over a batch.
 namespace mxtape {
@@ -141,7 +142,13 @@ const BatchRules rules{
     {"amp_cast", batch::in_front},
     {"amp_multicast", batch::in_front},
     {"make_loss", batch::in_front},
-    {"cast_storage", batch::in_front},
+    {"cast_storage",
+     [](BatchCall& call) {
+       if (call.params<CastStorageParams>().stype != CastStorageParams::Type::kDefault) {
+         call.refuse("there are no batches of sparse arrays");
+       }
+       batch::in_front(call);
+     }},
     {"_contrib_gradientmultiplier", batch::in_front},
     {"_contrib_round_ste", batch::in_front},
     {"_contrib_sign_ste", batch::in_front},

@@ -48,7 +48,9 @@ class Saved(NamedTuple):
     dtype: str
     nbytes: int
     storage: int  # arrays with one number share memory
-    state: str  # "memory", "waits": to be computed, "packed": by hooks, or "borrowed"
+    # "memory", "waits": to be computed, "packed": by hooks, "borrowed", or "row_sparse" or "csr", of
+    # which nbytes counts what is there
+    state: str
 
     def __str__(self) -> str:
         name = f" {self.name}" if self.name else ""

@@ -78,6 +78,7 @@ class Trainer:
         for param in self._params:
             if param._trainer is not None:
                 param._trainer._unwatch()
+                param._trainer._give_back(param)
             param._set_trainer(self)
 
     def _check_contexts(self):
@@ -114,19 +115,21 @@ class Trainer:
     def _reset_kvstore(self):
         """Forgets the store; the next step makes it again."""
         self._unwatch()
-        for param in self._sparse_params():
-            if self._kvstore is not None and param not in self._params_to_init:
-                whole = param._whole()  # the parameter itself has the rows of the last call only
-                for array in param._list_arrays():
-                    whole.copyto(array)
+        for param in self._params:
+            self._give_back(param)
         self._kv_initialized = False
         self._kvstore = None
         self._distributed = None
         self._update_on_kvstore = None
         self._params_to_init = list(self._params)
 
-    def _sparse_params(self):
-        return [param for param in self._params if param.stype != "default"]
+    def _give_back(self, param):
+        """Copies all rows to a row_sparse parameter, which has those of the last call only."""
+        if self._kvstore is None or param.stype == "default" or param in self._params_to_init:
+            return
+        whole = param._whole()
+        for array in param._list_arrays():
+            whole.copyto(array)
 
     def _create_store(self):
         """The store, or None, and whether it should update."""
@@ -161,7 +164,7 @@ class Trainer:
                 )
             # Each process would decide for itself whether its gradients have overflowed.
             apart = "dist" in store.type and hasattr(self, "_amp_loss_scaler")
-            if wanted and apart:
+            if apart and (wanted or self._contains_sparse_weight):
                 raise ValueError(
                     f"Trainer: mixed precision over a store of type {store.type!r} needs "
                     "update_on_kvstore=False"

@@ -59,7 +59,7 @@ __all__ = [name for name in globals() if not name.startswith("_")]
 
 
 # Also what is imported when it is asked for.
-__all__ += ["sparse", "_DTYPE_MX_TO_NP", "_DTYPE_NP_TO_MX", "_GRAD_REQ_MAP", "Custom"]
+__all__ += ["_DTYPE_MX_TO_NP", "_DTYPE_NP_TO_MX", "_GRAD_REQ_MAP", "Custom", "sparse"]
 
 
 def __getattr__(name):

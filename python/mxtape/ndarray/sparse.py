@@ -80,6 +80,9 @@ class BaseSparseNDArray(NDArray):  # type: ignore[valid-type,misc]
         shape = "x".join(str(extent) for extent in self.shape)
         return f"\n<{type(self).__name__} {shape} @{self.context}>"
 
+    def __bool__(self):
+        return bool(self.asscalar()) if self.size == 1 else super().__bool__()
+
     def __reduce__(self):
         return _rebuild, (self.stype, self.shape, *_core.device(self), *_core.sparse_parts(self))
 
@@ -255,22 +258,18 @@ class CSRNDArray(BaseSparseNDArray):
         Parameters
         ----------
         copy : bool, default True
-            Whether the values are copied. Else SciPy's matrix has memory of this array, which it
-            cannot write to. SciPy has indices of 32 bits where these suffice.
-
-        >>> import mxtape as mx
-        >>> mx.nd.sparse.csr_matrix([[0, 1], [2, 0]]).asscipy().nnz
-        2
+            Whether the values are copied. Else the two share them, and SciPy's are read-only.
+            Indices are always SciPy's own, of 32 bits where these suffice.
         """
         from scipy.sparse import csr_matrix as scipy_csr
 
-        parts = _core.sparse_parts(self)
-        data = parts[0].asnumpy() if copy else _read_only(parts[0])
-        made = scipy_csr((data, *map(_read_only, parts[1:])), shape=self.shape)
-        if copy:
-            for name in ("indices", "indptr"):
-                if not getattr(made, name).flags.writeable:
-                    setattr(made, name, getattr(made, name).copy())
+        data, indices, indptr = _core.sparse_parts(self)
+        values = data.asnumpy() if copy else _read_only(data)
+        made = scipy_csr((values, _read_only(indices), _read_only(indptr)), shape=self.shape)
+        # SciPy has made narrower ones, or has those that nobody but the engine may write to.
+        for name in ("indices", "indptr"):
+            if not getattr(made, name).flags.writeable:
+                setattr(made, name, getattr(made, name).copy())
         return made
 
 
@@ -308,12 +307,12 @@ class RowSparseNDArray(BaseSparseNDArray):
         Parameters
         ----------
         indices : NDArray
-            Rows to keep; what is not there is left out.
+            Rows to keep, in ascending order. Those that are not there become rows of zeros.
 
         >>> import mxtape as mx
         >>> x = mx.nd.sparse.row_sparse_array(([[1, 2], [3, 4]], [0, 2]), shape=(3, 2))
-        >>> x.retain(mx.nd.array([1, 2])).indices.asnumpy().tolist()
-        [2]
+        >>> x.retain(mx.nd.array([1, 2])).asnumpy().tolist()
+        [[0.0, 0.0], [0.0, 0.0], [3.0, 4.0]]
         """
         return _register.get("_sparse_retain")(self, indices)
 
@@ -335,16 +334,22 @@ def _made(what, stype, shape, parts, ctx):
 
 
 def _read_only(array):
-    """The memory of an array of the engine's as one of NumPy's."""
-    if array.size == 0 or np.dtype(array.dtype).kind not in "iuf":
-        return array.asnumpy()
-    return np.from_dlpack(array)
+    """The memory of an array of the engine's as an array of NumPy's."""
+    if np.dtype(array.dtype).kind not in "iuf":
+        return array.asnumpy()  # what DLPack has no type for
+    view = np.from_dlpack(array)
+    view.flags.writeable = False
+    return view
 
 
 def _own(values, dtype):
     """The values as an array of the engine's, in memory that nobody else has."""
     if isinstance(values, NDArray):
-        return values.detach().astype(dtype)
+        values = values.detach()
+        return (values.tostype("default") if _core.is_sparse(values) else values).astype(dtype)
+    if isinstance(values, np.ndarray) and dtype != "bfloat16" and values.dtype != dtype:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return _core.from_numpy_shared(values.astype(dtype, order="C"))
     return _dense.array(values, dtype=dtype)
 
 
@@ -382,13 +387,13 @@ def csr_matrix(arg1, shape=None, ctx=None, dtype=None):
     Parameters
     ----------
     arg1 : tuple or array_like
-        * ``(data, indices, indptr)``: row i has ``data[indptr[i]:indptr[i + 1]]`` in the columns
+        - ``(data, indices, indptr)``: row i has ``data[indptr[i]:indptr[i + 1]]`` in the columns
           ``indices[indptr[i]:indptr[i + 1]]``. Columns need not ascend; equal ones count as their
           sum.
-        * ``(data, (row, column))``: ``data[k]`` at ``(row[k], column[k])``, in any order; equal
+        - ``(data, (row, column))``: ``data[k]`` at ``(row[k], column[k])``, in any order; equal
           positions are added up.
-        * ``(rows, columns)``: a matrix of zeros.
-        * a csr array, a sparse matrix of SciPy's, or a dense matrix, whose zeros are left out.
+        - ``(rows, columns)``: a matrix of zeros.
+        - a csr array, a sparse matrix of SciPy's, or a dense matrix, whose zeros are left out.
     shape : tuple of int, optional
         Rows and columns. Without it, as many as the indices need.
     ctx : Context, default current_context()
@@ -461,45 +466,23 @@ def _csr_of_parts(what, parts, shape, ctx, dtype):
 
 
 def _csr_of_coordinates(what, data, coordinates, shape, ctx, dtype):
-    row, column = coordinates
     if dtype is None and not isinstance(data, NDArray):
         data = np.asarray(data)  # as in MXNet, whole numbers in a list stay whole numbers
-    dtype = _data_type(data, dtype)
-    data, row, column = (
-        x.asnumpy() for x in (_own(data, dtype), _own(row, "int64"), _own(column, "int64"))
-    )
+    data = _own(data, _data_type(data, dtype))
+    row, column = (_own(indices, "int64") for indices in coordinates)
     _check_dimensions(what, 1, data=data, row=row, column=column)
-    if not len(data) == len(row) == len(column):
+    if not data.size == row.size == column.size:
         raise ValueError(
-            f"{what}: there are {len(data)} data, {len(row)} rows and {len(column)} columns"
+            f"{what}: there are {data.size} data, {row.size} rows and {column.size} columns"
         )
 
     def inferred():
-        if len(row) == 0:
+        if row.size == 0:
             raise ValueError(f"{what}: without indices, the shape must be given")
-        return int(row.max()) + 1, int(column.max()) + 1
+        return tuple(int(indices.asnumpy().max()) + 1 for indices in (row, column))
 
     shape = _known_shape(what, shape, inferred)
-    if len(shape) != 2:
-        raise ValueError(f"{what}: the shape must have 2 dimensions, got {shape}")
-    for name, indices, extent in (("row", row, shape[0]), ("column", column, shape[1])):
-        if len(indices) and not (indices.min() >= 0 and indices.max() < extent):
-            raise ValueError(
-                f"{what}: a {name} is {indices.min()} or {indices.max()}, there are {extent}"
-            )
-    # By row, then by column; of equal ones, the first stays first.
-    order = np.lexsort((column, row))
-    data, row, column = data[order], row[order], column[order]
-    first = np.ones(len(row), np.bool_)
-    first[1:] = (row[1:] != row[:-1]) | (column[1:] != column[:-1])
-    if not first.all():
-        with np.errstate(over="ignore"):
-            data = np.add.reduceat(data, np.flatnonzero(first), dtype=data.dtype)
-        row, column = row[first], column[first]
-    indptr = np.zeros(shape[0] + 1, np.int64)
-    np.cumsum(np.bincount(row, minlength=shape[0]), out=indptr[1:])
-    parts = _own(data, dtype), _own(column, "int64"), _own(indptr, "int64")
-    return _made(what, "csr", shape, parts, ctx)
+    return _placed(_core.csr_from_coordinates(what, shape, data, row, column), ctx)
 
 
 def row_sparse_array(arg1, shape=None, ctx=None, dtype=None):
@@ -508,10 +491,10 @@ def row_sparse_array(arg1, shape=None, ctx=None, dtype=None):
     Parameters
     ----------
     arg1 : tuple or array_like
-        * ``(data, indices)``: row ``indices[k]`` is ``data[k]``. Indices in another order are
+        - ``(data, indices)``: row ``indices[k]`` is ``data[k]``. Indices in another order are
           sorted; none may be there twice.
-        * ``(rows, columns, ...)``: an array of zeros, of at least 2 dimensions.
-        * a row_sparse array, or a dense array, whose rows of zeros are left out.
+        - ``(rows, columns, ...)``: an array of zeros, of at least 2 dimensions.
+        - a row_sparse array, or a dense array, whose rows of zeros are left out.
     shape : tuple of int, optional
         Shape of the array. Without it, there are as many rows as the indices need.
     ctx : Context, default current_context()
@@ -604,9 +587,8 @@ def array(source_array, ctx=None, dtype=None):
         A dense NDArray: its ``tostype`` makes a sparse array.
 
     >>> import mxtape as mx
-    >>> import scipy.sparse
-    >>> mx.nd.sparse.array(scipy.sparse.eye(2, format="csr")).asnumpy().tolist()
-    [[1.0, 0.0], [0.0, 1.0]]
+    >>> mx.nd.sparse.array(mx.nd.sparse.csr_matrix([[0, 2]]), dtype="int32").data.dtype.__name__
+    'int32'
     """
     ctx = check_context(ctx, "array")
     if isinstance(source_array, BaseSparseNDArray):
@@ -647,11 +629,6 @@ def from_scipy(matrix, zero_copy=True):
         Any other matrix.
     ValueError
         With `zero_copy`: a dtype that mxtape does not have.
-
-    >>> import mxtape as mx
-    >>> import scipy.sparse
-    >>> mx.nd.sparse.from_scipy(scipy.sparse.eye(2, format="csr")).dtype.__name__
-    'float64'
     """
     if not is_scipy(matrix) or matrix.format != "csr":
         raise TypeError(f"from_scipy: expected a csr matrix of SciPy's, got {type(matrix)}")

@@ -4,7 +4,7 @@ from .._missing import see
 from ..base import MXNetError, _Null
 
 _QUANTIZED = "quantized arrays are not in mxtape"
-_SPARSE = "sparse arrays are not in mxtape"
+_GRAPHS = "sampling of graphs is not in mxtape"
 
 # Inputs and parameters by name; `*` stands before a variadic input.
 _CONTRIB = {
@@ -60,14 +60,12 @@ _CONTRIB = {
             "lstm_state_clip_min lstm_state_clip_max lstm_state_clip_nan use_sequence_length",
         ),
     },
-    _SPARSE: {
+    _GRAPHS: {
         "dgl_adjacency": ("data", ""),
         "dgl_csr_neighbor_non_uniform_sample": ("*seed_arrays", ""),
         "dgl_csr_neighbor_uniform_sample": ("*seed_arrays", ""),
         "dgl_graph_compact": ("*graph_data", ""),
         "dgl_subgraph": ("*data", ""),
-        "edge_id": ("data u v", ""),
-        "getnnz": ("data", "axis"),
     },
 }
 

@@ -6,9 +6,9 @@ from .. import ndarray as nd
 from .base import Optimizer, register, zeros_of
 
 
-def _zeros(weight, count):
+def _zeros(weight, count, stype="default"):
     """A state of several arrays."""
-    return tuple(zeros_of(weight) for _ in range(count))
+    return tuple(zeros_of(weight, stype=stype) for _ in range(count))
 
 
 @register
@@ -33,7 +33,8 @@ class Adam(Optimizer):
     epsilon : float, default 1e-8
         Added to the denominator.
     lazy_update : bool, default True
-        For sparse gradients, which are not supported: no effect.
+        A row_sparse gradient changes only the rows that it has, of the weight and of the means.
+        False: its other rows count as 0, so that all rows go on moving.
     kwargs
         As of :class:`Optimizer`.
 
@@ -64,7 +65,7 @@ class Adam(Optimizer):
         self.lazy_update = lazy_update
 
     def create_state(self, index, weight):
-        return _zeros(weight, 2)
+        return _zeros(weight, 2, weight.stype if self.lazy_update else "default")
 
     def update(self, index, weight, grad, state):
         if not isinstance(index, (list, tuple)):
@@ -74,6 +75,8 @@ class Adam(Optimizer):
         counts = [self._index_update_count[key] for key in index]
         corrections = {t: sqrt(1.0 - self.beta2**t) / (1.0 - self.beta1**t) for t in set(counts)}
         options = self._options(beta1=self.beta1, beta2=self.beta2, epsilon=self.epsilon)
+        if not self.lazy_update:
+            options["lazy_update"] = False
         step = nd.adam_update
         for w, g, (mean, var), t, lr, wd in zip(weight, grad, state, counts, lrs, wds):
             step(w, g, mean, var, out=w, lr=lr * corrections[t], wd=wd, **options)
@@ -88,6 +91,9 @@ class AdaGrad(Optimizer):
         g = clip(rescale_grad * grad)
         history = history + g**2
         weight = weight - lr * (g / sqrt(history + eps) + wd * weight)
+
+    Of a row_sparse gradient only the rows that it has are read and written, unless there is weight
+    decay.
 
     From Duchi, Hazan and Singer, *Adaptive Subgradient Methods for Online Learning and Stochastic
     Optimization*, JMLR 2011.
@@ -114,10 +120,14 @@ class AdaGrad(Optimizer):
         self.float_stable_eps = eps
 
     def create_state(self, index, weight):
-        return zeros_of(weight)
+        return zeros_of(weight, stype=weight.stype)
 
     def update(self, index, weight, grad, state):
         lr, wd = self._begin(index)
+        if grad.stype == "row_sparse":
+            options = self._options(lr=lr, wd=wd, epsilon=self.float_stable_eps)
+            nd.sparse.adagrad_update(weight, grad, state, out=weight, **options)
+            return
         g = self._clipped(grad * self.rescale_grad)
         state += g * g
         weight -= lr * (g / nd.sqrt(state + self.float_stable_eps) + wd * weight)
@@ -182,7 +192,7 @@ class RMSProp(Optimizer):
         self.centered, self.epsilon, self.clip_weights = centered, epsilon, clip_weights
 
     def create_state(self, index, weight):
-        return _zeros(weight, 3 if self.centered else 1)
+        return _zeros(weight, 3 if self.centered else 1, weight.stype)
 
     def update(self, index, weight, grad, state):
         lr, wd = self._begin(index)
@@ -262,6 +272,8 @@ class Ftrl(Optimizer):
         n = n + g**2
         weight = (sign(z) * lamda1 - z) / ((beta + sqrt(n)) / lr + wd)  where |z| > lamda1, else 0
 
+    With a row_sparse weight and gradient only the rows of the gradient are read and written.
+
     From McMahan and others, *Ad Click Prediction: a View from the Trenches*, KDD 2013.
 
     Parameters
@@ -290,7 +302,7 @@ class Ftrl(Optimizer):
         self.beta = beta
 
     def create_state(self, index, weight):
-        return _zeros(weight, 2)
+        return _zeros(weight, 2, weight.stype)
 
     def update(self, index, weight, grad, state):
         lr, wd = self._begin(index)

@@ -21,9 +21,14 @@ def aggregation_size(default):
     return int(os.environ.get("MXNET_OPTIMIZER_AGGREGATION_SIZE", default))
 
 
-def zeros_of(weight, dtype=None):
-    """An optimizer's new state: zeros of the weight's shape, on its device."""
-    return zeros(weight.shape, ctx=weight.context, dtype=dtype or weight.dtype)
+def zeros_of(weight, dtype=None, stype="default", shape=None):
+    """An optimizer's new state: zeros on the weight's device, by default of its shape and dtype."""
+    shape, dtype = shape or weight.shape, dtype or weight.dtype
+    if stype == "default":
+        return zeros(shape, ctx=weight.context, dtype=dtype)
+    from ..ndarray import sparse  # few programs have sparse arrays
+
+    return sparse.zeros(stype, shape, ctx=weight.context, dtype=dtype)
 
 
 def warn_of_float16(optimizer):
@@ -409,7 +414,7 @@ class Optimizer:
         index : int or str
         weight : NDArray
         grad : NDArray
-            Its shape and dtype are the weight's.
+            Its shape and dtype are the weight's. It may be row_sparse.
         state : any
             What :meth:`create_state` returned.
         """

@@ -1,7 +1,7 @@
 """Optimizers of ``mx.optimizer.contrib``."""
 
 from .. import ndarray as nd
-from .base import Optimizer, register
+from .base import Optimizer, register, zeros_of
 
 __all__ = ["GroupAdaGrad"]
 
@@ -15,6 +15,8 @@ class GroupAdaGrad(Optimizer):
         g = clip(rescale_grad * grad)
         history = history + mean(g**2, of each row)
         weight = weight - lr * g / sqrt(history + eps)
+
+    Of a row_sparse gradient only the rows that it has are read and written.
 
     Parameters
     ----------
@@ -46,12 +48,16 @@ class GroupAdaGrad(Optimizer):
     def create_state(self, index, weight):
         if len(weight.shape) != 2:
             raise AssertionError(f"GroupAdaGrad: a weight has 2 dimensions, got {weight.shape}")
-        return nd.zeros((weight.shape[0], 1), ctx=weight.context, dtype=weight.dtype)
+        return zeros_of(weight, shape=(weight.shape[0], 1), stype=weight.stype)
 
     def update(self, index, weight, grad, state):
         lr, wd = self._begin(index)
         if wd != 0:
             raise AssertionError(f"GroupAdaGrad does not support weight decay, got wd={wd}")
+        if grad.stype == "row_sparse":
+            options = self._options(lr=lr, epsilon=self.float_stable_eps)
+            nd.contrib.group_adagrad_update(weight, grad, state, out=weight, **options)
+            return
         g = self._clipped(grad * self.rescale_grad)
         state += nd.mean(g * g, axis=1, keepdims=True)
         weight -= lr * g / nd.sqrt(state + self.float_stable_eps)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from .. import ndarray as nd
+from .._loader import core as _core
 from .base import Optimizer, aggregation_size, register, zeros_of
 from .sgd import MomentumOptimizer, arrays_of, as_lists, descend, interleaved
 
@@ -29,7 +30,7 @@ class LARS(MomentumOptimizer):
     ----------
     momentum : float, default 0.0
     lazy_update : bool, default True
-        For sparse gradients, which are not supported: no effect.
+        As of :class:`SGD`.
     eta : float, default 0.001
         Factor of the ratio of norms.
     eps : float, default 0
@@ -98,10 +99,25 @@ class LARS(MomentumOptimizer):
             chosen = [i for i, key in enumerate(index) if self._is_scaled(key) is is_scaled]
             if chosen:
                 rows = ([values[i] for i in chosen] for values in (weight, grad, states, lrs, wds))
-                step(*rows, multi_precision, momentum, self._options())
+                step(*rows, multi_precision, momentum, self._options(), self.lazy_update)
 
-    def _descend_scaled(self, weights, grads, states, lrs, wds, multi_precision, momentum, options):
+    def _scaled_rate(self, weight, grad, lr, wd):
+        """The rate of one weight as a number; only the rows of sparse arrays are read."""
+        arrays = [array if array.stype == "default" else array.data for array in (weight, grad)]
+        norms = nd.multi_sum_sq(*arrays, num_arrays=2).sqrt().asnumpy().tolist()
+        weight_norm, grad_norm = norms[0], norms[1] * self.rescale_grad
+        if weight_norm == 0 or grad_norm == 0:
+            return lr
+        return lr * self.eta * weight_norm / (grad_norm + wd * weight_norm + self.eps)
+
+    def _descend_scaled(
+        self, weights, grads, states, lrs, wds, multi_precision, momentum, options, lazy
+    ):
         """Steps whose rates are computed from norms, and stay in arrays: nothing waits for them."""
+        if _core.any_sparse(weights, grads):
+            lrs = [self._scaled_rate(*row) for row in zip(weights, grads, lrs, wds)]
+            descend(weights, grads, states, lrs, wds, multi_precision, momentum, options, lazy=lazy)
+            return
         count, where = len(weights), weights[0].context
         lrs = nd.array(lrs, ctx=where, dtype=np.float32)
         wds = nd.array(wds, ctx=where, dtype=np.float32)
@@ -202,7 +218,7 @@ class LBSGD(Optimizer):
         self.admult = 1
 
     def create_state(self, index, weight):
-        momentum = zeros_of(weight, self._is_wide(weight) and np.float32)
+        momentum = zeros_of(weight, self._is_wide(weight) and np.float32, weight.stype)
         momentum = momentum if self.momentum != 0.0 else None
         return (momentum, weight.astype(np.float32)) if self._is_wide(weight) else momentum
 
@@ -230,10 +246,13 @@ class LBSGD(Optimizer):
         self._update_count(index)
         kept = self.cumgrads.setdefault(index, {"cum_grad": 0, "num_cums": self.init_updates})
         kept["num_cums"] += 1
-        kept["cum_grad"] = grad + kept["cum_grad"]
+        added = kept["cum_grad"]
+        kept["cum_grad"] = grad + added if isinstance(added, nd.NDArray) else grad.copy()
         if kept["num_cums"] % self.batch_scale:
             return
-        grad = kept["cum_grad"] / self.batch_scale
+        grad = kept["cum_grad"]
+        if self.batch_scale != 1:
+            grad = grad / self.batch_scale
         kept["cum_grad"] = 0
         if self.warmup_strategy == "lars":
             lr *= self._factor_of_norms(weight, grad, wd)
@@ -302,7 +321,7 @@ class LAMB(Optimizer):
         self.aggregate_num = max(1, min(45, aggregation_size(45)))
 
     def create_state(self, index, weight):
-        return zeros_of(weight), zeros_of(weight)
+        return zeros_of(weight, stype=weight.stype), zeros_of(weight, stype=weight.stype)
 
     def _update_impl(self, index, weight, grad, state, multi_precision=False):
         index, weight, grad, state = as_lists(index, weight, grad, state)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from .. import ndarray as nd
+from .._loader import core as _core
 from ..random import normal
 from .base import Optimizer, aggregation_size, register, warn_of_float16, zeros_of
 
@@ -22,8 +23,12 @@ class MomentumOptimizer(Optimizer):
         super().__init__(**kwargs)
         self.momentum = momentum
 
+    # Whether a row_sparse gradient changes only the rows that it has.
+    lazy_update = False
+
     def create_state(self, index, weight):
-        return zeros_of(weight) if self.momentum != 0.0 else None
+        stype = weight.stype if self.lazy_update else "default"
+        return zeros_of(weight, stype=stype) if self.momentum != 0.0 else None
 
     def create_state_multi_precision(self, index, weight):
         if self._is_wide(weight):
@@ -76,10 +81,13 @@ _MANY: dict = {
 }
 
 
-def descend(weights, grads, states, lrs, wds, multi_precision, momentum, options):
+def descend(weights, grads, states, lrs, wds, multi_precision, momentum, options, lazy=True):
     """Steps of gradient descent: of all weights by one operator where their states are alike."""
+    sparse = (len(weights) > 1 or not lazy) and _core.any_sparse(weights, grads)
+    if sparse and not lazy:
+        options = {**options, "lazy_update": False}
     with_momentum = {**options, "momentum": momentum}
-    if len(weights) > 1 and len({len(arrays) for arrays in states}) == 1:
+    if len(weights) > 1 and not sparse and len({len(arrays) for arrays in states}) == 1:
         arrays = interleaved(weights, grads, states)
         step = _MANY[multi_precision, len(states[0])]
         chosen = with_momentum if len(states[0]) > multi_precision else options
@@ -112,7 +120,8 @@ class SGD(MomentumOptimizer):
     ----------
     momentum : float, default 0.0
     lazy_update : bool, default True
-        For sparse gradients, which are not supported: no effect.
+        A row_sparse gradient changes only the rows that it has, of the weight and of the momentum:
+        the others do not decay. False: its other rows count as 0.
     kwargs
         As of :class:`Optimizer`.
 
@@ -142,8 +151,8 @@ class SGD(MomentumOptimizer):
         self._update_count(index)
         lrs, wds = self._get_lrs(index), self._get_wds(index)
         states = arrays_of(state, multi_precision)
-        options = self._options()
-        descend(weight, grad, states, lrs, wds, multi_precision, self.momentum, options)
+        options, momentum, lazy = self._options(), self.momentum, self.lazy_update
+        descend(weight, grad, states, lrs, wds, multi_precision, momentum, options, lazy)
 
 
 @register
@@ -336,7 +345,7 @@ class Signum(Optimizer):
         self.wd_lh = wd_lh
 
     def create_state(self, index, weight):
-        return zeros_of(weight) if self.momentum != 0.0 else None
+        return zeros_of(weight, stype=weight.stype) if self.momentum != 0.0 else None
 
     def update(self, index, weight, grad, state):
         lr, wd = self._begin(index)

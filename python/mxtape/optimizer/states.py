@@ -15,20 +15,40 @@ from ..ndarray.ndarray import _DTYPE_NP_TO_MX, _is_bfloat16
 from .base import Optimizer
 
 _OWN, _OTHER = __package__.split(".", 1)[0], "mxnet"
-_ARRAY = ("mxnet.ndarray.ndarray", "NDArray")
+# MXNet's classes of arrays, by storage type, and the numbers of these in files.
+_ARRAYS = {
+    "default": ("mxnet.ndarray.ndarray", "NDArray"),
+    "row_sparse": ("mxnet.ndarray.sparse", "RowSparseNDArray"),
+    "csr": ("mxnet.ndarray.sparse", "CSRNDArray"),
+}
+_STORAGE = {"default": 0, "row_sparse": 1, "csr": 2}
 # The beginning of a .params file with one array, and its end, without a name.
 _LIST_HEAD, _LIST_TAIL = struct.pack("<3Q", 0x112, 0, 1), struct.pack("<Q", 0)
 _DENSE, _DENSE_WITH_SCALARS = 0xF993FAC9, 0xF993FACA
-_CPU, _BFLOAT16 = 1, 12
+_CPU, _BFLOAT16, _INT64 = 1, 12, 6
+
+
+def _shape_bytes(shape):
+    return struct.pack(f"<i{len(shape)}q", len(shape), *shape)
 
 
 def _array_bytes(array):
     """The array as it stands in a .params file."""
-    shape = array.shape
-    magic = _DENSE if shape and all(shape) else _DENSE_WITH_SCALARS
-    head = struct.pack(f"<2Ii{len(shape)}q", magic, 0, len(shape), *shape)
+    shape, stype = array.shape, array.stype
+    dense = stype == "default"
+    magic = _DENSE if not dense or (shape and all(shape)) else _DENSE_WITH_SCALARS
     dtype = _BFLOAT16 if _is_bfloat16(array.dtype) else _DTYPE_NP_TO_MX[array.dtype]
-    return bytearray(head + struct.pack("<3i", _CPU, 0, dtype) + array.asnumpy().tobytes())
+    head = struct.pack("<2I", magic, _STORAGE[stype])
+    values, indices = array, []
+    if not dense:
+        values, indices = array.data, [array.indices]
+        if stype == "csr":
+            indices.insert(0, array.indptr)
+        head += _shape_bytes(values.shape)
+    head += _shape_bytes(shape) + struct.pack("<3i", _CPU, 0, dtype)
+    for part in indices:
+        head += struct.pack("<i", _INT64) + _shape_bytes(part.shape)
+    return bytearray(head + b"".join(part.asnumpy().tobytes() for part in (values, *indices)))
 
 
 # Those in Python. The pickler in C imports the modules whose names it writes, and the unpickler in
@@ -42,14 +62,14 @@ class _Pickler(_PythonPickler):
 
     def reducer_override(self, obj):
         if isinstance(obj, NDArray):
-            return _MXNetArray, (None,), {"handle": _array_bytes(obj)}
+            return _STANDING_FOR[obj.stype], (None,), {"handle": _array_bytes(obj)}
         return NotImplemented
 
     def save_global(self, obj, name=None):
         module = getattr(obj, "__module__", None) or ""
         name = name or getattr(obj, "__qualname__", None)
-        if obj is _MXNetArray:
-            module, name = _ARRAY
+        if isinstance(obj, type) and issubclass(obj, _MXNetArray):
+            module, name = _ARRAYS[obj.stype]
         elif module.startswith(f"{_OWN}.optimizer.") and not module.endswith(".contrib"):
             module = f"{_OTHER}.optimizer.optimizer"
         elif module.startswith(f"{_OWN}."):
@@ -66,6 +86,8 @@ class _Pickler(_PythonPickler):
 class _MXNetArray:
     """An array of MXNet's while its pickle is read."""
 
+    stype = "default"
+
     def __init__(self, handle):
         self.array = handle
 
@@ -75,13 +97,24 @@ class _MXNetArray:
             (self.array,) = load_frombuffer(_LIST_HEAD + bytes(handle) + _LIST_TAIL)
 
 
+class _MXNetRowSparse(_MXNetArray):
+    stype = "row_sparse"
+
+
+class _MXNetCSR(_MXNetArray):
+    stype = "csr"
+
+
+_STANDING_FOR = {kind.stype: kind for kind in (_MXNetArray, _MXNetRowSparse, _MXNetCSR)}
+
+
 class _Unpickler(_PythonUnpickler):
     """Reads names of MXNet's modules as mxtape's, and its arrays."""
 
     dispatch: ClassVar[dict] = dict(_PythonUnpickler.dispatch)
 
     def find_class(self, module, name):
-        if (module, name) == _ARRAY:
+        if (module, name) in _ARRAYS.values():
             return _MXNetArray
         if module == _OTHER or module.startswith(f"{_OTHER}."):
             found = importlib.import_module(_OWN + module[len(_OTHER) :])

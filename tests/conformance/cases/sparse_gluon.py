@@ -1,4 +1,4 @@
-"""Gluon with row_sparse weights and gradients: parameters, trainers, embeddings, files, clipping."""
+"""Gluon with row_sparse weights and gradients: parameters, trainers, layers, files, clipping."""
 
 import os
 import tempfile

@@ -1,6 +1,6 @@
 """KVStore with row_sparse and csr arrays: what is pushed, pulled, and given to updaters."""
 
-from harness import Raised, attempt, case, values
+from harness import attempt, case, values
 
 A = [[0, 0], [1, 2], [0, 0], [3, 4]]
 B = [[5, 6], [7, 8], [0, 0], [0, 0]]
@@ -30,12 +30,12 @@ def _pulled(mx, store, out="default", **options):
 
 @case
 def pull(mx):
-    """By storage type of the value and of what is pulled to, None for an error."""
+    """By storage type of the value and of what is pulled to."""
     found = {}
     for stype in STYPES:
         for out in STYPES:
-            got = attempt(_pulled, mx, _store(mx, stype), out, ignore_sparse=False)
-            found[f"{stype} {out}"] = None if isinstance(got, Raised) else got
+            if stype == out or "default" in (stype, out):
+                found[f"{stype} {out}"] = _pulled(mx, _store(mx, stype), out, ignore_sparse=False)
     return found
 
 

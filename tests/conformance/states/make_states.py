@@ -38,11 +38,35 @@ def steps(mx, updater, dtype, numbers):
     return weights
 
 
+def sparse_optimizers(mx):
+    """As :func:`optimizers`, with the storage types of the weights in the place of a dtype."""
+    o, kinds = mx.optimizer, ("row_sparse", "default")
+    return {
+        "sparse_sgd": (o.SGD(momentum=0.5, learning_rate=0.25), kinds, False),
+        "sparse_adam": (o.Adam(learning_rate=0.25, wd=0.125), kinds, True),
+        "sparse_adagrad": (o.AdaGrad(learning_rate=0.25), kinds, True),
+        "sparse_ftrl": (o.Ftrl(learning_rate=0.25), kinds, False),
+    }
+
+
+def sparse_steps(mx, updater, kinds, numbers):
+    """Weights of these storage types after steps with row_sparse gradients."""
+    weights = [mx.nd.arange(1, 9).reshape((4, 2)).tostype(kind) for kind in kinds]
+    for number in numbers:
+        rows = [number % 4, 3] if number % 4 < 3 else [3]
+        values = [[0.25 * number - 0.375, 0.5]] * len(rows)
+        grad = mx.nd.sparse.row_sparse_array((values, rows), shape=(4, 2))
+        for key, weight in enumerate(weights):
+            updater(key, grad, weight)
+    return weights
+
+
 if __name__ == "__main__":
     package = sys.argv[1]
     module = importlib.import_module(package)
-    for name, (optimizer, dtype, whole) in optimizers(module).items():
-        updater = module.optimizer.get_updater(optimizer)
-        steps(module, updater, dtype, range(3))
-        with open(os.path.join(FOLDER, f"{package}_{name}.states"), "wb") as file:
-            file.write(updater.get_states(dump_optimizer=whole))
+    for table, make in ((optimizers, steps), (sparse_optimizers, sparse_steps)):
+        for name, (optimizer, kind, whole) in table(module).items():
+            updater = module.optimizer.get_updater(optimizer)
+            make(module, updater, kind, range(3 if make is steps else 2))
+            with open(os.path.join(FOLDER, f"{package}_{name}.states"), "wb") as file:
+                file.write(updater.get_states(dump_optimizer=whole))

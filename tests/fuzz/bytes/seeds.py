@@ -21,6 +21,9 @@ def arrays(folder):
     nd.save(str(folder / "none"), [])
     nd.save(str(folder / "empty"), [nd.zeros((0, 3)), nd.array(2.0)])
     nd.save(str(folder / "axes"), [nd.ones((1, 2, 1, 2, 1, 2))])
+    for stype in ("csr", "row_sparse"):
+        some = nd.array([[0, 1, 0], [0, 0, 0], [2, 0, 3]]).tostype(stype)
+        nd.save(str(folder / stype), [some, nd.sparse.zeros(stype, (2, 3)), some.astype("int64")])
     whole = (folder / "list").read_bytes()
     (folder / "cut").write_bytes(whole[: len(whole) // 2])
     # Arrays of the older versions: the first with extents of 32 bits, without a magic number.

@@ -81,4 +81,10 @@ def single():
         yield Row("cast_storage", [(5, 4)], {"stype": stype}, stypes=(DENSE,))
 
 
-ROWS = [*dots(), *lookups(), *pairs(), *single()]
+ROWS = [
+    *dots(),
+    *lookups(),
+    *pairs(),
+    *single(),
+    Row("_scatter_elemwise_div", [(3, 4), (3, 4)], domain=(0.5, 2)),
+]
