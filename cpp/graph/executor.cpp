@@ -67,8 +67,7 @@ Executor::Executor(Ref<const Program> program, std::vector<Binding> bindings)
     if (input >= 0) {
       outputs_.push_back(bindings_[static_cast<size_t>(input)].array);
     } else {
-      outputs_.push_back(spec.known() ? zeros(spec.shape, spec.dtype, spec.storage)
-                                     : NDArray());
+      outputs_.push_back(spec.known() ? zeros(spec.shape, spec.dtype, spec.storage) : NDArray());
     }
   }
 }

@@ -142,8 +142,12 @@ void Program::close_shapes(Inputs inputs, Mode mode, Plan& plan) const {
   };
   if (std::none_of(steps_.begin(), steps_.end(), is_open)) return;
   VariableSpecs known;
-  for (size_t i = 0; i < inputs.size(); ++i) known[inputs_[i]] = plan.inputs_[i];
-  const GraphSpecs found = infer_graph(graph_, known, Infer::kAll, mode);
+  VariableStorage storage;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    known[inputs_[i]] = plan.inputs_[i];
+    storage[inputs_[i]] = plan.inputs_[i].storage;
+  }
+  const GraphSpecs found = infer_graph(graph_, known, Infer::kAll, mode, false, storage);
   for (const Step& step : steps_) {
     const auto outputs = found.outputs_of(found.position.at(step.node));
     const bool closed = is_open(step) && !outputs.empty() && outputs[0].known();
@@ -159,8 +163,8 @@ void Program::plan_storage(const Step& step, size_t position, Mode mode, Plan& p
   for (uint32_t i = 0; i < step.input_count; ++i) {
     types.push_back(plan.spec(number(read(step, i))).storage);
   }
-  const SparseRow* row = find_sparse_row(SparseMatch(
-      op, {types.data(), types.size()}, plan.params_of(*this, position).get(), mode));
+  const SparseRow* row = find_sparse_row(
+      SparseMatch(op, {types.data(), types.size()}, plan.params_of(*this, position).get(), mode));
   if (!row || row->output == StorageType::kDense) return;
   plan.has_sparse_ = true;
   for (uint32_t i = 0; i < step.node->output_count(); ++i) {

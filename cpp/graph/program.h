@@ -80,7 +80,8 @@ class Program final : public RefCounted {
   }
 
   // The results of inference for inputs of certain shapes, dtypes and storage types in a certain
-  // mode. Whatever inference has to say against them is said while it is made, before anything runs.
+  // mode. Whatever inference has to say against them is said while it is made, before anything
+  // runs.
   class Plan final : public RefCounted {
    public:
     bool fits(Inputs inputs, Mode mode) const;

@@ -317,7 +317,7 @@ class BatchedInvocation {
       // What is recorded inside is the call on placeholders. Physical calls are recorded too where
       // the thread recorded when the vmap began. Else their inputs are off the tape, not the mode
       // another: kernels keep for their gradients what the mode says.
-      // There are no batches of sparse arrays: one that is the same in all examples counts as dense.
+      // There are no batches of sparse arrays: one that is the same everywhere counts as dense.
       if (!mapped) examples = in_dense(level_.recording ? input : input.detached());
       call_.inputs_.push_back(std::move(examples));
     }

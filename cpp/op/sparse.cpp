@@ -193,7 +193,7 @@ class SparseInvocation {
         const Ref<RefCounted> node(result.edge_node());
         const uint32_t index = result.edge_index();
         assign(outputs_[i], std::move(result));
-        if (row_->composed) outputs_[i].set_edge(node, index);
+        if (row_->composed && node) outputs_[i].set_edge(node, index);
       }
     }
     for (size_t i = 0; i < inputs_.size(); ++i) {
@@ -238,7 +238,10 @@ class SparseInvocation {
     for (size_t i = 0; i < outputs_.size(); ++i) {
       if (!outputs_[i].defined() || !is_sparse(outputs_[i])) continue;
       assign(outputs_[i], made[i]);
-      outputs_[i].set_edge(Ref<RefCounted>(made[i].edge_node()), made[i].edge_index());
+      // Where nothing was recorded, a variable that is updated stays one.
+      if (made[i].edge_node()) {
+        outputs_[i].set_edge(Ref<RefCounted>(made[i].edge_node()), made[i].edge_index());
+      }
       made[i] = outputs_[i];
     }
     outputs_.resize(made.size());

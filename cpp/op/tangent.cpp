@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "op/sparse.h"
 
 namespace mxtape {
 
@@ -74,6 +75,13 @@ bool linear_in_all(const OpSchema& op, const PushCall& call) {
   return true;
 }
 
+// The tangent of input i in the storage type of the input: parameters may ask for that.
+NDArray stored_as_input(const NDArray& tangent, OpNode& node, size_t i) {
+  const autograd::Saved* saved = node.saved_input(i);
+  if (!saved || !saved->storage || !is_sparse(saved->storage->form())) return tangent;
+  return cast_storage(tangent, storage_type(saved->array()));
+}
+
 // The sum over the inputs that move of the operator with a tangent in the place of the input.
 void push_linear(OpNode& node, PushCall& call) {
   TangentCall view(node, call);
@@ -83,7 +91,7 @@ void push_linear(OpNode& node, PushCall& call) {
     if (!view.has_tangent(i)) continue;
     SmallVector<NDArray, 4> inputs;
     for (size_t k = 0; k < view.input_count(); ++k) {
-      inputs.push_back(k == i ? call.tangents()[i] : view.input(k));
+      inputs.push_back(k == i ? stored_as_input(call.tangents()[i], node, i) : view.input(k));
     }
     view.apply(Arrays(inputs), view.params());
     for (size_t k = 0; k < sums.size(); ++k) {

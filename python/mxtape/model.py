@@ -189,7 +189,7 @@ def _initialize_kvstore(kvstore, param_arrays, arg_params, param_names, update_o
     for index, (name, on_devices) in enumerate(zip(param_names, param_arrays)):
         kvstore.init(name, arg_params[name])
         if update_on_kvstore or "dist" in kvstore.type:
-            kvstore.pull(name, on_devices, priority=-index)
+            kvstore.pull(name, on_devices, priority=-index, ignore_sparse=False)
 
 
 def _update_params_on_kvstore(param_arrays, grad_arrays, kvstore, param_names, ignore_sparse=True):
@@ -512,14 +512,11 @@ class FeedForward:
         if isinstance(X, (np.ndarray, nd.NDArray)):
             if y is None:
                 if is_train:
-                    raise ValueError("y must be specified when X is numpy.ndarray")
+                    raise ValueError("X is an array: fit needs y, its labels")
                 y = np.zeros(X.shape[0])
             y = y.asnumpy() if isinstance(y, nd.NDArray) else np.asarray(y)
             if X.shape[0] != y.shape[0]:
-                raise ValueError(
-                    "The numbers of data points and labels not equal: "
-                    f"{X.shape[0]} and {y.shape[0]}"
-                )
+                raise ValueError(f"X has {X.shape[0]} examples, and y {y.shape[0]} labels")
             if y.ndim == 2 and y.shape[1] == 1:
                 y = y.flatten()
             if y.ndim != 1:
@@ -552,8 +549,8 @@ class FeedForward:
             return self._init_iter(X, y, is_train=True)
         if not isinstance(eval_data, io.DataIter):
             raise TypeError(
-                "Eval data must be DataIter, or NDArray/numpy.ndarray/list pair "
-                "(i.e. tuple/list of length 2)"
+                "eval_data must be a DataIter or a pair of arrays, data and labels, got "
+                f"{type(eval_data).__name__}"
             )
         return eval_data
 

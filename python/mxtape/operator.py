@@ -360,7 +360,7 @@ class _Call(Function):
                 "needs a gradient; define it, or give x.detach() as the input"
             )
         head_stypes, grad_stypes = self._backward_stypes(heads)
-        heads = [h if h.stype == s else h.tostype(s) for h, s in zip(heads, head_stypes)]
+        out_grad = [h if h.stype == s else h.tostype(s) for h, s in zip(heads, head_stypes)]
         in_grad = [
             _zeros(stype, x.shape, x.context, x.dtype)
             for stype, x in zip(grad_stypes, self.in_data)
@@ -368,7 +368,7 @@ class _Call(Function):
         given = list(in_grad)
         self.op.backward(
             req=["write" if wanted else "null" for wanted in self.wanted],
-            out_grad=heads,
+            out_grad=out_grad,
             in_data=list(self.in_data),
             out_data=list(self.out_data),
             in_grad=given,

@@ -162,7 +162,7 @@ def calls():
     yield from (lambda name=name: unsupported.contrib(name)() for name in names)
     yield lambda: mx.base._LIB.MXNotifyShutdown
     yield lambda: mx.library.load(__file__)
-    yield lambda: mx.test_utils.rand_sparse_ndarray
+    yield lambda: mx.test_utils.np_symbol
     yield lambda: mx.util.set_np()
     yield lambda: mx.nd.ones(2).as_np_ndarray()
 

@@ -139,7 +139,7 @@ def test_row_ids_that_are_refused():
 def test_without_a_store_nothing_is_fetched():
     module = _bound()
     module.init_optimizer(None)
-    with pytest.warns(UserWarning, match="No need to call sparse_row_id_fn"):
+    with pytest.warns(UserWarning, match="sparse_row_id_fn has no effect"):
         module.prepare(next(_batches()), _needed)
 
 

@@ -33,7 +33,8 @@ OF_MANY = (
     "elemwise_add elemwise_sub elemwise_mul broadcast_add broadcast_sub broadcast_mul "
     "broadcast_div _maximum _minimum _hypot _masked_product _masked_quotient "
     "_scatter_elemwise_div _identity_with_attr_like_rhs add_n Concat cast_storage dot "
-    "sparse_retain _sparse_retain slice take square_sum _square_sum"
+    "sparse_retain _sparse_retain slice take square_sum _square_sum _backward_square_sum "
+    "_backward_take_rows"
 ).split()
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import mxtape as mx
-from mxtape import nd
+from mxtape import autograd, nd
 from mxtape._loader import core
 from support import assert_same
 
@@ -190,6 +190,19 @@ def test_copies_of_what_changes_keep_their_values():
     np.testing.assert_array_equal(copies[0].asnumpy(), weight)
     np.testing.assert_array_equal(copies[1].asnumpy(), mom)
     np.testing.assert_array_equal(g.asnumpy(), grad)
+
+
+@pytest.mark.parametrize("grad_stype", ["default", "row_sparse"])
+@pytest.mark.parametrize("name", ["sgd_update", "signsgd_update"])
+def test_variables_keep_their_gradients(name, grad_stype):
+    """By kernels over rows, and through dense arrays."""
+    w = nd.ones((3, 2)).tostype("row_sparse")
+    w.attach_grad()
+    getattr(nd, name)(w, nd.ones((3, 2)).tostype(grad_stype), out=w, lr=0.5)
+    with autograd.record():
+        y = w * w
+    y.backward()
+    np.testing.assert_array_equal(w.grad.asnumpy(), np.ones((3, 2)))
 
 
 # ---- errors: nothing has changed then

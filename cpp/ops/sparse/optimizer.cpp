@@ -60,8 +60,8 @@ NDArray state_values(SparseCall& call, size_t i) {
 }
 
 // What stands for the gradient of a row that is not there.
-constexpr int64_t kZeros = 512;
-alignas(64) constexpr double zeros[kZeros] = {};
+constexpr int64_t kZeros = 256;
+alignas(64) constexpr char zeros[kZeros * sizeof(double)] = {};
 
 // An update of `size` elements of the weight and its states, from element `begin` on.
 using Span = void (*)(const void* update, int64_t begin, int64_t size, const void* grad);
@@ -98,9 +98,7 @@ struct Walk {
         const bool there = at >= next;
         const int64_t size =
             there ? std::min(end, next + width) - at : std::min({end - at, next - at, kZeros});
-        const char* g =
-            there ? grad + (k * width + at - next) * item : reinterpret_cast<const char*>(zeros);
-        span(update, at, size, g);
+        span(update, at, size, there ? grad + (k * width + at - next) * item : zeros);
         at += size;
         k += there;
       }

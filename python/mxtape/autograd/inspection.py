@@ -48,8 +48,8 @@ class Saved(NamedTuple):
     dtype: str
     nbytes: int
     storage: int  # arrays with one number share memory
-    # "memory", "waits": to be computed, "packed": by hooks, "borrowed", or "row_sparse" or "csr", of
-    # which nbytes counts what is there
+    # "memory", "waits": to be computed, "packed": by hooks, "borrowed", or the storage type of a
+    # sparse array, of which nbytes counts what is there
     state: str
 
     def __str__(self) -> str:

@@ -405,10 +405,10 @@ class BucketingModule(BaseModule):
         BucketingModule
             It gets its parameters when it is bound.
         """
-        require(sym_gen is not None, "sym_gen is required for loading BucketingModule")
+        require(sym_gen is not None, "load: sym_gen is missing")
         require(
             default_bucket_key is not None,
-            "default_bucket_key is required for loading BucketingModule",
+            "load_dict: default_bucket_key is missing",
         )
         return BucketingModule._loaded(
             sym_gen, default_bucket_key, load_params(prefix, epoch), kwargs
@@ -440,16 +440,12 @@ class BucketingModule(BaseModule):
         kwargs
             Other arguments of ``BucketingModule``.
         """
-        require(sym_dict is not None, "sym_dict needs to be provided for BucketingModule.load_dict")
-        require(
-            arg_params is not None, "arg_params need to be provided for BucketingModule.load_dict"
-        )
-        require(
-            aux_params is not None, "aux_params need to be provided for BucketingModule.load_dict"
-        )
+        require(sym_dict is not None, "load_dict: sym_dict is missing")
+        require(arg_params is not None, "load_dict: arg_params is missing")
+        require(aux_params is not None, "load_dict: aux_params is missing")
         require(
             default_bucket_key is not None,
-            "default_bucket_key is required for loading BucketingModule",
+            "load_dict: default_bucket_key is missing",
         )
 
         def generate(key):

@@ -741,7 +741,7 @@ class Module(BaseModule):
             return
         if not self._kvstore or not self._update_on_kvstore:
             warnings.warn(
-                "Parameters are not updated in the KVStore. No need to call sparse_row_id_fn.",
+                "prepare: sparse_row_id_fn has no effect: no KVStore updates the parameters",
                 stacklevel=2,
             )
             return

@@ -99,7 +99,7 @@ class PythonModule(BaseModule):
         if self.binded and not force_rebind:
             self.logger.warning("Already bound, ignoring bind()")
             return
-        require(grad_req == "write", "Python module only support write gradient")
+        require(grad_req == "write", "bind: grad_req must be 'write'")
         for what, names, shapes in (
             ("data", self._data_names, data_shapes),
             ("label", self._label_names, label_shapes),
@@ -199,7 +199,10 @@ class PythonLossModule(PythonModule):
 
     def backward(self, out_grads=None):
         """Computes the gradient of the scores; ``out_grads`` must be None."""
-        require(out_grads is None, "For a loss module, out_grads should be None")
+        require(
+            out_grads is None,
+            "backward: a loss has no gradient from outside: out_grads must be None",
+        )
         require(self.for_training, "re-bind with for_training=True to run backward")
         self._backward_impl()
 

@@ -157,7 +157,7 @@ class SequentialModule(BaseModule):
             "bind(for_training=False, inputs_need_grad=True): gradients need for_training=True",
         )
         require(shared_module is None, "shared_module for SequentialModule is not supported")
-        require(len(self._modules) > 0, "Attempting to bind an empty SequentialModule")
+        require(len(self._modules) > 0, "bind: no module was added")
         shapes, anybody_takes_labels = data_shapes, False
         for i, (meta, module) in enumerate(zip(self._metas, self._modules)):
             takes_labels = meta.get(self.META_TAKE_LABELS, False)

@@ -77,6 +77,18 @@ def _as_numpy(value):
     return value
 
 
+def _gradient_buffer(array, stype):
+    """Zeros for the gradient of an array."""
+    if _core.is_batched(array):
+        buffer = register.get("zeros_like")(array)
+    elif stype != "default":
+        buffer = _core.empty_sparse(stype, array.shape, array.dtype)
+    else:
+        buffer = _core.full(list(array.shape), 0.0, array.dtype)
+    _core.set_device(buffer, *_core.device(array))
+    return buffer
+
+
 class _Methods(_Native):
     # NumPy's arrays leave `array * x` to x, which refuses: what NumPy computes, no tape sees.
     __array_priority__ = 1000.0
@@ -315,13 +327,7 @@ class _Methods(_Native):
             raise KeyError(
                 f"attach_grad: grad_req must be 'write', 'add' or 'null', got {grad_req!r}"
             )
-        if _core.is_batched(self):
-            buffer = register.get("zeros_like")(self)
-        elif (stype or self.stype) != "default":
-            buffer = _core.empty_sparse(stype or self.stype, self.shape, self.dtype)
-        else:
-            buffer = _core.full(list(self.shape), 0.0, self.dtype)
-        _core.set_device(buffer, *_core.device(self))
+        buffer = _gradient_buffer(self, stype or self.stype)
         _core.mark_variables([self], [buffer], [grad_req])
 
     def register_gradient_hook(self, hook):
@@ -437,8 +443,7 @@ class _Methods(_Native):
         """
         if grad_req not in ("write", "add"):
             raise ValueError(f"retain_grad: grad_req must be 'write' or 'add', got {grad_req!r}")
-        buffer = _core.full(list(self.shape), 0.0, self.dtype)
-        _core.set_device(buffer, *_core.device(self))
+        buffer = _gradient_buffer(self, self.stype)
         _core.retain_grad(self, buffer, grad_req == "add")
 
     @property

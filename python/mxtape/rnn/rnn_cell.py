@@ -594,12 +594,12 @@ class ZoneoutCell(ModifierCell):
 
     def __init__(self, base_cell, zoneout_outputs=0.0, zoneout_states=0.0):
         if isinstance(base_cell, FusedRNNCell):
-            raise AssertionError("FusedRNNCell doesn't support zoneout. Please unfuse first.")
+            raise AssertionError("ZoneoutCell: a FusedRNNCell has no steps; give it fused.unfuse()")
         for cell in (base_cell, *getattr(base_cell, "_cells", ())):
             if isinstance(cell, BidirectionalCell):
                 raise AssertionError(
-                    "BidirectionalCell doesn't support zoneout since it doesn't support step. "
-                    "Please add ZoneoutCell to the cells underneath instead."
+                    "ZoneoutCell: a BidirectionalCell has no steps; put a ZoneoutCell around each of "
+                    "its two cells"
                 )
         super().__init__(base_cell)
         self.zoneout_outputs, self.zoneout_states = zoneout_outputs, zoneout_states

@@ -78,6 +78,7 @@ def function_of_two(mx):
     with mx.autograd.record():
         y = Product()(a, w)
     y.backward(head(mx, y))
+    mx.nd.waitall()
     return [y, w.grad]
 
 
@@ -351,16 +352,6 @@ def executor_simple_bind_of_an_embedding(mx):
     out = bound.forward(is_train=True, ids=mx.nd.array(IDS))[0]
     bound.backward(head(mx, out))
     return [bound.arg_dict["w"].stype, bound.grad_dict["w"]]
-
-
-@case
-def get_symbol_of_sparse_calls(mx):
-    a, w = make(mx, A, "csr"), make(mx, W)
-    w.attach_grad()
-    with mx.autograd.record():
-        y = mx.nd.dot(a, w)
-    symbol = attempt(mx.autograd.get_symbol, y)
-    return symbol.list_outputs() if hasattr(symbol, "list_outputs") else symbol
 
 
 @case

@@ -3,20 +3,18 @@
 from gradient_row import Ints, Row
 
 CSR, ROWS_ONLY, DENSE = "csr", "row_sparse", "default"
-FORWARD = (None, DENSE)
 
 
 def dots():
     for a, b in ((CSR, DENSE), (CSR, ROWS_ONLY), (ROWS_ONLY, DENSE), (CSR, CSR)):
         yield Row("dot", [(5, 4), (4, 2)], stypes=(a, b))
-        for forward in FORWARD:
+        for forward in (None, DENSE, ROWS_ONLY):
             params = {"transpose_a": True, **({"forward_stype": forward} if forward else {})}
             yield Row("dot", [(5, 4), (5, 2)], params, stypes=(a, b))
     for b in (CSR, ROWS_ONLY):
         yield Row("dot", [(2, 5), (5, 4)], stypes=(DENSE, b))
         yield Row("dot", [(2, 4), (5, 4)], {"transpose_b": True}, stypes=(DENSE, b))
         yield Row("dot", [(5, 2), (5, 4)], {"transpose_a": True}, stypes=(DENSE, b))
-    yield Row("dot", [(5, 4), (4,)], stypes=(CSR, DENSE))
 
 
 def lookups():
@@ -28,6 +26,7 @@ def lookups():
         )
     yield Row("Embedding", [Ints((2, 3), 6), (6, 2)], table, stypes=(DENSE, ROWS_ONLY))
     yield Row("take", [(6, 2), Ints((4,), 6)], stypes=(ROWS_ONLY, DENSE))
+    yield Row("_sparse_retain", [(6, 2), Ints((3,), 6)], stypes=(ROWS_ONLY, DENSE))
 
 
 def pairs():
@@ -77,6 +76,10 @@ def single():
             "FullyConnected", [(5, 4), (2, 4), (2,)], {"num_hidden": 2}, stypes=(a, DENSE, DENSE)
         )
         yield Row("LayerNorm", [(5, 4), (4,), (4,)], stypes=(a, DENSE, DENSE))
+    for axis in (0, 1):
+        for keepdims in (False, True):
+            params = {"axis": axis, "keepdims": keepdims}
+            yield Row("_square_sum", [(5, 4)], params, stypes=(ROWS_ONLY,))
     for stype in (CSR, ROWS_ONLY):
         yield Row("cast_storage", [(5, 4)], {"stype": stype}, stypes=(DENSE,))
 
