@@ -155,9 +155,9 @@ void merge_rows(const int64_t* a, const int64_t* a_end, const U* x, const int64_
   while (a != a_end && b != b_end) {
     const int64_t p = *a, q = *b;
     const bool has_a = p <= q, has_b = q <= p;
-    *columns++ = has_a ? p : q;
-    *left++ = has_a ? *x : U(0);
-    *right++ = has_b ? *y : U(0);
+    *columns++ = std::min(p, q);
+    *left++ = static_cast<U>(*x & static_cast<U>(-has_a));
+    *right++ = static_cast<U>(*y & static_cast<U>(-has_b));
     a += has_a, x += has_a;
     b += has_b, y += has_b;
   }
