@@ -35,7 +35,7 @@ def expressions():
     for family, items in harness.load_cases().items():
         if family in LEFT_OUT:
             continue
-        # Sparse arrays have an astype of their own; that of a symbol is Cast, whose result is dense.
+        # Sparse arrays have an astype of their own. That of a symbol is Cast: its result is dense.
         left_out = ".astype(" if family.startswith("sparse_") else "\n"
         yield from (item for item in items if item.line is not None and left_out not in item.line)
 
