@@ -105,6 +105,7 @@ demo: build .venv/.stamp-examples
 	$(PY) examples/custom_logistic.py
 	$(PY) examples/convnet_digits.py
 	$(PY) examples/gluon_digits.py --quick
+	$(PY) examples/factorization_machine.py
 
 bench: bench-programs
 	$(PY) benchmarks/run.py $(if $(WORKLOADS),--workloads $(foreach w,$(WORKLOADS),'$(w)')) \

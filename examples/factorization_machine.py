@@ -123,8 +123,9 @@ def load_batch(module, rows, answers):
     """Make a batch, and fetch the rows of the weights that it needs."""
     data = mx.nd.sparse.csr_matrix(rows)
     batch = mx.io.DataBatch([data], [mx.nd.array(answers.reshape((-1, 1)))])
+    columns = mx.nd.array(np.unique(rows.indices), dtype="int64")
     names = [name for name in module.symbol.list_arguments() if name.endswith("_weight")]
-    module.prepare(batch, sparse_row_id_fn=lambda _: dict.fromkeys(names, data.indices))
+    module.prepare(batch, sparse_row_id_fn=lambda _: dict.fromkeys(names, columns))
     return batch
 
 

@@ -108,7 +108,7 @@ def scipy(scipy, sizes, given):
     return Program(step, lambda: dense_answer(sizes, *last["result"]))
 
 
-def workload(title, full, peers, **options):
+def workload(title, full, peers, absent=()):
     return Workload(
         title=title,
         full=full,
@@ -116,8 +116,12 @@ def workload(title, full, peers, **options):
         inputs=inputs,
         reference=reference,
         programs={MX: mx, "torch": torch, "scipy": scipy},
+        absent={
+            "jax": "its sparse arrays are experimental",
+            "autograd": "has no sparse arrays",
+            **dict(absent),
+        },
         goals=peers,
-        **options,
     )
 
 

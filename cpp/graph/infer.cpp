@@ -10,6 +10,7 @@
 #include "graph/custom.h"
 #include "graph/probe.h"
 #include "graph/sizes.h"
+#include "graph/storage_types.h"
 
 namespace mxtape {
 namespace {
@@ -36,7 +37,7 @@ const ParamField* shape_field(const GraphNode& node) {
 class Inference {
  public:
   Inference(const Graph& graph, const VariableSpecs& variables, Infer what, autograd::Mode mode,
-            bool numpy_shapes)
+            bool numpy_shapes, const VariableStorage& storage)
       : what_(what), mode_(mode), numpy_shapes_(numpy_shapes) {
     found_.nodes = graph.nodes();
     number_entries();
@@ -44,6 +45,7 @@ class Inference {
       const GraphNode& node = *found_.nodes[i];
       if (node.is_variable()) seed(node, found_.specs[found_.first[i]], variables);
     }
+    infer_storage(found_, storage, mode);
     unknown_shapes_ = std::ranges::count_if(
         found_.specs, [](const ArraySpec& spec) { return !spec.shape.known(); });
     queued_.assign(found_.nodes.size(), false);
@@ -259,8 +261,8 @@ bool GraphSpecs::dtypes_known() const {
 }
 
 GraphSpecs infer_graph(const Graph& graph, const VariableSpecs& variables, Infer what,
-                       autograd::Mode mode, bool numpy_shapes) {
-  return Inference(graph, variables, what, mode, numpy_shapes).run();
+                       autograd::Mode mode, bool numpy_shapes, const VariableStorage& storage) {
+  return Inference(graph, variables, what, mode, numpy_shapes, storage).run();
 }
 
 ArraySpec spec_of_variable(const GraphNode& variable, bool numpy_shapes) {

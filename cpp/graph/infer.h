@@ -10,6 +10,9 @@ namespace mxtape {
 
 // What is known of variables before a graph's inference: what is not in it is unknown.
 using VariableSpecs = std::unordered_map<const GraphNode*, ArraySpec>;
+// How variables are stored. Of others the attribute __storage_type__ says it; without one they are
+// dense.
+using VariableStorage = std::unordered_map<const GraphNode*, StorageType>;
 
 // What inference found for every entry of a graph.
 struct GraphSpecs {
@@ -37,11 +40,13 @@ enum class Infer {
 };
 
 // Inference over a graph, forward and backward until nothing more follows. Takes time linear in the
-// graph. `variables` go before what the variables' own attributes say (__shape__, __dtype__). An
+// graph. `variables` go before what the variables' own attributes say (__shape__, __dtype__).
+// Storage types come first, and only forward: they follow from those of the variables. An
 // Error names the node at which something contradicts what is known. An extent of 0 that a program
 // has written is unknown; with `numpy_shapes` it is 0, and one of -1 is unknown.
 GraphSpecs infer_graph(const Graph& graph, const VariableSpecs& variables, Infer what,
-                       autograd::Mode mode = {}, bool numpy_shapes = false);
+                       autograd::Mode mode = {}, bool numpy_shapes = false,
+                       const VariableStorage& storage = {});
 
 // What a variable's attributes __shape__ and __dtype__ say of it.
 ArraySpec spec_of_variable(const GraphNode& variable, bool numpy_shapes = false);

@@ -142,8 +142,12 @@ void Program::close_shapes(Inputs inputs, Mode mode, Plan& plan) const {
   };
   if (std::none_of(steps_.begin(), steps_.end(), is_open)) return;
   VariableSpecs known;
-  for (size_t i = 0; i < inputs.size(); ++i) known[inputs_[i]] = plan.inputs_[i];
-  const GraphSpecs found = infer_graph(graph_, known, Infer::kAll, mode);
+  VariableStorage storage;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    known[inputs_[i]] = plan.inputs_[i];
+    storage[inputs_[i]] = plan.inputs_[i].storage;
+  }
+  const GraphSpecs found = infer_graph(graph_, known, Infer::kAll, mode, false, storage);
   for (const Step& step : steps_) {
     const auto outputs = found.outputs_of(found.position.at(step.node));
     const bool closed = is_open(step) && !outputs.empty() && outputs[0].known();

@@ -19,9 +19,10 @@ namespace {
 
 using enum StorageType;
 
+// MXNet writes -1 for a storage type that is not known.
 StorageType written_storage(const GraphNode& variable) {
   const std::string* text = variable.attributes().find("__storage_type__");
-  if (!text) return kDense;
+  if (!text || *text == "-1") return kDense;
   for (const StorageType type : {kDense, kRowSparse, kCsr}) {
     if (*text == std::to_string(static_cast<int>(type))) return type;
   }
@@ -42,6 +43,7 @@ StorageType sum_storage(StorageType a, StorageType b) {
 
 // Whether a call of dense arrays may have a sparse gradient: that of Embedding(sparse_grad=True).
 bool asks_for_sparse_gradients(const GraphNode& node) {
+  if (node.op().name == "_contrib_SparseEmbedding") return true;
   if (!node.params()) return false;
   for (const ParamField& field : node.params()->info().fields) {
     if (field.name == "sparse_grad") return print_field(field, node.params()->data()) == "True";
@@ -169,8 +171,7 @@ StorageType result_storage(const GraphNode& node, std::span<const StorageType> i
   return row ? row->output : kDense;
 }
 
-bool infer_storage(GraphSpecs& specs, const VariableStorage& variables, autograd::Mode mode) {
-  bool sparse = false;
+void infer_storage(GraphSpecs& specs, const VariableStorage& variables, autograd::Mode mode) {
   SmallVector<StorageType, 8> inputs;
   for (size_t i = 0; i < specs.nodes.size(); ++i) {
     const GraphNode& node = *specs.nodes[i];
@@ -183,10 +184,8 @@ bool infer_storage(GraphSpecs& specs, const VariableStorage& variables, autograd
       for (const GraphEntry& input : node.inputs()) inputs.push_back(specs.of(input).storage);
       type = result_storage(node, {inputs.data(), inputs.size()}, mode);
     }
-    sparse = sparse || type != kDense;
     for (size_t k = specs.first[i]; k < specs.first[i + 1]; ++k) specs.specs[k].storage = type;
   }
-  return sparse;
 }
 
 VariableStorage gradient_storage(const Graph& graph, const GraphSpecs& specs,

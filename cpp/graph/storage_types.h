@@ -1,9 +1,6 @@
 #pragma once
 
-#include <optional>
 #include <span>
-#include <unordered_map>
-#include <vector>
 
 #include "core/sparse.h"
 #include "graph/infer.h"
@@ -11,17 +8,13 @@
 // How the arrays of a graph are stored: what operators say in their rows for sparse arrays.
 namespace mxtape {
 
-// The storage types of variables that a program gives. Of others the attribute __storage_type__
-// says it, and without one they are dense.
-using VariableStorage = std::unordered_map<const GraphNode*, StorageType>;
-
 // What the results of a node's call are stored as, for inputs of these types. Of loops, branches
 // and operators in Python it is dense.
 StorageType result_storage(const GraphNode& node, std::span<const StorageType> inputs,
                            autograd::Mode mode);
 
-// Sets the storage type of every entry. Whether there is a sparse one.
-bool infer_storage(GraphSpecs& specs, const VariableStorage& variables, autograd::Mode mode = {});
+// Sets the storage type of every entry: the part of infer_graph.
+void infer_storage(GraphSpecs& specs, const VariableStorage& variables, autograd::Mode mode);
 
 // What the gradients of variables are stored as, for those in `wanted`, if those of the outputs are
 // stored as the outputs are. All is known of `specs`. A call that touches a sparse array, or says

@@ -110,8 +110,8 @@ VariableStorage storage_of(const Graph& graph, const py::dict& given) {
 
 // The storage types of the arguments, of the outputs, of the auxiliary states.
 py::tuple inferred_storage(const Graph& graph, const py::dict& given) {
-  GraphSpecs specs = infer_graph(graph, {}, Infer::kDTypes);
-  infer_storage(specs, storage_of(graph, given));
+  const GraphSpecs specs =
+      infer_graph(graph, {}, Infer::kDTypes, {}, false, storage_of(graph, given));
   py::list arguments, outputs, states;
   for (const GraphNode* node : graph.arguments()) {
     arguments.append(storage_name(specs.of(node).storage));
@@ -135,8 +135,8 @@ py::tuple inferred_to_bind(const Graph& graph, const py::dict& shapes, const py:
   for (const auto& [variable, spec] : specs_of(graph, dtypes, false)) {
     known[variable].dtype = spec.dtype;
   }
-  GraphSpecs specs = infer_graph(graph, known, Infer::kAll);
-  infer_storage(specs, storage_of(graph, storage));
+  const GraphSpecs specs =
+      infer_graph(graph, known, Infer::kAll, {}, false, storage_of(graph, storage));
   const Graph::Nodes arguments = graph.arguments();
   const bool complete = specs.shapes_known() && specs.dtypes_known();
   VariableStorage gradients;

@@ -189,7 +189,7 @@ def _initialize_kvstore(kvstore, param_arrays, arg_params, param_names, update_o
     for index, (name, on_devices) in enumerate(zip(param_names, param_arrays)):
         kvstore.init(name, arg_params[name])
         if update_on_kvstore or "dist" in kvstore.type:
-            kvstore.pull(name, on_devices, priority=-index)
+            kvstore.pull(name, on_devices, priority=-index, ignore_sparse=False)
 
 
 def _update_params_on_kvstore(param_arrays, grad_arrays, kvstore, param_names, ignore_sparse=True):

@@ -8,6 +8,7 @@ import differences_sparse_arrays  # noqa: F401
 import differences_sparse_autograd  # noqa: F401
 import differences_sparse_data  # noqa: F401
 import differences_sparse_dot  # noqa: F401
+import differences_sparse_graphs  # noqa: F401
 import differences_sparse_operators  # noqa: F401
 from difference import DIFFERENCES
 

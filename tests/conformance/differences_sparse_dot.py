@@ -56,6 +56,16 @@ _list(
     F + "nd.dot(stored(A.asnumpy(), 'csr', 'float16'), stored(B.asnumpy(), dtype='float16'))",
 )
 _list(
+    "MXNet multiplies a csr array by a matrix only",
+    array([10, 0, 19]),
+    F + "nd.dot(A, nd.array([1, 2, 3, 4]))",
+)
+_list(
+    "MXNet multiplies a csr array by a matrix only",
+    array([[[3, 3], [3, 3]], [[0, 0], [0, 0]], [[7, 7], [7, 7]]]),
+    F + "nd.dot(A, nd.ones((4, 2, 2)))",
+)
+_list(
     "MXNet has no kernel for this product",
     array([[0, 0], [1, 2], [0, 0], [2, 4]]),
     F + "nd.dot(A, first_row, transpose_a=True, forward_stype='default')",

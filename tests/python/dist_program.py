@@ -109,6 +109,21 @@ def rows(store):
     store.push("few", sparse(whole))
     store.pull("few", out=out, ignore_sparse=False)
     found["no rows"] = parts(out)
+    same = whole.copy()  # of many processes, MPI adds up what all of them have
+    same[[2, 4, 8]] = [[rank], [1], [0.5]]
+    store.init(["same", "other"], [sparse(whole), sparse(whole.reshape(9, 2, 1))])
+    store.push(["same", "other"], [sparse(same), sparse((same + same).reshape(9, 2, 1))])
+    for key in ("same", "other"):
+        array = sparse(whole if key == "same" else whole.reshape(9, 2, 1))
+        store.pull(key, out=array, ignore_sparse=False)
+        found[key] = array.asnumpy().reshape(9, 2)[:, 0].tolist()
+    large = (1 << 40, 2)  # more than there is memory for
+    store.init("large", nd.sparse.zeros("row_sparse", large))
+    pushed = nd.sparse.row_sparse_array((np.ones((2, 2)), [rank, 1 << 39]), shape=large)
+    store.push("large", pushed)
+    out = nd.sparse.zeros("row_sparse", large)
+    store.row_sparse_pull("large", out=out, row_ids=nd.array([1 << 39, 1], dtype="int64"))
+    found["large"] = parts(out)
     random = np.random.RandomState(rank)
     store.init("bits", sparse(np.zeros((50, 3))))
     for _ in range(2):
@@ -226,9 +241,36 @@ def sparse_weights(kvstore, rank, size, layer, optimizer, update_on_kvstore=None
     return net.weight._reduce().tostype("default").asnumpy().tolist()
 
 
+def weights_of_both_kinds(kvstore, rank, size):
+    """The weights of a network with an embedding, whose gradient is sparse, and a dense layer."""
+    net = mx.gluon.nn.HybridSequential()
+    net.add(
+        mx.gluon.nn.Embedding(20, 3, sparse_grad=True),
+        mx.gluon.nn.Dense(2, in_units=3, flatten=False),
+    )
+    mx.random.seed(rank)  # the weights are those of rank 0
+    net.initialize(mx.init.Normal(0.3))
+    params = [net[0].weight, net[1].weight, net[1].bias]
+    trainer = mx.gluon.Trainer(params, "sgd", {"learning_rate": 0.1}, kvstore=kvstore)
+    trainer._prepare()  # before there are gradients
+    rng = np.random.RandomState(4)
+    for _ in range(10):
+        ids = rng.randint(0, 18, 8)
+        with mx.autograd.record():
+            loss = (net(nd.array(ids[rank::size])) - 1) ** 2
+        loss.backward()
+        trainer.step(8)
+    return [param.data().asnumpy().tolist() for param in params]
+
+
 def sparse_training(store):
     rank, size = store.rank, store.num_workers
+    early = mx.kv.create("dist_sync")
+    early.sum_during_backward = True
     return {
+        "both": weights_of_both_kinds("dist_sync", rank, size),
+        "both during backward": weights_of_both_kinds(early, rank, size),
+        "sums during backward": early._ahead.taken,
         "SparseEmbedding sgd": sparse_weights("dist_sync", rank, size, "SparseEmbedding", "sgd"),
         "SparseEmbedding adam": sparse_weights("dist_sync", rank, size, "SparseEmbedding", "adam"),
         "Embedding sgd": sparse_weights("dist_sync", rank, size, "Embedding", "sgd"),
@@ -308,6 +350,8 @@ def ends(how, size):
             sys.exit(0)
         if how == "differs":
             store._barrier()
+        if how == "sparse":
+            store.push("w", nd.ones(size).tostype("row_sparse"))
     store.push("w", nd.ones(size))
     pulled(store, "w", (size,))
     time.sleep(0.2)

@@ -18,7 +18,7 @@ import numpy as np
 
 import mxtape as mx
 from gradient_matrix import all_rows, draw
-from gradient_row import Row
+from gradient_row import Ints, Row
 from mxtape import autograd, nd
 from mxtape._loader import core
 from mxtape.ndarray import register
@@ -55,6 +55,8 @@ HAWKES = [(2, 2), np.full(2, 0.2), np.full(2, 2.0), np.zeros((2, 2))]
 HAWKES += [np.ones((2, 3)), np.zeros((2, 3), "int32")]
 HAWKES += [np.full(2, 3.0), np.full(2, 5.0), np.ones(2), np.ones((2, 2))]
 SEEDS = [
+    Row("_contrib_edge_id", [(3, 4), Ints((5,), below=3), Ints((5,), below=3)]),
+    Row("_contrib_getnnz", [(3, 4)], {"axis": 1}),
     Row("multi_sgd_update", [(3, 2)] * 2, STEP),
     Row("multi_sgd_mom_update", [(3, 2)] * 3, STEP),
     Row("multi_mp_sgd_update", [HALF, HALF, FULL], STEP),
@@ -168,6 +170,7 @@ class Calls:
     def __init__(self, op, rows, seed):
         self.op, self.seed = op, seed
         self.info = core.describe_op(op)
+        self.stypes = []
         self.rows = [row for row in rows if row.op == op]
         fields = self.info["params"]
         self.fields = {name: (kind, choices) for name, kind, _, _, choices, _ in fields}
@@ -283,11 +286,16 @@ def filled(shape, dtype):
     return nd.array(np.full(shape, 85).astype(dtype), dtype=dtype)
 
 
+# Operators of csr arrays only.
+OF_CSR = ("_contrib_getnnz", "_contrib_edge_id")
+
+
 class Checks:
     """Makes calls of one operator and holds them against the property."""
 
     def __init__(self, op):
         self.info = core.describe_op(op)
+        self.stypes = []
         self.function = register.get(op)
         self.names = [self.info["name"], *self.info["aliases"]]
 
@@ -304,9 +312,24 @@ class Checks:
         except Exception as error:
             raise Broken(f"unexpected {error!r}") from None
 
+    def draw_storage(self, arrays, rng):
+        """How each input is stored: mostly dense."""
+        wants_csr = self.info["name"] in OF_CSR
+        sparse = wants_csr or rng.random() < 0.15
+        self.stypes = []
+        for a in arrays:
+            kinds = ["default"] + ["row_sparse"] * (a.ndim > 0) + ["csr"] * (a.ndim == 2)
+            self.stypes.append(rng.choice(kinds) if sparse else "default")
+        if wants_csr and arrays and arrays[0].ndim == 2:
+            self.stypes = ["csr"] + ["default"] * (len(arrays) - 1)
+
+    def stored(self, arrays):
+        return [nd.array(a, dtype=a.dtype).tostype(s) for a, s in zip(arrays, self.stypes)]
+
     def run(self, arrays, params, rng):
         """Whether the call was carried out."""
-        inputs = [nd.array(a, dtype=a.dtype) for a in arrays]
+        self.draw_storage(arrays, rng)
+        inputs = self.stored(arrays)
         before = bytes_of(inputs)
         outputs = self.attempt(inputs, params)
         if not self.info["variadic"] and len(arrays) > len(self.info["inputs"]):
@@ -332,7 +355,7 @@ class Checks:
 
     def repeat(self, arrays, params, results):
         """The same call must give the same bytes, also into arrays that held others."""
-        inputs = [nd.array(a, dtype=a.dtype) for a in arrays]
+        inputs = self.stored(arrays)
         if params.get("init_output") is False:
             return  # all_finite then goes on from what is in its output
         out = [filled(value.shape, value.dtype.name) for value in results]
@@ -352,7 +375,7 @@ class Checks:
             raise Broken("a call that failed has changed out")
 
     def differentiate(self, arrays, params):
-        inputs = [nd.array(a, dtype=a.dtype) for a in arrays]
+        inputs = self.stored(arrays)
         variables = [x for x in inputs if x.dtype in (np.float16, np.float32, np.float64)]
         for x in variables:
             x.attach_grad()
@@ -414,7 +437,8 @@ def main():
             try:
                 done += checks.run(arrays, params, rng)
             except Broken as problem:
-                os.write(1, f"P {text}: {problem}\n".replace("\n", " ").encode() + b"\n")
+                where = f"{text} {checks.stypes}"
+                os.write(1, f"P {where}: {problem}\n".replace("\n", " ").encode() + b"\n")
             signal.alarm(0)
         first = 0
         os.write(1, f"D {op} {len(numbers)} {done}\n".encode())

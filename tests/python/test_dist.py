@@ -109,6 +109,9 @@ def test_rows(found):
             "all": rows_of(every),
             "rows of all": rows_of(all_asked),
             "no rows": rows_of([None] * 9),
+            "same": [0, 0, ranks, 0, n, 0, 0, 0, n / 2],
+            "other": [0, 0, 2 * ranks, 0, 2 * n, 0, 0, 0, n],
+            "large": ["row_sparse", [1, 1 << 39], [[1, 1], [n, n]]],
         }
 
 
@@ -143,6 +146,15 @@ def test_ten_sparse_steps(found, kind):
     layer, *_, optimizer = kind.replace("on the store", "adam").split()
     alone = dist_program.sparse_weights("device", 0, 1, layer, optimizer)
     np.testing.assert_allclose(weights[0], alone, rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("kind", ["both", "both during backward"])
+def test_sparse_and_dense_gradients(found, kind):
+    weights = [one["sparse training"][kind] for one in found]
+    assert all(other == weights[0] for other in weights)
+    for one, alone in zip(weights[0], dist_program.weights_of_both_kinds("device", 0, 1)):
+        np.testing.assert_allclose(one, alone, rtol=2e-5, atol=2e-6)
+    assert found[0]["sparse training"]["sums during backward"] == 20  # of two dense gradients
 
 
 def test_two_bits(found):
@@ -204,6 +216,7 @@ def test_errors(found):
         ("raises", "mxtape: rank 1 ended with ValueError; all 2 processes end"),
         ("leaves", "mxtape: rank 1 has ended, and rank 0 waits for it: push of 'w' ("),
         ("differs", "the processes must make the same calls in the same order"),
+        ("sparse", "the processes must make the same calls in the same order"),
     ],
 )
 def test_a_process_that_ends_ends_the_others(how, text, size):

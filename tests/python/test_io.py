@@ -418,6 +418,10 @@ def test_csv_labels_of_another_number(rows, tmp_path):
         ("1 x\n", "line 1"),
         ("1 0:1:2\n", "line 1"),
         ("x 0:1\n", "line 1"),
+        ("1 0:\n", "line 1: pairs of position:value are needed; got '0:'"),
+        ("1 0 1:2\n", "line 1: pairs"),
+        ("1 99999999999999999999:1\n", "line 1"),
+        ("1 0.5:1\n", "line 1"),
     ],
 )
 def test_libsvm_that_is_not_right(tmp_path, content, text):

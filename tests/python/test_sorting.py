@@ -247,9 +247,3 @@ def test_fill_element_outside_writes_nothing():
     filled = nd.fill_element_0index(z, v, nd.array([-1, 1, 2]))
     assert filled.asnumpy().tolist() == [[0, 0], [0, 2], [0, 0]]
     assert not z.asnumpy().any()
-
-
-@pytest.mark.parametrize("stype", ["csr", "row_sparse"])
-def test_there_are_no_sparse_arrays(stype):
-    with pytest.raises(mx.MXNetError, match="no sparse arrays"):
-        nd.cast_storage(nd.ones((2, 2)), stype)

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from test_examples import EXAMPLES, load, run
+from test_examples import EXAMPLES, load, run, run_in_place
 
 ROWS, COLUMNS, RANK = 6, 9, 3
 
@@ -167,23 +167,25 @@ def test_a_quick_run():
     np.testing.assert_allclose(losses, [0.299268, 0.045092], rtol=0.01)
     accuracy = re.findall(r"accuracy ([\d.]+) %", done.stdout)
     assert float(accuracy[-1]) >= 93
+    assert "Warning" not in done.stdout
 
 
-def test_a_model_that_falls_short_is_a_failure():
+def test_a_model_that_falls_short_is_a_failure(monkeypatch, capsys):
     pytest.importorskip("sklearn")
-    done = run("factorization_machine.py", "--rank", 0, "--epochs", 1)
-    assert done.returncode == 1, done.stdout
-    assert "less than the 95 %" in done.stdout
+    assert run_in_place("factorization_machine", monkeypatch, "--rank", 0, "--epochs", 1) == 1
+    assert "less than the 95 %" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("arguments", [("--rank", -1), ("--epochs", 0)])
-def test_numbers_that_are_refused(arguments):
+def test_ranks_that_are_refused(monkeypatch, capsys):
     pytest.importorskip("sklearn")
-    assert run("factorization_machine.py", *arguments).returncode == 2
+    with pytest.raises(SystemExit):
+        run_in_place("factorization_machine", monkeypatch, "--rank", -1)
+    assert "--rank must be at least 0, not -1" in capsys.readouterr().err
 
 
 WIDE_TABLE = """
 import numpy as np
+import mxtape as mx
 from mxtape import nd
 import factorization_machine as program
 

@@ -48,6 +48,59 @@ def test_sparse_training_is_dense_training(optimizer, options):
         np.testing.assert_allclose(trained(layer, optimizer, **options), dense, rtol=1e-5)
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adagrad", "ftrl"])
+@pytest.mark.parametrize("contexts", [1, 2])
+def test_beside_dense_parameters(optimizer, contexts):
+    """One optimizer moves parameters of both kinds, which it may take several at once."""
+    found = []
+    where = [mx.cpu(i) for i in range(contexts)]
+    for sparse_grad in (False, True):
+        net = gluon.nn.HybridSequential()
+        net.add(
+            gluon.nn.Embedding(6, 2, sparse_grad=sparse_grad),
+            gluon.nn.Dense(3, in_units=2, flatten=False),
+        )
+        net.initialize(mx.init.Constant(0.1), ctx=where)
+        params = [net[0].weight, net[1].weight, net[1].bias]
+        options = {"learning_rate": 0.1}
+        if optimizer in ("sgd", "adam"):
+            options["lazy_update"] = False
+        trainer = gluon.Trainer(params, optimizer, options)
+        random = np.random.RandomState(2)
+        for _ in range(3):
+            with autograd.record():
+                losses = [
+                    (net(nd.array(random.randint(0, 6, 4), ctx=ctx)) ** 2).sum() for ctx in where
+                ]
+            autograd.backward(losses)
+            trainer.step(4)
+        found.append([p.data(ctx).asnumpy() for p in params for ctx in where])
+    for dense, sparse in zip(*found):
+        np.testing.assert_allclose(sparse, dense, rtol=1e-5, atol=1e-7)
+
+
+def test_states_are_saved(tmp_path):
+    found = []
+    for load in (False, True):
+        layer = SparseEmbedding(6, 2, prefix="e_")
+        layer.initialize(mx.init.One())
+        trainer = gluon.Trainer(layer.collect_params(), "adam", {"learning_rate": 0.5})
+        for step in range(3):
+            if load and step == 0:
+                layer.load_parameters(str(tmp_path / "weights"))
+                trainer.load_states(str(tmp_path / "states"))
+                continue
+            with autograd.record():
+                loss = (layer(nd.array([1, 2 + step])) ** 2).sum()
+            loss.backward()
+            trainer.step(1)
+            if step == 0:
+                layer.save_parameters(str(tmp_path / "weights"))
+                trainer.save_states(str(tmp_path / "states"))
+        found.append(rows_of(layer.weight))
+    assert (found[0] == found[1]).all()
+
+
 def test_a_lazy_update_leaves_other_rows():
     layer = gluon.nn.Embedding(6, 2, sparse_grad=True)
     layer.initialize(mx.init.One())
@@ -75,7 +128,7 @@ def test_gradients_add_up():
     assert grad.stype == "row_sparse"
     assert grad.asnumpy()[:, 0].tolist() == [0, 1, 0, 0, 2, 1]
     layer.weight.zero_grad()
-    assert not layer.weight.grad().asnumpy().any()
+    assert layer.weight.grad().indices.shape == (0,)
 
 
 def test_contexts_have_rows_of_their_own():
@@ -162,6 +215,37 @@ def test_files_and_casts(tmp_path):
         assert weight.asnumpy().ravel().tolist() == list(range(12))
 
 
+# More than there is memory for: what makes an array of that shape fails.
+LARGE = (1 << 40, 4)
+
+
+def large(rows, value):
+    data = np.full((len(rows), LARGE[1]), value, "float32")
+    return nd.sparse.row_sparse_array((data, rows), shape=LARGE)
+
+
+def test_stores_make_nothing_of_the_whole_shape():
+    store = mx.kv.create("device")
+    store.init("a", nd.sparse.zeros("row_sparse", LARGE))
+    store.push("a", [large([3, 1 << 39], 1), large([3, 9], 2)])
+    out = nd.sparse.zeros("row_sparse", LARGE)
+    store.row_sparse_pull("a", out=out, row_ids=nd.array([9, 3, 4], dtype="int64"))
+    assert out.indices.asnumpy().tolist() == [3, 4, 9]
+    assert out.data.asnumpy()[:, 0].tolist() == [3, 0, 2]
+    store.pull("a", out=out, ignore_sparse=False)
+    assert out.indices.asnumpy().tolist() == [3, 9, 1 << 39]
+    seen = []
+    store._set_updater(lambda key, total, value: seen.append((total, value)))
+    store.push("a", [large([5], 1), large([6], 2)])
+    assert [x.indices.asnumpy().tolist() for x in seen[0]] == [[5, 6], [3, 9, 1 << 39]]
+
+
+def test_gradients_make_nothing_of_the_whole_shape():
+    grads = [large([3, 1 << 39], 3), large([7], 4)]
+    assert gluon.utils.clip_global_norm(grads, 1.0) == pytest.approx(np.sqrt(4 * (9 + 9 + 16)))
+    assert grads[1].indices.asnumpy().tolist() == [7]
+
+
 # ---- stores
 
 
@@ -237,3 +321,40 @@ def test_sums_do_not_change_with_what_was_pushed(store):
     out = nd.zeros((4, 2))
     store.pull("a", out)
     assert out.asnumpy()[:, 0].tolist() == [0, 5, 0, 0]
+
+
+# ---- helpers for tests
+
+
+def test_gradients_of_other_storage_types_are_checked():
+    ids, weight = nd.array([1, 3, 3]), np.ones((6, 2))
+    options = {"input_dim": 6, "output_dim": 2, "sparse_grad": True}
+
+    def look_up(w):
+        return nd.Embedding(ids, w, **options) ** 2
+
+    for request in ("write", "add"):
+        mx.test_utils.check_numeric_gradient(
+            look_up,
+            [weight],
+            dtype="float64",
+            grad_nodes={"w": request},
+            grad_stype_dict={"w": "row_sparse"},
+        )
+    symbol = mx.sym.Embedding(mx.sym.var("ids"), mx.sym.var("w"), **options)
+    expected = np.zeros((6, 2))
+    expected[1], expected[3] = 1, 2
+    grads = mx.test_utils.check_symbolic_backward(
+        symbol,
+        {"ids": ids, "w": weight},
+        [np.ones((3, 2))],
+        {"w": expected},
+        grad_req={"ids": "null", "w": "write"},
+        grad_stypes={"w": "row_sparse"},
+    )
+    assert grads["w"].stype == "row_sparse"
+    assert grads["w"].indices.asnumpy().tolist() == [1, 3]
+    with pytest.raises(AssertionError, match="EXPECTED_w and BACKWARD_w differ"):
+        mx.test_utils.check_symbolic_backward(
+            symbol, {"ids": ids, "w": weight}, [np.ones((3, 2))], {"w": weight}, grad_req="write"
+        )

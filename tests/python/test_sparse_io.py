@@ -77,6 +77,17 @@ def test_batches_of_csr(last, shuffle, batch_size):
     assert found[0] == found[1]
 
 
+def test_columns_may_be_more_than_memory(tmp_path):
+    path, columns = tmp_path / "rows.svm", 1 << 40
+    path.write_text(f"1 3:0.5 {columns - 1}:2\n2 0:1\n")
+    batches = io.LibSVMIter(data_libsvm=path, data_shape=(columns,), batch_size=2)
+    data = batches.next().data[0]
+    assert data.shape == (2, columns)
+    assert parts(data) == [[0.5, 2, 1], [3, columns - 1, 0], [0, 2, 3]]
+    again = io.NDArrayIter(data, batch_size=1, shuffle=True, last_batch_handle="roll_over")
+    assert sorted(batch.data[0].data.shape for batch in again) == [(1,), (2,)]
+
+
 def test_workers_send_csr():
     def batchify(rows):
         return nd.concat(*rows, dim=0)

@@ -108,6 +108,40 @@ def test_dot_of_any_width(width, dtype, no_fallback):
     close(y.grad, wide[0].T @ wide[2], dtype)
 
 
+@pytest.mark.parametrize("width", [0, 1, 3, 8, 9])
+@pytest.mark.parametrize("dtype", ["float16", "float64"])
+def test_few_columns_of_many_elements(width, dtype, no_fallback):
+    """Sums that are not sorted, in several parts."""
+    x = random_csr(4000, 500, 40, dtype)
+    dense, c = x.asnumpy().astype("float64"), values((4000, width), 1.0, dtype)
+    want = dense.T @ c.astype("float64")
+    gradient = nd.dot(x, array(c), transpose_a=True)
+    assert gradient.stype == "row_sparse"
+    close(gradient, want, dtype)
+    close(nd.dot(x, array(c), transpose_a=True, forward_stype="default"), want, dtype)
+    b = values((500, width), 1.0, dtype)
+    close(nd.dot(x, array(b)), dense @ b.astype("float64"), dtype)
+
+
+@pytest.mark.parametrize("shape", [(4,), (4, 2, 3), (4, 1)])
+@pytest.mark.parametrize("stype", ["default", "row_sparse"])
+def test_dot_of_csr_and_other_than_matrices(shape, stype):
+    a, b = values((5, 4)), values(shape, 0.5)
+    x, y = array(a, "csr"), array(b, stype)
+    y.attach_grad()
+    with autograd.record():
+        z = nd.dot(x, y)
+        of_transpose = nd.dot(array(a.T, "csr"), y, transpose_a=True)
+    close(z, np.tensordot(a, b, 1))
+    close(of_transpose, np.tensordot(a, b, 1))
+    z.backward()
+    close(y.grad, np.tensordot(a.T, np.ones(z.shape), 1))
+    if stype == "default":
+        last = np.moveaxis(b, 0, -1).copy()
+        if len(shape) > 1:
+            close(nd.dot(x, array(last), transpose_b=True), np.tensordot(a, b, 1))
+
+
 @pytest.mark.parametrize("shape", [(0, 3, 2), (3, 0, 2), (3, 2, 0), (0, 0, 0), (1, 1, 1)])
 def test_dot_of_empty_matrices(shape):
     m, k, n = shape
@@ -136,13 +170,25 @@ def test_columns_out_of_order_and_twice(no_fallback):
     close(product, c.T @ dense)
 
 
+def test_csr_by_csr_makes_the_smaller_one_dense():
+    """The larger one would take 8 GB."""
+    large = random_csr(2000, 1_000_000, 3)
+    small = random_csr(3, 2000, 50, seed=1)
+    product = nd.dot(small, large, forward_stype="default")
+    assert product.shape == (3, 1_000_000)
+    dense = nd.dot(small.tostype("default"), large, forward_stype="default")
+    assert np.array_equal(product.asnumpy(), dense.asnumpy())
+
+
 def test_few_rows_of_many(no_fallback):
     """A row_sparse matrix so long that its rows are looked for by bisection."""
     rows = nd.sparse.row_sparse_array(
-        (np.arange(6.0).reshape(3, 2) + 1, [5, 7_000_000, 99_999_999]), shape=(100_000_000, 2)
+        (np.arange(6).reshape(3, 2) + 1, [5, 7_000_000, 99_999_999]),
+        shape=(100_000_000, 2),
+        dtype="float32",
     )
     x = nd.sparse.csr_matrix(
-        (np.array([1.0, 2, 3]), [7_000_000, 4, 99_999_999], [0, 2, 3]), shape=(2, 100_000_000)
+        ([1, 2, 3], [7_000_000, 4, 99_999_999], [0, 2, 3]), shape=(2, 100_000_000), dtype="float32"
     )
     assert nd.dot(x, rows).asnumpy().tolist() == [[3, 4], [15, 18]]
     head = nd.array([[1, 2], [3, 4]])
@@ -178,7 +224,7 @@ def bits(threads, function):
 
 
 def test_bits_do_not_depend_on_threads():
-    x = random_csr(3000, 5000, 30)
+    x = random_csr(3000, 5000, 90)
     crowded = x.indices.asnumpy() ** 2 // 5000
     skewed = nd.sparse.csr_matrix((x.data, crowded, x.indptr), shape=(3000, 5000))
     b, c = nd.random.normal(shape=(5000, 24)), nd.random.normal(shape=(3000, 24))
@@ -192,6 +238,8 @@ def test_bits_do_not_depend_on_threads():
             gradient = nd.dot(matrix, c, transpose_a=True)
             yield from (gradient.indices, gradient.data)
             yield nd.dot(c.T, matrix, forward_stype="default")
+            narrow = nd.dot(matrix, c[:, :3], transpose_a=True)
+            yield from (narrow.indices, narrow.data, nd.dot(matrix, b[:, :1]))
         for stype in ("row_sparse", "default"):
             weight.attach_grad(stype=stype)
             with autograd.record():
@@ -345,8 +393,8 @@ def test_indices_out_of_range():
 
 def test_errors_say_what_was_given():
     x = array(values((3, 4)), "csr")
-    with pytest.raises(MXNetError, match="csr array is multiplied by a matrix"):
-        nd.dot(x, nd.ones((4,), dtype="float64"))
+    with pytest.raises(MXNetError, match="lhs must be a matrix where rhs is csr"):
+        nd.dot(nd.ones((3,), dtype="float64"), x)
     with pytest.raises(MXNetError, match="dtype"):
         nd.dot(x, nd.ones((4, 2)))
     with pytest.raises(MXNetError, match="product of dense arrays is dense"):

@@ -23,6 +23,11 @@ THREADS = (1, 2, 5)
 LARGE = [
     Row("Embedding", [Ints((600, 20), 500), (500, 40)], {"input_dim": 500, "output_dim": 40}),
     Row(
+        "_contrib_SparseEmbedding",
+        [Ints((600, 20), 500), (500, 40)],
+        {"input_dim": 500, "output_dim": 40},
+    ),
+    Row(
         "_backward_slice", [(300, 600)], {"shape": (600, 700), "begin": (300, 0), "end": (600, 600)}
     ),
     Row("_linalg_makediag", [(50, 60)]),

@@ -1,6 +1,7 @@
 #include "op/batch.h"
 #include "op/common_params.h"
 #include "ops/indexing/gather_along.h"
+#include "ops/indexing/take.h"
 #include "ops/shared/index.h"
 
 // How lookups run over a batch. Where both the table and the indices differ from example to
@@ -75,7 +76,9 @@ void take(BatchCall& call) {
   call.result(0, index_axes_to(taken, call.ndim(1), axis));
 }
 
+// A dense one also of those that are row_sparse.
 void take_gradient(BatchCall& call) {
+  const OpSchema& op = fn::take_grad.schema();
   Ref<Params> params = call.copied_params();
   Ints& shape = *field<Ints>(*params, "shape");
   const int axis =
@@ -85,14 +88,14 @@ void take_gradient(BatchCall& call) {
   if (!call.mapped(1)) {
     shape.insert(shape.begin(), call.batch());
     *field<int64_t>(*params, "axis") = axis + 1;
-    return call.apply({head, call.input(1)}, std::move(params));
+    return call.result(0, call_op(op, {head, call.input(1)}, std::move(params)));
   }
   const NDArray index = counting_on(call, call.input(1), n, mode_of(call));
   shape.erase(shape.begin() + axis);
   shape.insert(shape.begin(), n * call.batch());
   *field<int64_t>(*params, "axis") = 0;
   const NDArray rows =
-      call_op(call.op(), {index_axes_first(head, call.ndim(1), axis), index}, std::move(params));
+      call_op(op, {index_axes_first(head, call.ndim(1), axis), index}, std::move(params));
   call.result(0, moved_axis(batch::parted(rows, call.batch()), 1, axis + 1));
 }
 
@@ -181,6 +184,7 @@ void unravel(BatchCall& call) {
 const BatchRules rules{
     {"take", take},
     {"_backward_take", take_gradient},
+    {"_backward_take_rows", take_gradient},
     {"Embedding", embedding},
     {"_contrib_SparseEmbedding", embedding},
     {"pick", pick},

@@ -206,10 +206,10 @@ OP(_contrib_SparseEmbedding)
     .vjp([](Vjp& v) { embedding_gradient(v, fn::take_grad_rows); })
     .doc("Embedding with a row_sparse gradient, whatever sparse_grad says.")
     .example(R"(
->>> weight = mx.nd.array([[0, 1], [10, 11], [20, 21]])
+>>> words, weight = mx.nd.array([2, 2]), mx.nd.array([[0, 1], [10, 11], [20, 21]])
 >>> weight.attach_grad(stype="row_sparse")
 >>> with mx.autograd.record():
-...     y = mx.nd.contrib.SparseEmbedding(mx.nd.array([2, 2]), weight, input_dim=3, output_dim=2)
+...     y = mx.nd.contrib.SparseEmbedding(words, weight, input_dim=3, output_dim=2)
 >>> y.backward()
 >>> weight.grad.indices.asnumpy().tolist(), weight.grad.data.asnumpy().tolist()
 ([2], [[2.0, 2.0]])

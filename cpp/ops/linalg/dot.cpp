@@ -6,16 +6,16 @@
 namespace mxtape {
 namespace {
 
-bool any_sparse(const InferCall& call) {
-  return call.storage(0) > StorageType::kDense || call.storage(1) > StorageType::kDense;
-}
-
-void check_call(const InferCall& call, const DotParams& p) {
+void check_call(const InferCall& call) {
   call.expect_floating(0);
   call.expect_same_dtype();
-  call.expect(p.forward_stype == ResultStorage::kNone ||
-                  p.forward_stype == ResultStorage::kDefault || any_sparse(call),
-              "the product of dense arrays is dense; use tostype() to convert it");
+}
+
+// Other products have kernels of their own (ops/sparse/dot.cpp).
+void expect_dense_result(const KernelCall& call, const DotParams& p) {
+  if (p.forward_stype != ResultStorage::kNone && p.forward_stype != ResultStorage::kDefault) {
+    fail(call.name(), ": the product of dense arrays is dense; use tostype() to convert it");
+  }
 }
 
 // The matrices that `dot` multiplies: of lhs the last axis is summed over and the others are rows,
@@ -30,14 +30,13 @@ DotSizes dot_sizes(const Shape& lhs, const Shape& rhs, const DotParams& p) {
 
 void infer_dot(InferCall& call) {
   const auto& p = call.params<DotParams>();
-  check_call(call, p);
+  check_call(call);
   const Shape &lhs = call.shape(0), &rhs = call.shape(1);
   call.expect(lhs.ndim() > 0 && rhs.ndim() > 0, "arrays without axes cannot be multiplied");
   call.expect(lhs.ndim() > 1 || rhs.ndim() > 1 || !(p.transpose_a || p.transpose_b),
               "vectors cannot be transposed");
-  const bool any_csr = call.storage(0) == StorageType::kCsr || call.storage(1) == StorageType::kCsr;
-  call.expect(!any_csr || (lhs.ndim() == 2 && rhs.ndim() == 2),
-              "a csr array is multiplied by a matrix only");
+  call.expect(call.storage(1) != StorageType::kCsr || lhs.ndim() == 2,
+              "lhs must be a matrix where rhs is csr");
   const DotSizes s = dot_sizes(lhs, rhs, p);
   call.expect(s.k == s.rhs_k, "lhs has ", s.k, " elements along the axis that is summed over, rhs ",
               s.rhs_k);
@@ -56,6 +55,7 @@ void infer_dot(InferCall& call) {
 void run_dot(const KernelCall& call) {
   const auto& p = call.params<DotParams>();
   const DotSizes s = dot_sizes(call.in(0).shape(), call.in(1).shape(), p);
+  expect_dense_result(call, p);
   gemm({.dtype = call.out().dtype(),
         .m = s.m,
         .n = s.n,
@@ -131,7 +131,7 @@ OP(dot)
 // The last two axes of a batch_dot operand, and the batch before them.
 void infer_batch_dot(InferCall& call) {
   const auto& p = call.params<DotParams>();
-  check_call(call, p);
+  check_call(call);
   const Shape &lhs = call.shape(0), &rhs = call.shape(1);
   const int ndim = lhs.ndim();
   call.expect(ndim >= 3 && rhs.ndim() == ndim, "both arrays must have the same three or more axes");
@@ -150,6 +150,7 @@ void infer_batch_dot(InferCall& call) {
 
 void run_batch_dot(const KernelCall& call) {
   const auto& p = call.params<DotParams>();
+  expect_dense_result(call, p);
   const Shape &lhs = call.in(0).shape(), &out = call.out().shape();
   const int ndim = lhs.ndim();
   gemm({.dtype = call.out().dtype(),

@@ -30,36 +30,50 @@ NDArray transposed_if(bool condition, const NDArray& matrix) {
   return condition ? transposed(matrix) : matrix;
 }
 
+// An array as a matrix: its first axis and the others, or the others and its last.
+NDArray as_matrix(const NDArray& array, bool first = true) {
+  const Shape& shape = array.shape();
+  const int split = first ? 1 : shape.ndim() - 1;
+  return array.viewed({shape.product(0, split), shape.product(split, shape.ndim())});
+}
+
 // ---- csr on the left
 
 // The right side's rows: of a dense matrix, or those that a row_sparse one has. Then `left` has
 // only what meets them.
 NDArray right_side(const SparseCall& call, SparseParts& left) {
   const auto& p = call.params<DotParams>();
-  if (call.storage(1) == kDense) return transposed_if(p.transpose_b, call.in(1));
+  if (call.storage(1) == kDense) {
+    return transposed_if(p.transpose_b, as_matrix(call.in(1), !p.transpose_b));
+  }
   const SparseParts& right = call.parts(1);
   const int64_t rows = call.in(1).shape()[0];
   if (right.count() < rows) {
     left = p.transpose_a ? take_csr_rows(left, right.index(), right.count())
                          : keep_columns(left, RowPlaces(right, rows, left.count()));
   }
-  return right.data;
+  return as_matrix(right.data);
 }
 
 void csr_to_dense(SparseCall& call) {
   SparseParts left = call.parts(0);
   const NDArray right = right_side(call, left);
+  const NDArray out = as_matrix(call.dense_out());
   if (call.params<DotParams>().transpose_a) {
-    multiply_columns(left, right, call.dense_out());
+    multiply_columns(left, right, out);
   } else {
-    multiply_rows(left, right, call.dense_out());
+    multiply_rows(left, right, out);
   }
 }
 
 void csr_to_row_sparse(SparseCall& call) {
   SparseParts left = call.parts(0);
   const NDArray right = right_side(call, left);
-  call.result(0, multiply_columns(left, call.in(0).shape()[1], right));
+  SparseParts product = multiply_columns(left, call.in(0).shape()[1], right);
+  Shape shape = call.output().shape;
+  shape[0] = product.count();
+  product.data = product.data.viewed(shape);
+  call.result(0, std::move(product));
 }
 
 // ---- csr on the right: (a b)^T is b^T a^T
@@ -94,6 +108,21 @@ void dense_by_csr_to_csr(SparseCall& call) {
   for (int64_t row = 0; row < rows; ++row) std::copy_n(columns.index(), count, index + row * count);
   for (int64_t row = 0; row <= rows; ++row) pointers[row] = row * count;
   call.result(0, std::move(product));
+}
+
+// ---- csr on both sides: the smaller matrix as a dense one
+
+void csr_by_csr(SparseCall& call) {
+  DotParams p = call.params<DotParams>();
+  p.forward_stype = Wanted::kDefault;
+  const NDArray &left = call.in(0), &right = call.in(1);
+  call.result(0, left.size() < right.size() ? fn::dot(in_dense(left), right, p)
+                                            : fn::dot(left, in_dense(right), p));
+}
+
+bool gives_dense(const SparseMatch& match) {
+  const auto& p = match.params<DotParams>();
+  return p.forward_stype == Wanted::kDefault || p.forward_stype == Wanted::kNone;
 }
 
 // ---- results of other types
@@ -143,6 +172,7 @@ const SparseRows dot_rows(
               {{kCsr, kDense}, kRowSparse, csr_to_row_sparse, left_gives_row_sparse},
               {{kCsr, kRowSparse}, kDense, csr_to_dense, left_gives_dense},
               {{kCsr, kRowSparse}, kRowSparse, csr_to_row_sparse, left_gives_row_sparse},
+              {{kCsr, kCsr}, kDense, csr_by_csr, gives_dense, true},
               {{kDense, kCsr}, kDense, dense_by_csr, right_gives_dense},
               {{kDense, kCsr}, kCsr, dense_by_csr_to_csr, right_gives_csr},
               {{kDense, kCsr}, kCsr, through_dense<kCsr>, right_is_cast, true},

@@ -64,8 +64,8 @@ std::vector<int64_t> places_of(const NDArray& wanted, const SparseParts& parts) 
 NDArray union_of_rows(const SparseParts& a, const SparseParts& b) {
   const NDArray indices = NDArray::empty(Shape{a.count() + b.count()}, DType::kInt64);
   auto* begin = indices.data<int64_t>();
-  const int64_t* end = std::set_union(a.index(), a.index() + a.count(), b.index(),
-                                      b.index() + b.count(), begin);
+  const int64_t* end =
+      std::set_union(a.index(), a.index() + a.count(), b.index(), b.index() + b.count(), begin);
   return indices.rows(0, end - begin);
 }
 
@@ -77,8 +77,7 @@ NDArray rows_at(const NDArray& wanted, const SparseParts& parts) {
 
 SparseParts on_union_of_rows(const OpSchema& op, const Params* params, const SparseParts& a,
                              const SparseParts& b) {
-  const NDArray indices =
-      same_numbers(a.indices, b.indices) ? a.indices : union_of_rows(a, b);
+  const NDArray indices = same_numbers(a.indices, b.indices) ? a.indices : union_of_rows(a, b);
   const NDArray left = rows_at(indices, a), right = rows_at(indices, b);
   return {run_values(op, params, {&left, &right}, left.shape(), left.dtype()), indices, {}};
 }
@@ -148,14 +147,43 @@ int64_t union_count(const int64_t* a, const int64_t* a_end, const int64_t* b,
   return n + (a_end - a) + (b_end - b);
 }
 
-// A pattern that has the elements of both, without values.
-SparseParts union_of_elements(const SparseParts& a, const SparseParts& b) {
+// The elements that one of two rows has: columns, and the values of each, zeros where it has none.
+// Without branches that the columns decide.
+template <class U>
+void merge_rows(const int64_t* a, const int64_t* a_end, const U* x, const int64_t* b,
+                const int64_t* b_end, const U* y, int64_t* columns, U* left, U* right) {
+  while (a != a_end && b != b_end) {
+    const int64_t p = *a, q = *b;
+    const bool has_a = p <= q, has_b = q <= p;
+    *columns++ = has_a ? p : q;
+    *left++ = has_a ? *x : U(0);
+    *right++ = has_b ? *y : U(0);
+    a += has_a, x += has_a;
+    b += has_b, y += has_b;
+  }
+  right = std::fill_n(right, a_end - a, U(0));
+  left = std::copy_n(x, a_end - a, left);
+  columns = std::copy(a, a_end, columns);
+  std::fill_n(left, b_end - b, U(0));
+  std::copy_n(y, b_end - b, right);
+  std::copy(b, b_end, columns);
+}
+
+struct Union {
+  SparseParts pattern;  // without values
+  NDArray left, right;
+};
+
+Union union_of_elements(const SparseParts& a, const SparseParts& b) {
+  if (same_numbers(a.indptr, b.indptr) && same_numbers(a.indices, b.indices)) {
+    return {{{}, a.indices, a.indptr}, a.data, b.data};
+  }
   const int64_t rows = a.indptr.size() - 1;
   const int64_t *columns = a.index(), *others = b.index();
   const int64_t *p = a.pointers(), *q = b.pointers();
-  SparseParts both;
-  both.indptr = NDArray::empty(Shape{rows + 1}, DType::kInt64);
-  auto* ends = both.indptr.data<int64_t>();
+  Union both;
+  both.pattern.indptr = NDArray::empty(Shape{rows + 1}, DType::kInt64);
+  auto* ends = both.pattern.indptr.data<int64_t>();
   ends[0] = 0;
   const int64_t grain = rows_per_thread(mean_count(a) + mean_count(b));
   parallel_for(rows, grain, [&](int64_t begin, int64_t end) {
@@ -165,13 +193,19 @@ SparseParts union_of_elements(const SparseParts& a, const SparseParts& b) {
     }
   });
   std::partial_sum(ends, ends + rows + 1, ends);
-  both.indices = NDArray::empty(Shape{ends[rows]}, DType::kInt64);
-  auto* index = both.indices.data<int64_t>();
-  parallel_for(rows, grain, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      std::set_union(columns + p[i], columns + p[i + 1], others + q[i], others + q[i + 1],
-                     index + ends[i]);
-    }
+  both.pattern.indices = NDArray::empty(Shape{ends[rows]}, DType::kInt64);
+  both.left = NDArray::empty(Shape{ends[rows]}, a.data.dtype());
+  both.right = NDArray::empty(Shape{ends[rows]}, b.data.dtype());
+  auto* index = both.pattern.indices.data<int64_t>();
+  dispatch<ElementTypes>(a.data.dtype(), [&]<class U>(TypeTag<U>) {
+    const U *x = a.data.data<U>(), *y = b.data.data<U>();
+    U *left = both.left.data<U>(), *right = both.right.data<U>();
+    parallel_for(rows, grain, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        merge_rows(columns + p[i], columns + p[i + 1], x + p[i], others + q[i], others + q[i + 1],
+                   y + q[i], index + ends[i], left + ends[i], right + ends[i]);
+      }
+    });
   });
   return both;
 }
@@ -229,14 +263,10 @@ void on_union(SparseCall& call) {
   if (call.storage(0) == kRowSparse) {
     return call.result(0, on_union_of_rows(call.op(), params, call.parts(0), call.parts(1)));
   }
-  const SparseParts a = canonical(call, 0), b = canonical(call, 1);
-  const bool same = same_numbers(a.indptr, b.indptr) && same_numbers(a.indices, b.indices);
-  SparseParts both = same ? SparseParts{{}, a.indices, a.indptr} : union_of_elements(a, b);
-  const NDArray left = same ? a.data : elements_at(both, a);
-  const NDArray right = same ? b.data : elements_at(both, b);
-  both.data = run_values(call, {&left, &right}, left.shape());
-  drop_zeros(both);
-  call.result(0, std::move(both));
+  Union both = union_of_elements(canonical(call, 0), canonical(call, 1));
+  both.pattern.data = run_values(call, {&both.left, &both.right}, both.left.shape());
+  drop_zeros(both.pattern);
+  call.result(0, std::move(both.pattern));
 }
 
 // What the other operand has at the rows of a row_sparse array: it may broadcast to `shape`.
@@ -328,8 +358,8 @@ void beside_dense(SparseCall& call) {
   if (!one_shape(call)) return run_through_dense(call);
   const NDArray &x = call.in(1 - kSparse), &given = call.given();
   const SparseParts parts = canonical(call, kSparse);
-  const bool in_place = !kNegative && given.defined() && given.storage() == x.storage() &&
-                        given.bytes() == x.bytes();
+  const bool in_place =
+      !kNegative && given.defined() && given.storage() == x.storage() && given.bytes() == x.bytes();
   if (in_place) call.result(0, given);
   const NDArray& out = in_place ? given : call.dense_out();
   const Params* params = call.raw_params().get();
@@ -382,7 +412,7 @@ void like_second(SparseCall& call) {
 }
 
 bool all_rows(const SparseMatch& match) { return match.all({kRowSparse}); }
-bool any_kind(const SparseMatch&) { return true; }
+bool any_sparse(const SparseMatch& match) { return !match.all({kDense}); }
 
 const SparseRows union_rows({"elemwise_add", "broadcast_add", "elemwise_sub", "broadcast_sub",
                              "elemwise_mul", "broadcast_mul", "_hypot", "_maximum", "_minimum"},
@@ -420,7 +450,7 @@ const SparseRows like_rows({"_identity_with_attr_like_rhs"},
                             {{kUndefined, kRowSparse}, kRowSparse, like_second}});
 
 const SparseRows sum_rows({"add_n"}, {{{}, kRowSparse, sum_of_rows, all_rows},
-                                      {{}, kDense, sum_to_dense, any_kind}});
+                                      {{}, kDense, sum_to_dense, any_sparse}});
 
 }  // namespace
 

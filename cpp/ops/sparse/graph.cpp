@@ -99,7 +99,8 @@ OP(_contrib_edge_id)
     .doc("The elements data[u[i], v[i]] of a csr array, and -1 where it stores none.")
     .example(R"(
 >>> edges = mx.nd.array([[0, 7], [9, 0]]).tostype("csr")
->>> mx.nd.contrib.edge_id(edges, mx.nd.array([0, 0]), mx.nd.array([0, 1])).asnumpy().tolist()
+>>> u, v = mx.nd.array([0, 0]), mx.nd.array([0, 1])
+>>> mx.nd.contrib.edge_id(edges, u, v).asnumpy().tolist()
 [-1.0, 7.0]
 )");
 

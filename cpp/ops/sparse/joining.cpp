@@ -82,8 +82,8 @@ void loss_of_data(SparseCall& call) {
   const NDArray& data = call.in(0);
   const NDArray* inputs[] = {&data, &data};
   const NDArray& out = call.dense_out();
-  call.op().kernel(KernelCall(call.op(), Inputs(inputs, 2), Arrays(&out, 1),
-                              call.raw_params().get(), {}));
+  call.op().kernel(
+      KernelCall(call.op(), Inputs(inputs, 2), Arrays(&out, 1), call.raw_params().get(), {}));
 }
 
 const SparseRows concat_rows({"Concat"}, {{{}, kCsr, concat_csr, below_each_other}});

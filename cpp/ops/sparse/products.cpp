@@ -32,6 +32,26 @@ MXTAPE_INLINE void read_ahead(const void* row, int64_t bytes) {
   }
 }
 
+// Four sums at a time: they need not wait for each other.
+template <class T>
+void multiply_by_vector(const SparseParts& a, const T* b, T* out) {
+  const int64_t rows = rows_of(a), *starts = a.pointers(), *columns = a.index();
+  const T* values = a.data.data<T>();
+  const int64_t grain = kGrain * rows / (8 * a.count() + rows + 1);
+  parallel_for(rows, std::max<int64_t>(1, grain), [=](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      T sums[4] = {};
+      int64_t k = starts[row];
+      const int64_t last = starts[row + 1];
+      for (; k + 4 <= last; k += 4) {
+        for (int64_t i = 0; i < 4; ++i) sums[i] += values[k + i] * b[columns[k + i]];
+      }
+      for (; k < last; ++k) sums[0] += values[k] * b[columns[k]];
+      out[row] = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+    }
+  });
+}
+
 template <class T>
 void multiply_rows(const SparseParts& a, const NDArray& right, T* out) {
   const int64_t rows = rows_of(a), *starts = a.pointers(), *columns = a.index();
@@ -41,6 +61,7 @@ void multiply_rows(const SparseParts& a, const NDArray& right, T* out) {
     if (ahead) read_ahead(b + columns[std::min(k + kAhead, last)] * width, ahead);
     return {b + columns[k] * width, values[k]};
   };
+  if (width == 1) return multiply_by_vector(a, b, out);
   const int64_t work = (a.count() + rows) * width;
   parallel_for(
       rows, std::max<int64_t>(1, kGrain * rows / (work + 1)), [=](int64_t begin, int64_t end) {
@@ -98,10 +119,112 @@ void multiply_groups(const Groups<ColumnEntry<T>>& groups, const NDArray& right,
                         });
 }
 
+// Sums by column for few columns of `b`: not sorted, but added up where their places are. Rows go
+// in parts, as many as their number says, each with sums of its own, which are then added in order.
+template <class T>
+class ColumnSums {
+ public:
+  // Where that takes less than to sort, and no more memory than the matrix has.
+  static bool suits(const SparseParts& a, int64_t columns, int64_t width) {
+    return width > 0 && width <= 8 && columns * width <= 2 * a.count();
+  }
+
+  ColumnSums(const SparseParts& a, int64_t columns, const NDArray& b)
+      : columns_(columns), width_(b.shape()[1]) {
+    parts_ = std::clamp<int64_t>(a.count() / std::max(kGrain, 4 * columns * width_), 1, 4);
+    sums_ = NDArray::empty({parts_, columns, width_}, dtype_of<T>);
+    there_ = NDArray::empty({parts_, columns}, DType::kUint8);
+    parallel_for(parts_, 1, [&](int64_t part, int64_t) {
+      T* sums = sums_.data<T>() + part * columns * width_;
+      uint8_t* there = there_.data<uint8_t>() + part * columns;
+      std::fill_n(sums, columns * width_, T(0));
+      std::fill_n(there, columns, 0);
+      const int64_t begin = part * a.count() / parts_, end = (part + 1) * a.count() / parts_;
+      add<T>(a, begin, end, b.data<T>(), sums, there);
+    });
+    if (parts_ > 1) merge();
+  }
+
+  // All sums, into `out`.
+  void write(T* out) const { std::copy_n(sums_.data<T>(), columns_ * width_, out); }
+  // Those of columns in which there is an element, as rows.
+  SparseParts rows() const {
+    const T* sums = sums_.data<T>();
+    const uint8_t* there = there_.data<uint8_t>();
+    const int64_t blocks = (columns_ + kBlock - 1) / kBlock;
+    std::vector<int64_t> first(static_cast<size_t>(blocks) + 1);
+    parallel_for(blocks, 1, [&](int64_t block, int64_t) {
+      const uint8_t* end = there + std::min(columns_, (block + 1) * kBlock);
+      first[static_cast<size_t>(block) + 1] = std::count(there + block * kBlock, end, 1);
+    });
+    std::partial_sum(first.begin(), first.end(), first.begin());
+    SparseParts rows;
+    rows.indices = NDArray::empty({first.back()}, DType::kInt64);
+    rows.data = NDArray::empty({first.back(), width_}, dtype_of<T>);
+    auto* index = rows.indices.data<int64_t>();
+    T* data = rows.data.template data<T>();
+    parallel_for(blocks, 1, [&](int64_t block, int64_t) {
+      const int64_t end = first[static_cast<size_t>(block) + 1];
+      int64_t row = first[static_cast<size_t>(block)];
+      // Without a branch: what is not there is written over by the next one.
+      for (int64_t c = block * kBlock; row < end; ++c) {
+        index[row] = c;
+        for (int64_t j = 0; j < width_; ++j) data[row * width_ + j] = sums[c * width_ + j];
+        row += there[c];
+      }
+    });
+    return rows;
+  }
+
+ private:
+  // The elements [begin, end) of `a`.
+  template <class U>
+  void add(const SparseParts& a, int64_t begin, int64_t end, const U* b, U* sums,
+           uint8_t* there) const {
+    const int64_t *starts = a.pointers(), *columns = a.index();
+    const U* values = a.data.data<U>();
+    int64_t row = std::upper_bound(starts, starts + rows_of(a) + 1, begin) - starts - 1;
+    for (int64_t k = begin; k < end; ++row) {
+      const U* factors = b + row * width_;
+      for (const int64_t last = std::min(end, starts[row + 1]); k < last; ++k) {
+        const int64_t column = columns[k];
+        there[column] = 1;
+        U* to = sums + column * width_;
+        to[0] += values[k] * factors[0];
+        for (int64_t j = 1; j < width_; ++j) to[j] += values[k] * factors[j];
+      }
+    }
+  }
+  // The other parts into the first.
+  void merge() {
+    T* sums = sums_.data<T>();
+    uint8_t* there = there_.data<uint8_t>();
+    const int64_t size = columns_ * width_;
+    parallel_for(columns_, kBlock, [=, this](int64_t begin, int64_t end) {
+      for (int64_t part = 1; part < parts_; ++part) {
+        const T* more = sums + part * size;
+        for (int64_t i = begin * width_; i < end * width_; ++i) sums[i] += more[i];
+        const uint8_t* too = there + part * columns_;
+        for (int64_t c = begin; c < end; ++c) there[c] = static_cast<uint8_t>(there[c] | too[c]);
+      }
+    });
+  }
+
+  static constexpr int64_t kBlock = 1 << 13;  // columns
+  int64_t columns_, width_, parts_;
+  NDArray sums_, there_;
+};
+
 SparseParts widened(const SparseParts& a) {
   SparseParts wide = a;
   wide.data = mxtape::widened(a.data);
   return wide;
+}
+
+NDArray narrowed(const NDArray& wide, DType dtype) {
+  const NDArray narrow = NDArray::empty(wide.shape(), dtype);
+  convert_in_parallel(wide.dtype(), wide.bytes(), dtype, narrow.bytes(), wide.size());
+  return narrow;
 }
 
 }  // namespace
@@ -123,6 +246,11 @@ SparseParts multiply_columns(const SparseParts& a, int64_t columns, const NDArra
   SparseParts product;
   dispatch<SingleOrDouble>(right.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
+    if (ColumnSums<T>::suits(a, columns, b.shape()[1])) {
+      product = ColumnSums<T>(left, columns, right).rows();
+      if (b.dtype() != right.dtype()) product.data = narrowed(product.data, b.dtype());
+      return;
+    }
     const Groups<ColumnEntry<T>> groups = by_column<T>(left, columns);
     product.indices = groups.keys;
     product.data = NDArray::empty({groups.count(), b.shape()[1]}, b.dtype());
@@ -137,9 +265,12 @@ void multiply_columns(const SparseParts& a, const NDArray& b, const NDArray& out
   const SparseParts left = widened(a);
   const NDArray right = mxtape::widened(b);
   const WideOutput result(out);
-  fill_zero(result.array());
   dispatch<SingleOrDouble>(right.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
+    if (ColumnSums<T>::suits(a, out.shape()[0], b.shape()[1])) {
+      return ColumnSums<T>(left, out.shape()[0], right).write(result.template data<T>());
+    }
+    fill_zero(result.array());
     multiply_groups<T>(by_column<T>(left, out.shape()[0]), right, false, result.array());
   });
   result.finish();

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 #include <vector>
 
 #include "op/common_params.h"
@@ -29,8 +30,7 @@ void reduce_rows(SparseCall& call, AxisSet axes) {
     std::memset(out.bytes(), 0, out.nbytes());
   } else if (over_rows) {
     const NDArray* inputs[] = {&parts.data};
-    call.op().kernel(
-        KernelCall(call.op(), Inputs(inputs, 1), Arrays(&out, 1), params, {}));
+    call.op().kernel(KernelCall(call.op(), Inputs(inputs, 1), Arrays(&out, 1), params, {}));
   } else {
     Shape shape = out.shape();
     shape[0] = parts.count();
@@ -61,8 +61,8 @@ void mean_rows(SparseCall& call) {
   const NDArray& data = call.parts(0).data;
   const NDArray mean =
       run_values(call.op(), call.raw_params().get(), {&data}, out.shape(), out.dtype());
-  const ParamsRef share = make_params(
-      ScalarParams{static_cast<double>(rows) / static_cast<double>(shape[0]), false});
+  const ParamsRef share =
+      make_params(ScalarParams{static_cast<double>(rows) / static_cast<double>(shape[0]), false});
   const OpSchema& scale = find_op("_mul_scalar");
   const NDArray* inputs[] = {&mean};
   scale.kernel(KernelCall(scale, Inputs(inputs, 1), Arrays(&out, 1), share.get(), {}));
@@ -144,6 +144,23 @@ void fold_each_column(const SparseParts& parts, int64_t columns, T* out, Finish 
   });
 }
 
+template <class T>
+WideSum<T> sum_all(const NDArray& values) {
+  constexpr int64_t kPiece = int64_t{1} << 16;
+  const T* data = values.data<T>();
+  const int64_t n = values.size();
+  std::vector<WideSum<T>> sums(static_cast<size_t>((n + kPiece - 1) / kPiece));
+  parallel_for(n, kPiece, [&](int64_t begin, int64_t end) {
+    for (; begin < end; begin += kPiece) {
+      WideSum<T> total = 0;
+      const int64_t last = std::min(begin + kPiece, end);
+      for (int64_t k = begin; k < last; ++k) total += wide<Plain>(data[k]);
+      sums[static_cast<size_t>(begin / kPiece)] = total;
+    }
+  });
+  return std::accumulate(sums.begin(), sums.end(), WideSum<T>(0));
+}
+
 template <class Term, class T, class Finish>
 void fold_one_axis(SparseCall& call, const SparseParts& parts, AxisSet axes, T* out,
                    Finish finish) {
@@ -183,10 +200,7 @@ void sum_csr(SparseCall& call) {
     };
     if constexpr (!std::is_same_v<T, bool>) {
       if (axes != kBoth) return fold_one_axis<Plain>(call, parts, axes, out.data<T>(), finish);
-      const T* data = parts.data.data<T>();
-      WideSum<T> total = 0;
-      for (int64_t k = 0; k < parts.count(); ++k) total += wide<Plain>(data[k]);
-      out.data<T>()[0] = finish(total);
+      out.data<T>()[0] = finish(sum_all<T>(parts.data));
     }
   });
 }
@@ -206,8 +220,8 @@ void norm_csr(SparseCall& call) {
         KernelCall(call.op(), Inputs(inputs, 1), Arrays(&out, 1), params.get(), {}));
   }
   // The squares of float64 may leave its range; the dense operator scales them.
-  const bool summable = dtype == call.in(0).dtype() && is_floating(dtype) &&
-                        (dtype != DType::kFloat64 || p.ord == 1);
+  const bool summable =
+      dtype == call.in(0).dtype() && is_floating(dtype) && (dtype != DType::kFloat64 || p.ord == 1);
   if (!summable) return run_through_dense(call);
   const NDArray& out = call.dense_out();
   dispatch<FloatingTypes>(dtype, [&](auto tag) {

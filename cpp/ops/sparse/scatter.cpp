@@ -31,8 +31,7 @@ OP(_scatter_elemwise_div)
     .inputs("lhs", "rhs")
     .infer([](InferCall& call) {
       infer_pointwise(call);
-      call.expect(call.dtype(0) != DType::kBool,
-                  "boolean arrays have no arithmetic; use astype()");
+      call.expect(call.dtype(0) != DType::kBool, "boolean arrays have no arithmetic; use astype()");
     })
     .kernel([](const KernelCall& call) {
       run_tiles(fn::divide.schema().tile, {call.in(0), call.in(1)}, call.out());

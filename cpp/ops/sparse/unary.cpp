@@ -36,22 +36,47 @@ bool keeps_zeros(const SparseMatch& match) {
   return value.data<double>()[0] == 0;
 }
 
-const SparseRows function_rows(
-    {"abs",     "arcsin",   "arcsinh",   "arctan",
-     "arctanh", "BlockGrad", "cbrt",     "ceil",
-     "degrees", "expm1",    "fix",       "floor",
-     "log1p",   "make_loss", "negative", "radians",
-     "relu",    "rint",     "round",     "sign",
-     "sin",     "sinh",     "sqrt",      "square",
-     "tan",     "tanh",     "trunc",     "_mul_scalar",
-     "_div_scalar", "_contrib_gradientmultiplier", "_contrib_round_ste", "_contrib_sign_ste",
-     "_scatter_plus_scalar", "_scatter_minus_scalar"},
-    {{{kCsr}, kCsr, on_values}, {{kRowSparse}, kRowSparse, on_values}});
+const SparseRows function_rows({"abs",
+                                "arcsin",
+                                "arcsinh",
+                                "arctan",
+                                "arctanh",
+                                "BlockGrad",
+                                "cbrt",
+                                "ceil",
+                                "degrees",
+                                "expm1",
+                                "fix",
+                                "floor",
+                                "log1p",
+                                "make_loss",
+                                "negative",
+                                "radians",
+                                "relu",
+                                "rint",
+                                "round",
+                                "sign",
+                                "sin",
+                                "sinh",
+                                "sqrt",
+                                "square",
+                                "tan",
+                                "tanh",
+                                "trunc",
+                                "_mul_scalar",
+                                "_div_scalar",
+                                "_contrib_gradientmultiplier",
+                                "_contrib_round_ste",
+                                "_contrib_sign_ste",
+                                "_scatter_plus_scalar",
+                                "_scatter_minus_scalar"},
+                               {{{kCsr}, kCsr, on_values}, {{kRowSparse}, kRowSparse, on_values}});
 
-const SparseRows parameter_rows(
-    {"_plus_scalar", "_minus_scalar", "_equal_scalar", "_not_equal_scalar", "_greater_scalar",
-     "_greater_equal_scalar", "_lesser_scalar", "_lesser_equal_scalar", "clip"},
-    {{{kCsr}, kCsr, on_values, keeps_zeros}, {{kRowSparse}, kRowSparse, on_values, keeps_zeros}});
+const SparseRows parameter_rows({"_plus_scalar", "_minus_scalar", "_equal_scalar",
+                                 "_not_equal_scalar", "_greater_scalar", "_greater_equal_scalar",
+                                 "_lesser_scalar", "_lesser_equal_scalar", "clip"},
+                                {{{kCsr}, kCsr, on_values, keeps_zeros},
+                                 {{kRowSparse}, kRowSparse, on_values, keeps_zeros}});
 const SparseRows quadratic_rows({"_contrib_quadratic"}, {{{kCsr}, kCsr, on_values, keeps_zeros}});
 
 const SparseRows zeros_rows({"zeros_like"},

@@ -436,24 +436,25 @@ class Parameter:
             The parameter has not been initialized, or not on this context; or its storage type is
             'row_sparse': see :meth:`row_sparse_data`.
         """
-        self._check_dense("data")
+        if self._stype != "default":
+            self._refuse_sparse("data")
         return self._check_and_get(self._data, ctx)
 
     def list_data(self):
         """The values on all contexts, in the order of :meth:`list_ctx`."""
-        self._check_dense("list_data")
+        if self._stype != "default":
+            self._refuse_sparse("list_data")
         return self._list_arrays()
 
     def _list_arrays(self):
         """The arrays of all contexts, whatever their storage type."""
         return self._check_and_get(self._data, list)
 
-    def _check_dense(self, method):
-        if self._stype != "default":
-            raise RuntimeError(
-                f"Parameter {self.name}: {method}() is for storage type 'default', and this one "
-                f"has {self._stype!r}; use row_sparse_data(row_id)"
-            )
+    def _refuse_sparse(self, method):
+        raise RuntimeError(
+            f"Parameter {self.name}: {method}() is for storage type 'default', and this one has "
+            f"{self._stype!r}; use row_sparse_data(row_id)"
+        )
 
     def grad(self, ctx=None) -> ndarray.NDArray:
         """The gradient on one context; the parameter and the errors are as of :meth:`data`."""
@@ -542,9 +543,12 @@ class Parameter:
         return whole
 
     def zero_grad(self) -> None:
-        """Fills the gradients with zeros; they have no effect where `grad_req` is 'null'."""
+        """Fills the gradients with zeros; those that are sparse have no rows or elements then."""
         for gradient in self._grad or ():
-            gradient[:] = 0
+            if gradient.stype == "default":
+                gradient[:] = 0
+            else:
+                self._zeros_like(gradient).copyto(gradient)
 
     def cast(self, dtype) -> None:
         """Converts the values and makes gradients of the new type, which keep their values."""

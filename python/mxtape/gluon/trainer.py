@@ -117,10 +117,8 @@ class Trainer:
         self._unwatch()
         for param in self._params:
             self._give_back(param)
+        self._kvstore = self._distributed = self._update_on_kvstore = None
         self._kv_initialized = False
-        self._kvstore = None
-        self._distributed = None
-        self._update_on_kvstore = None
         self._params_to_init = list(self._params)
 
     def _give_back(self, param):

@@ -26,7 +26,7 @@ class _Lines:
         words = line.partition(b"#")[0].split(None, 1)
         if not words:
             return
-        pairs = words[1] if len(words) == 2 else b""
+        pairs = words[1].rstrip() if len(words) == 2 else b""
         if b"qid:" in pairs:
             pairs = b" ".join(word for word in pairs.split() if not word.startswith(b"qid:"))
         self._numbers.append(number)
@@ -39,11 +39,11 @@ class _Lines:
         """Reads the lines that wait: all at once, or one by one to say which is wrong."""
         try:
             found = self._parsed(self._heads, self._pairs)
-        except ValueError:
+        except (ValueError, OverflowError):
             for number, head, pairs in zip(self._numbers, self._heads, self._pairs):
                 try:
                     self._parsed([head], [pairs])
-                except ValueError as error:
+                except (ValueError, OverflowError) as error:
                     raise MXNetError(f"LibSVMIter: {self._path}, line {number}: {error}") from error
             raise
         for whole, part in zip((self._labels, self._counts, self._positions, self._values), found):

@@ -125,10 +125,9 @@ class DistKVStore(KVStore):
             arrays = [np.empty((n, *a.shape[1:]), a.dtype) for n, a in zip(sizes, arrays)]
         for array in arrays:
             self._world.wait(self._world.copy_from_first(array, what))
-        data, *numbers = map(nd.from_numpy, arrays)
-        made = _core.make_sparse(
-            "init", value.stype, value.shape, data, numbers[0], *(numbers[1:] or [None])
-        )
+        data, indices, *pointers = map(nd.from_numpy, arrays)
+        indptr = pointers[0] if pointers else None
+        made = _core.make_sparse("init", value.stype, value.shape, data, indices, indptr)
         return made.astype(value.dtype, copy=False).as_in_context(value.ctx)
 
     #: Whether a `Trainer` that is made afterwards has gradients added up while backward still runs.

@@ -265,14 +265,12 @@ class Bindable:
         names, states = _names(self)
         reqs = grad_reqs(grad_req, names)
         known = {*names, *states}
-        arguments, auxiliary = _infer(
-            self,
-            *(
-                {name: value for name, value in (given or {}).items() if name in known}
-                for given in (kwargs, type_dict, stype_dict)
-            ),
-            [req != "null" for req in reqs],
+        shapes, dtypes, stypes = (
+            {name: value for name, value in (given or {}).items() if name in known}
+            for given in (kwargs, type_dict, stype_dict)
         )
+        wanted = [req != "null" for req in reqs]
+        arguments, auxiliary = _infer(self, shapes, dtypes, stypes, wanted)
         pool = _Pool(ctx, shared_exec, shared_arg_names, shared_buffer)
         args, grads = [], []
         for name, (shape, dtype, stype, of_gradient), req in zip(names, arguments, reqs):

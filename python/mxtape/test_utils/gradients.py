@@ -246,7 +246,7 @@ def check_numeric_gradient(
     ctx : Context, optional
         Context of the arrays, by default the current one.
     grad_stype_dict : dict, optional
-        Storage of the gradients: ``'default'`` is the only one.
+        Storage types of the gradients by the names of arguments, by default 'default'.
     dtype : default float32
         Data type to compute with; float64 is the most exact.
 
@@ -262,21 +262,19 @@ def check_numeric_gradient(
         ...
     AssertionError: NUMERICAL_x and BACKWARD_x differ in 2 of 2 elements...
     """
-    for name, stype in (grad_stype_dict or {}).items():
-        if stype != "default":
-            raise MXNetError(
-                f"check_numeric_gradient: {name}: storage type {stype!r} is not supported"
-            )
+    stypes = grad_stype_dict or {}
     call = _Call("check_numeric_gradient", sym, location, aux_states, ctx, dtype)
     requests = {n: r for n, r in _requests(call, grad_nodes).items() if r != "null"}
     eps = default_numeric_eps()[np.dtype(dtype)] if numeric_eps is None else numeric_eps
 
     arrays, before, gradients = call.copies(), {}, {}
     for name, request in requests.items():
-        arrays[name].attach_grad(request)
+        stype = stypes.get(name, "default")
+        arrays[name].attach_grad(request, stype)
         before[name] = _normal(arrays[name].shape).astype(arrays[name].dtype)
         gradients[name] = arrays[name].grad
-        gradients[name] += nd.array(before[name], dtype=before[name].dtype, ctx=call.ctx)
+        start = nd.array(before[name], dtype=before[name].dtype, ctx=call.ctx)
+        start.tostype(stype).copyto(gradients[name])
     with autograd.record(train_mode=use_forward_train):
         outputs = [output for output in call(arrays) if _floating(output)]
         weights = [_uniform(0.5, 1.5, output.shape).astype(output.dtype) for output in outputs]

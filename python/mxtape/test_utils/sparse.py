@@ -6,7 +6,7 @@ after ``numpy.random.seed`` arrays have the numbers that MXNet gives them.
 
 import numpy as np
 
-from .. import ndarray as nd
+from ..ndarray import sparse
 from .arrays import _uniform, default_dtype
 
 __all__ = [
@@ -92,12 +92,13 @@ def _random_csr(shape, density, dtype, distribution, data_init, shuffle):
             f"rand_sparse_ndarray: distribution is 'uniform' or 'powerlaw', got {distribution!r}"
         )
     make = _powerlaw_csr if distribution == "powerlaw" else _uniform_csr
-    values, indices, indptr = make(*shape, density)
+    rows, columns = shape
+    values, indices, indptr = make(rows, columns, density)
     if data_init is not None:
         values = np.full_like(values, data_init)
     if shuffle:
         _shuffle(indptr, indices)
-    return nd.sparse.csr_matrix((values, indices, indptr), shape=shape, dtype=dtype)
+    return sparse.csr_matrix((values, indices, indptr), shape=shape, dtype=dtype)
 
 
 def rand_sparse_ndarray(
@@ -179,7 +180,7 @@ def rand_sparse_ndarray(
     if modifier_func is not None and values.size:
         changed = [modifier_func(value) for value in values.ravel()]
         values = np.array(changed, np.float64).reshape(values.shape)
-    array = nd.sparse.row_sparse_array((values, indices), shape=shape, dtype=dtype, ctx=ctx)
+    array = sparse.row_sparse_array((values, indices), shape=shape, dtype=dtype, ctx=ctx)
     return array, (values, indices)
 
 
@@ -237,12 +238,5 @@ def create_sparse_array_zd(
     if stype == "row_sparse" and rsp_indices is None:
         rsp_indices = []
     return create_sparse_array(
-        shape,
-        stype,
-        data_init=data_init,
-        rsp_indices=rsp_indices,
-        dtype=dtype,
-        modifier_func=modifier_func,
-        density=density,
-        shuffle_csr_indices=shuffle_csr_indices,
+        shape, stype, data_init, rsp_indices, dtype, modifier_func, density, shuffle_csr_indices
     )

@@ -141,8 +141,9 @@ def check_symbolic_backward(
     grad_req : str, list or dict, default 'write'
         As of ``Symbol.bind``. 'add' is checked from random gradients on, 'null' to change nothing.
     ctx : Context, default the current one
-    grad_stypes : dict, optional
-        Accepted for compatibility: gradients are dense.
+    grad_stypes : list or dict, optional
+        Storage types of the gradients of arguments, in their order or by name, by default
+        'default'.
     equal_nan : bool, default False
         Whether NaN equals NaN.
     dtype : default float32
@@ -170,9 +171,12 @@ def check_symbolic_backward(
         grad_req = dict(zip(names, grad_req))
     elif isinstance(grad_req, str):
         grad_req = dict.fromkeys(names, grad_req)
+    stypes = _by_name(grad_stypes or {}, names)
     before = {name: _normal(arguments[name].shape) for name in names if name in expected}
     grads = {
-        name: nd.array(value, ctx=ctx, dtype=arguments[name].dtype)
+        name: nd.array(value, ctx=ctx, dtype=arguments[name].dtype).tostype(
+            stypes.get(name) or "default"
+        )
         for name, value in before.items()
     }
     before = {name: grads[name].asnumpy() for name in grads}
