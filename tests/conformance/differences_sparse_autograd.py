@@ -28,7 +28,7 @@ def in_form(values, form):
     if form == "default":
         return array(values, dtype)
     if form == "row_sparse":
-        indices = np.flatnonzero(np.any(values != 0, axis=tuple(range(1, values.ndim))))
+        indices = np.flatnonzero(np.any(values.reshape(len(values), -1) != 0, axis=1))
         parts = {"data": values[indices], "indices": indices}
     else:
         rows, indices = np.nonzero(values)
@@ -271,6 +271,12 @@ _list(
     F + "a / b, csr and default",
 )
 
+_b = A.T @ harness.head_values((3,)).astype("float32")
+_list(
+    "MXNet has no product of a csr array and a vector",
+    [swept("default", b=in_form(_b, form)) for form in ("default", "row_sparse")],
+    F + "dot_of_a_csr_and_a_vector",
+)
 for _grad in FORMS:
     _list(
         "the product of dense arrays is dense",

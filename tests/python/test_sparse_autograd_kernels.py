@@ -8,6 +8,7 @@ import pytest
 import mxtape as mx
 from mxtape import autograd, gluon, nd
 from mxtape.base import StaleArrayWarning
+from support import output_of
 from test_sparse_autograd import IDS, TABLE, A, W, assert_equal, csr, look_up, put, variable
 
 
@@ -87,3 +88,45 @@ def test_a_hybrid_embedding():
     for a, b in zip(found[:3], found[3:]):
         for x, y in zip(a, b):
             np.testing.assert_allclose(x, y, rtol=1e-6)
+
+
+def test_nothing_of_the_dense_size_is_allocated():
+    """Lookups, products and gradients over a weight of 160 MB, of which three rows are there."""
+    peak = output_of(
+        """
+        import numpy as np
+        import mxtape as mx
+        from mxtape import autograd, nd, sym
+
+        N = 10**7
+        ids = np.array([3, 10**6, N - 1])
+        rows = np.arange(12, dtype="float32").reshape(3, 4)
+        columns = [3, N - 1, 10**6, 3]
+        csr = nd.sparse.csr_matrix((np.ones(4, "float32"), columns, [0, 2, 3, 4]), (3, N))
+        op = nd.CachedOp(sym.dot(sym.var("x"), sym.var("w")))
+        for grad_req in ("write", "add"):
+            w = nd.sparse.row_sparse_array((rows, ids), shape=(N, 4))
+            w.attach_grad(grad_req)
+            for _ in range(2):
+                with autograd.record():
+                    y = nd.Embedding(
+                        nd.array(ids[:2]), w, input_dim=N, output_dim=4, sparse_grad=True
+                    )
+                    z = nd.square(nd.dot(csr, w)).sum() + nd.square(y).sum() + op(csr, w).sum()
+                z.backward()
+            assert w.grad.indices.asnumpy().tolist() == ids.tolist()
+            with autograd.record():
+                y = autograd.checkpoint(lambda w: nd.square(nd.dot(csr, w)), w)
+            (g,) = autograd.grad(y, [w])
+            assert g.stype == "row_sparse"
+        grad = nd.sparse.zeros("row_sparse", (N, 4))
+        executor = sym.dot(sym.var("x"), sym.var("w")).bind(
+            mx.cpu(), {"x": csr, "w": w}, {"w": grad}, {"x": "null", "w": "write"}
+        )
+        executor.forward(is_train=True)
+        executor.backward(nd.ones((3, 4)))
+        assert grad.indices.asnumpy().tolist() == ids.tolist()
+        print(mx.runtime.memory_stats()["peak_bytes_reserved"])
+        """
+    )
+    assert int(peak) < 1 << 24

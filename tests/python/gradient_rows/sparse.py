@@ -15,6 +15,7 @@ def dots():
         yield Row("dot", [(2, 5), (5, 4)], stypes=(DENSE, b))
         yield Row("dot", [(2, 4), (5, 4)], {"transpose_b": True}, stypes=(DENSE, b))
         yield Row("dot", [(5, 2), (5, 4)], {"transpose_a": True}, stypes=(DENSE, b))
+    yield Row("dot", [(5, 4), (4,)], stypes=(CSR, DENSE))
 
 
 def lookups():
