@@ -229,7 +229,15 @@ void run_square_sum_grad(SparseCall& call) {
 OP(_backward_square_sum)
     .inputs("head", "data")
     .params<SquareSumGradParams>()
-    .infer([](InferCall& call) { call.output(0, call.shape(1), call.dtype(1)); })
+    .infer([](InferCall& call) {
+      const auto& p = call.params<SquareSumGradParams>();
+      call.expect(call.shape(1).ndim() == 2, "data must be a matrix");
+      const AxisSet axes = p.over_columns ? 2 : 1;
+      call.require(0, reduced_shape(call.shape(1), axes, p.keepdims));
+      call.expect_floating(1);
+      call.require_dtype(0, call.dtype(1));
+      call.output(0, call.shape(1), call.dtype(1));
+    })
     .kernel([](const KernelCall& call) { fail(call.name(), ": data must be a row_sparse matrix"); })
     .keep_inputs({Keep::kData, Keep::kData})
     .vjp([](Vjp& v) {
