@@ -373,9 +373,21 @@ class Trainer:
 
     def _check_initialized(self):
         """Whose shape is not known yet is named before others, which are then stale too."""
+        if self._contains_sparse_weight:
+            self._check_own_rows()
         for param in self._params_to_init:
             if param.grad_req != "null":
                 param._list_arrays()
+
+    def _check_own_rows(self):
+        """Another trainer's store has the rows: what this one updates nobody would fetch."""
+        for param in self._params:
+            if param.stype != "default" and param._trainer is not self:
+                raise RuntimeError(
+                    f"Trainer: the values of parameter {param.name}, of storage type "
+                    f"{param.stype!r}, are in the store of a Trainer that was made later; make "
+                    "a new Trainer"
+                )
 
     def _check_fresh(self):
         for param in self._params:
