@@ -190,6 +190,8 @@ def test_a_failed_assignment_changes_nothing(stype):
     for value in (np.ones((2, 3)), nd.ones((4, 4)), other, "a", None, [1, 2]):
         with pytest.raises((MXNetError, TypeError, ValueError)):
             x[:] = value
+    with pytest.raises(MXNetError, match=r"NDArray of shape \(4, 3\) .* of shape \(4, 4\)"):
+        x[:] = nd.ones((4, 4))
     for key in (0, slice(0, 2), (0, 1), Ellipsis, slice(None, None, 2), [0]):
         with pytest.raises(ValueError, match=r"only x\[:\]"):
             x[key] = 1

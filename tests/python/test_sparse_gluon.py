@@ -167,6 +167,27 @@ def test_another_trainer_has_all_rows():
     assert (rows_of(sparse) == 1).all()
 
 
+def test_the_trainer_before_is_refused():
+    sparse = gluon.Parameter("s", shape=(6, 2), init="ones", stype="row_sparse")
+    sparse.initialize()
+    before = gluon.Trainer([sparse], "sgd", {"learning_rate": 0.5})
+    after = gluon.Trainer([sparse], "sgd", {"learning_rate": 0.5})
+
+    def run(trainer):
+        with autograd.record():
+            loss = sparse.row_sparse_data(nd.array([2])).sum()
+        loss.backward()
+        trainer.step(1)
+
+    run(after)
+    kept = rows_of(sparse)
+    with pytest.raises(RuntimeError, match="parameter s, .* a Trainer that was made later"):
+        run(before)
+    assert np.array_equal(rows_of(sparse), kept)
+    run(after)
+    assert not np.array_equal(rows_of(sparse), kept)
+
+
 @pytest.mark.parametrize(
     ("call", "error", "text"),
     [
@@ -280,6 +301,8 @@ def store():
             mx.MXNetError,
             r"has shape \(4, 2\), and the array \(1, 1\)",
         ),
+        (lambda s, o: s.init("a", o), mx.MXNetError, "'a' has a value already"),
+        (lambda s, o: s.init("n", [o, o]), mx.MXNetError, "must be given one value, got 2"),
         (lambda s, o: s.row_sparse_pull("a", o), AssertionError, "row_ids are needed"),
         (lambda s, o: s.push("a", nd.ones((4, 2)).tostype("csr")), mx.MXNetError, "csr arrays are"),
         (

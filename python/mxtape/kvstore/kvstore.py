@@ -211,9 +211,11 @@ class KVStore(KVStoreBase):
         """
         by_key = _by_key(key, value)
         for one, arrays in by_key.items():
-            if one in self._values or len(arrays) != 1:
+            if one in self._values:
+                raise MXNetError(f"init: the key {one!r} has a value already; push() changes it")
+            if len(arrays) != 1:
                 raise MXNetError(
-                    f"init: the key {one!r} has a value already, or is given {len(arrays)}"
+                    f"init: the key {one!r} must be given one value, got {len(arrays)}"
                 )
         self._values.update((one, arrays[0].copy()) for one, arrays in by_key.items())
 

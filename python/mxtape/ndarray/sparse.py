@@ -100,6 +100,11 @@ class BaseSparseNDArray(NDArray):  # type: ignore[valid-type,misc]
             value = _dense.array(value, self.context, self.dtype)
         elif not isinstance(value, NDArray):
             raise TypeError(f"x[:] = value: an array was expected for a {name}, got {type(value)}")
+        if value.shape != self.shape:
+            raise MXNetError(
+                f"x[:] = value: a {name} of shape {self.shape} was given values of shape "
+                f"{value.shape}"
+            )
         if value is not self:
             value.copyto(self)
 
@@ -157,7 +162,10 @@ class BaseSparseNDArray(NDArray):  # type: ignore[valid-type,misc]
                 f"with tostype({other.stype!r})"
             )
         if other.shape != self.shape:
-            raise MXNetError(f"copyto: shapes {self.shape} and {other.shape} differ")
+            raise MXNetError(
+                f"copyto: an array of shape {self.shape} was to be copied to one of shape "
+                f"{other.shape}"
+            )
         values = self.astype(other.dtype, copy=False)
         if other.stype == "default":
             values = values.tostype("default")
