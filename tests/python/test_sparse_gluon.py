@@ -181,7 +181,7 @@ def test_the_trainer_before_is_refused():
 
     run(after)
     kept = rows_of(sparse)
-    with pytest.raises(RuntimeError, match="parameter s, .* a Trainer that was made later"):
+    with pytest.raises(RuntimeError, match=r"parameter s, .* a Trainer that was made later"):
         run(before)
     assert np.array_equal(rows_of(sparse), kept)
     run(after)
