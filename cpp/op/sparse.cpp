@@ -137,8 +137,15 @@ class SparseInvocation {
     for (size_t i = 0; i < inputs_.size(); ++i) {
       if (mutates(i) && !op_.is_no_grad_input(i)) check_writable(inputs_[i], op_.name);
     }
+    if (!row_) return;
     for (ArraySpec& spec : call_.specs_) {
-      if (row_) spec.storage = row_->output;
+      spec.storage = row_->output;
+      if (spec.storage == StorageType::kCsr && spec.shape.ndim() != 2) {
+        call_.refuse(
+            str_cat("the result has shape ", spec.shape, ", a csr array has 2 dimensions"));
+      }
+      // A sparse array takes no memory of its size, but its size must be a number.
+      checked_size(spec.shape, op_.name);
     }
   }
 

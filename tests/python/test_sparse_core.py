@@ -194,3 +194,27 @@ def test_nothing_leaks(stype):
         use()
     gc.collect()
     assert (mx.runtime.memory_stats()["bytes_in_use"], sys.getrefcount(kind)) == before
+
+
+def test_results_that_a_csr_array_cannot_hold_are_refused():
+    x = sparse("csr")
+    for operator in (nd.broadcast_mul, nd.broadcast_div):
+        with pytest.raises(MXNetError, match=r"\(2, 3, 3\), a csr array has 2 dimensions"):
+            operator(x, nd.ones((2, 3, 3)))
+
+
+def test_results_whose_size_is_no_number_are_refused():
+    with pytest.raises(MXNetError, match=r"dot.*more elements than memory can hold"):
+        nd.dot(nd.sparse.zeros("csr", (0, 2**40)), nd.zeros((0, 2**24)), transpose_a=True)
+    with pytest.raises(MXNetError, match=r"_backward_take_rows.*negative extent"):
+        nd._internal._backward_take_rows(nd.ones((0, 2)), nd.zeros((0,)), shape=(-5, 2))
+
+
+def test_lookups_of_rows_are_along_axis_0():
+    head, indices = nd.ones((2, 2)), nd.array([0, 1])
+    with pytest.raises(MXNetError, match="axis must be 0"):
+        nd._internal._backward_take_rows(head, indices, shape=(2, 100), axis=1)
+    with pytest.raises(MXNetError, match="axis must be 0"):
+        nd._internal._take_rows(nd.ones((3, 4)), indices, axis=1)
+    with pytest.raises(MXNetError, match="a must have rows"):
+        nd._internal._take_rows(nd.ones((1,)).reshape(()), nd.zeros((0,)))

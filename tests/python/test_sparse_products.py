@@ -405,8 +405,10 @@ def test_indices_out_of_range():
             retain(weight, nd.array(bad))
     with pytest.raises(MXNetError, match="index 5 is out of range"):
         nd.take(weight, nd.array([5]), mode="raise")
-    with pytest.raises(MXNetError, match="1 dimension"):
+    with pytest.raises(MXNetError, match="a csr array has 2 dimensions"):
         nd.take(weight.tostype("csr"), nd.array([[1]]))
+    with pytest.raises(MXNetError, match="indices must have 1 dimension"):
+        nd.take(weight.tostype("csr"), nd.array([[1]]), mode="raise")
 
 
 def test_errors_say_what_was_given():

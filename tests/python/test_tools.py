@@ -129,6 +129,7 @@ def test_requirements_are_those_of_pyproject():
         "mpmath",
         "graphviz",
         "Pillow",
+        "scipy",
         "mpi4py",
         "mpich",
     ]

@@ -78,6 +78,8 @@ OP(_take_rows)
     .inputs("a", "indices")
     .params<TakeParams>()
     .infer([](InferCall& call) {
+      call.expect(call.shape(0).ndim() > 0, "a must have rows");
+      call.expect(call.params<TakeParams>().axis == 0, "axis must be 0");
       call.expect(call.shape(0)[0] > 0 || call.shape(1).size() == 0,
                   "there are no rows to look up");
       call.output(0, taken_shape(call.shape(0), call.shape(1), 0), call.dtype(0));
@@ -126,7 +128,10 @@ void sum_rows(SparseCall& call) {
 OP(_backward_take_rows)
     .inputs("data", "indices")
     .params<TakeGradParams>()
-    .infer(infer_take_grad)
+    .infer([](InferCall& call) {
+      call.expect(call.params<TakeGradParams>().axis == 0, "axis must be 0");
+      infer_take_grad(call);
+    })
     .any_dtype()
     .kernel([](const KernelCall& call) {
       const auto& p = call.params<TakeGradParams>();

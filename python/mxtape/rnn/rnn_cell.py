@@ -598,8 +598,7 @@ class ZoneoutCell(ModifierCell):
         for cell in (base_cell, *getattr(base_cell, "_cells", ())):
             if isinstance(cell, BidirectionalCell):
                 raise AssertionError(
-                    "ZoneoutCell: a BidirectionalCell has no steps; put a ZoneoutCell around each of "
-                    "its two cells"
+                    "ZoneoutCell: a BidirectionalCell has no steps; put one around its two cells"
                 )
         super().__init__(base_cell)
         self.zoneout_outputs, self.zoneout_states = zoneout_outputs, zoneout_states
