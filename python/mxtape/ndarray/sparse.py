@@ -186,6 +186,8 @@ class BaseSparseNDArray(NDArray):  # type: ignore[valid-type,misc]
         MXNetError
             They do not, and `full_check` is set.
 
+        Examples
+        --------
         >>> import mxtape as mx
         >>> x = mx.nd.sparse.csr_matrix(([1, 2], [1, 0], [0, 2]), shape=(1, 2))
         >>> x.check_format(full_check=False)
