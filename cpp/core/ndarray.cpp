@@ -1,6 +1,7 @@
 #include "core/ndarray.h"
 
 #include "core/error.h"
+#include "core/sparse.h"
 
 namespace mxtape {
 
@@ -17,14 +18,10 @@ namespace {
        "; convert it with tostype('default')");
 }
 
-bool is_sparse_storage(const Ref<Storage>& storage) {
-  return storage && (storage->form() == Form::kRowSparse || storage->form() == Form::kCsr);
-}
-
 }  // namespace
 
 NDArray NDArray::viewed(Shape shape) const {
-  if (is_sparse_storage(storage_) && shape != shape_) fail_view(*this, shape);
+  if (storage_ && is_sparse(*this) && shape != shape_) fail_view(*this, shape);
   return NDArray(storage_, byte_offset_, std::move(shape), dtype_);
 }
 
@@ -32,7 +29,7 @@ NDArray NDArray::rows(int64_t begin, int64_t end) const {
   const int64_t row = shape_.product(1, shape_.ndim()) * static_cast<int64_t>(item_size(dtype_));
   Shape shape = shape_;
   shape[0] = end - begin;
-  if (is_sparse_storage(storage_) && shape != shape_) fail_view(*this, shape);
+  if (is_sparse(*this) && shape != shape_) fail_view(*this, shape);
   return NDArray(storage_, byte_offset_ + begin * row, std::move(shape), dtype_);
 }
 

@@ -162,8 +162,7 @@ class SparseInvocation {
     }
     for (const ArraySpec& spec : call_.specs_) {
       if (spec.storage != StorageType::kDense) continue;
-      const auto size = static_cast<size_t>(checked_size(spec.shape, op_.name));
-      bytes = std::max(bytes, size * item_size(spec.dtype));
+      bytes = std::max(bytes, static_cast<size_t>(spec.shape.size()) * item_size(spec.dtype));
     }
     if (row_->composed) return row_->kernel(call_);
     const BlockingScope scope(bytes);

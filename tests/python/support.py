@@ -25,6 +25,20 @@ def assert_same(actual, expected, rtol=1e-5, atol=1e-6):
     np.testing.assert_allclose(values, expected, rtol=rtol, atol=atol)
 
 
+def spoiled(whole, random, values=(0, 1, 127, 128, 255)):
+    """`whole` with one to four bytes changed, to any or to one of `values`, or left out."""
+    changed = bytearray(whole)
+    for _ in range(random.randint(1, 4)):
+        at, kind = random.randint(len(changed)), random.randint(3)
+        if kind == 0:
+            changed[at] = random.randint(256)
+        elif kind == 1:
+            changed[at] = random.choice(values)
+        else:
+            changed[at : at + random.randint(9)] = b""
+    return bytes(changed)
+
+
 def run_program(source, env=None, timeout=120):
     """Run `source` in a fresh interpreter of the same environment; gives the finished process."""
     return subprocess.run(

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import mxtape as mx
+from support import spoiled
 
 DATA = np.arange(6, dtype="float32").tobytes()
 
@@ -232,17 +233,8 @@ def test_hostile_bytes_never_harm():
     random = np.random.RandomState(5)
     outcomes = set()
     for _ in range(20000):
-        spoiled = bytearray(whole)
-        for _ in range(random.randint(1, 4)):
-            at, kind = random.randint(len(spoiled)), random.randint(3)
-            if kind == 0:
-                spoiled[at] = random.randint(256)
-            elif kind == 1:
-                spoiled[at] = random.choice([0, 1, 127, 128, 255])
-            else:
-                spoiled[at : at + random.randint(9)] = b""
         try:
-            loaded = mx.nd.load_frombuffer(bytes(spoiled))
+            loaded = mx.nd.load_frombuffer(spoiled(whole, random))
         except mx.base.MXNetError:
             outcomes.add("error")
             continue

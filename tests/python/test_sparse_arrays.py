@@ -12,6 +12,7 @@ import pytest
 import mxtape as mx
 from mxtape import autograd, nd
 from mxtape.base import MXNetError
+from support import spoiled
 
 S = nd.sparse
 MATRIX = np.array([[0, 1, 0], [2, 0, 3], [0, 0, 0], [4, 0, 0]], "float32")
@@ -458,17 +459,8 @@ def test_hostile_bytes_never_harm(tmp_path):
     random = np.random.RandomState(7)
     outcomes = set()
     for _ in range(8000):
-        spoiled = bytearray(whole)
-        for _ in range(random.randint(1, 4)):
-            at, kind = random.randint(len(spoiled)), random.randint(3)
-            if kind == 0:
-                spoiled[at] = random.randint(256)
-            elif kind == 1:
-                spoiled[at] = random.choice([0, 1, 2, 127, 128, 255])
-            else:
-                spoiled[at : at + random.randint(9)] = b""
         try:
-            arrays = nd.load_frombuffer(bytes(spoiled))
+            arrays = nd.load_frombuffer(spoiled(whole, random, (0, 1, 2, 127, 128, 255)))
         except (MXNetError, ValueError, MemoryError):
             outcomes.add("error")
             continue

@@ -5,6 +5,7 @@
 
 #include "op/declare.h"
 #include "ops/shared/strided.h"
+#include "ops/sparse/row_places.h"
 #include "ops/sparse/values.h"
 #include "runtime/parallel.h"
 
@@ -31,21 +32,7 @@ NDArray gather_rows(const NDArray& from, const int64_t* source, int64_t n) {
   Shape shape = from.shape();
   shape[0] = n;
   const NDArray rows = NDArray::empty(std::move(shape), from.dtype());
-  const int64_t size = row_size(from.shape());
-  const size_t bytes = static_cast<size_t>(size) * item_size(from.dtype());
-  if (bytes == 0) return rows;
-  const char* in = from.bytes();
-  char* out = rows.bytes();
-  parallel_for(n, rows_per_thread(size), [&](int64_t begin, int64_t end) {
-    for (int64_t k = begin; k < end; ++k) {
-      char* to = out + static_cast<size_t>(k) * bytes;
-      if (source[k] < 0) {
-        std::memset(to, 0, bytes);
-      } else {
-        std::memcpy(to, in + static_cast<size_t>(source[k]) * bytes, bytes);
-      }
-    }
-  });
+  copy_rows(from, rows, n, [=](int64_t k) { return source[k]; });
   return rows;
 }
 

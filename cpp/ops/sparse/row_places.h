@@ -1,9 +1,11 @@
 #pragma once
 
 #include <algorithm>
+#include <cstring>
 
 #include "core/ndarray.h"
 #include "core/sparse.h"
+#include "runtime/parallel.h"
 
 namespace mxtape {
 
@@ -35,6 +37,27 @@ class RowPlaces {
   int64_t count_;
   bool all_;
 };
+
+// Row k of `count` in `out` is row place(k) of `from`; zeros where that is -1.
+template <class Place>
+void copy_rows(const NDArray& from, const NDArray& out, int64_t count, const Place& place) {
+  if (out.size() == 0) return;
+  const size_t bytes = out.nbytes() / static_cast<size_t>(count);
+  const char* in = from.bytes();
+  char* to = out.bytes();
+  const auto grain = std::max<int64_t>(1, (int64_t{1} << 16) / static_cast<int64_t>(bytes));
+  parallel_for(count, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t k = begin; k < end; ++k) {
+      const int64_t at = place(k);
+      char* row = to + static_cast<size_t>(k) * bytes;
+      if (at < 0) {
+        std::memset(row, 0, bytes);
+      } else {
+        std::memcpy(row, in + static_cast<size_t>(at) * bytes, bytes);
+      }
+    }
+  });
+}
 
 // The rows `positions` of a row_sparse array with `rows` rows; zeros for those that are not there.
 void gather_sparse_rows(const SparseParts& parts, int64_t rows, const NDArray& positions,
