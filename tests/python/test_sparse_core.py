@@ -2,13 +2,14 @@
 
 import gc
 import sys
+import warnings
 
 import numpy as np
 import pytest
 
 import mxtape as mx
 from mxtape import autograd, nd
-from mxtape.base import MXNetError
+from mxtape.base import MXNetError, StaleArrayWarning
 
 VALUES = np.array([[0, 1.5, 0], [0, 0, 0], [-2, 0, 4]], dtype="float32")
 
@@ -218,3 +219,28 @@ def test_lookups_of_rows_are_along_axis_0():
         nd._internal._take_rows(nd.ones((3, 4)), indices, axis=1)
     with pytest.raises(MXNetError, match="a must have rows"):
         nd._internal._take_rows(nd.ones((1,)).reshape(()), nd.zeros((0,)))
+
+
+def test_an_operator_without_rows_gets_its_head_in_memory(stype, monkeypatch):
+    """Once, and not by each operator that its gradient is made of."""
+    x = nd.array(VALUES)
+    x.attach_grad()
+    with autograd.record():
+        y = nd.softmax(x)
+    monkeypatch.setenv("MXNET_STORAGE_FALLBACK_LOG_VERBOSE", "1")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        y.backward(sparse(stype))
+    p = y.asnumpy()
+    expected = p * (VALUES - (p * VALUES).sum(axis=1, keepdims=True))
+    np.testing.assert_allclose(x.grad.asnumpy(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_an_update_of_some_rows_is_a_write():
+    w = nd.array(VALUES)
+    w.attach_grad()
+    with autograd.record():
+        y = (w * w).sum()
+    nd.sgd_update(w, sparse("row_sparse"), lr=1, out=w)
+    with pytest.warns(StaleArrayWarning):
+        y.backward()
