@@ -13,6 +13,7 @@ constexpr int64_t kThreadWork = 65536;  // element-costs below which a second th
 // Elements of a step within a tile: what the steps of a program hold between them stays in the L1
 // cache.
 constexpr int64_t kPart = 512;
+constexpr size_t kCacheLine = 64;
 
 // Copies n elements from position `begin` of the loops on, in their order.
 template <class T>
@@ -34,6 +35,11 @@ void gather_elements(const T* data, const Loops<>& lines, const Loops<>::Loop& l
     first = 0;
     at.next();
   }
+}
+
+// Asks for memory that is read soon.
+void prefetch(const char* memory, size_t begin, size_t end) {
+  for (size_t i = begin; i < end; i += kCacheLine) __builtin_prefetch(memory + i);
 }
 
 void fill_with(const NDArray& array, DType compute, void* out, int64_t n) {
@@ -174,6 +180,7 @@ TileProgram::Cursor::Cursor(const TileProgram& program, int slots) : program_(pr
   slots_ = registers_ + static_cast<size_t>(program.scratch_count_) * part;
   const int64_t n = std::min(kPart, program.n_);
   for (const Value& value : program.values_) {
+    if (value.kind == Kind::kMemory) sources_.push_back(value.memory);
     if (value.kind != Kind::kConstant) continue;
     char* to = registers_ + static_cast<size_t>(value.scratch) * part;
     if (value.array) {
@@ -194,6 +201,7 @@ TileProgram::Cursor::Cursor(const TileProgram& program, int slots) : program_(pr
       step.kernel(in, place(value).base, n, step.params);
     } else {
       places_.push_back(place(value));
+      ++running_;
     }
   }
 }
@@ -230,9 +238,17 @@ void TileProgram::Cursor::compute(int64_t begin, int64_t n, void* read) {
       if (!same) convert(array.dtype(), raw, p.compute_, place(value).base, n);
     }
   }
+  // The next part is asked for, a little with each step: all at once would wait for the memory, and
+  // what is read in one go and computed with for long is no row that the processor would see.
+  const size_t ahead = (position + static_cast<size_t>(n)) * p.width_;
+  const size_t end = ahead + static_cast<size_t>(std::min(n, p.n_ - begin - n)) * p.width_;
+  const size_t share = (end - ahead) / std::max<size_t>(1, running_) + kCacheLine;
+  size_t asked = ahead;
   const Place* next = places_.begin();
   for (const Step& step : p.steps_) {
     if (p.values_[static_cast<size_t>(step.value)].uniform) continue;
+    for (const char* source : sources_) prefetch(source, asked, std::min(asked + share, end));
+    asked += share;
     const void* in[kMaxInputs];
     for (int i = 0; i < step.arity; ++i) in[i] = next++->at(begin, read);
     step.kernel(in, next++->at(begin, read), n, step.params);
