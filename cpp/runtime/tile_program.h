@@ -91,8 +91,8 @@ class TileProgram {
 
     const TileProgram& program_;
     NDArray memory_;
-    SmallVector<Place, 16> places_;  // of each step that runs: its inputs, its value
-    size_t running_ = 0;             // steps that run
+    SmallVector<Place, 16> places_;        // of each step that runs: its inputs, its value
+    size_t running_ = 0;                   // steps that run
     SmallVector<const char*, 4> sources_;  // what is read where it is
     char* registers_ = nullptr;
     char* slots_ = nullptr;

@@ -25,7 +25,8 @@ Moments<A> moments_of(const Normalization& norm, const A* x, int64_t n) {
     const double exact = static_cast<double>(first) + rest / count;
     const A mean = m.mean = static_cast<A>(exact);
     off = exact - static_cast<double>(mean);
-    squares = reduce::quick_sum<A>(n, [=](int64_t i) { return (x[i] - mean) * (x[i] - mean); });
+    squares = reduce::quick_sum<A>(
+        n, [=](int64_t i) { return (x[i] - mean) * (x[i] - mean); }, reduce::Ahead<A>(x + n));
     squares = squares / count - off * off;
     if (squares < 0) squares = 0;
   } else {
@@ -93,7 +94,7 @@ std::array<double, 2> run_backward(const Normalization& norm, const A* h, const 
   // Before dx is written: it may take the head's place.
   std::array<double, 2> s{};
   if (g) {
-    s[0] = reduce::quick_sum<A>(n, [=](int64_t i) { return h[i] * g[i]; });
+    s[0] = reduce::quick_sum<A>(n, [=](int64_t i) { return h[i] * g[i]; }, reduce::Ahead<A>(h + n));
     s[1] = reduce::quick_sum<A>(n, [=](int64_t i) { return h[i] * g[i] * normal(i); });
     if (columns) add_columns<A>(h, n, normal, columns);
   } else {

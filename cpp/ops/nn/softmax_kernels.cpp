@@ -22,11 +22,16 @@ using ConstMap = Eigen::Map<const Eigen::Array<A, Eigen::Dynamic, 1>>;
 
 // y[0, n) = exp((x - top) * scale); the sum of it.
 template <class A>
-double exp_sum(const A* x, A* y, int64_t n, A top, A scale) {
+double exp_sum(const A* x, A* y, int64_t n, A top, A scale, reduce::Ahead<A> next) {
+  constexpr int64_t kPart = 4 * reduce::kLanes;
   double total = 0;
   for (int64_t i = 0; i < n; i += kRun) {
     const int64_t m = std::min(kRun, n - i);
-    Map<A>(y + i, m) = ((ConstMap<A>(x + i, m) - top) * scale).unaryExpr(Exp());
+    for (int64_t part = i; part < i + m; part += kPart) {
+      const int64_t count = std::min(kPart, i + m - part);
+      for (int64_t l = 0; l < count; l += reduce::kLanes) next.ask(part + l);
+      Map<A>(y + part, count) = ((ConstMap<A>(x + part, count) - top) * scale).unaryExpr(Exp());
+    }
     total += static_cast<double>(reduce::fold_block<reduce::QuickSum<A>>(y + i, m));
   }
   return total;
@@ -61,14 +66,15 @@ void softmax_run(const A* x, A* y, int64_t n, int64_t length, A scale, bool log)
   const A top = scale >= 0 ? reduce::fold_run<reduce::Max<A>>(x, length)
                            : reduce::fold_run<reduce::Min<A>>(x, length);
   if (!log) {
-    const double total = exp_sum(x, y, length, top, scale);
+    const double total = exp_sum(x, y, length, top, scale, reduce::Ahead<A>(x + n));
     Map<A>(y, length) *= static_cast<A>(1 / total);
     return;
   }
   double total = 0;
   alignas(64) A block[kRun];
   for (int64_t i = 0; i < length; i += kRun) {
-    total += exp_sum(x + i, block, std::min(kRun, length - i), top, scale);
+    const int64_t m = std::min(kRun, length - i);
+    total += exp_sum(x + i, block, m, top, scale, reduce::Ahead<A>(x + n + i));
   }
   const A shift =
       static_cast<A>(total < kOthersCount ? std::log1p(sum_of_others(x, block, length, top, scale))
@@ -192,9 +198,11 @@ A certain_gradient(A h, A y, double total, A scale) {
 
 template <class A>
 void softmax_backward_run(const A* h, const A* p, A* to, int64_t n, A scale) {
-  const A c = finite_or_zero<A>(reduce::quick_sum<A>(n, [=](int64_t i) { return h[i] * p[i]; }));
+  const reduce::Ahead<A> next_h(h + n), next_p(p + n);
+  const A c =
+      finite_or_zero<A>(reduce::quick_sum<A>(n, [=](int64_t i) { return h[i] * p[i]; }, next_h));
   const A rest =
-      static_cast<A>(reduce::quick_sum<A>(n, [=](int64_t i) { return (h[i] - c) * p[i]; }));
+      static_cast<A>(reduce::quick_sum<A>(n, [=](int64_t i) { return (h[i] - c) * p[i]; }, next_p));
   Map<A>(to, n) = scale * ConstMap<A>(p, n) * ((ConstMap<A>(h, n) - c) - rest);
 }
 

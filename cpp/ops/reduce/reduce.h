@@ -498,15 +498,34 @@ template <class A>
 struct QuickSum : SumOf<A, WideOf<A>> {
   static A load(A x) { return x; }
 };
+// The run that is read next, asked for while this one is computed with: what is read in one go, and
+// computed with for long, is no row that the processor would see. It need not exist.
+template <class A>
+class Ahead {
+ public:
+  explicit Ahead(const A* run) : run_(run) {}
+  // kLanes elements from `i` on.
+  MXTAPE_INLINE void ask(int64_t i) const {
+    constexpr int64_t kLine = 64 / static_cast<int64_t>(sizeof(A));
+    for (int64_t l = 0; l < kLanes; l += kLine) __builtin_prefetch(run_ + i + l);
+  }
+
+ private:
+  const A* run_;
+};
+struct NothingAhead {
+  MXTAPE_INLINE void ask(int64_t) const {}
+};
 // Such a sum of f(i) over [0, n).
-template <class A, class F>
-double quick_sum(int64_t n, F f) {
+template <class A, class F, class Next = NothingAhead>
+double quick_sum(int64_t n, F f, Next next = {}) {
   double total = 0;
   for (int64_t begin = 0; begin < n; begin += kRun) {
     const int64_t end = std::min(begin + kRun, n);
     A lane[kLanes] = {};
     int64_t i = begin;
     for (; i + kLanes <= end; i += kLanes) {
+      next.ask(i);
       for (int64_t l = 0; l < kLanes; ++l) lane[l] += f(i + l);
     }
     const int64_t rest = end - i;
