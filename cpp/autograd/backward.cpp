@@ -424,6 +424,18 @@ class Run {
            static_cast<LeafNode*>(edge.node.get())->req() != GradReq::kNull;
   }
 
+  // Long tapes are larger than the cache. The start of a node is asked for in the step before its
+  // turn, where the edge to it is at hand, and the rest, of a small node, when its turn is near.
+  static void ask_for_rest(const Node& node) {
+    constexpr int kLine = 64, kSmallNode = 3 * kLine;
+    const auto* memory = reinterpret_cast<const char*>(&node);
+    for (int i = kLine; i < kSmallNode; i += kLine) __builtin_prefetch(memory + i);
+  }
+  static void ask_for_first_input(Node& node) {
+    const std::span<Edge> edges = node.edges();
+    if (!edges.empty()) __builtin_prefetch(edges[0].node.get());
+  }
+
   void step(Pending& current) {
     Node& node = *current.node;
     if (node.hooked()) run_hooks(current);
@@ -445,6 +457,7 @@ class Run {
     bool any = false;
     for (size_t i = 0; i < edges.size(); ++i) {
       call.set_needs(i, needs(edges[i]));
+      if (edges[i].node) ask_for_rest(*edges[i].node);
       any = any || call.needs(i);
     }
     const size_t count = edges.size();
@@ -465,6 +478,7 @@ class Run {
       if (!call.needs(i) || !value.defined()) continue;
       pause_.wrote(value.nbytes());
       const Edge& edge = node.edges()[i];
+      ask_for_first_input(*edge.node);
       check(node, i, edge, value);
       accumulate(edge, std::move(value));
     }

@@ -49,12 +49,12 @@ class OpNode final : public autograd::Node {
   OpNode(const OpSchema& op, size_t inputs, size_t outputs, size_t saved, const ParamsRef& params,
          Mode mode, bool single_sweep = false)
       : Node(single_sweep),
+        mode_(mode),
         op_(&op),
         params_(params),
         input_count_(static_cast<uint16_t>(inputs)),
         output_count_(static_cast<uint16_t>(outputs)),
-        saved_count_(static_cast<uint16_t>(saved)),
-        mode_(mode) {}
+        saved_count_(static_cast<uint16_t>(saved)) {}
   ~OpNode() override { release(); }
   void destroy() noexcept override;
 
@@ -66,10 +66,10 @@ class OpNode final : public autograd::Node {
     return reinterpret_cast<autograd::Saved*>(edge_data() + input_count_);
   }
 
+  Mode mode_;  // lies in what is left of Node's last word
   const OpSchema* op_;
   ParamsRef params_;
   uint16_t input_count_, output_count_, saved_count_;
-  Mode mode_;
 };
 
 // Nodes of calls that were not recorded, one after the other in the same memory: for a sweep that
