@@ -479,7 +479,7 @@ class Run {
       pause_.wrote(value.nbytes());
       const Edge& edge = node.edges()[i];
       ask_for_first_input(*edge.node);
-      check(node, i, edge, value);
+      check(node, i, value);
       accumulate(edge, std::move(value));
     }
     if (!due_.empty()) settle(node);
@@ -524,10 +524,10 @@ class Run {
     }
   }
 
-  void check(const Node& node, size_t i, const Edge& edge, const NDArray& value) {
+  void check(Node& node, size_t i, const NDArray& value) {
     Shape shape;
     DType dtype;
-    if (!edge.node->output_meta(edge.index, shape, dtype)) return;
+    if (!node.input_meta(static_cast<uint32_t>(i), shape, dtype)) return;
     if (value.shape() != shape || value.dtype() != dtype) {
       fail(node.name(), ": its gradient for input ", i, " has shape ", value.shape(), " and dtype ",
            value.dtype(), ", the input ", shape, " and ", dtype, node.where());

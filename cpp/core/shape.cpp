@@ -12,12 +12,6 @@ void Shape::assign(const int64_t* dims, int ndim) {
   if (ndim) std::memcpy(data(), dims, sizeof(int64_t) * static_cast<size_t>(ndim));
 }
 
-int64_t Shape::product(int first, int last) const {
-  int64_t n = 1;
-  for (int i = first; i < last; ++i) n *= data()[i];
-  return n;
-}
-
 bool Shape::known() const {
   return has_ndim() && std::all_of(begin(), end(), [](int64_t extent) { return extent >= 0; });
 }

@@ -72,12 +72,20 @@ class Shape {
 
   int64_t size() const { return product(0, ndim_); }
   // Product of the extents in [first, last).
-  int64_t product(int first, int last) const;
+  int64_t product(int first, int last) const {
+    const int64_t* dims = data();
+    int64_t product = 1;
+    for (int i = first; i < last; ++i) product *= dims[i];
+    return product;
+  }
 
   bool operator==(const Shape& other) const {
-    return ndim_ == other.ndim_ &&
-           std::memcmp(data(), other.data(),
-                       sizeof(int64_t) * static_cast<size_t>(ndim_ < 0 ? 0 : ndim_)) == 0;
+    if (ndim_ != other.ndim_) return false;
+    const int64_t *mine = data(), *others = other.data();
+    for (int i = 0; i < ndim_; ++i) {
+      if (mine[i] != others[i]) return false;
+    }
+    return true;
   }
 
   // As Python prints a tuple: (2, 3), (4,), (). An unknown shape is "unknown".
