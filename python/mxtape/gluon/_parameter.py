@@ -132,7 +132,6 @@ class Parameter:
         self._allow_deferred_init = allow_deferred_init
         self._differentiable = differentiable
         self._arrays: Any = None
-        self._grad: Any = None
         self._ctx_list: Any = None
         # While it waits for its shape: initializer, contexts, default initializer, values.
         self._deferred_init: tuple = ()
@@ -145,12 +144,13 @@ class Parameter:
         return f"{type(self).__name__} {self.name} (shape={self.shape}, dtype={self.dtype})"
 
     def __getstate__(self):
-        return {**self.__dict__, "_trainer": None}
+        return {**self.__dict__, "_trainer": None, "_grad": self._grad}
 
     def __setstate__(self, state):
+        grads = state.pop("_grad")
         self.__dict__.update(state)
-        if self._grad is not None:
-            self._mark()
+        if grads is not None:
+            self._grad = grads
 
     @property
     def _data(self):
@@ -161,6 +161,21 @@ class Parameter:
     def _data(self, arrays):
         self._arrays = None if arrays is None else _Arrays(arrays)
         Parameter._generation = next(_generations)
+
+    @property
+    def _grad(self):
+        """The gradient of each of these arrays; None without.
+
+        The variables alone hold them: a buffer that nobody else has takes what backward has made
+        without a copy.
+        """
+        if self._data is None or self.grad_req == "null":
+            return None
+        return [array.grad for array in self._data]
+
+    @_grad.setter
+    def _grad(self, gradients):
+        autograd.mark_variables(self._data, gradients, self.grad_req)
 
     # ---- what it is
 
@@ -183,12 +198,12 @@ class Parameter:
         if req == self._grad_req:
             return
         self._grad_req = req
-        if req != "null":
-            if self._data is not None:
-                self._init_grad()
-        elif self._grad is not None:
-            self._grad = None
+        if self._data is None:
+            return
+        if req == "null":
             self._data = [array.detach() for array in self._data]
+        else:
+            self._init_grad()
 
     @property
     def dtype(self):
@@ -293,7 +308,7 @@ class Parameter:
             raise ValueError(
                 f"Parameter {self.name} cannot be initialized: its shape {self.shape} is not known"
             )
-        self._data = self._grad = None
+        self._data = None
         self._deferred_init = (init, contexts, default_init, None)
         if known:
             self._finish_deferred_init()
@@ -333,11 +348,8 @@ class Parameter:
 
     def _init_grad(self):
         """Makes gradients of zeros."""
-        if self.grad_req == "null":
-            self._grad = None
-            return
-        self._grad = [self._zeros_like(x) for x in self._data]
-        self._mark()
+        if self.grad_req != "null":
+            self._grad = [self._zeros_like(x) for x in self._data]
 
     def _zeros_like(self, array):
         if self._grad_stype == "default":
@@ -345,9 +357,6 @@ class Parameter:
         return ndarray.sparse.zeros(
             self._grad_stype, array.shape, dtype=array.dtype, ctx=array.context
         )
-
-    def _mark(self):
-        autograd.mark_variables(self._data, self._grad, self.grad_req)
 
     def _load_init(self, data, ctx, cast_dtype=False, dtype_source="current"):
         """Begins with values from a file, or replaces what there is by them."""
@@ -467,7 +476,7 @@ class Parameter:
         return self._check_and_get(self._grad, list)
 
     def _check_grad(self):
-        if self._data is not None and self._grad is None:
+        if self._data is not None and self.grad_req == "null":
             raise RuntimeError(
                 f"Parameter {self.name} has no gradient: its grad_req is {self.grad_req!r}"
             )
@@ -557,10 +566,10 @@ class Parameter:
         if self._data is None:
             return
         with autograd.pause():
+            gradients = self._grad
             self._data = [array.astype(dtype) for array in self._data]
-            if self._grad is not None:
-                self._grad = [array.astype(dtype) for array in self._grad]
-                self._mark()
+            if gradients is not None:
+                self._grad = [array.astype(dtype) for array in gradients]
 
     # ---- some rows of the values
 
