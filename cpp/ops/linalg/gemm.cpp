@@ -24,6 +24,8 @@ constexpr int64_t kMatrixPiece = int64_t{1} << 20, kVectorPiece = int64_t{1} << 
 // Products from so many multiplications on are GemmKernel's, if the result has so many rows and
 // columns; Eigen is as fast below, and with vectors.
 constexpr int64_t kOwn = int64_t{1} << 22, kLeast = 48;
+// The same of each product of a batch.
+constexpr int64_t kOwnItem = int64_t{1} << 20;
 // So many outputs are enough for all threads: no need to cut the sums.
 constexpr int64_t kManyOutputs = int64_t{1} << 17;
 // With so few rows, a is read where it lies.
@@ -121,6 +123,14 @@ void sum_pieces(const T* pieces, int64_t depth, const T* bias, int64_t columns, 
 
 template <class T>
 using Matrix = typename GemmKernel<T>::Matrix;
+template <class T>
+Matrix<T> left(const Gemm& g, const T* a) {
+  return g.transpose_a ? Matrix<T>{a, 1, g.m} : Matrix<T>{a, g.k, 1};
+}
+template <class T>
+Matrix<T> right(const Gemm& g, const T* b) {
+  return g.transpose_b ? Matrix<T>{b, 1, g.k} : Matrix<T>{b, g.n, 1};
+}
 
 // Few rows of a: each thread lays out the columns of b that it takes.
 template <class T>
@@ -190,9 +200,8 @@ void run_panels(const Gemm& g, const Matrix<T>& a, const Matrix<T>& b, const T* 
 // in, the blocks may depend on the number of threads.
 template <class T>
 void run_own(const Gemm& g) {
-  const auto *a_data = static_cast<const T*>(g.a), *b_data = static_cast<const T*>(g.b);
-  const Matrix<T> a = g.transpose_a ? Matrix<T>{a_data, 1, g.m} : Matrix<T>{a_data, g.k, 1};
-  const Matrix<T> b = g.transpose_b ? Matrix<T>{b_data, 1, g.k} : Matrix<T>{b_data, g.n, 1};
+  const Matrix<T> a = left<T>(g, static_cast<const T*>(g.a));
+  const Matrix<T> b = right<T>(g, static_cast<const T*>(g.b));
   const auto* bias = static_cast<const T*>(g.bias);
   auto* out = static_cast<T*>(g.out);
   // Two panels for each thread at least: otherwise the rows are cut too.
@@ -204,12 +213,43 @@ void run_own(const Gemm& g) {
   }
 }
 
+// Products of a batch: each is one thread's, or all threads', which gives the same bits.
+template <class T>
+void run_items(const Gemm& g) {
+  using Kernel = GemmKernel<T>;
+  const auto *a_data = static_cast<const T*>(g.a), *b_data = static_cast<const T*>(g.b);
+  auto* out = static_cast<T*>(g.out);
+  if (g.batch < 2 * thread_count()) {
+    Gemm item = g;
+    item.batch = 1;
+    for (int64_t i = 0; i < g.batch; ++i) {
+      item.a = a_data + i * g.m * g.k;
+      item.b = b_data + i * g.k * g.n;
+      item.out = out + i * g.m * g.n;
+      run_own<T>(item);
+    }
+    return;
+  }
+  parallel_for(g.batch, 1, [&](int64_t begin, int64_t end) {
+    const int64_t b_size = Kernel::b_size(g.k, g.n);
+    const NDArray scratch = NDArray::empty(Shape{b_size + Kernel::kASize}, dtype_of<T>);
+    T* panels = scratch.data<T>();
+    for (int64_t item = begin; item < end; ++item) {
+      const Matrix<T> a = left<T>(g, a_data + item * g.m * g.k);
+      const Matrix<T> b = right<T>(g, b_data + item * g.k * g.n);
+      Kernel::pack_b(b, g.k, g.n, 0, g.n, panels);
+      Kernel::multiply(a, panels, static_cast<const T*>(g.bias), g.k, g.n, 0, g.m, 0, g.n, g.n,
+                       out + item * g.m * g.n, panels + b_size);
+    }
+  });
+}
+
 template <class T>
 void run(const Gemm& g) {
   const Plan plan = make_plan(g);
-  if (g.batch == 1 && g.m * g.n * g.k >= kOwn && g.m >= kLeast && g.n >= kLeast &&
-      plan.depth == 1) {
-    return run_own<T>(g);
+  const int64_t least = g.batch > 1 ? kOwnItem : kOwn;
+  if (g.m * g.n * g.k >= least && g.m >= kLeast && g.n >= kLeast && plan.depth == 1) {
+    return g.batch > 1 ? run_items<T>(g) : run_own<T>(g);
   }
   const T *a = static_cast<const T*>(g.a), *b = static_cast<const T*>(g.b);
   const T* bias = static_cast<const T*>(g.bias);

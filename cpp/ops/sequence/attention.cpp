@@ -29,7 +29,18 @@ struct PartParams {
     v.required("which", which, "Which part.");
   }
 };
-const fn::Op<PartParams> part_op{"_attention_part"}, join_op{"_attention_join"};
+// The same of one or two neighbouring parts.
+struct JoinParams {
+  PartParams first;
+  int64_t count = 1;
+  template <class V>
+  void visit(V& v) {
+    first.visit(v);
+    v("count", count, "How many parts are given: 1 or 2.");
+  }
+};
+const fn::Op<PartParams> part_op{"_attention_part"};
+const fn::Op<JoinParams> join_op{"_attention_join"};
 
 // One projection's extents.
 struct Projection {
@@ -90,37 +101,54 @@ OP(_attention_part)
       const Projection from(call.in(0).shape(), p.heads, p.parts);
       gather_strided(call.in(0), walk_part(from, p.which), call.out());
     })
-    .vjp([](Vjp& v) { v.grad(0, join_op(v.head(), v.params<PartParams>())); })
+    .vjp([](Vjp& v) { v.grad(0, join_op(v.head(), JoinParams{v.params<PartParams>()})); })
     .doc("One part of interleaved projections: a matrix (length, depth) for each sample and head.");
 
 OP(_attention_join)
-    .inputs("data")
-    .params<PartParams>()
+    .inputs("data", "next")
+    .params<JoinParams>()
+    .optional_inputs(1,
+                     [](const Params* p) -> uint32_t {
+                       return p->as<JoinParams>().count > 1 ? 3 : 1;
+                     })
     .infer([](InferCall& call) {
-      const auto& p = call.params<PartParams>();
+      const auto& [p, count] = call.params<JoinParams>();
       const Shape& shape = call.shape(0);
       call.expect_floating();
+      call.expect_same_dtype();
       call.expect(shape.ndim() == 3 && p.heads >= 1 && shape[0] % p.heads == 0,
                   "data must have shape (batch * heads, length, depth)");
-      call.expect(p.which >= 0 && p.which < p.parts, "which must be in [0, ", p.parts, ")");
+      call.expect(count == 1 || count == 2, "count must be 1 or 2");
+      call.expect(count == 1 || call.shape(1) == shape, "next must have the shape of data");
+      call.expect(p.which >= 0 && p.which < p.parts && count <= p.parts - p.which,
+                  "which must be in [0, ", p.parts, "), and so must all that is given");
       const int64_t width = checked_size({p.heads, p.parts, shape[2]}, call.name());
       call.output(0, {shape[1], shape[0] / p.heads, width}, call.dtype(0));
     })
     .kernel([](const KernelCall& call) {
-      const auto& p = call.params<PartParams>();
-      const NDArray &x = call.in(0), &out = call.out();
-      if (p.parts > 1) fill_zero(out);
-      if (x.size() == 0) return;
+      const auto& [p, count] = call.params<JoinParams>();
+      const NDArray& out = call.out();
+      if (p.parts > count) fill_zero(out);
+      if (call.in(0).size() == 0) return;
       const Projection to(out.shape(), p.heads, p.parts);
       Strided from;
       from.axis(to.batch, to.heads * to.length * to.depth);
       from.axis(to.heads, to.length * to.depth);
       from.axis(to.length, to.depth);
       from.axis(to.depth, 1);
-      copy_strided(x, from, out, walk_part(to, p.which));
+      for (int64_t i = 0; i < count; ++i) {
+        copy_strided(call.in(static_cast<size_t>(i)), from, out, walk_part(to, p.which + i));
+      }
     })
-    .vjp([](Vjp& v) { v.grad(0, part_op(v.head(), v.params<PartParams>())); })
-    .doc("Interleaved projections of zeros, with the matrices as one part.");
+    .vjp([](Vjp& v) {
+      const auto& [p, count] = v.params<JoinParams>();
+      for (int64_t i = 0; i < count; ++i) {
+        if (!v.needs(static_cast<size_t>(i))) continue;
+        v.grad(static_cast<size_t>(i),
+               part_op(v.head(), PartParams{p.heads, p.parts, p.which + i}));
+      }
+    })
+    .doc("Interleaved projections of zeros, with the matrices as one part, or as two neighbours.");
 
 // ---- queries and keys
 
@@ -200,7 +228,8 @@ void attend_vjp(Vjp& v) {
   const PartParams values{heads, kParts, kParts - 1};
   const NDArray head = part_op(v.head(), PartParams{heads, 1, 0});
   if (v.needs(0)) {
-    v.grad(0, join_op(fn::batch_dot(v.input(1), head, DotParams{.transpose_a = true}), values));
+    v.grad(0, join_op(fn::batch_dot(v.input(1), head, DotParams{.transpose_a = true}),
+                      JoinParams{values}));
   }
   if (v.needs(1)) {
     v.grad(1, fn::batch_dot(head, part_op(v.input(0), values), DotParams{.transpose_b = true}));
@@ -227,7 +256,7 @@ OP(_contrib_interleaved_matmul_selfatt_qk)
       const PartParams queries{heads, 3, 0}, keys{heads, 3, 1};
       const NDArray x = v.input(0);
       const auto [dq, dk] = scores_grad(v.head(), part_op(x, queries), part_op(x, keys));
-      v.grad(0, join_op(dq, queries) + join_op(dk, keys));
+      v.grad(0, join_op(dq, dk, JoinParams{queries, 2}));
     })
     .doc(
         "Self-attention's scores, queries * keys^T / sqrt(depth): (batch * heads, length, length), "
@@ -281,8 +310,8 @@ OP(_contrib_interleaved_matmul_encdec_qk)
       const PartParams queries{heads, 1, 0}, keys{heads, 2, 0};
       const auto [dq, dk] =
           scores_grad(v.head(), part_op(v.input(0), queries), part_op(v.input(1), keys));
-      if (v.needs(0)) v.grad(0, join_op(dq, queries));
-      if (v.needs(1)) v.grad(1, join_op(dk, keys));
+      if (v.needs(0)) v.grad(0, join_op(dq, JoinParams{queries}));
+      if (v.needs(1)) v.grad(1, join_op(dk, JoinParams{keys}));
     })
     .doc(
         "Attention's scores, queries * keys^T / sqrt(depth): (batch * heads, queries, keys), from "

@@ -43,7 +43,7 @@ const BatchRules rules{
      [](BatchCall& call) { joined(call, {0, 0}, {sequence_axis(call)}); }},
     {"CTCLoss", [](BatchCall& call) { joined(call, {1, 0, 0, 0}, {0, 1}); }},
     {"_attention_part", [](BatchCall& call) { joined(call, {1}, {0}); }},
-    {"_attention_join", [](BatchCall& call) { joined(call, {0}, {1}); }},
+    {"_attention_join", [](BatchCall& call) { joined(call, {0, 0}, {1}); }},
     {"_contrib_interleaved_matmul_selfatt_qk", [](BatchCall& call) { joined(call, {1}, {0}); }},
     {"_contrib_interleaved_matmul_selfatt_valatt",
      [](BatchCall& call) { joined(call, {1, 0}, {1}); }},

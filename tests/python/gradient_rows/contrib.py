@@ -24,6 +24,7 @@ ROWS = [
     Row("_contrib_interleaved_matmul_encdec_valatt", [(2, 2, 4), (4, 3, 2)], {"heads": 2}),
     Row("_attention_part", [(3, 2, 12)], {"heads": 2, "parts": 3, "which": 1}),
     Row("_attention_join", [(4, 3, 2)], {"heads": 2, "parts": 3, "which": 1}),
+    Row("_attention_join", [(4, 3, 2)] * 2, {"heads": 2, "parts": 3, "which": 1, "count": 2}),
     Row("_contrib_arange_like", [(2, 3)], {"start": 2.0, "step": 0.5}),
     Row("_contrib_index_array", [(2, 3)]),
     Row("_contrib_index_copy", [(4, 2), np.array([2.0, 0.0]), (2, 2)]),
