@@ -20,12 +20,15 @@ class GemmKernel {
 #if defined(__AVX512F__)
   static constexpr int kBytes = 64;
   static constexpr int kTileRows = 12;
+  static constexpr bool kFromMemory = true;
 #elif defined(__AVX__)
   static constexpr int kBytes = 32;
   static constexpr int kTileRows = 6;
+  static constexpr bool kFromMemory = false;
 #else
   static constexpr int kBytes = 16;
   static constexpr int kTileRows = 6;
+  static constexpr bool kFromMemory = false;
 #endif
   static constexpr int kVectors = 2;
   static constexpr int kGroup = 3;   // rows of a that one pointer and the stride reach
@@ -237,7 +240,10 @@ class GemmKernel {
   // each in its row.
   struct Packed {
     const T* a;
-    T at(int u, int r) const { return a[u * kRows + r]; }
+    const T* at(int u, int r) const { return a + u * kRows + r; }
+    // All but two: each is loaded twice then, and with all of them the loads would be what takes
+    // longest.
+    static constexpr bool multiplies_from_memory(int r) { return kFromMemory && r < kRows - 2; }
     void next(int steps) { a += steps * kRows; }
     void hold() {}
   };
@@ -247,10 +253,12 @@ class GemmKernel {
     InRows(const T* first, int64_t row) : next_row(row), second_row(2 * row) {
       for (int g = 0; g < kTileRows / kGroup; ++g) a[g] = first + g * kGroup * row;
     }
-    T at(int u, int r) const {
+    const T* at(int u, int r) const {
       const int64_t rows[kGroup] = {0, next_row, second_row};
-      return (a[r / kGroup] + rows[r % kGroup])[u];
+      return a[r / kGroup] + rows[r % kGroup] + u;
     }
+    // Not where an address is the sum of two registers: the processor takes that apart again.
+    static constexpr bool multiplies_from_memory(int r) { return kFromMemory && r % kGroup == 0; }
     void next(int steps) {
       for (const T*& group : a) group += steps;
     }
@@ -288,6 +296,19 @@ class GemmKernel {
 #endif
   }
 
+  // sum += *factor * b, in one instruction, where there is one that has its factor from memory.
+  [[gnu::always_inline]] static void multiply_add(const T* factor, const Vector& b, Vector& sum) {
+#if defined(__AVX512F__)
+    if constexpr (sizeof(T) == 4) {
+      asm("vfmadd231ps %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(b), "m"(*factor));
+    } else {
+      asm("vfmadd231pd %2%{1to8%}, %1, %0" : "+v"(sum) : "v"(b), "m"(*factor));
+    }
+#else
+    sum += *factor * b;
+#endif
+  }
+
   using Sums = Vector[kTileRows][kVectors];
 
   // One step of k. Its instructions are these and no more: a core that shares its decoders and load
@@ -298,7 +319,13 @@ class GemmKernel {
     keep(b0), keep(b1);
     repeat<kTileRows>([&](auto r) __attribute__((always_inline)) {
       a.hold();
-      Vector factor = a.at(u, r) - Vector{};
+      if constexpr (A::multiplies_from_memory(r)) {
+        multiply_add(a.at(u, r), b0, sum[r][0]);
+        multiply_add(a.at(u, r), b1, sum[r][1]);
+        keep(b0), keep(b1);
+        return;
+      }
+      Vector factor = *a.at(u, r) - Vector{};
       sum[r][0] += factor * b0;
       sum[r][1] += factor * b1;
       keep(sum[r][0]), keep(sum[r][1]);
