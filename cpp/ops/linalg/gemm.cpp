@@ -159,8 +159,10 @@ void run_panels(const Gemm& g, const Matrix<T>& a, const Matrix<T>& b, const T* 
     Kernel::pack_b(part, g.k, n, begin * kPacked, std::min(end * kPacked, n), panels);
   });
   const int64_t tiles = (g.m + Kernel::kRows - 1) / Kernel::kRows;
-  const int64_t blocks =
-      Kernel::round_up((g.m + Kernel::kBlockRows - 1) / Kernel::kBlockRows, thread_count());
+  // Blocks of many rows read the panels of b from the L2 cache; with small ones threads end
+  // together.
+  const int64_t block_rows = std::max(Kernel::kBlockRows, g.m / (4 * thread_count()));
+  const int64_t blocks = Kernel::round_up((g.m + block_rows - 1) / block_rows, thread_count());
   // A block lays out its rows of a anew for every chunk of columns: few blocks get more chunks.
   const int64_t wanted = (2 * thread_count() + blocks - 1) / blocks;
   const int64_t chunk_columns = Kernel::round_up((n + wanted - 1) / wanted, Kernel::kColumns);
@@ -178,16 +180,15 @@ void run_panels(const Gemm& g, const Matrix<T>& a, const Matrix<T>& b, const T* 
   });
 }
 
-// Every block of rows reads all panels of b. Those of a wide b come from memory each time: then
-// columns that fit into the L2 cache are done one after the other.
-constexpr int64_t kPanelBytes = 5 << 20, kPassBytes = 3 << 19;
+// Those of a large b are laid out in passes: they should not take as much memory as b.
+constexpr int64_t kPanelBytes = 32 << 20;
 
 template <class T>
 void run_panels(const Gemm& g, const Matrix<T>& a, const Matrix<T>& b, const T* bias, T* out) {
   using Kernel = GemmKernel<T>;
   int64_t pass = g.n;
   if (Kernel::b_size(g.k, g.n) * static_cast<int64_t>(sizeof(T)) > kPanelBytes) {
-    const int64_t fitting = kPassBytes / static_cast<int64_t>(sizeof(T)) / g.k;
+    const int64_t fitting = kPanelBytes / static_cast<int64_t>(sizeof(T)) / g.k;
     pass = std::min(g.n, std::max<int64_t>(8, fitting / Kernel::kColumns) * Kernel::kColumns);
   }
   const NDArray memory = NDArray::empty(Shape{Kernel::b_size(g.k, pass)}, dtype_of<T>);

@@ -46,7 +46,9 @@ class GemmKernel {
   static constexpr int64_t kRows = kTileRows;                      // of a tile
   static constexpr int64_t kColumns = int64_t{kLanes} * kVectors;  // of a tile
   static constexpr int64_t kDepth = 320;     // at most, elements of k in a panel
-  static constexpr int64_t kBlockRows = 48;  // rows of a that are laid out at once
+  static constexpr int64_t kBlockRows = 24;  // rows of a that are laid out at once
+  // Elements of panels of b that stay in the L2 cache.
+  static constexpr int64_t kFitting = (int64_t{3} << 19) / static_cast<int64_t>(sizeof(T));
 
   // A matrix as it is stored: element (i, j) is at data[i * row + j * column]; row or column is 1.
   struct Matrix {
@@ -85,19 +87,26 @@ class GemmKernel {
                        int64_t i0, int64_t i1, int64_t j0, int64_t j1, int64_t stride, T* c,
                        T* scratch) {
     const int64_t padded = round_up(n, kColumns), step = depth_of(k);
-    for (int64_t i = i0; i < i1; i += kBlockRows) {
-      const int64_t rows = std::min(kBlockRows, i1 - i);
-      for (int64_t p = 0; p < k; p += step) {
-        const int64_t depth = std::min(step, k - p);
-        for (int64_t r = 0; r < rows; r += kRows) {
-          pack<kRows>(a.at(i + r, p), a.column, a.row, depth, std::min(kRows, rows - r),
-                      scratch + r * depth);
-        }
-        for (int64_t j = j0; j < j1; j += kColumns) {
-          const T* panel = b_panels + p * padded + j * depth;
-          const auto rows_at = [&](int64_t r) { return Packed{scratch + r * depth}; };
-          tiles(rows_at, panel, kColumns, depth, rows, std::min(kColumns, j1 - j), p > 0,
-                bias ? bias + j : nullptr, stride, c + i * stride + j);
+    // As many panels as stay in the L2 cache, for all rows.
+    const int64_t fitting = std::max<int64_t>(1, kFitting / (step * kColumns));
+    const int64_t chunks = (j1 - j0 + fitting * kColumns - 1) / (fitting * kColumns);
+    const int64_t chunk = round_up((j1 - j0 + chunks - 1) / std::max<int64_t>(1, chunks), kColumns);
+    for (int64_t p = 0; p < k; p += step) {
+      const int64_t depth = std::min(step, k - p);
+      for (int64_t first = j0; first < j1; first += chunk) {
+        const int64_t last = std::min(first + chunk, j1);
+        for (int64_t i = i0; i < i1; i += kBlockRows) {
+          const int64_t rows = std::min(kBlockRows, i1 - i);
+          for (int64_t r = 0; r < rows; r += kRows) {
+            pack<kRows>(a.at(i + r, p), a.column, a.row, depth, std::min(kRows, rows - r),
+                        scratch + r * depth);
+          }
+          for (int64_t j = first; j < last; j += kColumns) {
+            const T* panel = b_panels + p * padded + j * depth;
+            const auto rows_at = [&](int64_t r) { return Packed{scratch + r * depth}; };
+            tiles(rows_at, panel, kColumns, depth, rows, std::min(kColumns, j1 - j), p > 0,
+                  bias ? bias + j : nullptr, stride, c + i * stride + j);
+          }
         }
       }
     }
