@@ -78,6 +78,25 @@ def many_under_way(store):
     return [digest(out.asnumpy()) for out in outs]
 
 
+def lent(store):
+    """Arrays that are not copied whole, beside others that are, in buckets of several stripes."""
+    sizes = [SIZES[i % len(SIZES)] for i in range(16)]
+    keys = [f"lent {i}" for i in range(16)]
+    store.init(keys, [nd.zeros(size) for size in sizes])
+    found = []
+    for _ in range(2):  # the second time in memory that has sums of the first
+        given = [nd.array(values("float32", n + i, store.rank)[:n]) for i, n in enumerate(sizes)]
+        before = [array.asnumpy() for array in given]
+        for i in range(0, 16, 4):
+            store.push(keys[i], given[i])
+            store._lend(keys[i + 1 : i + 4], given[i + 1 : i + 4])
+        outs = [nd.zeros(size) for size in sizes]
+        store.pull(keys, out=outs)
+        assert all((a == b.asnumpy()).all() for a, b in zip(before, given))
+        found.append([digest(out.asnumpy()) for out in outs])
+    return found
+
+
 def late_reader(store):
     """Process 0 fills its next bucket before the others have read the sum that lies in the last."""
     machine = store._world._machine
@@ -201,6 +220,7 @@ def main(how, path):
         "is shared": store._world._machine is not None,
         "sums": sums(store),
         "under way": many_under_way(store),
+        "lent": lent(store),
         "late": late_reader(store),
         "crossed": crossed(store),
         "careless": careless(mx.kv.create("dist_sync")),

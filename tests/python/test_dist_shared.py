@@ -51,19 +51,27 @@ def test_bits(way):
             assert [one["sums"][key] for one in found] == [expected] * len(found), key
 
 
-def test_many_under_way(way):
-    how, found = way
-    sizes = [program.SIZES[i % len(program.SIZES)] for i in range(12)]
-    expected = [
+def sums_of_many(how, processes, count):
+    """The digests of the sums of so many arrays, of the sizes in turn."""
+    sizes = [program.SIZES[i % len(program.SIZES)] for i in range(count)]
+    return [
         program.digest(
-            in_order(
-                how,
-                [program.values("float32", n + i, rank)[:n] for rank in range(len(found))],
-            )
+            in_order(how, [program.values("float32", n + i, rank)[:n] for rank in range(processes)])
         )
         for i, n in enumerate(sizes)
     ]
+
+
+def test_many_under_way(way):
+    how, found = way
+    expected = sums_of_many(how, len(found), 12)
     assert [one["under way"] for one in found] == [expected] * len(found)
+
+
+def test_what_is_lent_is_not_copied_whole(way):
+    how, found = way
+    expected = sums_of_many(how, len(found), 16)
+    assert [one["lent"] for one in found] == [[expected] * 2] * len(found)
 
 
 def test_a_late_reader(way):

@@ -354,7 +354,7 @@ class Trainer:
         trained = [(i, p) for i, p in enumerate(self._params) if p.grad_req != "null"]
         if isinstance(store, KVStore):
             keys, grads = [i for i, _ in trained], [param.list_grad() for _, param in trained]
-            store.push(keys, grads)
+            store._lend(keys, grads)
             if self._update_on_kvstore:
                 self._pull(keys, [param._list_arrays() for _, param in trained])
             else:

@@ -56,6 +56,13 @@ class Memory:
         """Whether no other process needs what it was used for last."""
         return True
 
+    def mine(self, start, stop):
+        """Parts of a range of elements that other processes do not read, in their order.
+
+        They need not be in this memory if :meth:`World.sum_memory` is told where they are.
+        """
+        return []
+
     def part(self, start, shape):
         """The NDArray of a shape that begins at an element."""
         size = int(np.prod(shape, dtype=np.int64))
@@ -72,6 +79,7 @@ class Sums:
         self.items: list = []  # key, first element, shape
         self.keys: set = set()
         self.used = 0
+        self._lent: list = []  # first element, end, array: what has not been copied
         self.started = None
         self._total: Any = None  # where the sum lies, if not in `memory`
 
@@ -79,9 +87,28 @@ class Sums:
         """Whether there is room for an array, and none of that key yet."""
         return key not in self.keys and self.used + size <= len(self.memory.numpy)
 
-    def add(self, key, array):
-        """Copies an array to its place."""
-        array.copyto(self.memory.part(self.used, array.shape))
+    def add(self, key, array, lent=False):
+        """Copies an array to its place.
+
+        Parameters
+        ----------
+        key : str or int
+        array : NDArray
+        lent : bool, default False
+            Whether it stays as it is until the sums are there. What other processes do not read of
+            it is not copied then.
+        """
+        start, stop = self.used, self.used + array.size
+        mine = self.memory.mine(start, stop) if lent and array.dtype == self.dtype else []
+        if mine:
+            flat = array.reshape(-1)
+            self._lent += [(a, b, flat[a - start : b - start]) for a, b in mine]
+            ends = [start, *(end for part in mine for end in part), stop]
+            for a, b in zip(ends[::2], ends[1::2]):
+                if a < b:
+                    flat[a - start : b - start].copyto(self.memory.part(a, (b - a,)))
+        else:
+            array.copyto(self.memory.part(start, array.shape))
         self._place(key, array)
 
     def _place(self, key, array):
@@ -95,7 +122,8 @@ class Sums:
 
     def start(self, world, what):
         """Starts to add up, as the call `what`."""
-        self.started, self._total = world.sum_memory(self.memory, self.used, what)
+        lent, self._lent = self._lent, []
+        self.started, self._total = world.sum_memory(self.memory, self.used, what, lent)
 
     def drop(self, key):
         """Leaves an array out of :meth:`sums`."""
@@ -125,7 +153,7 @@ class Codes(Sums):
         self._compression = compression
         self._everyone: Any = None
 
-    def add(self, key, array):
+    def add(self, key, array, lent=False):
         codes = self._compression.codes(key, array).astype("int8")
         codes.copyto(self.memory.part(self.used, array.shape))
         self._place(key, array)

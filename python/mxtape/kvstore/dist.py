@@ -64,6 +64,7 @@ class DistKVStore(KVStore):
         self._under_way: collections.deque = collections.deque()
         self._pending: collections.Counter = collections.Counter()  # sums to come, by key
         self._ahead = Ahead(self._world, self._pool)
+        self._lent = False  # whether what is pushed now need not be copied
 
     def __reduce__(self):
         raise TypeError(f"a store of type {self.type!r} cannot be pickled: it has connections")
@@ -139,6 +140,14 @@ class DistKVStore(KVStore):
         hook = functools.partial(self._ahead.add, key, weakref.ref(variable))
         return variable.register_complete_hook(hook)
 
+    def _lend(self, keys, values):
+        """:meth:`push` of arrays that stay as they are until :meth:`pull` of the same keys."""
+        self._lent = True
+        try:
+            self.push(keys, values)
+        finally:
+            self._lent = False
+
     def _push(self, by_key):
         alone = {
             one: arrays
@@ -171,7 +180,7 @@ class DistKVStore(KVStore):
             else:
                 bucket = Sums(self._pool, kind[1], array.size)
             self._filling[kind] = bucket
-        bucket.add(key, array)
+        bucket.add(key, array, self._lent)
         self._pending[key] += 1
         if bucket.full():
             self._start(kind)

@@ -250,6 +250,9 @@ class KVStore(KVStoreBase):
         with autograd.pause():
             self._push(by_key)
 
+    def _lend(self, keys, values):
+        self.push(keys, values)
+
     def _check_pushed(self, by_key):
         """Refuses storage types that are not added up."""
         for one, arrays in by_key.items():

@@ -140,8 +140,16 @@ class World:
             lambda comm: comm.Iallreduce(self._mpi.IN_PLACE, array),
         )
 
-    def sum_memory(self, memory, size, what):
+    def sum_memory(self, memory, size, what, lent=()):
         """Starts to add up the first elements of a memory of all processes.
+
+        Parameters
+        ----------
+        memory : Memory
+        size : int
+        what : str
+        lent : list of tuple of int, int, NDArray
+            Parts of ``memory.mine`` that are not in the memory: first element, end, the elements.
 
         Returns
         -------
@@ -151,9 +159,11 @@ class World:
         """
         array = memory.numpy[:size]
         if self._machine is None or array.nbytes <= shared.SMALL:
+            for start, stop, part in lent:
+                part.copyto(memory.part(start, (stop - start,)))
             return self.sum(array, what), None
         started = self._start(f"{what} {array.dtype} {size}")
-        total = shared.SharedSum(self._machine, memory, size, started.is_agreed)
+        total = shared.SharedSum(self._machine, memory, size, started.is_agreed, lent)
         started.requests.append(total)
         return started, total
 

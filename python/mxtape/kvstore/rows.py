@@ -34,7 +34,7 @@ class Rows:
         """Whether there is room for an array, and none of that key yet."""
         return key not in self.keys and (not self.items or not self.full())
 
-    def add(self, key, array):
+    def add(self, key, array, lent=False):
         """Copies the rows of an array."""
         values, indices = _core.sparse_parts(array)[:2]
         self.items.append((key, len(self.items), array.shape))

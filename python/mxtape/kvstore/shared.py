@@ -1,8 +1,8 @@
 """Sums over the processes of one machine, in memory that they share.
 
-Each process copies what it adds into memory of its own that the others see. Each adds up its slice
-of all, in the order of ranks, to where that of the first process lies, and there all read the
-result. What is ready when, the processes tell each other through MPI.
+Each process copies what others add up into memory of its own that they see. Each adds up its
+stripes of all, in the order of ranks, to where those of the first process lie, and there all read
+the result. What is ready when, the processes tell each other through MPI.
 """
 
 import bisect
@@ -25,7 +25,7 @@ SMALL = 1 << 18
 
 _PAGE = mmap.ALLOCATIONGRANULARITY
 _TOKEN = 16  # bytes at the beginning of an arena, by which others know it
-_BLOCK = 1 << 17  # elements that stay in a cache until those of all ranks are in
+_STRIPE = 1 << 16  # elements, at most, that one process adds up
 _LINE = 64  # elements: no two processes write to one line of a cache
 
 
@@ -152,11 +152,25 @@ class SharedMemory(Memory):
     def __init__(self, machine, size, dtype):
         self.block = machine.take(size * dtype.itemsize)
         super().__init__(*machine.arrays(machine.rank, self.block.at, size, dtype))
+        # Several for each process, however little of the memory is used.
+        stripe = min(_STRIPE, size // (4 * machine.size))
+        self._stripe = max(_LINE, stripe // _LINE * _LINE)
+        self._rank, self._ranks = machine.rank, machine.size
         # Not at the end of the process, when others may still read.
         weakref.finalize(self, machine.give, self.block).atexit = False
 
     def is_free(self):
         return self.block.is_read()
+
+    def mine(self, start, stop):
+        """The stripes of this process in a range of elements, which it adds up."""
+        turn = self._stripe * self._ranks
+        parts = []
+        for at in range(start // turn * turn + self._rank * self._stripe, stop, turn):
+            begin, end = max(at, start), min(at + self._stripe, stop)
+            if begin < end:
+                parts.append((begin, end))
+        return parts
 
 
 class SharedSum:
@@ -169,10 +183,13 @@ class SharedSum:
     size : int
     is_agreed : callable
         Whether all processes are known to compute it.
+    lent : list of tuple of int, int, NDArray
+        Parts of this process's stripes that are not in the memory, in their order.
     """
 
-    def __init__(self, machine, memory, size, is_agreed):
+    def __init__(self, machine, memory, size, is_agreed, lent=()):
         self._machine = machine
+        self._lent = lent
         self.memory, self.size, self.is_agreed = memory, size, is_agreed
         self.places = np.empty(machine.size, np.int64)  # of the blocks of all
         self.step = 0  # how many have begun
@@ -188,6 +205,18 @@ class SharedSum:
         """The elements of a process, as arrays of NumPy and mxtape."""
         at = int(self.places[rank])
         return self._machine.arrays(rank, at, self.size, self.memory.numpy.dtype)
+
+    def take_parts(self):
+        """First element, end and elements of each part that this process adds up."""
+        lent, self._lent = self._lent, ()
+        parts = list(lent)
+        mine = self.arrays(self._machine.rank)[1]
+        for begin, end in self.memory.mine(0, self.size):
+            # What lies between those that are lent.
+            inside = [(a, b) for a, b, _ in lent if begin <= a < end]
+            ends = [begin, *(one for part in inside for one in part), end]
+            parts += [(a, b, mine[a:b]) for a, b in zip(ends[::2], ends[1::2]) if a < b]
+        return parts
 
     def memory_of_result(self):
         """Where the result lies when it is done: for all, with the first process."""
@@ -307,17 +336,15 @@ class Machine:
             total.step += 1
 
     def _add(self, total):
-        """Adds up this process's slice."""
-        begin, end = (
-            total.size * rank // self.size // _LINE * _LINE if rank < self.size else total.size
-            for rank in (self.rank, self.rank + 1)
-        )
-        arrays = [total.arrays(rank)[1][begin:end] for rank in range(self.size)]
+        """Adds up this process's stripes."""
+        arrays = [total.arrays(rank)[1] for rank in range(self.size)]
         with autograd.pause():
-            for at in range(0, end - begin, _BLOCK):
-                result = arrays[0][at : at + _BLOCK]
-                for other in arrays[1:]:
-                    result += other[at : at + _BLOCK]
+            for begin, end, mine in total.take_parts():
+                parts = [array[begin:end] for array in arrays]
+                result, parts[self.rank] = parts[0], mine
+                nd.elemwise_add(parts[0], parts[1], out=result)
+                for other in parts[2:]:
+                    result += other
         return [self._added.Ibarrier()]
 
     def _add_machines(self, total):
