@@ -81,6 +81,15 @@ class GemmKernel {
     }
   }
 
+  // Panels of columns [j0, j1) of b in rows [p, p + depth).
+  static void pack_columns(const Matrix& b, int64_t p, int64_t depth, int64_t j0, int64_t j1,
+                           T* panels) {
+    for (int64_t j = j0; j < j1; j += kColumns) {
+      pack<kColumns>(b.at(p, j), b.row, b.column, depth, std::min(kColumns, j1 - j),
+                     panels + (j - j0) * depth);
+    }
+  }
+
   // Rows [i0, i1) and columns [j0, j1) of c = a b + bias, j0 a multiple of kColumns. The rows of c
   // are `stride` apart. `scratch` has kASize elements.
   static void multiply(const Matrix& a, const T* b_panels, const T* bias, int64_t k, int64_t n,
@@ -163,15 +172,6 @@ class GemmKernel {
   }
 
  private:
-  // Panels of columns [j0, j1) of b in rows [p, p + depth).
-  static void pack_columns(const Matrix& b, int64_t p, int64_t depth, int64_t j0, int64_t j1,
-                           T* panels) {
-    for (int64_t j = j0; j < j1; j += kColumns) {
-      pack<kColumns>(b.at(p, j), b.row, b.column, depth, std::min(kColumns, j1 - j),
-                     panels + (j - j0) * depth);
-    }
-  }
-
   // `depth` rows of `Width` elements side by side, of which `width` come from the matrix and the
   // rest are 0. Element (p, w) of the matrix is at from[p * row + w * column].
   template <int64_t Width>

@@ -6,6 +6,7 @@
 
 #include "core/ndarray.h"
 #include "ops/linalg/gemm_kernel.h"
+#include "runtime/parallel.h"
 
 namespace mxtape {
 
@@ -26,16 +27,12 @@ class PackedMatrix {
       : k_(k),
         panels_((m + kWidth - 1) / kWidth),
         memory_(NDArray::empty(Shape{panels_ * k * kWidth}, dtype_of<T>)) {
-    const int64_t row = transposed ? 1 : m, column = transposed ? k : 1;
-    for (int64_t p = 0; p < panels_; ++p) {
-      T* panel = memory_.data<T>() + p * k * kWidth;
-      const int64_t width = std::min(kWidth, m - p * kWidth);
-      if (width < kWidth) std::fill_n(panel, k * kWidth, T(0));
-      for (int64_t j = 0; j < width; ++j) {
-        const T* from = b + (p * kWidth + j) * column;
-        for (int64_t i = 0; i < k; ++i) panel[i * kWidth + j] = from[i * row];
-      }
-    }
+    const typename Kernel::Matrix matrix{b, transposed ? 1 : m, transposed ? k : 1};
+    T* panels = memory_.data<T>();
+    parallel_for(panels_, 4, [&](int64_t begin, int64_t end) {
+      Kernel::pack_columns(matrix, 0, k, begin * kWidth, std::min(end * kWidth, m),
+                           panels + begin * kWidth * k);
+    });
   }
 
   // Columns of a product: m rounded up to whole panels. The excess is zeros.
