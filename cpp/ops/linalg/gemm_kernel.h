@@ -252,7 +252,9 @@ class GemmKernel {
     const T* at(int u, int r) const { return a + u * kRows + r; }
     // All but two: each is loaded twice then, and with all of them the loads would be what takes
     // longest.
-    static constexpr bool multiplies_from_memory(int r) { return kFromMemory && r < kRows - 2; }
+    static constexpr bool multiplies_from_memory(int r, int rows) {
+      return kFromMemory && r < rows - 2;
+    }
     void next(int steps) { a += steps * kRows; }
     void hold() {}
   };
@@ -267,7 +269,9 @@ class GemmKernel {
       return a[r / kGroup] + rows[r % kGroup] + u;
     }
     // Not where an address is the sum of two registers: the processor takes that apart again.
-    static constexpr bool multiplies_from_memory(int r) { return kFromMemory && r % kGroup == 0; }
+    static constexpr bool multiplies_from_memory(int r, int) {
+      return kFromMemory && r % kGroup == 0;
+    }
     void next(int steps) {
       for (const T*& group : a) group += steps;
     }
@@ -282,9 +286,18 @@ class GemmKernel {
   static void tiles(const RowsAt& rows_at, const T* panel, int64_t step, int64_t depth,
                     int64_t rows, int64_t width, bool add, const T* bias, int64_t stride, T* out) {
     for (int64_t r = 0; r < rows; r += kRows) {
-      tile(rows_at(r), panel, step, depth, std::min(kRows, rows - r), width, add, bias, stride,
-           out + r * stride);
+      some_rows<kTileRows>(rows_at(r), panel, step, depth, std::min(kRows, rows - r), width, add,
+                           bias, stride, out + r * stride);
     }
+  }
+  // By the smallest tile that has so many rows: two fewer from one to the next.
+  template <int Rows, class A, class... Rest>
+  static void some_rows(const A& a, const T* b, int64_t step, int64_t depth, int64_t rows,
+                        Rest... rest) {
+    if constexpr (Rows > 2) {
+      if (rows <= Rows - 2) return some_rows<Rows - 2>(a, b, step, depth, rows, rest...);
+    }
+    tile<Rows>(a, b, step, depth, rows, rest...);
   }
 
   // f(0), f(1), ... as constants, so that an array they index lives in registers.
@@ -318,17 +331,18 @@ class GemmKernel {
 #endif
   }
 
-  using Sums = Vector[kTileRows][kVectors];
+  template <int Rows>
+  using Sums = Vector[Rows][kVectors];
 
   // One step of k. Its instructions are these and no more: a core that shares its decoders and load
   // units with another thread has none to spare.
-  template <class A>
-  [[gnu::always_inline]] static void add_step(A& a, int u, const T* b, Sums& sum) {
+  template <int Rows, class A>
+  [[gnu::always_inline]] static void add_step(A& a, int u, const T* b, Sums<Rows>& sum) {
     Vector b0 = load(b), b1 = load(b + kLanes);
     keep(b0), keep(b1);
-    repeat<kTileRows>([&](auto r) __attribute__((always_inline)) {
+    repeat<Rows>([&](auto r) __attribute__((always_inline)) {
       a.hold();
-      if constexpr (A::multiplies_from_memory(r)) {
+      if constexpr (A::multiplies_from_memory(r, Rows)) {
         multiply_add(a.at(u, r), b0, sum[r][0]);
         multiply_add(a.at(u, r), b1, sum[r][1]);
         keep(b0), keep(b1);
@@ -344,22 +358,21 @@ class GemmKernel {
   }
 
   // Not inlined: its registers are its own.
-  template <class A>
+  template <int Rows, class A>
   [[gnu::noinline]] static void tile(A a, const T* b, int64_t step, int64_t depth, int64_t rows,
                                      int64_t width, bool add, const T* bias, int64_t stride,
                                      T* out) {
     // The result's lines come while the sums are made.
     for (int64_t r = 0; r < rows; ++r) __builtin_prefetch(out + r * stride, 1);
-    Sums sum;
-    repeat<kTileRows>([&](auto r)
-                          __attribute__((always_inline)) { sum[r][0] = sum[r][1] = Vector{}; });
+    Sums<Rows> sum;
+    repeat<Rows>([&](auto r) __attribute__((always_inline)) { sum[r][0] = sum[r][1] = Vector{}; });
     int64_t p = 0;
     for (; p + kUnroll <= depth; p += kUnroll, a.next(kUnroll), b += kUnroll * step)
-      repeat<kUnroll>([&](auto u)
-                          __attribute__((always_inline)) { add_step(a, u, b + u * step, sum); });
-    for (; p < depth; ++p, a.next(1), b += step) add_step(a, 0, b, sum);
-    if (rows == kRows && width == kColumns) {
-      repeat<kTileRows * kVectors>([&](auto i) __attribute__((always_inline)) {
+      repeat<kUnroll>(
+          [&](auto u) __attribute__((always_inline)) { add_step<Rows>(a, u, b + u * step, sum); });
+    for (; p < depth; ++p, a.next(1), b += step) add_step<Rows>(a, 0, b, sum);
+    if (rows == Rows && width == kColumns) {
+      repeat<Rows * kVectors>([&](auto i) __attribute__((always_inline)) {
         constexpr int r = i / kVectors, v = i % kVectors;
         T* to = out + r * stride + v * kLanes;
         if (add) sum[r][v] += load(to);
@@ -368,8 +381,8 @@ class GemmKernel {
       });
       return;
     }
-    alignas(64) T edge[kRows * kColumns];
-    repeat<kTileRows * kVectors>([&](auto i) __attribute__((always_inline)) {
+    alignas(64) T edge[Rows * kColumns];
+    repeat<Rows * kVectors>([&](auto i) __attribute__((always_inline)) {
       store(edge + i * kLanes, sum[i / kVectors][i % kVectors]);
     });
     for (int64_t r = 0; r < rows; ++r) {
