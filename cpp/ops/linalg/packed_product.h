@@ -47,14 +47,18 @@ class PackedMatrix {
     const int64_t tiled = rest > 0 && rest < Kernel::kRows / 2 ? rows - rest : rows;
     std::vector<T> last(tiled % Kernel::kRows ? size_t(Kernel::kRows * k_) : 0);
     Kernel::pack_rest(a, stride, k_, tiled, last.data());
-    for (int64_t p = 0; p < panels_; ++p) {
-      const T* panel = memory_.data<T>() + p * k_ * kWidth;
-      T* to = out + p * kWidth;
-      Kernel::multiply_panel(a, stride, last.data(), panel, k_, tiled, padded(), to);
-      int64_t r = tiled;
-      for (; r + 4 <= rows; r += 4) tile<4>(a + r * stride, stride, panel, to + r * padded());
-      for (; r < rows; ++r) tile<1>(a + r * stride, stride, panel, to + r * padded());
-    }
+    constexpr int64_t kPiece = int64_t{1} << 20;  // multiplications worth a thread
+    const int64_t grain = std::max<int64_t>(1, kPiece / std::max<int64_t>(1, rows * k_ * kWidth));
+    parallel_for(panels_, grain, [&](int64_t begin, int64_t end) {
+      for (int64_t p = begin; p < end; ++p) {
+        const T* panel = memory_.data<T>() + p * k_ * kWidth;
+        T* to = out + p * kWidth;
+        Kernel::multiply_panel(a, stride, last.data(), panel, k_, tiled, padded(), to);
+        int64_t r = tiled;
+        for (; r + 4 <= rows; r += 4) tile<4>(a + r * stride, stride, panel, to + r * padded());
+        for (; r < rows; ++r) tile<1>(a + r * stride, stride, panel, to + r * padded());
+      }
+    });
   }
 
  private:

@@ -143,22 +143,37 @@ void rnn_backward(const RnnParams& p, const RnnShape& s, const RnnBackward<T>& i
 // steps].
 std::vector<int64_t> rnn_lengths(const NDArray* lengths, const RnnShape& s);
 
-// Calls run(direction, first, last) in parallel, for the rows [first, last) of the batch that a
-// thread takes through all steps: rows do not meet in the recurrence, so their bits do not depend
-// on how they are shared out. Each block reads all weights in each step: few blocks, but not so
-// large that what a step makes leaves the cache.
+// Calls run(direction, first, last), for the rows [first, last) of the batch that go through all
+// steps together: rows do not meet in the recurrence, so their bits do not depend on how they are
+// shared out. Each block reads all weights in each step: few blocks, but not so large that what a
+// step makes leaves the cache. Threads share out blocks; or, where that would have each of few rows
+// read weights that no cache of a processor holds, the products and the rows of each step.
 template <class F>
 void for_rnn_blocks(const RnnShape& s, F&& run) {
-  constexpr int64_t kMost = 48;
+  constexpr int64_t kMost = 48, kLargeWeights = int64_t{1} << 19;
   const int64_t threads = std::max<int64_t>(1, thread_count() / s.directions);
-  const int64_t wanted = std::max(threads, (s.batch + kMost - 1) / kMost);
+  const bool share_steps =
+      s.gate_width() * s.out > kLargeWeights && s.batch < kMost * thread_count();
+  const int64_t least = (s.batch + kMost - 1) / kMost;
+  const int64_t wanted = share_steps ? least : std::max(threads, least);
   const int64_t block = std::max<int64_t>(1, (s.batch + wanted - 1) / wanted);
   const int64_t blocks = (s.batch + block - 1) / block;
-  parallel_for(s.directions * blocks, 1, [&](int64_t begin, int64_t end) {
+  const auto some = [&](int64_t begin, int64_t end) {
     for (int64_t piece = begin; piece < end; ++piece) {
       const int64_t first = piece % blocks * block;
       run(piece / blocks, first, std::min(first + block, s.batch));
     }
+  };
+  if (share_steps) return some(0, s.directions * blocks);
+  parallel_for(s.directions * blocks, 1, some);
+}
+
+// Calls f(row) for each row of a block in a step.
+template <class F>
+void for_rows(const RnnShape& s, int64_t rows, F&& f) {
+  const int64_t grain = std::max<int64_t>(1, (int64_t{1} << 13) / std::max<int64_t>(1, s.hidden));
+  parallel_for(rows, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) f(r);
   });
 }
 

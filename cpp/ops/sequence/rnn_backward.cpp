@@ -166,13 +166,13 @@ class RecurrenceGrad {
   void cells_back(const LaneGrad<T>& lane, Block& block, int64_t t, int64_t first,
                   int64_t before) const {
     const int64_t n = s_.hidden, out = s_.out, wide = s_.gate_width();
-    for (int64_t r = 0; r < block.rows; ++r) {
+    for_rows(s_, block.rows, [&](int64_t r) {
       const int64_t row = first + r;
       T *part = lane.input_part + row * wide, *recurrent_part = lane.recurrent_part + row * wide;
       if (!runs(block, t, r)) {
         std::fill_n(part, wide, T(0));
         std::fill_n(recurrent_part, wide, T(0));
-        continue;
+        return;
       }
       const T* gates = lane.gates + row * wide;
       T* hidden_grad = s_.projects ? &block.unprojected_grad[size_t(r * block.padded)]
@@ -189,7 +189,7 @@ class RecurrenceGrad {
       } else {
         plain_cell_grad(n, p_.mode == RnnMode::kRelu, gates, hidden_grad, part);
       }
-    }
+    });
   }
 
   const RnnParams& p_;

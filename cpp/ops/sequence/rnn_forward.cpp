@@ -118,16 +118,16 @@ class Recurrence {
       lane.weight.multiply(state.data(), rows, out, recurrent.data());
       T* gates = lane.gates + first * s_.gate_width();
       T* cells = lane.cells ? lane.cells + first * n : nullptr;
-      for (int64_t r = 0; r < rows; ++r) {
+      for_rows(s_, rows, [&](int64_t r) {
         const T* before = cell_before ? cell_before + r * n : nullptr;
         if (t >= lengths_[size_t(begin + r)]) {
           if (p_.lstm()) std::copy(before, before + n, cells + r * n);
-          continue;
+          return;
         }
         T* hidden = s_.projects ? &unprojected[size_t(r * n)] : &state[size_t(r * out)];
         step(lane, gates + r * s_.gate_width(), &recurrent[size_t(r * lane.weight.padded())],
              before, cells ? cells + r * n : nullptr, hidden);
-      }
+      });
       if (s_.projects) {
         lane.projection[0].multiply(unprojected.data(), rows, n, projected.data());
       }
