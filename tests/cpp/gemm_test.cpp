@@ -128,6 +128,8 @@ TEST(Gemm, Batches) {
     const bool ta = t & 1, tb = t & 2;
     check<double>({3, 4, 5, ta, tb, 1000}, 1e-14);
     check<float>({65, 130, 140, ta, tb, 5}, 1e-6);
+    check<float>({128, 70, 130, ta, tb, 40, true}, 1e-6);
+    check<double>({61, 130, 330, ta, tb, 3, t > 1}, 1e-14);
     check<double>({1, 9, 4000, ta, tb, 7}, 1e-14);
   }
 }
@@ -149,13 +151,45 @@ TEST(Gemm, EmptySumGivesTheBias) {
   EXPECT_TRUE(product<float>({2, 3, 4, false, false, 0}, none, none, bias).empty());
 }
 
+// Rows are computed by different instructions, in tiles of different heights.
+template <class T>
+void check_equal_rows(int64_t m, int64_t n, bool transpose_a) {
+  const GemmCase c{m, n, 1001, transpose_a, false};  // GemmKernel does it
+  const auto row = gemm_numbers<T>(c.k, 1), b = gemm_numbers<T>(c.k * c.n, 2);
+  std::vector<T> a(static_cast<size_t>(c.m * c.k));
+  for (int64_t i = 0; i < c.m; ++i) {
+    for (int64_t p = 0; p < c.k; ++p) {
+      a[static_cast<size_t>(transpose_a ? p * c.m + i : i * c.k + p)] = row[static_cast<size_t>(p)];
+    }
+  }
+  const auto out = product(c, a, b, {});
+  for (int64_t i = 1; i < c.m; ++i) {
+    ASSERT_EQ(0, std::memcmp(out.data(), out.data() + i * c.n, c.n * sizeof(T)))
+        << "row " << i << " of " << m;
+  }
+}
+
+TEST(Gemm, BitsDoNotDependOnTheRow) {
+  for (int64_t m : {48, 49, 53, 55, 57, 59, 70, 300}) {
+    // a in rows, where there are few and b is wide; else laid out.
+    for (int64_t n : {90, 300}) {
+      for (bool transpose_a : {false, true}) {
+        check_equal_rows<float>(m, n, transpose_a);
+        check_equal_rows<double>(m, n, transpose_a);
+      }
+    }
+  }
+}
+
 TEST(Gemm, BitsDoNotDependOnThreads) {
   const int before = thread_count();
   const GemmCase cases[] = {{301, 517, 129, false, true, 1, true}, {10, 30, 20011, true, false},
                             {401, 523, 300, true, true, 1, true},  {601, 300, 500, false, false},
                             {1, 1, 300007, false, false},          {700, 1, 900, false, false},
                             {1, 900, 700, false, false},           {65, 130, 140, false, false, 5},
-                            {131, 517, 784, false, true, 1, true}, {200, 90, 600, false, false}};
+                            {131, 517, 784, false, true, 1, true}, {200, 90, 600, false, false},
+                            {128, 70, 130, false, true, 12, true}, {97, 300, 400, true, false, 3},
+                            {300, 2600, 700, false, false},        {500, 650, 1300, true, true}};
   for (const GemmCase& c : cases) {
     const auto a = gemm_numbers<float>(c.batch * c.m * c.k, 1),
                b = gemm_numbers<float>(c.batch * c.k * c.n, 2);

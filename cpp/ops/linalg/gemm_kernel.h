@@ -6,6 +6,10 @@
 #include <type_traits>
 #include <utility>
 
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
 // A product of matrices on one core, as in Goto and van de Geijn, "Anatomy of high-performance
 // matrix multiplication" (ACM TOMS 34, 2008): both operands are laid out in panels, a panel of b
 // stays in the L1 cache and a block of a in the L2 cache, and a tile of the result in registers.
@@ -42,6 +46,20 @@ class GemmKernel {
   typedef T Vector __attribute__((vector_size(kBytes), aligned(alignof(T)), may_alias));
   static Vector load(const T* at) { return load_as<Vector>(at); }
   static void store(T* at, Vector value) { *reinterpret_cast<Vector*>(at) = value; }
+  // sum += factor * b, rounded once also where the compiler does not optimize: which instruction an
+  // element gets must not show in its bits.
+  [[gnu::always_inline]] static void multiply_add(const Vector& factor, const Vector& b,
+                                                  Vector& sum) {
+#if defined(__AVX512F__)
+    if constexpr (sizeof(T) == 4) {
+      sum = (Vector)_mm512_fmadd_ps((__m512)factor, (__m512)b, (__m512)sum);
+    } else {
+      sum = (Vector)_mm512_fmadd_pd((__m512d)factor, (__m512d)b, (__m512d)sum);
+    }
+#else
+    sum += factor * b;
+#endif
+  }
 
   static constexpr int64_t kRows = kTileRows;                      // of a tile
   static constexpr int64_t kColumns = int64_t{kLanes} * kVectors;  // of a tile
@@ -318,7 +336,7 @@ class GemmKernel {
 #endif
   }
 
-  // sum += *factor * b, in one instruction, where there is one that has its factor from memory.
+  // The same in one instruction, where there is one that has its factor from memory.
   [[gnu::always_inline]] static void multiply_add(const T* factor, const Vector& b, Vector& sum) {
 #if defined(__AVX512F__)
     if constexpr (sizeof(T) == 4) {
@@ -349,8 +367,8 @@ class GemmKernel {
         return;
       }
       Vector factor = *a.at(u, r) - Vector{};
-      sum[r][0] += factor * b0;
-      sum[r][1] += factor * b1;
+      multiply_add(factor, b0, sum[r][0]);
+      multiply_add(factor, b1, sum[r][1]);
       keep(sum[r][0]), keep(sum[r][1]);
       // Nor may a sum take over a register of theirs, from where it would have to be moved back.
       keep(factor), keep(b0), keep(b1);

@@ -70,7 +70,7 @@ class PackedMatrix {
       for (int v = 0; v < kVectors; ++v) b[v] = Kernel::load(panel + v * kLanes);
       for (int r = 0; r < Rows; ++r) {
         const Vector factor = a[r * stride + i] - Vector{};
-        for (int v = 0; v < kVectors; ++v) sum[r][v] += factor * b[v];
+        for (int v = 0; v < kVectors; ++v) Kernel::multiply_add(factor, b[v], sum[r][v]);
       }
     }
     for (int r = 0; r < Rows; ++r) {

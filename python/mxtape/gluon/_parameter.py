@@ -169,13 +169,15 @@ class Parameter:
         The variables alone hold them: a buffer that nobody else has takes what backward has made
         without a copy.
         """
-        if self._data is None or self.grad_req == "null":
-            return None
-        return [array.grad for array in self._data]
+        gradients = [array.grad for array in self._data or ()]
+        return gradients if gradients and gradients[0] is not None else None
 
     @_grad.setter
     def _grad(self, gradients):
-        autograd.mark_variables(self._data, gradients, self.grad_req)
+        if gradients is None:
+            self._data = [array.detach() for array in self._data]
+        else:
+            autograd.mark_variables(self._data, gradients, self.grad_req)
 
     # ---- what it is
 
@@ -201,7 +203,7 @@ class Parameter:
         if self._data is None:
             return
         if req == "null":
-            self._data = [array.detach() for array in self._data]
+            self._grad = None
         else:
             self._init_grad()
 
@@ -467,19 +469,19 @@ class Parameter:
 
     def grad(self, ctx=None) -> ndarray.NDArray:
         """The gradient on one context; the parameter and the errors are as of :meth:`data`."""
-        self._check_grad()
-        return self._check_and_get(self._grad, ctx)
+        return self._check_and_get(self._gradients(), ctx)
 
     def list_grad(self):
         """The gradients on all contexts, in the order of :meth:`list_ctx`."""
-        self._check_grad()
-        return self._check_and_get(self._grad, list)
+        return self._check_and_get(self._gradients(), list)
 
-    def _check_grad(self):
-        if self._data is not None and self.grad_req == "null":
+    def _gradients(self):
+        gradients = self._grad
+        if self._data is not None and gradients is None:
             raise RuntimeError(
                 f"Parameter {self.name} has no gradient: its grad_req is {self.grad_req!r}"
             )
+        return gradients
 
     def list_ctx(self) -> list[Context]:
         """The contexts that the values are on, or will be."""
