@@ -80,7 +80,7 @@ def test_one_input_moves_alone():
 def test_tangents_have_derivatives(row):
     """jvp of vjp against vjp of vjp: the tangent of a gradient, forward and backward."""
     f, arrays = function_of(row)
-    if not arrays:
+    if not arrays or not f(*arrays):
         pytest.skip("nothing to differentiate")
     with autograd.train_mode():
         weights = directions(f(*arrays), 2)

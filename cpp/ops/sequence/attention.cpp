@@ -3,6 +3,7 @@
 
 #include "op/common_params.h"
 #include "op/declare.h"
+#include "op/tangent.h"
 #include "ops/linalg/gemm.h"
 #include "ops/shared/strided.h"
 
@@ -140,6 +141,8 @@ OP(_attention_join)
         copy_strided(call.in(static_cast<size_t>(i)), from, out, walk_part(to, p.which + i));
       }
     })
+    .keep_inputs({Keep::kShape, Keep::kShape})
+    .tangent(joint_tangent)
     .vjp([](Vjp& v) {
       const auto& [p, count] = v.params<JoinParams>();
       for (int64_t i = 0; i < count; ++i) {
