@@ -231,6 +231,23 @@ def test_metric_that_is_not_there():
         M.CompositeEvalMetric(["acc", "mse"]).get_metric(2)
 
 
+def test_the_steps_of_a_correlation():
+    """The numbers are MXNet 1.9.1's."""
+    metric = M.PearsonCorrelation(average="micro")
+    assert metric.update_variance(np.array([1.0, 2, 4]), 0, 0, 0) == pytest.approx(
+        (3, 7 / 3, 14 / 3)
+    )
+    assert metric.update_variance(np.array([1.0, 2, 4]), 2, 1.5, 0.5) == pytest.approx((5, 2, 6))
+    assert metric.update_variance(np.array([]), 1, 2, 3) == (1, 2, 3)
+    metric.update([mx.nd.array([1, 2, 3])], [mx.nd.array([2, 4, 7])])
+    metric.update([mx.nd.array([0, 5])], [mx.nd.array([1, 2])])
+    assert metric.get()[1] == pytest.approx(0.31574007832427314)
+    metric.update_cov(np.array([1.0, 2]), np.array([3.0, 5]))
+    assert metric.get()[1] == pytest.approx(0.309207524979633)
+    metric.reset_micro()
+    assert np.isnan(metric.get()[1])
+
+
 def test_functions_without_a_name():
     class Callable:
         def __call__(self, label, pred):

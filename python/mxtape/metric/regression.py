@@ -176,13 +176,16 @@ class PearsonCorrelation(EvalMetric):
             if self.average == "micro":
                 self._local.add(label, pred)
                 self._all.add(label, pred)
-                self.num_inst, self.global_num_inst = self._local.n, self._all.n
-                self.sum_metric = self._local.correlation() * self.num_inst
-                self.global_sum_metric = self._all.correlation() * self.global_num_inst
+                self._correlate()
             elif label.size:
                 moments = _Moments()
                 moments.add(label, pred)
                 self._add(moments.correlation(), 1)
+
+    def _correlate(self):
+        self.num_inst, self.global_num_inst = self._local.n, self._all.n
+        self.sum_metric = self._local.correlation() * self.num_inst
+        self.global_sum_metric = self._all.correlation() * self.global_num_inst
 
     def reset(self):
         super().reset()
@@ -191,3 +194,50 @@ class PearsonCorrelation(EvalMetric):
     def reset_local(self):
         super().reset_local()
         self._local = _Moments()
+
+    def reset_micro(self):
+        """:meth:`reset_local` of average 'micro'."""
+        self.reset_local()
+
+    def update_variance(self, new_values, *aggregate):
+        """Count, mean and sum of squared deviations with more numbers, after Welford.
+
+        Parameters
+        ----------
+        new_values : numpy.ndarray or NDArray
+            Of one axis.
+        *aggregate : int, float, float
+            The three without them: 0, 0, 0 at first.
+
+        Returns
+        -------
+        tuple of int, float, float
+
+        Examples
+        --------
+        >>> import mxtape as mx
+        >>> metric = mx.metric.PearsonCorrelation(average="micro")
+        >>> metric.update_variance(mx.nd.array([1, 2, 6]), 0, 0, 0)
+        (3, 3.0, 14.0)
+        """
+        count, mean, scatter = aggregate
+        for value in values(new_values).tolist():
+            count += 1
+            shift = value - mean
+            mean += shift / count
+            scatter += shift * (value - mean)
+        return count, mean, scatter
+
+    def update_cov(self, label, pred):
+        """Adds products of deviations from the present means to the covariance of 'micro'.
+
+        Parameters
+        ----------
+        label, pred : numpy.ndarray or NDArray
+            Of one axis and equal lengths.
+        """
+        x, y = (array.astype("float64") for array in (values(label), values(pred)))
+        mean = self._local.mean
+        more = float(((x - mean[0]) * (y - mean[1])).sum())
+        self._local.scatter[[0, 1], [1, 0]] += more
+        self._correlate()
