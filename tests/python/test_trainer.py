@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import mxtape as mx
-from mxtape import gluon
+from mxtape import autograd, gluon
+from mxtape._loader import core as _core
 
 
 def parameters(contexts=1, count=2):
@@ -200,3 +201,24 @@ def test_a_step_inside_record_changes_nothing():
     assert trainer.optimizer.num_update == 0
     trainer.step(1)
     assert values(params) == [[0, 0], [0, 0]]
+
+
+@pytest.mark.parametrize("hybrid", [False, True])
+def test_backward_hands_its_memory_over_where_nobody_holds_the_gradient(hybrid):
+    net = gluon.nn.Dense(8, in_units=16)
+    net.initialize()
+    if hybrid:
+        net.hybridize()
+
+    def backward(scale):
+        with autograd.record():
+            y = (net(mx.nd.ones((4, 16))) * scale).sum()
+        y.backward()
+
+    before = _core.address(net.weight.grad())
+    backward(1)
+    assert _core.address(net.weight.grad()) != before
+    held = net.weight.grad()
+    backward(2)
+    assert _core.address(net.weight.grad()) == _core.address(held)
+    assert (held.asnumpy() == 8).all()
