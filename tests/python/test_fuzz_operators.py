@@ -86,6 +86,7 @@ def test_a_call_that_ends_the_process_is_reported_and_passed_over():
 IMAGES = {"data_shape": (1, 2, 4, 5), "out_shape": (1, 2, 2, 3)}
 WINDOW = {"kernel": (3, 2), "stride": (2, 2), "pad": (1, 1)}
 POOLED, LARGE = (1, 2, 2, 3), (1, 2, 4, 5)
+JOINED = {"heads": 2, "parts": 3, "which": 0}
 REFUSED = {
     "labels that do not fit": ("_backward_SoftmaxOutput", [(2, 3, 3), (2, 2)], {}),
     "integers": ("_backward_SoftmaxOutput", [(4, 3), (4,)], {"dtype": "int64"}),
@@ -99,6 +100,13 @@ REFUSED = {
     "two axes": ("_backward_spread_weight", [(), ()], {"large": (-2, 1)}),
     "no parts": ("_attention_part", [(3, 2, 12)], {"heads": 2, "parts": 0, "which": 1}),
     "too many parts": ("_attention_join", [(4, 3, 2)], {"heads": 2, "parts": 2**62, "which": 1}),
+    "three parts": ("_attention_join", [(4, 3, 2)] * 2, {**JOINED, "count": 3}),
+    "parts of two shapes": ("_attention_join", [(4, 3, 2), (4, 3, 1)], {**JOINED, "count": 2}),
+    "a part behind the last": (
+        "_attention_join",
+        [(4, 3, 2)] * 2,
+        {**JOINED, "which": 2, "count": 2},
+    ),
     "2^62 parts": ("SliceChannel", [(4,)], {"num_outputs": 2**62, "axis": 0}),
     "2^62 sections": ("_split_v2", [(4,)], {"indices": (0, 1), "sections": 2**62}),
     "2^62 copies": ("amp_multicast", [(4,)], {"num_outputs": 2**62}),

@@ -244,6 +244,9 @@ def test_the_steps_of_a_correlation():
     assert metric.get()[1] == pytest.approx(0.31574007832427314)
     metric.update_cov(np.array([1.0, 2]), np.array([3.0, 5]))
     assert metric.get()[1] == pytest.approx(0.309207524979633)
+    with pytest.raises(ValueError, match="the shapes of labels and predictions differ"):
+        metric.update_cov(np.array([1.0]), np.array([3.0, 5]))
+    assert metric.get()[1] == pytest.approx(0.309207524979633)
     metric.reset_micro()
     assert np.isnan(metric.get()[1])
 

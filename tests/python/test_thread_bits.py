@@ -12,7 +12,7 @@ import pytest
 import mxtape as mx
 from gradient_matrix import all_rows, call, draw, row_id
 from gradient_row import Ints, Row
-from gradient_rows import detection, hawkes
+from gradient_rows import detection, hawkes, rnn
 from mxtape import autograd, nd
 from mxtape._loader import core
 
@@ -158,3 +158,19 @@ def test_bits_do_not_depend_on_the_number_of_threads(op, threads):
     for count in THREADS[1:]:
         threads(count)
         assert results(row) == expected, f"{row_id(row)} with {count} threads"
+
+
+@pytest.mark.parametrize("mode", ["lstm", "gru"])
+def test_bits_where_threads_share_out_the_steps_of_a_recurrence(mode, threads):
+    """As they do with weights of more than 2 MB: those of the row above are small."""
+    hidden, width, batch = 480, 8, 40
+    gates = rnn.GATES[mode] * hidden
+    inputs = [(3, batch, width), (2 * (gates * (width + hidden) + 2 * gates),)]
+    inputs += [(2, batch, hidden)] * (2 if mode == "lstm" else 1)
+    params = {"state_size": hidden, "num_layers": 1, "mode": mode, "bidirectional": True}
+    row = Row("RNN", inputs, params, domain=(-0.1, 0.1))
+    threads(THREADS[0])
+    expected = results(row)
+    for count in THREADS[1:]:
+        threads(count)
+        assert results(row) == expected, f"{count} threads"

@@ -37,6 +37,17 @@ def sum_dtype(array):
     return np.dtype(_SUMS[name])
 
 
+def between(parts, start, stop):
+    """What parts of a range, in their order, leave of it.
+
+    >>> from mxtape.kvstore.buckets import between
+    >>> between([(2, 5), (5, 6)], 0, 8)
+    [(0, 2), (6, 8)]
+    """
+    ends = [start, *(end for part in parts for end in part), stop]
+    return [(a, b) for a, b in zip(ends[::2], ends[1::2]) if a < b]
+
+
 class Memory:
     """An array that MPI or other processes write to, seen by NumPy and mxtape.
 
@@ -103,10 +114,8 @@ class Sums:
         if mine:
             flat = array.reshape(-1)
             self._lent += [(a, b, flat[a - start : b - start]) for a, b in mine]
-            ends = [start, *(end for part in mine for end in part), stop]
-            for a, b in zip(ends[::2], ends[1::2]):
-                if a < b:
-                    flat[a - start : b - start].copyto(self.memory.part(a, (b - a,)))
+            for a, b in between(mine, start, stop):
+                flat[a - start : b - start].copyto(self.memory.part(a, (b - a,)))
         else:
             array.copyto(self.memory.part(start, array.shape))
         self._place(key, array)

@@ -141,7 +141,6 @@ class DistKVStore(KVStore):
         return variable.register_complete_hook(hook)
 
     def _lend(self, keys, values):
-        """:meth:`push` of arrays that stay as they are until :meth:`pull` of the same keys."""
         self._lent = True
         try:
             self.push(keys, values)

@@ -251,6 +251,7 @@ class KVStore(KVStoreBase):
             self._push(by_key)
 
     def _lend(self, keys, values):
+        """:meth:`push` of arrays that stay as they are until :meth:`pull` of the same keys."""
         self.push(keys, values)
 
     def _check_pushed(self, by_key):

@@ -16,7 +16,7 @@ import numpy as np
 from .. import autograd
 from .. import ndarray as nd
 from ..base import MXNetError
-from .buckets import Memory
+from .buckets import Memory, between
 
 __all__: list = []
 
@@ -212,10 +212,8 @@ class SharedSum:
         parts = list(lent)
         mine = self.arrays(self._machine.rank)[1]
         for begin, end in self.memory.mine(0, self.size):
-            # What lies between those that are lent.
             inside = [(a, b) for a, b, _ in lent if begin <= a < end]
-            ends = [begin, *(one for part in inside for one in part), end]
-            parts += [(a, b, mine[a:b]) for a, b in zip(ends[::2], ends[1::2]) if a < b]
+            parts += [(a, b, mine[a:b]) for a, b in between(inside, begin, end)]
         return parts
 
     def memory_of_result(self):

@@ -236,7 +236,8 @@ class PearsonCorrelation(EvalMetric):
         label, pred : numpy.ndarray or NDArray
             Of one axis and equal lengths.
         """
-        x, y = (array.astype("float64") for array in (values(label), values(pred)))
+        pair = check_label_shapes(values(label), values(pred), shape=True)
+        x, y = (array.astype("float64") for array in pair)
         mean = self._local.mean
         more = float(((x - mean[0]) * (y - mean[1])).sum())
         self._local.scatter[[0, 1], [1, 0]] += more
