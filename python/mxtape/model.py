@@ -196,8 +196,11 @@ def _update_params_on_kvstore(param_arrays, grad_arrays, kvstore, param_names, i
     """Gives the gradients to the store, whose optimizer moves the parameters, and fetches these."""
     moved = [i for i, grads in enumerate(grad_arrays) if grads[0] is not None]
     # All are pushed before one is pulled: a store of several processes adds them up together.
-    for index in moved:
-        kvstore.push(param_names[index], grad_arrays[index], priority=-index)
+    if isinstance(kvstore, kvs.KVStore):
+        kvstore._lend([param_names[i] for i in moved], [grad_arrays[i] for i in moved])
+    else:
+        for index in moved:
+            kvstore.push(param_names[index], grad_arrays[index], priority=-index)
     for index in moved:
         arrays = [x for x in param_arrays[index] if x.stype == "default" or not ignore_sparse]
         if arrays:

@@ -5,10 +5,12 @@ one of them wants no shared memory.
 """
 
 import contextlib
+import functools
 import gc
 import hashlib
 import json
 import os
+import pickle
 import sys
 import time
 from pathlib import Path
@@ -44,6 +46,19 @@ def pushed(store, key, array):
     out = nd.zeros(array.shape, dtype=array.dtype)
     store.pull(key, out=out)
     return out
+
+
+def machines(how, size):
+    """The machine of each rank."""
+    return [rank * 2 // size if how == "two machines" else 0 for rank in range(size)]
+
+
+def in_order(how, arrays):
+    """The sum in the order of ranks; of two machines, the sum of the sums of each."""
+    parts: dict = {}
+    for machine, array in zip(machines(how, len(arrays)), arrays):
+        parts[machine] = parts[machine] + array if machine in parts else array
+    return functools.reduce(np.add, parts.values())
 
 
 def digest(array):
@@ -97,9 +112,89 @@ def lent(store):
     return found
 
 
+class Longer(mx.optimizer.SGD):
+    """What it does depends on the whole gradient."""
+
+    def update(self, index, weight, grad, state):
+        weight -= self.lr * grad / grad.norm()
+
+
+OPTIMIZERS = {
+    "sgd": {"momentum": 0.9, "wd": 0.01},
+    "nag": {"momentum": 0.9, "clip_gradient": 0.5},
+    "signum": {},
+    "dcasgd": {"momentum": 0.5},
+    "adam": {"lr_scheduler": mx.lr_scheduler.FactorScheduler(2, 0.5, base_lr=0.01)},
+    "adagrad": {},
+    "rmsprop": {"centered": True},
+    "adadelta": {},
+    "ftrl": {},
+    "adamax": {},
+    "ftml": {},
+    "ccsgd": {},
+    "test": {},
+    "nadam": {},
+    "lamb": {},
+    "longer": {},
+}
+UPDATED = (10, 65, 20_001, 1, 9_000, 4097)  # elements
+
+
+def updates(store, how, name, dtype):
+    """What a store's optimizer makes of values, and whether one process alone makes the same.
+
+    In the third step gradients are not lent. Before the fourth, states are read from a file that
+    process 0 alone has written. The fifth leaves keys out, so that their counts differ.
+    """
+
+    def optimizer():
+        if name == "longer":
+            return Longer()
+        return mx.optimizer.create(name, multi_precision=dtype == "float16", **OPTIMIZERS[name])
+
+    def arrays(step, rank):
+        given = [values("float32", n, 7 * step + rank)[:n] / 10 for n in UPDATED]
+        return [nd.array(array, dtype=dtype) for array in given]
+
+    keys = list(range(len(UPDATED)))
+    store.init(keys, arrays(99, 0))
+    store.set_optimizer(optimizer())
+    alone, weights, outs = mx.optimizer.get_updater(optimizer()), arrays(99, 0), arrays(99, 1)
+    shares, saved = [], f"{sys.argv[2]}.states"
+    for step in range(6):
+        used = keys[::2] if step == 4 else keys
+        everyone = [arrays(step, rank) for rank in range(store.num_workers)]
+        push = store.push if step == 2 else store._lend
+        push(used, [everyone[store.rank][key] for key in used])
+        store.pull(used, out=[outs[key] for key in used])
+        kind = "float32" if dtype == "float16" else dtype
+        totals = [
+            nd.array(
+                in_order(how, [one[key].astype(kind).asnumpy() for one in everyone]), dtype=kind
+            )
+            for key in used
+        ]
+        alone(used, [total.astype(dtype) for total in totals], [weights[key] for key in used])
+        shares.append(len(store._states._placed) if store._states else 0)
+        if step == 3:
+            if store.rank == 0:
+                store.save_optimizer_states(saved, dump_optimizer=True)
+            world().Barrier()
+            store.load_optimizer_states(saved)
+    same = [a.asnumpy().tobytes() == b.asnumpy().tobytes() for a, b in zip(outs, weights)]
+    states = [[pickle.dumps(one.states[key]) for key in keys] for one in (store._updater, alone)]
+    world().Barrier()
+    return {
+        "same": same,
+        "states": states[0] == states[1],
+        "shares": shares,
+        "bits": digest(outs[2].asnumpy()),
+    }
+
+
 def late_reader(store):
     """Process 0 fills its next bucket before the others have read the sum that lies in the last."""
-    machine = store._world._machine
+    machine = store._world.machine
     store.init("late", nd.zeros(LARGE))
     store.push("late", nd.ones(LARGE) * (store.rank + 1))
     if store.rank == 0:
@@ -182,23 +277,25 @@ def survives_a_fork(store):
     return bool(bucket.numpy.all())
 
 
-def memory():
-    """What buckets take while a store trains, and when it is gone."""
+def memory(updates):
+    """What buckets, and states if it `updates`, take while a store trains, and when it is gone."""
     settled()
     before, most = allocated(), 0
     world().Barrier()
     store = mx.kv.create("dist_sync")
     keys = list(range(6))
     store.init(keys, [nd.zeros(LARGE) for _ in keys])
+    if updates:
+        store.set_optimizer(mx.optimizer.SGD(learning_rate=1.0, momentum=0.5))
     for step in range(12):
         if step % 3 == store.rank:
             time.sleep(0.02)  # the processes take turns in being late
-        for key in keys:
-            store.push(key, nd.ones(LARGE))
-        outs = [nd.zeros(LARGE) for _ in keys]
+        grads, outs = ([nd.ones(LARGE) for _ in keys] for _ in range(2))
+        (store._lend if updates else store.push)(keys, grads)
         store.pull(keys, out=outs)
         most = max(most, allocated() - before)
-    right = all((out == store.num_workers).asnumpy().all() for out in outs)
+    expected = store.num_workers * (-22 - 0.5**11 if updates else 1)
+    right = all((abs(out - expected) <= 1e-6 * abs(expected)).asnumpy().all() for out in outs)
     del store
     settled()
     found = {"right": right, "most": most, "after": allocated() - before}
@@ -209,23 +306,29 @@ def memory():
 def main(how, path):
     rank = world().Get_rank()
     if how == "two machines":
-        size = world().Get_size()
-        shared.processes_of_machine = lambda mpi, comm: comm.Split(rank * 2 // size)
+        mine = machines(how, world().Get_size())[rank]
+        shared.processes_of_machine = lambda mpi, comm: comm.Split(mine)
     if how == "none" and rank == 1:
         os.environ["MXTAPE_MPI_SHARED"] = "0"
     store = mx.kv.create("dist_sync")
     shared.SMALL = 0
     buckets.BYTES = 1 << 16
     found = {
-        "is shared": store._world._machine is not None,
+        "is shared": store._world.machine is not None,
         "sums": sums(store),
         "under way": many_under_way(store),
         "lent": lent(store),
+        "updates": {
+            f"{name} {dtype}": updates(mx.kv.create("dist_sync"), how, name, dtype)
+            for name in OPTIMIZERS
+            for dtype in ("float32", "float64", "float16")
+            if dtype == "float32" or name in ("sgd", "adam")
+        },
         "late": late_reader(store),
         "crossed": crossed(store),
         "careless": careless(mx.kv.create("dist_sync")),
         "fork": survives_a_fork(store),
-        "memory": memory(),
+        "memory": [memory(updates=False), memory(updates=True)],
         "descriptors": len(descriptors()),
     }
     with open(f"{path}.{rank}", "w") as f:

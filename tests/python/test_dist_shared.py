@@ -1,10 +1,8 @@
 """Sums in memory that the processes of a machine share: bits, turns, memory."""
 
-import functools
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import dist_shared_program as program
@@ -12,7 +10,7 @@ import mxtape as mx
 from test_dist import mpirun
 
 PROGRAM = Path(program.__file__)
-WAYS = [("one machine", 2), ("one machine", 4), ("two machines", 4), ("none", 2)]
+WAYS = [("one machine", 2), ("one machine", 4), ("two machines", 3), ("none", 2)]
 
 
 @pytest.fixture(scope="module", params=WAYS, ids=lambda way: f"{way[0]} {way[1]}".replace(" ", "-"))
@@ -23,14 +21,6 @@ def way(request, tmp_path_factory):
     done = mpirun(size, PROGRAM, how, folder / "found")
     assert done.returncode == 0, done.stdout + done.stderr
     return how, [json.loads((folder / f"found.{rank}").read_text()) for rank in range(size)]
-
-
-def in_order(how, arrays):
-    """The sum in the order of ranks; of two machines, the sum of the sums of each."""
-    if how == "two machines":
-        half = len(arrays) // 2
-        arrays = [in_order("", arrays[:half]), in_order("", arrays[half:])]
-    return functools.reduce(np.add, arrays)
 
 
 def test_bits(way):
@@ -45,7 +35,7 @@ def test_bits(way):
                 for rank in range(len(found))
             ]
             arrays = [mx.nd.array(a, dtype=dtype).astype(kind).asnumpy() for a in arrays]
-            total = mx.nd.array(in_order(how, arrays), dtype=kind).astype(dtype)
+            total = mx.nd.array(program.in_order(how, arrays), dtype=kind).astype(dtype)
             total = total.astype("float32") if dtype == "bfloat16" else total
             key, expected = f"{dtype} {size}", program.digest(total.asnumpy())
             assert [one["sums"][key] for one in found] == [expected] * len(found), key
@@ -56,7 +46,9 @@ def sums_of_many(how, processes, count):
     sizes = [program.SIZES[i % len(program.SIZES)] for i in range(count)]
     return [
         program.digest(
-            in_order(how, [program.values("float32", n + i, rank)[:n] for rank in range(processes)])
+            program.in_order(
+                how, [program.values("float32", n + i, rank)[:n] for rank in range(processes)]
+            )
         )
         for i, n in enumerate(sizes)
     ]
@@ -72,6 +64,21 @@ def test_what_is_lent_is_not_copied_whole(way):
     how, found = way
     expected = sums_of_many(how, len(found), 16)
     assert [one["lent"] for one in found] == [[expected] * 2] * len(found)
+
+
+def test_updates(way):
+    """Bits of values and states are those of one process, whoever updates which part."""
+    how, found = way
+    names = found[0]["updates"]
+    for name in names:
+        shown = [one["updates"][name] for one in found]
+        assert [one["same"] for one in shown] == [[True] * len(program.UPDATED)] * len(found), name
+        assert [one["states"] for one in shown] == [True] * len(found), name
+        assert len({one["bits"] for one in shown}) == 1, name
+        optimizer, dtype = name.split()
+        whole = how == "none" or dtype == "float16" or optimizer in ("nadam", "lamb", "longer")
+        placed = [0] * 6 if whole else [6, 6, 0, 6, 6, 6]
+        assert [one["shares"] for one in shown] == [placed] * len(found), name
 
 
 def test_a_late_reader(way):
@@ -95,14 +102,19 @@ def test_an_optimizer_that_writes_to_gradients(way):
 def test_memory(way):
     """It stays what two turns need, and goes with the store; no files stay open."""
     how, found = way
-    size = {"one machine": len(found), "two machines": len(found) // 2, "none": 0}[how]
-    turn = 6 * 4 * program.LARGE * size  # bytes of the buckets of a machine
-    for one in found:
+    machines = program.machines(how, len(found))
+    for rank, one in enumerate(found):
+        size = machines.count(machines[rank]) if how != "none" else 0
+        copy = 6 * 4 * program.LARGE  # bytes of the gradients of a process, and of its states
+        turn = size * copy
         assert one["fork"]
-        assert one["memory"]["right"]
-        assert turn <= one["memory"]["most"] <= 2.2 * turn
-        assert abs(one["memory"]["after"]) <= 0.02 * turn
         assert one["descriptors"] == size
+        for found_memory, states in zip(one["memory"], (0, copy if size else 0)):
+            assert found_memory["right"]
+            # Of what is updated, a process's own part is not in its buckets.
+            least = copy + states if states else turn
+            assert least <= found_memory["most"] <= 2.2 * turn + 1.1 * states
+            assert abs(found_memory["after"]) <= 0.02 * turn
 
 
 def test_optimizers_only_read_gradients():
@@ -117,3 +129,10 @@ def test_optimizers_only_read_gradients():
         for _ in range(3):
             updater([0, 1], grads, weights)
         assert [mx.base._core.state_of_memory(grad) for grad in grads] == before, name
+
+
+def test_all_that_update_parts_are_tried():
+    registry = mx.optimizer.Optimizer.opt_registry
+    ours = {name for name, made in registry.items() if made.__module__.startswith("mxtape.")}
+    parts = {name for name in ours if registry[name]._by_element}
+    assert {"sgd", "adam"} <= parts <= program.OPTIMIZERS.keys()

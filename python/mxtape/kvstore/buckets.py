@@ -37,17 +37,6 @@ def sum_dtype(array):
     return np.dtype(_SUMS[name])
 
 
-def between(parts, start, stop):
-    """What parts of a range, in their order, leave of it.
-
-    >>> from mxtape.kvstore.buckets import between
-    >>> between([(2, 5), (5, 6)], 0, 8)
-    [(0, 2), (6, 8)]
-    """
-    ends = [start, *(end for part in parts for end in part), stop]
-    return [(a, b) for a, b in zip(ends[::2], ends[1::2]) if a < b]
-
-
 class Memory:
     """An array that MPI or other processes write to, seen by NumPy and mxtape.
 
@@ -68,11 +57,11 @@ class Memory:
         return True
 
     def mine(self, start, stop):
-        """Parts of a range of elements that other processes do not read, in their order.
+        """Begin and end of the part of a range of elements that other processes do not read.
 
-        They need not be in this memory if :meth:`World.sum_memory` is told where they are.
+        It need not be in this memory if :meth:`World.sum_memory` is told where it is.
         """
-        return []
+        return start, start
 
     def part(self, start, shape):
         """The NDArray of a shape that begins at an element."""
@@ -81,7 +70,15 @@ class Memory:
 
 
 class Sums:
-    """Arrays of one dtype, side by side in one array that MPI adds up."""
+    """Arrays of one dtype, side by side in one array that MPI adds up.
+
+    Attributes
+    ----------
+    update : callable or None
+        What replaces parts of the sums, as of :meth:`World.sum_memory`.
+    """
+
+    update: Any = None
 
     def __init__(self, pool, dtype, size):
         self._pool = pool
@@ -90,7 +87,8 @@ class Sums:
         self.items: list = []  # key, first element, shape
         self.keys: set = set()
         self.used = 0
-        self._lent: list = []  # first element, end, array: what has not been copied
+        self._mine: list = []  # by item: begin, end, the array if it has not been copied
+        self.is_lent = True  # whether all arrays are
         self.started = None
         self._total: Any = None  # where the sum lies, if not in `memory`
 
@@ -110,14 +108,17 @@ class Sums:
             it is not copied then.
         """
         start, stop = self.used, self.used + array.size
-        mine = self.memory.mine(start, stop) if lent and array.dtype == self.dtype else []
-        if mine:
+        begin, end = self.memory.mine(start, stop)
+        if lent and begin < end and array.dtype == self.dtype:
             flat = array.reshape(-1)
-            self._lent += [(a, b, flat[a - start : b - start]) for a, b in mine]
-            for a, b in between(mine, start, stop):
-                flat[a - start : b - start].copyto(self.memory.part(a, (b - a,)))
+            for a, b in ((start, begin), (end, stop)):
+                if a < b:
+                    flat[a - start : b - start].copyto(self.memory.part(a, (b - a,)))
+            self._mine.append((begin, end, flat[begin - start : end - start]))
         else:
             array.copyto(self.memory.part(start, array.shape))
+            self._mine.append((begin, end, None))
+        self.is_lent = self.is_lent and lent
         self._place(key, array)
 
     def _place(self, key, array):
@@ -131,8 +132,14 @@ class Sums:
 
     def start(self, world, what):
         """Starts to add up, as the call `what`."""
-        lent, self._lent = self._lent, []
-        self.started, self._total = world.sum_memory(self.memory, self.used, what, lent)
+        mine, self._mine = self._mine, []
+        self.started, self._total = world.sum_memory(
+            self.memory, self.used, what, mine, self.update
+        )
+
+    def let_update(self):
+        """Has parts of the sums replaced when they are there: the program waits for them."""
+        self._total.may_update = True
 
     def drop(self, key):
         """Leaves an array out of :meth:`sums`."""

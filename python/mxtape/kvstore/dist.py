@@ -3,6 +3,7 @@
 import collections
 import functools
 import weakref
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from .ahead import Ahead
 from .buckets import Codes, Pool, Sums, sum_dtype
 from .kvstore import KVStore, _by_key
 from .rows import Rows
+from .states import SharedStates, by_element
 
 __all__ = ["DistKVStore"]
 
@@ -65,6 +67,7 @@ class DistKVStore(KVStore):
         self._pending: collections.Counter = collections.Counter()  # sums to come, by key
         self._ahead = Ahead(self._world, self._pool)
         self._lent = False  # whether what is pushed now need not be copied
+        self._states: Any = None  # of the updater, where processes update parts
 
     def __reduce__(self):
         raise TypeError(f"a store of type {self.type!r} cannot be pickled: it has connections")
@@ -159,6 +162,8 @@ class DistKVStore(KVStore):
         for one, arrays in by_key.items():
             if arrays and one not in done.keys:
                 self._fill(one, self._local_sum(one, arrays))
+        if self._states is not None:
+            self._states.take_out(done.keys)
         for bucket in done.buckets:
             self._take(bucket)
         self._world.progress()
@@ -190,8 +195,28 @@ class DistKVStore(KVStore):
         # Each process updates its own values: with another rate, they would drift apart.
         if isinstance(self._updater, opt.Updater):
             what += f", {_described(self._updater.optimizer)}"
+        bucket.update = self._update_of_parts(bucket)
         bucket.start(self._world, what)
         self._under_way.append(bucket)
+
+    def _update_of_parts(self, bucket):
+        """What updates this process's parts of a bucket; None where each process updates all."""
+        keys = [key for key, _, _ in bucket.items]
+        values = [self._values[key] for key in keys]
+        if (
+            by_element(self._updater)
+            and isinstance(bucket, Sums)
+            and bucket.is_lent
+            and self._world.shares(bucket.used * bucket.dtype.itemsize)
+            and all(v.stype == "default" and v.dtype == bucket.dtype for v in values)
+        ):
+            if self._states is None:
+                self._states = SharedStates(self._world, self._updater)
+            if self._states.place(keys, values):
+                return functools.partial(self._states.update, keys, values)
+        if self._states is not None:
+            self._states.take_out(keys)
+        return None
 
     def _settle(self, keys=None):
         """Waits until nothing is to come for some keys, or for all."""
@@ -200,6 +225,9 @@ class DistKVStore(KVStore):
             return
         for kind in list(self._filling):
             self._start(kind)
+        for bucket in self._under_way:
+            if bucket.update is not None:
+                bucket.let_update()
         while self._under_way and (keys is None or any(self._pending[key] for key in keys)):
             bucket = self._under_way.popleft()
             self._world.wait(bucket.started)
@@ -207,16 +235,20 @@ class DistKVStore(KVStore):
                 self._take(bucket)
 
     def _take(self, bucket):
-        """Has the sums of a bucket become values, or update them."""
+        """Has the sums of a bucket become values, or update them, if they are not new values."""
         try:
-            self._take_sums(bucket)
+            rows = [(key, self._as_value(key, total)) for key, total in bucket.sums()]
+            for key, _ in rows:
+                self._pending[key] -= 1
+            if bucket.update is not None:
+                for key, new in rows:
+                    self._states.copy_others(new, self._values[key])
+            else:
+                self._take_sums(rows)
         finally:
             bucket.release()
 
-    def _take_sums(self, bucket):
-        rows = [(key, self._as_value(key, total)) for key, total in bucket.sums()]
-        for key, _ in rows:
-            self._pending[key] -= 1
+    def _take_sums(self, rows):
         if isinstance(self._updater, opt.Updater) and rows:
             keys, totals = zip(*rows)
             if not _only_reads(self._updater):
@@ -288,6 +320,7 @@ class DistKVStore(KVStore):
 
     def _set_updater(self, updater):
         self._settle()
+        self._states = None
         super()._set_updater(updater)
 
     def set_optimizer(self, optimizer):

@@ -118,7 +118,7 @@ class World:
         self._calls = 0
         self._under_way: list = []
         self._broken: Any = None  # why nothing can be called any more
-        self._machine = shared.connect(mpi, self._comm)
+        self.machine = shared.connect(mpi, self._comm)
         self._pid = os.getpid()
         if self.size > 1:
             self._previous_hook = sys.excepthook
@@ -127,9 +127,9 @@ class World:
 
     def memory(self, size, dtype):
         """A :class:`Memory` for :meth:`sum_memory`."""
-        if self._machine is None:
+        if self.machine is None:
             return Memory(np.empty(size, dtype))
-        return shared.SharedMemory(self._machine, size, dtype)
+        return shared.SharedMemory(self.machine, size, dtype)
 
     # Calls.
 
@@ -140,7 +140,7 @@ class World:
             lambda comm: comm.Iallreduce(self._mpi.IN_PLACE, array),
         )
 
-    def sum_memory(self, memory, size, what, lent=()):
+    def sum_memory(self, memory, size, what, mine=(), update=None):
         """Starts to add up the first elements of a memory of all processes.
 
         Parameters
@@ -148,8 +148,13 @@ class World:
         memory : Memory
         size : int
         what : str
-        lent : list of tuple of int, int, NDArray
-            Parts of ``memory.mine`` that are not in the memory: first element, end, the elements.
+        mine : list of tuple of int, int, NDArray or None
+            The parts that ``memory.mine`` gave for ranges that make up those elements; with the
+            elements, where they are not in the memory.
+        update : callable, optional
+            Where the sum lies in shared memory: replaces parts of the sum by what they update. It
+            is given the arrays of the parts in `mine`, when they are added up, and writes to them.
+            The result, of which each process has then written its parts, is for all.
 
         Returns
         -------
@@ -158,14 +163,27 @@ class World:
             must say that they have read; else it lies in `memory`.
         """
         array = memory.numpy[:size]
-        if self._machine is None or array.nbytes <= shared.SMALL:
-            for start, stop, part in lent:
-                part.copyto(memory.part(start, (stop - start,)))
+        if not self.shares(array.nbytes):
+            for begin, end, part in mine:
+                if part is not None:
+                    part.copyto(memory.part(begin, (end - begin,)))
             return self.sum(array, what), None
         started = self._start(f"{what} {array.dtype} {size}")
-        total = shared.SharedSum(self._machine, memory, size, started.is_agreed, lent)
+        total = shared.SharedSum(self.machine, memory, size, started.is_agreed, mine, update)
         started.requests.append(total)
         return started, total
+
+    def shares(self, size):
+        """Whether sums of so many bytes are added up in shared memory."""
+        return self.machine is not None and size > shared.SMALL
+
+    def common_block(self, size, what):
+        """So many bytes that the processes of each machine share, as a :class:`CommonBlock`."""
+        return shared.CommonBlock(
+            self.machine,
+            size,
+            lambda begin: self.wait(self._start(f"{what} {size}", lambda _: begin())),
+        )
 
     def gather(self, mine, everyone, what):
         """Starts to copy the array `mine` of each process into a row of `everyone`."""
@@ -193,8 +211,8 @@ class World:
         number = int.from_bytes(digest, "little")
         check = np.array([number, -number], np.int64)
         self._calls += 1
-        if self._machine is not None:
-            self._machine.reap()
+        if self.machine is not None:
+            self.machine.reap()
         request = self._comm.Iallreduce(self._mpi.IN_PLACE, check, self._mpi.MAX)
         started = Started(self._calls, what, check, request)
         if post is not None:
@@ -241,8 +259,8 @@ class World:
         begin = time.monotonic()
         while not request.Test():
             # Others may wait for what this process does of earlier calls.
-            if self._machine is not None:
-                self._machine.advance()
+            if self.machine is not None:
+                self.machine.advance()
             if time.monotonic() - begin < _SPIN:
                 os.sched_yield()
                 continue

@@ -19,6 +19,8 @@ class Rows:
     same rows are on many processes, MPI does: either way all have the same bits.
     """
 
+    update = None
+
     def __init__(self, world, dtype):
         self._world = world
         self.dtype = dtype

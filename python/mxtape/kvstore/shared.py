@@ -1,8 +1,9 @@
 """Sums over the processes of one machine, in memory that they share.
 
-Each process copies what others add up into memory of its own that they see. Each adds up its
-stripes of all, in the order of ranks, to where those of the first process lie, and there all read
-the result. What is ready when, the processes tell each other through MPI.
+Each process copies what others add up into memory of its own that they see. Each adds up its part
+of every array, in the order of ranks, to where those of the first process lie, and there all read
+the result. Or each also updates its part, and all read that. What is ready when, the processes tell
+each other through MPI.
 """
 
 import bisect
@@ -16,7 +17,7 @@ import numpy as np
 from .. import autograd
 from .. import ndarray as nd
 from ..base import MXNetError
-from .buckets import Memory, between
+from .buckets import Memory
 
 __all__: list = []
 
@@ -25,8 +26,8 @@ SMALL = 1 << 18
 
 _PAGE = mmap.ALLOCATIONGRANULARITY
 _TOKEN = 16  # bytes at the beginning of an arena, by which others know it
-_STRIPE = 1 << 16  # elements, at most, that one process adds up
-_LINE = 64  # elements: no two processes write to one line of a cache
+_STRIPE = 1 << 16  # elements that are added up at a time, of many processes: they fit into a cache
+_LINE = 64  # elements: parts of an array begin at multiples of it
 
 
 def connect(mpi, comm):
@@ -146,16 +147,49 @@ class Block:
         return bool((self._readers >= self.sum).all())
 
 
+class CommonBlock:
+    """Memory of a machine's first process that all of them write to.
+
+    It is free when none of them has this object any more.
+
+    Parameters
+    ----------
+    machine : Machine
+    size : int
+        Bytes.
+    wait : callable
+        Is given a function that makes a request of MPI, which all processes make, and waits for it.
+    """
+
+    def __init__(self, machine, size, wait):
+        at, block = np.zeros(1, np.int64), None
+        if machine.rank == 0:
+            block = machine.take(size)
+            block.sum = 1
+            at[0] = block.at
+        wait(lambda: machine.tell_place(at))
+        self._machine, self._at = machine, int(at[0])
+        weakref.finalize(self, _let_go, machine, self._at, block).atexit = False
+
+    def array(self, offset, size, dtype):
+        """So many elements of a dtype, from a byte on."""
+        return self._machine.arrays(0, self._at + offset, size, dtype)[1]
+
+
+def _let_go(machine, at, block):
+    if not machine.is_forked():
+        machine.readers(0, at)[machine.rank] = 1
+        if block is not None:
+            machine.give(block)
+
+
 class SharedMemory(Memory):
     """An array in this process's arena."""
 
     def __init__(self, machine, size, dtype):
         self.block = machine.take(size * dtype.itemsize)
         super().__init__(*machine.arrays(machine.rank, self.block.at, size, dtype))
-        # Several for each process, however little of the memory is used.
-        stripe = min(_STRIPE, size // (4 * machine.size))
-        self._stripe = max(_LINE, stripe // _LINE * _LINE)
-        self._rank, self._ranks = machine.rank, machine.size
+        self._machine = machine
         # Not at the end of the process, when others may still read.
         weakref.finalize(self, machine.give, self.block).atexit = False
 
@@ -163,14 +197,8 @@ class SharedMemory(Memory):
         return self.block.is_read()
 
     def mine(self, start, stop):
-        """The stripes of this process in a range of elements, which it adds up."""
-        turn = self._stripe * self._ranks
-        parts = []
-        for at in range(start // turn * turn + self._rank * self._stripe, stop, turn):
-            begin, end = max(at, start), min(at + self._stripe, stop)
-            if begin < end:
-                parts.append((begin, end))
-        return parts
+        """Begin and end of the part of a range of elements that this process adds up."""
+        return self._machine.part(start, stop)
 
 
 class SharedSum:
@@ -183,13 +211,15 @@ class SharedSum:
     size : int
     is_agreed : callable
         Whether all processes are known to compute it.
-    lent : list of tuple of int, int, NDArray
-        Parts of this process's stripes that are not in the memory, in their order.
+    mine, update
+        As of :meth:`World.sum_memory`.
     """
 
-    def __init__(self, machine, memory, size, is_agreed, lent=()):
+    def __init__(self, machine, memory, size, is_agreed, mine, update):
         self._machine = machine
-        self._lent = lent
+        self._mine = mine
+        self._update = update
+        self.may_update = update is None  # not before the program asks for the result
         self.memory, self.size, self.is_agreed = memory, size, is_agreed
         self.places = np.empty(machine.size, np.int64)  # of the blocks of all
         self.step = 0  # how many have begun
@@ -207,14 +237,22 @@ class SharedSum:
         return self._machine.arrays(rank, at, self.size, self.memory.numpy.dtype)
 
     def take_parts(self):
-        """First element, end and elements of each part that this process adds up."""
-        lent, self._lent = self._lent, ()
-        parts = list(lent)
-        mine = self.arrays(self._machine.rank)[1]
-        for begin, end in self.memory.mine(0, self.size):
-            inside = [(a, b) for a, b, _ in lent if begin <= a < end]
-            parts += [(a, b, mine[a:b]) for a, b in between(inside, begin, end)]
-        return parts
+        """Begin, end and elements of each part that this process adds up."""
+        own = self.arrays(self._machine.rank)[1]
+        for i, (begin, end, array) in enumerate(self._mine):
+            self._mine[i] = (begin, end, None)
+            if begin < end:
+                yield begin, end, own[begin:end] if array is None else array
+
+    def has_update(self):
+        """Whether the result is not the sum."""
+        return self._update is not None
+
+    def update(self):
+        """Updates this process's parts of the sum."""
+        if self.has_update():
+            result = self.arrays(0)[1]
+            self._update([result[begin:end] for begin, end, _ in self._mine])
 
     def memory_of_result(self):
         """Where the result lies when it is done: for all, with the first process."""
@@ -243,11 +281,12 @@ class Machine:
         # Where the results of the machines are added up, by the first process of each.
         among = comm.Split(0 if self.rank == 0 else mpi.UNDEFINED)
         self._leaders = among if self.rank == 0 and among.Get_size() > 1 else None
-        alone = self.size == comm.Get_size()
+        self._alone = self.size == comm.Get_size()
+        between = [] if self._alone else [self._add_machines, self._tell]
+        self._steps = [self._add, *between, self._update]
         # Each step of a sum has its own communicator: there, all begin their calls in one order.
-        self._steps = [self._add] if alone else [self._add, self._add_machines, self._tell]
-        self._places, self._added, self._told = (local.Dup() for _ in range(3))
-        for one in (self._places, self._added, self._told, self._leaders):
+        self._places, self._added, self._told, self._updated = (local.Dup() for _ in range(4))
+        for one in (self._places, self._added, self._told, self._updated, self._leaders):
             if one is not None:
                 one.Set_errhandler(mpi.ERRORS_RETURN)
         self._begun = [0] * len(self._steps)
@@ -273,6 +312,14 @@ class Machine:
         """The numbers at the beginning of a block of a process."""
         return np.frombuffer(self._arenas[rank], np.int64, self.size, at)
 
+    def part(self, start, stop):
+        """Begin and end of the part of a range of elements that is this process's."""
+        begin, end = (
+            start + (stop - start) * rank // self.size // _LINE * _LINE
+            for rank in (self.rank, self.rank + 1)
+        )
+        return begin, stop if self.rank + 1 == self.size else end
+
     def take(self, size):
         """A :class:`Block` for so many bytes."""
         self.reap()
@@ -287,9 +334,13 @@ class Machine:
 
     def give(self, block):
         """Frees the memory of a block, when it is read."""
-        if os.getpid() == self._pid:  # a forked process has the same memory
+        if not self.is_forked():
             self._given.append(block)
             self.reap()
+
+    def is_forked(self):
+        """Whether this is a fork of the process, which has the same memory and gives none back."""
+        return os.getpid() != self._pid
 
     def reap(self):
         """Frees what has been given back, and read since."""
@@ -304,6 +355,10 @@ class Machine:
                 self._given.append(block)
 
     # Sums.
+
+    def tell_place(self, at):
+        """Starts to give the number in an array of the first process to the others."""
+        return self._places.Ibcast(at)
 
     def start(self, total):
         """The number of a sum, and the requests of its first step: where does which block lie?"""
@@ -329,21 +384,24 @@ class Machine:
             # Not before those that were started before it; nor what others do not compute.
             if self._begun[total.step] != total.number - 1 or not total.is_agreed():
                 return
+            if total.step == len(self._steps) - 1 and not total.may_update:
+                return
             total.requests = self._steps[total.step](total)
             self._begun[total.step] += 1
             total.step += 1
 
     def _add(self, total):
-        """Adds up this process's stripes."""
+        """Adds up this process's parts."""
         arrays = [total.arrays(rank)[1] for rank in range(self.size)]
+        stripe = _STRIPE if self.size > 2 else total.size
         with autograd.pause():
             for begin, end, mine in total.take_parts():
-                parts = [array[begin:end] for array in arrays]
-                result, parts[self.rank] = parts[0], mine
-                nd.elemwise_add(parts[0], parts[1], out=result)
-                for other in parts[2:]:
-                    result += other
-        return [self._added.Ibarrier()]
+                for a in range(begin, end, stripe):
+                    b = min(a + stripe, end)
+                    parts = [array[a:b] for array in arrays]
+                    result, parts[self.rank] = parts[0], mine[a - begin : b - begin]
+                    _add_up(parts, result)
+        return [] if self._alone else [self._added.Ibarrier()]
 
     def _add_machines(self, total):
         if self._leaders is None:
@@ -353,3 +411,18 @@ class Machine:
 
     def _tell(self, _):
         return [self._told.Ibarrier()]
+
+    def _update(self, total):
+        """Updates this process's parts, where there is something to update."""
+        total.update()
+        return [self._updated.Ibarrier()] if self._alone or total.has_update() else []
+
+
+def _add_up(arrays, result):
+    """The sum of arrays, the first of which may be the result."""
+    if len(arrays) == 1:
+        arrays[0].copyto(result)
+        return
+    nd.elemwise_add(arrays[0], arrays[1], out=result)
+    for other in arrays[2:]:
+        result += other

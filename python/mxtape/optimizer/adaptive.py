@@ -48,6 +48,7 @@ class Adam(Optimizer):
     [0.5, 1.5]
     """
 
+    _by_element = True
     _batch = 128  # an operator each; what comes before them is done for all at once
 
     def __init__(
@@ -115,6 +116,8 @@ class AdaGrad(Optimizer):
     [0.5, 1.5]
     """
 
+    _by_element = True
+
     def __init__(self, eps=1e-7, **kwargs):
         super().__init__(**kwargs)
         self.float_stable_eps = eps
@@ -176,6 +179,8 @@ class RMSProp(Optimizer):
     >>> w.asnumpy().round(3).tolist()
     [0.0, 2.0]
     """
+
+    _by_element = True
 
     def __init__(
         self,
@@ -240,6 +245,8 @@ class AdaDelta(Optimizer):
     [0.8]
     """
 
+    _by_element = True
+
     def __init__(self, rho=0.90, epsilon=1e-5, **kwargs):
         super().__init__(**kwargs)
         self.rho = rho
@@ -296,6 +303,8 @@ class Ftrl(Optimizer):
     [-0.  -0.2]
     """
 
+    _by_element = True
+
     def __init__(self, lamda1=0.01, learning_rate=0.1, beta=1, **kwargs):
         super().__init__(learning_rate=learning_rate, **kwargs)
         self.lamda1 = lamda1
@@ -341,6 +350,8 @@ class Adamax(Optimizer):
     >>> w.asnumpy().round(3).tolist()
     [0.5, 1.5]
     """
+
+    _by_element = True
 
     def __init__(self, learning_rate=0.002, beta1=0.9, beta2=0.999, **kwargs):
         super().__init__(learning_rate=learning_rate, **kwargs)
@@ -465,6 +476,8 @@ class FTML(Optimizer):
     >>> w.asnumpy().round(3).tolist()
     [0.5, 1.5]
     """
+
+    _by_element = True
 
     def __init__(self, beta1=0.6, beta2=0.999, epsilon=1e-8, **kwargs):
         super().__init__(**kwargs)

@@ -123,11 +123,15 @@ class Optimizer:
     # MXNet's. The results are the same.
     _batch = 0
 
+    # Whether each element is updated by itself: processes then update parts of a parameter.
+    _by_element = False
+
     def __init_subclass__(cls, **kwargs):
         """A subclass with an update of its own is given what MXNet would give it."""
         super().__init_subclass__(**kwargs)
-        if "_batch" not in vars(cls) and not UPDATES.isdisjoint(vars(cls)):
-            cls._batch = 0
+        if not UPDATES.isdisjoint(vars(cls)):
+            for name in {"_batch", "_by_element"} - vars(cls).keys():
+                setattr(cls, name, getattr(Optimizer, name))
 
     def __init__(
         self,

@@ -137,6 +137,7 @@ class SGD(MomentumOptimizer):
     -0.25
     """
 
+    _by_element = True
     _batch = 32
 
     def __init__(self, momentum=0.0, lazy_update=True, **kwargs):
@@ -197,6 +198,8 @@ class NAG(MomentumOptimizer):
     >>> w.asscalar().item()
     0.25
     """
+
+    _by_element = True
 
     def __init__(self, momentum=0.0, **kwargs):
         super().__init__(momentum, **kwargs)
@@ -284,6 +287,8 @@ class DCASGD(Optimizer):
     0.25
     """
 
+    _by_element = True
+
     def __init__(self, momentum=0.0, lamda=0.04, **kwargs):
         super().__init__(**kwargs)
         self.momentum = momentum
@@ -339,6 +344,8 @@ class Signum(Optimizer):
     [0.5, 1.5]
     """
 
+    _by_element = True
+
     def __init__(self, learning_rate=0.01, momentum=0.9, wd_lh=0.0, **kwargs):
         super().__init__(learning_rate=learning_rate, **kwargs)
         self.momentum = momentum
@@ -369,6 +376,8 @@ class Test(Optimizer):
     >>> w.asscalar().item()
     3.0
     """
+
+    _by_element = True
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)

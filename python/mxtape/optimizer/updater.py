@@ -17,6 +17,15 @@ def _by_dtype(indices, weights, grads):
     return [(keys, list(some), list(some_grads)) for keys, some, some_grads in columns]
 
 
+def map_arrays(function, state):
+    """A state with what a function makes of its arrays: an array, or lists and tuples of such."""
+    if isinstance(state, NDArray):
+        return function(state)
+    if isinstance(state, (tuple, list)):
+        return type(state)(map_arrays(function, part) for part in state)
+    return state
+
+
 class Updater:
     """A function ``(index, grad, weight)`` that updates a weight and keeps its state.
 
@@ -114,11 +123,7 @@ class Updater:
         >>> updater.sync_state_context((None, mx.nd.ones((1,))), mx.cpu(1))[1].context
         cpu(1)
         """
-        if isinstance(state, NDArray):
-            return state.as_in_context(context)
-        if isinstance(state, (tuple, list)):
-            return type(state)(self.sync_state_context(part, context) for part in state)
-        return state
+        return map_arrays(lambda array: array.as_in_context(context), state)
 
     def set_states(self, states):
         """Goes on from states that :meth:`get_states` returned, here or in MXNet.
