@@ -181,6 +181,7 @@ def updates(store, how, name, dtype):
                 store.save_optimizer_states(saved, dump_optimizer=True)
             world().Barrier()
             store.load_optimizer_states(saved)
+            store._updater.optimizer.wd = alone.optimizer.wd = 0.02  # that of the file, not the old
     same = [a.asnumpy().tobytes() == b.asnumpy().tobytes() for a, b in zip(outs, weights)]
     states = [[pickle.dumps(one.states[key]) for key in keys] for one in (store._updater, alone)]
     world().Barrier()
