@@ -22,7 +22,7 @@ class _Later(ModuleType):
 
 
 def borrow(module, modules="", parts=None, later="", explain=None):
-    """Adds names to a module's ``__all__`` and gives the module's ``__getattr__``.
+    """Adds names to a module's ``__all__`` and ``dir()``, and gives the module's ``__getattr__``.
 
     Parameters
     ----------
@@ -48,6 +48,8 @@ def borrow(module, modules="", parts=None, later="", explain=None):
     proxies = dict(word.split("=") for word in later.split())
     exported = namespace["__all__"]
     exported += [name for name in (*sources, *proxies) if name not in exported]
+    # Completion of names in an interactive session lists what is there to import, too.
+    namespace.setdefault("__dir__", lambda: sorted({*namespace, *exported}))
 
     def find(name):
         if name in sources:

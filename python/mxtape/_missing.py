@@ -97,6 +97,35 @@ def argument_hint(key, known):
     return argument(key, names) or guess(key, names)
 
 
+def refuse_argument(cls, key):
+    """Raises the TypeError for an argument that neither a class nor its bases have.
+
+    >>> from mxtape._missing import refuse_argument
+    >>> class Layer:
+    ...     def __init__(self, units, activation=None):
+    ...         pass
+    >>> refuse_argument(Layer, "unit")
+    Traceback (most recent call last):
+        ...
+    TypeError: Layer: unknown argument 'unit'; it accepts units, activation; did you mean 'units'?
+    """
+    # Not at the top: programs without mistakes do not wait for it.
+    import inspect
+
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    known = ", ".join(
+        dict.fromkeys(
+            name
+            for base in cls.__mro__
+            if "__init__" in vars(base) and base is not object
+            for name, p in inspect.signature(vars(base)["__init__"]).parameters.items()
+            if name != "self" and p.kind not in variadic
+        )
+    )
+    hint = argument_hint(key, known)
+    raise TypeError(f"{cls.__name__}: unknown argument {key!r}; it accepts {known}{hint}")
+
+
 class _Elsewhere:
     """An attribute that other libraries have: asking for it is an AttributeError with a hint."""
 

@@ -301,6 +301,15 @@ create.__doc__ = """An initializer by its name, with the arguments of its class.
     """
 
 
+def refuse_class(init, what):
+    """Raises the AssertionError for a class in place of an initializer: a call would make one."""
+    if isinstance(init, type):
+        raise AssertionError(
+            f"{what}: an initializer is needed, got the class {init.__name__}; did you mean "
+            f"{init.__name__}()?"
+        )
+
+
 class Load:
     """Values from a file or a dict; parameters that are not there go to another initializer.
 

@@ -1,5 +1,8 @@
 """Messages for mistakes that newcomers make say what was expected, and what was probably meant."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -33,6 +36,12 @@ def lstm_cell(states):
 
 def junk_states(tmp=__file__):
     gluon.Trainer(dense().collect_params(), "sgd").load_states(tmp)
+
+
+def init_params(initializer):
+    net = mx.mod.Module(mx.sym.FullyConnected(mx.sym.var("data"), num_hidden=2), label_names=None)
+    net.bind([("data", (2, 3))])
+    net.init_params(initializer)
 
 
 def add(blocks):
@@ -87,6 +96,15 @@ loss.MSELoss() | AttributeError | here: L2Loss(), which is half of it
 loss.L3Loss() | AttributeError | did you mean 'L2Loss' or 'L1Loss'
 nn.Dense(2, 3) | TypeError | activation must be a name such as 'relu', got 3 ... in_units
 nn.Dense(2, weight_initializer=0.1) | TypeError | the number 0.1; mx.init.Constant(0.1)
+nn.Dense(2).initialize(mx.init.Xavier) | AssertionError | got the class Xavier; ... Xavier()?
+nn.Dense(2, weight_initializer=mx.init.One).initialize() | AssertionError | did you mean One()?
+init_params(mx.init.One) | AssertionError | init_params: an initializer is needed ... One()?
+nn.Dense(3, act='relu') | TypeError | Dense: unknown argument 'act'; ... did you mean 'activation'?
+nn.Conv2D(3, 3, stride=2) | TypeError | Conv2D: unknown ... did you mean 'strides'?
+nn.BatchNorm(eps=1e-3) | TypeError | BatchNorm: unknown ... did you mean 'epsilon'?
+gluon.contrib.rnn.Conv1DGRUCell(1, 2, 3, 3, pad=1) | TypeError | Conv1DGRUCell.__init__()
+x.item() | ValueError | item: expected an array of one element, got shape (2, 3) ... x.asnumpy()
+x.asscalar() | ValueError | asscalar: expected an array of one element, got shape (2, 3)
 nn.Sequential(nn.Dense(2)) | TypeError | prefix must be a str, got a Dense; add()
 add([nn.Dense(2)]) | TypeError | a child must be a Block, got a list; give blocks one by one
 dense().parameters() | AttributeError | here: net.collect_params().values()
@@ -164,3 +182,19 @@ def test_a_failing_step_of_a_cell_is_not_blamed_on_good_states():
     cell(x, cell.begin_state(2))
     with pytest.raises(mx.MXNetError, match="FullyConnected"):
         cell(nd.ones((2, 5)), cell.begin_state(2))
+
+
+def test_completion_lists_what_is_imported_later():
+    """dir() has it, in a new process too: names that nobody has used yet."""
+    program = (
+        "import mxtape as mx, sys\n"
+        "print(*dir(mx), *dir(mx.gluon), *dir(mx.contrib))\n"
+        "print(*(name for name in ('gluon.trainer', 'io', 'test_utils') "
+        "if f'mxtape.{name}' in sys.modules))"
+    )
+    listed, loaded = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    names = "AttrScope io metric mod nd viz __version__ Block Trainer loss rnn amp text"
+    assert set(names.split()) <= set(listed.split())
+    assert not loaded

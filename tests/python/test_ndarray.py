@@ -82,7 +82,7 @@ def test_asscalar():
 def test_item():
     assert nd.array([2.5]).item() == 2.5
     assert type(nd.array([5], dtype="int32").item()) is int
-    with pytest.raises(ValueError, match="elements"):
+    with pytest.raises(ValueError, match="one element"):
         sample().item()
 
 

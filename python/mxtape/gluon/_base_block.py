@@ -7,7 +7,7 @@ from collections import OrderedDict, defaultdict
 from typing import Any
 
 from .. import initializer, name, ndarray
-from .._missing import elsewhere
+from .._missing import elsewhere, refuse_argument
 from ._parameter_dict import ParameterDict, load_all, load_named
 from ._structure import load_structure, save_structure
 from ._summary import print_summary
@@ -107,7 +107,9 @@ class Block:
     ['net_dense0_weight', 'net_dense0_bias', 'net_dense1_weight', 'net_dense1_bias']
     """
 
-    def __init__(self, prefix=None, params=None) -> None:
+    def __init__(self, prefix=None, params=None, **kwargs) -> None:
+        if kwargs:  # from a subclass that passes on what it does not know
+            refuse_argument(type(self), next(iter(kwargs)))
         if not isinstance(prefix, (str, type(None))):
             raise TypeError(
                 f"{type(self).__name__}: prefix must be a str, got a {type(prefix).__name__}; "

@@ -59,8 +59,8 @@ class HybridBlock(Block):
     [1.0, 2.0]
     """
 
-    def __init__(self, prefix=None, params=None) -> None:
-        super().__init__(prefix=prefix, params=params)
+    def __init__(self, prefix=None, params=None, **kwargs) -> None:
+        super().__init__(prefix=prefix, params=params, **kwargs)
         self._active = False
         self._flags: list = []
         self._backend = None

@@ -290,6 +290,8 @@ class Parameter:
         ------
         ValueError
             The shape is not known, and the parameter may not wait for it.
+        AssertionError
+            An initializer is a class, and not one of its objects.
         """
         if self._data is not None and not force_reinit:
             warnings.warn(
@@ -305,6 +307,8 @@ class Parameter:
             )
         if init is None:
             init = default_init if self.init is None else self.init
+        for given in (init, default_init):
+            initializer.refuse_class(given, f"Parameter {self.name}")
         known = shape_is_known(self.shape)
         if not known and not self._allow_deferred_init:
             raise ValueError(

@@ -167,13 +167,11 @@ class _Methods(_Native):
 
         Of a bfloat16 array, a float32.
         """
-        if self.size != 1:
-            raise ValueError(f"asscalar: the array has {self.size} elements")
-        return _core.as_numpy(self, True).reshape(-1)[0]
+        return self._number("asscalar", ValueError)
 
     def item(self):
         """The only element, as a Python number."""
-        return self.asscalar().item()
+        return self._number("item", ValueError).item()
 
     def tolist(self):
         """The elements as nested lists of Python numbers."""
@@ -193,13 +191,13 @@ class _Methods(_Native):
             raise TypeError("only an integer array of one element can be used as an index")
         return int(self._number("index"))
 
-    def _number(self, what):
+    def _number(self, what, error=TypeError):
         if self.size != 1:
-            raise TypeError(
+            raise error(
                 f"{what}: expected an array of one element, got shape {self.shape}; reduce it "
                 "first, as x.sum() or x[0] do, or get all values by x.asnumpy()"
             )
-        return self.asscalar()
+        return _core.as_numpy(self, True).reshape(-1)[0]
 
     def __repr__(self):
         shape = "x".join(str(extent) for extent in self.shape)

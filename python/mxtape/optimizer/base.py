@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from .._missing import argument_hint, guess
+from .._missing import guess, refuse_argument
 from ..ndarray import clip, zeros
 from ..ndarray.ndarray import _is_bfloat16
 from ..util import is_np_array
@@ -39,22 +39,6 @@ def warn_of_float16(optimizer):
         UserWarning,
         stacklevel=3,
     )
-
-
-def _refuse_unknown(cls, key):
-    # Not at the top: programs without mistakes do not wait for it.
-    import inspect
-
-    names = [
-        name
-        for base in cls.__mro__
-        if "__init__" in vars(base) and base is not object
-        for name, p in inspect.signature(vars(base)["__init__"]).parameters.items()
-        if name != "self" and p.kind is not p.VAR_KEYWORD
-    ]
-    known = ", ".join(dict.fromkeys(names))
-    hint = argument_hint(key, known)
-    raise TypeError(f"{cls.__name__}: unknown argument {key!r}; it accepts {known}{hint}")
 
 
 class Optimizer:
@@ -148,7 +132,7 @@ class Optimizer:
         **unknown,
     ):
         if unknown:
-            _refuse_unknown(type(self), next(iter(unknown)))
+            refuse_argument(type(self), next(iter(unknown)))
         if param_idx2name is None:
             param_idx2name = {}
         if not isinstance(param_idx2name, dict):

@@ -66,10 +66,9 @@ class _Conv(HybridBlock):
         bias_initializer="zeros",
         op_name="Convolution",
         adj=None,
-        prefix=None,
-        params=None,
+        **kwargs,
     ) -> None:
-        super().__init__(prefix=prefix, params=params)
+        super().__init__(**kwargs)
         axes = len(kernel_size)
         strides, padding, dilation = (_extents(v, axes) for v in (strides, padding, dilation))
         self._channels = channels

@@ -223,8 +223,8 @@ class _ConvGRUCell(_BaseConvRNNCell):
         return output, [output]
 
 
-def _constructor(dims, layout):
-    """``__init__`` of the cells for `dims` dimensions."""
+def _constructor(name, dims, layout):
+    """``__init__`` of the cell `name`, for `dims` dimensions."""
 
     def __init__(
         self,
@@ -264,6 +264,7 @@ def _constructor(dims, layout):
             params,
         )
 
+    __init__.__qualname__ = f"{name}.__init__"  # which a TypeError names
     return __init__
 
 
@@ -273,7 +274,7 @@ class Conv1DRNNCell(_ConvRNNCell):
     Parameters: see :class:`Conv2DLSTMCell`.
     """
 
-    __init__ = _constructor(1, "NCW")
+    __init__ = _constructor("Conv1DRNNCell", 1, "NCW")
 
 
 class Conv2DRNNCell(_ConvRNNCell):
@@ -282,7 +283,7 @@ class Conv2DRNNCell(_ConvRNNCell):
     Parameters: see :class:`Conv2DLSTMCell`.
     """
 
-    __init__ = _constructor(2, "NCHW")
+    __init__ = _constructor("Conv2DRNNCell", 2, "NCHW")
 
 
 class Conv3DRNNCell(_ConvRNNCell):
@@ -291,7 +292,7 @@ class Conv3DRNNCell(_ConvRNNCell):
     Parameters: see :class:`Conv2DLSTMCell`.
     """
 
-    __init__ = _constructor(3, "NCDHW")
+    __init__ = _constructor("Conv3DRNNCell", 3, "NCDHW")
 
 
 class Conv1DLSTMCell(_ConvLSTMCell):
@@ -300,7 +301,7 @@ class Conv1DLSTMCell(_ConvLSTMCell):
     Parameters: see :class:`Conv2DLSTMCell`.
     """
 
-    __init__ = _constructor(1, "NCW")
+    __init__ = _constructor("Conv1DLSTMCell", 1, "NCW")
 
 
 class Conv2DLSTMCell(_ConvLSTMCell):
@@ -339,7 +340,7 @@ class Conv2DLSTMCell(_ConvLSTMCell):
     (4, 2, 8, 16, 16)
     """
 
-    __init__ = _constructor(2, "NCHW")
+    __init__ = _constructor("Conv2DLSTMCell", 2, "NCHW")
 
 
 class Conv3DLSTMCell(_ConvLSTMCell):
@@ -348,7 +349,7 @@ class Conv3DLSTMCell(_ConvLSTMCell):
     Parameters: see :class:`Conv2DLSTMCell`.
     """
 
-    __init__ = _constructor(3, "NCDHW")
+    __init__ = _constructor("Conv3DLSTMCell", 3, "NCDHW")
 
 
 class Conv1DGRUCell(_ConvGRUCell):
@@ -357,7 +358,7 @@ class Conv1DGRUCell(_ConvGRUCell):
     Parameters: see :class:`Conv2DLSTMCell`.
     """
 
-    __init__ = _constructor(1, "NCW")
+    __init__ = _constructor("Conv1DGRUCell", 1, "NCW")
 
 
 class Conv2DGRUCell(_ConvGRUCell):
@@ -366,7 +367,7 @@ class Conv2DGRUCell(_ConvGRUCell):
     Parameters: see :class:`Conv2DLSTMCell`.
     """
 
-    __init__ = _constructor(2, "NCHW")
+    __init__ = _constructor("Conv2DGRUCell", 2, "NCHW")
 
 
 class Conv3DGRUCell(_ConvGRUCell):
@@ -375,4 +376,4 @@ class Conv3DGRUCell(_ConvGRUCell):
     Parameters: see :class:`Conv2DLSTMCell`.
     """
 
-    __init__ = _constructor(3, "NCDHW")
+    __init__ = _constructor("Conv3DGRUCell", 3, "NCDHW")
