@@ -15,14 +15,19 @@ import re
 import sys
 import textwrap
 import tokenize
+import warnings
 from types import ModuleType
 from typing import Any, NamedTuple, Optional
+
+import numpy as np
 
 import mxtape
 
 from . import _differences, _missing
 
-_PACKAGES = ("mxnet", "mxtape")
+# Packages whose names are followed, and the modules that are looked at. Of NumPy only what is not
+# there is told: old programs use names that it has dropped since.
+_PACKAGES = {"mxnet": "mxtape", "mxtape": "mxtape", "numpy": "numpy"}
 _UNKNOWN: Any = object()  # what a name stands for that is not followed
 _IGNORED_FOLDERS = {"__pycache__", "node_modules", "site-packages"}
 
@@ -58,6 +63,7 @@ _PREFIXES = (
 ).split()
 # The first code in a text, and what is listed with it.
 _WORDS = re.compile(r"`[^`]+`(?:(?:, |; | and |, and )`[^`]+`)*")
+_SPECIAL = {"x", "symbol", "module"}  # objects on the page that stand for any of their kind
 _FAILED = re.compile("[A-Z][a-z]+Error|ends the process|^not |^only |^none$")
 
 
@@ -76,10 +82,13 @@ def _named(text):
     """The objects that the page means by a dotted name."""
     parent, _, last = text.removeprefix("mx.").rpartition(".")
     found: list = []
+    if last == "NAME":  # any of them
+        return [_member(_owner(parent)[0], n) for n in _owner(parent)[0].__all__ if n.islower()]
     for prefix in ("",) if text.startswith("mx.") else ("", *_PREFIXES):
         owner, names = _owner(f"{prefix}.{parent}".strip("."))
         # Asked for only where it is: saying why something is missing takes long.
-        value = _member(owner, last) if last in names else None
+        there = last in names or last == "_LIB"
+        value = _member(owner, last) if there else None
         if not isinstance(value, (ModuleType, type(None))) and value is not _UNKNOWN:
             if not any(value is other for other in found):
                 found.append(value)
@@ -88,10 +97,18 @@ def _named(text):
     return found
 
 
+class _Rules(NamedTuple):
+    """What the page says, by what it says it of."""
+
+    objects: dict  # by the identity of an object
+    methods: dict  # by the name of a method
+    modules: dict  # by the name of a module that is neither MXNet's nor mxtape's
+
+
 def _rules():
-    """By the identity of an object, or the name of a method, what the page says of it."""
     objects: dict[int, list[_Rule]] = {}
     methods: dict[str, list[_Rule]] = {}
+    modules: dict[str, list[_Rule]] = {}
     for entry in _differences.entries():
         if entry.heading.startswith("Kept") or _FAILED.search(entry.before):
             continue  # no program of MXNet's counts on it
@@ -102,21 +119,52 @@ def _rules():
                 node = ast.parse(code.strip(), mode="eval").body
             except SyntaxError:
                 continue
-            keywords: tuple = ()
-            if isinstance(node, ast.Call):
-                keywords = tuple(_literal(k) for k in node.keywords if k.arg)
-                node = node.func
+            call, node = (node, node.func) if isinstance(node, ast.Call) else (None, node)
             name = _dotted(node)
             if name is None:
                 continue
-            rule = _Rule(entry, keywords, missing)
             found = _named(name)
             for value in found:
+                rule = _Rule(entry, _required(call, value), missing)
                 objects.setdefault(id(value), []).append(rule)
-            head, _, method = name.rpartition(".")
-            if not found and head in ("x", "symbol") and missing:
-                methods.setdefault(method, []).append(rule)
-    return objects, methods
+            head, _, last = name.rpartition(".")
+            if not found and missing and head in _SPECIAL:
+                methods.setdefault(last, []).append(_Rule(entry, _required(call, None), missing))
+            elif not found and missing and head:
+                modules.setdefault(name, []).append(_Rule(entry, (), missing))
+    return _Rules(objects, methods, modules)
+
+
+def _required(call, value):
+    """The arguments of a call on the page; those by position only where they are constants."""
+    if call is None:
+        return ()
+    constants = [a for a in call.args if isinstance(a, ast.Constant)]
+    if len(constants) < len(call.args):
+        call = ast.Call(call.func, [], call.keywords)
+    return tuple(_given(call, value).items())
+
+
+def _given(call, value):
+    """The arguments of a call of an object by name, with what is written there."""
+    given = dict(_literal(k.arg, k.value) for k in call.keywords if k.arg)
+    if call.args and value is not None:
+        names = _positional(value)
+        for name, argument in zip(names, call.args):
+            if isinstance(argument, ast.Starred):
+                break
+            given.setdefault(*_literal(name, argument))
+    return given
+
+
+def _positional(value):
+    """Names of the arguments that a call accepts by position, in order."""
+    try:
+        parameters = inspect.signature(value).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return [p.name for p in parameters if p.kind in kinds]
 
 
 def _member(owner, name):
@@ -135,12 +183,16 @@ def _dotted(node):
     return ".".join([node.id, *reversed(names)]) if isinstance(node, ast.Name) else None
 
 
-def _literal(keyword):
-    """A keyword and the value that is written there: a constant, or the last part of a name."""
+def _literal(name, value):
+    """An argument and what is written there: a constant, or the last part of a name."""
     try:
-        return keyword.arg, ast.literal_eval(keyword.value)
+        return name, ast.literal_eval(value)
     except ValueError:
-        return keyword.arg, ast.unparse(keyword.value).rpartition(".")[2]
+        return name, ast.unparse(value).rpartition(".")[2]
+
+
+def _is_numpy(module):
+    return module is not None and module.__name__.partition(".")[0] == "numpy"
 
 
 class _Reader(ast.NodeVisitor):
@@ -148,7 +200,7 @@ class _Reader(ast.NodeVisitor):
 
     def __init__(self, file, rules):
         self.file = file
-        self.objects, self.methods = rules
+        self.rules = rules
         self.findings: list[Finding] = []
         self.scopes: list[dict] = [{}]
         self.guarded = 0
@@ -203,7 +255,8 @@ class _Reader(ast.NodeVisitor):
 
     def _module(self, node, name):
         """Imports ``mxnet.a.b`` as mxtape's; None after a finding where there is no such module."""
-        own = "mxtape" + name.partition(".")[1] + name.partition(".")[2]
+        root, dot, rest = name.partition(".")
+        own = _PACKAGES[root] + dot + rest
         try:
             return importlib.import_module(own)
         except ImportError as error:
@@ -215,15 +268,19 @@ class _Reader(ast.NodeVisitor):
             root = alias.name.partition(".")[0]
             if root not in _PACKAGES:
                 self._bind(alias.asname or root, _UNKNOWN)
+                self._elsewhere(node, alias.name)
                 continue
             found = self._module(node, alias.name) or _UNKNOWN
-            self._bind(alias.asname or root, found if alias.asname else mxtape)
+            whole = sys.modules[_PACKAGES[root]]
+            self._bind(alias.asname or root, found if alias.asname else whole)
 
     def visit_ImportFrom(self, node):
         name = node.module or ""
         if node.level or name.partition(".")[0] not in _PACKAGES:
             for alias in node.names:
                 self._bind(alias.asname or alias.name, _UNKNOWN)
+                if not node.level:
+                    self._elsewhere(node, f"{name}.{alias.name}", name)
             return
         module = self._module(node, name)
         for alias in node.names:
@@ -236,7 +293,15 @@ class _Reader(ast.NodeVisitor):
                 value = self._part(node, module, alias.name, f"{name}.{alias.name}")
             self._bind(alias.asname or alias.name, value)
 
+    def _elsewhere(self, node, *names):
+        """Adds what the page says of modules of other packages, which need MXNet itself."""
+        for name in names:
+            for rule in self.rules.modules.get(name, ()):
+                self._add(node, "missing", name, str(rule.entry))
+
     def _part(self, node, owner, attribute, name):
+        if isinstance(owner, ModuleType) and _is_numpy(owner):
+            return self._part_of_numpy(node, owner, attribute, name)
         try:
             value = getattr(owner, attribute)
         except (AttributeError, ImportError) as error:
@@ -249,6 +314,20 @@ class _Reader(ast.NodeVisitor):
             return _UNKNOWN
         self._note(node, value, name)
         return value
+
+    def _part_of_numpy(self, node, owner, attribute, name):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # names that are about to go
+                return getattr(owner, attribute)
+        except AttributeError as error:
+            try:
+                return importlib.import_module(f"{owner.__name__}.{attribute}")
+            except ImportError:
+                # The first lines say what to write; the others are about NumPy's history.
+                lines = " ".join(str(error).splitlines()[:2])
+                self._add(node, "missing", name, f"{lines} (NumPy {np.__version__})")
+                return _UNKNOWN
 
     # ---- uses
 
@@ -265,14 +344,15 @@ class _Reader(ast.NodeVisitor):
 
     def visit_Call(self, node):
         value = self._value(node.func)
-        keywords = dict(_literal(k) for k in node.keywords if k.arg)
         if value is not _UNKNOWN and not isinstance(value, ModuleType):
-            name = _dotted(node.func) or getattr(value, "__name__", "")
-            self._check_keywords(node, value, name, keywords)
-            self._note(node, value, name, keywords)
+            if not _is_numpy(inspect.getmodule(value)):
+                name = _dotted(node.func) or getattr(value, "__name__", "")
+                keywords = [k.arg for k in node.keywords if k.arg]
+                self._check_keywords(node, value, name, keywords)
+                self._note(node, value, name, _given(node, value))
         elif isinstance(node.func, ast.Attribute) and self._value(node.func.value) is _UNKNOWN:
-            for rule in self.methods.get(node.func.attr, ()):
-                if rule.fits(keywords) and self._uses_mxnet():
+            for rule in self.rules.methods.get(node.func.attr, ()):
+                if rule.fits(_given(node, None)) and self._uses_mxnet():
                     self._add(node, "missing", f".{node.func.attr}", str(rule.entry))
         self.generic_visit(node)
 
@@ -290,7 +370,7 @@ class _Reader(ast.NodeVisitor):
 
     def _note(self, node, value, name, keywords: Optional[dict] = None):
         """Adds what the page says of an object, when it is used in the way that is spoken of."""
-        for rule in self.objects.get(id(value), ()):
+        for rule in self.rules.objects.get(id(value), ()):
             if rule.keywords and keywords is None:
                 continue
             if keywords is not None and not rule.keywords:
@@ -368,9 +448,11 @@ class _Reader(ast.NodeVisitor):
 def _parameters(value):
     """Names of the arguments that a call accepts; None where that cannot be said."""
     # What a block passes on as **kwargs is for its base classes.
-    functions = [value]
+    functions, whole = [value], False
     if isinstance(value, type) and issubclass(value, mxtape.gluon.Block):
-        functions = [vars(base)["__init__"] for base in value.__mro__ if "__init__" in vars(base)]
+        bases = [base for base in value.__mro__ if issubclass(base, mxtape.gluon.Block)]
+        functions = [vars(base)["__init__"] for base in bases if "__init__" in vars(base)]
+        whole = True  # Block refuses the others
     names = {"ctx", "dtype"}  # operators let these two pass, as MXNet's do
     for function in functions:
         try:
@@ -380,7 +462,7 @@ def _parameters(value):
         names |= {*parameters}
         if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
             return names
-    return None
+    return names if whole else None
 
 
 def _caught(handler):
@@ -401,7 +483,7 @@ def check_file(file, rules=None):
         line, column = getattr(error, "lineno", 1) or 1, getattr(error, "offset", 1) or 1
         reason = f"not a program of Python {sys.version_info[0]}.{sys.version_info[1]}: {error}"
         return [Finding(file, line, column, "syntax", "", reason)]
-    if not any(package in text for package in _PACKAGES):
+    if not any(name in text for name in (*_PACKAGES, "horovod", "byteps")):
         return []
     return _Reader(file, rules or _rules()).read(tree)
 

@@ -38,7 +38,7 @@ e = nd.contrib.arange_like(a, repeat=3)
 short = mx.gluon.nn
 layer = short.Dense(3, activaton="relu")                         # missing Dense
 short = np
-short.Absent
+short.Absent                                                     # missing Absent
 class Net(g.HybridBlock):
     def hybrid_forward(self, F, x):
         return F.unsqueeze(later.ones_lik(x))                    # missing unsqueeze ones_lik
@@ -54,6 +54,19 @@ exp(a), zeros((2,))
 nd.concatenate([a])                                              # differs concatenate
 mx.contrib.onnx.export_model(a)                                  # missing onnx
 g.nn.Dense.no_such_thing                                         # missing no_such_thing
+import horovod.mxnet as hvd                                      # missing horovod.mxnet
+from byteps import mxnet as bps, torch                           # missing byteps.mxnet
+np.zeros((2,), dtype=np.asscalar, no_such=np.random.rand(2))     # missing asscalar
+mx.kv.create("dist_async")                                       # missing create
+mx.kv.create("dist_sync"), mx.kv.create("device")
+g.Trainer({}, "sgd", {}, "dist_async")                           # missing Trainer
+g.Trainer({}, "sgd", kvstore="device")
+mnp.fit(kvstore="dist_async")                                    # missing .fit
+mnp.fit(kvstore="local")
+mx.gluon.model_zoo.vision.alexnet(pretrained=True)               # differs alexnet
+mx.gluon.model_zoo.vision.vgg16(pretrained=False)
+mx.gluon.data.vision.MNIST()                                     # differs MNIST
+mx.base._LIB.MXGetLastError()                                    # missing _LIB
 gpu = [mx.gpu(i) for i in range(mx.context.num_gpus())]          # differs gpu
 """
 
