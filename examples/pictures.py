@@ -33,16 +33,8 @@ def draw_curves(figure, history, goal, measure="accuracy"):
         left.yaxis.set_major_formatter("{x:g}")
     left.legend()
     right.plot(epochs, [100 * a for a in accuracy], color=ORANGE, lw=2)
-    right.axhline(100 * goal, color=GREY, lw=1, ls="--")
-    right.annotate(
-        f"goal: {100 * goal:.0f} %",
-        (epochs[-1], 100 * goal),
-        xytext=(0, -5),
-        textcoords="offset points",
-        ha="right",
-        va="top",
-        color=GREY,
-    )
+    right.axhline(100 * goal, color=GREY, lw=1, ls="--", label=f"goal: {100 * goal:.0f} %")
+    right.legend(loc="lower right")
     right.set(
         title=f"Held-out {measure}: {100 * accuracy[-1]:.1f} % at the end",
         xlabel="epoch",

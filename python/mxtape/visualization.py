@@ -1,6 +1,7 @@
 """Networks as a table and as a picture: ``mx.viz``."""
 
 import json
+from collections.abc import Mapping
 from math import prod
 
 from . import _borrowed
@@ -74,9 +75,17 @@ class _Network:
         return self.nodes[number]["op"] == "null"
 
 
-def _check_symbol(function, symbol):
+def _check_arguments(function, symbol, shape):
     if not isinstance(symbol, Symbol):
-        raise TypeError(f"{function}: symbol must be a Symbol, got {type(symbol).__name__}")
+        is_block = callable(getattr(symbol, "collect_params", None))
+        hint = "; of a Gluon network it is net(mx.sym.var('data'))" if is_block else ""
+        raise TypeError(f"{function}: symbol must be a Symbol, got {type(symbol).__name__}{hint}")
+    if shape is not None and not isinstance(shape, Mapping):
+        names = ", ".join(f"{name!r}: ..." for name in symbol.list_inputs()[:1])
+        raise TypeError(
+            f"{function}: shape must be a dict by the names of inputs, as {{{names}}}; got "
+            f"{shape!r}"
+        )
 
 
 class _Summary:
@@ -183,7 +192,7 @@ def print_summary(
     Total params: 60
     ________________________________________________________________________________
     """
-    _check_symbol("print_summary", symbol)
+    _check_arguments("print_summary", symbol, shape)
     network = _Network(symbol, shape, None)
     if positions[-1] <= 1:
         positions = [int(line_length * position) for position in positions]
@@ -296,7 +305,7 @@ def plot_network(
             "plot_network draws with Graphviz: install the Python package graphviz "
             "(pip install graphviz), and the program dot to render pictures"
         ) from error
-    _check_symbol("plot_network", symbol)
+    _check_arguments("plot_network", symbol, shape)
     if not isinstance(node_attrs, dict):
         raise TypeError(f"plot_network: node_attrs must be a dict, got {node_attrs!r}")
     network = _Network(symbol, shape, dtype)
