@@ -59,6 +59,12 @@ class NotImplementedForSymbol(_NotFor):
 
     what = "implemented for Symbol"
 
+    def __str__(self):
+        hint = "a symbol has no values; bind() or eval() compute arrays"
+        if self.function == "__bool__":
+            hint += ", and F.where or F.contrib.cond choose by a value"
+        return f"{super().__str__()}: {hint}. A hybridized block gets symbols in hybrid_forward"
+
 
 class NotSupportedForSparseNDArray(_NotFor):
     """A function of dense arrays was called on a sparse one."""

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from . import _borrowed, ndarray, random, registry
-from .base import string_types
+from .base import numeric_types, string_types
+from .context import Context
 from .ndarray import NDArray, load
 
 __all__ = [
@@ -301,13 +302,29 @@ create.__doc__ = """An initializer by its name, with the arguments of its class.
     """
 
 
-def refuse_class(init, what):
-    """Raises the AssertionError for a class in place of an initializer: a call would make one."""
-    if isinstance(init, type):
-        raise AssertionError(
-            f"{what}: an initializer is needed, got the class {init.__name__}; did you mean "
-            f"{init.__name__}()?"
+def require(init, what):
+    """Raises an error where `init` is neither an initializer nor its name, nor None.
+
+    Raises
+    ------
+    AssertionError
+        It is a class, whose call would only make an initializer, or something else.
+    TypeError
+        It is a number.
+    """
+    if isinstance(init, numeric_types):
+        raise TypeError(
+            f"{what}: expected an initializer or its name, got the number {init!r}; "
+            f"mx.init.Constant({init!r}) fills with it, mx.init.Normal({init!r}) draws"
         )
+    hint = ""
+    if isinstance(init, type):
+        hint = f"; did you mean {init.__name__}()?"
+    elif init is None or isinstance(init, str) or callable(init):
+        return
+    elif isinstance(init, (Context, list)):
+        hint = "; contexts are given as ctx="
+    raise AssertionError(f"{what}: expected an initializer or its name, got {init!r}{hint}")
 
 
 class Load:

@@ -693,6 +693,9 @@ def test_norms_of_any_dtype_are_clipped():
     assert gluon.utils.clip_global_norm(arrays, 1.0) == pytest.approx(13.0384, rel=1e-4)
     total = sum((a.astype("float64") ** 2).sum().asscalar() for a in arrays)
     assert total == pytest.approx(1, rel=1e-3)
+    one = mx.nd.array([[3.0, 0.0], [0.0, 4.0]])  # not in a list: MXNet takes its rows
+    assert gluon.utils.clip_global_norm(one, 1.0) == 5
+    assert one.asnumpy().ravel().tolist() == pytest.approx([0.6, 0, 0, 0.8])
     norm = gluon.utils.clip_global_norm(arrays, 5.0, check_isfinite=False)
     assert norm.shape == (1,)
 

@@ -44,6 +44,12 @@ def init_params(initializer):
     net.init_params(initializer)
 
 
+def hybridized(function):
+    block = nn.HybridLambda(function)
+    block.hybridize()
+    return block(x)
+
+
 def add(blocks):
     nn.Sequential().add(blocks)
 
@@ -96,9 +102,14 @@ loss.MSELoss() | AttributeError | here: L2Loss(), which is half of it
 loss.L3Loss() | AttributeError | did you mean 'L2Loss' or 'L1Loss'
 nn.Dense(2, 3) | TypeError | activation must be a name such as 'relu', got 3 ... in_units
 nn.Dense(2, weight_initializer=0.1) | TypeError | the number 0.1; mx.init.Constant(0.1)
-nn.Dense(2).initialize(mx.init.Xavier) | AssertionError | got the class Xavier; ... Xavier()?
+nn.Dense(2).initialize(mx.init.Xavier) | AssertionError | got <class ... mean Xavier()?
 nn.Dense(2, weight_initializer=mx.init.One).initialize() | AssertionError | did you mean One()?
-init_params(mx.init.One) | AssertionError | init_params: an initializer is needed ... One()?
+nn.Dense(2).initialize(0.1) | TypeError | got the number 0.1; mx.init.Constant(0.1)
+nn.Dense(2).initialize(mx.cpu()) | AssertionError | got cpu(0); contexts are given as ctx=
+hybridized(lambda F, x: x if x.sum() > 0 else -x) | NotImplementedForSymbol | F.where or F.contrib
+hybridized(lambda F, x: x.asnumpy()) | NotImplementedForSymbol | asnumpy ... A hybridized block
+hybridized(lambda F, x: x[:, 0]) | TypeError | got (slice(None, None, None), 0) ... F.slice
+init_params(mx.init.One) | AssertionError | init_params: expected an initializer ... One()?
 nn.Dense(3, act='relu') | TypeError | Dense: unknown argument 'act'; ... did you mean 'activation'?
 nn.Conv2D(3, 3, stride=2) | TypeError | Conv2D: unknown ... did you mean 'strides'?
 nn.BatchNorm(eps=1e-3) | TypeError | BatchNorm: unknown ... did you mean 'epsilon'?

@@ -117,10 +117,7 @@ class Parameter:
                     f"Parameter {name}: {key} must be one of {_STORAGE_TYPES}, got {value!r}"
                 )
         if isinstance(init, numeric_types):
-            raise TypeError(
-                f"Parameter {name}: expected an initializer or its name, got the number {init!r}; "
-                f"mx.init.Constant({init!r}) fills with it, mx.init.Normal({init!r}) draws"
-            )
+            initializer.require(init, f"Parameter {name}")
         self.name = name
         self.lr_mult = lr_mult
         self.wd_mult = wd_mult
@@ -308,7 +305,7 @@ class Parameter:
         if init is None:
             init = default_init if self.init is None else self.init
         for given in (init, default_init):
-            initializer.refuse_class(given, f"Parameter {self.name}")
+            initializer.require(given, f"Parameter {self.name}")
         known = shape_is_known(self.shape)
         if not known and not self._allow_deferred_init:
             raise ValueError(

@@ -112,7 +112,7 @@ def clip_global_norm(arrays, max_norm, check_isfinite=True) -> Any:
 
     Parameters
     ----------
-    arrays : list of NDArray
+    arrays : list of NDArray, or one
         On any contexts, of any storage types.
     max_norm : float
     check_isfinite : bool, default True
@@ -132,6 +132,8 @@ def clip_global_norm(arrays, max_norm, check_isfinite=True) -> Any:
     >>> print(gradient.asnumpy())
     [0.6 0.8]
     """
+    if isinstance(arrays, ndarray.NDArray):
+        arrays = [arrays]
     if not arrays:
         raise AssertionError("clip_global_norm: arrays is empty")
     ctx = arrays[0].context

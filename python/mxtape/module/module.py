@@ -7,7 +7,8 @@ from typing import Any
 from .. import context as ctx
 from .. import ndarray as nd
 from .. import optimizer as opt
-from ..initializer import InitDesc, refuse_class
+from ..initializer import InitDesc
+from ..initializer import require as require_initializer
 from ..io import DataDesc
 from ..model import (
     _create_kvstore,
@@ -260,7 +261,7 @@ class Module(BaseModule):
             )
             return
         require(self.binded, "call bind before initializing the parameters")
-        refuse_class(initializer, "init_params")
+        require_initializer(initializer, "init_params")
         group = self._exec_group
         parts = (
             (self._param_names, group.param_arrays, arg_params),

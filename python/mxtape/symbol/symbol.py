@@ -124,7 +124,10 @@ class Symbol(Arithmetic, OperatorMethods, Bindable):
                 raise ValueError(f"{self!r}: {found} called {index!r}")
             index = names.index(index)
         if not isinstance(index, int):
-            raise TypeError(f"a symbol is indexed by an integer or a name, got {index!r}")
+            raise TypeError(
+                f"a symbol is indexed by an integer or a name, got {index!r}; that gives one of "
+                "its outputs. F.slice, F.slice_axis and F.take cut arrays"
+            )
         count = len(self)
         if not -count <= index < count:
             raise IndexError(f"output {index} of a symbol with {count} outputs")
