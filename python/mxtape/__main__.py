@@ -80,7 +80,9 @@ def _parser():
         description="Reads programs without running them. The exit status is 1 where something is "
         "missing. What depends on values, such as np.exp(array), is not found.",
     )
-    check.add_argument("paths", nargs="+", metavar="path", help="a program, or a folder of them")
+    check.add_argument(
+        "paths", nargs="+", metavar="path", help="a program or notebook, or a folder of them"
+    )
     check.add_argument("--json", action="store_true", help="a JSON list of findings")
     check.set_defaults(command=_check)
     differences = commands.add_parser(

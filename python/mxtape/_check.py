@@ -474,15 +474,53 @@ def _caught(handler):
 
 
 def check_file(file, rules=None):
-    """The findings in one program."""
+    """The findings in one program, or in a Jupyter notebook."""
+    if file.endswith(".ipynb"):
+        return _check_notebook(file, rules)
     try:
         with tokenize.open(file) as source:
             text = source.read()
+    except (SyntaxError, UnicodeDecodeError) as error:
+        return [_unread(file, error)]
+    return _check_text(file, text, rules)
+
+
+def _unread(file, error):
+    line, column = getattr(error, "lineno", 1) or 1, getattr(error, "offset", 1) or 1
+    reason = f"not a program of Python {sys.version_info[0]}.{sys.version_info[1]}: {error}"
+    return Finding(file, line, column, "syntax", "", reason)
+
+
+def _check_notebook(file, rules):
+    """The findings in the cells of code, which are one program; lines are counted in each cell."""
+    try:
+        with open(file, encoding="utf-8") as source:
+            cells = json.load(source)["cells"]
+        codes = ["".join(c["source"]).splitlines() for c in cells if c["cell_type"] == "code"]
+    except (ValueError, KeyError, TypeError) as error:
+        reason = f"not a notebook of Jupyter's format 4: {type(error).__name__}: {error}"
+        return [Finding(file, 1, 1, "syntax", "", reason)]
+    lines: list[str] = []
+    places = []
+    for number, code in enumerate(codes, 1):
+        foreign = bool(code) and code[0].startswith("%%")  # another language, or a magic
+        for line, text in enumerate(code, 1):
+            command = foreign or text.lstrip()[:1] in ("%", "!", "?") or text.endswith("?")
+            indent = text[: len(text) - len(text.lstrip())]
+            lines.append(f"{indent}pass" if command else text)
+            places.append((f"{file}[cell {number}]", line))
+    findings = []
+    for f in _check_text(file, "\n".join(lines), rules):
+        place, line = places[min(f.line, len(places)) - 1] if places else (file, 1)
+        findings.append(f._replace(file=place, line=line))
+    return findings
+
+
+def _check_text(file, text, rules):
+    try:
         tree = ast.parse(text, file)
-    except (SyntaxError, UnicodeDecodeError, ValueError) as error:
-        line, column = getattr(error, "lineno", 1) or 1, getattr(error, "offset", 1) or 1
-        reason = f"not a program of Python {sys.version_info[0]}.{sys.version_info[1]}: {error}"
-        return [Finding(file, line, column, "syntax", "", reason)]
+    except (SyntaxError, ValueError) as error:
+        return [_unread(file, error)]
     if not any(name in text for name in (*_PACKAGES, "horovod", "byteps")):
         return []
     return _Reader(file, rules or _rules()).read(tree)
@@ -497,7 +535,9 @@ def _programs(paths):
             folders[:] = sorted(
                 f for f in folders if f not in _IGNORED_FOLDERS and not f.startswith(".")
             )
-            yield from (os.path.join(folder, f) for f in sorted(files) if f.endswith(".py"))
+            yield from (
+                os.path.join(folder, f) for f in sorted(files) if f.endswith((".py", ".ipynb"))
+            )
 
 
 def _print(findings, n_files):

@@ -108,6 +108,27 @@ def test_programs_of_python_2_are_said_to_be_such(tmp_path):
     assert "not a program of Python 3" in finding.message
 
 
+def test_a_notebook_is_one_program_in_cells(tmp_path):
+    cells = [
+        ("markdown", "mx.nd.not_code"),
+        ("code", "%matplotlib inline\nimport mxnet as mx\nif True:\n    !pip install x"),
+        ("code", ["for i in (1, 2):\n", "    x = mx.nd.sofmax(i)\n", "x?"]),
+        ("code", "%%bash\nls )"),
+    ]
+    notebook = {"cells": [{"cell_type": kind, "source": text} for kind, text in cells]}
+    path = tmp_path / "n.ipynb"
+    path.write_text(json.dumps(notebook))
+    (finding,) = _check.check_file(str(path))
+    assert (finding.file, finding.line, finding.kind) == (f"{path}[cell 2]", 2, "missing")
+    notebook["cells"].append({"cell_type": "code", "source": "print 1"})
+    path.write_text(json.dumps(notebook))
+    (finding,) = _check.check_file(str(path))
+    assert (finding.file, finding.kind) == (f"{path}[cell 4]", "syntax")
+    path.write_text('{"worksheets": []}')
+    assert _check.check_file(str(path))[0].kind == "syntax"
+    assert f"{path}:1" in check("check", tmp_path).stdout
+
+
 def test_the_examples_use_nothing_that_is_missing():
     rules = _check._rules()
     paths = map(str, EXAMPLES.glob("*.py"))
