@@ -40,6 +40,11 @@ def _run(options):
         return
     if not os.path.exists(options.program):
         raise SystemExit(f"python -m mxtape run: there is no file {options.program!r}")
+    if options.program.endswith(".ipynb"):
+        raise SystemExit(
+            "python -m mxtape run: a notebook is run by Jupyter, with mxtape.install_as_mxnet() in "
+            "its first cell"
+        )
     sys.path[0] = os.path.dirname(os.path.abspath(options.program))
     _hide_launchers()
     runpy.run_path(options.program, run_name="__main__")

@@ -487,7 +487,8 @@ def check_file(file, rules=None):
 
 def _unread(file, error):
     line, column = getattr(error, "lineno", 1) or 1, getattr(error, "offset", 1) or 1
-    reason = f"not a program of Python {sys.version_info[0]}.{sys.version_info[1]}: {error}"
+    reason = f"not a program of Python {sys.version_info[0]}.{sys.version_info[1]}: "
+    reason += str(getattr(error, "msg", error))
     return Finding(file, line, column, "syntax", "", reason)
 
 

@@ -113,8 +113,11 @@ def test_programs_for_gpus_run_on_the_cpu_when_asked(tmp_path):
     assert done.stdout == printed, done.stderr
 
 
-def test_wrong_command_lines():
+def test_wrong_command_lines(tmp_path):
     assert "there is no file" in run("run", "absent.py").stderr
+    notebook = tmp_path / "n.ipynb"
+    notebook.write_text("{}")
+    assert "install_as_mxnet() in its first cell" in run("run", str(notebook)).stderr
     assert run("run").returncode == 2
     assert run().returncode == 2
     assert run("--version").stdout.startswith("mxtape ")

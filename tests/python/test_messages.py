@@ -116,6 +116,9 @@ nn.BatchNorm(eps=1e-3) | TypeError | BatchNorm: unknown ... did you mean 'epsilo
 gluon.contrib.rnn.Conv1DGRUCell(1, 2, 3, 3, pad=1) | TypeError | Conv1DGRUCell.__init__()
 mx.viz.print_summary(dense()) | TypeError | got Dense; of a Gluon network it is net(mx.sym.var(
 mx.viz.plot_network(mx.sym.var('a'), shape=(1, 3)) | TypeError | a dict ... {'a': ...}; got (1, 3)
+gluon.data.DataLoader(x, batch_size=0) | ValueError | whole number of 1 or more, got 0
+gluon.data.DataLoader(x, batch_size='2') | ValueError | whole number of 1 or more, got '2'
+gluon.data.DataLoader(x, batch_size=1.5) | ValueError | whole number of 1 or more, got 1.5
 x.item() | ValueError | item: expected an array of one element, got shape (2, 3) ... x.asnumpy()
 x.asscalar() | ValueError | asscalar: expected an array of one element, got shape (2, 3)
 nn.Sequential(nn.Dense(2)) | TypeError | prefix must be a str, got a Dense; add()

@@ -122,6 +122,10 @@ class BatchSampler(Sampler):
     """
 
     def __init__(self, sampler, batch_size, last_batch="keep"):
+        if isinstance(batch_size, str) or batch_size < 1 or batch_size != int(batch_size):
+            raise ValueError(
+                f"BatchSampler: batch_size must be a whole number of 1 or more, got {batch_size!r}"
+            )
         self._prev = []  # positions that are left from the epoch before
         self._batch_size, self._last_batch = batch_size, last_batch
         self._sampler = sampler
