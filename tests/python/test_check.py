@@ -56,7 +56,7 @@ mx.contrib.onnx.export_model(a)                                  # missing onnx
 g.nn.Dense.no_such_thing                                         # missing no_such_thing
 import horovod.mxnet as hvd                                      # missing horovod.mxnet
 from byteps import mxnet as bps, torch                           # missing byteps.mxnet
-np.zeros((2,), dtype=np.asscalar, no_such=np.random.rand(2))     # missing asscalar
+np.zeros((2,), dtype=np.absent, no_such=np.random.rand(2))       # missing absent
 mx.kv.create("dist_async")                                       # missing create
 mx.kv.create("dist_sync"), mx.kv.create("device")
 g.Trainer({}, "sgd", {}, "dist_async")                           # missing Trainer
