@@ -70,7 +70,7 @@ class Memory:
 
 
 def shaped(flat, shape):
-    """The same elements in a shape, which may have axes of length 0: `reshape` reads more in that."""
+    """The same elements in a shape. To `reshape`, an axis of length 0 means something else."""
     return flat.reshape(shape) if flat.size else nd.zeros(shape, dtype=flat.dtype)
 
 

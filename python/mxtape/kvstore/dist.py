@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import autograd
+from .. import autograd, lr_scheduler
 from .. import ndarray as nd
 from .. import optimizer as opt
 from .._loader import core as _core
@@ -236,6 +236,7 @@ class DistKVStore(KVStore):
         wanted = self._pending.keys() if keys is None else keys
         if not any(self._pending[key] for key in wanted):
             return
+        self._world.check()  # what is to come may be lost
         while self._filling:
             self._start(next(iter(self._filling)))
         self._take_until(self._last_of(wanted))
@@ -389,11 +390,15 @@ def _only_reads(updater):
 
 def _described(optimizer):
     """The class and the numbers of an optimizer as a text."""
-    numbers = {
+    numbers: dict = {
         name: value
         for name, value in sorted(vars(optimizer).items())
         if isinstance(value, (bool, int, float, str))
     }
+    # Those of mxtape follow from the counts of updates; one of the program's may see more.
+    schedule = optimizer.lr_scheduler
+    if schedule is not None and type(schedule).__module__ != lr_scheduler.__name__:
+        numbers["base_lr of lr_scheduler"] = getattr(schedule, "base_lr", None)
     return f"optimizer {type(optimizer).__name__} {numbers}"
 
 

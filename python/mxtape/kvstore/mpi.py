@@ -213,8 +213,7 @@ class World:
         self.wait(self._start(what))
 
     def _start(self, what, post=None):
-        if self._broken:
-            raise MXNetError(self._broken)
+        self.check()
         digest = hashlib.blake2b(what.encode(), digest_size=7).digest()
         number = int.from_bytes(digest, "little")
         check = np.array([number, -number], np.int64)
@@ -236,8 +235,7 @@ class World:
         MXNetError
             The processes made different calls, or MPI has failed.
         """
-        if self._broken:
-            raise MXNetError(self._broken)
+        self.check()
         with self.whole(started.what):
             self._poll(started.requests[0], started)
             if started.check[0] != -started.check[1]:
@@ -251,6 +249,11 @@ class World:
                 self._poll(request, started)
         # Not before: until then MPI writes to its arrays.
         self._under_way.remove(started)
+
+    def check(self):
+        """Raises if nothing can be called any more."""
+        if self._broken:
+            raise MXNetError(self._broken)
 
     def progress(self):
         """Lets all that is under way go on: MPI does when it is called."""
