@@ -66,7 +66,13 @@ def test_what_is_lent_is_not_copied_whole(way):
     assert [one["lent"] for one in found] == [[expected] * 2] * len(found)
 
 
-WHOLE = ("nadam", "lamb", "longer", "mixed")  # each process updates whole parameters by these
+WHOLE = (
+    "nadam",
+    "lamb",
+    "longer",
+    "mixed",
+    "patched",
+)  # each process updates whole parameters by these
 
 
 def test_updates(way):

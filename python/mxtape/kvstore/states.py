@@ -18,7 +18,10 @@ def by_element(updater):
     if type(updater) is not opt.Updater:
         return False
     optimizer = updater.optimizer
-    return optimizer._by_element and UPDATES.isdisjoint(vars(optimizer))
+    # A program may have put an update of its own into one of our classes.
+    updates = [getattr(type(optimizer), name, opt.Optimizer) for name in UPDATES]
+    ours = all(update.__module__.startswith(opt.__name__) for update in updates)
+    return optimizer._by_element and ours and UPDATES.isdisjoint(vars(optimizer))
 
 
 class SharedStates:
