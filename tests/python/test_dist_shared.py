@@ -66,13 +66,8 @@ def test_what_is_lent_is_not_copied_whole(way):
     assert [one["lent"] for one in found] == [[expected] * 2] * len(found)
 
 
-WHOLE = (
-    "nadam",
-    "lamb",
-    "longer",
-    "mixed",
-    "patched",
-)  # each process updates whole parameters by these
+# By these, each process updates whole parameters.
+WHOLE = ("nadam", "lamb", "longer", "mixed", "patched")
 
 
 def test_updates(way):
