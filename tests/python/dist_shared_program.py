@@ -310,6 +310,35 @@ def error_in_an_update():
     return found
 
 
+def failing_updater():
+    """It fails for one key. What was lent of the others is read before that shows."""
+    store, found = mx.kv.create("dist_sync"), []
+    store.init([0, 1, 2], [nd.zeros(LARGE) for _ in range(3)])
+
+    def update(key, total, value):
+        if key == 0:
+            raise LookupError("no update")
+        value += total
+
+    def message(call):
+        try:
+            call()
+        except LookupError as error:
+            found.append(str(error))
+
+    store._set_updater(update)
+    grads = [nd.ones(LARGE) for _ in range(3)]
+    store._lend([0, 1, 2], grads)
+    message(lambda: store.pull([0, 1, 2], out=[nd.zeros(LARGE) for _ in range(3)]))
+    for grad in grads:
+        grad[:] = 99
+    found.append(pull_ends(store, 2))
+    store.push(0, grads[0])
+    message(lambda: store.init(3, nd.ones(LARGE) * store.rank))
+    store.init(3, nd.ones(LARGE) * (store.rank + 1))
+    return [*found, pull_ends(store, 3)]
+
+
 def no_elements():
     """Parameters without elements, beside one that has some."""
     shapes = [(0,), (3, 0), (LARGE,)]
@@ -482,6 +511,7 @@ def main(how, path):
         "left behind": left_behind(),
         "counts": counts_differ(store),
         "error": error_in_an_update(),
+        "failing updater": failing_updater(),
         "no elements": no_elements(),
         "not asked for": not_asked_for(),
         "fork": survives_a_fork(store),

@@ -116,6 +116,13 @@ def test_an_error_in_an_update(way):
     assert [one["error"] for one in found] == [expected] * n
 
 
+def test_an_updater_that_fails(way):
+    _, found = way
+    n = len(found)
+    expected = ["no update", [n, n, 0], "no update", [1, 1, 0]]
+    assert [one["failing updater"] for one in found] == [expected] * n
+
+
 def test_parameters_without_elements(way):
     _, found = way
     assert [one["no elements"] for one in found] == [[[0], [3, 0], [program.LARGE]]] * len(found)

@@ -99,9 +99,9 @@ class DistKVStore(KVStore):
         for arrays in _by_key(key, value).values():
             for array in arrays:
                 sum_dtype(array)  # refuses some, before there is a value
+        self._settle()
         before = set(self._values)
         super().init(key, value)
-        self._settle()
         copies = []
         for one in self._values:
             if one in before:
@@ -256,7 +256,7 @@ class DistKVStore(KVStore):
         All processes update in the order in which buckets were started: where counts of updates
         differ, a schedule gives each the rate that it gives on the others.
         """
-        queue = self._world.queue
+        queue, errors = self._world.queue, []
         for left in range(count, 0, -1):
             for _, bucket in itertools.islice(queue, left):
                 if bucket.update is None:
@@ -265,8 +265,13 @@ class DistKVStore(KVStore):
             store, bucket = queue[0]
             self._world.wait(bucket.started)
             queue.popleft()
-            with self._world.whole("taking sums"), autograd.pause():
-                store._take(bucket)
+            try:
+                with self._world.whole("taking sums"), autograd.pause():
+                    store._take(bucket)
+            except Exception as error:  # the arrays of the others are lent until now, not longer
+                errors.append(error)
+        if errors:
+            raise errors[0]
 
     def _take(self, bucket):
         """Has the sums of a bucket become values, or update them, if they are not new values."""
