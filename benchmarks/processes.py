@@ -85,6 +85,7 @@ class Program:
         self._size = size
         output = tempfile.NamedTemporaryFile()  # noqa: SIM115  # the stack closes it
         self._output = stack.enter_context(output)
+        self._processes: list = []
         mpirun = Path(sys.executable).with_name("mpirun")
         self._launcher = subprocess.Popen(
             [
@@ -95,13 +96,13 @@ class Program:
             stdout=self._output,
             stderr=subprocess.DEVNULL,
         )
+        stack.callback(self._end)
         while len(self._lines("step")) < WARM_UP:
             if self._launcher.poll() is not None:
                 raise SystemExit(f"{name} with {size} processes ended, {self._launcher.returncode}")
             time.sleep(0.1)
         self._processes = [int(pid) for (pid,) in self._lines("process")]
         self.signal(signal.SIGSTOP)
-        stack.callback(self._end)
 
     def _lines(self, kind):
         rows = [line.split() for line in Path(self._output.name).read_text().splitlines()]
@@ -119,11 +120,15 @@ class Program:
         rows = [[float(number) for number in row] for row in self._lines("step")]
         for begin, end in turns:
             inside = [row for row in rows if begin < row[0] < row[0] + row[1] < end]
+            if not inside:
+                raise SystemExit(f"a step takes longer than a turn of {end - begin:.1f} s")
             took, spent = (sorted(row[i] for row in inside)[len(inside) // 4] for i in (1, 2))
             yield inside[0][3] * self._size / took, took, spent
 
     def _end(self):
         self.signal(signal.SIGKILL)
+        if not self._processes:
+            self._launcher.terminate()
         self._launcher.wait()
 
 

@@ -196,14 +196,21 @@ def _update_params_on_kvstore(param_arrays, grad_arrays, kvstore, param_names, i
     """Gives the gradients to the store, whose optimizer moves the parameters, and fetches these."""
     moved = [i for i, grads in enumerate(grad_arrays) if grads[0] is not None]
     # All are pushed before one is pulled: a store of several processes adds them up together.
-    if isinstance(kvstore, kvs.KVStore):
+    at_once = isinstance(kvstore, kvs.KVStore)  # one of the program's need not know lists of keys
+    if at_once:
         kvstore._lend([param_names[i] for i in moved], [grad_arrays[i] for i in moved])
     else:
         for index in moved:
             kvstore.push(param_names[index], grad_arrays[index], priority=-index)
-    for index in moved:
-        arrays = [x for x in param_arrays[index] if x.stype == "default" or not ignore_sparse]
-        if arrays:
+    wanted = {
+        i: [x for x in param_arrays[i] if x.stype == "default" or not ignore_sparse] for i in moved
+    }
+    wanted = {i: arrays for i, arrays in wanted.items() if arrays}
+    if at_once:
+        keys = [param_names[i] for i in wanted]
+        kvstore.pull(keys, list(wanted.values()), ignore_sparse=ignore_sparse)
+    else:
+        for index, arrays in wanted.items():
             kvstore.pull(param_names[index], arrays, priority=-index, ignore_sparse=ignore_sparse)
 
 

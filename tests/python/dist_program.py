@@ -1,5 +1,6 @@
 """What ``test_dist.py`` runs in several processes, with a case and a file for what they find."""
 
+import contextlib
 import json
 import os
 import signal
@@ -306,14 +307,36 @@ def training(store):
     return found
 
 
+class Plateau(mx.lr_scheduler.LRScheduler):
+    """What the program lowers when it sees fit."""
+
+    def __call__(self, num_update):
+        return self.base_lr
+
+
+def schedules_differ():
+    store, schedule = mx.kv.create("dist_sync"), Plateau(base_lr=0.5)
+    store.init("w", nd.ones(2))
+    store.set_optimizer(mx.optimizer.SGD(lr_scheduler=schedule))
+    store.push("w", nd.ones(2))
+    pulled(store, "w")
+    schedule.base_lr /= 1 + store.rank
+    return message(lambda: store.set_optimizer(store._updater.optimizer))
+
+
 def errors(store):
-    store.init("e", nd.zeros(2))
+    store.init(["e", "e2"], [nd.zeros(2), nd.zeros(2)])
+    bools = nd.ones(2, dtype="bool")
     return {
         "no such key": message(lambda: store.push("none", nd.zeros(2))),
-        "bool": message(lambda: store.init("b", nd.zeros(2, dtype="bool"))),
+        "bool": message(lambda: store.init(["a", "b"], [nd.zeros(2), bools])),
+        "no key then": message(lambda: store.push("a", nd.zeros(2))),
+        "bool pushed": message(lambda: store.push(["e", "e2"], [nd.ones(2), bools])),
+        "value then": str(pulled(store, "e").tolist()),
         "threshold": message(
             lambda: store.set_gradient_compression({"type": "2bit", "threshold": store.rank + 1})
         ),
+        "schedule": schedules_differ(),
         "optimizer": message(
             lambda: store.set_optimizer(mx.optimizer.SGD(learning_rate=0.1 + store.rank))
         ),
@@ -350,10 +373,16 @@ def ends(how, size):
             sys.exit(0)
         if how == "differs":
             store._barrier()
+        if how == "interrupted":
+            time.sleep(1)
         if how == "sparse":
             store.push("w", nd.ones(size).tostype("row_sparse"))
+    elif how == "interrupted":
+        signal.signal(signal.SIGALRM, signal.default_int_handler)
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
     store.push("w", nd.ones(size))
-    pulled(store, "w", (size,))
+    with contextlib.suppress(KeyboardInterrupt):
+        pulled(store, "w", (size,))
     time.sleep(0.2)
     pulled(store, "w", (size,))
 

@@ -136,6 +136,8 @@ OPTIMIZERS = {
     "nadam": {},
     "lamb": {},
     "longer": {},
+    "mixed": {},
+    "patched": {},
 }
 UPDATED = (10, 65, 20_001, 1, 9_000, 4097)  # elements
 
@@ -148,8 +150,9 @@ def updates(store, how, name, dtype):
     """
 
     def optimizer():
-        if name == "longer":
-            return Longer()
+        own = {"longer": Longer, "mixed": Mixed, "patched": Patched}
+        if name in own:
+            return own[name]()
         return mx.optimizer.create(name, multi_precision=dtype == "float16", **OPTIMIZERS[name])
 
     def arrays(step, rank):
@@ -191,6 +194,182 @@ def updates(store, how, name, dtype):
         "shares": shares,
         "bits": digest(outs[2].asnumpy()),
     }
+
+
+class Half:
+    """A base that has another update than the optimizer beside it."""
+
+    def update(self, index, weight, grad, state):
+        super().update(index, weight, grad / (1 + grad.abs().sum()), state)
+
+
+class Mixed(Half, mx.optimizer.Adam):
+    """It has no update in its own body."""
+
+
+class Patched(mx.optimizer.SGD):
+    """It gets another update once it is there."""
+
+
+def by_length(self, index, weight, grad, state):
+    for w, g in zip(weight, grad) if isinstance(index, (list, tuple)) else [(weight, grad)]:
+        w -= self.lr * g / g.norm()
+
+
+Patched.update_multi_precision = by_length
+
+
+def sgd_store(sizes, **options):
+    """A store with an optimizer, and ones of those sizes."""
+    store = mx.kv.create("dist_sync")
+    store.init(list(range(len(sizes))), [nd.ones(n) for n in sizes])
+    store.set_optimizer(mx.optimizer.SGD(momentum=0.5, **options))
+    return store
+
+
+def both_ways(how):
+    """Keys that are pushed several times before they are pulled, lent or not."""
+    store = sgd_store(UPDATED)
+    alone = mx.optimizer.get_updater(mx.optimizer.SGD(momentum=0.5))
+    keys = list(range(len(UPDATED)))
+    weights, outs = ([nd.ones(n) for n in UPDATED] for _ in range(2))
+    for step, lent in enumerate((False, True, True, False, True, False, False, True)):
+        everyone = [
+            [nd.array(values("float32", n, 5 * step + rank)[:n]) for n in UPDATED]
+            for rank in range(store.num_workers)
+        ]
+        (store._lend if lent else store.push)(keys, everyone[store.rank])
+        totals = [in_order(how, [one[key].asnumpy() for one in everyone]) for key in keys]
+        alone(keys, [nd.array(total) for total in totals], weights)
+    store.pull(keys, out=outs)
+    return [a.asnumpy().tobytes() == b.asnumpy().tobytes() for a, b in zip(outs, weights)]
+
+
+def left_behind():
+    """What two stores have under way, one of which goes: the other is not held up by it."""
+    first, second = sgd_store([LARGE]), sgd_store([LARGE])
+    for store in (first, second, first):
+        store._lend(0, nd.ones(LARGE))
+    found = [pull_ends(second, 0)]
+    first._lend(0, nd.ones(LARGE))
+    del first, store
+    gc.collect()
+    second._lend(0, nd.ones(LARGE))
+    return [*found, pull_ends(second, 0), len(second._world.queue)]
+
+
+class Counting(mx.lr_scheduler.LRScheduler):
+    def __call__(self, num_update):
+        return 1 / num_update
+
+
+def counts_differ(store):
+    """The rates of two keys, one of which was left out; on process 0 the sum of one comes late."""
+    sizes, world = [100, LARGE], store._world
+    mine = sgd_store(sizes, lr_scheduler=Counting())
+    shared.SMALL, wait = 1000, world.wait  # MPI adds up what is smaller
+
+    def late_wait(started):
+        machine = world.machine
+        while machine and any(total.may_update for total in machine._under_way):
+            machine.advance()
+        wait(started)
+
+    if world.rank == 0:
+        world.wait = late_wait
+    for keys in ([0, 1], [1], [0, 1]):
+        for key in keys:  # buckets of their own
+            mine._lend(key, nd.ones(sizes[key], dtype="float32"))
+            for kind in list(mine._filling):
+                mine._start(kind)
+        outs = [nd.zeros(sizes[key]) for key in keys]
+        mine.pull(keys, out=outs)
+    world.wait, shared.SMALL = wait, 0
+    return [digest(out.asnumpy()) for out in outs]
+
+
+class Ending(mx.lr_scheduler.LRScheduler):
+    """Raises once."""
+
+    def __call__(self, num_update):
+        if num_update == 2 and not self.base_lr:
+            self.base_lr = 1.0
+            raise LookupError("no rate")
+        return 0.5
+
+
+def error_in_an_update():
+    """All processes have it; the next step is one as before."""
+    store, found = sgd_store([LARGE], lr_scheduler=Ending(base_lr=0)), []
+    for _ in range(3):
+        store._lend(0, nd.ones(LARGE))
+        try:
+            found.append(pull_ends(store, 0))
+        except LookupError as error:
+            found.append(str(error))
+    return found
+
+
+def failing_updater():
+    """It fails for one key. What was lent of the others is read before that shows."""
+    store, found = mx.kv.create("dist_sync"), []
+    store.init([0, 1, 2], [nd.zeros(LARGE) for _ in range(3)])
+
+    def update(key, total, value):
+        if key == 0:
+            raise LookupError("no update")
+        value += total
+
+    def message(call):
+        try:
+            call()
+        except LookupError as error:
+            found.append(str(error))
+
+    store._set_updater(update)
+    grads = [nd.ones(LARGE) for _ in range(3)]
+    store._lend([0, 1, 2], grads)
+    message(lambda: store.pull([0, 1, 2], out=[nd.zeros(LARGE) for _ in range(3)]))
+    for grad in grads:
+        grad[:] = 99
+    found.append(pull_ends(store, 2))
+    store.push(0, grads[0])
+    message(lambda: store.init(3, nd.ones(LARGE) * store.rank))
+    store.init(3, nd.ones(LARGE) * (store.rank + 1))
+    return [*found, pull_ends(store, 3)]
+
+
+def no_elements():
+    """Parameters without elements, beside one that has some."""
+    shapes = [(0,), (3, 0), (LARGE,)]
+    store = mx.kv.create("dist_sync")
+    outs = [nd.ones(shape) for shape in shapes]
+    store.init([0, 1, 2], outs)
+    store.set_optimizer(mx.optimizer.Adam())
+    for keys in ([0, 1], [0, 1, 2], [1, 0]):
+        store._lend(keys, [nd.ones(shapes[key]) for key in keys])
+        store.pull(keys, out=[outs[key] for key in keys])
+    return [list(out.shape) for out in outs]
+
+
+def not_asked_for():
+    """Sums during backward that no step asks for: how many are kept at most."""
+    store = mx.kv.create("dist_sync")
+    store.sum_during_backward = True
+    net = mx.gluon.nn.Dense(10, in_units=1000)
+    net.initialize()
+    trainer = mx.gluon.Trainer(net.collect_params(), "sgd", kvstore=store)
+    trainer._prepare()
+    most = 0
+    for _ in range(30):
+        with mx.autograd.record():
+            loss = net(nd.ones((2, 1000)))
+        loss.backward()
+        store._world._comm.Barrier()
+        store._world.progress()
+        most = max(most, len(store._ahead._started))
+    trainer.step(1)
+    return most
 
 
 def late_reader(store):
@@ -328,6 +507,13 @@ def main(how, path):
         "late": late_reader(store),
         "crossed": crossed(store),
         "careless": careless(mx.kv.create("dist_sync")),
+        "both ways": both_ways(how),
+        "left behind": left_behind(),
+        "counts": counts_differ(store),
+        "error": error_in_an_update(),
+        "failing updater": failing_updater(),
+        "no elements": no_elements(),
+        "not asked for": not_asked_for(),
         "fork": survives_a_fork(store),
         "memory": [memory(updates=False), memory(updates=True)],
         "descriptors": len(descriptors()),

@@ -200,8 +200,12 @@ def test_errors(found):
     expected = {
         "no such key": "push: there is no key 'none'",
         "bool": "arrays of dtype bool are not added up",
+        "no key then": "push: there is no key 'a'",
+        "bool pushed": "arrays of dtype bool are not added up",
+        "value then": "[0.0, 0.0]",
         "threshold": "threshold 1.0', rank 1 has",
         "optimizer": "'lr': 0.1",
+        "schedule": "lr_scheduler': 0.25",
     }
     for one in found:
         for name, text in expected.items():
@@ -215,6 +219,7 @@ def test_errors(found):
         ("killed", "signal 9"),
         ("raises", "mxtape: rank 1 ended with ValueError; all 2 processes end"),
         ("leaves", "mxtape: rank 1 has ended, and rank 0 waits for it: push of 'w' ("),
+        ("interrupted", "KeyboardInterrupt on rank 0; its values may be others now"),
         ("differs", "the processes must make the same calls in the same order"),
         ("sparse", "the processes must make the same calls in the same order"),
     ],

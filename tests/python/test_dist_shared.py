@@ -66,6 +66,10 @@ def test_what_is_lent_is_not_copied_whole(way):
     assert [one["lent"] for one in found] == [[expected] * 2] * len(found)
 
 
+# By these, each process updates whole parameters.
+WHOLE = ("nadam", "lamb", "longer", "mixed", "patched")
+
+
 def test_updates(way):
     """Bits of values and states are those of one process, whoever updates which part."""
     how, found = way
@@ -76,9 +80,57 @@ def test_updates(way):
         assert [one["states"] for one in shown] == [True] * len(found), name
         assert len({one["bits"] for one in shown}) == 1, name
         optimizer, dtype = name.split()
-        whole = how == "none" or dtype == "float16" or optimizer in ("nadam", "lamb", "longer")
+        whole = how == "none" or dtype == "float16" or optimizer in WHOLE
         placed = [0] * 6 if whole else [6, 6, 0, 6, 6, 6]
         assert [one["shares"] for one in shown] == [placed] * len(found), name
+
+
+def test_keys_that_are_pushed_in_both_ways(way):
+    _, found = way
+    assert [one["both ways"] for one in found] == [[True] * len(program.UPDATED)] * len(found)
+
+
+def test_what_stores_leave_behind(way):
+    _, found = way
+    value = 1 - 0.01 * len(found)
+    two = value - 0.015 * len(found)
+    for one in found:
+        first, second, left = one["left behind"]
+        assert first == pytest.approx([value, value, 0])
+        assert second == pytest.approx([two, two, 0])
+        assert left == 0
+
+
+def test_counts_that_differ(way):
+    """The rate does not depend on which sum comes first."""
+    _, found = way
+    assert len({tuple(one["counts"]) for one in found}) == 1
+
+
+def test_an_error_in_an_update(way):
+    """Nothing has been updated where it is raised, as in one process."""
+    _, found = way
+    n = len(found)
+    first, last = 1 - 0.5 * n, 1 - 0.5 * n - 0.75 * n
+    expected = [[first, first, 0], "no rate", [last, last, 0]]
+    assert [one["error"] for one in found] == [expected] * n
+
+
+def test_an_updater_that_fails(way):
+    _, found = way
+    n = len(found)
+    expected = ["no update", [n, n, 0], "no update", [1, 1, 0]]
+    assert [one["failing updater"] for one in found] == [expected] * n
+
+
+def test_parameters_without_elements(way):
+    _, found = way
+    assert [one["no elements"] for one in found] == [[[0], [3, 0], [program.LARGE]]] * len(found)
+
+
+def test_sums_that_no_step_asks_for_are_not_kept(way):
+    _, found = way
+    assert all(one["not asked for"] <= 4 for one in found)
 
 
 def test_a_late_reader(way):

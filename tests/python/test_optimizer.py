@@ -199,6 +199,26 @@ def test_subclass_of_sgd_with_its_own_update():
     assert [w.asscalar() for w in weights] == [0.5] * 3
 
 
+@pytest.mark.parametrize("base", [opt.SGD, opt.Adam])
+def test_subclass_with_the_update_of_another_base(base):
+    """It is given one parameter at a time too, and by processes the whole of it."""
+    seen = []
+
+    class Seeing:
+        def update(self, index, weight, grad, state):
+            seen.append(index)
+            super().update(index, weight, grad, state)
+
+    class Mine(Seeing, base):
+        pass
+
+    updater = opt.get_updater(Mine())
+    updater([0, 1, 2], *([nd.ones((1,)) for _ in range(3)] for _ in range(2)))
+    assert seen == [0, 1, 2]
+    assert base._by_element
+    assert not Mine._by_element
+
+
 @pytest.mark.parametrize("base", [opt.SGD, opt.LARS, opt.LAMB, opt.NAG, opt.Adam, opt.Signum])
 def test_subclass_with_its_own_rate(base):
     """``_get_lr`` and ``_get_wd`` count for every optimizer, and may call those of the base."""

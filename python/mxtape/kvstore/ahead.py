@@ -50,21 +50,34 @@ class Ahead:
             bucket = self._filling[kind] = Sums(self._pool, kind, grad.size)
         bucket.add(key, grad)
         before: Any = self._where.get(key)
+        self._where[key] = bucket
         if before is not None:
             before.drop(key)
-        self._where[key] = bucket
         address, version = _core.state_of_memory(variable().grad)
         # Backward writes into the buffer once, or has the gradient become the buffer.
         self._states[key] = ((address, version + 1), _core.state_of_memory(grad))
         if bucket.full():
             self._start(kind)
         self._world.progress()
+        self._forget()
 
     def _start(self, kind):
         bucket = self._filling.pop(kind)
         keys = " ".join(f"{key!r} {shape}" for key, _, shape in bucket.items)
         bucket.start(self._world, "sum during backward of " + keys)
         self._started.append(bucket)
+
+    def has_any(self):
+        """Whether sums have been begun that nobody has asked for."""
+        return bool(self._where)
+
+    def _forget(self):
+        """Gives back the memory of sums that are there, and that newer ones have replaced."""
+        for bucket in tuple(self._started):
+            if not bucket.items and bucket.started.is_done():
+                self._started.remove(bucket)
+                self._world.wait(bucket.started)
+                bucket.release()
 
     def take(self, by_key):
         """The :class:`Taken` of keys whose gradients are pushed, each as a list of one array.

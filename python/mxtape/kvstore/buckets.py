@@ -66,7 +66,12 @@ class Memory:
     def part(self, start, shape):
         """The NDArray of a shape that begins at an element."""
         size = int(np.prod(shape, dtype=np.int64))
-        return self._all[start : start + size].reshape(shape)
+        return shaped(self._all[start : start + size], shape)
+
+
+def shaped(flat, shape):
+    """The same elements in a shape. To `reshape`, an axis of length 0 means something else."""
+    return flat.reshape(shape) if flat.size else nd.zeros(shape, dtype=flat.dtype)
 
 
 class Sums:
@@ -141,6 +146,11 @@ class Sums:
         """Has parts of the sums replaced when they are there: the program waits for them."""
         self._total.may_update = True
 
+    def raise_error(self):
+        """Raises what has been raised by :attr:`update`, if something has."""
+        if self._total.error is not None:
+            raise self._total.error
+
     def drop(self, key):
         """Leaves an array out of :meth:`sums`."""
         self.items = [item for item in self.items if item[0] != key]
@@ -192,7 +202,7 @@ class Codes(Sums):
         values = nd.array(found, dtype="float32") * self._compression.threshold
         for key, start, shape in self.items:
             size = int(np.prod(shape, dtype=np.int64))
-            yield key, values[start : start + size].reshape(shape)
+            yield key, shaped(values[start : start + size], shape)
 
 
 def pack(codes):

@@ -2,12 +2,13 @@
 
 import collections
 import functools
+import itertools
 import weakref
 from typing import Any
 
 import numpy as np
 
-from .. import autograd
+from .. import autograd, lr_scheduler
 from .. import ndarray as nd
 from .. import optimizer as opt
 from .._loader import core as _core
@@ -63,7 +64,6 @@ class DistKVStore(KVStore):
         self._world = mpi.world()
         self._pool = Pool(self._world)
         self._filling: dict = {}  # the bucket of each kind that is not under way
-        self._under_way: collections.deque = collections.deque()
         self._pending: collections.Counter = collections.Counter()  # sums to come, by key
         self._ahead = Ahead(self._world, self._pool)
         self._lent = False  # whether what is pushed now need not be copied
@@ -96,9 +96,12 @@ class DistKVStore(KVStore):
         value : NDArray, or list of these
             On the other processes, what says shape, dtype and context.
         """
+        for arrays in _by_key(key, value).values():
+            for array in arrays:
+                sum_dtype(array)  # refuses some, before there is a value
+        self._settle()
         before = set(self._values)
         super().init(key, value)
-        self._settle()
         copies = []
         for one in self._values:
             if one in before:
@@ -150,7 +153,15 @@ class DistKVStore(KVStore):
         finally:
             self._lent = False
 
+    def _check_pushed(self, by_key):
+        super()._check_pushed(by_key)
+        for arrays in by_key.values():
+            for array in arrays:
+                sum_dtype(array)  # refuses some
+
     def _push(self, by_key):
+        if self._ahead.has_any():
+            self._take_until(len(self._world.queue))  # their updates come before those of `done`
         alone = {
             one: arrays
             for one, arrays in by_key.items()
@@ -191,13 +202,13 @@ class DistKVStore(KVStore):
 
     def _start(self, kind):
         bucket = self._filling.pop(kind)
+        bucket.update = self._update_of_parts(bucket)
         what = "push of " + " ".join(f"{key!r} {shape}" for key, _, shape in bucket.items)
         # Each process updates its own values: with another rate, they would drift apart.
         if isinstance(self._updater, opt.Updater):
             what += f", {_described(self._updater.optimizer)}"
-        bucket.update = self._update_of_parts(bucket)
         bucket.start(self._world, what)
-        self._under_way.append(bucket)
+        self._world.queue.append((self, bucket))
 
     def _update_of_parts(self, bucket):
         """What updates this process's parts of a bucket; None where each process updates all."""
@@ -205,16 +216,18 @@ class DistKVStore(KVStore):
         values = [self._values[key] for key in keys]
         if (
             by_element(self._updater)
-            and isinstance(bucket, Sums)
+            and type(bucket) is Sums
             and bucket.is_lent
             and self._world.shares(bucket.used * bucket.dtype.itemsize)
             and all(v.stype == "default" and v.dtype == bucket.dtype for v in values)
         ):
             if self._states is None:
                 self._states = SharedStates(self._world, self._updater)
+            self._take_until(self._last_of(self._states.missing(keys)))
             if self._states.place(keys, values):
                 return functools.partial(self._states.update, keys, values)
         if self._states is not None:
+            self._take_until(self._last_of(self._states.placed(keys)))
             self._states.take_out(keys)
         return None
 
@@ -223,16 +236,42 @@ class DistKVStore(KVStore):
         wanted = self._pending.keys() if keys is None else keys
         if not any(self._pending[key] for key in wanted):
             return
-        for kind in list(self._filling):
-            self._start(kind)
-        for bucket in self._under_way:
-            if bucket.update is not None:
+        self._world.check()  # what is to come may be lost
+        while self._filling:
+            self._start(next(iter(self._filling)))
+        self._take_until(self._last_of(wanted))
+
+    def _last_of(self, keys):
+        """How many of the buckets under way there are up to the last one with any of these keys."""
+        queue = self._world.queue
+        for i in range(len(queue), 0, -1):
+            store, bucket = queue[i - 1]
+            if store is self and not bucket.keys.isdisjoint(keys):
+                return i
+        return 0
+
+    def _take_until(self, count):
+        """Takes so many of the buckets under way, which may be those of other stores.
+
+        All processes update in the order in which buckets were started: where counts of updates
+        differ, a schedule gives each the rate that it gives on the others.
+        """
+        queue, errors = self._world.queue, []
+        for left in range(count, 0, -1):
+            for _, bucket in itertools.islice(queue, left):
+                if bucket.update is None:
+                    break
                 bucket.let_update()
-        while self._under_way and (keys is None or any(self._pending[key] for key in keys)):
-            bucket = self._under_way.popleft()
+            store, bucket = queue[0]
             self._world.wait(bucket.started)
-            with autograd.pause():
-                self._take(bucket)
+            queue.popleft()
+            try:
+                with self._world.whole("taking sums"), autograd.pause():
+                    store._take(bucket)
+            except Exception as error:  # the arrays of the others are lent until now, not longer
+                errors.append(error)
+        if errors:
+            raise errors[0]
 
     def _take(self, bucket):
         """Has the sums of a bucket become values, or update them, if they are not new values."""
@@ -243,6 +282,7 @@ class DistKVStore(KVStore):
             if bucket.update is not None:
                 for key, new in rows:
                     self._states.copy_others(new, self._values[key])
+                bucket.raise_error()
             else:
                 self._take_sums(rows)
         finally:
@@ -355,11 +395,15 @@ def _only_reads(updater):
 
 def _described(optimizer):
     """The class and the numbers of an optimizer as a text."""
-    numbers = {
+    numbers: dict = {
         name: value
         for name, value in sorted(vars(optimizer).items())
         if isinstance(value, (bool, int, float, str))
     }
+    # Those of mxtape follow from the counts of updates; one of the program's may see more.
+    schedule = optimizer.lr_scheduler
+    if schedule is not None and type(schedule).__module__ != lr_scheduler.__name__:
+        numbers["base_lr of lr_scheduler"] = getattr(schedule, "base_lr", None)
     return f"optimizer {type(optimizer).__name__} {numbers}"
 
 

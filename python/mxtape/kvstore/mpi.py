@@ -4,6 +4,8 @@ A process that ends, by an error or early, ends the others: none waits for it fo
 """
 
 import atexit
+import collections
+import contextlib
 import hashlib
 import os
 import sys
@@ -94,6 +96,10 @@ class Started:
         """Whether it is known already that all processes make this call."""
         return self.requests[0].Test() and self.check[0] == -self.check[1]
 
+    def is_done(self):
+        """Whether :meth:`World.wait` would not wait."""
+        return all(request.Test() for request in self.requests)
+
 
 class World:
     """All processes, in one order of calls: each process makes the same calls.
@@ -117,6 +123,8 @@ class World:
         self.size = self._comm.Get_size()
         self._calls = 0
         self._under_way: list = []
+        #: Pairs of a store and a bucket whose sum it has started, but not taken: of all stores.
+        self.queue: collections.deque = collections.deque()
         self._broken: Any = None  # why nothing can be called any more
         self.machine = shared.connect(mpi, self._comm)
         self._pid = os.getpid()
@@ -205,8 +213,7 @@ class World:
         self.wait(self._start(what))
 
     def _start(self, what, post=None):
-        if self._broken:
-            raise MXNetError(self._broken)
+        self.check()
         digest = hashlib.blake2b(what.encode(), digest_size=7).digest()
         number = int.from_bytes(digest, "little")
         check = np.array([number, -number], np.int64)
@@ -228,32 +235,48 @@ class World:
         MXNetError
             The processes made different calls, or MPI has failed.
         """
-        self._under_way.remove(started)
-        try:
+        self.check()
+        with self.whole(started.what):
             self._poll(started.requests[0], started)
             if started.check[0] != -started.check[1]:
                 message = self._disagreement(started)
                 if len(started.requests) > 1:
                     self._broken = message
+                else:
+                    self._under_way.remove(started)
                 raise MXNetError(message)
             for request in started.requests[1:]:
                 self._poll(request, started)
-        except self._mpi.Exception as error:
-            self._fail(started, error)
+        # Not before: until then MPI writes to its arrays.
+        self._under_way.remove(started)
+
+    def check(self):
+        """Raises if nothing can be called any more."""
+        if self._broken:
+            raise MXNetError(self._broken)
 
     def progress(self):
         """Lets all that is under way go on: MPI does when it is called."""
         for started in self._under_way:
-            try:
+            with self.whole(started.what):
                 for request in started.requests:
                     request.Test()
-            except self._mpi.Exception as error:
-                self._fail(started, error)
 
-    def _fail(self, started, error):
-        text = error.Get_error_string()
-        self._broken = f"{started.what}: MPI failed on rank {self.rank}: {text}"
-        raise MXNetError(self._broken) from error
+    @contextlib.contextmanager
+    def whole(self, what):
+        """What is done here is done whole, or no call can be made after it."""
+        try:
+            yield
+        except self._mpi.Exception as error:
+            text = error.Get_error_string()
+            self._broken = f"{what}: MPI failed on rank {self.rank}: {text}"
+            raise MXNetError(self._broken) from error
+        except Exception:
+            raise
+        except BaseException as error:  # Ctrl-C, say: a sum or an update may be half done
+            name = type(error).__name__
+            self._broken = f"{what}: {name} on rank {self.rank}; its values may be others now"
+            raise
 
     def _poll(self, request, started):
         begin = time.monotonic()
@@ -313,6 +336,9 @@ class World:
         if os.getpid() != self._pid or self._mpi.Is_finalized():
             return
         try:
+            for _, bucket in self.queue:
+                if bucket.update is not None:
+                    bucket.let_update()  # nobody has asked for it: others may have
             while self._under_way and not self._broken:
                 self.wait(self._under_way[0])
         except MXNetError as error:

@@ -220,6 +220,7 @@ class SharedSum:
         self._mine = mine
         self._update = update
         self.may_update = update is None  # not before the program asks for the result
+        self.error = None  # what `update` has raised
         self.memory, self.size, self.is_agreed = memory, size, is_agreed
         self.places = np.empty(machine.size, np.int64)  # of the blocks of all
         self.step = 0  # how many have begun
@@ -252,7 +253,10 @@ class SharedSum:
         """Updates this process's parts of the sum."""
         if self.has_update():
             result = self.arrays(0)[1]
-            self._update([result[begin:end] for begin, end, _ in self._mine])
+            try:
+                self._update([result[begin:end] for begin, end, _ in self._mine])
+            except Exception as error:  # for the program, when it is its turn; others go on
+                self.error = error
 
     def memory_of_result(self):
         """Where the result lies when it is done: for all, with the first process."""
@@ -333,10 +337,10 @@ class Machine:
         return Block(at, size, self.readers(self.rank, at))
 
     def give(self, block):
-        """Frees the memory of a block, when it is read."""
+        """Has the memory of a block freed by :meth:`reap`, when it is read."""
+        # No more than this: the collector of garbage may call it anywhere, as within reap().
         if not self.is_forked():
             self._given.append(block)
-            self.reap()
 
     def is_forked(self):
         """Whether this is a fork of the process, which has the same memory and gives none back."""

@@ -18,7 +18,10 @@ def by_element(updater):
     if type(updater) is not opt.Updater:
         return False
     optimizer = updater.optimizer
-    return optimizer._by_element and UPDATES.isdisjoint(vars(optimizer))
+    # A program may have put an update of its own into one of our classes.
+    updates = [getattr(type(optimizer), name, opt.Optimizer) for name in UPDATES]
+    ours = all(update.__module__.startswith(opt.__name__) for update in updates)
+    return optimizer._by_element and ours and UPDATES.isdisjoint(vars(optimizer))
 
 
 class SharedStates:
@@ -36,6 +39,19 @@ class SharedStates:
         self._of_parts = opt.get_updater(updater.optimizer)
         self._placed: dict = {}  # by key: the whole state, and its memory
 
+    def missing(self, keys):
+        """Those of the keys whose states do not lie in shared memory."""
+        states = self._updater.states
+        return {
+            key
+            for key in keys
+            if key not in self._placed or states.get(key) is not self._placed[key][0]
+        }
+
+    def placed(self, keys):
+        """Those of the keys whose states were put into shared memory."""
+        return self._placed.keys() & set(keys)
+
     def place(self, keys, values):
         """Has the states of keys lie in shared memory. All processes do it at the same time.
 
@@ -45,11 +61,8 @@ class SharedStates:
             False, and nothing is done, if a state is not of its value's shape.
         """
         states = self._updater.states
-        missing = [
-            (key, value)
-            for key, value in zip(keys, values)
-            if key not in self._placed or states.get(key) is not self._placed[key][0]
-        ]
+        absent = self.missing(keys)
+        missing = [(key, value) for key, value in zip(keys, values) if key in absent]
         if not missing:
             return True
         for key, value in missing:
@@ -64,7 +77,10 @@ class SharedStates:
 
         def place(array):
             nonlocal used
-            placed = block.array(used, array.size, np.dtype(array.dtype)).reshape(array.shape)
+            if not array.size:
+                return array
+            flat = block.array(used, array.size, np.dtype(array.dtype))
+            placed = flat.reshape(array.shape)
             used += _room(array)
             self.part(array).copyto(self.part(placed))
             return placed
@@ -95,9 +111,11 @@ class SharedStates:
             self._of_parts._set_optimizer(self._updater.optimizer)
         with autograd.pause():
             mine = [self.part(value) for value in values]
-            self._of_parts(keys, parts, mine)
-            for new, part in zip(mine, parts):
-                new.copyto(part)
+            try:
+                self._of_parts(keys, parts, mine)
+            finally:  # after an error, all have what has been updated until then
+                for new, part in zip(mine, parts):
+                    new.copyto(part)
 
     def copy_others(self, new, value):
         """Copies to a value what other processes have updated of it."""

@@ -111,10 +111,12 @@ class Optimizer:
     _by_element = False
 
     def __init_subclass__(cls, **kwargs):
-        """A subclass with an update of its own is given what MXNet would give it."""
+        """A subclass with another update is given what MXNet would give it."""
         super().__init_subclass__(**kwargs)
-        if not UPDATES.isdisjoint(vars(cls)):
-            for name in {"_batch", "_by_element"} - vars(cls).keys():
+        for name in {"_batch", "_by_element"} - vars(cls).keys():
+            known = next(base for base in cls.__mro__ if name in vars(base))
+            # The update may also be that of another base.
+            if any(getattr(cls, one, None) is not getattr(known, one, None) for one in UPDATES):
                 setattr(cls, name, getattr(Optimizer, name))
 
     def __init__(
