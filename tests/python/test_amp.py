@@ -256,6 +256,18 @@ def test_a_converted_block_computes_in_low_precision(dtype, cast):
     assert list(made.collect_params()) == list(net.collect_params())
 
 
+def test_which_variables_are_parameters():
+    """Without data_names those that say their dtype, as MXNet has it."""
+    dense = gluon.nn.Dense(2, in_units=2, prefix="dense_")
+    plain = mx.sym.FullyConnected(mx.sym.var("data"), num_hidden=2, name="dense")
+    for net, low in ((dense(mx.sym.var("data")), "2"), (plain, None)):
+        converted = amp.convert_symbol(net, cast_optional_params=True)
+        said = converted.attr_dict()
+        for name in ("dense_weight", "dense_bias"):
+            assert said[name].get("__dtype__") == low
+        assert "__dtype__" not in said.get("data", {})
+
+
 def test_a_converted_bucketing_module():
     def sym_gen(length):
         x = mx.sym.Embedding(mx.sym.Variable("data"), input_dim=9, output_dim=4, name="embed")

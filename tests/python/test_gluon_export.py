@@ -186,3 +186,32 @@ def test_nothing_to_export():
     net = gluon.nn.Dense(2)
     with pytest.raises(RuntimeError, match="hybridize"):
         net.export("never")
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_parameters_of_a_symbol_block_are_saved_and_read(layers, tmp_path):
+    """Its names in the file are without what all of them begin with: MXNet does not read them."""
+    net = data = mx.sym.Variable("data")
+    for i in range(layers):
+        net = mx.sym.FullyConnected(net, num_hidden=2, name=f"net_fc{i}")
+    file = str(tmp_path / "saved.params")
+    outputs = []
+    for init in (mx.init.One(), mx.init.Zero()):
+        block = gluon.SymbolBlock(net, data)
+        block.initialize(init)
+        block(nd.ones((1, 2)))
+        if not outputs:
+            block.save_parameters(file)
+        else:
+            block.load_parameters(file)
+        outputs.append(block(nd.ones((1, 2))).asnumpy().tolist())
+    assert outputs[0] == outputs[1] != [[0, 0]]
+
+
+def test_a_symbol_block_called_with_other_arguments():
+    a, b = mx.sym.Variable("a"), mx.sym.Variable("b")
+    block = gluon.SymbolBlock(a + b, [a, b])
+    for given in ([nd.ones(2)], [nd.ones(2)] * 3, [nd.ones(2), [nd.ones(2)]]):
+        with pytest.raises(ValueError, match="the arguments a, b are needed"):
+            block(*given)
+    assert block(nd.ones(2), nd.ones(2)).asnumpy().tolist() == [2, 2]

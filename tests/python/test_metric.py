@@ -146,6 +146,16 @@ def test_labels_that_are_no_class_are_not_among_the_highest():
     assert metric.get()[1] == 2 / 5
 
 
+def test_correlation_of_sequences_of_classes():
+    label, pred = np.array([[0, 1, 1], [2, 2, 2]]), np.zeros((2, 3, 3))
+    for place, predicted in zip(np.ndindex(2, 3), [0, 1, 1, 2, 0, 1]):
+        pred[place[0], predicted, place[1]] = 1
+    whole, flat = M.PCC(), M.PCC()
+    whole.update([label], [pred])
+    flat.update([label.reshape(-1)], [pred.transpose(0, 2, 1).reshape(-1, 3)])
+    assert whole.get() == flat.get()
+
+
 def test_perplexity_of_sequences():
     rng = np.random.RandomState(0)
     p, y = rng.rand(2, 5, 4).astype("float32"), rng.randint(0, 4, (2, 5)).astype("float32")

@@ -377,6 +377,15 @@ def test_states_only_begin_to_count_where_the_optimizer_says():
     assert_same(weight, reference.asnumpy(), rtol=0, atol=0)
 
 
+def test_a_schedule_is_any_function():
+    optimizer = opt.SGD(lr_scheduler=lambda updates: 0.5 / updates)
+    updater, weight = opt.get_updater(optimizer), nd.array([0.0])
+    for _ in range(2):
+        updater(0, nd.array([1.0]), weight)
+    assert weight.asscalar() == -0.75
+    assert optimizer.learning_rate == 0.25
+
+
 def test_rate_given_beside_a_schedule():
     schedule = mx.lr_scheduler.FactorScheduler(4, base_lr=1.0)
     with pytest.warns(UserWarning, match="learning_rate=0.5 replaces"):

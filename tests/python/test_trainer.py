@@ -133,6 +133,40 @@ def test_parameters_on_more_contexts_than_before():
         trainer.step(1)
 
 
+def test_parameters_on_fewer_contexts_than_before():
+    params = parameters(2)
+    trainer = gluon.Trainer(params, "sgd", {"learning_rate": 0.5}, update_on_kvstore=False)
+    for p in params:
+        p.reset_ctx([mx.cpu(1)])
+    backward(params)
+    trainer.step(1)
+    assert values(params) == [[0, 0], [0, 0]]
+
+
+@pytest.mark.parametrize("contexts", [1, 2])
+def test_a_parameter_that_is_there_twice_moves_once(contexts):
+    params = parameters(contexts)
+    trainer = gluon.Trainer([*params, params[0]], "sgd", {"learning_rate": 0.125})
+    backward(params)
+    trainer.step(1)
+    moved = 1 - 0.125 * 2 * contexts
+    assert values(params) == [[moved] * 2] * contexts + [[2 * moved] * 2] * contexts
+
+
+@pytest.mark.parametrize(("first", "then"), [("float32", "float16"), ("float64", "float32")])
+def test_a_store_goes_on_after_a_cast(first, then):
+    """Its values keep their dtype, and so do the optimizer's states."""
+    params = parameters(2, count=1)
+    params[0].cast(first)
+    trainer = gluon.Trainer(params, "sgd", {"learning_rate": 0.125, "momentum": 0.5})
+    for dtype in (first, then):
+        params[0].cast(dtype)
+        backward(params)
+        trainer.step(1)
+    assert values(params) == [[0, 0], [0, 0]]
+    assert params[0].data(mx.cpu(1)).dtype == np.dtype(then)
+
+
 def test_a_store_of_the_programs_own():
     log = []
 

@@ -391,18 +391,25 @@ class Block:
         if not loaded and not params:
             return
         if not any("." in key for key in loaded):
-            # Whole names, or those of a block without blocks inside.
-            self.collect_params().load_dict(
-                loaded,
-                ctx,
-                allow_missing,
-                ignore_extra,
-                "" if set(loaded) & set(self.collect_params()) else self.prefix,
-                filename,
-                cast_dtype,
-                dtype_source,
-            )
-            return
+            # Whole names, or those of a block without blocks inside. save_parameters() of a
+            # SymbolBlock leaves out what all its names begin with, which need not be its prefix.
+            whole = self.collect_params()
+            restored = "" if whole.keys() & loaded.keys() else self.prefix
+            if (
+                whole.keys() & {restored + key for key in loaded}
+                or not params.keys() & loaded.keys()
+            ):
+                whole.load_dict(
+                    loaded,
+                    ctx,
+                    allow_missing,
+                    ignore_extra,
+                    restored,
+                    filename,
+                    cast_dtype,
+                    dtype_source,
+                )
+                return
         keys_of = defaultdict(list)
         for key, param in params.items():
             keys_of[param].append(key)

@@ -137,6 +137,14 @@ class SymbolBlock(HybridBlock):
         for param in self._params.values():
             param.reset_ctx(ctx)
 
+    def _compose(self, *args):
+        # The base asks for a graph only for other arguments than the graph's.
+        names = [variable.name for variable in self._cached_graph[0]]
+        raise ValueError(
+            f"{self.name}: the arguments {', '.join(names)} are needed, nested as "
+            f"{self._in_format}; got others"
+        )
+
     def hybrid_forward(self, F, x, *args, **kwargs):
         raise MXNetError("a SymbolBlock has a graph, and no hybrid_forward")
 

@@ -25,7 +25,8 @@ class Trainer:
     Parameters
     ----------
     params : ParameterDict, dict of str to Parameter, or list or tuple of Parameter
-        Those of a dict are sorted by their names. All are on the same contexts.
+        Those of a dict are sorted by their names. All are on the same contexts. A parameter that
+        is there twice counts once.
     optimizer : str or Optimizer
         A name, as of :func:`mxtape.optimizer.create`, or an optimizer.
     optimizer_params : dict, optional
@@ -408,7 +409,7 @@ class Trainer:
             if param.grad_req == "null":
                 continue
             datas = param.list_data()
-            if len(datas) != len(rows):
+            if len(datas) > len(rows):
                 raise RuntimeError(
                     f"Trainer: parameter {param.name} is on {len(datas)} contexts now, and was on "
                     f"{len(rows)} when the Trainer was made: make a new one"
@@ -525,4 +526,4 @@ def _listed(params):
             )
     if not params:
         raise ValueError("Trainer: there are no parameters to train")
-    return list(params)
+    return list(dict.fromkeys(params))  # layers that share one may each have given it

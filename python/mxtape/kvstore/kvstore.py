@@ -283,8 +283,15 @@ class KVStore(KVStoreBase):
                 self._values[one] = total.copy() if total is arrays[0] else total
 
     def _local_sum(self, key, arrays):
-        """The sum of arrays of this process, on the context of the key's value."""
-        arrays = [array.as_in_context(self._values[key].ctx) for array in arrays]
+        """The sum of arrays of this process, on the context of the key's value.
+
+        An updater gets it in the dtype of the value, which may have been cast elsewhere since.
+        """
+        value = self._values[key]
+        arrays = [array.as_in_context(value.ctx) for array in arrays]
+        kinds = {array.dtype for array in arrays}
+        if len(kinds) > 1 or (self._updater is not None and value.dtype not in kinds):
+            arrays = [array.astype(value.dtype, copy=False) for array in arrays]
         return arrays[0] if len(arrays) == 1 else add_n(*arrays)
 
     def pull(self, key, out=None, priority=0, ignore_sparse=True):

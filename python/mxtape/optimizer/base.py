@@ -63,7 +63,7 @@ class Optimizer:
     learning_rate : float, optional
         By default the schedule's `base_lr`, or 0.01 without a schedule. Given with a schedule, it
         replaces the `base_lr`.
-    lr_scheduler : LRScheduler, optional
+    lr_scheduler : LRScheduler, or a function of an int, optional
         Gives the learning rate for a number of updates.
     sym : Symbol, optional
         Its variables' attributes ``__lr_mult__`` and ``__wd_mult__`` are used, by name.
@@ -167,7 +167,7 @@ class Optimizer:
         if schedule is None:
             return 0.01 if learning_rate is None else learning_rate
         if learning_rate is None:
-            return schedule.base_lr
+            return getattr(schedule, "base_lr", None)  # a schedule may be any function
         if schedule.base_lr != learning_rate:
             warnings.warn(
                 f"learning_rate={learning_rate} replaces the base_lr of lr_scheduler, which is "

@@ -238,7 +238,8 @@ def convert_symbol(
     excluded_sym_names : list of str, optional
         Names of nodes that compute in float32.
     data_names : list of str, optional
-        Variables that are data; if it is given, all others are parameters.
+        Variables that are data, and not parameters. By default those are parameters that say their
+        dtype, as those of Gluon's layers do.
     cast_optional_params : bool, default False
         Have parameters that only operators in low precision read in it themselves.
 
@@ -267,8 +268,13 @@ def convert_symbol(
             f"convert_symbol: the symbol has no nodes {sorted(unknown)}, of excluded_sym_names",
             stacklevel=2,
         )
-    parameters: set = set()
-    if data_names is not None:
+    if data_names is None:
+        parameters = {
+            node["name"]
+            for node in graph["nodes"]
+            if node["op"] == "null" and "__dtype__" in _attributes(node)
+        }
+    else:
         parameters = set(sym.list_inputs()) - set(data_names)
         for node in graph["nodes"]:
             if node["op"] == "null" and node["name"] in parameters:
