@@ -241,6 +241,15 @@ def test_variational_dropout_drops_the_same_in_all_steps(drop_states):
     assert (again.asnumpy() != steps).any()
 
 
+@pytest.mark.parametrize("drops", [(0, 0, 0), (0.5, 0, 0), (0, 0, 0.5)])
+def test_variational_dropout_of_whole_sequences_merges_by_default(drops):
+    cell = contrib.VariationalDropoutCell(rnn.RNNCell(4, prefix="rnn_"), *drops)
+    cell.initialize()
+    for inputs in (nd.ones((2, 3, 5)), [nd.ones((2, 5))] * 3):
+        assert cell.unroll(3, inputs)[0].shape == (2, 3, 4)
+        assert len(cell.unroll(3, inputs, merge_outputs=False)[0]) == 3
+
+
 def test_zoneout_keeps_the_last_output_and_state():
     count = rnn.RNNCell(200, activation=lambda x, **kwargs: mx.nd.ones_like(x), input_size=2)
     cell = rnn.ZoneoutCell(count, zoneout_outputs=0.25, zoneout_states=0.25)
