@@ -105,6 +105,11 @@ ERRORS = [
     (lambda: loss.CTCLoss("NCT"), AssertionError, "CTCLoss: layout 'NCT'"),
     (lambda: loss.LogisticLoss(label_format=1), ValueError, "LogisticLoss: label_format .* 1"),
     (lambda: loss.L1Loss("a")(nd.ones(2), nd.ones(2)), AssertionError, "number; got 'a'"),
+    (
+        lambda: loss.SoftmaxCELoss()(nd.ones((2, 3)), 1),
+        AssertionError,
+        "pick: argument index .*int",
+    ),
     (lambda: loss.SDMLLoss()(nd.ones((2, 3)), nd.ones((2, 2))), AssertionError, "SDMLLoss: x1"),
 ]
 
@@ -341,3 +346,10 @@ def test_losses_of_wide_scores_are_finite():
         y.backward()
         assert np.isfinite(y.asnumpy()).all()
         assert np.isfinite(scores.grad.asnumpy()).all()
+
+
+def test_both_batch_normalizations_have_the_base_that_programs_ask_for():
+    base = nn.basic_layers._BatchNorm
+    assert isinstance(nn.BatchNorm(), base)
+    assert isinstance(nn.BatchNormReLU(), base)
+    assert not isinstance(nn.LayerNorm(), base)

@@ -217,6 +217,16 @@ def test_files_of_layers_have_the_names_of_cells(tmp_path):
     close(other(nd.ones((3, 1, 2))), net(nd.ones((3, 1, 2))))
 
 
+def test_rates_of_zoneout_can_be_changed():
+    cell = rnn.ZoneoutCell(rnn.RNNCell(50, activation=lambda x, **kwargs: x + 1, input_size=2))
+    cell.initialize()
+    cell.zoneout_outputs = cell.zoneout_states = 0.5
+    with autograd.record():
+        output, states = cell(nd.ones((1, 2)), [nd.zeros((1, 50))])
+    for values in (output, states[0]):
+        assert 0 < (values.asnumpy() == 0).mean() < 1
+
+
 def test_a_state_at_length_0_is_the_first_one():
     cell = rnn.RNNCell(3, input_size=2)
     cell.initialize()
@@ -239,6 +249,15 @@ def test_variational_dropout_drops_the_same_in_all_steps(drop_states):
     with autograd.record():
         again, _ = cell.unroll(3, nd.ones((2, 3, 40)), merge_outputs=True)
     assert (again.asnumpy() != steps).any()
+
+
+@pytest.mark.parametrize("drops", [(0, 0, 0), (0.5, 0, 0), (0, 0, 0.5)])
+def test_variational_dropout_of_whole_sequences_merges_by_default(drops):
+    cell = contrib.VariationalDropoutCell(rnn.RNNCell(4, prefix="rnn_"), *drops)
+    cell.initialize()
+    for inputs in (nd.ones((2, 3, 5)), [nd.ones((2, 5))] * 3):
+        assert cell.unroll(3, inputs)[0].shape == (2, 3, 4)
+        assert len(cell.unroll(3, inputs, merge_outputs=False)[0]) == 3
 
 
 def test_zoneout_keeps_the_last_output_and_state():
@@ -286,11 +305,23 @@ def flat(x):
         (lambda: rnn.RNNCell(3).unroll(2, [], layout="XY"), AssertionError, "layout"),
         (lambda: rnn.SequentialRNNCell().hybrid_forward(1), NotImplementedError, "Hybrid"),
         (lambda: contrib.Conv2DRNNCell((2, 5), 3, 3, 3), AssertionError, "3 extents"),
+        (lambda: rnn.LSTM(3)(np.ones((3, 2, 4), "float32")), ValueError, "inputs must be"),
+        (lambda: rnn.GRU(3)([nd.ones((2, 4))] * 3), ValueError, "inputs must be"),
+        (
+            lambda: initialized(rnn.GRUCell(3)).unroll(1, nd.ones((2, 1, 3)), valid_length=[1, 1]),
+            AssertionError,
+            "valid_length must be",
+        ),
     ],
 )
 def test_errors(call, kind, words):
     with pytest.raises(kind, match=words):
         call()
+
+
+def initialized(block):
+    block.initialize()
+    return block
 
 
 def both():

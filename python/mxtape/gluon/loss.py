@@ -290,7 +290,7 @@ class SoftmaxCrossEntropyLoss(Loss):
     def hybrid_forward(self, F, pred, label, sample_weight=None):
         logs = pred if self._from_logits else F.log_softmax(pred, self._axis)
         if self._sparse_label:
-            if F is ndarray:
+            if isinstance(label, ndarray.NDArray):
                 self._check_classes(pred, label)
             chosen = F.pick(logs, label, axis=self._axis, keepdims=True)
         else:

@@ -7,7 +7,14 @@ from ..block import Block, HybridBlock
 from .activations import Activation
 from .dropout import Dropout
 from .embedding import Embedding
-from .norm_layers import BatchNorm, BatchNormReLU, GroupNorm, InstanceNorm, LayerNorm
+from .norm_layers import (  # noqa: F401 (programs ask isinstance(layer, _BatchNorm))
+    BatchNorm,
+    BatchNormReLU,
+    GroupNorm,
+    InstanceNorm,
+    LayerNorm,
+    _BatchNorm,
+)
 
 __all__ = [
     "BatchNorm",

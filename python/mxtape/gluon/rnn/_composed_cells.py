@@ -287,13 +287,13 @@ class ZoneoutCell(ModifierCell):
     def __init__(self, base_cell, zoneout_outputs=0.0, zoneout_states=0.0) -> None:
         _check_has_steps("ZoneoutCell", base_cell)
         super().__init__(base_cell)
-        self._zoneout_outputs, self._zoneout_states = zoneout_outputs, zoneout_states
+        self.zoneout_outputs, self.zoneout_states = zoneout_outputs, zoneout_states
 
     def _alias(self):
         return "zoneout"
 
     def __repr__(self):
-        rates = f"p_out={self._zoneout_outputs}, p_state={self._zoneout_states}"
+        rates = f"p_out={self.zoneout_outputs}, p_state={self.zoneout_states}"
         return f"{type(self).__name__}({rates}, {self.base_cell!r})"
 
     def reset(self):
@@ -308,16 +308,16 @@ class ZoneoutCell(ModifierCell):
             mask = F.Dropout(F.ones_like(new), p=probability)
             return F.where(mask, new, old)
 
-        if self._zoneout_outputs > 0:
+        if self.zoneout_outputs > 0:
             last = self._prev_output
             # What was kept may be a symbol, of the time when this cell was traced.
             if last is None or _namespace(last) is not F:
                 last = F.zeros_like(output)
-            output = zone_out(self._zoneout_outputs, output, last)
+            output = zone_out(self.zoneout_outputs, output, last)
             self._prev_output = output
-        if self._zoneout_states > 0:
+        if self.zoneout_states > 0:
             next_states = [
-                zone_out(self._zoneout_states, new, old) for new, old in zip(next_states, states)
+                zone_out(self.zoneout_states, new, old) for new, old in zip(next_states, states)
             ]
         return output, next_states
 

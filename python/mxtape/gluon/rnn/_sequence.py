@@ -117,6 +117,10 @@ def _states_at(F, history, valid_length):
 
     `history` is a list, of the states at each time.
     """
+    if not isinstance(valid_length, tensor_types):
+        raise AssertionError(
+            f"unroll: valid_length must be an NDArray or a Symbol, got {valid_length!r}"
+        )
     return [
         F.SequenceLast(
             F.stack(*times, axis=0), sequence_length=valid_length + 1, use_sequence_length=True

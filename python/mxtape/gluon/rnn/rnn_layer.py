@@ -242,6 +242,11 @@ class _RNNLayer(HybridBlock):
         states : list of NDArray or Symbol
             After the last step; only where `states` was given.
         """
+        if not isinstance(inputs, tensor_types):
+            raise ValueError(
+                f"{type(self).__name__}: inputs must be an NDArray or a Symbol, got "
+                f"{type(inputs)}; mx.nd.array makes an array of a list or of NumPy's"
+            )
         skip_states = states is None
         if skip_states:
             states = self._states_for(inputs)

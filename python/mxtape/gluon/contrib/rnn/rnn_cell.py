@@ -62,7 +62,7 @@ class VariationalDropoutCell(ModifierCell):
         if mask is None or _namespace(mask) is not F:
             mask = F.Dropout(F.ones_like(array), p=rate)
             setattr(self, f"drop_{what}_mask", mask)
-        return F.elemwise_mul(array, mask)
+        return array * mask  # which names a symbol as in MXNet
 
     def hybrid_forward(self, F, inputs, states):
         if self.drop_states:
@@ -89,20 +89,18 @@ class VariationalDropoutCell(ModifierCell):
         inputs, axis, F, _ = _format_sequence(length, inputs, layout, True)
         if self.drop_inputs:
             inputs = F.Dropout(inputs, p=self.drop_inputs, axes=(axis,))
-        merge = True if self.drop_outputs else merge_outputs
         outputs, states = self._as_unmodified(
             self.base_cell.unroll,
             length,
             inputs,
             begin_state,
             layout,
-            merge_outputs=merge,
+            merge_outputs=True,
             valid_length=valid_length,
         )
         if self.drop_outputs:
             outputs = F.Dropout(outputs, p=self.drop_outputs, axes=(axis,))
-            outputs = _format_sequence(length, outputs, layout, merge_outputs)[0]
-        return outputs, states
+        return _format_sequence(length, outputs, layout, merge_outputs)[0], states
 
 
 class LSTMPCell(_DenseCell):
