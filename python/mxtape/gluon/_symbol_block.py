@@ -5,7 +5,7 @@ from ..base import MXNetError
 from ..ndarray import NDArray
 from ..symbol import Symbol
 from ._hybrid_block import HybridBlock
-from ._nested import flatten, leaves, regroup
+from ._nested import flatten, leaves, regroup, same_form
 from .parameter import ParameterDict
 
 
@@ -126,6 +126,16 @@ class SymbolBlock(HybridBlock):
             raise ValueError(f"{self.name}: {len(inputs)} arguments are needed, got {len(flat)}")
         composed = output(**{v.name: item for v, item in zip(inputs, flat)})
         return regroup(iter(composed), self._out_format)
+
+    def _get_graph(self, *args):
+        """The graph of the block, for arguments that are nested as its inputs are."""
+        form = flatten(args, "input")[1]
+        if not same_form(form, self._in_format):
+            raise ValueError(
+                f"{self.name}: the inputs of its symbol are nested as {self._in_format}, and the "
+                f"arguments as {form}; the inputs are {[v.name for v in self._cached_graph[0]]}"
+            )
+        return self._cached_graph
 
     def _clear_cached_op(self):
         graph = getattr(self, "_cached_graph", ())
