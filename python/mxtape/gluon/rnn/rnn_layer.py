@@ -261,7 +261,9 @@ class _RNNLayer(HybridBlock):
             lengths = (sequence_length,)
         return super().__call__(inputs, states, *lengths, **kwargs)
 
-    def forward(self, inputs, states, *lengths, **kwargs):
+    def forward(  # type: ignore[override] # the states are given
+        self, inputs, states, *lengths, **kwargs
+    ):
         output, next_states = super().forward(inputs, states, *lengths, **kwargs)
         returns_states = not isinstance(states, _MadeStates)
         if returns_states != self._returns_states:
