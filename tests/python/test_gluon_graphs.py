@@ -158,3 +158,28 @@ def test_a_file_with_a_parameter_too_many_is_an_assertion_error_of_dictionaries(
         with pytest.raises(AssertionError, match=r"'more' .*ignore_extra"):
             load()
     assert dense.weight._data is None
+
+
+def test_values_and_gradients_of_a_parameter_can_be_dropped_in_any_order():
+    for order in (("_data", "_grad"), ("_grad", "_data")):
+        parameter = gluon.Parameter("w", shape=(2,))
+        parameter.initialize()
+        for name in order:
+            setattr(parameter, name, None)
+        assert parameter._data is None
+        assert parameter._grad is None
+        parameter.initialize(mx.init.One())
+        assert parameter.grad().asnumpy().tolist() == [0, 0]
+        with pytest.raises(TypeError, match=r"Parameter w: expected an initializer .* got None"):
+            parameter.initialize(default_init=None, force_reinit=True)
+        assert parameter.data().asnumpy().tolist() == [1, 1]
+
+
+def test_blocks_of_a_residual_block_are_called_in_the_order_of_mxnet():
+    block = gluon.model_zoo.vision.BasicBlockV1(4, 2, downsample=True, in_channels=2)
+    block.initialize()
+    called = []
+    for part in (block.body, block.downsample):
+        part.register_forward_hook(lambda part, inputs, output: called.append(part))
+    block(nd.ones((1, 2, 4, 4)))
+    assert called == [block.body, block.downsample]

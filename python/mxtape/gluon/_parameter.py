@@ -175,7 +175,8 @@ class Parameter:
     @_grad.setter
     def _grad(self, gradients):
         if gradients is None:
-            self._data = [array.detach() for array in self._data]
+            if self._data is not None:
+                self._data = [array.detach() for array in self._data]
         else:
             autograd.mark_variables(self._data, gradients, self.grad_req)
 
@@ -305,6 +306,8 @@ class Parameter:
             )
         if init is None:
             init = default_init if self.init is None else self.init
+        if init is None:
+            raise TypeError(f"Parameter {self.name}: expected an initializer or its name, got None")
         known = shape_is_known(self.shape)
         if not known and not self._allow_deferred_init:
             raise ValueError(
