@@ -183,3 +183,52 @@ def test_blocks_of_a_residual_block_are_called_in_the_order_of_mxnet():
         part.register_forward_hook(lambda part, inputs, output: called.append(part))
     block(nd.ones((1, 2, 4, 4)))
     assert called == [block.body, block.downsample]
+
+
+INITIAL = {
+    "one": (mx.init.One(), 1),
+    "constant": (mx.init.Constant(2), 2),
+    "uniform": (mx.init.Uniform(), None),
+    "normal": (mx.init.Normal(), None),
+}
+
+
+@pytest.mark.parametrize("name", INITIAL)
+def test_a_parameter_without_axes_under_numpy_shapes(name, tmp_path):
+    """Each way to write all of an array without axes is used here."""
+    initializer, value = INITIAL[name]
+    with mx.np_shape(True):
+        net = Scaled()
+        net.initialize(initializer)
+        start = float(net.w.data())
+        assert start == value or (value is None and start != 0)
+        trainer = gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": 0.5})
+        for hybrid in (False, True):
+            net.hybridize(hybrid)
+            with autograd.record():
+                loss = net(nd.array([1, 2])).sum()
+            loss.backward()
+            assert net.w.grad().shape == ()
+            assert float(net.w.grad()) == 3
+            trainer.step(1)
+        np.testing.assert_allclose(float(net.w.data()), start - 3, rtol=1e-6)
+        file = str(tmp_path / "scaled.params")
+        net.save_parameters(file)
+        net.w.set_data(nd.array(5))
+        net.w.zero_grad()
+        assert (float(net.w.data()), float(net.w.grad())) == (5, 0)
+        net.load_parameters(file)
+        np.testing.assert_allclose(float(net.w.data()), start - 3, rtol=1e-6)
+        x = net.w.data()
+        assert x[:] is x
+        with pytest.raises(IndexError):
+            x[0:1] = 3
+
+
+class Scaled(gluon.HybridBlock):
+    def __init__(self):
+        super().__init__()
+        self.w = self.params.get("w", shape=())
+
+    def hybrid_forward(self, F, x, w):
+        return F.broadcast_mul(x, w)
