@@ -19,6 +19,13 @@ namespace {
 GradientOps installed_ops;
 void (*interruption)() = nullptr;
 
+// An array of one value, on the device of another array.
+NDArray filled_like(const NDArray& array, double value) {
+  NDArray made = installed_ops.fill_like(array.shape(), array.dtype(), value);
+  made.storage()->set_device(array.storage()->device());
+  return made;
+}
+
 thread_local constinit bool retaining = false;
 
 // Sets a flag for a C++ scope.
@@ -322,7 +329,7 @@ class Run {
       found = value.storage()->unique() ? value : installed_ops.copy(value);
     }
     if (!found.defined()) {
-      found = installed_ops.fill_like(variable.shape(), variable.dtype(), 0);
+      found = filled_like(variable, 0);
     }
     if (!options_.create_graph) set_off_tape(found, OffTape::kGradient);
     if (!options_.create_graph || on_tape(found)) return found;
@@ -384,8 +391,7 @@ class Run {
       // Other threads run while the gradients of large heads are filled in and added.
       if (!edge.node) fail_freed(str_cat("the graph of head ", i), *node_of(heads_[i]));
       if (restricted_ && !reached_.contains(edge.node.get())) continue;
-      accumulate(edge, given ? NDArray(head_grads_[i])
-                             : installed_ops.fill_like(heads_[i].shape(), heads_[i].dtype(), 1));
+      accumulate(edge, given ? NDArray(head_grads_[i]) : filled_like(heads_[i], 1));
     }
   }
 

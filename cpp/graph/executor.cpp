@@ -61,6 +61,7 @@ Executor::Executor(Ref<const Program> program, std::vector<Binding> bindings)
   for (const size_t i : differentiated_) tracked[i] = true;
   reverse_ = make_ref<Reverse>(*program_, std::move(tracked));
   plans_[0] = program_->plan(inputs(), {false, false});
+  const uint16_t device = bindings_.empty() ? 0 : bindings_[0].array.storage()->device();
   for (size_t i = 0; i < program_->output_count(); ++i) {
     const int64_t input = program_->output_input(i);
     const ArraySpec& spec = plans_[0]->output(i);
@@ -68,6 +69,7 @@ Executor::Executor(Ref<const Program> program, std::vector<Binding> bindings)
       outputs_.push_back(bindings_[static_cast<size_t>(input)].array);
     } else {
       outputs_.push_back(spec.known() ? zeros(spec.shape, spec.dtype, spec.storage) : NDArray());
+      if (spec.known()) outputs_.back().storage()->set_device(device);
     }
   }
 }
@@ -157,7 +159,10 @@ std::vector<NDArray> Executor::checked_heads(std::span<const NDArray> head_grads
              ") is not that of a loss: its head gradient must be given in out_grads. To minimize "
              "the output itself, wrap it in make_loss");
       }
-      if (output.defined()) heads[i] = full(output.shape(), output.dtype(), 1);
+      if (output.defined()) {
+        heads[i] = full(output.shape(), output.dtype(), 1);
+        heads[i].storage()->set_device(output.storage()->device());
+      }
       continue;
     }
     if (output.defined() && head_grads[i].shape() != output.shape()) {

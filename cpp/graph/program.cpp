@@ -239,11 +239,18 @@ void Program::check_states(Inputs inputs, Mode mode) const {
   }
 }
 
+namespace {
+
+// Where a graph runs: where its first input is.
+uint16_t device_of(Inputs inputs) { return inputs.empty() ? 0 : inputs[0].storage()->device(); }
+
+}  // namespace
+
 bool Program::run_fused(const FusedSteps& fused, Inputs inputs, Outputs* made, Frame* frame) const {
   const Region& region = fused.region;
   if (!runs_now(region)) return false;
   SmallVector<const char*, 16> loads(fused.loads.size());
-  uint16_t device = 0;
+  uint16_t device = loads.size() ? 0 : device_of(inputs);
   for (size_t i = 0; i < loads.size(); ++i) {
     const Value value = fused.loads[i];
     const NDArray& array =
@@ -286,6 +293,7 @@ void Program::run(const Plan& plan, Inputs inputs, std::span<NDArray> results, W
   const auto at = [&](Value value) -> NDArray& {
     return made[static_cast<size_t>(value.step)][value.index];
   };
+  const uint16_t device = device_of(inputs);
   SmallVector<const NDArray*, 16> pointers;
   autograd::Pause pause;
   if (frame) frame->keep_inputs(inputs);
@@ -330,6 +338,9 @@ void Program::run(const Plan& plan, Inputs inputs, std::span<NDArray> results, W
         }
         const bool whole = frame && frame->records(k);
         invoke_step(*step.op, given, plan.params_of(*this, k), mode, specs, whole, made[k]);
+        if (given.empty() && device) {
+          for (NDArray& array : made[k]) array.storage()->set_device(device);
+        }
       }
     } catch (const Error& error) {
       rethrow_at(*step.node, error);

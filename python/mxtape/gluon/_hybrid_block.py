@@ -303,7 +303,14 @@ class HybridBlock(Block):
         unused = params.keys() - set(names)
         if unused:
             listed = ", ".join(name for name in params if name in unused)
-            warnings.warn(f"{self.name}: no computation uses the parameters {listed}", stacklevel=6)
+            warnings.warn(f"{self.name}: no computation uses the parameters {listed}", stacklevel=7)
+        for name, position in positions.items():
+            if name not in names:
+                warnings.warn(
+                    f"{self.name}: no computation uses argument {position} of the {len(inputs)} "
+                    "arrays that it is called with",
+                    stacklevel=7,
+                )
         op = CachedOp(output, self._flags)
         if self._callback:
             op._register_op_hook(self._callback, self._monitor_all)
@@ -315,7 +322,7 @@ class HybridBlock(Block):
         order = [positions[n] if n in positions else next(numbers) for n in names]
         # itemgetter gives a tuple of two items and more.
         in_order = order[:count] == list(range(count))
-        self._cached_order = None if in_order else operator.itemgetter(*order)
+        self._cached_order = None if in_order or not order else operator.itemgetter(*order)
         usable = (in_order or len(order) > 1) and self._in_format == [0] * count
         self._cached_extra = count - 1 if usable else -1
         self._cached_op = op
@@ -340,7 +347,11 @@ class HybridBlock(Block):
         self._remember(generation, ctx, params, tuple(arrays))
         for number, position in self._cached_slots:
             arrays.insert(number, flat[position])
-        return self._regrouped(self._cached_op(*arrays))
+        out = self._cached_op(*arrays)
+        if not arrays:  # no array tells the graph where it runs
+            made = [out] if isinstance(out, NDArray) else out
+            out = [array.as_in_context(ctx) for array in made]
+        return self._regrouped(out)
 
     def _regrouped(self, out):
         return regroup(iter([out] if isinstance(out, NDArray) else out), self._out_format)
@@ -401,7 +412,7 @@ class HybridBlock(Block):
             raise RuntimeError(
                 f"export: {self.name} has no graph yet; call hybridize(), and the block once"
             )
-        graph = self._cached_graph[1]
+        graph = self._exported_graph()
         graph.save(f"{path}-symbol.json", remove_amp_cast=remove_amp_cast)
         states = set(graph.list_auxiliary_states())
         params = self.collect_params()
@@ -411,6 +422,10 @@ class HybridBlock(Block):
             if name in params
         }
         ndarray.save(f"{path}-{epoch:04d}.params", arrays)
+
+    def _exported_graph(self):
+        """The symbol of the outputs that a file has."""
+        return self._cached_graph[1]
 
     def optimize_for(
         self, x, *args, backend=None, clear=False, static_alloc=False, static_shape=False,

@@ -172,7 +172,8 @@ class Parameter:
     @_grad.setter
     def _grad(self, gradients):
         if gradients is None:
-            self._data = [array.detach() for array in self._data]
+            if self._data is not None:
+                self._data = [array.detach() for array in self._data]
         else:
             autograd.mark_variables(self._data, gradients, self.grad_req)
 
@@ -304,6 +305,8 @@ class Parameter:
             )
         if init is None:
             init = default_init if self.init is None else self.init
+        if init is None:
+            raise TypeError(f"Parameter {self.name}: expected an initializer or its name, got None")
         for given in (init, default_init):
             initializer.require(given, f"Parameter {self.name}")
         known = shape_is_known(self.shape)

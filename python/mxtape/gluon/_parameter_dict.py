@@ -227,9 +227,8 @@ class ParameterDict:
         Raises
         ------
         AssertionError
-            A parameter is missing in the file, or is of another shape or dtype there.
-        ValueError
-            The file has one that this has not.
+            A parameter is missing in the file, or is of another shape or dtype there; or the file
+            has one that this has not.
         """
         self.load_dict(
             load_named(filename),
@@ -272,7 +271,7 @@ class ParameterDict:
                 )
         for name in () if ignore_extra else loaded:
             if name not in self._params:
-                raise ValueError(
+                raise AssertionError(
                     f"load: {name[len(restore_prefix) :]!r} {where} is none of the parameters "
                     f"{_brief_print_list(self.keys())}; ignore_extra=True ignores it"
                 )

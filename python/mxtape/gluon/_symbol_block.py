@@ -5,7 +5,7 @@ from ..base import MXNetError
 from ..ndarray import NDArray
 from ..symbol import Symbol
 from ._hybrid_block import HybridBlock
-from ._nested import flatten, leaves, regroup
+from ._nested import flatten, leaves, regroup, same_form
 from .parameter import ParameterDict
 
 
@@ -127,6 +127,16 @@ class SymbolBlock(HybridBlock):
         composed = output(**{v.name: item for v, item in zip(inputs, flat)})
         return regroup(iter(composed), self._out_format)
 
+    def _get_graph(self, *args):
+        """The graph of the block, for arguments that are nested as its inputs are."""
+        form = flatten(args, "input")[1]
+        if not same_form(form, self._in_format):
+            raise ValueError(
+                f"{self.name}: the arguments {', '.join(v.name for v in self._cached_graph[0])} are "
+                f"needed, nested as {self._in_format}; got arguments nested as {form}"
+            )
+        return self._cached_graph
+
     def _clear_cached_op(self):
         graph = getattr(self, "_cached_graph", ())
         super()._clear_cached_op()
@@ -136,14 +146,6 @@ class SymbolBlock(HybridBlock):
         """Moves the parameters to other contexts."""
         for param in self._params.values():
             param.reset_ctx(ctx)
-
-    def _compose(self, *args):
-        # The base asks for a graph only for other arguments than the graph's.
-        names = [variable.name for variable in self._cached_graph[0]]
-        raise ValueError(
-            f"{self.name}: the arguments {', '.join(names)} are needed, nested as "
-            f"{self._in_format}; got others"
-        )
 
     def hybrid_forward(self, F, x, *args, **kwargs):
         raise MXNetError("a SymbolBlock has a graph, and no hybrid_forward")

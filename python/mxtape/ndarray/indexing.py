@@ -254,7 +254,7 @@ def _is_full(item):
 
 def getitem(x, key):
     """x[key]: a view where the elements lie side by side, else a copy; x[()] is x itself."""
-    if isinstance(key, tuple) and not key:
+    if (isinstance(key, tuple) and not key) or (x.ndim == 0 and _is_full(key)):
         return x
     if _core.is_batched(key) and np.dtype(key.dtype).kind in "iuf":
         # Inside vmap: another index for each example, which cannot be checked.
@@ -288,6 +288,8 @@ def _is_list(item):
 def setitem(x, key, value):
     """x[key] = value, in place. Recorded when `value` is and `x` is not."""
     _core.check_writable(x, "x[key] = value")
+    if x.ndim == 0 and _is_full(key):
+        key = ()
     key = _expand(_normalize(key), x.ndim)
     if isinstance(value, NDArray) and _core.is_recording() and _core.on_tape(value):
         _record_setitem(x, key, value)

@@ -36,6 +36,10 @@ def _draw(name, sampler, like_sampler, params, shape, dtype, ctx, out, kwargs):
     if isinstance(shape, (list, tuple)) and not len(shape):
         shape = (1,)
     ctx = check_context(None if ctx is _Null else ctx, f"random.{name}")
+    if out is not None and out.ndim == 0:
+        # Operators draw at least one axis: into the same memory.
+        register.get(sampler)(**params, shape=1, dtype=dtype, out=_core.reshape_to(out, [1]))
+        return out
     made = register.get(sampler)(**params, shape=shape, dtype=dtype, out=out)
     if out is None:
         _core.set_device(made, ctx.device_typeid, ctx.device_id)

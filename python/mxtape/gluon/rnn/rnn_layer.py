@@ -12,6 +12,10 @@ __all__ = ["GRU", "LSTM", "RNN"]
 _GATES = {"rnn_relu": 1, "rnn_tanh": 1, "lstm": 4, "gru": 3}
 
 
+class _MadeStates(list):
+    """States of zeros, in a call without states: those after the last step are not returned."""
+
+
 class _RNNLayer(HybridBlock):
     """What the layers have in common: their weights, and the call of the operator.
 
@@ -20,6 +24,7 @@ class _RNNLayer(HybridBlock):
     """
 
     l0_i2h_weight: Parameter
+    _returns_states = True  # whether the last call did; a file has the same outputs
 
     def __init__(
         self,
@@ -247,9 +252,8 @@ class _RNNLayer(HybridBlock):
                 f"{type(self).__name__}: inputs must be an NDArray or a Symbol, got "
                 f"{type(inputs)}; mx.nd.array makes an array of a list or of NumPy's"
             )
-        skip_states = states is None
-        if skip_states:
-            states = self._states_for(inputs)
+        if states is None:
+            states = _MadeStates(self._states_for(inputs))
         elif isinstance(states, tensor_types):
             states = [states]
         lengths: tuple = ()
@@ -260,8 +264,20 @@ class _RNNLayer(HybridBlock):
                     "be given"
                 )
             lengths = (sequence_length,)
-        output, states = super().__call__(inputs, states, *lengths, **kwargs)
-        return output if skip_states else (output, states)
+        return super().__call__(inputs, states, *lengths, **kwargs)
+
+    def forward(  # type: ignore[override] # the states are given
+        self, inputs, states, *lengths, **kwargs
+    ):
+        output, next_states = super().forward(inputs, states, *lengths, **kwargs)
+        returns_states = not isinstance(states, _MadeStates)
+        if returns_states != self._returns_states:
+            self._returns_states = returns_states
+        return (output, next_states) if returns_states else output
+
+    def _exported_graph(self):
+        graph = super()._exported_graph()
+        return graph if self._returns_states else graph[0]
 
     def _states_for(self, inputs):
         if isinstance(inputs, symbol.Symbol):

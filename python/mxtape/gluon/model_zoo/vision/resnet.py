@@ -34,8 +34,9 @@ class _BlockV1(HybridBlock):
             self.downsample = None
 
     def hybrid_forward(self, F, x):
+        changed = self.body(x)
         beside = x if self.downsample is None else self.downsample(x)
-        return F.Activation(self._sum(beside, self.body(x)), act_type="relu")
+        return F.Activation(self._sum(beside, changed), act_type="relu")
 
     @staticmethod
     def _sum(beside, changed):
