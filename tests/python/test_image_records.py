@@ -47,6 +47,27 @@ def rows(iterator):
     return np.concatenate([data for data, *_ in epoch(iterator)])
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "what"),
+    [
+        ("rand_mirror", 2, "True or False"),
+        ("shuffle", 1.0, "True or False"),
+        ("round_batch", "yes", "True or False"),
+        ("resize", 8.5, "whole number"),
+        ("data_shape", (3, 24.5, 24), "whole number"),
+    ],
+)
+def test_arguments_that_mean_nothing(path, name, value, what):
+    with pytest.raises(MXNetError, match=f"{name}=.*{what}"):
+        made(path, **{name: value})
+
+
+def test_arguments_that_are_text(path):
+    text = made(path, shuffle="False", mirror="1", resize="26", data_shape="(3, 24, 24)")
+    same = made(path, shuffle=False, mirror=True, resize=26)
+    np.testing.assert_array_equal(rows(text), rows(same))
+
+
 def test_each_picture_once_in_another_order(path):
     iterator = made(path, shuffle=True, seed=3, batch_size=5)
     orders = [np.concatenate([label for _, label, *_ in epoch(iterator)]) for _ in range(3)]

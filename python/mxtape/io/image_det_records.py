@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from ..base import MXNetError
-from .files import MXDataIter
+from .files import MXDataIter, integer
 from .image_augment import (
     Normalizer,
     interpolation,
@@ -20,18 +20,18 @@ __all__ = ["ImageDetRecordIter"]
 
 
 def _counts(value):
-    return tuple(int(n) for n in numbers(value))
+    return tuple(integer(n) for n in numbers(value))
 
 
 _TABLE = {
     **READING,
     **VALUES,
-    "label_width": (int, -1),
-    "label_pad_width": (int, 0),
+    "label_width": (integer, -1),
+    "label_pad_width": (integer, 0),
     "label_pad_value": (float, -1.0),
-    "resize": (int, -1),
+    "resize": (integer, -1),
     "rand_crop_prob": (float, 0.0),
-    "num_crop_sampler": (int, 1),
+    "num_crop_sampler": (integer, 1),
     **{
         f"{bound}_crop_{name}": (numbers, (default,))
         for name, low, high in (
@@ -48,17 +48,17 @@ _TABLE = {
     "emit_overlap_thresh": (float, 0.3),
     "rand_pad_prob": (float, 0.0),
     "max_pad_scale": (float, 1.0),
-    "max_random_hue": (int, 0),
+    "max_random_hue": (integer, 0),
     "random_hue_prob": (float, 0.0),
-    "max_random_saturation": (int, 0),
+    "max_random_saturation": (integer, 0),
     "random_saturation_prob": (float, 0.0),
     # Of lightness here, in whole numbers.
-    "max_random_illumination": (int, 0),
+    "max_random_illumination": (integer, 0),
     "random_illumination_prob": (float, 0.0),
     "random_contrast_prob": (float, 0.0),
     "rand_mirror_prob": (float, 0.0),
-    "fill_value": (int, 127),
-    "inter_method": (int, 1),
+    "fill_value": (integer, 127),
+    "inter_method": (integer, 1),
     "resize_mode": (str, "force"),
 }
 _BOUNDED = ("overlaps", "sample_coverages", "object_coverages")
