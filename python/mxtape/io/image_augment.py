@@ -243,10 +243,15 @@ class PictureAugmenter:
 
 
 class Normalizer:
-    """Takes means off, multiplies, mirrors: a picture into its place in a batch."""
+    """Takes means off, multiplies, mirrors: a picture into its place in a batch.
 
-    def __init__(self, o):
+    Without `relights`, nothing is added or multiplied at random.
+    """
+
+    def __init__(self, o, relights=True):
         self.o = o
+        self.contrast = o.max_random_contrast if relights else 0.0
+        self.light = o.max_random_illumination if relights else 0.0
         channels = o.data_shape[0]
         means = [o.mean_r, o.mean_g, o.mean_b, o.mean_a][:channels]
         stds = [o.std_r, o.std_g, o.std_b, o.std_a][:channels]
@@ -259,8 +264,8 @@ class Normalizer:
         o = self.o
         mirror = o.mirror or (o.rand_mirror and draw.random() < 0.5)
         planes = np.moveaxis(pixels[:, ::-1] if mirror else pixels, 2, 0)
-        contrast = 1 + draw.uniform(-o.max_random_contrast, o.max_random_contrast)
-        light = draw.uniform(-o.max_random_illumination, o.max_random_illumination)
+        contrast = 1 + draw.uniform(-self.contrast, self.contrast)
+        light = draw.uniform(-self.light, self.light)
         if out.dtype == np.uint8:
             out[:] = planes
             return
