@@ -62,6 +62,14 @@ def test_arguments_that_mean_nothing(path, name, value, what):
         made(path, **{name: value})
 
 
+@pytest.mark.parametrize("name", ["path_imgrec", "path_imglist", "path_imgidx"])
+def test_a_file_that_is_not_there(path, name):
+    with pytest.raises(MXNetError, match=r"/nowhere\.x"):
+        mx.io.ImageRecordIter(
+            **{"path_imgrec": path, "data_shape": (3, 24, 24), "batch_size": 4, name: "/nowhere.x"}
+        )
+
+
 def test_arguments_that_are_text(path):
     text = made(path, shuffle="False", mirror="1", resize="26", data_shape="(3, 24, 24)")
     same = made(path, shuffle=False, mirror=True, resize=26)

@@ -138,6 +138,10 @@ def options(function, table, given):
     for name in ("batch_size", "preprocess_threads", "prefetch_buffer", "num_parts"):
         if getattr(found, name) < 1:
             raise MXNetError(f"{function}: {name} is 1 or more; got {getattr(found, name)}")
+    for name in ("path_imglist", "path_imgidx"):
+        path = getattr(found, name)
+        if path and not os.path.isfile(path):
+            raise MXNetError(f"{function}: {name}: there is no file {path}")
     if not 0 <= found.part_index < found.num_parts:
         raise MXNetError(f"{function}: part_index {found.part_index} of {found.num_parts} parts")
     return found
