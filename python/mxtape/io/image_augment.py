@@ -144,6 +144,22 @@ class PictureAugmenter:
         crops = (o.min_crop_size, o.max_crop_size)
         if crops != (-1, -1) and not 0 < crops[0] <= crops[1]:
             raise MXNetError(f"ImageRecordIter: min_crop_size and max_crop_size are {crops}")
+        scales = (o.min_random_scale, o.max_random_scale)
+        if min(scales) <= 0:
+            raise MXNetError(f"ImageRecordIter: min_random_scale and max_random_scale are {scales}")
+        shifts = (o.random_h, o.random_s, o.random_l)
+        if min(shifts) < 0:
+            raise MXNetError(f"ImageRecordIter: random_h, random_s and random_l are {shifts}")
+        if o.random_resized_crop:
+            self._check_part()
+
+    def _check_part(self):
+        o = self.o
+        aspects, areas = self._aspects(), (o.min_random_area, o.max_random_area)
+        if not 0 < aspects[0] <= aspects[1]:
+            raise MXNetError(f"ImageRecordIter: parts are to have aspect ratios of {aspects}")
+        if not 0 <= areas[0] <= areas[1]:
+            raise MXNetError(f"ImageRecordIter: min_random_area and max_random_area are {areas}")
 
     def __call__(self, pixels, draw):
         o = self.o
