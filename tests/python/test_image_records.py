@@ -68,13 +68,17 @@ def test_arguments_that_mean_nothing(path, name, value, what):
         ({"random_resized_crop": True, "max_aspect_ratio": 1.5}, "aspect ratios of"),
         ({"random_resized_crop": True, "min_random_area": -1}, "min_random_area"),
         ({"random_resized_crop": True, "min_random_area": 0.9, "max_random_area": 0.2}, "area"),
-        ({"min_random_scale": 0}, "min_random_scale"),
+        ({"min_random_scale": -0.5}, "min_random_scale"),
         ({"random_h": -5}, "random_h"),
     ],
 )
 def test_augmentations_that_mean_nothing(path, options, what):
     with pytest.raises(MXNetError, match=f"ImageRecordIter: .*{what}"):
         made(path, **options)
+
+
+def test_pictures_that_vanish_keep_a_pixel(path):
+    assert rows(made(path, min_random_scale=0, max_random_scale=0.04)).shape == (COUNT, 3, 24, 24)
 
 
 @pytest.mark.parametrize("name", ["path_imgrec", "path_imglist", "path_imgidx"])

@@ -145,7 +145,7 @@ class PictureAugmenter:
         if crops != (-1, -1) and not 0 < crops[0] <= crops[1]:
             raise MXNetError(f"ImageRecordIter: min_crop_size and max_crop_size are {crops}")
         scales = (o.min_random_scale, o.max_random_scale)
-        if min(scales) <= 0:
+        if min(scales) < 0:
             raise MXNetError(f"ImageRecordIter: min_random_scale and max_random_scale are {scales}")
         shifts = (o.random_h, o.random_s, o.random_l)
         if min(shifts) < 0:
@@ -187,13 +187,16 @@ class PictureAugmenter:
         shear = draw.uniform(-o.max_shear_ratio, o.max_shear_ratio)
         angle = o.rotate if o.rotate > 0 else draw.uniform(-o.max_rotate_angle, o.max_rotate_angle)
         sin, cos = math.sin(math.radians(angle)), math.cos(math.radians(angle))
-        scale = draw.uniform(o.min_random_scale, o.max_random_scale)
+        # Of the smallest, a pixel is left.
+        scale = max(1e-3, draw.uniform(o.min_random_scale, o.max_random_scale))
         ratio = draw.uniform(*self._aspects())
         # Of width and height, whose quotient is `ratio` and whose mean is `scale`.
         across = 2 * scale / (1 + ratio)
         down = ratio * across
         height, width = pixels.shape[:2]
-        size = [int(max(o.min_img_size, min(o.max_img_size, scale * n))) for n in (width, height)]
+        size = [
+            int(max(1, o.min_img_size, min(o.max_img_size, scale * n))) for n in (width, height)
+        ]
         matrix = np.array(
             [
                 [across * cos - shear * sin * down, across * sin + shear * cos * down, 0.0],
