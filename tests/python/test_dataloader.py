@@ -367,6 +367,29 @@ def test_failures(failure):
     assert numbers(DataLoader(loader._dataset, 4, num_workers=1)) == SQUARES
 
 
+@pytest.mark.parametrize(
+    "workers", [{}, {"num_workers": 2}, {"num_workers": 2, "thread_pool": True}]
+)
+def test_stop_iteration_of_a_data_set_is_not_the_end_of_the_epoch(workers):
+    loader = DataLoader(Squares(functools.partial(next, iter(()))), 4, **workers)
+    for _ in range(2):
+        batches = iter(loader)
+        assert next(batches).asnumpy().tolist() == SQUARES[0]
+        with pytest.raises(RuntimeError, match="raised StopIteration"):
+            next(batches)
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt("five")])
+def test_what_ends_a_thread_is_reported(error):
+    loader = DataLoader(
+        Squares(functools.partial(fails, error)), 4, num_workers=2, thread_pool=True, timeout=5
+    )
+    for _ in range(3):  # no thread is lost
+        with pytest.raises(mx.MXNetError, match="ended its thread by ") as caught:
+            list(loader)
+        assert caught.value.__cause__ is error
+
+
 def test_a_batch_that_cannot_be_pickled():
     loader = DataLoader(Squares(), 4, num_workers=1, batchify_fn=lambda items: lambda: items)
     with pytest.raises((AttributeError, pickle.PicklingError, TypeError), match="pickle"):
@@ -382,7 +405,7 @@ def test_timeout_says_where_the_worker_is():
     threads = DataLoader(
         Squares(functools.partial(sleeps, 1)), 4, num_workers=1, timeout=0.1, thread_pool=True
     )
-    with pytest.raises(multiprocessing.TimeoutError):
+    with pytest.raises(multiprocessing.TimeoutError, match=r"within 0.1 seconds"):
         list(threads)
 
 

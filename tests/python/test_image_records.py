@@ -47,6 +47,54 @@ def rows(iterator):
     return np.concatenate([data for data, *_ in epoch(iterator)])
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "what"),
+    [
+        ("rand_mirror", 2, "True or False"),
+        ("shuffle", 1.0, "True or False"),
+        ("round_batch", "yes", "True or False"),
+        ("resize", 8.5, "whole number"),
+        ("data_shape", (3, 24.5, 24), "whole number"),
+    ],
+)
+def test_arguments_that_mean_nothing(path, name, value, what):
+    with pytest.raises(MXNetError, match=f"{name}=.*{what}"):
+        made(path, **{name: value})
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        ({"random_resized_crop": True, "max_aspect_ratio": 1.5}, "aspect ratios of"),
+        ({"random_resized_crop": True, "min_random_area": -1}, "min_random_area"),
+        ({"random_resized_crop": True, "min_random_area": 0.9, "max_random_area": 0.2}, "area"),
+        ({"min_random_scale": -0.5}, "min_random_scale"),
+        ({"random_h": -5}, "random_h"),
+    ],
+)
+def test_augmentations_that_mean_nothing(path, options, what):
+    with pytest.raises(MXNetError, match=f"ImageRecordIter: .*{what}"):
+        made(path, **options)
+
+
+def test_pictures_that_vanish_keep_a_pixel(path):
+    assert rows(made(path, min_random_scale=0, max_random_scale=0.04)).shape == (COUNT, 3, 24, 24)
+
+
+@pytest.mark.parametrize("name", ["path_imgrec", "path_imglist", "path_imgidx"])
+def test_a_file_that_is_not_there(path, name):
+    with pytest.raises(MXNetError, match=r"/nowhere\.x"):
+        mx.io.ImageRecordIter(
+            **{"path_imgrec": path, "data_shape": (3, 24, 24), "batch_size": 4, name: "/nowhere.x"}
+        )
+
+
+def test_arguments_that_are_text(path):
+    text = made(path, shuffle="False", mirror="1", resize="26", data_shape="(3, 24, 24)")
+    same = made(path, shuffle=False, mirror=True, resize=26)
+    np.testing.assert_array_equal(rows(text), rows(same))
+
+
 def test_each_picture_once_in_another_order(path):
     iterator = made(path, shuffle=True, seed=3, batch_size=5)
     orders = [np.concatenate([label for _, label, *_ in epoch(iterator)]) for _ in range(3)]
@@ -295,3 +343,73 @@ def test_boxes_stay_on_what_is_in_them(tmp_path):
             assert abs((lines[-1] + 1) / 80 - bottom) < 0.05
             widths.add(round(float(right - left), 1))
     assert len(widths) > 3
+
+
+@pytest.fixture(scope="module")
+def slopes(tmp_path_factory):
+    """200 pictures of 40 rows and 60 columns, whose colours say which row and column it is."""
+    path = str(tmp_path_factory.mktemp("slopes") / "a.rec")
+    y, x = np.mgrid[0:40, 0:60]
+    pixels = np.stack([np.full_like(x, 100), y * 6, x * 4], axis=2).astype("uint8")
+    record_of = recordio.pack_img(
+        recordio.IRHeader(0, [2, 5, 0, 0.3, 0.3, 0.6, 0.7], 0, 0), pixels, 1, ".png"
+    )
+    with recordio.MXRecordIO(path, "w") as record:
+        for _ in range(200):
+            record.write(record_of)
+    return path
+
+
+def detection(path, **options):
+    batch = mx.io.ImageDetRecordIter(
+        path_imgrec=path, data_shape=(3, 40, 60), batch_size=200, verbose=False, **options
+    ).next()
+    return batch.data[0].asnumpy()
+
+
+@pytest.mark.parametrize(
+    ("scale", "ratio", "widths", "heights"),
+    [  # as MXNet crops
+        (0.3, 1, (14, 14), (14, 14)),
+        (0.5, 0.5, (17, 17), (34, 34)),
+        (0.5, 0.25, (12, 15), (40, 40)),
+        (0.9, 1, (44, 48), (40, 40)),
+        (0.9, 4, (60, 60), (22, 32)),
+    ],
+)
+def test_the_ratio_of_a_part_is_that_of_its_pixels(slopes, scale, ratio, widths, heights):
+    x = detection(
+        slopes,
+        rand_crop_prob=1,
+        min_crop_scales=(scale,),
+        max_crop_scales=(scale + 0.001,),
+        min_crop_aspect_ratios=(ratio,),
+        max_crop_aspect_ratios=(ratio,),
+        inter_method=0,
+    )
+    found = (
+        np.stack(
+            [(x[:, 0, 20, -1] - x[:, 0, 20, 0]) / 4, (x[:, 1, -1, 30] - x[:, 1, 0, 30]) / 6], axis=1
+        )
+        + 1
+    )
+    found = found[(found < (60, 40)).any(axis=1)]  # those for which there was a part with the box
+    assert len(found) > 150
+    for k, (low, high) in enumerate((widths, heights)):
+        assert low <= found[:, k].min() <= low + 1
+        assert high - 1 <= found[:, k].max() <= high
+
+
+@pytest.mark.parametrize(
+    ("options", "low", "high"),
+    [
+        ({"max_random_contrast": 0.5, "random_contrast_prob": 1}, 50, 150),
+        ({"max_random_illumination": 40, "random_illumination_prob": 1}, 60, 140),
+        ({"max_random_contrast": 0.5, "max_random_illumination": 40}, 100, 100),
+    ],
+)
+def test_light_changes_once(slopes, options, low, high):
+    x = detection(slopes, **options)
+    middle = x[:, 2, 17, 25]
+    assert low - 2 <= middle.min() <= low + 4
+    assert high - 4 <= middle.max() <= high + 2

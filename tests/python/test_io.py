@@ -55,6 +55,16 @@ def test_roll_over_by_iter_next_and_getdata():
     assert found == [[0, 1], [2, 3], [4, 0], [1, 2], [3, 4], [0, 1], [2, 3]]
 
 
+@pytest.mark.parametrize("read", [1, 2, 3])
+def test_what_rolled_over_is_not_given_again(read):
+    iterator = io.NDArrayIter(np.arange(7), None, 2, last_batch_handle="roll_over")
+    list(iterator)
+    iterator.reset()
+    assert lists(next(iterator) for _ in range(read))[0] == [6, 0]
+    iterator.reset()
+    assert lists(iterator) == [[0, 1], [2, 3], [4, 5]]
+
+
 def test_reset_again_keeps_what_rolled_over():
     iterator = io.NDArrayIter(np.arange(5), None, 2, last_batch_handle="roll_over")
     list(iterator)

@@ -145,6 +145,17 @@ def test_composed_transforms_are_grouped_as_in_mxnet():
     assert list(made[1]) == blocks[1:3]
 
 
+def test_functions_are_composed_and_none_is_left_out():
+    t = transforms
+    made = t.Compose([None, image.CenterCropAug((6, 4)), lambda x: x + 1, None, t.ToTensor()])
+    made.initialize()
+    assert len(made) == 3
+    y = made(mx.nd.zeros((40, 60, 3)))
+    np.testing.assert_allclose(y.asnumpy(), np.full((3, 4, 6), 1 / 255), rtol=1e-6)
+    with pytest.raises(TypeError, match="got a str"):
+        t.Compose(["ToTensor"])
+
+
 @pytest.mark.parametrize(
     ("name", "low", "high"),
     [("Brightness", 0.5, 1.5), ("Contrast", 0.5, 1.5), ("Saturation", 0.5, 1.5)],
@@ -236,3 +247,71 @@ def test_one_number_pads_all_channels():
     corner = y.asnumpy()[[0, 0, -1, -1], [0, -1, 0, -1]]
     assert (corner == corner[:, :1]).all()
     assert 0 <= label[0, 1] < label[0, 3] <= 1
+
+
+# ---- iterators
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Five pictures and their folder."""
+    for i in range(5):
+        (tmp_path / f"{i}.png").write_bytes(encoded(picture() // 16 + i * 40))
+    return str(tmp_path)
+
+
+def labels_of(iterator):
+    return [(batch.label[0].asnumpy().ravel().tolist(), batch.pad) for batch in iterator]
+
+
+def test_what_check_valid_image_refuses_is_left_out(folder):
+    class Bright(image.ImageIter):
+        def check_valid_image(self, data):
+            if data[0].asnumpy().mean() < 100:
+                raise RuntimeError("too dark")
+
+    files = [[float(i), f"{i}.png"] for i in range(5)]
+    assert labels_of(Bright(2, (3, 6, 6), imglist=files, path_root=folder)) == [
+        ([3, 4], 0),
+    ]
+    assert labels_of(Bright(3, (3, 6, 6), imglist=files, path_root=folder)) == [([3, 4, 3], 1)]
+    assert labels_of(Bright(2, (3, 6, 6), imglist=files[:3], path_root=folder)) == []
+
+    class Once(image.ImageIter):
+        def check_valid_image(self, data):
+            if self.cur > 1 or self.reads > 1:
+                raise RuntimeError("no more")
+            self.reads += 1
+
+        reads = 1
+
+    with pytest.raises(RuntimeError, match="no picture was accepted to fill"):
+        Once(2, (3, 6, 6), imglist=files, path_root=folder).next()
+
+
+def test_pictures_that_lose_their_boxes_are_left_out(folder):
+    files = [[2, 5, i, 0.1, 0.1, 0.6, 0.7, f"{i}.png"] for i in range(5)]
+
+    class Lose(image.DetAugmenter):
+        def __call__(self, src, label):
+            return src, label if label[0, 0] != 2 else label[:0]
+
+    force = image.DetBorrowAug(image.ForceResizeAug((6, 6)))
+    iterator = image.ImageDetIter(
+        2, (3, 6, 6), imglist=files, path_root=folder, aug_list=[force, Lose()]
+    )
+    assert [labels[::5] for labels, _ in labels_of(iterator)] == [[0, 1], [3, 4]]
+    iterator.reset()
+    assert len(list(iterator.draw_next())) == 4
+
+
+def test_labels_of_lists(folder):
+    files = [[1.0, 2.0, "0.png"], [3.0, 4.0, "1.png"]]
+    label, _ = image.ImageIter(
+        2, (3, 6, 6), 2, imglist=files, path_root=folder, dtype="int64"
+    ).next_sample()
+    assert isinstance(label, mx.nd.NDArray)
+    assert (label.dtype, label.asnumpy().tolist()) == (np.int64, [1, 2])
+    for width in (1, 3):
+        with pytest.raises(ValueError, match=rf"label_width is {width}, and 0\.png has 2 labels"):
+            image.ImageIter(2, (3, 6, 6), width, imglist=files, path_root=folder).next()

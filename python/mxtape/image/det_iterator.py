@@ -33,7 +33,8 @@ part_index, num_parts, data_name, label_name, last_batch_handle
 
     A batch's labels have the shape (batch_size, largest number of boxes, width of a box); -1 stands
     for boxes that a picture does not have. When the iterator is made, all labels are read, to find
-    that number.
+    that number. A picture that has no box with a class and an area after the augmenters is left
+    out, as one that :meth:`check_valid_image` refuses.
 
     Raises
     ------
@@ -195,12 +196,14 @@ part_index, num_parts, data_name, label_name, last_batch_handle
 
     def _augmented(self):
         """The next picture, (height, width, channels), and its boxes."""
-        label, s = self.next_sample()
-        data = self.imdecode(s)
-        self.check_valid_image([data])
-        data, label = self.augmentation_transform(data, self._parse_label(label))
-        self._check_valid_label(label)
-        return data, label
+        while True:
+            label, s = self.next_sample()
+            data = self.imdecode(s)
+            if not self._passes(self.check_valid_image, [data]):
+                continue
+            data, label = self.augmentation_transform(data, self._parse_label(label))
+            if self._passes(self._check_valid_label, label):
+                return data, label
 
     def _sample(self):
         data, label = self._augmented()

@@ -1,5 +1,6 @@
 """ImageIter: batches of pictures from record files, or from files of their own."""
 
+import logging
 import os
 import random
 from typing import Any
@@ -81,12 +82,15 @@ class ImageIter(DataIter):
         ones, left out, or kept for the next epoch.
 
     One of `path_imgrec`, `path_imglist` and `imglist` is needed. :class:`mxtape.io.ImageRecordIter`
-    decodes in other threads.
+    decodes in other threads. A picture for which :meth:`check_valid_image` raises a RuntimeError is
+    left out, with a line in the log for debugging: a subclass chooses pictures by it.
 
     Raises
     ------
     RuntimeError
         For a picture that cannot be decoded, with its name.
+    ValueError
+        For a picture that has another number of labels than `label_width`.
 
     Examples
     --------
@@ -212,7 +216,10 @@ class ImageIter(DataIter):
     # ---- one picture
 
     def next_sample(self):
-        """The label and the bytes of the next picture; StopIteration after the last."""
+        """The label and the bytes of the next picture; StopIteration after the last.
+
+        The label is what the record has, or an NDArray where lists have it.
+        """
         if not self._allow_read:
             raise StopIteration
         if self.seq is None:
@@ -229,10 +236,12 @@ class ImageIter(DataIter):
         self.cur += 1
         if self.imgrec is None:
             label, self._where = self.imglist[key]
-            return label, self.read_image(self._where)
+            return nd.array(label, dtype=self._label_dtype), self.read_image(self._where)
         header, picture = recordio.unpack(self.imgrec.read_idx(key))
         self._where = f"record {key}"
-        return (header.label if self.imglist is None else self.imglist[key][0]), picture
+        if self.imglist is None:
+            return header.label, picture
+        return nd.array(self.imglist[key][0], dtype=self._label_dtype), picture
 
     def read_image(self, fname):
         """The bytes of a file in the folder `path_root`."""
@@ -256,7 +265,7 @@ class ImageIter(DataIter):
             raise ValueError(f"{type(self).__name__} gives 3 channels; got data_shape {data_shape}")
 
     def check_valid_image(self, data):
-        """Raises a RuntimeError when a list of pictures begins with one that has no shape."""
+        """Raises a RuntimeError for what is left out: a list that begins with no picture."""
         if not data[0].shape:
             raise RuntimeError("a picture has no shape")
 
@@ -272,11 +281,22 @@ class ImageIter(DataIter):
 
     def _sample(self):
         """The next picture, augmented, and its label, as NumPy arrays."""
-        label, s = self.next_sample()
-        data = self.imdecode(s)
-        self.check_valid_image([data])
+        while True:
+            label, s = self.next_sample()
+            data = self.imdecode(s)
+            if self._passes(self.check_valid_image, [data]):
+                break
         data = self.postprocess_data(self.augmentation_transform(data))
         return self._checked(data.asnumpy()), np.asarray(label)
+
+    def _passes(self, check, what):
+        """Whether a check accepts what is there of the last sample, which is else left out."""
+        try:
+            check(what)
+        except RuntimeError as error:
+            logging.debug("%s: %s is left out: %s", type(self).__name__, self._where, error)
+            return False
+        return True
 
     def _checked(self, pixels):
         if pixels.shape != self.data_shape:
@@ -291,16 +311,17 @@ class ImageIter(DataIter):
     def _filled(self, label):
         """The label as it is in a batch."""
         found = label.reshape(-1)
-        if found.size < self.label_width:
+        if found.size != self.label_width:
             raise ValueError(
                 f"{type(self).__name__}: label_width is {self.label_width}, and {self._where} has "
                 f"{found.size} labels"
             )
-        return found[0] if self.label_width == 1 else found[: self.label_width]
+        return found[0] if self.label_width == 1 else found
 
     def next(self):
         samples, kept, self._kept = list(self._kept), len(self._kept), []
         pad = self.batch_size - kept if kept else 0
+        gained = None
         if kept:
             # Of the epoch before; the rest is of this one.
             self._rewind()
@@ -314,6 +335,11 @@ class ImageIter(DataIter):
                 if self.last_batch_handle == "roll_over":
                     self._kept, self._allow_read = samples, False
                     raise
+                if len(samples) == gained:
+                    raise RuntimeError(
+                        f"{type(self).__name__}: no picture was accepted to fill the last batch up"
+                    ) from None
+                gained = len(samples)
                 if not pad:
                     pad = self.batch_size - len(samples)
                 self._rewind()

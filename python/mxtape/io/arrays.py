@@ -127,6 +127,8 @@ class NDArrayIter(DataIter):
 
     def reset(self):
         """Begins the next epoch, with the examples that 'roll_over' has kept."""
+        if -self.batch_size < self.cursor < min(0, self.num_data - self.batch_size + 1):
+            self._cache_data = self._cache_label = None  # the batch that was read last had them
         kept = 0 if self._cache_data is None else self._cache_data[0].shape[0]
         self.cursor = -self.batch_size - kept
         self._shuffle()

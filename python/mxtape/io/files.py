@@ -151,8 +151,27 @@ class MXDataIter(DataIter):
 # ---- arguments, which may be text as well
 
 
-def _flag(value):
-    return str(value).lower() in ("1", "true")
+def flag(value):
+    """A bool, of True, False, 1, 0 or the text of these; a ValueError for anything else."""
+    text = str(value).lower()
+    if text not in ("1", "true", "0", "false"):
+        raise ValueError("it is True or False")
+    return text in ("1", "true")
+
+
+def integer(value):
+    """An int, of a whole number or the text of one; a ValueError for anything else."""
+    found = int(value)
+    if not isinstance(value, str) and found != value:
+        raise ValueError("it is a whole number")
+    return found
+
+
+def _flag(function, name, value):
+    try:
+        return flag(value)
+    except ValueError as error:
+        raise MXNetError(f"{function}: {name}={value!r}: {error}") from None
 
 
 def _shape(function, name, value):
@@ -197,9 +216,13 @@ def _as(dtype):
 
 
 def _batch_size(function, value):
-    if int(value) < 1:
-        raise MXNetError(f"{function}: batch_size is at least 1; got {value}")
-    return int(value)
+    try:
+        found = integer(value)
+    except (ValueError, TypeError):
+        found = 0
+    if found < 1:
+        raise MXNetError(f"{function}: batch_size is at least 1, and whole; got {value!r}")
+    return found
 
 
 # ---- CSV
@@ -296,7 +319,7 @@ def CSVIter(
                 f"CSVIter: {data_csv} has {len(data)} lines, and {label_csv} {len(label)}"
             )
     label = label.reshape(len(label)) if label_shape == (1,) else label
-    last = "round" if _flag(round_batch) else "repeat"
+    last = "round" if _flag("CSVIter", "round_batch", round_batch) else "repeat"
     return MXDataIter(_Examples(data, label, batch_size, last), data_name, label_name)
 
 
@@ -392,10 +415,12 @@ def MNISTIter(
     dtype = _as(dtype)
     images = images[part].astype("float32") * np.float32(1 / 256)
     images, labels = images.astype(dtype, copy=False), labels[part].astype(dtype)
-    if _flag(shuffle):
+    if _flag("MNISTIter", "shuffle", shuffle):
         order = np.random.RandomState(int(seed)).permutation(len(images))
         images, labels = images[order], labels[order]
-    images = images.reshape(len(images), -1) if _flag(flat) else images[:, None]
-    if not _flag(silent):
+    images = (
+        images.reshape(len(images), -1) if _flag("MNISTIter", "flat", flat) else images[:, None]
+    )
+    if not _flag("MNISTIter", "silent", silent):
         logging.info("MNISTIter: %d images from %s", len(images), os.fspath(image))
     return MXDataIter(_Examples(images, labels, batch_size, "discard"), data_name, label_name)

@@ -144,6 +144,22 @@ class PictureAugmenter:
         crops = (o.min_crop_size, o.max_crop_size)
         if crops != (-1, -1) and not 0 < crops[0] <= crops[1]:
             raise MXNetError(f"ImageRecordIter: min_crop_size and max_crop_size are {crops}")
+        scales = (o.min_random_scale, o.max_random_scale)
+        if min(scales) < 0:
+            raise MXNetError(f"ImageRecordIter: min_random_scale and max_random_scale are {scales}")
+        shifts = (o.random_h, o.random_s, o.random_l)
+        if min(shifts) < 0:
+            raise MXNetError(f"ImageRecordIter: random_h, random_s and random_l are {shifts}")
+        if o.random_resized_crop:
+            self._check_part()
+
+    def _check_part(self):
+        o = self.o
+        aspects, areas = self._aspects(), (o.min_random_area, o.max_random_area)
+        if not 0 < aspects[0] <= aspects[1]:
+            raise MXNetError(f"ImageRecordIter: parts are to have aspect ratios of {aspects}")
+        if not 0 <= areas[0] <= areas[1]:
+            raise MXNetError(f"ImageRecordIter: min_random_area and max_random_area are {areas}")
 
     def __call__(self, pixels, draw):
         o = self.o
@@ -171,13 +187,16 @@ class PictureAugmenter:
         shear = draw.uniform(-o.max_shear_ratio, o.max_shear_ratio)
         angle = o.rotate if o.rotate > 0 else draw.uniform(-o.max_rotate_angle, o.max_rotate_angle)
         sin, cos = math.sin(math.radians(angle)), math.cos(math.radians(angle))
-        scale = draw.uniform(o.min_random_scale, o.max_random_scale)
+        # Of the smallest, a pixel is left.
+        scale = max(1e-3, draw.uniform(o.min_random_scale, o.max_random_scale))
         ratio = draw.uniform(*self._aspects())
         # Of width and height, whose quotient is `ratio` and whose mean is `scale`.
         across = 2 * scale / (1 + ratio)
         down = ratio * across
         height, width = pixels.shape[:2]
-        size = [int(max(o.min_img_size, min(o.max_img_size, scale * n))) for n in (width, height)]
+        size = [
+            int(max(1, o.min_img_size, min(o.max_img_size, scale * n))) for n in (width, height)
+        ]
         matrix = np.array(
             [
                 [across * cos - shear * sin * down, across * sin + shear * cos * down, 0.0],
@@ -243,10 +262,15 @@ class PictureAugmenter:
 
 
 class Normalizer:
-    """Takes means off, multiplies, mirrors: a picture into its place in a batch."""
+    """Takes means off, multiplies, mirrors: a picture into its place in a batch.
 
-    def __init__(self, o):
+    Without `relights`, nothing is added or multiplied at random.
+    """
+
+    def __init__(self, o, relights=True):
         self.o = o
+        self.contrast = o.max_random_contrast if relights else 0.0
+        self.light = o.max_random_illumination if relights else 0.0
         channels = o.data_shape[0]
         means = [o.mean_r, o.mean_g, o.mean_b, o.mean_a][:channels]
         stds = [o.std_r, o.std_g, o.std_b, o.std_a][:channels]
@@ -259,8 +283,8 @@ class Normalizer:
         o = self.o
         mirror = o.mirror or (o.rand_mirror and draw.random() < 0.5)
         planes = np.moveaxis(pixels[:, ::-1] if mirror else pixels, 2, 0)
-        contrast = 1 + draw.uniform(-o.max_random_contrast, o.max_random_contrast)
-        light = draw.uniform(-o.max_random_illumination, o.max_random_illumination)
+        contrast = 1 + draw.uniform(-self.contrast, self.contrast)
+        light = draw.uniform(-self.light, self.light)
         if out.dtype == np.uint8:
             out[:] = planes
             return

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from ..base import MXNetError
-from .files import MXDataIter
+from .files import MXDataIter, integer
 from .image_augment import (
     Normalizer,
     interpolation,
@@ -20,18 +20,18 @@ __all__ = ["ImageDetRecordIter"]
 
 
 def _counts(value):
-    return tuple(int(n) for n in numbers(value))
+    return tuple(integer(n) for n in numbers(value))
 
 
 _TABLE = {
     **READING,
     **VALUES,
-    "label_width": (int, -1),
-    "label_pad_width": (int, 0),
+    "label_width": (integer, -1),
+    "label_pad_width": (integer, 0),
     "label_pad_value": (float, -1.0),
-    "resize": (int, -1),
+    "resize": (integer, -1),
     "rand_crop_prob": (float, 0.0),
-    "num_crop_sampler": (int, 1),
+    "num_crop_sampler": (integer, 1),
     **{
         f"{bound}_crop_{name}": (numbers, (default,))
         for name, low, high in (
@@ -48,17 +48,17 @@ _TABLE = {
     "emit_overlap_thresh": (float, 0.3),
     "rand_pad_prob": (float, 0.0),
     "max_pad_scale": (float, 1.0),
-    "max_random_hue": (int, 0),
+    "max_random_hue": (integer, 0),
     "random_hue_prob": (float, 0.0),
-    "max_random_saturation": (int, 0),
+    "max_random_saturation": (integer, 0),
     "random_saturation_prob": (float, 0.0),
     # Of lightness here, in whole numbers.
-    "max_random_illumination": (int, 0),
+    "max_random_illumination": (integer, 0),
     "random_illumination_prob": (float, 0.0),
     "random_contrast_prob": (float, 0.0),
     "rand_mirror_prob": (float, 0.0),
-    "fill_value": (int, 127),
-    "inter_method": (int, 1),
+    "fill_value": (integer, 127),
+    "inter_method": (integer, 1),
     "resize_mode": (str, "force"),
 }
 _BOUNDED = ("overlaps", "sample_coverages", "object_coverages")
@@ -110,7 +110,7 @@ class _Augmenter:
         if o.max_pad_scale > 1 and draw.random() < o.rand_pad_prob:
             pixels, boxes = self._padded(pixels, boxes, draw)
         if draw.random() < o.rand_crop_prob:
-            found = self._part(boxes, draw)
+            found = self._part(boxes, draw, pixels.shape[1] / pixels.shape[0])
             if found is not None:
                 part, kept = found
                 pixels, boxes = self._cropped(pixels, boxes[kept], part)
@@ -146,14 +146,17 @@ class _Augmenter:
         size, shift = np.array([width, height] * 2), np.array([left, top] * 2)
         return pixels, (boxes * size + shift) / np.array([w, h] * 2)
 
-    def _part(self, boxes, draw):
-        """A rectangle, and the numbers of the boxes that are left in it; or None."""
+    def _part(self, boxes, draw, shape):
+        """A rectangle, and the numbers of the boxes that are left in it; or None.
+
+        `shape` is the picture's width, divided by its height.
+        """
         samplers = list(enumerate(self.samplers))
         draw.shuffle(samplers)
         trials = self.o.max_crop_trials
         for k, sampler in samplers:
             for _ in range(trials[k % len(trials)]):
-                part = self._drawn(sampler, draw)
+                part = self._drawn(sampler, draw, shape)
                 if part is None or not self._allowed(sampler, boxes, part):
                     continue
                 kept = self._left(boxes, part)
@@ -161,10 +164,16 @@ class _Augmenter:
                     return part, kept
         return None
 
-    def _drawn(self, sampler, draw):
+    def _drawn(self, sampler, draw, shape):
         scale = draw.uniform(sampler["min_crop_scales"], sampler["max_crop_scales"])
-        ratio = draw.uniform(sampler["min_crop_aspect_ratios"], sampler["max_crop_aspect_ratios"])
-        if scale <= 0 or ratio <= 0:
+        if scale <= 0:
+            return None
+        # The ratio is of pixels. Within these bounds neither side is longer than the picture's.
+        ratio = draw.uniform(
+            max(sampler["min_crop_aspect_ratios"] / shape, scale**2),
+            min(sampler["max_crop_aspect_ratios"] / shape, 1 / scale**2),
+        )
+        if ratio <= 0:
             return None
         w, h = min(1.0, scale * math.sqrt(ratio)), min(1.0, scale / math.sqrt(ratio))
         left, top = draw.uniform(0, 1 - w), draw.uniform(0, 1 - h)
@@ -200,9 +209,8 @@ class _Augmenter:
     def _cropped(pixels, boxes, part):
         height, width = pixels.shape[:2]
         left, top = int(part[0] * width), int(part[1] * height)
-        right = max(left + 1, min(width, round(part[2] * width)))
-        bottom = max(top + 1, min(height, round(part[3] * height)))
         size = part[2:] - part[:2]
+        right, bottom = left + max(1, int(size[0] * width)), top + max(1, int(size[1] * height))
         moved = np.clip((boxes - np.tile(part[:2], 2)) / np.tile(size, 2), 0, 1)
         return pixels[top:bottom, left:right], moved
 
@@ -223,10 +231,8 @@ class _PicturesWithBoxes(Pictures):
     def _prepare(self):
         o = self.o
         self.augment = _Augmenter(o)
-        contrast, light = o.max_random_contrast, o.max_random_illumination
-        o.max_random_contrast = o.max_random_illumination = 0
-        self.normalize = Normalizer(o)
-        o.max_random_contrast, o.max_random_illumination = contrast, light
+        # The augmenter has changed contrast and illumination.
+        self.normalize = Normalizer(o, relights=False)
         if o.mean_img:
             self.normalize.mean, self.normalize.has_mean = self._mean_image(), True
 
@@ -290,7 +296,8 @@ part_index, round_batch, preprocess_threads, prefetch_buffer, mean_r, std_r, sca
     rand_crop_prob : float, default 0
         The probability that a part is cut out. `num_crop_sampler` samplers are tried in any order.
     min_crop_scales, max_crop_scales, min_crop_aspect_ratios, max_crop_aspect_ratios : tuple
-        Of each sampler, the bounds of the part's size and aspect.
+        Of each sampler, the bounds of the part's size, which is the root of its share of the
+        picture, and of its width divided by its height, in pixels.
     min_crop_overlaps, max_crop_overlaps : tuple
         Bounds of the intersection of the part with a box, divided by their union.
     min_crop_sample_coverages, max_crop_sample_coverages : tuple

@@ -16,7 +16,7 @@ import numpy as np
 from .. import _codec, recordio
 from .. import ndarray as nd
 from ..base import MXNetError
-from .files import MXDataIter
+from .files import MXDataIter, flag, integer
 from .image_augment import Normalizer, PictureAugmenter
 
 __all__ = [
@@ -31,10 +31,6 @@ __all__ = [
 # ---- arguments, which may be text as well
 
 
-def flag(value):
-    return str(value).lower() in ("1", "true")
-
-
 def optional(value):
     return None if value in (None, "None") else float(value)
 
@@ -45,14 +41,14 @@ def numbers(value):
 
 
 def shape(value):
-    found = tuple(int(n) for n in numbers(value))
+    found = tuple(integer(n) for n in numbers(value))
     if len(found) != 3 or min(found) < 1 or found[0] not in (1, 3, 4):
         raise ValueError("(channels, height, width), and channels are 1, 3 or 4")
     return found
 
 
 def seed(value):
-    return None if value in (None, "None") else int(value)
+    return None if value in (None, "None") else integer(value)
 
 
 # Of each argument its type and default, those of all iterators first.
@@ -61,24 +57,24 @@ READING = {
     "path_imglist": (os.fspath, ""),
     "path_imgidx": (os.fspath, ""),
     "data_shape": (shape, None),
-    "batch_size": (int, None),
-    "label_width": (int, 1),
+    "batch_size": (integer, None),
+    "label_width": (integer, 1),
     "shuffle": (flag, False),
-    "seed": (int, 0),
+    "seed": (integer, 0),
     "seed_aug": (seed, None),
-    "shuffle_chunk_size": (int, 0),
-    "shuffle_chunk_seed": (int, 0),
-    "num_parts": (int, 1),
-    "part_index": (int, 0),
+    "shuffle_chunk_size": (integer, 0),
+    "shuffle_chunk_seed": (integer, 0),
+    "num_parts": (integer, 1),
+    "part_index": (integer, 0),
     "round_batch": (flag, True),
-    "preprocess_threads": (int, 4),
-    "prefetch_buffer": (int, 4),
+    "preprocess_threads": (integer, 4),
+    "prefetch_buffer": (integer, 4),
     "verbose": (flag, True),
     "dtype": (str, "None"),
     "data_name": (str, "data"),
     "label_name": (str, "softmax_label"),
     "ctx": (str, "cpu"),
-    "device_id": (int, 0),
+    "device_id": (integer, 0),
     "aug_seq": (str, ""),
 }
 VALUES = {
@@ -92,7 +88,7 @@ VALUES = {
     "max_random_illumination": (float, 0.0),
 }
 AUGMENTING = {
-    "resize": (int, -1),
+    "resize": (integer, -1),
     "rand_crop": (flag, False),
     "random_resized_crop": (flag, False),
     "max_rotate_angle": (float, 0.0),
@@ -100,8 +96,8 @@ AUGMENTING = {
     "max_aspect_ratio": (float, 0.0),
     "min_aspect_ratio": (optional, None),
     "max_shear_ratio": (float, 0.0),
-    "max_crop_size": (int, -1),
-    "min_crop_size": (int, -1),
+    "max_crop_size": (integer, -1),
+    "min_crop_size": (integer, -1),
     "max_random_scale": (float, 1.0),
     "min_random_scale": (float, 1.0),
     "max_random_area": (float, 1.0),
@@ -112,12 +108,12 @@ AUGMENTING = {
     "contrast": (float, 0.0),
     "saturation": (float, 0.0),
     "pca_noise": (float, 0.0),
-    "random_h": (int, 0),
-    "random_s": (int, 0),
-    "random_l": (int, 0),
-    "fill_value": (int, 255),
-    "inter_method": (int, 1),
-    "pad": (int, 0),
+    "random_h": (integer, 0),
+    "random_s": (integer, 0),
+    "random_l": (integer, 0),
+    "fill_value": (integer, 255),
+    "inter_method": (integer, 1),
+    "pad": (integer, 0),
 }
 
 
@@ -142,6 +138,10 @@ def options(function, table, given):
     for name in ("batch_size", "preprocess_threads", "prefetch_buffer", "num_parts"):
         if getattr(found, name) < 1:
             raise MXNetError(f"{function}: {name} is 1 or more; got {getattr(found, name)}")
+    for name in ("path_imglist", "path_imgidx"):
+        path = getattr(found, name)
+        if path and not os.path.isfile(path):
+            raise MXNetError(f"{function}: {name}: there is no file {path}")
     if not 0 <= found.part_index < found.num_parts:
         raise MXNetError(f"{function}: part_index {found.part_index} of {found.num_parts} parts")
     return found

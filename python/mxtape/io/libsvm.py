@@ -159,7 +159,7 @@ def LibSVMIter(
     >>> folder.cleanup()
     """
     _need("LibSVMIter", data_libsvm=data_libsvm, data_shape=data_shape, batch_size=batch_size)
-    if not _flag(round_batch):
+    if not _flag("LibSVMIter", "round_batch", round_batch):
         raise MXNetError("LibSVMIter: round_batch=False is not supported")
     batch_size, dtype = _batch_size("LibSVMIter", batch_size), _as(dtype)
     data_shape = _shape("LibSVMIter", "data_shape", data_shape)

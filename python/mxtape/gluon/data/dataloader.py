@@ -105,7 +105,13 @@ def _worker_fn(samples, batchify_fn, dataset=None):
 
 def _thread_worker_fn(samples, batchify_fn, dataset):
     """The batch of some items, in a thread."""
-    return make_batch(dataset, samples, batchify_fn)
+    try:
+        return make_batch(dataset, samples, batchify_fn)
+    except Exception:
+        raise
+    except BaseException as error:
+        # It would end the thread of the pool without a word, and nobody would get the batch.
+        raise MXNetError(f"DataLoader: a data set ended its thread by {error!r}") from error
 
 
 _epochs = itertools.count()
@@ -220,8 +226,16 @@ class _MultiWorkerIter:
             batch = self._data_buffer.pop(self._rcvd_idx).get(self._timeout)
         except BaseException as error:
             self.close()
-            if self._direct and isinstance(error, TimeoutError):
-                self._worker_pool.terminate()  # its workers may be late for ever
+            if isinstance(error, TimeoutError):
+                if self._direct:
+                    self._worker_pool.terminate()  # its workers may be late for ever
+                elif not error.args:  # a pool of the standard library does not say what was late
+                    error.args = (
+                        f"DataLoader: a batch did not come within {self._timeout} seconds",
+                    )
+            elif isinstance(error, StopIteration):
+                # From an iterator it would be the end of the epoch, without the batches to come.
+                raise RuntimeError("DataLoader: the data set raised StopIteration") from error
             raise
         self._rcvd_idx += 1
         if (

@@ -23,7 +23,7 @@ import numpy as np
 from .... import _borrowed, image
 from ....base import numeric_types
 from ...block import Block, HybridBlock
-from ...nn import HybridSequential, Sequential
+from ...nn import HybridSequential, Lambda, Sequential
 
 __all__ = [
     "Cast",
@@ -64,7 +64,8 @@ class Compose(Sequential):
     Parameters
     ----------
     transforms : list of Block
-        Or of other functions of a picture.
+        Or of other functions of a picture, such as the augmenters of `mx.image`, which become
+        ``Lambda`` blocks. None is left out.
 
     Examples
     --------
@@ -82,7 +83,11 @@ class Compose(Sequential):
         # Grouped as in MXNet: the names of blocks made later, and so saved files, depend on it.
         # Not hybridized: pictures have many shapes, and a graph would be made for each.
         for hybrid, group in groupby(transforms, lambda block: isinstance(block, HybridBlock)):
-            blocks = list(group)
+            blocks = [
+                Lambda(block) if callable(block) and not isinstance(block, Block) else block
+                for block in group
+                if block is not None
+            ]
             if hybrid and len(blocks) > 1:
                 together = HybridSequential()
                 together.add(*blocks)
