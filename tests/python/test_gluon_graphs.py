@@ -138,7 +138,7 @@ def test_a_symbol_block_called_with_other_arguments_says_what_its_inputs_are():
     x = nd.ones((2,))
     flat, nested = gluon.SymbolBlock(a + b, [a, b]), gluon.SymbolBlock(a + b * c, [a, [b, c]])
     for block, args in [(flat, (x,)), (flat, (x, x, x)), (flat, (x, [x])), (nested, (x, x, x))]:
-        with pytest.raises(ValueError, match="the arguments a, b(, c)? are needed, nested as"):
+        with pytest.raises(ValueError, match=r"the arguments a, b(, c)? are needed, nested as"):
             block(*args)
     assert flat(x, x).asnumpy().tolist() == [2, 2]
     assert nested(x, [x, x]).asnumpy().tolist() == [2, 2]

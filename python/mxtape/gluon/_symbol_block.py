@@ -131,9 +131,10 @@ class SymbolBlock(HybridBlock):
         """The graph of the block, for arguments that are nested as its inputs are."""
         form = flatten(args, "input")[1]
         if not same_form(form, self._in_format):
+            names = ", ".join(variable.name for variable in self._cached_graph[0])
             raise ValueError(
-                f"{self.name}: the arguments {', '.join(v.name for v in self._cached_graph[0])} are "
-                f"needed, nested as {self._in_format}; got arguments nested as {form}"
+                f"{self.name}: the arguments {names} are needed, nested as {self._in_format}; got "
+                f"arguments nested as {form}"
             )
         return self._cached_graph
 
