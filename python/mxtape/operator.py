@@ -592,12 +592,21 @@ def _infer(attributes, shapes, types):
     in_shapes, out_shapes = _answer(
         op_type, "infer_shape", lambda: prop.infer_shape(asked), shapes[:n_in], counts
     )
-    open_shapes = shapes + [None] * counts[1]
-    in_shapes = [
-        None if given is None or (len(given) == 0 and was is None) else list(given)
-        for given, was in zip(in_shapes, open_shapes)
-    ]
-    out_shapes = [None if given is None else list(given) for given in out_shapes]
+    if any(shape is None for shape in shapes[:n_in]):
+        # A shape made of one that is not known is [], or contradicts one that is.
+        in_shapes, out_shapes = (
+            [None if given is None or len(given) == 0 else given for given in each]
+            for each in (in_shapes, out_shapes)
+        )
+        if any(
+            was is not None and given is not None and tuple(was) != tuple(given)
+            for was, given in zip(shapes, in_shapes[:n_in])
+        ):
+            in_shapes, out_shapes = [None] * len(in_shapes), [None] * len(out_shapes)
+    in_shapes, out_shapes = (
+        [None if given is None else list(given) for given in each]
+        for each in (in_shapes, out_shapes)
+    )
     in_types, out_types = _answer(
         op_type, "infer_type", lambda: prop.infer_type(types[:n_in]), types[:n_in], counts
     )

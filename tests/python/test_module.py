@@ -3,6 +3,7 @@
 The trajectories themselves are compared with MXNet's in tests/conformance/cases/module.py.
 """
 
+import collections
 import logging
 import warnings
 
@@ -96,6 +97,17 @@ def test_a_batch_may_hold_numpy_arrays():
     expected = module.get_outputs()[0].asnumpy()
     if mx.__name__ == "mxtape":
         module.forward(mx.io.DataBatch([X[:4].astype("float64")], [Y[:4]]), is_train=False)
+        np.testing.assert_array_equal(module.get_outputs()[0].asnumpy(), expected)
+
+
+def test_a_batch_may_be_an_object_that_has_data_only():
+    """The namedtuple of MXNet's tutorials on predicting."""
+    batch_type = collections.namedtuple("Batch", ["data"])
+    module = module_of(for_training=False)
+    for count in (4, 7):
+        module.forward(batch_of(count, label=False), is_train=False)
+        expected = module.get_outputs()[0].asnumpy()
+        module.forward(batch_type([mx.nd.array(X[:count])]), is_train=False)
         np.testing.assert_array_equal(module.get_outputs()[0].asnumpy(), expected)
 
 

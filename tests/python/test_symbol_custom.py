@@ -72,6 +72,63 @@ def test_names_shapes_and_types():
     assert named.list_arguments() == ["a", "b"]
 
 
+class LikeItsLabelProp(mx.operator.CustomOpProp):
+    def list_arguments(self):
+        return ["data", "label"]
+
+    def infer_shape(self, in_shape):
+        return [in_shape[0], in_shape[0]], [in_shape[0]], [(1,)] * len(self.list_auxiliary_states())
+
+    def create_operator(self, ctx, in_shapes, in_dtypes):
+        class Product(mx.operator.CustomOp):
+            def forward(self, is_train, req, in_data, out_data, aux):
+                self.assign(out_data[0], req[0], in_data[0] * in_data[1])
+
+        return Product()
+
+
+@mx.operator.register("like_its_label_with_a_state")
+class WithStateProp(LikeItsLabelProp):
+    def list_auxiliary_states(self):
+        return ["state"]
+
+
+def test_shapes_when_a_later_input_is_known_first():
+    """infer_shape, asked before the data is known, says [] for everything: nothing follows."""
+    mx.operator.register("like_its_label")(LikeItsLabelProp)
+    product = sym.Custom(sym.var("x"), sym.var("y"), op_type="like_its_label", name="c")
+    assert product.infer_shape_partial(y=(2, 3)) == ([(), (2, 3)], [()], [])
+    assert product.infer_shape(x=(2, 3)) == ([(2, 3), (2, 3)], [(2, 3)], [])
+    with pytest.raises(mx.MXNetError, match="infer_shape expects"):
+        product.infer_shape(x=(2, 3), y=(3, 2))
+
+
+def test_shapes_behind_layers_of_a_hybridized_block():
+    """The state's dtype is known before those of the layers: the operator is asked first."""
+
+    class Net(mx.gluon.HybridBlock):
+        def __init__(self):
+            super().__init__()
+            with self.name_scope():
+                self.first = mx.gluon.nn.Dense(5, activation="relu")
+                self.second = mx.gluon.nn.Dense(4)
+                self.state = self.params.get(
+                    "state", shape=(1,), init="zeros", grad_req="null", differentiable=False
+                )
+
+        def hybrid_forward(self, F, x, y, state):
+            x = self.second(self.first(x))
+            return F.Custom(x, y, state, op_type="like_its_label_with_a_state")
+
+    net = Net()
+    net.initialize()
+    net.hybridize()
+    x, y = nd.ones((2, 3)), nd.ones((2, 4))
+    found = net(x, y)
+    net.hybridize(False)
+    assert_same(found, net(x, y))
+
+
 def test_files():
     symbol = scaled(extra=(1, 2))
     node = json.loads(symbol.tojson())["nodes"][-1]

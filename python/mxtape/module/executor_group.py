@@ -65,8 +65,8 @@ def _load_general(data, targets, major_axis):
 def _entries(batch, which):
     """A batch's data or labels; of one batch for each context, a list with a part for each."""
     if isinstance(batch, list):
-        return [list(parts) for parts in zip(*(getattr(b, which) or [] for b in batch))]
-    return getattr(batch, which) or []
+        return [list(parts) for parts in zip(*(getattr(b, which, None) or [] for b in batch))]
+    return getattr(batch, which, None) or []
 
 
 def _merge_multi_context(outputs, major_axis):

@@ -554,11 +554,11 @@ class Module(BaseModule):
         """The shapes of a batch's data and labels; of several batches, joined along their axes."""
         if not isinstance(data_batch, list):
             return [tuple(a.shape) for a in data_batch.data], [
-                tuple(a.shape) for a in data_batch.label or []
+                tuple(a.shape) for a in getattr(data_batch, "label", None) or []
             ]
         group, joined = self._exec_group, []
         for which, axes in (("data", group.data_layouts), ("label", group.label_layouts)):
-            parts = zip(*(getattr(batch, which) or [] for batch in data_batch))
+            parts = zip(*(getattr(batch, which, None) or [] for batch in data_batch))
             shapes = []
             for arrays, axis in zip(parts, axes):
                 shape = list(arrays[0].shape)
