@@ -114,6 +114,7 @@ PYBIND11_MODULE(MXTAPE_MODULE_NAME, m) {
   if (const char* elements = std::getenv("MXTAPE_FUSE_ABOVE")) {
     fusion::set_threshold(std::atoll(elements));
   }
+  m.def("become", [](py::handle x, py::handle other) { as_array(x) = as_array(other); });
   m.def("address", [](py::handle x) { return address_of(as_array(x)); });
   // Changes with every write to the memory; of other memory it says nothing.
   m.def("state_of_memory", [](py::handle x) {

@@ -30,7 +30,18 @@ PyObject* setitem_hook = nullptr;
 PyObject* numpy_generic = nullptr;
 PyObject* numpy_array = nullptr;
 
-PyObject* new_ndarray(PyTypeObject* type, PyObject*, PyObject*) {
+// NDArray(None) is how MXNet's pickles begin an array, whose __setstate__ they call then.
+PyObject* new_ndarray(PyTypeObject* type, PyObject* args, PyObject* keywords) {
+  if (PyTuple_GET_SIZE(args) == 1 && PyTuple_GET_ITEM(args, 0) == Py_None && !keywords) {
+    try {
+      NDArray array = NDArray::empty(Shape{0}, DType::kFloat32);
+      PyObject* self = type->tp_alloc(type, 0);
+      if (self) new (&array_of(self)) NDArray(std::move(array));
+      return self;
+    } catch (...) {
+      return set_python_error();
+    }
+  }
   PyErr_Format(PyExc_TypeError, "cannot create %s directly; use mx.nd.array() or mx.nd.empty()",
                type->tp_name);
   return nullptr;

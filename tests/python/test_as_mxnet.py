@@ -140,6 +140,38 @@ def test_installing_in_a_program():
     )
 
 
+# A dict of arrays, a variable and a context, by MXNet 1.9.1: pickle, zlib, base85.
+PICKLED_BY_MXNET = (
+    "c$|$>K}*9h6rS7I=0p(Gdnq0iWNb&p!(`sX9k!#4lCIGfy0j#zZj6G0-g4XXM|t<p=*c8)X4hQ|Y5KnJy}s|ugTB"
+    ";1?rIgiQaBZLAB7Jfj%Ra%d53t2QnWB{5Y6GuwT@OWe1{RFAR0a*UWh@o+$0EjKp2Q!cfm2r3kN5kKdWygup^&pr"
+    "lsSG!B>?&sCLX1wJD<@jyCmKj3|>5?ZJ4o<-l+GdxJNnQ7vgyOL0+GtwxS(C0zY0>C4?WV8e5%ms;iybs9Z0@DIe"
+    "nD0&`i?|-iS!?o#9nKpuDqyIHuFuP^A_>D2wV2ha>g&+>I8E3F#*v2>u3gZ=D%eH0NB=Rt`FRgnCENiJxNk_5dY?"
+    "6ebeQp_&pcz&)DsTab6RsOfG?mJ8qSH2_kIuS%HzyV0$Voaer<y;vdU?vn$kVloRC{6?aZXiYY3s{5PnfbGBC1sC"
+    "bLpnnz3BEPX**T3Xig)-@tlL$&xWza%|RZm;OrIDpRw=Zr(lX5zKC()!R?ON&6y0foGA31DWAhIag)w3^)l51"
+)
+
+
+def test_what_mxnet_pickled_is_read():
+    assert (
+        output_of(
+            f"""
+            import base64, pickle, zlib
+            import mxtape
+            mxtape.install_as_mxnet()
+            found = pickle.loads(zlib.decompress(base64.b85decode({PICKLED_BY_MXNET!r})))
+            for name in ("half", "csr", "rows"):
+                array = found[name]
+                print(type(array).__name__, array.dtype.__name__, array.asnumpy().tolist())
+            print(found["symbol"], found["context"])
+            """
+        )
+        == "NDArray float16 [1.0, 2.0]\n"
+        "CSRNDArray float32 [[0.0, 2.0], [3.0, 0.0]]\n"
+        "RowSparseNDArray float32 [[0.0, 2.0], [3.0, 0.0]]\n"
+        "<Symbol a> cpu(1)\n"
+    )
+
+
 def test_the_version_is_that_of_the_interface():
     program = """
         import mxtape

@@ -140,7 +140,9 @@ def test_what_needs_values_is_refused():
     with pytest.raises(NotImplementedForSymbol, match="__bool__"):
         assert symbol
     with pytest.raises(TypeError, match="Symbol: expected a graph"):
-        mx.sym.Symbol(None)
+        mx.sym.Symbol(3)
+    with pytest.raises(AttributeError, match="this Symbol has no graph"):  # half unpickled
+        mx.sym.exp(mx.sym.Symbol(None))
 
 
 def test_symbol_of_a_function_in_python():

@@ -1,6 +1,7 @@
 """Saving and loading arrays in MXNet's ``.params`` format."""
 
 import os
+import struct
 
 from .._loader import core as _core
 
@@ -8,6 +9,8 @@ __all__ = ["load", "load_frombuffer", "save"]
 
 _NDArray = _core.NDArray
 _SCHEME = "file://"  # MXNet's names of local files may have it
+# The beginning of a .params file with one array, and its end, without a name.
+_LIST_HEAD, _LIST_TAIL = struct.pack("<3Q", 0x112, 0, 1), struct.pack("<Q", 0)
 
 
 def _path(fname, what):
@@ -101,6 +104,15 @@ def load(fname):
     ['float32', 'int32']
     """
     return _as_list_or_dict(_core.load_file(_path(fname, "load")))
+
+
+def from_pickled(state):
+    """The array that a pickle of MXNet's has, None where it has none."""
+    handle = state["handle"]
+    if handle is None:
+        return None
+    (array,) = load_frombuffer(_LIST_HEAD + bytes(handle) + _LIST_TAIL)
+    return array
 
 
 def load_frombuffer(buf):

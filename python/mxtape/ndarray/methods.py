@@ -16,6 +16,7 @@ from ..context import Context, check_context
 from . import dlpack as _dlpack
 from . import indexing as _indexing  # noqa: F401 (installs the hooks)
 from . import register
+from .files import from_pickled
 from .ndarray import _dtype
 
 NDArray = _core.NDArray
@@ -214,6 +215,12 @@ class _Methods(_Native):
         values = _core.as_numpy(self, True)
         dtype = () if values.dtype == self.dtype else (_core.dtype_name(self.dtype),)
         return _rebuild, (values, *_core.device(self), *dtype)
+
+    def __setstate__(self, state):
+        """Has the array become that of a pickle of MXNet's, which begins with NDArray(None)."""
+        array = from_pickled(state)
+        if array is not None:
+            _core.become(self, array)
 
     def __copy__(self):
         return self.detach().copy()  # a constant, as in MXNet: only copy() is recorded

@@ -8,9 +8,9 @@ import importlib
 import io
 import pickle
 import struct
-from typing import Any, ClassVar
+from typing import Any
 
-from ..ndarray import NDArray, load_frombuffer
+from ..ndarray import NDArray
 from ..ndarray.ndarray import _DTYPE_NP_TO_MX, _is_bfloat16
 from .base import Optimizer
 
@@ -22,8 +22,6 @@ _ARRAYS = {
     "csr": ("mxnet.ndarray.sparse", "CSRNDArray"),
 }
 _STORAGE = {"default": 0, "row_sparse": 1, "csr": 2}
-# The beginning of a .params file with one array, and its end, without a name.
-_LIST_HEAD, _LIST_TAIL = struct.pack("<3Q", 0x112, 0, 1), struct.pack("<Q", 0)
 _DENSE, _DENSE_WITH_SCALARS = 0xF993FAC9, 0xF993FACA
 _CPU, _BFLOAT16, _INT64 = 1, 12, 6
 
@@ -51,10 +49,8 @@ def _array_bytes(array):
     return bytearray(head + b"".join(part.asnumpy().tobytes() for part in (values, *indices)))
 
 
-# Those in Python. The pickler in C imports the modules whose names it writes, and the unpickler in
-# C does not let an object take the place of another.
+# That in Python: the one in C imports the modules whose names it writes.
 _PythonPickler: Any = pickle._Pickler
-_PythonUnpickler: Any = pickle._Unpickler
 
 
 class _Pickler(_PythonPickler):
@@ -84,17 +80,9 @@ class _Pickler(_PythonPickler):
 
 
 class _MXNetArray:
-    """An array of MXNet's while its pickle is read."""
+    """Stands for the class of an array, whose name is written as MXNet's."""
 
     stype = "default"
-
-    def __init__(self, handle):
-        self.array = handle
-
-    def __setstate__(self, state):
-        handle = state["handle"]
-        if handle is not None:
-            (self.array,) = load_frombuffer(_LIST_HEAD + bytes(handle) + _LIST_TAIL)
 
 
 class _MXNetRowSparse(_MXNetArray):
@@ -108,31 +96,14 @@ class _MXNetCSR(_MXNetArray):
 _STANDING_FOR = {kind.stype: kind for kind in (_MXNetArray, _MXNetRowSparse, _MXNetCSR)}
 
 
-class _Unpickler(_PythonUnpickler):
-    """Reads names of MXNet's modules as mxtape's, and its arrays."""
-
-    dispatch: ClassVar[dict] = dict(_PythonUnpickler.dispatch)
+class _Unpickler(pickle.Unpickler):
+    """Reads names of MXNet's modules as mxtape's."""
 
     def find_class(self, module, name):
-        if (module, name) in _ARRAYS.values():
-            return _MXNetArray
         if module == _OTHER or module.startswith(f"{_OTHER}."):
             found = importlib.import_module(_OWN + module[len(_OTHER) :])
             return getattr(found, name)
         return super().find_class(module, name)
-
-    def load_build(self):
-        """Once the state of an array is there, the array takes the place of what stood for it."""
-        super().load_build()
-        built = self.stack[-1]
-        if isinstance(built, _MXNetArray):
-            self.stack[-1] = built.array
-            for key in reversed(self.memo):  # it is among the last
-                if self.memo[key] is built:
-                    self.memo[key] = built.array
-                    break
-
-    dispatch[pickle.BUILD[0]] = load_build
 
 
 def dumps(value):

@@ -44,6 +44,8 @@ class Symbol(Arithmetic, OperatorMethods, Bindable):
     __slots__ = ("_graph",)
 
     def __init__(self, handle):
+        if handle is None:
+            return  # MXNet's pickles begin so, and call __setstate__ then
         if not isinstance(handle, _core.Graph):
             raise TypeError(
                 f"Symbol: expected a graph, got {handle!r}; Variable, load_json and the operators "
@@ -53,6 +55,8 @@ class Symbol(Arithmetic, OperatorMethods, Bindable):
 
     def __getattr__(self, name):
         text = f"{type(self).__name__!r} object has no attribute {name!r}"
+        if name == "_graph":
+            text = "this Symbol has no graph; Variable, load_json and the operators make symbols"
         if name in ("shape", "dtype", "size", "ndim", "context", "ctx"):
             text += (
                 ": only arrays have it, when the graph runs. A hybrid_forward that needs it cannot "
