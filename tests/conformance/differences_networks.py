@@ -1,6 +1,6 @@
-"""Differences in mx.rnn and mx.viz: see difference.py."""
+"""Differences in mx.rnn, mx.viz and samplers: see difference.py."""
 
-from difference import _list
+from difference import _list, raises
 
 _list(
     "MXNet gives each unknown word a new number, and changes that of the unknown token",
@@ -47,4 +47,11 @@ _list(
         52,
     ),
     "visualization::parameters_that_mxnet_does_not_count",
+)
+
+_list(
+    "a sampler refuses a batch size of 0 when it is made, and not when it is used",
+    raises("ValueError"),
+    "gluon_data::list(D.BatchSampler(seq(10), 0))",
+    "gluon_data::len(D.BatchSampler(seq(10), 0))",
 )
