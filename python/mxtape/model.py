@@ -195,23 +195,21 @@ def _initialize_kvstore(kvstore, param_arrays, arg_params, param_names, update_o
 def _update_params_on_kvstore(param_arrays, grad_arrays, kvstore, param_names, ignore_sparse=True):
     """Gives the gradients to the store, whose optimizer moves the parameters, and fetches these."""
     moved = [i for i, grads in enumerate(grad_arrays) if grads[0] is not None]
-    # All are pushed before one is pulled: a store of several processes adds them up together.
-    at_once = isinstance(kvstore, kvs.KVStore)  # one of the program's need not know lists of keys
-    if at_once:
-        kvstore._lend([param_names[i] for i in moved], [grad_arrays[i] for i in moved])
-    else:
-        for index in moved:
-            kvstore.push(param_names[index], grad_arrays[index], priority=-index)
     wanted = {
         i: [x for x in param_arrays[i] if x.stype == "default" or not ignore_sparse] for i in moved
     }
     wanted = {i: arrays for i, arrays in wanted.items() if arrays}
-    if at_once:
+    # All are pushed before one is pulled: a store of several processes adds them up together.
+    if isinstance(kvstore, kvs.KVStore):
+        kvstore._lend([param_names[i] for i in moved], [grad_arrays[i] for i in moved])
         keys = [param_names[i] for i in wanted]
         kvstore.pull(keys, list(wanted.values()), ignore_sparse=ignore_sparse)
-    else:
-        for index, arrays in wanted.items():
-            kvstore.pull(param_names[index], arrays, priority=-index, ignore_sparse=ignore_sparse)
+        return
+    # A store of the program's own need not know lists of keys.
+    for index in moved:
+        kvstore.push(param_names[index], grad_arrays[index], priority=-index)
+    for index, arrays in wanted.items():
+        kvstore.pull(param_names[index], arrays, priority=-index, ignore_sparse=ignore_sparse)
 
 
 def _update_params(param_arrays, grad_arrays, updater, num_device, kvstore=None, param_names=None):

@@ -197,10 +197,7 @@ part_index, num_parts, data_name, label_name, last_batch_handle
     def _augmented(self):
         """The next picture, (height, width, channels), and its boxes."""
         while True:
-            label, s = self.next_sample()
-            data = self.imdecode(s)
-            if not self._passes(self.check_valid_image, [data]):
-                continue
+            label, data = self._next_picture()
             data, label = self.augmentation_transform(data, self._parse_label(label))
             if self._passes(self._check_valid_label, label):
                 return data, label

@@ -281,13 +281,17 @@ class ImageIter(DataIter):
 
     def _sample(self):
         """The next picture, augmented, and its label, as NumPy arrays."""
+        label, data = self._next_picture()
+        data = self.postprocess_data(self.augmentation_transform(data))
+        return self._checked(data.asnumpy()), np.asarray(label)
+
+    def _next_picture(self):
+        """The label and the picture of the next sample that :meth:`check_valid_image` accepts."""
         while True:
             label, s = self.next_sample()
             data = self.imdecode(s)
             if self._passes(self.check_valid_image, [data]):
-                break
-        data = self.postprocess_data(self.augmentation_transform(data))
-        return self._checked(data.asnumpy()), np.asarray(label)
+                return label, data
 
     def _passes(self, check, what):
         """Whether a check accepts what is there of the last sample, which is else left out."""

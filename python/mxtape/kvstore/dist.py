@@ -96,9 +96,7 @@ class DistKVStore(KVStore):
         value : NDArray, or list of these
             On the other processes, what says shape, dtype and context.
         """
-        for arrays in _by_key(key, value).values():
-            for array in arrays:
-                sum_dtype(array)  # refuses some, before there is a value
+        _check_dtypes(_by_key(key, value))
         self._settle()
         before = set(self._values)
         super().init(key, value)
@@ -155,9 +153,7 @@ class DistKVStore(KVStore):
 
     def _check_pushed(self, by_key):
         super()._check_pushed(by_key)
-        for arrays in by_key.values():
-            for array in arrays:
-                sum_dtype(array)  # refuses some
+        _check_dtypes(by_key)
 
     def _push(self, by_key):
         if self._ahead.has_any():
@@ -385,6 +381,13 @@ class DistKVStore(KVStore):
         """Reads the states of the optimizer from a file, which is a pickle: use files you trust."""
         self._settle()
         super().load_optimizer_states(fname)
+
+
+def _check_dtypes(by_key):
+    """Raises an error for arrays that cannot be added up, before there is a value or a sum."""
+    for arrays in by_key.values():
+        for array in arrays:
+            sum_dtype(array)
 
 
 def _only_reads(updater):

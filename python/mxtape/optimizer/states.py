@@ -15,12 +15,7 @@ from ..ndarray.ndarray import _DTYPE_NP_TO_MX, _is_bfloat16
 from .base import Optimizer
 
 _OWN, _OTHER = __package__.split(".", 1)[0], "mxnet"
-# MXNet's classes of arrays, by storage type, and the numbers of these in files.
-_ARRAYS = {
-    "default": ("mxnet.ndarray.ndarray", "NDArray"),
-    "row_sparse": ("mxnet.ndarray.sparse", "RowSparseNDArray"),
-    "csr": ("mxnet.ndarray.sparse", "CSRNDArray"),
-}
+# The numbers of storage types in files.
 _STORAGE = {"default": 0, "row_sparse": 1, "csr": 2}
 _DENSE, _DENSE_WITH_SCALARS = 0xF993FAC9, 0xF993FACA
 _CPU, _BFLOAT16, _INT64 = 1, 12, 6
@@ -58,14 +53,14 @@ class _Pickler(_PythonPickler):
 
     def reducer_override(self, obj):
         if isinstance(obj, NDArray):
-            return _STANDING_FOR[obj.stype], (None,), {"handle": _array_bytes(obj)}
+            return type(obj), (None,), {"handle": _array_bytes(obj)}
         return NotImplemented
 
     def save_global(self, obj, name=None):
         module = getattr(obj, "__module__", None) or ""
         name = name or getattr(obj, "__qualname__", None)
-        if isinstance(obj, type) and issubclass(obj, _MXNetArray):
-            module, name = _ARRAYS[obj.stype]
+        if obj is NDArray:
+            module = f"{_OTHER}.ndarray.ndarray"
         elif module.startswith(f"{_OWN}.optimizer.") and not module.endswith(".contrib"):
             module = f"{_OTHER}.optimizer.optimizer"
         elif module.startswith(f"{_OWN}."):
@@ -77,23 +72,6 @@ class _Pickler(_PythonPickler):
         self.save(name)
         self.write(pickle.STACK_GLOBAL)
         self.memoize(obj)
-
-
-class _MXNetArray:
-    """Stands for the class of an array, whose name is written as MXNet's."""
-
-    stype = "default"
-
-
-class _MXNetRowSparse(_MXNetArray):
-    stype = "row_sparse"
-
-
-class _MXNetCSR(_MXNetArray):
-    stype = "csr"
-
-
-_STANDING_FOR = {kind.stype: kind for kind in (_MXNetArray, _MXNetRowSparse, _MXNetCSR)}
 
 
 class _Unpickler(pickle.Unpickler):
